@@ -1,0 +1,50 @@
+"""The worker's errors: one tree, and the `error_type` that a caller sees for each leaf.
+
+    WorkerError
+    ├── InvalidInput       the job's input does not fit the schema
+    ├── DownloadFailed     the URL did not give a file
+    ├── UnsupportedMedia   the file holds no audio that can be decoded
+    ├── TooLarge           over a limit of size or duration
+    ├── OutOfMemory        the device has no room for the job
+    ├── Cancelled          the caller or the platform ended the job
+    └── ModelUnavailable   weights that are missing, damaged or not allowed
+
+The message is one sentence for the caller: it says what is wrong and what would be right, and never
+names a path, key or signed address of the machine. Whatever is not a `WorkerError` is `Internal`.
+"""
+
+
+class WorkerError(Exception):
+    """Base of every error that is told to the caller in its own words."""
+
+    error_type: str = "Internal"
+
+
+class InvalidInput(WorkerError):
+    error_type = "InvalidInput"
+
+
+class DownloadFailed(WorkerError):
+    error_type = "DownloadFailed"
+
+
+class UnsupportedMedia(WorkerError):
+    error_type = "UnsupportedMedia"
+
+
+class TooLarge(WorkerError):
+    error_type = "TooLarge"
+
+
+class OutOfMemory(WorkerError):
+    error_type = "OutOfMemory"
+
+
+class Cancelled(WorkerError):
+    error_type = "Cancelled"
+
+
+class ModelUnavailable(WorkerError):
+    """Weights that cannot be found, fetched or read; at start-up its message may name files."""
+
+    error_type = "Internal"

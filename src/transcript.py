@@ -1,0 +1,80 @@
+"""What a recording became: the one result type that every stage of the worker shares.
+
+Times are seconds from the start of the recording. Segments carry openai-whisper's keys, with its meanings
+(`whisper/transcribe.py`), so that whatever reads its JSON reads ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Word:
+    """One word with the space or punctuation that Whisper put to it."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"word": self.word, "start": self.start, "end": self.end, "probability": self.probability}
+
+
+@dataclass(slots=True)
+class Segment:
+    """A phrase between two timestamps, as the decoder put it."""
+
+    id: int
+    seek: int
+    """Start of the window it was decoded in, in log-mel frames of 10 ms."""
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+    words: list[Word] | None = None
+    """None unless word timestamps were asked for."""
+
+    def to_dict(self) -> dict[str, Any]:
+        plain: dict[str, Any] = {
+            "id": self.id,
+            "seek": self.seek,
+            "start": self.start,
+            "end": self.end,
+            "text": self.text,
+            "tokens": self.tokens,
+            "temperature": self.temperature,
+            "avg_logprob": self.avg_logprob,
+            "compression_ratio": self.compression_ratio,
+            "no_speech_prob": self.no_speech_prob,
+        }
+        if self.words is not None:
+            plain["words"] = [word.to_dict() for word in self.words]
+        return plain
+
+
+@dataclass(slots=True)
+class Transcript:
+    """All that was understood of a recording, and how it was come by."""
+
+    language: str
+    """ISO 639-1 code, as in `whisper.tokenizer.LANGUAGES`."""
+    language_probability: float
+    """1.0 where the caller named the language."""
+    duration: float
+    """Length of the recording in seconds."""
+    segments: list[Segment]
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds spent in each stage."""
+    warnings: list[str] = field(default_factory=list)
+    """What the caller should know of how this came about, a sentence each."""
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments).strip()
