@@ -1,0 +1,267 @@
+"""Any audio or video file → 16 kHz mono PCM on disk, by ffmpeg.
+
+The file is hostile until proven otherwise. ffmpeg opens nothing but that file, only through demuxers of
+recordings (a playlist, a concat script or a subtitle track would name further files and addresses), with
+an empty environment, and under limits that hold for what comes out, not for what a header declares.
+
+What is cut off is refused rather than transcribed by half. Four signs tell it, none of which an intact file
+shows (tried with ffmpeg 5.1 and 9.0):
+
+    mov/mp4         no index (`moov`), or a packet of the audio track that lies beyond the end of the file
+    matroska/webm   the file ends inside an element
+    wav, avi        the RIFF header declares more bytes than there are
+    one track only  a header declares a duration (flac, mp3 with Xing, wv…) that the audio does not reach
+
+Raw streams (ogg, aac, mp3 without Xing…) carry no sign: what is there is decoded.
+"""
+
+import functools
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+import ffmpeg
+import numpy as np
+import numpy.typing as npt
+
+from src.errors import TooLarge, UnsupportedMedia, WorkerError
+
+RATE = 16_000
+"""Samples per second of everything that is decoded: what Whisper listens to."""
+
+_SAMPLE_BYTES = 2
+
+# Demuxers that hold media themselves. Kept out: playlists, scripts, subtitles, devices, image lists, whatever
+# needs a second file (mxf, imf, vobsub), and raw formats that match any bytes. Names missing in a build do no harm.
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,"
+    "mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
+)
+
+# Demuxers whose duration was written by the encoder; others guess it from the bytes that are there.
+_DECLARING = {"aiff", "ape", "au", "flac", "matroska,webm", "mp3", "rm", "tta", "wav", "wv"}
+
+# White noise at -44 dB falls by 12 dB, by only 4 with the default floor of -50; a tone at -21 dB stays.
+_DENOISE = "afftdn=nf=-25"
+
+_STALL_SECONDS = 60.0
+_MAX_ALLOC = 512 << 20  # bytes in one block; a day of MP4 index takes 100 MB, a forged one asks for gigabytes
+
+# RIFF sizes from here up are what writers to a pipe put in place of the length that they cannot know.
+_RIFF_PLACEHOLDER = 0x7FFF_0000
+
+_AGAIN = "upload it again in full"
+
+
+@functools.cache
+def ffmpeg_executable() -> str:
+    """The ffmpeg that every part of the worker runs: the system's, else the one that imageio-ffmpeg brings.
+
+    Raises WorkerError when there is neither.
+    """
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise WorkerError("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from error
+
+
+def decode_audio(
+    source: Path, folder: Path, *, max_seconds: float, max_bytes: int, denoise: bool = False
+) -> npt.NDArray[np.int16]:
+    """Decode the first audio track of `source` to a file in `folder`, and map it read-only: int16 [samples].
+
+    `max_seconds` bounds the length of the recording and `max_bytes` the room it takes on disk when decoded;
+    `denoise` lowers steady background noise. Raises UnsupportedMedia for what is not a whole recording with
+    sound, and TooLarge for one over a limit; neither leaves a file behind.
+    """
+    _refuse_short_riff(source)
+    limit = min(int(max_seconds * RATE), max_bytes // _SAMPLE_BYTES)
+    pcm = folder / "audio.pcm"
+    try:
+        log = _run(_command(source, pcm, limit, denoise), pcm)
+        samples = _size(pcm) // _SAMPLE_BYTES
+        if samples > limit:
+            raise TooLarge(f"the recording is longer than the limit of {_spoken(limit / RATE)}: send it in parts")
+        log.refuse_unless_whole(samples)
+        return np.memmap(pcm, dtype="<i2", mode="r")
+    except BaseException:
+        pcm.unlink(missing_ok=True)
+        raise
+
+
+def _refuse_short_riff(source: Path) -> None:
+    """Raise UnsupportedMedia for an empty file, and for a WAV or AVI shorter than its header says.
+
+    ffmpeg corrects such a header silently. A length that is off by little is a sloppy writer's, not a cut.
+    """
+    size = source.stat().st_size
+    if size == 0:
+        raise UnsupportedMedia("the file is empty")
+    with source.open("rb") as file:
+        head = file.read(8)
+    declared = int.from_bytes(head[4:], "little")
+    if not head.startswith(b"RIFF") or declared >= _RIFF_PLACEHOLDER:
+        return
+    if declared - size > 4096 + declared // 200:
+        raise UnsupportedMedia(
+            f"the recording is cut off: it declares {declared} bytes but the file has {size}; {_AGAIN}"
+        )
+
+
+def _command(source: Path, pcm: Path, limit: int, denoise: bool) -> list[str]:
+    """The ffmpeg command that writes the sound of `source` to `pcm`: one sample more than `limit` at most."""
+    # Not `-fs`, which looks after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
+    # async, first_pts: what starts late or has gaps keeps the media's own clock, or subtitles would run ahead of it.
+    filters = [f"aresample={RATE}:async=1:first_pts=0", f"atrim=end_sample={limit + 1}"]
+    if denoise:
+        filters.insert(0, _DENOISE)
+    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file", format_whitelist=_DEMUXERS, threads=1)
+    output = ffmpeg.output(
+        media["a:0"],
+        f"file:{pcm}",
+        format="s16le",
+        acodec="pcm_s16le",
+        ac=1,
+        ar=RATE,
+        af=",".join(filters),
+    ).global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
+    command: list[str] = output.compile(cmd=ffmpeg_executable(), overwrite_output=True)
+    return command
+
+
+def _run(command: list[str], pcm: Path) -> "_Log":
+    """Run ffmpeg to its end, or kill it when it stalls (UnsupportedMedia) or when the caller is interrupted."""
+    log = _Log()
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={},
+    ) as process:
+        assert process.stderr is not None
+        reader = Thread(target=log.read, args=(process.stderr,), daemon=True)
+        reader.start()
+        try:
+            _wait_while_it_advances(process, pcm)
+        finally:
+            process.kill()
+            reader.join()
+    log.status = process.returncode
+    return log
+
+
+def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path) -> None:
+    """Wait for the end of `process` as long as it decodes no slower than the recording would play."""
+    written = 0
+    while True:
+        try:
+            process.wait(_STALL_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            grown = _size(pcm) - written
+            if grown < _STALL_SECONDS * RATE * _SAMPLE_BYTES:
+                raise UnsupportedMedia("decoding the file stalled: it is damaged; re-encode it") from None
+            written += grown
+
+
+@dataclass
+class _Log:
+    """The few facts of ffmpeg's log that matter; a hostile file can make the log itself endless."""
+
+    status: int = 0
+    container: str = ""  # the demuxer's name, empty when the file could not be opened
+    tracks: int = 0  # of any kind, other than cover pictures
+    has_audio: bool = False
+    declared: float = 0.0  # seconds that the container says it lasts; 0 when it does not say
+    estimated: bool = False  # `declared` was computed from the file's size
+    reached: float = 0.0  # seconds on the container's clock, gaps included, up to which audio was decoded
+    no_index: bool = False
+    ended_early: bool = False
+
+    def read(self, stream: IO[str]) -> None:
+        """Take in the log up to its end. Long lines come in pieces, so that memory stays bounded."""
+        in_header = False
+        while line := stream.readline(4096):
+            if line.startswith("Input #0, "):
+                in_header = True
+                self.container = line.removeprefix("Input #0, ").partition(", from ")[0]
+            elif line.startswith(("Stream mapping:", "Output #0")):
+                in_header = False
+            elif in_header:
+                self._read_header(line)
+            else:
+                self._read_message(line)
+
+    def _read_header(self, line: str) -> None:
+        if found := re.match(r"  Duration: (\d+):(\d\d):(\d\d\.\d+)(?:, start: (-?\d+\.\d+))?", line):
+            # A duration may count from zero, while ffmpeg's clock starts with the first packet.
+            self.declared = _seconds(found) - max(0.0, float(found[4] or 0))
+        elif (found := re.match(r" +Stream #0:\d.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): ", line)) and (
+            "(attached pic)" not in line
+        ):
+            self.tracks += 1
+            self.has_audio |= found[1] == "Audio"
+
+    def _read_message(self, line: str) -> None:
+        if found := re.search(r"\btime=(\d+):(\d\d):(\d\d\.\d+)", line):
+            self.reached = _seconds(found)
+        elif line.startswith("["):
+            self.estimated |= "Estimating duration from bitrate" in line
+            self.no_index |= line.endswith("moov atom not found\n")
+            self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
+
+    def refuse_unless_whole(self, samples: int) -> None:
+        """Raise UnsupportedMedia unless a recording with sound was decoded from its start to its end."""
+        if self.no_index:
+            raise UnsupportedMedia(f"the recording is cut off: its index is missing; {_AGAIN}")
+        if not self.container:
+            raise UnsupportedMedia("the file is not audio or video in a format that can be decoded")
+        if not self.has_audio:
+            raise UnsupportedMedia("the file has no audio track")
+        if self.status != 0 or samples == 0:
+            raise UnsupportedMedia("the file's audio cannot be decoded: it is damaged or in an unknown codec")
+        if self._falls_short():
+            raise UnsupportedMedia(
+                f"the recording is cut off: it declares {self.declared:.1f} s "
+                f"but only {self.reached:.1f} s could be decoded; {_AGAIN}"
+            )
+        if self.ended_early:
+            raise UnsupportedMedia(f"the recording is cut off: the file ends in the midst of its audio; {_AGAIN}")
+
+    def _falls_short(self) -> bool:
+        """Whether the audio ends before the declared duration, by more than a few damaged packets explain.
+
+        Only a lone track tells: beside a video, audio may rightly be the shorter one.
+        """
+        if self.tracks != 1 or self.estimated or self.container not in _DECLARING:
+            return False
+        return self.declared - self.reached > 1.0 + 0.002 * self.declared
+
+
+def _seconds(found: "re.Match[str]") -> float:
+    """ffmpeg's `hours:minutes:seconds` as seconds."""
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+
+
+def _size(file: Path) -> int:
+    """Bytes of `file`; 0 when ffmpeg has not come to make it."""
+    return file.stat().st_size if file.exists() else 0
+
+
+def _spoken(seconds: float) -> str:
+    """A limit in the largest unit that fits it: `12 hours`, `90 seconds`."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} seconds"

@@ -1,0 +1,468 @@
+"""`src.audio` against real media, made here by ffmpeg, and against files that were made to do harm."""
+
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from src import audio
+from src.audio import RATE, decode_audio, ffmpeg_executable
+from src.errors import TooLarge, UnsupportedMedia, WorkerError
+
+TONE = 440.0  # Hz
+SECONDS = 8.0
+
+VIDEO = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=25:duration=12"]  # longer than the audio beside it
+
+WHOLE = {
+    "wav": "a.wav",
+    "wav, 8 kHz stereo": "-ar 8000 -ac 2 a.wav",
+    "wav, float": "-c:a pcm_f32le a.wav",
+    "wav, a-law": "-c:a pcm_alaw a.wav",
+    "w64": "a.w64",
+    "aiff": "a.aiff",
+    "au": "a.au",
+    "caf": "a.caf",
+    "flac": "a.flac",
+    "mp3, constant rate": "-b:a 64k a.mp3",
+    "mp3, variable rate": "-q:a 4 a.mp3",
+    "mp3, variable rate without Xing": "-q:a 4 -write_xing 0 -id3v2_version 0 a.mp3",
+    "ogg opus": "-c:a libopus a.ogg",
+    "ogg vorbis": "-c:a libvorbis a.ogg",
+    "aac": "a.aac",
+    "m4a": "a.m4a",
+    "m4a, index first": "-movflags +faststart a.m4a",
+    "m4a, fragmented": "-movflags +frag_keyframe+empty_moov -frag_duration 1000000 a.m4a",
+    "m4a, lossless": "-c:a alac a.m4a",
+    "webm": "-c:a libopus a.webm",
+    "webm, live without a duration": "-c:a libopus -live 1 a.webm",
+    "mka": "-c:a pcm_s16le a.mka",
+    "amr": "-ar 8000 -ac 1 -b:a 12.2k a.amr",
+    "ac3": "a.ac3",
+    "wma": "a.wma",
+    "wavpack": "a.wv",
+    "mp4 with video": "-c:v libx264 -preset ultrafast -movflags +faststart v.mp4",
+    "webm with video": "-c:v libvpx -c:a libopus v.webm",
+    "mkv with video": "-c:v mpeg4 -c:a aac v.mkv",
+    "avi with video": "-c:v mpeg4 -c:a libmp3lame v.avi",
+    "flv with video": "-c:v flv -c:a libmp3lame -ar 44100 v.flv",
+    "mpegts with video": "-c:v mpeg2video -c:a aac v.ts",
+    "mpeg with video": "-c:v mpeg1video v.mpg",
+}
+
+# Of those, the ones that tell when their second half is missing.
+DETECTED = [
+    *("wav", "wav, 8 kHz stereo", "wav, float", "wav, a-law", "aiff", "au", "flac"),
+    *("mp3, constant rate", "mp3, variable rate", "m4a", "m4a, index first", "m4a, fragmented", "m4a, lossless"),
+    *("webm", "webm, live without a duration", "mka", "wavpack"),
+    *("mp4 with video", "webm with video", "mkv with video", "avi with video"),
+]
+UNDETECTED = ["ogg opus", "ogg vorbis", "aac", "mp3, variable rate without Xing", "amr", "ac3"]
+
+
+def encode(*arguments: str) -> None:
+    subprocess.run([ffmpeg_executable(), "-v", "error", "-nostdin", "-y", *arguments], check=True)
+
+
+def make(folder: Path, arguments: str) -> Path:
+    """A file of a sine of `SECONDS`, beside a video when its name starts with `v`."""
+    *options, name = arguments.split()
+    video = VIDEO if name.startswith("v.") else []
+    encode(*video, "-f", "lavfi", "-i", f"sine={TONE}:duration={SECONDS}", *options, str(folder / name))
+    return folder / name
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory):
+    """Makes each kind of `WHOLE` once."""
+    made: dict[str, Path] = {}
+
+    def get(kind: str) -> Path:
+        if kind not in made:
+            try:
+                made[kind] = make(tmp_path_factory.mktemp("media"), WHOLE[kind])
+            except subprocess.CalledProcessError:
+                pytest.skip(f"this ffmpeg cannot encode {kind}")
+        return made[kind]
+
+    return get
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the decoder writes: with nothing else in it."""
+    path = tmp_path / "job"
+    path.mkdir()
+    return path
+
+
+def decode(source: Path, folder: Path, **options):
+    return decode_audio(source, folder, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **options})
+
+
+def refused(source: Path, folder: Path, **options) -> str:
+    """The message of the refusal, after a look that it names no path and leaves nothing behind."""
+    with pytest.raises(UnsupportedMedia) as error:
+        decode(source, folder, **options)
+    message = str(error.value)
+    assert list(folder.iterdir()) == []
+    assert str(source.parent) not in message
+    assert source.name not in message
+    assert "\n" not in message
+    return message
+
+
+def write(folder: Path, content: bytes | str, name: str = "sent") -> Path:
+    source = folder.parent / name
+    source.write_bytes(content.encode() if isinstance(content, str) else content)
+    return source
+
+
+def main_frequency(samples) -> float:
+    spectrum = np.abs(np.fft.rfft(np.asarray(samples, dtype=np.float64)))
+    return float(np.argmax(spectrum)) * RATE / len(samples)
+
+
+# What is whole
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_recording_decodes_to_16_khz_mono(kind, media, folder):
+    samples = decode(media(kind), folder)
+    assert samples.dtype == np.int16
+    assert samples.ndim == 1
+    assert len(samples) / RATE == pytest.approx(SECONDS, abs=0.15)
+    assert main_frequency(samples) == pytest.approx(TONE, abs=1)
+    assert np.abs(samples).max() > 1000
+
+
+def test_the_samples_lie_on_disk_read_only(media, folder):
+    samples = decode(media("flac"), folder)
+    assert isinstance(samples, np.memmap)
+    assert not samples.flags.writeable
+    (file,) = folder.iterdir()
+    assert file.stat().st_size == samples.nbytes
+
+
+def test_the_first_of_two_audio_tracks_counts(folder):
+    source = folder.parent / "two.mkv"
+    second = ["-f", "lavfi", "-i", "sine=1000:duration=2"]
+    encode("-f", "lavfi", "-i", "sine=300:duration=2", *second, "-map", "0", "-map", "1", str(source))
+    assert main_frequency(decode(source, folder)) == pytest.approx(300, abs=2)
+
+
+def test_a_cover_picture_is_no_video(media, folder):
+    source, cover = folder.parent / "cover.mp3", folder.parent / "cover.jpg"
+    encode("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", str(cover))
+    tracks = ["-i", str(media("mp3, variable rate")), "-i", str(cover), "-map", "0", "-map", "1"]
+    encode(*tracks, "-c", "copy", "-disposition:v", "attached_pic", str(source))
+    assert len(decode(source, folder)) / RATE == pytest.approx(SECONDS, abs=0.1)
+    (folder / "audio.pcm").unlink()
+    assert "cut off" in refused_cut(source, folder)
+
+
+@pytest.mark.parametrize("declared", [0, 0x7FFF_F000, 0x8000_0000, 0xFFFF_FFFF])
+def test_a_wav_from_a_pipe_has_no_length(declared, media, folder):
+    data = bytearray(media("wav").read_bytes())
+    at = data.index(b"data")
+    data[4:8] = data[at + 4 : at + 8] = declared.to_bytes(4, "little")
+    assert len(decode(write(folder, data), folder)) / RATE == pytest.approx(SECONDS, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["flac", "mp3, variable rate", "m4a, index first", "webm", "ogg opus"])
+def test_a_few_damaged_bytes_are_no_cut(kind, media, folder):
+    data = bytearray(media(kind).read_bytes())
+    for part in (2, 3, 4):
+        at = len(data) * part // 6
+        data[at : at + 20] = bytes(range(20))
+    assert len(decode(write(folder, data), folder)) > SECONDS * RATE / 4
+
+
+def test_a_gap_between_packets_is_no_cut_and_keeps_the_clock(folder):
+    source = folder.parent / "gap.webm"
+    gap = ["-af", "aselect='not(between(t,2,6))'"]
+    encode("-f", "lavfi", "-i", "sine=440:duration=8", *gap, "-c:a", "libopus", str(source))
+    pcm = decode(source, folder)
+    assert len(pcm) / RATE == pytest.approx(8, abs=0.1)
+    assert np.abs(pcm[3 * RATE : 5 * RATE]).max() == 0
+    assert np.abs(pcm[7 * RATE :]).max() > 1000
+
+
+def test_audio_that_starts_after_its_video_keeps_the_videos_clock(folder):
+    source = folder.parent / "late.mp4"
+    picture = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:duration=6"]
+    sound = ["-itsoffset", "2", "-f", "lavfi", "-i", "sine=440:duration=4"]
+    encode(*picture, *sound, "-c:v", "libx264", "-c:a", "aac", str(source))
+    pcm = decode(source, folder)
+    assert len(pcm) / RATE == pytest.approx(6, abs=0.1)
+    assert np.abs(pcm[: int(1.9 * RATE)]).max() < 10
+    assert np.abs(pcm[int(2.1 * RATE) : 3 * RATE]).max() > 1000
+
+
+def test_a_late_start_is_no_cut(media, folder):
+    source = folder.parent / "late.mka"
+    late = ["-itsoffset", "10", "-i", str(media("wav")), "-avoid_negative_ts", "disabled"]
+    encode(*late, "-c:a", "flac", str(source))
+    assert len(decode(source, folder)) / RATE == pytest.approx(SECONDS, abs=0.1)
+
+
+# What is cut off
+
+
+def refused_cut(source: Path, folder: Path) -> str:
+    data = source.read_bytes()
+    return refused(write(folder, data[: len(data) * 6 // 10]), folder)
+
+
+@pytest.mark.parametrize("kind", DETECTED)
+def test_a_recording_that_is_cut_off_is_refused(kind, media, folder):
+    assert refused_cut(media(kind), folder).startswith("the recording is cut off: ")
+
+
+@pytest.mark.parametrize("kind", UNDETECTED)
+def test_what_is_there_of_a_raw_stream_is_decoded(kind, media, folder):
+    data = media(kind).read_bytes()
+    samples = decode(write(folder, data[: len(data) * 6 // 10]), folder)
+    assert len(samples) / RATE == pytest.approx(SECONDS * 0.6, abs=2)  # whole pages
+
+
+def test_the_message_says_how_much_is_missing(media, folder):
+    assert "it declares 8.0 s but only 4.8 s could be decoded" in refused_cut(media("aiff"), folder)
+
+
+# What is no recording
+
+
+def test_an_empty_file(folder):
+    assert refused(write(folder, b""), folder) == "the file is empty"
+
+
+def test_a_video_without_sound(folder):
+    source = folder.parent / "silent.mp4"
+    encode(*VIDEO, str(source))
+    assert refused(source, folder) == "the file has no audio track"
+
+
+@pytest.mark.parametrize("content", ["<html><body>Access denied</body></html>", "just some text\n" * 99, b"\0" * 9999])
+def test_a_file_of_something_else(content, folder):
+    assert "format that can be decoded" in refused(write(folder, content), folder)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    head=st.sampled_from(
+        [b"", b"RIFF", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"OggS", b"ID3\x04", b"\x1aE\xdf\xa3"]
+    ),
+    body=st.binary(min_size=1, max_size=3000),
+)
+def test_garbage_is_refused_or_short(head, body, folder):
+    try:
+        samples = decode(write(folder, head + body), folder)
+    except UnsupportedMedia:
+        assert list(folder.iterdir()) == []
+    else:  # a few bytes may happen to be a frame of sound
+        assert 0 < len(samples) < 3600 * RATE
+
+
+# What is hostile
+
+
+@pytest.fixture
+def trap():
+    """A loopback server that must not be asked for anything: its URL, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/secret.wav", asked
+        server.shutdown()
+
+
+SCRIPTS = {
+    "hls": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+    "m3u": "#EXTM3U\n#EXTINF:9,\n{}\n",
+    "ffconcat": "ffconcat version 1.0\nfile '{}'\n",
+    "ffmetadata": ";FFMETADATA1\ntitle={}\n",
+    "dash": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT9S" profiles="urn:mpeg:dash:profile:isoff-main:2011"><Period><AdaptationSet '
+    'mimeType="audio/wav"><Representation id="1" bandwidth="9"><BaseURL>{}</BaseURL><SegmentBase/>'
+    "</Representation></AdaptationSet></Period></MPD>\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\na=control:{}\nm=audio 9 RTP/AVP 0\n",
+    "imf": '<?xml version="1.0"?>\n<CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016">{}'
+    "</CompositionPlaylist>\n",
+    "srt": "1\n00:00:01,000 --> 00:00:02,000\n{}\n",
+    "vtt": "WEBVTT\n\n00:01.000 --> 00:02.000\n{}\n",
+    "ass": "[Script Info]\nScriptType: v4.00+\n[Events]\nDialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{}\n",
+    "mpsub": "FORMAT=TIME\nFILE={}\n",
+    "rtsp redirect": "[Reference]\nRef1={}\n",
+}
+
+
+@pytest.mark.parametrize("name", ["sent", "sent.mp3", "sent.m3u8"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_that_names_another_source_is_refused(script, name, media, trap, folder):
+    url, asked = trap
+    for target in (str(media("wav")), f"file:{media('wav')}", url):
+        refused(write(folder, SCRIPTS[script].format(target), name), folder)
+    assert asked == []
+
+
+def boxes(data: bytes, path: list[str], replace: bytes) -> bytes:
+    """`data` with the box at `path` replaced, and the sizes of those around it set right."""
+    out, at = b"", 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        kind, box = data[at + 4 : at + 8], data[at : at + size]
+        if kind == path[0].encode():
+            box = replace if len(path) == 1 else kind + boxes(box[8:], path[1:], replace)
+            box = box if len(path) == 1 else (len(box) + 4).to_bytes(4, "big") + box
+        out += box
+        at += size
+    return out
+
+
+def external_mov(media, secret: Path) -> bytes:
+    """A QuickTime file of silence whose track says that its sound lies in the file `secret`."""
+    inside = secret.parent.parent / "silence.mov"
+    encode("-f", "lavfi", "-i", "anullsrc=r=44100:cl=mono:d=8", "-c:a", "pcm_s16le", str(inside))
+    path = str(secret).encode()
+    path += b"\0" * (len(path) % 2)
+    alias = bytes(10) + b"\x01v".ljust(28, b"\0") + bytes(12) + b"\x01f".ljust(64, b"\0") + bytes(16)
+    alias += b"\xff\xff\xff\xff" + bytes(16) + b"\0\2" + len(path).to_bytes(2, "big") + path + b"\xff\xff\0\0"
+    entry = (len(alias) + 12).to_bytes(4, "big") + b"alis" + bytes(4) + alias
+    dref = (len(entry) + 16).to_bytes(4, "big") + b"dref" + bytes(4) + b"\0\0\0\1" + entry
+    return boxes(inside.read_bytes(), ["moov", "trak", "mdia", "minf", "dinf", "dref"], dref)
+
+
+def test_a_quicktime_file_does_not_reach_into_another_file(media, folder):
+    source = write(folder, external_mov(media, media("wav")))
+    followed = folder.parent / "followed.wav"
+    encode("-enable_drefs", "1", "-use_absolute_path", "1", "-i", str(source), str(followed))
+    assert main_frequency(decode(followed, folder)) == pytest.approx(TONE, abs=2)  # the trap works
+    try:
+        samples = decode(source, folder)
+    except UnsupportedMedia:
+        return
+    assert np.abs(samples).max() < 10
+
+
+def slow_wav(size: int) -> bytes:
+    """A WAV of one sample a second: 20 KB last five hours and a half."""
+    fmt = b"fmt \x10\0\0\0\1\0\1\0" + (1).to_bytes(4, "little") * 2 + b"\1\0\x08\0"
+    data = b"data" + size.to_bytes(4, "little") + b"\x80" * size
+    return b"RIFF" + (len(fmt) + len(data) + 4).to_bytes(4, "little") + b"WAVE" + fmt + data
+
+
+def test_a_small_file_that_unpacks_to_hours_stops_at_the_limit(folder):
+    start = time.monotonic()
+    with pytest.raises(TooLarge, match="longer than the limit of 30 minutes"):
+        decode(write(folder, slow_wav(360_000)), folder, max_seconds=1800)
+    assert time.monotonic() - start < 5
+    assert list(folder.iterdir()) == []
+
+
+def test_the_disk_holds_no_more_than_the_limit_and_a_sample(folder, monkeypatch):
+    sizes: list[int] = []
+    size = audio._size
+    monkeypatch.setattr(audio, "_size", lambda file: sizes.append(size(file)) or sizes[-1])
+    with pytest.raises(TooLarge, match=r"limit of 31\.2 seconds"):
+        decode(write(folder, slow_wav(360_000)), folder, max_bytes=1_000_000)
+    assert sizes[-1] == 1_000_000 + 2
+
+
+def test_the_limits_are_inclusive(media, folder):
+    samples = len(decode(media("wav"), folder))
+    assert len(decode(media("wav"), folder, max_bytes=2 * samples, max_seconds=samples / RATE)) == samples
+    with pytest.raises(TooLarge):
+        decode(media("wav"), folder, max_bytes=2 * samples - 2)
+
+
+def test_a_forged_index_does_not_take_the_memory(media, folder):
+    data = bytearray(media("m4a, index first").read_bytes())
+    at = data.index(b"stsz")
+    data[at + 8 : at + 16] = (1).to_bytes(4, "big") + (150_000_000).to_bytes(4, "big")
+    start = time.monotonic()
+    with pytest.raises(WorkerError):
+        decode(write(folder, data), folder, max_seconds=60)
+    assert time.monotonic() - start < 10
+
+
+@pytest.fixture
+def hanging(tmp_path, monkeypatch):
+    """In place of ffmpeg, a program that writes endless log and no sound."""
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!{sys.executable}\nwhile True:\n    print('[x] error ' * 9999, flush=True)\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(audio, "ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr(audio, "_STALL_SECONDS", 0.5)
+
+
+def test_a_decoder_that_stalls_is_killed(hanging, folder):
+    before = threading.active_count()
+    assert "stalled" in refused(write(folder, b"x"), folder)
+    assert threading.active_count() == before
+
+
+def test_ffmpeg_gets_no_environment_and_only_the_file_protocol(folder, monkeypatch):
+    calls: list[tuple[list[str], dict[str, str]]] = []
+    popen = subprocess.Popen
+
+    def spy(command, **options):
+        calls.append((command, options["env"]))
+        return popen(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    refused(write(folder, b"x"), folder)
+    ((command, environment),) = calls
+    assert environment == {}
+    assert command[command.index("-protocol_whitelist") + 1] == "file"
+    assert command.index("-format_whitelist") < command.index("-i")
+
+
+# Denoising and the executable
+
+
+def test_denoise_lowers_noise_and_keeps_the_length(folder):
+    source = folder.parent / "noisy.wav"
+    noisy = "anoisesrc=color=white:amplitude=0.02:duration=6:seed=1"
+    encode("-f", "lavfi", "-i", noisy, str(source))
+    plain = np.array(decode(source, folder), dtype=np.float64)
+    clean = np.array(decode(source, folder, denoise=True), dtype=np.float64)
+    assert len(clean) == pytest.approx(len(plain), abs=0.05 * RATE)
+    assert np.mean(clean[2 * RATE :] ** 2) < 0.5 * np.mean(plain[2 * RATE :] ** 2)
+
+
+@pytest.fixture
+def no_choice_yet():
+    ffmpeg_executable.cache_clear()
+    yield
+    ffmpeg_executable.cache_clear()
+
+
+def test_the_ffmpeg_on_the_path_comes_first(no_choice_yet, tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ffmpeg_executable() == str(program)
+
+
+def test_no_ffmpeg_at_all_is_told(no_choice_yet, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(WorkerError, match="ffmpeg is not installed"):
+        ffmpeg_executable()

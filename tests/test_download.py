@@ -1,0 +1,465 @@
+"""`src.download` against real servers on loopback, well-behaved and hostile ones."""
+
+import base64
+import gzip
+import os
+import threading
+import time
+from contextlib import contextmanager, suppress
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from src import download as module
+from src.download import decode_base64, download
+from src.errors import DownloadFailed, InvalidInput, TooLarge, WorkerError
+
+CONTENT = os.urandom(300_000)
+SECRET = "X-Signature=s3cr3t"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Plays the server's `script`: one function per request, the last one for all that follow."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.requests.append(self.headers)
+        script = self.server.script
+        self.close_connection = True
+        with suppress(BrokenPipeError, ConnectionResetError):  # when the client has had enough
+            (script.pop(0) if len(script) > 1 else script[0])(self)
+
+    def answer(self, status=200, body=b"", **headers):
+        self.send_response(status)
+        headers = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    requests: list[Message]
+
+    def url(self, path: str = "/recordings/private-name.mp3") -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}?{SECRET}"
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Starts a server that plays a script, in a worker that may download from loopback."""
+    monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+    monkeypatch.setattr(module, "_BACKOFF", 0.01)
+    started: list[Server] = []
+
+    def start(*script) -> Server:
+        server = Server(("127.0.0.1", 0), Handler)
+        server.script, server.requests = list(script), []
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+def fetch(url: str, folder: Path, max_bytes: int = 1_000_000, timeout: float = 20.0) -> bytes:
+    return download(url, folder, max_bytes=max_bytes, timeout=timeout).read_bytes()
+
+
+@contextmanager
+def refused(error: type[WorkerError], folder: Path, match: str | None = None):
+    """Expects `error`, with a message that gives nothing away, and nothing left in `folder`."""
+    with pytest.raises(error, match=match) as caught:
+        yield
+    message = str(caught.value)
+    for secret in ("s3cr3t", "Signature", "127.0.0.1", "169.254", "private-name", "recordings", "://1", "\n"):
+        assert secret not in message
+    assert list(folder.iterdir()) == []
+
+
+def whole(handler: Handler) -> None:
+    handler.answer(body=CONTENT)
+
+
+def half(**headers):
+    """Declares the whole file and hangs up half-way."""
+
+    def play(handler: Handler) -> None:
+        handler.answer(body=CONTENT[:150_000], Content_Length=str(len(CONTENT)), **headers)
+
+    return play
+
+
+def ranged(handler: Handler) -> None:
+    """Honours the Range that it is asked for."""
+    start = int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+    last = len(CONTENT) - 1
+    handler.answer(206, CONTENT[start:], Content_Range=f"bytes {start}-{last}/{len(CONTENT)}")
+
+
+def status(code: int):
+    return lambda handler: handler.answer(code, b"no")
+
+
+# What works
+
+
+def test_a_file_arrives_whole_under_a_neutral_name(serve, tmp_path):
+    server = serve(whole)
+    target = download(server.url(), tmp_path, max_bytes=len(CONTENT), timeout=20)
+    assert target == tmp_path / "media"
+    assert target.read_bytes() == CONTENT
+    assert [request["Accept-Encoding"] for request in server.requests] == ["identity"]
+
+
+def test_a_redirect_is_followed(serve, tmp_path):
+    target = serve(whole)
+    server = serve(lambda handler: handler.answer(302, Location=target.url()))
+    assert fetch(server.url(), tmp_path) == CONTENT
+
+
+def test_a_chunked_body_arrives_whole(serve, tmp_path):
+    assert fetch(serve(chunked(CONTENT)).url(), tmp_path) == CONTENT
+
+
+def chunked(body: bytes, end: bytes = b"0\r\n\r\n"):
+    def play(handler: Handler) -> None:
+        handler.answer(Content_Length=None, Transfer_Encoding="chunked")
+        for at in range(0, len(body), 50_000):
+            part = body[at : at + 50_000]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        handler.wfile.write(end)
+
+    return play
+
+
+# What breaks, and goes on
+
+
+@pytest.mark.parametrize(
+    ("headers", "condition"),
+    [
+        ({}, None),
+        ({"ETag": '"v1"'}, '"v1"'),
+        ({"ETag": 'W/"v1"'}, None),
+        ({"Last_Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, "Mon, 01 Jan 2024 00:00:00 GMT"),
+    ],
+)
+def test_a_broken_transfer_goes_on_where_it_stopped(headers, condition, serve, tmp_path):
+    server = serve(half(**headers), ranged)
+    assert fetch(server.url(), tmp_path) == CONTENT
+    assert server.requests[1]["Range"] == "bytes=150000-"
+    assert server.requests[1]["If-Range"] == condition
+
+
+def test_a_server_without_ranges_is_asked_for_all_again(serve, tmp_path):
+    assert fetch(serve(half(), whole).url(), tmp_path) == CONTENT
+
+
+def test_a_resumption_of_another_file_is_not_glued_on(serve, tmp_path):
+    def wrong(handler: Handler) -> None:
+        handler.answer(206, b"x" * 9, Content_Range="bytes 150000-150008/150009")
+
+    server = serve(half(), wrong, whole)
+    assert fetch(server.url(), tmp_path) == CONTENT
+    assert server.requests[2]["Range"] is None
+
+
+def test_a_range_that_does_not_exist_is_given_up(serve, tmp_path):
+    assert fetch(serve(half(), status(416), whole).url(), tmp_path) == CONTENT
+
+
+def test_a_chunked_body_that_breaks_is_fetched_again(serve, tmp_path):
+    server = serve(chunked(CONTENT[:99_000], end=b""), chunked(CONTENT))
+    assert fetch(server.url(), tmp_path) == CONTENT
+    assert server.requests[1]["Range"] is None
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 503])
+def test_a_passing_error_is_tried_again(code, serve, tmp_path):
+    assert fetch(serve(status(code), whole).url(), tmp_path) == CONTENT
+
+
+def test_a_silent_server_is_tried_again(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_TIMEOUTS", (1.0, 0.2))
+    assert fetch(serve(lambda _: time.sleep(0.6), whole).url(), tmp_path) == CONTENT
+
+
+# What does not work
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410])
+def test_a_link_that_may_have_expired_fails_at_once(code, serve, tmp_path):
+    server = serve(status(code))
+    with refused(DownloadFailed, tmp_path, f"HTTP status {code}; if the link is signed, it may have expired"):
+        fetch(server.url(), tmp_path)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("code", [204, 206, 300, 304, 400, 405, 451])
+def test_any_other_answer_fails_at_once(code, serve, tmp_path):
+    server = serve(lambda handler: handler.answer(code))
+    with refused(DownloadFailed, tmp_path, f"HTTP status {code}$"):
+        fetch(server.url(), tmp_path)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("play", [status(500), half(), chunked(CONTENT, end=b""), chunked(CONTENT, end=b"zz\r\n")])
+def test_attempts_are_few(play, serve, tmp_path):
+    server = serve(play)
+    with refused(DownloadFailed, tmp_path, "attempt 4 of 4"):
+        fetch(server.url(), tmp_path)
+    assert len(server.requests) == 4
+
+
+def test_nobody_listens(serve, tmp_path):
+    server = serve(whole)
+    server.shutdown()
+    server.server_close()
+    with refused(DownloadFailed, tmp_path, "connection to the URL's host failed"):
+        fetch(server.url(), tmp_path)
+
+
+def test_a_host_that_does_not_exist(serve, tmp_path):
+    with refused(DownloadFailed, tmp_path, "cannot be resolved"):
+        fetch(f"https://nowhere.invalid/private-name?{SECRET}", tmp_path)
+
+
+def test_a_server_that_does_not_speak_tls(serve, tmp_path):
+    with refused(DownloadFailed, tmp_path, "TLS"):
+        fetch(serve(whole).url().replace("http:", "https:"), tmp_path)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content_Type": "text/html"}, {"Content_Length": None}])
+def test_an_empty_file(headers, serve, tmp_path):
+    server = serve(lambda handler: handler.answer(**headers))
+    with refused(DownloadFailed, tmp_path, "empty file"):
+        fetch(server.url(), tmp_path)
+
+
+def test_a_redirect_without_end(serve, tmp_path):
+    server = serve(lambda handler: handler.answer(302, Location="/again"))
+    with refused(DownloadFailed, tmp_path, "5 redirects"):
+        fetch(server.url(), tmp_path)
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://[::1", "http://x:y/", None])
+def test_a_redirect_to_something_else(location, serve, tmp_path):
+    server = serve(lambda handler: handler.answer(302, Location=location))
+    with refused(WorkerError, tmp_path, "the URL is (refused|malformed)"):
+        fetch(server.url(), tmp_path)
+
+
+# Size and time
+
+
+def test_a_declared_size_over_the_limit_is_not_fetched(serve, tmp_path):
+    server = serve(lambda handler: handler.answer(body=b"x", Content_Length="99999999999"))
+    with refused(TooLarge, tmp_path, r"limit of 0\.9537 MiB"):
+        fetch(server.url(), tmp_path)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "play", [chunked(CONTENT), lambda handler: handler.answer(body=CONTENT, Content_Length="many")]
+)
+def test_an_undeclared_size_over_the_limit_is_cut_short(play, serve, tmp_path):
+    with refused(TooLarge, tmp_path):
+        fetch(serve(play).url(), tmp_path, max_bytes=len(CONTENT) - 1)
+
+
+def test_more_than_was_declared_is_not_read(serve, tmp_path):
+    server = serve(lambda handler: handler.answer(body=CONTENT, Content_Length="1000"))
+    assert fetch(server.url(), tmp_path) == CONTENT[:1000]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_a_compressed_body_is_refused(coding, serve, tmp_path):
+    bomb = gzip.compress(bytes(50_000_000))
+    server = serve(lambda handler: handler.answer(body=bomb, Content_Encoding=coding))
+    with refused(DownloadFailed, tmp_path, "compressed"):
+        fetch(server.url(), tmp_path)
+
+
+def drip_body(handler: Handler) -> None:
+    handler.answer(Content_Length="1000")
+    for _ in range(100):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def drip_header(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    for _ in range(100):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def drip_chunk_size(handler: Handler) -> None:
+    handler.answer(Content_Length=None, Transfer_Encoding="chunked")
+    handler.wfile.write(b"9;")
+    for _ in range(100):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("drip", [drip_body, drip_header, drip_chunk_size])
+def test_the_time_limit_holds_for_a_server_that_drips(drip, serve, tmp_path):
+    server = serve(drip)
+    start = time.monotonic()
+    with refused(DownloadFailed, tmp_path, "longer than its time limit"):
+        fetch(server.url(), tmp_path, timeout=0.4)
+    assert time.monotonic() - start < 1.5
+
+
+def test_retries_end_with_the_time_limit(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_BACKOFF", 60.0)
+    start = time.monotonic()
+    with refused(DownloadFailed, tmp_path, "HTTP status 503"):
+        fetch(serve(status(503)).url(), tmp_path, timeout=5)
+    assert time.monotonic() - start < 2
+
+
+# Where a URL may point
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "recording.mp3",
+        "//example.com/a.mp3",
+        "file:///etc/passwd",
+        "ftp://example.com/a.mp3",
+        "gopher://example.com",
+        "data:audio/wav;base64,AAAA",
+        "http://",
+        "http:///a.mp3",
+        "http://[::1/a.mp3",
+        "http://example.com:port/",
+        "http://example.com:99999/",
+        "http://example.com/\r\nX: y",
+        "http://example.com/\x00",
+        "http://" + "a" * 70 + ".com/",
+    ],
+)
+def test_a_malformed_url(url, tmp_path):
+    with refused(InvalidInput, tmp_path, "malformed"):
+        fetch(url, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1"),
+        *("169.254.169.254", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]", "[fd00::1]"),
+        *("user:password@127.0.0.1", "127.0.0.1:6379", "example.com\\@127.0.0.1"),
+    ],
+)
+def test_a_private_address_is_refused(host, tmp_path, monkeypatch):
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
+    monkeypatch.setattr(module, "_BACKOFF", 0.01)
+    with refused(DownloadFailed, tmp_path, "public address|cannot be resolved"):
+        fetch(f"http://{host}/recordings/private-name?{SECRET}", tmp_path)
+
+
+def test_a_private_server_sees_no_request(serve, tmp_path, monkeypatch):
+    server = serve(whole)
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
+    with refused(DownloadFailed, tmp_path, "public address"):
+        fetch(server.url(), tmp_path)
+    assert server.requests == []
+
+
+def test_a_redirect_to_a_private_address_is_refused(serve, tmp_path, monkeypatch):
+    target = serve(whole)
+
+    def redirect(handler: Handler) -> None:
+        monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")  # as if this server's own address were public
+        handler.answer(302, Location=target.url())
+
+    with refused(DownloadFailed, tmp_path, "public address"):
+        fetch(serve(redirect).url(), tmp_path)
+    assert target.requests == []
+
+
+# Base64
+
+
+def decode(text: str, folder: Path, max_bytes: int = 1_000_000) -> bytes:
+    return decode_base64(text, folder, max_bytes=max_bytes).read_bytes()
+
+
+many = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@many
+@given(
+    data=st.binary(min_size=1),
+    urlsafe=st.booleans(),
+    padded=st.booleans(),
+    prefixed=st.booleans(),
+    width=st.integers(1, 80),
+)
+def test_every_spelling_of_base64_decodes_to_the_bytes(data, urlsafe, padded, prefixed, width, tmp_path):
+    text = (base64.urlsafe_b64encode if urlsafe else base64.b64encode)(data).decode()
+    text = text if padded else text.rstrip("=")
+    text = "\r\n\t ".join(text[at : at + width] for at in range(0, len(text), width))
+    text = f" data:audio/mpeg;name=a;base64, {text}\n" if prefixed else text
+    assert decode(text, tmp_path) == data
+
+
+@many
+@given(text=st.text(alphabet=st.sampled_from("AQg=+/-_ ,:;data64\n\x00é"), max_size=30))
+def test_any_other_text_is_refused_in_words(text, tmp_path):
+    try:
+        decode(text, tmp_path)
+    except InvalidInput as error:
+        assert "base64" in str(error)
+        assert list(tmp_path.iterdir()) == []
+    else:
+        (tmp_path / "media").unlink()
+
+
+@pytest.mark.parametrize(
+    "text", ["A", "AAAAA", "AA=", "A===", "AAA==", "AA==AA==", "AAAA====", "=", "AA*A", "AÀAA", "data:audio/wav,AAAA"]
+)
+def test_junk_is_no_base64(text, tmp_path):
+    with refused(InvalidInput, tmp_path, "not valid base64"):
+        decode(text, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "data:audio/wav;base64,"])
+def test_empty_base64(text, tmp_path):
+    with refused(InvalidInput, tmp_path, "empty"):
+        decode(text, tmp_path)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_the_size_limit_of_base64_is_inclusive(size, tmp_path):
+    text = base64.b64encode(bytes(size)).decode()
+    assert decode(text, tmp_path, max_bytes=size) == bytes(size)
+    (tmp_path / "media").unlink()
+    with refused(TooLarge, tmp_path, "larger than the limit"):
+        decode(text, tmp_path, max_bytes=size - 1)
+
+
+def test_twenty_megabytes_of_base64(tmp_path):
+    data = os.urandom(15_000_000)
+    start = time.monotonic()
+    assert decode(base64.encodebytes(data).decode(), tmp_path, max_bytes=len(data)) == data
+    assert time.monotonic() - start < 3
