@@ -9,8 +9,9 @@
     ├── Cancelled          the caller or the platform ended the job
     └── ModelUnavailable   weights that are missing, damaged or not allowed
 
-The message is one sentence for the caller: it says what is wrong and what would be right, and never
-names a path, key or signed address of the machine. Whatever is not a `WorkerError` is `Internal`.
+The message is one sentence for the caller, begun small and without a full stop as Python's own: it says
+what is wrong and what would be right, and never names a path, key or signed address of the machine.
+Whatever is not a `WorkerError` is `Internal`.
 """
 
 

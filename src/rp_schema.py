@@ -1,0 +1,95 @@
+"""A job's input: validated before anything is downloaded or decoded.
+
+Everything that is wrong is told at once, in one sentence, with the place and what would be right there;
+values are not repeated, since they may be megabytes or secrets.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from src.errors import InvalidInput
+from src.options import Options
+
+MOST_TOLD = 10
+"""Faults named in one answer: a job with a thousand unknown keys gets no book."""
+
+
+class AudioSource(BaseModel):
+    """Where the recording is: exactly one of a URL and base64 text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    url: str | None = Field(default=None, min_length=1, max_length=8192)
+    base64: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> AudioSource:
+        if (self.url is None) == (self.base64 is None):
+            raise ValueError('give exactly one of "url" and "base64"')
+        return self
+
+
+class JobInput(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    audio: AudioSource
+    options: Options = Options()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        """A bare string is a URL, or audio itself as a data URI; `options: null` is no options."""
+        if not isinstance(raw, dict):
+            return raw
+        spelled = dict(raw)
+        audio = spelled.get("audio")
+        if isinstance(audio, str):
+            spelled["audio"] = {"base64" if audio.lstrip()[:5].lower() == "data:" else "url": audio}
+        if spelled.get("options", {}) is None:
+            del spelled["options"]
+        return spelled
+
+
+def parse_input(raw: Any) -> JobInput:
+    """The `input` of a RunPod job as types.
+
+    Raises:
+        InvalidInput: naming each field that is wrong and what would be right.
+    """
+    if not isinstance(raw, dict):
+        raise InvalidInput('the job needs an "input" object such as {"audio": {"url": "https://..."}}')
+    try:
+        return JobInput.model_validate(raw)
+    except ValidationError as error:
+        faults = list(dict.fromkeys(_fault(one) for one in error.errors(include_url=False, include_context=False)))
+        told = "; ".join(faults[:MOST_TOLD])
+        more = f"; and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
+        raise InvalidInput(f"{told}{more}") from None
+
+
+def _fault(error: ErrorDetails) -> str:
+    place = _place(error["loc"])
+    if error["type"] == "extra_forbidden":
+        key = str(error["loc"][-1])
+        return f"{place}: unknown key{_nearest(key, error['loc'])}"
+    if error["type"] == "missing":
+        return f'{place}: missing, give {{"url": "https://..."}} or {{"base64": "..."}}'
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[:1].lower()}{message[1:]}"
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part)[:60] for part in location) or "input"
+
+
+def _nearest(key: str, location: tuple[int | str, ...]) -> str:
+    models: dict[str | int, type[BaseModel]] = {"audio": AudioSource, "options": Options}
+    model = models[location[0]] if len(location) > 1 else JobInput
+    names = list(model.model_fields)
+    close = get_close_matches(key.lower(), names, n=1)
+    return f', did you mean "{close[0]}"?' if close else f", known ones are {', '.join(names)}"

@@ -1,0 +1,73 @@
+"""The environment of a worker, read once.
+
+Every variable is a field here, under its own name in lower case; a wrong value stops the start-up with all
+wrong values named. RunPod's own variables (`RUNPOD_*`) are the SDK's to read.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The folder that holds `handler.py`: a checkout on a laptop, `/` in the image."""
+
+NETWORK_VOLUME = Path("/runpod-volume")
+"""Where RunPod mounts an endpoint's network volume."""
+
+
+class SettingsError(Exception):
+    """A variable of the environment that the worker cannot start with; names the variable."""
+
+
+class Settings(BaseSettings):
+    whisper_model: str = Field(
+        default="tiny.en", description="Model to load: a name of openai-whisper's, or a path to weights."
+    )
+    model_dir: Path | None = Field(
+        default=None,
+        description="Folder of weights, filled on first use; the network volume's where one is mounted.",
+    )
+    max_audio_bytes: int = Field(
+        default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as it comes and as decoded."
+    )
+    max_audio_seconds: float = Field(default=12 * 3600, gt=0, description="Longest recording, in seconds.")
+    download_timeout: float = Field(
+        default=600, gt=0, description="Seconds that the download of one recording may take."
+    )
+    max_result_bytes: int = Field(
+        default=10_000_000 - 100_000,
+        gt=0,
+        description="Largest answer, in bytes: RunPod takes 10 MB from /run, less room for its own fields.",
+    )
+
+    @property
+    def baked_models(self) -> Path:
+        """Where the image carries its weights, and a laptop those of `make setup`."""
+        return ROOT / "models"
+
+    @property
+    def model_store(self) -> Path:
+        """Where weights that have to be fetched are kept."""
+        if self.model_dir is not None:
+            return self.model_dir
+        if NETWORK_VOLUME.is_dir():
+            return NETWORK_VOLUME / "whisper-models"
+        return self.baked_models
+
+
+@cache
+def get_settings() -> Settings:
+    """The worker's settings.
+
+    Raises:
+        SettingsError: naming every variable that is wrong, and what it should be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{str(one['loc'][0]).upper()}={one['input']!r}: {one['msg']}" for one in error.errors())
+        raise SettingsError(f"wrong environment: {wrong}") from None

@@ -1,0 +1,180 @@
+"""The handler as a plain function, with the real model: a job in, words or a clear error out, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import srt
+import webvtt
+
+from src.rp_handler import handler, processor
+from tests.conftest import CLIPS, as_base64, spoken, words
+
+
+def job(clip: str, **options: Any) -> dict[str, Any]:
+    return {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / clip)}, "options": options}}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The clips on a web server of this machine."""
+    serve = partial(SimpleHTTPRequestHandler, directory=str(CLIPS))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("chunking", ["vad", "sequential"])
+@pytest.mark.parametrize("clip", ["demo.ogg", "numbers.mp3", "video.mp4"])
+def test_the_words_that_were_spoken_come_back(clip: str, chunking: str, no_files_left: Path) -> None:
+    answer = handler(job(clip, chunking=chunking))
+    assert words(answer["transcription"]["text"]) == spoken(clip)
+
+
+def test_every_format_and_the_metadata_stand_in_the_answer() -> None:
+    answer = handler(job("demo.ogg"))
+    assert set(answer) == {"transcription", "metadata"}
+    transcription, metadata = answer["transcription"], answer["metadata"]
+    assert {"text", "language", "segments", "srt", "vtt"} <= set(transcription)
+    assert words(" ".join(cue.content for cue in srt.parse(transcription["srt"]))) == spoken("demo.ogg")
+    cues = webvtt.from_string(transcription["vtt"])
+    assert words(" ".join(cue.text for cue in cues)) == spoken("demo.ogg")
+    assert metadata["model"] == "tiny.en"
+    assert metadata["language"] == "en"
+    assert metadata["audio_duration"] == pytest.approx(transcription["segments"][-1]["end"], abs=1.5)
+    assert 0 < metadata["processing_time"] == pytest.approx(sum(metadata["timings"].values()), abs=0.1)
+    assert metadata["real_time_factor"] == pytest.approx(
+        metadata["processing_time"] / metadata["audio_duration"], abs=0.001
+    )
+
+
+@pytest.mark.parametrize(
+    ("output_format", "keys"),
+    [
+        ("text", {"text"}),
+        ("srt", {"text", "srt"}),
+        ("vtt", {"text", "vtt"}),
+        ("tsv", {"text", "tsv"}),
+        ("json", {"text", "language", "segments"}),
+    ],
+)
+def test_one_format_brings_its_own_keys_only(output_format: str, keys: set[str]) -> None:
+    assert set(handler(job("numbers.mp3", output_format=output_format))["transcription"]) == keys
+
+
+@pytest.mark.parametrize("chunking", ["vad", "sequential"])
+def test_segments_and_words_lie_in_order_within_the_recording(chunking: str) -> None:
+    answer = handler(job("demo.ogg", word_timestamps=True, output_format="json", chunking=chunking))
+    duration = answer["metadata"]["audio_duration"]
+    segments = answer["transcription"]["segments"]
+    assert [segment["id"] for segment in segments] == list(range(len(segments)))
+    times = [time for segment in segments for word in segment["words"] for time in (word["start"], word["end"])]
+    assert times == sorted(times)
+    assert times[0] >= 0
+    assert times[-1] <= duration + 0.1
+    for segment in segments:
+        assert "".join(word["word"] for word in segment["words"]).strip() == segment["text"].strip()
+
+
+@pytest.mark.parametrize("audio", ["bare", "object"])
+def test_a_url_is_fetched(audio: str, site: str, monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> None:
+    monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+    url = f"{site}/demo.ogg"
+    answer = handler({"input": {"audio": url if audio == "bare" else {"url": url}}})
+    assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
+
+
+def test_a_url_of_this_machine_is_refused(site: str, no_files_left: Path) -> None:
+    answer = handler({"input": {"audio": f"{site}/demo.ogg?signature=secret"}})
+    assert answer["error_type"] == "DownloadFailed"
+    assert "secret" not in answer["error"]
+    assert "127.0.0.1" not in answer["error"]
+
+
+def test_a_data_uri_is_taken() -> None:
+    uri = "data:audio/ogg;base64," + as_base64(CLIPS / "demo.ogg")
+    assert words(handler({"input": {"audio": uri}})["transcription"]["text"]) == spoken("demo.ogg")
+
+
+@pytest.mark.parametrize(
+    ("made", "error_type"),
+    [
+        ({}, "InvalidInput"),
+        ({"input": None}, "InvalidInput"),
+        ({"input": {"audio": {"base64": "not base64!"}}}, "InvalidInput"),
+        ({"input": {"audio": {"base64": "AAAA"}}}, "UnsupportedMedia"),
+        ({"input": {"audio": "ftp://example.com/a.mp3"}}, "InvalidInput"),
+        ({"input": {"audio": "https://"}}, "InvalidInput"),
+        ({"input": {"audio": "http://169.254.169.254/latest/meta-data"}}, "DownloadFailed"),
+        (job("demo.ogg", language="de"), "InvalidInput"),
+        (job("demo.ogg", task="translate"), "InvalidInput"),
+        (job("demo.ogg", **{"\ud800": 1}), "InvalidInput"),
+    ],
+)
+def test_a_wrong_job_gets_a_sentence_and_leaves_nothing(
+    made: dict[str, Any], error_type: str, no_files_left: Path
+) -> None:
+    answer = handler(made)
+    assert set(answer) == {"error", "error_type"}
+    assert answer["error_type"] == error_type
+    assert answer["error"]
+    assert "\n" not in answer["error"]
+    assert "/tmp" not in answer["error"]
+    json.dumps(answer, ensure_ascii=False).encode("utf-8")
+
+
+def test_silence_is_an_answer_and_not_an_error(no_files_left: Path) -> None:
+    answer = handler(job("silence.flac", output_format="json"))
+    assert answer["transcription"]["text"] == ""
+    assert answer["transcription"]["segments"] == []
+
+
+def test_what_the_worker_did_not_expect_is_internal_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, no_files_left: Path
+) -> None:
+    def breaks(*_: Any) -> None:
+        raise RuntimeError("a lone \ud800 surrogate")
+
+    monkeypatch.setattr(type(processor), "transcribe", breaks)
+    answer = handler(job("demo.ogg"))
+    assert answer["error_type"] == "Internal"
+    assert "RuntimeError" in answer["traceback"]
+    json.dumps(answer, ensure_ascii=False).encode("utf-8")
+
+
+def test_a_device_without_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> None:
+    def breaks(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(processor), "transcribe", breaks)
+    assert handler(job("demo.ogg"))["error_type"] == "OutOfMemory"
+
+
+def test_an_answer_over_the_platforms_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from src import rp_handler
+
+    small = rp_handler.get_settings().model_copy(update={"max_result_bytes": 500})
+    monkeypatch.setattr(rp_handler, "get_settings", lambda: small)
+    assert handler(job("demo.ogg"))["error_type"] == "TooLarge"
+
+
+def test_a_recording_over_the_limit_of_duration_is_refused(
+    monkeypatch: pytest.MonkeyPatch, no_files_left: Path
+) -> None:
+    from src import whisper_processor
+
+    short = whisper_processor.get_settings().model_copy(update={"max_audio_seconds": 2.0})
+    monkeypatch.setattr(whisper_processor, "get_settings", lambda: short)
+    assert handler(job("demo.ogg"))["error_type"] == "TooLarge"
+
+
+def test_process_audio_gives_the_transcription_of_a_file() -> None:
+    assert words(processor.process_audio(CLIPS / "demo.ogg")["text"]) == spoken("demo.ogg")
