@@ -1,0 +1,48 @@
+# The commands of this project; `make` or `make help` lists them. Needs Python 3.10 or newer, git and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint serve format clips clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+setup: $(READY) models/.tiny.en  ## a virtual environment in .venv and the demo's model in models/
+
+demo: setup  ## transcribe the clip in test_input.json and print what comes back
+	@$(BIN)/python builder/demo.py
+
+test: setup models/.base  ## all tests, with real models, real ffmpeg and the real SDK
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: setup  ## the worker behind the SDK's local HTTP API, http://localhost:8000
+	$(BIN)/python handler.py --rp_serve_api
+
+format: $(READY)  ## let ruff lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clips: $(READY)  ## make the repository's audio again (needs Debian's flite)
+	tests/data/make_clips.sh
+
+clean:  ## remove the environment, the models and all caches
+	rm -rf .venv models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The stamp goes first and comes back last: after an interruption the environment is made anew.
+$(READY): builder/requirements.txt builder/requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("worker-whisper needs Python 3.10 or newer: make PYTHON=python3.12 setup")'
+	@echo "Setting up .venv: about a minute, most of it PyTorch"
+	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r builder/requirements-dev.txt
+	@touch $@
+
+models/.%: | $(READY)
+	@$(BIN)/python builder/fetch_models.py $*
+	@touch $@

@@ -1,0 +1,43 @@
+"""Runs the job in `test_input.json` through the handler, as RunPod would, and prints what comes back.
+
+make demo
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+def main() -> None:
+    print("Loading the model ...", flush=True)
+    started = time.perf_counter()
+    from src.rp_handler import handler
+
+    print(
+        f"Ready after {time.perf_counter() - started:.1f} s. Transcribing the clip in test_input.json ...", flush=True
+    )
+    answer = handler(json.loads((ROOT / "test_input.json").read_text()))
+    if "error" in answer:
+        sys.exit(f"{answer['error_type']}: {answer['error']}")
+    show(answer)
+
+
+def show(answer: dict[str, Any]) -> None:
+    print(f"\nText\n  {answer['transcription']['text']}\n\nSegments")
+    for segment in answer["transcription"]["segments"]:
+        print(f"  {segment['start']:6.2f} - {segment['end']:6.2f}  {segment['text'].strip()}")
+    print("\nSRT\n  " + answer["transcription"]["srt"].strip().replace("\n", "\n  "))
+    print("\nMetadata")
+    for key, value in answer["metadata"].items():
+        print(f"  {key:21} {value}")
+
+
+if __name__ == "__main__":
+    main()

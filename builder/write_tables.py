@@ -1,0 +1,52 @@
+"""Writes the README's tables of options and of environment variables from the classes that define them.
+
+python builder/write_tables.py
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from src.options import Options  # noqa: E402
+from src.settings import Settings  # noqa: E402
+
+README = ROOT / "README.md"
+
+
+def with_tables(text: str) -> str:
+    """The README with its tables as the code has them."""
+    text = _replaced(text, "options", _table("option", Options))
+    return _replaced(text, "environment", _table("variable", Settings, upper=True))
+
+
+def _table(heading: str, model: type[BaseModel], *, upper: bool = False) -> str:
+    rows = [
+        f"| `{name.upper() if upper else name}` | {_default(field.default)} | {field.description} |"
+        for name, field in model.model_fields.items()
+    ]
+    return "\n".join([f"| {heading} | default | meaning |", "| --- | --- | --- |", *rows])
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`"
+
+
+def _replaced(text: str, name: str, table: str) -> str:
+    marked = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+    return marked.sub(lambda found: found[1] + table + found[2], text)
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text()))
