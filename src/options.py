@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from src.formats import OUTPUT_FORMATS
+from src.vad import VadOptions
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, a few thousand characters at the most."""
+
+_VAD = VadOptions()
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -70,7 +73,22 @@ class Options(BaseModel):
         default=True, description="`sequential` only: each window is prompted with the text before it."
     )
     chunking: Literal["vad", "sequential"] = Field(
-        default="vad", description="`vad`: windows at silences; `sequential`: openai-whisper's sliding window."
+        default="vad", description="`vad`: windows at silences, decoded together; `sequential`: openai-whisper's own."
+    )
+    vad: bool = Field(
+        default=True, description="`vad` chunking only: look for speech; if not, windows of 30 s over everything."
+    )
+    vad_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=_VAD.threshold, description="Probability from which sound is speech."
+    )
+    min_speech_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        default=_VAD.min_speech_ms, description="Speech no longer than this is a click or a cough."
+    )
+    min_silence_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        default=_VAD.min_silence_ms, description="Windows part only at pauses of at least this length."
+    )
+    speech_pad_ms: Annotated[int, Field(ge=0, le=5_000)] = Field(
+        default=_VAD.speech_pad_ms, description="Put to both ends of speech, so that no sound is cut off."
     )
     denoise: bool = Field(default=False, description="FFT noise reduction before transcription.")
 

@@ -83,8 +83,10 @@ def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[
         "real_time_factor": round(total / transcript.duration, 4),
         "language": transcript.language,
         "language_probability": round(transcript.language_probability, 4),
-        "device": processor.device,
-        "compute_type": processor.compute_type,
+        "device": str(processor.placement.device),
+        "compute_type": processor.placement.compute_type,
+        "speech_duration": transcript.speech,
+        "uncovered_speech": transcript.uncovered,
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },

@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import whisper
 from whisper.audio import N_FRAMES, SAMPLE_RATE, log_mel_spectrogram, pad_or_trim
 
+from src.engine.placement import Placement
 from src.options import Options
 from src.transcript import Segment, Transcript, Word
 
+T = TypeVar("T")
 
-def transcribe_sequentially(
-    model: whisper.Whisper, pcm: npt.NDArray[np.int16], language: str | None, options: Options
-) -> Transcript:
-    """`whisper.transcribe` on a loaded model. Not thread-safe: it puts hooks and flags on the model.
+
+class SequentialModel:
+    """openai-whisper's model for its own `transcribe`, made at first use, for one caller at a time.
+
+    `whisper.transcribe` puts hooks and flags on the model: a second caller in the same moment would disturb the first.
+    """
+
+    def __init__(self, weights: whisper.Whisper, placement: Placement) -> None:
+        self._weights = weights
+        self._placement = placement
+        self._turn = threading.Lock()
+        self._model: whisper.Whisper | None = None
+
+    def run(self, work: Callable[[whisper.Whisper], T]) -> T:
+        """Does something with the model, as soon as no one else does.
+
+        On a thread that ends with it: on a CPU, the OpenMP workers that it leaves behind would slow the engine's.
+        """
+        with self._turn, ThreadPoolExecutor(1, "sequential") as thread:
+            return thread.submit(lambda: work(self._get())).result()
+
+    def _get(self) -> whisper.Whisper:
+        if self._model is None:
+            # On the CPU openai-whisper computes in float32; on CUDA in float16, as the weights are.
+            copied = copy.deepcopy(self._weights)
+            on_cpu = self._placement.device.type == "cpu"
+            self._model = copied.float() if on_cpu else copied.to(self._placement.device)
+        return self._model
+
+
+def transcribe_sequentially(source: SequentialModel, pcm: npt.NDArray[np.int16], options: Options) -> Transcript:
+    """`whisper.transcribe` on a whole recording; without a language given, that of the first 30 s.
 
     Args:
         pcm: [samples] at 16 kHz.
-        language: code; None: detected in the first 30 s, as openai-whisper does.
     """
     waveform = pcm.astype(np.float32) / 32768.0
-    probability = 1.0
-    if language is None:
-        language, probability = detect_language(model, waveform)
-    result = whisper.transcribe(
+
+    def work(model: whisper.Whisper) -> tuple[str, float, dict[str, Any]]:
+        language, probability = (options.language, 1.0) if options.language else detect_language(model, waveform)
+        return language, probability, _transcribe(model, waveform, language, options)
+
+    language, probability, result = source.run(work)
+    spoken = [segment for segment in result["segments"] if segment["text"].strip()]
+    return Transcript(
+        language=language,
+        language_probability=probability,
+        duration=len(pcm) / SAMPLE_RATE,
+        segments=[_segment(index, raw) for index, raw in enumerate(spoken)],
+    )
+
+
+def _transcribe(
+    model: whisper.Whisper, waveform: npt.NDArray[np.float32], language: str, options: Options
+) -> dict[str, Any]:
+    result: dict[str, Any] = whisper.transcribe(
         model,
         waveform,
         language=language,
@@ -45,13 +93,7 @@ def transcribe_sequentially(
         condition_on_previous_text=options.condition_on_previous_text,
         fp16=model.device.type == "cuda",
     )
-    spoken = [segment for segment in result["segments"] if segment["text"].strip()]
-    return Transcript(
-        language=language,
-        language_probability=probability,
-        duration=len(pcm) / SAMPLE_RATE,
-        segments=[_segment(index, raw) for index, raw in enumerate(spoken)],
-    )
+    return result
 
 
 def detect_language(model: whisper.Whisper, waveform: npt.NDArray[np.float32]) -> tuple[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
@@ -30,6 +31,12 @@ class Settings(BaseSettings):
     model_dir: Path | None = Field(
         default=None,
         description="Folder of weights, filled on first use; the network volume's where one is mounted.",
+    )
+    compute_type: Literal["auto", "float16", "bfloat16", "float32"] = Field(
+        default="float16", description="Number format of the weights; the nearest that the device can."
+    )
+    batch_size: int = Field(
+        default=16, gt=0, le=512, description="Windows of 30 s, of all running jobs, that are decoded at once."
     )
     max_audio_bytes: int = Field(
         default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as it comes and as decoded."

@@ -70,6 +70,12 @@ class Transcript:
     duration: float
     """Length of the recording in seconds."""
     segments: list[Segment]
+    speech: float | None = None
+    """Seconds that were taken as speech, padding included; None where nobody looked."""
+    uncovered: list[tuple[float, float]] = field(default_factory=list)
+    """Speech, start and end, that no segment stands for although it was tried again."""
+    repaired: float = 0.0
+    """Seconds of speech that only a second attempt understood."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each stage."""
     warnings: list[str] = field(default_factory=list)

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-import whisper
 from whisper.tokenizer import LANGUAGES
 
 from src.audio import decode_audio
+from src.batched import transcribe_in_windows
+from src.engine.placement import choose_placement
+from src.engine.scheduler import Scheduler
 from src.engine.weights import load_weights
 from src.errors import InvalidInput
 from src.formats import render
 from src.model_store import fetch_model, find_model
 from src.options import Options
-from src.sequential import transcribe_sequentially
+from src.sequential import SequentialModel, transcribe_sequentially
 from src.settings import get_settings
 from src.transcript import Transcript
+from src.vad import load_vad
 
 
 class WhisperProcessor:
-    """Whisper on the device that this machine has: CUDA, else the CPU.
+    """Whisper on the device that this machine has: CUDA, else the CPU. Any number of threads may use it at once.
 
     Raises:
         ModelUnavailable: the weights are neither here nor to be fetched, or are damaged.
     """
 
     def __init__(self, model_name: str | None = None) -> None:
-        self.model_name = model_name or get_settings().whisper_model
-        self.device = "cuda:0" if torch.cuda.is_available() else "cpu"
-        self.compute_type = "float16" if torch.cuda.is_available() else "float32"
-        self._model = _load(self.model_name, self.device)
-        self._turn = threading.Lock()
+        settings = get_settings()
+        self.model_name = model_name or settings.whisper_model
+        self.placement = choose_placement(settings.compute_type)
+        path = _find_or_fetch(self.model_name)
+        self._engine = Scheduler(partial(load_weights, path), self.placement, settings.batch_size)
+        self._sequential = SequentialModel(self._engine.source, self.placement)
+        load_vad()
 
     def check(self, options: Options) -> None:
         """Refuses what the loaded model cannot do, before anything is downloaded.
@@ -43,7 +47,7 @@ class WhisperProcessor:
         Raises:
             InvalidInput: an English-only model is asked for another language, or for a translation.
         """
-        if self._model.is_multilingual:
+        if self._engine.vocabulary.multilingual:
             return
         if options.language not in (None, "en"):
             name = LANGUAGES[options.language or "en"].title()
@@ -72,8 +76,10 @@ class WhisperProcessor:
                 denoise=options.denoise,
             )
             decoded = time.perf_counter()
-            with self._turn:
-                transcript = transcribe_sequentially(self._model, pcm, options.language, options)
+            if options.chunking == "sequential":
+                transcript = transcribe_sequentially(self._sequential, pcm, options)
+            else:
+                transcript = transcribe_in_windows(self._engine, pcm, options)
         finished = time.perf_counter()
         transcript.timings = {"decode_audio": decoded - started, "inference": finished - decoded}
         return transcript
@@ -84,9 +90,11 @@ class WhisperProcessor:
         self.check(options)
         return render(self.transcribe(recording, options), options.output_format)
 
+    def close(self) -> None:
+        """Ends the engine's thread."""
+        self._engine.close()
 
-def _load(name: str, device: str) -> whisper.Whisper:
+
+def _find_or_fetch(name: str) -> Path:
     settings = get_settings()
-    path = find_model(name, [settings.baked_models, settings.model_store])
-    model = load_weights(path or fetch_model(name, settings.model_store))
-    return model.to(device) if device != "cpu" else model.float()
+    return find_model(name, [settings.baked_models, settings.model_store]) or fetch_model(name, settings.model_store)

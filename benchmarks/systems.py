@@ -1,0 +1,158 @@
+"""The systems that transcribe side by side, each with its own defaults but for what its name says.
+
+All get as many threads as the process has CPUs. ffmpeg decodes for all but faster-whisper, which brings a decoder.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Transcribe = Callable[[Path, "str | None"], str]
+"""The text of a recording in a language; None: to be detected."""
+
+
+@dataclass(frozen=True)
+class System:
+    """An engine and the way it is run. One beam is greedy decoding, with openai-whisper's ladder of temperatures."""
+
+    engine: str
+    beams: int = 1
+    compute_type: str = ""
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        return self._form + ("" if self.beams == 1 else f" beam {self.beams}")
+
+    @property
+    def _form(self) -> str:
+        batched = f"batched {self.batch}" if self.batch > 1 else ""
+        return " ".join(part for part in (self.engine, batched, self.compute_type) if part)
+
+
+def _both_searches(engine: str, compute_type: str = "", batch: int = 1) -> list[System]:
+    return [System(engine, beams, compute_type, batch) for beams in (1, 5)]
+
+
+SYSTEMS = [
+    *_both_searches("ours"),
+    *_both_searches("openai-whisper"),
+    *_both_searches("whisper.cpp"),
+    *(
+        system
+        for batch in (1, 8, 16)
+        for compute_type in ("int8", "float32")
+        for system in _both_searches("faster-whisper", compute_type, batch)
+    ),
+]
+
+
+def select(patterns: Sequence[str]) -> list[System]:
+    """The systems whose names match one of the patterns, as a shell would match files."""
+    found = [system for system in SYSTEMS if any(fnmatchcase(system.name, pattern) for pattern in patterns)]
+    if not found:
+        raise SystemExit(
+            f"no system is called {' or '.join(patterns)}; there are: {', '.join(s.name for s in SYSTEMS)}"
+        )
+    return found
+
+
+def load(system: System, weights: str) -> Transcribe:
+    """The system, ready to transcribe; its packages are imported by this, and no other's."""
+    loaders = {
+        "ours": _load_ours,
+        "openai-whisper": _load_openai_whisper,
+        "whisper.cpp": _load_whisper_cpp,
+        "faster-whisper": _load_faster_whisper if system.batch == 1 else _load_faster_whisper_batched,
+    }
+    return loaders[system.engine](system, weights)
+
+
+def _load_ours(system: System, weights: str) -> Transcribe:
+    from src.options import Options
+    from src.whisper_processor import WhisperProcessor
+
+    processor = WhisperProcessor(weights)
+    beam_size = None if system.beams == 1 else system.beams
+    return lambda path, language: processor.transcribe(path, Options(language=language, beam_size=beam_size)).text
+
+
+def _load_openai_whisper(system: System, weights: str) -> Transcribe:
+    import torch
+    import whisper
+
+    from src.engine.weights import load_weights
+
+    torch.set_num_threads(cpus())
+    model = load_weights(Path(weights)).float()
+    beam_size = None if system.beams == 1 else system.beams
+
+    def transcribe(path: Path, language: str | None) -> str:
+        result = whisper.transcribe(model, _waveform(path), language=language, beam_size=beam_size, fp16=False)
+        return str(result["text"])
+
+    return transcribe
+
+
+def _load_whisper_cpp(system: System, weights: str) -> Transcribe:
+    from pywhispercpp.model import Model
+
+    model = Model(
+        weights,
+        params_sampling_strategy=int(system.beams > 1),
+        beam_search={"beam_size": system.beams, "patience": -1.0},
+        n_threads=cpus(),
+        print_progress=False,
+        redirect_whispercpp_logs_to=None,
+    )
+
+    def transcribe(path: Path, language: str | None) -> str:
+        segments = model.transcribe(_waveform(path), language=language or "auto")
+        return " ".join(segment.text for segment in segments)
+
+    return transcribe
+
+
+def _load_faster_whisper(system: System, weights: str) -> Transcribe:
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpus())
+
+    def transcribe(path: Path, language: str | None) -> str:
+        segments, _ = model.transcribe(str(path), language=language, beam_size=system.beams)
+        return "".join(segment.text for segment in segments)
+
+    return transcribe
+
+
+def _load_faster_whisper_batched(system: System, weights: str) -> Transcribe:
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpus())
+    pipeline = BatchedInferencePipeline(model)
+
+    def transcribe(path: Path, language: str | None) -> str:
+        segments, _ = pipeline.transcribe(str(path), language=language, beam_size=system.beams, batch_size=system.batch)
+        return "".join(segment.text for segment in segments)
+
+    return transcribe
+
+
+def cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _waveform(path: Path) -> NDArray[np.float32]:
+    """The recording as Whisper wants it: 16 kHz, one channel, -1 to 1."""
+    from src.audio import decode_audio
+
+    with tempfile.TemporaryDirectory() as scratch:
+        return decode_audio(path, Path(scratch), max_seconds=86_400, max_bytes=4 << 30).astype(np.float32) / 32768.0

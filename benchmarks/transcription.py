@@ -1,0 +1,140 @@
+"""Transcription side by side: speed, errors and memory of this worker, openai-whisper, faster-whisper, whisper.cpp.
+
+    python -m benchmarks.transcription [AUDIO...] [--systems 'ours*' '*beam 5'] [--scenario clip]
+
+The systems have the same weights and the same recordings and take turns: noise on the machine hits all alike, and the
+ratio of two systems within a round is to be trusted more than either's time. All are idle while one runs. Each answers
+an unmeasured request first. Let nothing else compute meanwhile: where threads wait for each other by spinning (OpenMP,
+whisper.cpp), another busy process costs many times its share.
+
+AUDIO are files, or folders with a manifest.json that says what is spoken in them.
+
+scenarios:
+  long      whole recordings, one after another
+  clip      the first 10 s of each, alone
+  together  eight clips of 10 s at once against the same one after another (ours only)
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import report, together
+from benchmarks.peer_weights import NoWeights, weights_for
+from benchmarks.process import Answer, Request, SystemFailed, SystemProcess
+from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut, find_recordings
+from benchmarks.results import Run, summarise
+from benchmarks.systems import SYSTEMS, System, select
+
+RESULTS = Path(__file__).with_name("results")
+CLIP_SECONDS = 10
+
+
+class Comparison:
+    """Systems that take turns over the same recordings. One that fails is out, with a line that says why."""
+
+    def __init__(self, recordings: Sequence[Recording]) -> None:
+        self.recordings = recordings
+        self.runs: list[Run] = []
+        self.peaks_mb: dict[str, float] = {}
+        self._processes: list[SystemProcess] = []
+
+    def start(self, systems: Sequence[System], model: str, stack: ExitStack) -> None:
+        """Loads the systems, until `stack` is closed, and has each of them hear the shortest recording."""
+        shortest = min(self.recordings, key=lambda recording: recording.seconds)
+        for system in systems:
+            print(f"loading {system.name} ...", flush=True)
+            try:
+                process = stack.enter_context(SystemProcess(system, weights_for(system.engine, model)))
+                process.ask(_request(shortest))
+            except (NoWeights, SystemFailed) as error:
+                print(f"  {system.name} is out: {error}")
+            else:
+                self._processes.append(process)
+        if not self._processes:
+            raise SystemExit("no system is left to compare")
+
+    def run(self, rounds: int) -> None:
+        for round_ in range(rounds):
+            for recording in self.recordings:
+                for process in list(self._processes):
+                    self._transcribe(process, recording, round_, f"round {round_ + 1}/{rounds}")
+            self._processes = self._processes[1:] + self._processes[:1]  # nobody is always first
+
+    def _transcribe(self, process: SystemProcess, recording: Recording, round_: int, label: str) -> None:
+        name = process.system.name
+        try:
+            answer: Answer = process.ask(_request(recording))
+        except SystemFailed as error:
+            print(f"  {name} is out: {recording.name}: {error}")
+            self._processes.remove(process)
+            self.runs = [run for run in self.runs if run.system != name]
+            return
+        self.runs.append(Run(name, recording.name, round_, answer.seconds, answer.texts[0]))
+        self.peaks_mb[name] = answer.peak_mb
+        print(
+            f"{label}  {recording.name:32} {name:40} {answer.seconds:8.2f} s"
+            f" {recording.seconds / answer.seconds:8.1f} x real time",
+            flush=True,
+        )
+
+
+def _request(recording: Recording) -> Request:
+    return Request([recording.path], recording.language)
+
+
+def compare(recordings: Sequence[Recording], systems: Sequence[System], arguments: argparse.Namespace) -> None:
+    """Runs the systems; prints what it comes to and saves it in `arguments.out`."""
+    comparison = Comparison(recordings)
+    with ExitStack() as stack:
+        comparison.start(systems, arguments.model, stack)
+        comparison.run(arguments.rounds)
+    rows = summarise(systems, recordings, comparison.runs, comparison.peaks_mb)
+    facts = {"model": arguments.model, "scenario": arguments.scenario}
+    title = f"{arguments.model}, {arguments.scenario}: {sum(one.seconds for one in recordings):.0f} s of audio"
+    text = f"# {title}\n\n{report.machine()}; median of {arguments.rounds}\n\n{report.table(rows)}\n"
+    if any(recording.text for recording in recordings):
+        text += f"\n{report.table_of_files(rows, recordings)}\n"
+    print(f"\n{text}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    stem = arguments.out / arguments.scenario
+    stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    stem.with_suffix(".json").write_text(report.as_json(rows, recordings, comparison.runs, **facts), encoding="utf-8")
+    report.draw(rows, title, stem.with_suffix(".png"))
+    print(f"saved as {stem}.md, .json and .png")
+
+
+def main() -> None:
+    arguments = _arguments()
+    systems = select(arguments.systems)
+    recordings = find_recordings(arguments.audio)
+    with tempfile.TemporaryDirectory() as scratch:
+        if arguments.scenario == "clip":
+            spoken = [recording for recording in recordings if recording.text != ""]
+            recordings = [cut(recording, 0, CLIP_SECONDS, Path(scratch)) for recording in spoken]
+        if arguments.scenario == "together":
+            together.compare(
+                together.clips(recordings, Path(scratch)), arguments.model, arguments.rounds, arguments.out
+            )
+        else:
+            compare(recordings, systems, arguments)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ", ".join(system.name for system in SYSTEMS)
+    parser.add_argument("audio", type=Path, nargs="*", default=[REPOSITORY_CLIPS], metavar="AUDIO")
+    parser.add_argument("--model", default="base", help="the same for all (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each system (default: %(default)s)")
+    parser.add_argument("--systems", nargs="+", default=["*"], metavar="PATTERN", help=f"default: all of {names}")
+    parser.add_argument("--scenario", choices=["long", "clip", "together"], default="long")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""Inference-only forward passes over openai-whisper's weights.
+
+The arithmetic is that of `whisper/model.py`, laid out for many windows at once:
+
+- q, k and v come from one linear; the scale 1/8 (heads are 64 wide) is folded into the weights of q;
+- keys and values of the cross-attention are computed once per window and kept;
+- the cache has a slot per window. Slots in use are the first ones, so that a step works on plain slices;
+- every slot has a position of its own, so windows may enter and leave at any step;
+- the candidates of a window (beams, samples) query its cross-attention together: it is never copied.
+
+Shapes are told with these letters: B windows, G candidates of each, H heads, D = 64 H, P prompt tokens, T tokens so
+far, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+import whisper
+from torch import Tensor, nn
+from whisper.model import ResidualAttentionBlock
+
+from src.engine.placement import Linear, Placement
+
+HEAD_WIDTH = 64
+SCALE = HEAD_WIDTH**-0.5
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Layer norm over the last dimension."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class SelfAttention:
+    norm: Norm
+    qkv: Linear
+    out: Linear
+
+
+@dataclass(frozen=True)
+class CrossAttention:
+    norm: Norm
+    q: Linear
+    kv: Linear
+    out: Linear
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    norm: Norm
+    widen: Linear
+    """With the GELU behind it."""
+    narrow: Linear
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.narrow(self.widen(self.norm(x)))
+
+
+class Cache:
+    """Keys and values of up to `slots` windows with `group` candidates each; those in use are the first ones.
+
+    Attributes:
+        cross: per layer, keys [slots, H, 1500, 64] and values [slots, H, 64, 1500] over the window's positions: on a
+            CPU, one query over values that lie so takes two thirds of the time.
+        past: per layer, keys and values of the tokens so far, [slots, G, H, context, 64] each.
+        length: [slots], how many tokens of each slot are in `past`.
+    """
+
+    def __init__(self, dims: whisper.ModelDimensions, placement: Placement, slots: int, group: int) -> None:
+        def room(*shape: int) -> Tensor:
+            # Not `empty`: a weight of zero does not hide the NaN that memory may hold.
+            return torch.zeros(slots, *shape, device=placement.device, dtype=placement.dtype)
+
+        heads, layers = dims.n_text_head, range(dims.n_text_layer)
+        heard, said = (heads, dims.n_audio_ctx, HEAD_WIDTH), (group, heads, dims.n_text_ctx, HEAD_WIDTH)
+        self.cross = [(room(*heard), room(heads, HEAD_WIDTH, dims.n_audio_ctx)) for _ in layers]
+        self.past = [(room(*said), room(*said)) for _ in layers]
+        self.length = torch.zeros(slots, dtype=torch.long, device=placement.device)
+        self.group = group
+
+    def move(self, source: int, target: int, longest: int) -> None:
+        """Gives the slot `target` what `source` holds; `longest` is at least the tokens in it."""
+        for cross, past in zip(self.cross, self.past, strict=True):
+            for held in cross:
+                held[target] = held[source]
+            for held in past:
+                held[target, :, :, :longest] = held[source, :, :, :longest]
+        self.length[target] = self.length[source]
+
+    def clear(self, slot: int) -> None:
+        """Takes numbers that overflowed out of a slot, where a mask would not hide them from the next window."""
+        for past in self.past:
+            for held in past:
+                held[slot].zero_()
+
+    def reorder(self, sources: Tensor, longest: int) -> None:
+        """Gives each candidate the past of another of its window.
+
+        Args:
+            sources: [B, G], the candidate of the same window that each one goes on from.
+        """
+        used, group = sources.shape
+        rows = (sources + group * torch.arange(used, device=sources.device)[:, None]).flatten()
+        for past in self.past:
+            for held in past:
+                flat = held[:used].flatten(0, 1)
+                flat[:, :, :longest] = flat[rows, :, :longest]
+
+
+class Model:
+    """Encoder and decoder of one checkpoint on one device, in one number format.
+
+    Args:
+        source: openai-whisper's model with the checkpoint's weights; it is read, not kept.
+    """
+
+    def __init__(self, source: whisper.Whisper, placement: Placement) -> None:
+        self.dims = source.dims
+        self.placement = placement
+        self.encoder = Encoder(source.encoder, placement)
+        self.decoder = Decoder(source.decoder, placement)
+        self.alignment_heads: list[tuple[int, int]] = [
+            (layer, head) for layer, head in source.alignment_heads.to_dense().nonzero().tolist()
+        ]
+        """Layer and number of the heads of the cross-attention that follow the words through time."""
+
+    def cache(self, slots: int, group: int) -> Cache:
+        return Cache(self.dims, self.placement, slots, group)
+
+
+Pair = tuple[Tensor, Tensor]
+"""Keys and values."""
+
+Visit = Callable[[int, Pair, Pair, Tensor], None]
+
+
+class Encoder:
+    def __init__(self, source: whisper.model.AudioEncoder, placement: Placement) -> None:
+        make = _Maker(placement)
+        self._attention = placement.attention
+        self._dtype = placement.dtype
+        self._convolutions = [
+            (make.put(one.weight), make.put(one.bias), one.stride[0]) for one in (source.conv1, source.conv2)
+        ]
+        self._positions = make.put(source.positional_embedding)
+        self._blocks = [(make.self_attention(block), make.feed_forward(block)) for block in source.blocks]
+        self._norm = make.norm(source.ln_post)
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Log-mel spectrograms [B, n_mels, 3000] -> features [B, 1500, D]."""
+        x = mel.to(self._dtype)
+        for weight, bias, stride in self._convolutions:
+            x = F.gelu(F.conv1d(x, weight, bias, stride=stride, padding=1))
+        x = x.transpose(1, 2) + self._positions
+        for own, feed_forward in self._blocks:
+            q, k, v = _heads(own.qkv(own.norm(x)), 3)
+            x += own.out(_joined(self._attention(q, k, v)))
+            x += feed_forward(x)
+        return self._norm(x)
+
+
+class Decoder:
+    def __init__(self, source: whisper.model.TextDecoder, placement: Placement) -> None:
+        make = _Maker(placement)
+        self._dtype = placement.dtype
+        # Looked up in the checkpoint's own format, which on the CPU stays mapped to its file.
+        self._embedding = source.token_embedding.weight.detach().to(placement.device)
+        self._unembedding = placement.linear(make.put(source.token_embedding.weight), None, False)
+        self._positions = make.put(source.positional_embedding)
+        self._blocks = [
+            (make.self_attention(block), make.cross_attention(block), make.feed_forward(block))
+            for block in source.blocks
+        ]
+        self._norm = make.norm(source.ln)
+
+    def prefill(self, cache: Cache, slots: Sequence[int], prompts: Tensor, features: Tensor) -> Tensor:
+        """Fills slots with the cross-attention of their windows and with prompts, all candidates of a window alike.
+
+        Args:
+            prompts: [B, P], padded at the end with any token; `Cache.length`, which the caller sets, hides what is
+                too much until it is written over.
+            features: [B, 1500, D], the encoder's output for each window.
+
+        Returns:
+            Hidden states [B, P, D] for `logits`.
+        """
+        width = prompts.shape[1]
+
+        def keep(layer: int, own: Pair, cross: Pair, _: Tensor) -> None:
+            for row, slot in enumerate(slots):
+                for held, new in zip(cache.past[layer], own, strict=True):
+                    held[slot, :, :, :width] = new[row]
+                keys, values = cache.cross[layer]
+                keys[slot], values[slot] = cross[0][row], cross[1][row].mT
+
+        return self.read(prompts, features, keep)
+
+    def read(self, tokens: Tensor, features: Tensor, visit: Visit) -> Tensor:
+        """Runs over whole texts [B, P] at once, each token seeing those before it, without a cache.
+
+        Args:
+            features: [B, 1500, D].
+            visit: called in each layer with its number, keys and values of the self-attention [B, H, P, 64], those of
+                the cross-attention [B, H, 1500, 64], and the queries of the cross-attention [B, H, P, 64].
+
+        Returns:
+            Hidden states [B, P, D] for `logits`.
+        """
+        x = self._embed(tokens) + self._positions[: tokens.shape[1]]
+        for layer, (own, cross, feed_forward) in enumerate(self._blocks):
+            q, k, v = _heads(own.qkv(own.norm(x)), 3)
+            x += own.out(_joined(_causal_attention(q, k, v)))
+            (q,) = _heads(cross.q(cross.norm(x)), 1)
+            keys, values = _heads(cross.kv(features), 2)
+            visit(layer, (k, v), (keys, values), q)
+            x += cross.out(_joined(_attention(q, keys, values)))
+            x += feed_forward(x)
+        return x
+
+    def step(self, cache: Cache, tokens: Tensor, longest: int) -> Tensor:
+        """One more token for each candidate of the slots in use.
+
+        Args:
+            tokens: [B, G], the latest token of each; B slots are in use.
+            longest: tokens of the longest slot, these among them.
+
+        Returns:
+            Hidden states [B, G, D] for `logits`.
+        """
+        used, group = tokens.shape
+        position = cache.length[:used]
+        x = self._embed(tokens) + self._positions[position][:, None]
+        at, unseen = _place_and_mask(position, longest, group, x.dtype)
+        for (own, cross, feed_forward), past, (keys, values) in zip(self._blocks, cache.past, cache.cross, strict=True):
+            x += own.out(_attend_past(own.qkv(own.norm(x)), past, at, unseen))
+            (q,) = _heads(cross.q(cross.norm(x)), 1)
+            x += cross.out(_joined(_attention(q, keys[:used], values[:used].mT)))
+            x += feed_forward(x)
+        cache.length[:used] += 1
+        return x
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states [..., D] -> logits [..., V] in float32."""
+        return self._unembedding(self._norm(hidden)).float()
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        return F.embedding(tokens, self._embedding).to(self._dtype)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention of a few queries: two products and a softmax, which for them is the fastest on every device."""
+    scores = q @ k.mT
+    return (scores if mask is None else scores + mask).softmax(-1) @ v
+
+
+def _causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    later = torch.full((q.shape[-2], q.shape[-2]), -torch.inf, device=q.device, dtype=q.dtype).triu(1)
+    return _attention(q, k, v, later)
+
+
+def _attend_past(qkv: Tensor, past: Pair, at: Place, unseen: Tensor) -> Tensor:
+    """Self-attention [B, G, D] of the newest tokens, whose q, k and v are [B, G, 3 D]; keeps their k and v."""
+    used, group, _ = qkv.shape
+    q, k, v = qkv.view(used, group, 3, -1, HEAD_WIDTH).unbind(2)
+    past[0][at], past[1][at] = k, v
+    keys, values = (held[:used, :, :, : unseen.shape[-1]] for held in past)
+    return _attention(q[:, :, :, None], keys, values, unseen).reshape(used, group, -1)
+
+
+Place = tuple[Tensor, Tensor, slice, Tensor]
+"""Index into a layer of `Cache.past`: slot, candidate, all heads, position."""
+
+
+def _place_and_mask(position: Tensor, longest: int, group: int, dtype: torch.dtype) -> tuple[Place, Tensor]:
+    """Where each candidate's newest token belongs, and the mask [B, 1, 1, 1, T] of places not yet filled."""
+    slots = torch.arange(len(position), device=position.device)
+    candidates = torch.arange(group, device=position.device)
+    at = (slots[:, None], candidates[None], slice(None), position[:, None])
+    filled = torch.arange(longest, device=position.device) <= position[:, None]
+    unseen = torch.zeros_like(filled, dtype=dtype).masked_fill_(~filled, -torch.inf)
+    return at, unseen[:, None, None, None]
+
+
+def _heads(x: Tensor, parts: int) -> tuple[Tensor, ...]:
+    """[B, N, parts x D] -> `parts` tensors [B, H, N, 64], each contiguous."""
+    batch, count, _ = x.shape
+    return tuple(x.view(batch, count, parts, -1, HEAD_WIDTH).permute(2, 0, 3, 1, 4).contiguous().unbind(0))
+
+
+def _joined(x: Tensor) -> Tensor:
+    """[B, H, N, 64] -> [B, N, D]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class _Maker:
+    """Makes the parts of a model out of openai-whisper's modules."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+
+    def put(self, weight: Tensor) -> Tensor:
+        return weight.detach().to(self._placement.device, self._placement.dtype).contiguous()
+
+    def norm(self, layer: nn.LayerNorm) -> Norm:
+        return Norm(self.put(layer.weight), self.put(layer.bias))
+
+    def linear(self, *layers: nn.Linear, scale: float = 1.0, gelu: bool = False) -> Linear:
+        """Linears of the same input as one; `scale` is for the first. Whisper's keys have no bias: theirs is zero."""
+        weights: list[Tensor] = [one.weight for one in layers]
+        biases: list[Tensor] = [torch.zeros(len(one.weight)) if one.bias is None else one.bias for one in layers]
+        weights[0], biases[0] = weights[0] * scale, biases[0] * scale
+        weight, bias = (torch.cat([self.put(one) for one in parts]) for parts in (weights, biases))
+        return self._placement.linear(weight, bias, gelu)
+
+    def self_attention(self, block: ResidualAttentionBlock) -> SelfAttention:
+        own = block.attn
+        qkv = self.linear(own.query, own.key, own.value, scale=SCALE)
+        return SelfAttention(self.norm(block.attn_ln), qkv, self.linear(own.out))
+
+    def cross_attention(self, block: ResidualAttentionBlock) -> CrossAttention:
+        cross = block.cross_attn
+        q, kv = self.linear(cross.query, scale=SCALE), self.linear(cross.key, cross.value)
+        return CrossAttention(self.norm(block.cross_attn_ln), q, kv, self.linear(cross.out))
+
+    def feed_forward(self, block: ResidualAttentionBlock) -> FeedForward:
+        widen, narrow = block.mlp[0], block.mlp[2]
+        return FeedForward(self.norm(block.mlp_ln), self.linear(widen, gelu=True), self.linear(narrow))

@@ -1,0 +1,112 @@
+"""Where a model runs and in which number format; the one place where CPU and CUDA part ways."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Full attention of many queries: q [batch, heads, queries, 64], k and v [batch, heads, keys, 64] -> as q.
+The scale is folded into q already."""
+
+Linear = Callable[[Tensor], Tensor]
+"""[..., in] -> [..., out]"""
+
+MakeLinear = Callable[[Tensor, Tensor | None, bool], Linear]
+"""Weight [out, in], bias [out], and whether a GELU follows."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device, a number format that it is good at, and the kernels that are fast there."""
+
+    device: torch.device
+    dtype: torch.dtype
+    attention: Attention
+    linear: MakeLinear
+
+    @property
+    def compute_type(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+    def in_float32(self) -> Placement:
+        """The same device at full precision, for windows whose numbers overflow."""
+        return _placed(self.device, torch.float32)
+
+
+def choose_placement(compute_type: str = "auto") -> Placement:
+    """CUDA where there is one, else the CPU; the format asked for, else the nearest that the device can.
+
+    Args:
+        compute_type: `float16`, `bfloat16`, `float32`, or `auto` for the device's fastest.
+    """
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    fast = _fast_dtypes(device)
+    wanted = compute_type if compute_type != "auto" else _name(fast[0])
+    dtype = next((one for one in (*fast, torch.float32) if _name(one) == wanted), fast[0])
+    if _name(dtype) != wanted:
+        log.warning("compute type %s is not for %s: using %s", wanted, device.type, _name(dtype))
+    return _placed(device, dtype)
+
+
+def _placed(device: torch.device, dtype: torch.dtype) -> Placement:
+    attention = _fused_attention if device.type == "cuda" else _tiled_attention
+    linear = _packed_linear if device.type == "cpu" and dtype == torch.bfloat16 else _plain_linear
+    return Placement(device, dtype, attention, linear)
+
+
+def _fast_dtypes(device: torch.device) -> list[torch.dtype]:
+    """Formats in which the device multiplies matrices quickly, the preferred one first."""
+    if device.type == "cuda":
+        return [torch.float16, torch.bfloat16] if torch.cuda.is_bf16_supported() else [torch.float16]
+    return [torch.bfloat16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [torch.float32]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0)
+
+
+HEADS_IN_TILE, QUERIES_IN_TILE = 2, 500
+"""Scores that are computed together: 3 MB of them stay in a CPU's cache until they have been used."""
+
+
+def _tiled_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """On the CPU in bfloat16, twice as fast as PyTorch's fused attention over the encoder's 1500 positions."""
+    shape, width = q.shape, q.shape[-1]
+    q, k, v = (one.reshape(-1, one.shape[-2], width) for one in (q, k, v))
+    out = torch.empty_like(q)
+    for head in range(0, len(q), HEADS_IN_TILE):
+        heads = slice(head, head + HEADS_IN_TILE)
+        for query in range(0, q.shape[1], QUERIES_IN_TILE):
+            tile = heads, slice(query, query + QUERIES_IN_TILE)
+            weights = torch.bmm(q[tile], k[heads].transpose(1, 2)).softmax(-1)
+            out[tile] = torch.bmm(weights, v[heads])
+    return out.view(shape)
+
+
+def _plain_linear(weight: Tensor, bias: Tensor | None, gelu: bool) -> Linear:
+    if gelu:
+        return lambda x: F.gelu(F.linear(x, weight, bias))
+    return lambda x: F.linear(x, weight, bias)
+
+
+def _packed_linear(weight: Tensor, bias: Tensor | None, gelu: bool) -> Linear:
+    """A linear whose weight is brought into oneDNN's own layout once, not at every call.
+
+    On the CPU in bfloat16 that is 1.2 times as fast over a window, and twice as fast over the few rows of a decoding
+    step. `torch.compile` uses the same operators.
+    """
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight)
+    activation, algorithm = ("gelu", "none") if gelu else ("none", "")
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], algorithm)

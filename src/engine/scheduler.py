@@ -1,0 +1,413 @@
+"""Continuous batching: the windows of every running caller share one model and its batches.
+
+One thread owns the model, from its loading on. (On a CPU no other thread may have computed in parallel: OpenMP keeps
+its workers awake between the small steps of decoding only while they are no more than the cores.) Callers, each on a
+thread of its own, hand in windows and get transcripts back in order. The loop does, over and over, what is due: start
+windows of the caller that has the fewest under way, encode, admit attempts into free slots, one decoding step for every
+batch, align words. A place that a finished attempt leaves is taken at the next step.
+
+Faults stay with whom they belong to. Work that fails in company is done again in halves, until the culprit is alone:
+without memory, that is the batch that still fits; otherwise one window fails, and its caller alone is told.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import whisper
+from torch import Tensor
+from whisper.audio import log_mel_spectrogram, pad_or_trim
+
+from src.engine.alignment import Passage, align
+from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
+from src.engine.model import Model
+from src.engine.placement import Placement
+from src.engine.window import (
+    DecodingOptions,
+    Encode,
+    Identify,
+    Steps,
+    Vocabulary,
+    Window,
+    WindowTranscript,
+    Work,
+    identify_language,
+    transcribe_window,
+)
+
+log = logging.getLogger(__name__)
+
+TOGETHER = 4
+"""Windows in one pass of the encoder or of the alignment: it keeps a GPU busy, and a CPU gains nothing from more."""
+
+LOOK_AHEAD = 2
+"""Batches of windows that a caller hands in before it waits: the batch stays full while it prepares more."""
+
+
+class Caller:
+    """Whoever hands in windows. Its windows are started in order; several callers take turns."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Task] = deque()
+        self.under_way = 0
+        self.last_served = 0
+        self.cancelled = False
+
+
+@dataclass(eq=False)
+class Task:
+    """A generator of steps on its way, and what happens at its end."""
+
+    steps: Steps
+    caller: Caller
+    done: Callable[[Any, BaseException | None], None]
+
+
+@dataclass
+class Join:
+    """The results, in order, of generators that run side by side."""
+
+    missing: int
+    results: list[Any]
+    error: BaseException | None = None
+
+
+Due = list[tuple[Task, Any]]
+
+
+class Scheduler:
+    """Runs windows on a model; closed by `close`, or at the interpreter's end.
+
+    Args:
+        load: gives openai-whisper's model with the checkpoint's weights; what it raises, the constructor raises.
+        slots: windows that are decoded at the same time.
+
+    Attributes:
+        source: the loaded weights, kept in case that a window needs float32.
+    """
+
+    source: whisper.Whisper
+    vocabulary: Vocabulary
+
+    def __init__(self, load: Callable[[], whisper.Whisper], placement: Placement, slots: int) -> None:
+        self._load = load
+        self._placement = placement
+        self._models: dict[torch.dtype, Model] = {}
+        self._slots = slots
+        self._width = slots
+        """Slots of a batch: fewer while a failure is narrowed down, and for good where memory is short."""
+        self._batches: dict[Hashable, Batch] = {}
+        self._due: dict[type[Work], deque[tuple[Task, Any]]] = {
+            kind: deque() for kind in (Encode, Identify, Attempt, Passage)
+        }
+        self._decoding: dict[Attempt, Task] = {}
+        self._callers: list[Caller] = []
+        self._futures: dict[Future[Any], Caller] = {}
+        self._turn = itertools.count(1)
+        self._closed = False
+        self._wake = threading.Condition()
+        self._ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+        self._ready.result()
+        atexit.register(self.close)
+
+    # --- For callers, on threads of their own -------------------------------------------------------------------
+
+    def transcribe(self, windows: Iterable[Window], options: DecodingOptions) -> Iterator[WindowTranscript]:
+        """Yields each window's transcript, in order, and meanwhile reads on in `windows`.
+
+        Whoever closes this generator early cancels what is under way: its rows leave before the next step.
+
+        Raises:
+            torch.OutOfMemoryError: not even one window fits the device.
+            CancelledError: the engine was closed.
+        """
+        caller, source = Caller(), iter(windows)
+        pending: deque[Future[WindowTranscript]] = deque()
+        try:
+            while True:
+                for window in itertools.islice(source, LOOK_AHEAD * self._slots - len(pending)):
+                    pending.append(self._submit(transcribe_window(window, options, self.vocabulary), caller))
+                if not pending:
+                    return
+                yield pending.popleft().result()
+        finally:
+            self._cancel(caller)
+
+    def identify_language(self, window: Window) -> tuple[dict[str, float], Window]:
+        """Probability of each language code, and the window with its features, which saves its second encoding."""
+        future: Future[tuple[dict[str, float], Window]] = self._submit(identify_language(window), Caller())
+        return future.result()
+
+    def close(self) -> None:
+        """Stops the engine's thread after the step that it is in; whoever still waits gets `CancelledError`."""
+        atexit.unregister(self.close)
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _submit(self, steps: Steps, caller: Caller) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._wake:
+            if self._closed:
+                raise CancelledError("the engine is closed")
+            self._futures[future] = caller
+            caller.waiting.append(Task(steps, caller, lambda result, error: self._resolve(future, result, error)))
+            if caller not in self._callers:
+                self._callers.append(caller)
+            self._wake.notify()
+        return future
+
+    def _cancel(self, caller: Caller) -> None:
+        with self._wake:
+            caller.cancelled = True
+            caller.waiting.clear()
+            self._wake.notify()
+
+    # --- The engine's thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        with torch.inference_mode():
+            try:
+                self._prepare()
+            except BaseException as error:
+                self._ready.set_exception(error)
+                return
+            self._ready.set_result(None)
+            while self._wait_for_work():
+                self._drop_cancelled()
+                self._start_tasks()
+                self._encode()
+                self._identify()
+                self._admit()
+                self._step()
+                self._align()
+        for future in list(self._futures):
+            self._resolve(future, None, CancelledError("the engine was closed"))
+
+    def _prepare(self) -> None:
+        self.source = self._load()
+        self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
+        self._rules = Rules(self.vocabulary.tokenizer(), self.source.dims.n_vocab, self._placement.device)
+        self._models[self._placement.dtype] = Model(self.source, self._placement)
+
+    def _wait_for_work(self) -> bool:
+        """Sleeps until there is something to do; False once closed."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._closed or self._callers)
+            return not self._closed
+
+    def _resolve(self, future: Future[Any], result: Any, error: BaseException | None) -> None:
+        caller = self._futures.pop(future)
+        caller.under_way -= 1
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def _drop_cancelled(self) -> None:
+        """Forgets callers that have gone or have nothing left, with all that is under way for them."""
+        with self._wake:
+            gone = [caller for caller in self._callers if caller.cancelled]
+            self._callers = [one for one in self._callers if one.waiting or (one.under_way and not one.cancelled)]
+        if not gone:
+            return
+        self._futures = {future: caller for future, caller in self._futures.items() if not caller.cancelled}
+        for kind, due in self._due.items():
+            self._due[kind] = deque((task, work) for task, work in due if not task.caller.cancelled)
+        for batch in self._batches.values():
+            batch.drop([one for one in batch.running if self._decoding[one].caller.cancelled])
+        self._decoding = {one: task for one, task in self._decoding.items() if not task.caller.cancelled}
+
+    def _start_tasks(self) -> None:
+        """Starts as many windows as will find a place soon; whoever has the fewest under way comes first."""
+        running = sum(len(batch.running) for batch in self._batches.values())
+        coming = len(self._due[Encode]) + len(self._due[Identify]) + len(self._due[Attempt])
+        for _ in range(self._width + TOGETHER - running - coming):
+            with self._wake:
+                ready = [caller for caller in self._callers if caller.waiting]
+                if not ready:
+                    return
+                caller = min(ready, key=lambda one: (one.under_way, one.last_served))
+                task = caller.waiting.popleft()
+                caller.under_way += 1
+                caller.last_served = next(self._turn)
+            self._advance(task, None)
+
+    def _advance(self, task: Task, result: Any, error: BaseException | None = None) -> None:
+        """Gives a task the result of its work, and takes down what it wants next."""
+        try:
+            wanted = task.steps.send(result) if error is None else task.steps.throw(error)
+        except StopIteration as end:
+            task.done(end.value, None)
+        except Exception as failure:
+            task.done(None, failure)
+        else:
+            if isinstance(wanted, list):
+                self._run_side_by_side(wanted, task)
+            else:
+                self._due[type(wanted)].append((task, wanted))
+
+    def _run_side_by_side(self, children: list[Steps], parent: Task) -> None:
+        join = Join(len(children), [None] * len(children))
+
+        def child_done(place: int, result: Any, error: BaseException | None) -> None:
+            join.results[place] = result
+            join.error = join.error or error
+            join.missing -= 1
+            if join.missing == 0:
+                self._advance(parent, join.results, join.error)
+
+        for place, steps in enumerate(children):
+            self._advance(Task(steps, parent.caller, partial(child_done, place)), None)
+
+    def _encode(self) -> None:
+        """Encodes when a full pass has come together, or when slots would stand empty; one pass, then others' turn."""
+        due = self._due[Encode]
+        if due and (len(due) >= TOGETHER or not self._due[Attempt]):
+            self._together(self._take(Encode, lambda work: work.in_float32), self._features)
+
+    def _features(self, works: Sequence[Encode]) -> list[Tensor]:
+        model = self._model(torch.float32 if works[0].in_float32 else self._placement.dtype)
+        # One spectrogram at a time: openai-whisper's floor of loudness is that of a window.
+        mel = torch.stack([self._log_mel(work) for work in works])
+        return list(model.encoder(mel))
+
+    def _log_mel(self, work: Encode) -> Tensor:
+        """[n_mels, 3000]"""
+        waveform = torch.from_numpy(work.audio.astype("float32")).to(self._placement.device) / 32768
+        mel: Tensor = log_mel_spectrogram(pad_or_trim(waveform), self.source.dims.n_mels)
+        return mel
+
+    def _identify(self) -> None:
+        if self._due[Identify]:
+            self._together(self._take(Identify, lambda work: work.features.dtype), self._languages)
+
+    def _languages(self, works: Sequence[Identify]) -> list[dict[str, float]]:
+        """Shares of the language tokens after `<|startoftranscript|>` (`whisper.decoding.detect_language`)."""
+        tokenizer = self.vocabulary.tokenizer()
+        features = torch.stack([work.features for work in works])
+        decoder = self._model(features.dtype).decoder
+        start = torch.full((len(works), 1), tokenizer.sot, device=features.device)
+        logits = decoder.logits(decoder.read(start, features, lambda *_: None)[:, 0])
+        shares = logits[:, list(tokenizer.all_language_tokens)].softmax(-1).tolist()
+        return [dict(zip(tokenizer.all_language_codes, one, strict=True)) for one in shares]
+
+    def _align(self) -> None:
+        """Aligns when a full pass has come together, or when nothing is left to decode."""
+        due = self._due[Passage]
+        if due and (len(due) >= TOGETHER or not self._decoding):
+            self._together(self._take(Passage, lambda work: work.features.dtype), self._put_words)
+
+    def _put_words(self, works: Sequence[Passage]) -> list[None]:
+        align(self._model(works[0].features.dtype), works)
+        return [None] * len(works)
+
+    def _admit(self) -> None:
+        """Puts attempts into the free slots of their batches, in the order in which they came."""
+        entering: dict[Batch, Due] = {}
+        waiting: deque[tuple[Task, Attempt]] = deque()
+        for task, attempt in self._due[Attempt]:
+            batch = self._batch_for(attempt)
+            due = entering.setdefault(batch, [])
+            if len(due) < batch.free:
+                due.append((task, attempt))
+            else:
+                waiting.append((task, attempt))
+        self._due[Attempt] = waiting
+        for batch, due in entering.items():
+            self._together(due, partial(self._enter, batch), self._decoding_now)
+
+    def _enter(self, batch: Batch, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+        batch.admit(attempts)
+        return attempts
+
+    def _decoding_now(self, task: Task, attempt: Attempt) -> None:
+        self._decoding[attempt] = task
+
+    def _batch_for(self, attempt: Attempt) -> Batch:
+        """The batch of its model, its search and its number of candidates."""
+        kind = Batch if attempt.beams is None else BeamBatch
+        key = (attempt.features.dtype, kind, attempt.group)
+        batch = self._batches.get(key)
+        if batch is None or (not batch.running and batch.slots != self._width):
+            batch = kind(self._model(attempt.features.dtype), self._rules, self._width, attempt.group)
+            self._batches[key] = batch
+        return batch
+
+    def _step(self) -> None:
+        for key, batch in list(self._batches.items()):
+            if not batch.running:
+                continue
+            try:
+                outcomes = batch.step()
+            except Exception as error:
+                self._retreat(key, error)
+            else:
+                for attempt, outcome in outcomes:
+                    fault = outcome if isinstance(outcome, NumericalFault) else None
+                    self._advance(self._decoding.pop(attempt), outcome, fault)
+
+    def _retreat(self, key: Hashable, error: Exception) -> None:
+        """A step failed: its attempts begin again in a batch of half the width; one that is alone has failed."""
+        attempts = self._batches.pop(key).running
+        tasks = [self._decoding.pop(attempt) for attempt in attempts]
+        out_of_memory = isinstance(error, torch.OutOfMemoryError)
+        if len(attempts) > 1:
+            self._width = max(1, len(attempts) // 2)
+            log.warning("decoding %d windows failed (%s): going on with %d", len(attempts), error, self._width)
+            self._due[Attempt].extendleft(reversed(list(zip(tasks, attempts, strict=True))))
+            return
+        if not out_of_memory:
+            self._width = self._slots
+        self._advance(tasks[0], None, error)
+
+    def _take(self, kind: type[Work], key: Callable[[Any], Hashable]) -> Due:
+        """The next works of a kind that go together: up to `TOGETHER` with the key of the first."""
+        due = self._due[kind]
+        wanted = key(due[0][1])
+        taken = [one for one in due if key(one[1]) == wanted][:TOGETHER]
+        for one in taken:
+            due.remove(one)
+        return taken
+
+    def _together(
+        self,
+        due: Due,
+        run: Callable[[Sequence[Any]], Sequence[Any]],
+        hand_on: Callable[[Task, Any], None] | None = None,
+    ) -> None:
+        """Runs works at once and hands on their results; if that fails, in halves, and alone it fails its task."""
+        if not due:
+            return
+        try:
+            results = run([work for _, work in due])
+        except Exception as error:
+            if len(due) == 1:
+                self._advance(due[0][0], None, error)
+                return
+            half = len(due) // 2
+            log.warning("%d windows at once failed (%s): again in halves", len(due), type(error).__name__)
+            self._together(due[:half], run, hand_on)
+            self._together(due[half:], run, hand_on)
+        else:
+            for (task, _), result in zip(due, results, strict=True):
+                (hand_on or self._advance)(task, result)
+
+    def _model(self, dtype: torch.dtype) -> Model:
+        """The model in the number format of the features that it is to read."""
+        if dtype not in self._models:
+            self._models[dtype] = Model(self.source, self._placement.in_float32())
+        return self._models[dtype]

@@ -1,0 +1,331 @@
+"""The way of one window through the engine: encode, decode up the ladder, decode again what was missed, align.
+
+It is written as a generator, so that it reads from top to bottom while thousands of windows run at once: it yields the
+work that it needs, and the scheduler sends the result when the batch with that work has come through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from whisper import ModelDimensions
+from whisper.tokenizer import Tokenizer, get_tokenizer
+from whisper.utils import compression_ratio
+
+from src.engine.alignment import Passage
+from src.engine.coverage import Span, uncovered, without_echo
+from src.engine.decoding import Attempt, Decoded, NumericalFault
+from src.transcript import Segment
+
+RATE = 16_000
+TIMESTAMP_STEP = 0.02
+"""Seconds between two timestamp tokens."""
+
+REPAIR_ROUNDS = 3
+REPAIR_PADDING = 0.2
+"""Seconds of audio on both sides of what was missed, so that no word begins or ends at the cut."""
+
+MOST_PROMPT = 223
+"""Tokens of a prompt that Whisper can take, `n_text_ctx // 2 - 1`; of a longer one the last ones count."""
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """What a caller asks of every window; openai-whisper's names and defaults."""
+
+    language: str = "en"
+    task: str = "transcribe"
+    prompt: str | None = None
+    temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    beam_size: int | None = None
+    best_of: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    suppress_tokens: tuple[int, ...] = (-1,)
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    word_timestamps: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """At most 30 s of a recording.
+
+    Attributes:
+        audio: [samples] at 16 kHz.
+        speech: where there is speech, in seconds from the window's start; empty: not known.
+        features: [1500, D], where the window has been encoded before.
+    """
+
+    audio: npt.NDArray[np.int16]
+    speech: Sequence[Span] = ()
+    features: Tensor | None = None
+
+    @property
+    def seconds(self) -> float:
+        return len(self.audio) / RATE
+
+
+@dataclass(frozen=True)
+class WindowTranscript:
+    """A window's segments, with times from the window's start, and what is to be told of them.
+
+    Attributes:
+        missed: speech that stayed without a segment.
+        repaired: seconds of speech that a second attempt covered.
+        in_float32: the numbers overflowed, so that the window was done once more at full precision.
+    """
+
+    segments: list[Segment]
+    missed: list[Span] = field(default_factory=list)
+    repaired: float = 0.0
+    in_float32: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Encode:
+    """Work: audio [samples] -> features [1500, D]."""
+
+    audio: npt.NDArray[np.int16]
+    in_float32: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Identify:
+    """Work: features [1500, D] -> probability of each language code."""
+
+    features: Tensor
+
+
+Work = Encode | Identify | Attempt | Passage
+Steps = Generator["Work | list[Steps]", Any, Any]
+"""Yields work, or a list of further generators that run side by side; is sent the result or results."""
+
+
+class Vocabulary:
+    """A checkpoint's tokens, as prompts and as the set that is never to be sampled."""
+
+    def __init__(self, dims: ModelDimensions, device: torch.device) -> None:
+        self._size = dims.n_vocab
+        self._device = device
+        self.multilingual = dims.n_vocab >= 51865
+        self._languages = dims.n_vocab - 51765 - int(self.multilingual)
+        self.suppressed = cache(self._suppressed)
+
+    def tokenizer(self, language: str = "en", task: str = "transcribe") -> Tokenizer:
+        return get_tokenizer(self.multilingual, num_languages=self._languages, language=language, task=task)
+
+    def prompt(self, options: DecodingOptions) -> list[int]:
+        """The tokens before the first sampled one (`DecodingTask._get_initial_tokens`)."""
+        tokenizer = self.tokenizer(options.language, options.task)
+        start = list(tokenizer.sot_sequence)
+        if not options.prompt:
+            return start
+        return [tokenizer.sot_prev, *tokenizer.encode(" " + options.prompt.strip())[-MOST_PROMPT:], *start]
+
+    def _suppressed(self, tokens: tuple[int, ...]) -> Tensor:
+        """[V], -inf for these tokens and for the special ones (`DecodingTask._get_suppress_tokens`), else 0."""
+        tokenizer = self.tokenizer()
+        banned = {token for token in tokens if token >= 0} | {
+            tokenizer.transcribe,
+            tokenizer.translate,
+            tokenizer.sot,
+            tokenizer.sot_prev,
+            tokenizer.sot_lm,
+            tokenizer.no_speech,
+            tokenizer.no_timestamps,
+        }
+        if -1 in tokens:
+            banned |= set(tokenizer.non_speech_tokens)
+        suppressed = torch.zeros(self._size)
+        suppressed[list(banned)] = -torch.inf
+        return suppressed.to(self._device)
+
+
+def transcribe_window(window: Window, options: DecodingOptions, vocabulary: Vocabulary) -> Steps:
+    """Steps of one window, to its `WindowTranscript`."""
+    try:
+        return (yield from _transcribe(window, options, vocabulary, in_float32=False))
+    except NumericalFault:
+        again = replace(window, features=None)
+        transcript = yield from _transcribe(again, options, vocabulary, in_float32=True)
+        return replace(transcript, in_float32=True)
+
+
+def identify_language(window: Window) -> Steps:
+    """Steps to the probabilities of the languages, and to the window with its features, to be decoded next."""
+    features = yield Encode(window.audio)
+    probabilities = yield Identify(features)
+    return probabilities, replace(window, features=features)
+
+
+def _transcribe(window: Window, options: DecodingOptions, vocabulary: Vocabulary, *, in_float32: bool) -> Steps:
+    features, segments = yield from _decode(window, options, vocabulary, in_float32)
+    transcript = WindowTranscript(segments)
+    if segments:
+        transcript = yield from _repair(window, transcript, options, vocabulary, in_float32)
+    if options.word_timestamps:
+        tokenizer = vocabulary.tokenizer(options.language, options.task)
+        yield Passage(features, transcript.segments, round(window.seconds * 100), tokenizer)
+    return transcript
+
+
+def _decode(window: Window, options: DecodingOptions, vocabulary: Vocabulary, in_float32: bool) -> Steps:
+    """To the window's features and segments; none where there is no speech."""
+    features = window.features
+    if features is None:
+        features = yield Encode(window.audio, in_float32)
+    decoded = yield from _climb(features, options, vocabulary)
+    if _is_silence(decoded, options):
+        return features, []
+    tokenizer = vocabulary.tokenizer(options.language, options.task)
+    return features, segments_of(decoded, tokenizer, window.seconds)
+
+
+def _climb(features: Tensor, options: DecodingOptions, vocabulary: Vocabulary) -> Steps:
+    """Decodes at rising temperatures until the text looks right (`decode_with_fallback` in openai-whisper)."""
+    attempt = Attempt(
+        features,
+        vocabulary.prompt(options),
+        vocabulary.suppressed(options.suppress_tokens),
+        length_penalty=options.length_penalty,
+    )
+    tokenizer = vocabulary.tokenizer()
+    for temperature in options.temperatures:
+        beams = options.beam_size if temperature == 0 else None
+        samples = (options.best_of or 1) if temperature > 0 else 1
+        decoded = yield replace(
+            attempt, temperature=temperature, beams=beams, samples=samples, patience=options.patience or 1.0
+        )
+        if not _is_doubtful(decoded, tokenizer, options):
+            break
+    return decoded
+
+
+def _is_doubtful(decoded: Decoded, tokenizer: Tokenizer, options: DecodingOptions) -> bool:
+    """Whether a text repeats itself or is improbable, without being silence."""
+    ratio = compression_ratio(tokenizer.decode(decoded.tokens).strip())
+    loops = options.compression_ratio_threshold is not None and ratio > options.compression_ratio_threshold
+    guessed = options.logprob_threshold is not None and decoded.avg_logprob < options.logprob_threshold
+    silence = (
+        guessed and options.no_speech_threshold is not None and decoded.no_speech_prob > options.no_speech_threshold
+    )
+    return (loops or guessed) and not silence
+
+
+def _is_silence(decoded: Decoded, options: DecodingOptions) -> bool:
+    """openai-whisper's judgement: the model says so, and is not sure of its words either."""
+    if options.no_speech_threshold is None or decoded.no_speech_prob <= options.no_speech_threshold:
+        return False
+    return options.logprob_threshold is None or decoded.avg_logprob <= options.logprob_threshold
+
+
+def segments_of(decoded: Decoded, tokenizer: Tokenizer, seconds: float) -> list[Segment]:
+    """Cuts a window's tokens at its timestamps; what has no closing one lasts to the window's end.
+
+    Each segment keeps the tokens of its text and the timestamps around it, as openai-whisper's do.
+    """
+    ratio = compression_ratio(tokenizer.decode(decoded.tokens).strip())
+    segments: list[Segment] = []
+    held: list[int] = []
+    for token in [*decoded.tokens, None]:
+        stamp = token is None or token >= tokenizer.timestamp_begin
+        if token is not None:
+            held.append(token)
+        if not stamp or not any(one < tokenizer.eot for one in held):
+            if stamp and token is not None:
+                held = [token]
+            continue
+        start = _seconds(held[0], tokenizer) or 0.0
+        end = seconds if token is None else _seconds(token, tokenizer) or 0.0
+        text = tokenizer.decode([one for one in held if one < tokenizer.eot])
+        if text.strip() and start < seconds:
+            segments.append(
+                Segment(
+                    id=len(segments),
+                    seek=0,
+                    start=start,
+                    end=min(end, seconds),
+                    text=text,
+                    tokens=held,
+                    temperature=decoded.temperature,
+                    avg_logprob=decoded.avg_logprob,
+                    compression_ratio=ratio,
+                    no_speech_prob=decoded.no_speech_prob,
+                )
+            )
+        held = [] if token is None else [token]
+    return segments
+
+
+def _seconds(token: int, tokenizer: Tokenizer) -> float | None:
+    """Time of a timestamp token from the window's start."""
+    step = token - tokenizer.timestamp_begin
+    return step * TIMESTAMP_STEP if step >= 0 else None
+
+
+def _repair(
+    window: Window, first: WindowTranscript, options: DecodingOptions, vocabulary: Vocabulary, in_float32: bool
+) -> Steps:
+    """Decodes speech that no segment covers as windows of its own, as long as that brings something to light."""
+    segments, repaired = list(first.segments), 0.0
+    tokenizer = vocabulary.tokenizer(options.language, options.task)
+    missed = uncovered(window.speech, [(one.start, one.end) for one in segments])
+    for _ in range(REPAIR_ROUNDS):
+        if not missed:
+            break
+        pieces = [_piece(window, gap) for gap in missed]
+        found = yield [_decode(piece, options, vocabulary, in_float32) for _, piece in pieces]
+        for (offset, _), (_, fresh) in zip(pieces, found, strict=True):
+            segments = _merged(segments, [_placed(one, offset, tokenizer) for one in fresh], tokenizer)
+        left = uncovered(window.speech, [(one.start, one.end) for one in segments])
+        repaired += _total(missed) - _total(left)
+        if left == missed:
+            break
+        missed = left
+    return WindowTranscript(segments, missed, repaired)
+
+
+def _piece(window: Window, gap: Span) -> tuple[float, Window]:
+    """A part of a window with some padding, and where it starts in it, in seconds on the grid of timestamps."""
+    start = max(0.0, gap[0] - REPAIR_PADDING) // TIMESTAMP_STEP * TIMESTAMP_STEP
+    end = min(window.seconds, gap[1] + REPAIR_PADDING)
+    return start, Window(window.audio[round(start * RATE) : round(end * RATE)])
+
+
+def _placed(segment: Segment, offset: float, tokenizer: Tokenizer) -> Segment:
+    """A segment of a piece on the clock of its window, timestamps among its tokens included."""
+    steps = round(offset / TIMESTAMP_STEP)
+    tokens = [one + steps if one >= tokenizer.timestamp_begin else one for one in segment.tokens]
+    return replace(segment, start=segment.start + offset, end=segment.end + offset, tokens=tokens)
+
+
+def _merged(segments: list[Segment], fresh: list[Segment], tokenizer: Tokenizer) -> list[Segment]:
+    """Puts the segments of a repair in their place by time; a word at a seam is kept once."""
+    for new in fresh:
+        before = [one for one in segments if one.start <= new.start]
+        after = [one for one in segments if one.start > new.start]
+        new = _without_repeats(new, before[-1].text if before else "", tokenizer)
+        if new.text.strip():
+            segments = [*before, new, *after]
+    return segments
+
+
+def _without_repeats(segment: Segment, before: str, tokenizer: Tokenizer) -> Segment:
+    text = without_echo(before, segment.text)
+    if text == segment.text:
+        return segment
+    stamps = [one for one in segment.tokens if one >= tokenizer.timestamp_begin]
+    return replace(segment, text=text, tokens=[*stamps[:1], *tokenizer.encode(text), *stamps[1:]])
+
+
+def _total(spans: Sequence[Span]) -> float:
+    return sum(end - start for start, end in spans)

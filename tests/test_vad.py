@@ -1,0 +1,339 @@
+"""Voice activity detection and windowing, on the repository's clips and on made-up regions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.metadata import distribution
+from itertools import pairwise
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from src import vad
+from src.vad import (
+    BLOCK,
+    FRAME,
+    SAMPLE_RATE,
+    Pcm,
+    Region,
+    VadOptions,
+    Window,
+    fixed_windows,
+    load_vad,
+    speech_probabilities,
+    speech_regions,
+    windows,
+)
+
+CLIPS = Path(__file__).parent / "data"
+SPEECH: dict[str, list[tuple[float, float]]] = {
+    clip: facts["speech"] for clip, facts in json.loads((CLIPS / "clips.json").read_text()).items()
+}
+HOUR = 3600 * SAMPLE_RATE
+
+
+@cache
+def clip(name: str) -> Pcm:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", CLIPS / name]
+    pcm = subprocess.run([*command, "-ar", "16000", "-ac", "1", "-f", "s16le", "-"], capture_output=True, check=True)
+    return np.frombuffer(pcm.stdout, dtype=np.int16)
+
+
+@cache
+def heard(name: str) -> tuple[float, ...]:
+    return tuple(speech_probabilities(clip(name)))
+
+
+def noise(seconds: float, loudness: float = 3000) -> Pcm:
+    return np.random.default_rng(0).normal(0, loudness, int(seconds * SAMPLE_RATE)).astype(np.int16)
+
+
+def seconds(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in spans]
+
+
+def overlap(one: Iterable[tuple[float, float]], other: Iterable[tuple[float, float]]) -> float:
+    return sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for b in list(other) for a in one)
+
+
+def total(spans: Iterable[tuple[float, float]]) -> float:
+    return sum(end - start for start, end in spans)
+
+
+def frames_heard(monkeypatch: pytest.MonkeyPatch, probabilities: list[float]) -> Pcm:
+    """A recording in whose frames the network is to find these probabilities."""
+    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter(probabilities))
+    return np.zeros(len(probabilities) * FRAME, dtype=np.int16)
+
+
+# The network
+
+
+def silero_stepping(pcm: Pcm) -> list[float]:
+    """Probabilities as silero-vad gets them: its own model, a frame at a time."""
+    model = torch.jit.load(str(distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")))
+    frames = torch.from_numpy(np.pad(pcm, (0, -len(pcm) % FRAME)).astype(np.float32) / 32768).view(-1, 1, FRAME)
+    with torch.inference_mode(), torch.jit.optimized_execution(False):
+        return [model(frame, SAMPLE_RATE).item() for frame in frames]
+
+
+@pytest.mark.parametrize("name", ["demo.ogg", "long.ogg", "noise.ogg"])
+def test_probabilities_are_silero_vads_own(name):
+    pcm = clip(name)[: 2 * BLOCK + 1000]
+    expected = load_vad().core.submit(silero_stepping, pcm).result()
+    assert list(speech_probabilities(pcm)) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 10_000])
+def test_probabilities_do_not_depend_on_the_size_of_a_block(monkeypatch, frames):
+    expected = list(speech_probabilities(clip("demo.ogg")))
+    monkeypatch.setattr(vad, "BLOCK", frames * FRAME)
+    assert list(speech_probabilities(clip("demo.ogg"))) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("samples", [0, 1, FRAME - 1, FRAME, FRAME + 1, BLOCK - 1, BLOCK, BLOCK + 1])
+def test_any_length_has_a_probability_for_each_frame_begun(samples):
+    assert len(list(speech_probabilities(noise(20)[:samples]))) == -(-samples // FRAME)
+
+
+def test_threads_that_share_the_network_do_not_disturb_each_other():
+    expected = list(speech_probabilities(clip("long.ogg"))), list(speech_probabilities(clip("demo.ogg")))
+    vad._detector.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda name: list(speech_probabilities(clip(name))), ["long.ogg", "demo.ogg"] * 4)
+    for index, probabilities in enumerate(found):
+        assert probabilities == pytest.approx(expected[index % 2], abs=1e-4)
+
+
+def test_only_the_detector_is_held_to_one_core():
+    check = """
+from concurrent.futures import ThreadPoolExecutor
+import torch
+torch.set_num_threads(3)
+from src.vad import load_vad
+detector = load_vad()
+assert detector.core.submit(torch.get_num_threads).result() == 1
+assert torch.get_num_threads() == 3
+assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 3
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=CLIPS.parents[1])
+
+
+# Regions
+
+
+@pytest.mark.parametrize("name", [name for name, speech in SPEECH.items() if speech])
+def test_finds_what_is_said(name):
+    found = seconds(speech_regions(clip(name)))
+    assert overlap(found, SPEECH[name]) > 0.995 * total(SPEECH[name])
+
+
+def test_leaves_out_long_pauses():
+    speech = SPEECH["long.ogg"]
+    pauses = [(end + 0.5, start - 0.5) for (_, end), (start, _) in pairwise(speech) if start - end > 1]
+    assert overlap(seconds(speech_regions(clip("long.ogg"))), pauses) < 0.05 * total(pauses)
+
+
+@pytest.mark.parametrize(
+    "pcm",
+    [
+        np.zeros(0, dtype=np.int16),
+        np.zeros(60 * SAMPLE_RATE, dtype=np.int16),
+        noise(30),
+        noise(30, loudness=30),
+        (8000 * np.sin(np.arange(30 * SAMPLE_RATE) * 2 * np.pi * 50 / SAMPLE_RATE)).astype(np.int16),
+        clip("silence.flac"),
+        clip("noise.ogg"),
+    ],
+    ids=["nothing", "zeros", "white noise", "hiss", "hum", "silence.flac", "noise.ogg"],
+)
+def test_no_speech_gives_no_windows(pcm):
+    assert list(windows(speech_regions(pcm), pcm)) == []
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("min_silence_ms", [100, 400])
+@pytest.mark.parametrize("min_speech_ms", [0, 250])
+def test_regions_are_silero_vads_own(monkeypatch, threshold, min_silence_ms, min_speech_ms):
+    threads = torch.get_num_threads()
+    from silero_vad.utils_vad import get_speech_timestamps_from_probs
+
+    torch.set_num_threads(threads)  # importing silero_vad sets one
+    pcm, probabilities = clip("long.ogg"), heard("long.ogg")
+    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter(probabilities))
+    expected = get_speech_timestamps_from_probs(
+        list(probabilities),
+        sampling_rate=SAMPLE_RATE,
+        threshold=threshold,
+        min_speech_duration_ms=min_speech_ms,
+        min_silence_duration_ms=min_silence_ms,
+        speech_pad_ms=400,
+        audio_length_samples=len(pcm),
+    )
+    found = speech_regions(pcm, VadOptions(threshold, min_speech_ms, min_silence_ms, speech_pad_ms=400))
+    assert [region._asdict() for region in found] == expected
+
+
+@given(
+    probabilities=st.lists(st.sampled_from([0.0, 0.4, 1.0]) | st.floats(0, 1), max_size=200),
+    tail=st.integers(0, FRAME - 1),
+    options=st.builds(
+        VadOptions,
+        threshold=st.floats(0, 1),
+        min_speech_ms=st.integers(0, 500),
+        min_silence_ms=st.integers(0, 1000),
+        speech_pad_ms=st.integers(0, 1000),
+    ),
+)
+def test_regions_are_in_order_within_the_recording(probabilities, tail, options):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        pcm = frames_heard(monkeypatch, probabilities)
+        pcm = pcm[: max(0, len(pcm) - tail)]
+        regions = list(speech_regions(pcm, options))
+    assert all(0 <= start < end <= len(pcm) for start, end in regions)
+    assert all(one.end <= other.start for one, other in pairwise(regions))
+
+
+def test_a_region_goes_on_until_a_frame_is_well_below_the_threshold(monkeypatch):
+    pcm = frames_heard(monkeypatch, [0.1] * 10 + [0.6] * 10 + [0.4] * 30 + [0.34] + [0.1] * 50)
+    assert list(speech_regions(pcm, VadOptions(speech_pad_ms=0))) == [(10 * FRAME, 50 * FRAME)]
+
+
+def test_speech_up_to_min_speech_is_dropped_where_it_stands_alone(monkeypatch):
+    pcm = frames_heard(monkeypatch, [0.0] * 50 + [1.0] * 3 + [0.0] * 50 + [1.0] + [0.0] * 10 + [1.0] * 9 + [0.0] * 50)
+    word = (103 * FRAME, 123 * FRAME)
+    assert list(speech_regions(pcm, VadOptions(speech_pad_ms=0))) == [word]
+    assert list(speech_regions(pcm, VadOptions(speech_pad_ms=0, min_speech_ms=0))) == [(50 * FRAME, 53 * FRAME), word]
+
+
+def test_padding_stops_at_the_recordings_ends_and_halfway_to_the_neighbour(monkeypatch):
+    pcm = frames_heard(monkeypatch, [0.0] * 2 + [1.0] * 10 + [0.0] * 20 + [1.0] * 10 + [0.0] * 100 + [1.0] * 10)
+    assert list(speech_regions(pcm)) == [
+        (0, 22 * FRAME),
+        (22 * FRAME, 42 * FRAME + 6400),
+        (142 * FRAME - 6400, len(pcm)),
+    ]
+
+
+def test_a_long_recording_is_never_copied_whole(tmp_path):
+    pcm = np.memmap(tmp_path / "pcm", dtype=np.int16, mode="w+", shape=300 * SAMPLE_RATE)  # 10 MB, 19 as float32
+    load_vad()
+    tracemalloc.start()
+    assert list(windows(speech_regions(pcm), pcm)) == []
+    assert len(list(windows([Region(0, len(pcm))], pcm))) > 10
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * BLOCK * 4  # bytes
+
+
+def test_the_first_windows_come_before_the_end_is_looked_at(monkeypatch):
+    pcm = np.concatenate([clip("long.ogg")] * 5)
+    detector, calls = load_vad(), []
+    monkeypatch.setattr(vad, "load_vad", lambda: lambda *given: calls.append(1) or detector(*given))
+    next(windows(speech_regions(pcm), pcm))
+    assert len(calls) <= 3 < len(pcm) // BLOCK
+
+
+# Windows
+
+
+LONGEST, WIDEST = 2 * SAMPLE_RATE, SAMPLE_RATE
+STRETCH = noise(120)
+
+some_regions = st.lists(
+    st.tuples(st.just(0) | st.integers(0, 2 * SAMPLE_RATE), st.integers(1, SAMPLE_RATE) | st.integers(1, LONGEST * 3)),
+    max_size=12,
+).map(
+    lambda steps: [
+        Region(end - length, end)
+        for end, length in zip(np.cumsum(steps).tolist()[1::2], [n for _, n in steps], strict=True)
+    ]
+)
+
+
+def short_windows(regions: list[Region]) -> list[Window]:
+    return list(windows(regions, STRETCH, max_seconds=2, max_silence_seconds=1))
+
+
+def joined(spans: Iterable[Region]) -> list[Region]:
+    """The spans with those that touch made one."""
+    merged: list[Region] = []
+    for span in spans:
+        if merged and merged[-1].end == span.start:
+            span = Region(merged.pop().start, span.end)
+        merged.append(span)
+    return merged
+
+
+@given(some_regions)
+def test_windows_hold_all_speech_once_and_in_order(regions):
+    found = short_windows(regions)
+    assert all(one.end <= other.start for one, other in pairwise(found))
+    assert joined(span for window in found for span in window.speech) == joined(regions)
+    for window in found:
+        assert (window.start, window.end) == (window.speech[0].start, window.speech[-1].end)
+
+
+@given(some_regions)
+def test_windows_are_no_longer_than_asked_and_hold_no_longer_silence(regions):
+    for window in short_windows(regions):
+        assert 0 < window.end - window.start <= LONGEST
+        assert all(other.start - one.end <= WIDEST for one, other in pairwise(window.speech))
+
+
+@given(some_regions)
+def test_windows_cut_no_region_that_fits(regions):
+    edges = {edge for window in short_windows(regions) for edge in (window.start, window.end)}
+    for start, end in regions:
+        cuts = [edge for edge in edges if start < edge < end]
+        assert not cuts or end - start > LONGEST
+
+
+@given(some_regions)
+def test_a_window_ends_only_where_the_next_region_has_no_place(regions):
+    for one, other in pairwise(short_windows(regions)):
+        assert other.speech[0].end - one.start > LONGEST or other.start - one.end > WIDEST
+
+
+@given(st.integers(1, len(STRETCH)))
+@example(LONGEST)
+@example(LONGEST + 1)
+def test_pieces_of_a_long_region_are_no_shorter_than_a_third_of_a_window(length):
+    pieces = [span for window in short_windows([Region(0, length)]) for span in window.speech]
+    assert all(end - start >= min(length, LONGEST // 3) for start, end in pieces)
+
+
+@pytest.mark.parametrize("quiet_at", [20.4, 23.0, 29.5])
+def test_a_long_region_is_cut_where_it_is_quietest(quiet_at):
+    pcm = noise(50)
+    middle = int(quiet_at * SAMPLE_RATE)
+    pcm[middle - 1600 : middle + 1600] //= 10
+    first, second = windows([Region(0, len(pcm))], pcm)
+    assert first.end == second.start == pytest.approx(middle, abs=1600)
+
+
+def test_windows_of_a_clip_start_and_end_in_its_pauses():
+    pcm = clip("long.ogg")
+    found = list(windows(speech_regions(pcm), pcm))
+    assert len(found) == 3
+    for edge in (edge for window in found for edge in (window.start, window.end)):
+        assert not any(start < edge / SAMPLE_RATE < end - 0.1 for start, end in SPEECH["long.ogg"])
+
+
+@pytest.mark.parametrize("samples", [0, 1, 480_000, 480_001, HOUR])
+def test_fixed_windows_cover_everything(samples):
+    found = list(fixed_windows(samples))
+    assert joined(Region(window.start, window.end) for window in found) == ([Region(0, samples)] if samples else [])
+    assert all(window.end - window.start == 480_000 for window in found[:-1])
+    assert len(found) == -(-samples // 480_000)
