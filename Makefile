@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH := .venv/.bench
 
-.PHONY: help setup demo test lint serve format clips clean
+.PHONY: help setup demo test lint serve bench format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -25,6 +26,9 @@ lint: $(READY)  ## ruff and mypy
 serve: setup  ## the worker behind the SDK's local HTTP API, http://localhost:8000
 	$(BIN)/python handler.py --rp_serve_api
 
+bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
+	$(BIN)/python -m benchmarks.transcription
+
 format: $(READY)  ## let ruff lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -33,7 +37,7 @@ clips: $(READY)  ## make the repository's audio again (needs Debian's flite)
 	tests/data/make_clips.sh
 
 clean:  ## remove the environment, the models and all caches
-	rm -rf .venv models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.
 $(READY): builder/requirements.txt builder/requirements-dev.txt
@@ -41,6 +45,10 @@ $(READY): builder/requirements.txt builder/requirements-dev.txt
 	@echo "Setting up .venv: about a minute, most of it PyTorch"
 	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r builder/requirements-dev.txt
+	@touch $@
+
+$(BENCH): builder/requirements-bench.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 models/.%: | $(READY)

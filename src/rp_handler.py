@@ -85,8 +85,9 @@ def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[
         "language_probability": round(transcript.language_probability, 4),
         "device": str(processor.placement.device),
         "compute_type": processor.placement.compute_type,
-        "speech_duration": transcript.speech,
-        "uncovered_speech": transcript.uncovered,
+        "speech_duration": None if transcript.speech is None else round(transcript.speech, 3),
+        "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
+        "repaired_speech": round(transcript.repaired, 3),
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },

@@ -119,7 +119,7 @@ def source() -> whisper.Whisper:
 
 @pytest.fixture(scope="module")
 def model(source: whisper.Whisper) -> Model:
-    return Model(source, choose_placement("float32").in_float32())
+    return Model(source, choose_placement("float32"), source.decoder.token_embedding.weight)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def heard(model: Model, tokenizer: Tokenizer, mel: Tensor, waveforms: list[Tenso
     with torch.inference_mode():
         features = model.encoder(mel)
     return lambda: [
-        Passage(of_window, segments(speech, tokenizer), len(waveform) // HOP_LENGTH, list(tokenizer.sot_sequence))
+        Passage(of_window, segments(speech, tokenizer), len(waveform) // HOP_LENGTH, tokenizer)
         for of_window, speech, waveform in zip(features, SPEECHES, waveforms, strict=True)
     ]
 
@@ -228,7 +228,8 @@ def test_words_hardly_move_in_bfloat16(
     heard: Callable[[], list[Passage]],
     aligned: list[Passage],
 ) -> None:
-    rough = Model(source, replace(model.placement, dtype=torch.bfloat16))
+    rough_placement = replace(model.placement, dtype=torch.bfloat16)
+    rough = Model(source, rough_placement, source.decoder.token_embedding.weight)
     passage = heard()[0]
     with torch.inference_mode():
         passage.features = rough.encoder(mel[:1])[0]

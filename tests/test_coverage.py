@@ -165,6 +165,21 @@ def test_what_stays_uncovered_is_reported_and_not_tried_for_ever() -> None:
     assert len(answers.attempts) == 2
 
 
+def test_a_repair_knows_what_was_said_before_it() -> None:
+    answers = Answers(decoded(0.0, " One.", 2.0, 8.0, " Three.", 10.0), decoded(0.2, " Two.", 5.6))
+    answers.transcribe(window(10, (0, 10)), prompt="Numbers")
+    tokenizer = vocabulary().tokenizer()
+    assert tokenizer.decode(answers.attempts[1].prompt[1:-1]) == " Numbers One."
+
+
+def test_a_repair_that_is_a_guess_stays_a_gap() -> None:
+    guess = decoded(0.2, " Sess.", 5.6, avg_logprob=-3.0)
+    answers = Answers(decoded(0.0, " One.", 2.0), guess)
+    transcript = answers.transcribe(window(10, (0, 10)))
+    assert [one.text for one in transcript.segments] == [" One."]
+    assert transcript.missed == [(2.0, 10)]
+
+
 def test_a_window_that_is_silence_is_not_repaired() -> None:
     answers = Answers(decoded(0.0, " Thanks.", 2.0, avg_logprob=-1.5, no_speech_prob=0.9))
     assert answers.transcribe(window(10, (0, 10))).segments == []

@@ -35,7 +35,8 @@ def reference(name: str) -> whisper.Whisper:
 
 @cache
 def engine(name: str) -> Model:
-    return Model(load_weights(ROOT / "models" / name), FLOAT32)
+    source = load_weights(ROOT / "models" / name)
+    return Model(source, FLOAT32, source.decoder.token_embedding.weight)
 
 
 @cache

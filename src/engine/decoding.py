@@ -89,10 +89,10 @@ class Rules:
     """Which tokens may come next: timestamps in pairs, never falling, and first of all (`ApplyTimestampRules`)."""
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, device: torch.device) -> None:
-        self.end = tokenizer.eot
-        self.timestamps = tokenizer.timestamp_begin
-        self.no_speech = tokenizer.no_speech
-        self.start = tokenizer.sot
+        self.end: int = tokenizer.eot
+        self.timestamps: int = tokenizer.timestamp_begin
+        self.no_speech: int = tokenizer.no_speech
+        self.start: int = tokenizer.sot
         self._steps = torch.arange(vocabulary - self.timestamps, device=device)
 
     def apply(self, logits: Tensor, sampled: Tensor, count: Tensor, first: Tensor) -> Tensor:
@@ -143,13 +143,15 @@ class Batch:
     """
 
     def __init__(self, model: Model, rules: Rules, slots: int, group: int) -> None:
-        device, context = model.placement.device, model.dims.n_text_ctx
+        device = model.placement.device
         self._model = model
         self._rules = rules
         self.slots = slots
         self._cache = model.cache(slots, group)
-        self._longest_sample = context // 2
+        self._context: int = model.dims.n_text_ctx
+        self._longest_sample = self._context // 2
         self._running: list[Progress] = []
+        self._rows = torch.arange(slots, device=device)
         self._tokens = torch.zeros(slots, group, self._longest_sample, dtype=torch.long, device=device)
         self._next = torch.zeros(slots, group, dtype=torch.long, device=device)
         self._count = torch.zeros(slots, dtype=torch.long, device=device)
@@ -208,7 +210,7 @@ class Batch:
         logprobs = self._rules.apply(logits, sampled, self._count[:used], self._first[:used])
         chosen = self._choose(logprobs, longest)
         self._next[:used] = chosen
-        self._tokens[torch.arange(used), :, self._count[:used]] = chosen
+        self._tokens[self._rows[:used], :, self._count[:used]] = chosen
         self._count[:used] += 1
         for progress in self._running:
             progress.sampled += 1
@@ -237,7 +239,6 @@ class Batch:
         for slot in reversed(range(len(self._running))):
             progress = self._running[slot]
             if broken[slot]:
-                self._cache.clear(slot)
                 done.append((progress.attempt, NumericalFault("the model's numbers overflowed")))
             elif ended[slot] or self._at_limit(progress) or self._satisfied(progress):
                 done.append((progress.attempt, self._best(slot)))
@@ -247,7 +248,7 @@ class Batch:
         return done
 
     def _at_limit(self, progress: Progress) -> bool:
-        return progress.sampled == self._longest_sample or progress.length > self._model.dims.n_text_ctx
+        return progress.sampled == self._longest_sample or progress.length > self._context
 
     def _satisfied(self, progress: Progress) -> bool:
         """Whether enough hypotheses are complete, whatever those that are not might become."""

@@ -27,6 +27,8 @@ from src.engine.placement import Linear, Placement
 
 HEAD_WIDTH = 64
 SCALE = HEAD_WIDTH**-0.5
+STRIDE = 64
+"""Tokens by which the part of the past that a step looks at grows."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class Cache:
 
     def __init__(self, dims: whisper.ModelDimensions, placement: Placement, slots: int, group: int) -> None:
         def room(*shape: int) -> Tensor:
-            # Not `empty`: a weight of zero does not hide the NaN that memory may hold.
-            return torch.zeros(slots, *shape, device=placement.device, dtype=placement.dtype)
+            # Not `zeros`: on a CPU, slots that are never used then take no memory.
+            return torch.empty(slots, *shape, device=placement.device, dtype=placement.dtype)
 
         heads, layers = dims.n_text_head, range(dims.n_text_layer)
         heard, said = (heads, dims.n_audio_ctx, HEAD_WIDTH), (group, heads, dims.n_text_ctx, HEAD_WIDTH)
@@ -96,12 +98,6 @@ class Cache:
             for held in past:
                 held[target, :, :, :longest] = held[source, :, :, :longest]
         self.length[target] = self.length[source]
-
-    def clear(self, slot: int) -> None:
-        """Takes numbers that overflowed out of a slot, where a mask would not hide them from the next window."""
-        for past in self.past:
-            for held in past:
-                held[slot].zero_()
 
     def reorder(self, sources: Tensor, longest: int) -> None:
         """Gives each candidate the past of another of its window.
@@ -122,13 +118,14 @@ class Model:
 
     Args:
         source: openai-whisper's model with the checkpoint's weights; it is read, not kept.
+        embedding: [V, D], the checkpoint's too, where tokens are looked up. It is kept as it is, and may be mapped.
     """
 
-    def __init__(self, source: whisper.Whisper, placement: Placement) -> None:
+    def __init__(self, source: whisper.Whisper, placement: Placement, embedding: Tensor) -> None:
         self.dims = source.dims
         self.placement = placement
         self.encoder = Encoder(source.encoder, placement)
-        self.decoder = Decoder(source.decoder, placement)
+        self.decoder = Decoder(source.decoder, placement, embedding)
         self.alignment_heads: list[tuple[int, int]] = [
             (layer, head) for layer, head in source.alignment_heads.to_dense().nonzero().tolist()
         ]
@@ -170,11 +167,10 @@ class Encoder:
 
 
 class Decoder:
-    def __init__(self, source: whisper.model.TextDecoder, placement: Placement) -> None:
+    def __init__(self, source: whisper.model.TextDecoder, placement: Placement, embedding: Tensor) -> None:
         make = _Maker(placement)
         self._dtype = placement.dtype
-        # Looked up in the checkpoint's own format, which on the CPU stays mapped to its file.
-        self._embedding = source.token_embedding.weight.detach().to(placement.device)
+        self._embedding = embedding.detach().to(placement.device)
         self._unembedding = placement.linear(make.put(source.token_embedding.weight), None, False)
         self._positions = make.put(source.positional_embedding)
         self._blocks = [
@@ -195,10 +191,13 @@ class Decoder:
             Hidden states [B, P, D] for `logits`.
         """
         width = prompts.shape[1]
+        reach = self._reach(width + len(self._positions) // 2)
 
         def keep(layer: int, own: Pair, cross: Pair, _: Tensor) -> None:
             for row, slot in enumerate(slots):
                 for held, new in zip(cache.past[layer], own, strict=True):
+                    # A weight of zero does not hide the NaN that memory, or the window before, may have left behind.
+                    held[slot, :, :, :reach].zero_()
                     held[slot, :, :, :width] = new[row]
                 keys, values = cache.cross[layer]
                 keys[slot], values[slot] = cross[0][row], cross[1][row].mT
@@ -240,7 +239,7 @@ class Decoder:
         used, group = tokens.shape
         position = cache.length[:used]
         x = self._embed(tokens) + self._positions[position][:, None]
-        at, unseen = _place_and_mask(position, longest, group, x.dtype)
+        at, unseen = _place_and_mask(position, self._reach(longest), group, x.dtype)
         for (own, cross, feed_forward), past, (keys, values) in zip(self._blocks, cache.past, cache.cross, strict=True):
             x += own.out(_attend_past(own.qkv(own.norm(x)), past, at, unseen))
             (q,) = _heads(cross.q(cross.norm(x)), 1)
@@ -252,6 +251,10 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., D] -> logits [..., V] in float32."""
         return self._unembedding(self._norm(hidden)).float()
+
+    def _reach(self, longest: int) -> int:
+        """How far into the past to look for `longest` tokens. Kernels are made for each shape: strides spare many."""
+        return min(-(-longest // STRIDE) * STRIDE, len(self._positions))
 
     def _embed(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self._embedding).to(self._dtype)
@@ -281,12 +284,12 @@ Place = tuple[Tensor, Tensor, slice, Tensor]
 """Index into a layer of `Cache.past`: slot, candidate, all heads, position."""
 
 
-def _place_and_mask(position: Tensor, longest: int, group: int, dtype: torch.dtype) -> tuple[Place, Tensor]:
+def _place_and_mask(position: Tensor, reach: int, group: int, dtype: torch.dtype) -> tuple[Place, Tensor]:
     """Where each candidate's newest token belongs, and the mask [B, 1, 1, 1, T] of places not yet filled."""
     slots = torch.arange(len(position), device=position.device)
     candidates = torch.arange(group, device=position.device)
     at = (slots[:, None], candidates[None], slice(None), position[:, None])
-    filled = torch.arange(longest, device=position.device) <= position[:, None]
+    filled = torch.arange(reach, device=position.device) <= position[:, None]
     unseen = torch.zeros_like(filled, dtype=dtype).masked_fill_(~filled, -torch.inf)
     return at, unseen[:, None, None, None]
 

@@ -31,6 +31,8 @@ class Placement:
     dtype: torch.dtype
     attention: Attention
     linear: MakeLinear
+    pass_size: int
+    """Windows in one pass of the encoder: enough to keep the device busy, few enough to spare its memory."""
 
     @property
     def compute_type(self) -> str:
@@ -57,9 +59,10 @@ def choose_placement(compute_type: str = "auto") -> Placement:
 
 
 def _placed(device: torch.device, dtype: torch.dtype) -> Placement:
-    attention = _fused_attention if device.type == "cuda" else _tiled_attention
-    linear = _packed_linear if device.type == "cpu" and dtype == torch.bfloat16 else _plain_linear
-    return Placement(device, dtype, attention, linear)
+    if device.type == "cuda":
+        return Placement(device, dtype, _fused_attention, _plain_linear, pass_size=8)
+    linear = _packed_linear if dtype == torch.bfloat16 else _plain_linear
+    return Placement(device, dtype, _tiled_attention, linear, pass_size=2)
 
 
 def _fast_dtypes(device: torch.device) -> list[torch.dtype]:

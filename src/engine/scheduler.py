@@ -26,7 +26,7 @@ from typing import Any
 import torch
 import whisper
 from torch import Tensor
-from whisper.audio import log_mel_spectrogram, pad_or_trim
+from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 
 from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
@@ -46,9 +46,6 @@ from src.engine.window import (
 )
 
 log = logging.getLogger(__name__)
-
-TOGETHER = 4
-"""Windows in one pass of the encoder or of the alignment: it keeps a GPU busy, and a CPU gains nothing from more."""
 
 LOOK_AHEAD = 2
 """Batches of windows that a caller hands in before it waits: the batch stays full while it prepares more."""
@@ -93,7 +90,7 @@ class Scheduler:
         slots: windows that are decoded at the same time.
 
     Attributes:
-        source: the loaded weights, kept in case that a window needs float32.
+        source: the loaded weights, as the file has them.
     """
 
     source: whisper.Whisper
@@ -198,10 +195,11 @@ class Scheduler:
             self._resolve(future, None, CancelledError("the engine was closed"))
 
     def _prepare(self) -> None:
+        # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping that it is made from.
         self.source = self._load()
         self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
         self._rules = Rules(self.vocabulary.tokenizer(), self.source.dims.n_vocab, self._placement.device)
-        self._models[self._placement.dtype] = Model(self.source, self._placement)
+        self._make_model(self._placement)
 
     def _wait_for_work(self) -> bool:
         """Sleeps until there is something to do; False once closed."""
@@ -235,7 +233,7 @@ class Scheduler:
         """Starts as many windows as will find a place soon; whoever has the fewest under way comes first."""
         running = sum(len(batch.running) for batch in self._batches.values())
         coming = len(self._due[Encode]) + len(self._due[Identify]) + len(self._due[Attempt])
-        for _ in range(self._width + TOGETHER - running - coming):
+        for _ in range(self._width + self._placement.pass_size - running - coming):
             with self._wake:
                 ready = [caller for caller in self._callers if caller.waiting]
                 if not ready:
@@ -276,7 +274,7 @@ class Scheduler:
     def _encode(self) -> None:
         """Encodes when a full pass has come together, or when slots would stand empty; one pass, then others' turn."""
         due = self._due[Encode]
-        if due and (len(due) >= TOGETHER or not self._due[Attempt]):
+        if due and (len(due) >= self._placement.pass_size or not self._due[Attempt]):
             self._together(self._take(Encode, lambda work: work.in_float32), self._features)
 
     def _features(self, works: Sequence[Encode]) -> list[Tensor]:
@@ -286,10 +284,12 @@ class Scheduler:
         return list(model.encoder(mel))
 
     def _log_mel(self, work: Encode) -> Tensor:
-        """[n_mels, 3000]"""
+        """[n_mels, 3000], zero after the window's end, as `whisper.transcribe` has it."""
         waveform = torch.from_numpy(work.audio.astype("float32")).to(self._placement.device) / 32768
-        mel: Tensor = log_mel_spectrogram(pad_or_trim(waveform), self.source.dims.n_mels)
-        return mel
+        frames = len(waveform) // HOP_LENGTH
+        mel = log_mel_spectrogram(waveform, self.source.dims.n_mels, padding=N_SAMPLES)[:, :frames]
+        padded: Tensor = pad_or_trim(mel, N_FRAMES)
+        return padded
 
     def _identify(self) -> None:
         if self._due[Identify]:
@@ -308,7 +308,7 @@ class Scheduler:
     def _align(self) -> None:
         """Aligns when a full pass has come together, or when nothing is left to decode."""
         due = self._due[Passage]
-        if due and (len(due) >= TOGETHER or not self._decoding):
+        if due and (len(due) >= self._placement.pass_size or not self._decoding):
             self._together(self._take(Passage, lambda work: work.features.dtype), self._put_words)
 
     def _put_words(self, works: Sequence[Passage]) -> list[None]:
@@ -375,10 +375,10 @@ class Scheduler:
         self._advance(tasks[0], None, error)
 
     def _take(self, kind: type[Work], key: Callable[[Any], Hashable]) -> Due:
-        """The next works of a kind that go together: up to `TOGETHER` with the key of the first."""
+        """The next works of a kind that go together: up to a full pass, with the key of the first."""
         due = self._due[kind]
         wanted = key(due[0][1])
-        taken = [one for one in due if key(one[1]) == wanted][:TOGETHER]
+        taken = [one for one in due if key(one[1]) == wanted][: self._placement.pass_size]
         for one in taken:
             due.remove(one)
         return taken
@@ -409,5 +409,9 @@ class Scheduler:
     def _model(self, dtype: torch.dtype) -> Model:
         """The model in the number format of the features that it is to read."""
         if dtype not in self._models:
-            self._models[dtype] = Model(self.source, self._placement.in_float32())
+            self._make_model(self._placement.in_float32())
         return self._models[dtype]
+
+    def _make_model(self, placement: Placement) -> None:
+        embedding = self.source.decoder.token_embedding.weight
+        self._models[placement.dtype] = Model(self._load(), placement, embedding)

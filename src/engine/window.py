@@ -213,12 +213,19 @@ def _climb(features: Tensor, options: DecodingOptions, vocabulary: Vocabulary) -
 def _is_doubtful(decoded: Decoded, tokenizer: Tokenizer, options: DecodingOptions) -> bool:
     """Whether a text repeats itself or is improbable, without being silence."""
     ratio = compression_ratio(tokenizer.decode(decoded.tokens).strip())
+    if not _is_guess(ratio, decoded.avg_logprob, options):
+        return False
+    threshold = options.no_speech_threshold
+    return threshold is None or decoded.no_speech_prob <= threshold or not _is_improbable(decoded.avg_logprob, options)
+
+
+def _is_guess(ratio: float, avg_logprob: float, options: DecodingOptions) -> bool:
     loops = options.compression_ratio_threshold is not None and ratio > options.compression_ratio_threshold
-    guessed = options.logprob_threshold is not None and decoded.avg_logprob < options.logprob_threshold
-    silence = (
-        guessed and options.no_speech_threshold is not None and decoded.no_speech_prob > options.no_speech_threshold
-    )
-    return (loops or guessed) and not silence
+    return loops or _is_improbable(avg_logprob, options)
+
+
+def _is_improbable(avg_logprob: float, options: DecodingOptions) -> bool:
+    return options.logprob_threshold is not None and avg_logprob < options.logprob_threshold
 
 
 def _is_silence(decoded: Decoded, options: DecodingOptions) -> bool:
@@ -283,15 +290,27 @@ def _repair(
         if not missed:
             break
         pieces = [_piece(window, gap) for gap in missed]
-        found = yield [_decode(piece, options, vocabulary, in_float32) for _, piece in pieces]
+        asked = [_for_repair(options, segments, gap) for gap in missed]
+        found = yield [
+            _decode(piece, one, vocabulary, in_float32) for (_, piece), one in zip(pieces, asked, strict=True)
+        ]
         for (offset, _), (_, fresh) in zip(pieces, found, strict=True):
-            segments = _merged(segments, [_placed(one, offset, tokenizer) for one in fresh], tokenizer)
+            # Better a gap that is told of than words that were guessed.
+            sure = [one for one in fresh if not _is_guess(one.compression_ratio, one.avg_logprob, options)]
+            segments = _merged(segments, [_placed(one, offset, tokenizer) for one in sure], tokenizer)
         left = uncovered(window.speech, [(one.start, one.end) for one in segments])
         repaired += _total(missed) - _total(left)
         if left == missed:
             break
         missed = left
     return WindowTranscript(segments, missed, repaired)
+
+
+def _for_repair(options: DecodingOptions, segments: Sequence[Segment], gap: Span) -> DecodingOptions:
+    """With what was said before the gap as a prompt, as openai-whisper's next window has it; without a ladder."""
+    before = "".join(one.text for one in segments if one.start < gap[0])
+    prompt = f"{options.prompt or ''}{before}".strip()
+    return replace(options, prompt=prompt or None, temperatures=options.temperatures[:1])
 
 
 def _piece(window: Window, gap: Span) -> tuple[float, Window]:

@@ -1,0 +1,242 @@
+"""Many callers, one model: each gets its own words, in order, in fair turns, whatever befalls the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from src.audio import decode_audio
+from src.engine.decoding import Batch
+from src.engine.model import Encoder, Model
+from src.engine.placement import choose_placement
+from src.engine.scheduler import Scheduler
+from src.engine.weights import load_weights
+from src.engine.window import DecodingOptions, Window, WindowTranscript
+from tests.conftest import CLIPS, ROOT, spoken, words
+
+Pcm = npt.NDArray[np.int16]
+GREEDY = DecodingOptions(temperatures=(0.0,))
+
+
+def start(slots: int = 4) -> Scheduler:
+    """In float32: rounding must not decide what tiny.en understands."""
+    return Scheduler(partial(load_weights, ROOT / "models" / "tiny.en"), choose_placement("float32"), slots)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Scheduler]:
+    scheduler = start()
+    yield scheduler
+    scheduler.close()
+
+
+@pytest.fixture
+def engine() -> Iterator[Scheduler]:
+    scheduler = start()
+    yield scheduler
+    scheduler.close()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pcm]:
+    def decoded(name: str) -> Pcm:
+        folder: Path = tmp_path_factory.mktemp("pcm")
+        return np.array(decode_audio(CLIPS / name, folder, max_seconds=100, max_bytes=10**8))
+
+    return {name: decoded(name) for name in ("demo.ogg", "numbers.mp3", "video.mp4")}
+
+
+def text(transcripts: list[WindowTranscript]) -> list[str]:
+    return words("".join(segment.text for one in transcripts for segment in one.segments))
+
+
+def run(scheduler: Scheduler, *audio: Pcm, options: DecodingOptions = GREEDY) -> list[WindowTranscript]:
+    return list(scheduler.transcribe((Window(one) for one in audio), options))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_windows_come_back_in_the_order_in_which_they_went_in(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+    names = ["demo.ogg", "numbers.mp3", "video.mp4", "numbers.mp3", "demo.ogg", "video.mp4"]
+    transcripts = run(shared, *(clips[name] for name in names))
+    assert [text([one]) for one in transcripts] == [spoken(name) for name in names]
+
+
+def test_callers_at_once_get_each_its_own_words(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+    names = ["demo.ogg", "numbers.mp3", "video.mp4"] * 4
+    beams = [None, 2, 3] * 4
+    with ThreadPoolExecutor(len(names)) as threads:
+        jobs = [
+            threads.submit(run, shared, clips[name], options=replace(GREEDY, beam_size=size))
+            for name, size in zip(names, beams, strict=True)
+        ]
+        assert [text(job.result()) for job in jobs] == [spoken(name) for name in names]
+
+
+def test_no_windows_are_no_transcripts(shared: Scheduler) -> None:
+    assert run(shared) == []
+
+
+def test_windows_are_read_only_as_far_ahead_as_the_batch_needs(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Window]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Window(clips["video.mp4"])
+
+    transcripts = shared.transcribe(endless(), GREEDY)
+    next(transcripts)
+    assert taken <= 2 * 4 + 1
+    transcripts.close()
+
+
+def test_a_short_job_is_not_starved_by_a_long_one(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+    done: list[str] = []
+
+    def long_job() -> None:
+        for number, _ in enumerate(shared.transcribe((Window(clips["demo.ogg"]) for _ in range(30)), GREEDY)):
+            done.append(f"long {number}")
+
+    thread = threading.Thread(target=long_job)
+    thread.start()
+    wait_until(lambda: bool(done))
+    run(shared, clips["video.mp4"])
+    done.append("short")
+    thread.join()
+    assert done.index("short") < 16
+    assert len(done) == 31
+
+
+def test_a_caller_that_leaves_takes_its_rows_along(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+    leaving = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(40)), GREEDY)
+    next(leaving)
+    leaving.close()
+    wait_until(lambda: not engine._decoding and not engine._futures and not engine._callers)
+    assert all(not batch.running for batch in engine._batches.values())
+    assert text(run(engine, clips["numbers.mp3"])) == spoken("numbers.mp3")
+
+
+def test_a_window_that_fails_fails_its_caller_alone(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        good = [threads.submit(run, engine, *[clips["demo.ogg"]] * 3) for _ in range(2)]
+        bad = threads.submit(run, engine, np.zeros((3, 4, 5), np.int16))
+        with pytest.raises(RuntimeError):
+            bad.result()
+        assert all(text(job.result()) == spoken("demo.ogg") * 3 for job in good)
+
+
+@pytest.mark.parametrize("fits", [1, 2])
+def test_without_memory_for_all_as_many_go_on_as_fit(
+    fits: int, engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, encode = Batch.step, Encoder.__call__
+
+    def small_step(batch: Batch) -> Any:
+        if len(batch.running) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(batch)
+
+    def small_encoder(encoder: Encoder, mel: Tensor) -> Tensor:
+        if len(mel) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(encoder, mel)
+
+    monkeypatch.setattr(Batch, "step", small_step)
+    monkeypatch.setattr(Encoder, "__call__", small_encoder)
+    assert text(run(engine, *[clips["demo.ogg"]] * 5)) == spoken("demo.ogg") * 5
+
+
+def test_without_memory_for_one_the_caller_is_told(
+    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Batch, "step", fails)
+        with pytest.raises(torch.OutOfMemoryError):
+            run(engine, clips["demo.ogg"])
+    assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
+
+
+def test_a_step_that_fails_in_company_finds_the_culprit(
+    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Batch.step
+
+    def breaks(batch: Batch) -> Any:
+        if any(attempt.features.shape[0] == 1500 and attempt.length_penalty == 0.123 for attempt in batch.running):
+            raise RuntimeError("a kernel failed")
+        return step(batch)
+
+    monkeypatch.setattr(Batch, "step", breaks)
+    with ThreadPoolExecutor(3) as threads:
+        good = [threads.submit(run, engine, *[clips["demo.ogg"]] * 2) for _ in range(2)]
+        bad = threads.submit(run, engine, clips["demo.ogg"], options=replace(GREEDY, length_penalty=0.123))
+        with pytest.raises(RuntimeError, match="kernel"):
+            bad.result()
+        assert all(text(job.result()) == spoken("demo.ogg") * 2 for job in good)
+
+
+def test_numbers_that_overflow_are_computed_again_in_float32(
+    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Model(engine.source, choose_placement("bfloat16"), engine.source.decoder.token_embedding.weight)
+    engine._models[failing.placement.dtype] = failing
+    engine._placement = failing.placement
+    encode = Encoder.__call__
+
+    def overflows(encoder: Encoder, mel: Tensor) -> Tensor:
+        features = encode(encoder, mel)
+        return features * torch.nan if encoder is failing.encoder else features
+
+    monkeypatch.setattr(Encoder, "__call__", overflows)
+    (transcript,) = run(engine, clips["demo.ogg"])
+    assert transcript.in_float32
+    assert text([transcript]) == spoken("demo.ogg")
+
+
+def test_closing_leaves_no_thread_and_tells_who_waits(clips: dict[str, Pcm]) -> None:
+    scheduler = start()
+    transcripts = scheduler.transcribe((Window(clips["demo.ogg"]) for _ in range(50)), GREEDY)
+    next(transcripts)
+    scheduler.close()
+    with pytest.raises(CancelledError):
+        list(transcripts)
+    assert not scheduler._thread.is_alive()
+    with pytest.raises(CancelledError):
+        run(scheduler, clips["demo.ogg"])
+
+
+def test_weights_that_cannot_be_loaded_are_told_at_once(tmp_path: Path) -> None:
+    from src.errors import ModelUnavailable
+
+    with pytest.raises(ModelUnavailable):
+        Scheduler(partial(load_weights, tmp_path / "missing.pt"), choose_placement(), 4)
+
+
+def test_words_and_long_prompts_go_through(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+    options = replace(GREEDY, word_timestamps=True, prompt="museum " * 300)
+    (transcript,) = run(shared, clips["numbers.mp3"], options=options)
+    starts = [word.start for segment in transcript.segments for word in segment.words or []]
+    assert starts == sorted(starts)
+    assert len(starts) > 8
