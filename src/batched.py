@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from src import vad
+from src.engine.request import DecodingOptions
 from src.engine.scheduler import Scheduler
-from src.engine.window import RATE, DecodingOptions, Window, WindowTranscript
+from src.engine.window import RATE, Window, WindowTranscript
 from src.options import Options
 from src.transcript import Segment, Transcript, Word
 
@@ -26,6 +27,7 @@ def transcribe_in_windows(scheduler: Scheduler, pcm: npt.NDArray[np.int16], opti
         pcm: [samples] at 16 kHz; read window by window, so it may be mapped from disk.
     """
     transcript = Transcript(options.language or "en", float(options.language is not None), len(pcm) / RATE, [])
+    transcript.speech = 0.0 if options.vad else None
     placed = _windows(pcm, options, transcript)
     first = next(placed, None)
     if first is None:

@@ -15,7 +15,8 @@ from whisper import ModelDimensions
 from src.engine.alignment import Passage
 from src.engine.coverage import LEAST_GAP, Span, uncovered, without_echo
 from src.engine.decoding import Attempt, Decoded, NumericalFault
-from src.engine.window import DecodingOptions, Encode, Steps, Vocabulary, Window, WindowTranscript, transcribe_window
+from src.engine.request import DecodingOptions, Vocabulary
+from src.engine.window import Encode, Steps, Window, WindowTranscript, transcribe_window
 
 spans = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)).map(lambda pair: (min(pair), max(pair))), max_size=6)
 regions = (
@@ -182,7 +183,9 @@ def test_a_repair_that_is_a_guess_stays_a_gap() -> None:
 
 def test_a_window_that_is_silence_is_not_repaired() -> None:
     answers = Answers(decoded(0.0, " Thanks.", 2.0, avg_logprob=-1.5, no_speech_prob=0.9))
-    assert answers.transcribe(window(10, (0, 10))).segments == []
+    transcript = answers.transcribe(window(10, (0, 10)))
+    assert transcript.segments == []
+    assert transcript.missed == [(0, 10)]
 
 
 def test_the_ladder_is_climbed_until_the_text_looks_right() -> None:

@@ -21,8 +21,8 @@ from src.audio import decode_audio
 from src.engine.decoding import Attempt, Batch, BeamBatch, Decoded, NumericalFault, Rules
 from src.engine.model import Model
 from src.engine.placement import choose_placement
+from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.weights import load_weights
-from src.engine.window import DecodingOptions, Vocabulary
 from tests.conftest import CLIPS, ROOT
 
 FLOAT32 = choose_placement("float32")

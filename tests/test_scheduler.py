@@ -21,9 +21,10 @@ from src.audio import decode_audio
 from src.engine.decoding import Batch
 from src.engine.model import Encoder, Model
 from src.engine.placement import choose_placement
+from src.engine.request import DecodingOptions
 from src.engine.scheduler import Scheduler
 from src.engine.weights import load_weights
-from src.engine.window import DecodingOptions, Window, WindowTranscript
+from src.engine.window import Window, WindowTranscript
 from tests.conftest import CLIPS, ROOT, spoken, words
 
 Pcm = npt.NDArray[np.int16]

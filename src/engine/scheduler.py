@@ -32,12 +32,11 @@ from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
 from src.engine.placement import Placement
+from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.window import (
-    DecodingOptions,
     Encode,
     Identify,
     Steps,
-    Vocabulary,
     Window,
     WindowTranscript,
     Work,

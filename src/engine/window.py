@@ -8,51 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
-from whisper import ModelDimensions
-from whisper.tokenizer import Tokenizer, get_tokenizer
+from whisper.tokenizer import Tokenizer
 from whisper.utils import compression_ratio
 
 from src.engine.alignment import Passage
-from src.engine.coverage import Span, uncovered, without_echo
+from src.engine.coverage import Span, uncovered
 from src.engine.decoding import Attempt, Decoded, NumericalFault
+from src.engine.request import DecodingOptions, Vocabulary
+from src.engine.segments import TIMESTAMP_STEP, merged, placed, segments_of
 from src.transcript import Segment
 
 RATE = 16_000
-TIMESTAMP_STEP = 0.02
-"""Seconds between two timestamp tokens."""
 
 REPAIR_ROUNDS = 3
 REPAIR_PADDING = 0.2
 """Seconds of audio on both sides of what was missed, so that no word begins or ends at the cut."""
-
-MOST_PROMPT = 223
-"""Tokens of a prompt that Whisper can take, `n_text_ctx // 2 - 1`; of a longer one the last ones count."""
-
-
-@dataclass(frozen=True)
-class DecodingOptions:
-    """What a caller asks of every window; openai-whisper's names and defaults."""
-
-    language: str = "en"
-    task: str = "transcribe"
-    prompt: str | None = None
-    temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    beam_size: int | None = None
-    best_of: int | None = None
-    patience: float | None = None
-    length_penalty: float | None = None
-    suppress_tokens: tuple[int, ...] = (-1,)
-    compression_ratio_threshold: float | None = 2.4
-    logprob_threshold: float | None = -1.0
-    no_speech_threshold: float | None = 0.6
-    word_timestamps: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,46 +85,6 @@ Steps = Generator["Work | list[Steps]", Any, Any]
 """Yields work, or a list of further generators that run side by side; is sent the result or results."""
 
 
-class Vocabulary:
-    """A checkpoint's tokens, as prompts and as the set that is never to be sampled."""
-
-    def __init__(self, dims: ModelDimensions, device: torch.device) -> None:
-        self._size = dims.n_vocab
-        self._device = device
-        self.multilingual = dims.n_vocab >= 51865
-        self._languages = dims.n_vocab - 51765 - int(self.multilingual)
-        self.suppressed = cache(self._suppressed)
-
-    def tokenizer(self, language: str = "en", task: str = "transcribe") -> Tokenizer:
-        return get_tokenizer(self.multilingual, num_languages=self._languages, language=language, task=task)
-
-    def prompt(self, options: DecodingOptions) -> list[int]:
-        """The tokens before the first sampled one (`DecodingTask._get_initial_tokens`)."""
-        tokenizer = self.tokenizer(options.language, options.task)
-        start = list(tokenizer.sot_sequence)
-        if not options.prompt:
-            return start
-        return [tokenizer.sot_prev, *tokenizer.encode(" " + options.prompt.strip())[-MOST_PROMPT:], *start]
-
-    def _suppressed(self, tokens: tuple[int, ...]) -> Tensor:
-        """[V], -inf for these tokens and for the special ones (`DecodingTask._get_suppress_tokens`), else 0."""
-        tokenizer = self.tokenizer()
-        banned = {token for token in tokens if token >= 0} | {
-            tokenizer.transcribe,
-            tokenizer.translate,
-            tokenizer.sot,
-            tokenizer.sot_prev,
-            tokenizer.sot_lm,
-            tokenizer.no_speech,
-            tokenizer.no_timestamps,
-        }
-        if -1 in tokens:
-            banned |= set(tokenizer.non_speech_tokens)
-        suppressed = torch.zeros(self._size)
-        suppressed[list(banned)] = -torch.inf
-        return suppressed.to(self._device)
-
-
 def transcribe_window(window: Window, options: DecodingOptions, vocabulary: Vocabulary) -> Steps:
     """Steps of one window, to its `WindowTranscript`."""
     try:
@@ -169,9 +104,10 @@ def identify_language(window: Window) -> Steps:
 
 def _transcribe(window: Window, options: DecodingOptions, vocabulary: Vocabulary, *, in_float32: bool) -> Steps:
     features, segments = yield from _decode(window, options, vocabulary, in_float32)
-    transcript = WindowTranscript(segments)
     if segments:
-        transcript = yield from _repair(window, transcript, options, vocabulary, in_float32)
+        transcript = yield from _repair(window, segments, options, vocabulary, in_float32)
+    else:
+        transcript = WindowTranscript([], uncovered(window.speech, []))
     if options.word_timestamps:
         tokenizer = vocabulary.tokenizer(options.language, options.task)
         yield Passage(features, transcript.segments, round(window.seconds * 100), tokenizer)
@@ -235,55 +171,11 @@ def _is_silence(decoded: Decoded, options: DecodingOptions) -> bool:
     return options.logprob_threshold is None or decoded.avg_logprob <= options.logprob_threshold
 
 
-def segments_of(decoded: Decoded, tokenizer: Tokenizer, seconds: float) -> list[Segment]:
-    """Cuts a window's tokens at its timestamps; what has no closing one lasts to the window's end.
-
-    Each segment keeps the tokens of its text and the timestamps around it, as openai-whisper's do.
-    """
-    ratio = compression_ratio(tokenizer.decode(decoded.tokens).strip())
-    segments: list[Segment] = []
-    held: list[int] = []
-    for token in [*decoded.tokens, None]:
-        stamp = token is None or token >= tokenizer.timestamp_begin
-        if token is not None:
-            held.append(token)
-        if not stamp or not any(one < tokenizer.eot for one in held):
-            if stamp and token is not None:
-                held = [token]
-            continue
-        start = _seconds(held[0], tokenizer) or 0.0
-        end = seconds if token is None else _seconds(token, tokenizer) or 0.0
-        text = tokenizer.decode([one for one in held if one < tokenizer.eot])
-        if text.strip() and start < seconds:
-            segments.append(
-                Segment(
-                    id=len(segments),
-                    seek=0,
-                    start=start,
-                    end=min(end, seconds),
-                    text=text,
-                    tokens=held,
-                    temperature=decoded.temperature,
-                    avg_logprob=decoded.avg_logprob,
-                    compression_ratio=ratio,
-                    no_speech_prob=decoded.no_speech_prob,
-                )
-            )
-        held = [] if token is None else [token]
-    return segments
-
-
-def _seconds(token: int, tokenizer: Tokenizer) -> float | None:
-    """Time of a timestamp token from the window's start."""
-    step = token - tokenizer.timestamp_begin
-    return step * TIMESTAMP_STEP if step >= 0 else None
-
-
 def _repair(
-    window: Window, first: WindowTranscript, options: DecodingOptions, vocabulary: Vocabulary, in_float32: bool
+    window: Window, segments: list[Segment], options: DecodingOptions, vocabulary: Vocabulary, in_float32: bool
 ) -> Steps:
     """Decodes speech that no segment covers as windows of its own, as long as that brings something to light."""
-    segments, repaired = list(first.segments), 0.0
+    repaired = 0.0
     tokenizer = vocabulary.tokenizer(options.language, options.task)
     missed = uncovered(window.speech, [(one.start, one.end) for one in segments])
     for _ in range(REPAIR_ROUNDS):
@@ -297,7 +189,7 @@ def _repair(
         for (offset, _), (_, fresh) in zip(pieces, found, strict=True):
             # Better a gap that is told of than words that were guessed.
             sure = [one for one in fresh if not _is_guess(one.compression_ratio, one.avg_logprob, options)]
-            segments = _merged(segments, [_placed(one, offset, tokenizer) for one in sure], tokenizer)
+            segments = merged(segments, [placed(one, offset, tokenizer) for one in sure], tokenizer)
         left = uncovered(window.speech, [(one.start, one.end) for one in segments])
         repaired += _total(missed) - _total(left)
         if left == missed:
@@ -318,32 +210,6 @@ def _piece(window: Window, gap: Span) -> tuple[float, Window]:
     start = max(0.0, gap[0] - REPAIR_PADDING) // TIMESTAMP_STEP * TIMESTAMP_STEP
     end = min(window.seconds, gap[1] + REPAIR_PADDING)
     return start, Window(window.audio[round(start * RATE) : round(end * RATE)])
-
-
-def _placed(segment: Segment, offset: float, tokenizer: Tokenizer) -> Segment:
-    """A segment of a piece on the clock of its window, timestamps among its tokens included."""
-    steps = round(offset / TIMESTAMP_STEP)
-    tokens = [one + steps if one >= tokenizer.timestamp_begin else one for one in segment.tokens]
-    return replace(segment, start=segment.start + offset, end=segment.end + offset, tokens=tokens)
-
-
-def _merged(segments: list[Segment], fresh: list[Segment], tokenizer: Tokenizer) -> list[Segment]:
-    """Puts the segments of a repair in their place by time; a word at a seam is kept once."""
-    for new in fresh:
-        before = [one for one in segments if one.start <= new.start]
-        after = [one for one in segments if one.start > new.start]
-        new = _without_repeats(new, before[-1].text if before else "", tokenizer)
-        if new.text.strip():
-            segments = [*before, new, *after]
-    return segments
-
-
-def _without_repeats(segment: Segment, before: str, tokenizer: Tokenizer) -> Segment:
-    text = without_echo(before, segment.text)
-    if text == segment.text:
-        return segment
-    stamps = [one for one in segment.tokens if one >= tokenizer.timestamp_begin]
-    return replace(segment, text=text, tokens=[*stamps[:1], *tokenizer.encode(text), *stamps[1:]])
 
 
 def _total(spans: Sequence[Span]) -> float:

@@ -1,0 +1,73 @@
+"""What a caller asks of every window, and the tokens that say so to the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+from whisper import ModelDimensions
+from whisper.tokenizer import Tokenizer, get_tokenizer
+
+MOST_PROMPT = 223
+"""Tokens of a prompt that Whisper can take, `n_text_ctx // 2 - 1`; of a longer one the last ones count."""
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """What a caller asks of every window; openai-whisper's names and defaults."""
+
+    language: str = "en"
+    task: str = "transcribe"
+    prompt: str | None = None
+    temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    beam_size: int | None = None
+    best_of: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    suppress_tokens: tuple[int, ...] = (-1,)
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    word_timestamps: bool = False
+
+
+class Vocabulary:
+    """A checkpoint's tokens, as prompts and as the set that is never to be sampled."""
+
+    def __init__(self, dims: ModelDimensions, device: torch.device) -> None:
+        self._size = dims.n_vocab
+        self._device = device
+        self.multilingual = dims.n_vocab >= 51865
+        self._languages = dims.n_vocab - 51765 - int(self.multilingual)
+        self.suppressed = cache(self._suppressed)
+
+    def tokenizer(self, language: str = "en", task: str = "transcribe") -> Tokenizer:
+        return get_tokenizer(self.multilingual, num_languages=self._languages, language=language, task=task)
+
+    def prompt(self, options: DecodingOptions) -> list[int]:
+        """The tokens before the first sampled one (`DecodingTask._get_initial_tokens`)."""
+        tokenizer = self.tokenizer(options.language, options.task)
+        start = list(tokenizer.sot_sequence)
+        if not options.prompt:
+            return start
+        return [tokenizer.sot_prev, *tokenizer.encode(" " + options.prompt.strip())[-MOST_PROMPT:], *start]
+
+    def _suppressed(self, tokens: tuple[int, ...]) -> Tensor:
+        """[V], -inf for these tokens and for the special ones (`DecodingTask._get_suppress_tokens`), else 0."""
+        tokenizer = self.tokenizer()
+        banned = {token for token in tokens if token >= 0} | {
+            tokenizer.transcribe,
+            tokenizer.translate,
+            tokenizer.sot,
+            tokenizer.sot_prev,
+            tokenizer.sot_lm,
+            tokenizer.no_speech,
+            tokenizer.no_timestamps,
+        }
+        if -1 in tokens:
+            banned |= set(tokenizer.non_speech_tokens)
+        suppressed = torch.zeros(self._size)
+        suppressed[list(banned)] = -torch.inf
+        return suppressed.to(self._device)
