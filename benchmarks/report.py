@@ -97,13 +97,15 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
     names = [row.system for row in ordered]
     colours = ["tab:orange" if row.system.startswith("ours") else "tab:blue" for row in ordered]
     figure = Figure(figsize=(11, 1.5 + 0.35 * len(rows)), layout="constrained")
-    speed, wrong = figure.subplots(1, 2, sharey=True)
-    speed.bar_label(speed.barh(names, [row.speed for row in ordered], color=colours), fmt="%.1f", padding=2)
-    speed.set_xlabel("x real time")
-    rates = [100 * (row.groups["English"].rate or 0) for row in ordered]
-    wrong.bar_label(wrong.barh(names, rates, color=colours), fmt="%.1f", padding=2)
-    wrong.set_xlabel("word errors in percent, English")
-    for axes in (speed, wrong):
+    panels = [("x real time", [row.speed for row in ordered])]
+    rates = [row.groups["English"].rate for row in ordered]
+    if None not in rates:  # without a text to compare with there is nothing to show
+        panels.append(("word errors in percent, English", [100 * (rate or 0.0) for rate in rates]))
+    for axes, (label, values) in zip(
+        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
+    ):
+        axes.bar_label(axes.barh(names, values, color=colours), fmt="%.1f", padding=2)
+        axes.set_xlabel(label)
         axes.margins(x=0.15)  # room for the labels
     figure.suptitle(title)
     figure.savefig(path, dpi=120)

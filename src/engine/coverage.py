@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 Span = tuple[float, float]
 
-LEAST_GAP = 0.7
+LEAST_GAP = 1.0
 """Seconds of speech that are worth another attempt; from shorter fragments Whisper makes words up."""
 
 JOIN_WITHIN = 0.5
