@@ -62,7 +62,7 @@ def _placed(device: torch.device, dtype: torch.dtype) -> Placement:
     if device.type == "cuda":
         return Placement(device, dtype, _fused_attention, _plain_linear, pass_size=8)
     linear = _packed_linear if dtype == torch.bfloat16 else _plain_linear
-    return Placement(device, dtype, _tiled_attention, linear, pass_size=2)
+    return Placement(device, dtype, _tiled_attention, linear, pass_size=1)
 
 
 def _fast_dtypes(device: torch.device) -> list[torch.dtype]:
