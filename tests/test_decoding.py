@@ -205,11 +205,6 @@ def test_an_attempt_that_is_dropped_leaves_the_others_alone(mel: Tensor, feature
     same(results[attempts[2]], openai(name, mel[2]))
 
 
-def test_a_first_timestamp_can_be_prescribed(features: dict[str, Tensor]) -> None:
-    (decoded,) = decode("tiny.en", [attempt("tiny.en", features["tiny.en"][0], first_timestamp=(600, 600))])
-    assert decoded.tokens[0] == vocabulary("tiny.en").tokenizer().timestamp_begin + 600
-
-
 stamps = st.lists(st.sampled_from([50363, 50373, 50374, 51063, 51863]), max_size=5).map(sorted)
 histories = stamps.flatmap(
     lambda some: st.lists(st.sampled_from([100, 200]), max_size=3).flatmap(
@@ -238,9 +233,8 @@ def test_the_rules_allow_what_openai_whisper_allows(sampled: list[list[int]], se
     width = max(1, *map(len, sampled))
     padded = torch.tensor([[[*one, *[7] * (width - len(one))]] for one in sampled])
     count = torch.tensor([len(one) for one in sampled])
-    first = torch.tensor([[0, 50]] * len(sampled))
     rules = Rules(tokenizer, size, FLOAT32.device)
-    ours = rules.apply((logits + banned)[:, None].clone(), padded, count, first)[:, 0]
+    ours = rules.apply((logits + banned)[:, None].clone(), padded, count)[:, 0]
     for row, one in enumerate(sampled):
         theirs = logits[row : row + 1].clone()
         tokens = torch.tensor([[tokenizer.sot, *one]])

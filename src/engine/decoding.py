@@ -35,7 +35,6 @@ class Attempt:
         suppressed: [V], -inf for tokens never to be sampled, else 0.
         beams: candidates of a beam search; None: greedy at temperature 0, samples above.
         samples: independent candidates, of which the likeliest is taken.
-        first_timestamp: least and greatest that the first timestamp may be, in steps of 20 ms.
     """
 
     features: Tensor
@@ -46,7 +45,6 @@ class Attempt:
     samples: int = 1
     patience: float = 1.0
     length_penalty: float | None = None
-    first_timestamp: tuple[int, int] = (0, MAX_FIRST_TIMESTAMP)
 
     @property
     def group(self) -> int:
@@ -95,14 +93,13 @@ class Rules:
         self.start: int = tokenizer.sot
         self._steps = torch.arange(vocabulary - self.timestamps, device=device)
 
-    def apply(self, logits: Tensor, sampled: Tensor, count: Tensor, first: Tensor) -> Tensor:
+    def apply(self, logits: Tensor, sampled: Tensor, count: Tensor) -> Tensor:
         """Log-probabilities [B, G, V] of the next token, -inf where the rules forbid it.
 
         Args:
             logits: [B, G, V], written over.
             sampled: [B, G, N], what was sampled so far; places from `count` on are void.
             count: [B], tokens sampled so far.
-            first: [B, 2], least and greatest first timestamp.
         """
         latest, before = _at(sampled, count - 1), _at(sampled, count - 2)
         after_stamp = (latest >= self.timestamps) & (count > 0)[:, None]
@@ -112,8 +109,8 @@ class Rules:
         stamps = logits[..., self.timestamps :]
         stamps.masked_fill_(paired[..., None], -torch.inf)
         stamps.masked_fill_(self._steps < self._least(sampled, count, closing)[..., None], -torch.inf)
-        outside = (self._steps < first[:, :1]) | (self._steps > first[:, 1:])
-        stamps.masked_fill_((outside & (count == 0)[:, None])[:, None], -torch.inf)
+        late = (self._steps > MAX_FIRST_TIMESTAMP) & (count == 0)[:, None]
+        stamps.masked_fill_(late[:, None], -torch.inf)
         logits[..., : self.end].masked_fill_(closing[..., None], -torch.inf)
 
         text = logits[..., : self.timestamps]
@@ -158,7 +155,6 @@ class Batch:
         self._score = torch.zeros(slots, group, device=device)
         self._suppressed = torch.zeros(slots, 1, model.dims.n_vocab, device=device)
         self._temperature = torch.zeros(slots, 1, device=device)
-        self._first = torch.zeros(slots, 2, dtype=torch.long, device=device)
 
     @property
     def running(self) -> list[Attempt]:
@@ -189,7 +185,6 @@ class Batch:
             self._score[slot] = 0.0
             self._suppressed[slot, 0] = attempt.suppressed
             self._temperature[slot] = attempt.temperature
-            self._first[slot] = torch.tensor(attempt.first_timestamp)
 
     def _no_speech(self, hidden: Tensor, attempts: Sequence[Attempt]) -> list[float]:
         """Probability of `<|nospeech|>` right after `<|startoftranscript|>`, as openai-whisper takes it."""
@@ -207,7 +202,7 @@ class Batch:
         broken = ~hidden.isfinite().all(-1).all(-1)
         logits = self._model.decoder.logits(hidden.nan_to_num()) + self._suppressed[:used]
         sampled = self._tokens[:used, :, : max(1, max(progress.sampled for progress in self._running))]
-        logprobs = self._rules.apply(logits, sampled, self._count[:used], self._first[:used])
+        logprobs = self._rules.apply(logits, sampled, self._count[:used])
         chosen = self._choose(logprobs, longest)
         self._next[:used] = chosen
         self._tokens[self._rows[:used], :, self._count[:used]] = chosen
@@ -289,7 +284,6 @@ class Batch:
             self._cache.move(last, slot, self._running[last].length)
             for state in (self._tokens, self._next, self._count, self._score, self._suppressed, self._temperature):
                 state[slot] = state[last]
-            self._first[slot] = self._first[last]
             self._running[slot] = self._running[last]
         self._running.pop()
 
