@@ -228,7 +228,7 @@ def test_words_hardly_move_in_bfloat16(
     heard: Callable[[], list[Passage]],
     aligned: list[Passage],
 ) -> None:
-    rough_placement = replace(model.placement, dtype=torch.bfloat16)
+    rough_placement = replace(model.placement, dtype=torch.bfloat16, linear=model.placement.window_linear)
     rough = Model(source, rough_placement, source.decoder.token_embedding.weight)
     passage = heard()[0]
     with torch.inference_mode():

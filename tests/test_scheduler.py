@@ -201,7 +201,8 @@ def test_a_step_that_fails_in_company_finds_the_culprit(
 def test_numbers_that_overflow_are_computed_again_in_float32(
     engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing = Model(engine.source, choose_placement("bfloat16"), engine.source.decoder.token_embedding.weight)
+    rough = replace(engine._placement, dtype=torch.bfloat16, linear=engine._placement.window_linear)
+    failing = Model(engine.source, rough, engine.source.decoder.token_embedding.weight)
     engine._models[failing.placement.dtype] = failing
     engine._placement = failing.placement
     encode = Encoder.__call__

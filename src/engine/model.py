@@ -23,7 +23,7 @@ import whisper
 from torch import Tensor, nn
 from whisper.model import ResidualAttentionBlock
 
-from src.engine.placement import Linear, Placement
+from src.engine.placement import Linear, MakeLinear, Placement
 
 HEAD_WIDTH = 64
 SCALE = HEAD_WIDTH**-0.5
@@ -143,7 +143,7 @@ Visit = Callable[[int, Pair, Pair, Tensor], None]
 
 class Encoder:
     def __init__(self, source: whisper.model.AudioEncoder, placement: Placement) -> None:
-        make = _Maker(placement)
+        make = _Maker(placement, placement.window_linear)
         self._attention = placement.attention
         self._dtype = placement.dtype
         self._convolutions = [
@@ -168,7 +168,7 @@ class Encoder:
 
 class Decoder:
     def __init__(self, source: whisper.model.TextDecoder, placement: Placement, embedding: Tensor) -> None:
-        make = _Maker(placement)
+        make = _Maker(placement, placement.linear)
         self._dtype = placement.dtype
         self._embedding = embedding.detach().to(placement.device)
         self._unembedding = placement.linear(make.put(source.token_embedding.weight), None, False)
@@ -308,8 +308,9 @@ def _joined(x: Tensor) -> Tensor:
 class _Maker:
     """Makes the parts of a model out of openai-whisper's modules."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, make_linear: MakeLinear) -> None:
         self._placement = placement
+        self._make_linear = make_linear
 
     def put(self, weight: Tensor) -> Tensor:
         return weight.detach().to(self._placement.device, self._placement.dtype).contiguous()
@@ -323,7 +324,7 @@ class _Maker:
         biases: list[Tensor] = [torch.zeros(len(one.weight)) if one.bias is None else one.bias for one in layers]
         weights[0], biases[0] = weights[0] * scale, biases[0] * scale
         weight, bias = (torch.cat([self.put(one) for one in parts]) for parts in (weights, biases))
-        return self._placement.linear(weight, bias, gelu)
+        return self._make_linear(weight, bias, gelu)
 
     def self_attention(self, block: ResidualAttentionBlock) -> SelfAttention:
         own = block.attn
