@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +49,22 @@ class Settings(BaseSettings):
         default=10_000_000 - 100_000,
         gt=0,
         description="Largest answer, in bytes: RunPod takes 10 MB from /run, less room for its own fields.",
+    )
+    max_concurrency: int = Field(
+        default=4, gt=0, le=64, description="Jobs at once; they share the model and its batch."
+    )
+    streaming: bool = Field(default=False, description="Segments go to `/stream` as soon as they are final.")
+    log_format: Literal["text", "json"] = Field(default="text", description="Form of the log's lines.")
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="Key that signs webhooks (Standard Webhooks): `whsec_` and base64."
+    )
+    bucket_endpoint_url: str | None = Field(
+        default=None, description="S3 server for results as files, the bucket's name left out."
+    )
+    bucket_access_key_id: str | None = Field(default=None, description="S3 access key.")
+    bucket_secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
+    bucket_name: str | None = Field(
+        default=None, description="S3 bucket; by default month and year (`11-26`), as RunPod's SDK has it."
     )
 
     @property

@@ -1,0 +1,86 @@
+"""What a running job and whoever waits for it tell each other: how far it is, what is final, and to stop.
+
+It goes down with the job through every stage, each of which knows nothing of jobs, RunPod or threads: a stage reports,
+and gives what would end it early.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from src.errors import Cancelled
+from src.transcript import Segment
+
+OnProgress = Callable[[str, float], None]
+"""Called with the stage's name and the part of the recording that is done, 0 to 1."""
+
+OnSegment = Callable[[Segment], None]
+"""Called with each segment as soon as it is final, in order."""
+
+
+class JobControl:
+    """The default one hears nothing and is never stopped.
+
+    Args:
+        on_progress, on_segment: called on the thread that does the work; they must be quick.
+    """
+
+    def __init__(self, on_progress: OnProgress | None = None, on_segment: OnSegment | None = None) -> None:
+        self._on_progress = on_progress
+        self._on_segment = on_segment
+        self._lock = threading.Lock()
+        self._reason: str | None = None
+        self._endings: list[Callable[[], None]] = []
+
+    @property
+    def streams(self) -> bool:
+        """Whether someone wants the segments one by one."""
+        return self._on_segment is not None
+
+    def progress(self, stage: str, done: float) -> None:
+        if self._on_progress is not None:
+            self._on_progress(stage, done)
+
+    def segment(self, segment: Segment) -> None:
+        if self._on_segment is not None:
+            self._on_segment(segment)
+
+    def stop(self, reason: str) -> None:
+        """Ends the job from any thread; `reason` is the sentence that its caller reads. Only the first one counts."""
+        with self._lock:
+            if self._reason is not None:
+                return
+            self._reason = reason
+            endings = list(self._endings)
+        for end in endings:
+            end()
+
+    def check(self) -> None:
+        """
+        Raises:
+            Cancelled: the job has been stopped.
+        """
+        if self._reason is not None:
+            raise Cancelled(self._reason)
+
+    @contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, `stop` calls `end`, which must make the block return or raise soon.
+
+        Raises:
+            Cancelled: the job was stopped before or in the block; what the block raised because of it is hidden.
+        """
+        with self._lock:
+            self._endings.append(end)
+        try:
+            self.check()
+            yield
+        except Exception:
+            self.check()
+            raise
+        finally:
+            with self._lock:
+                self._endings.remove(end)
+        self.check()
