@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCH := .venv/.bench
 
-.PHONY: help setup demo test lint serve bench format clips clean
+.PHONY: help setup demo test lint serve platform bench format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -25,6 +25,9 @@ lint: $(READY)  ## ruff and mypy
 
 serve: setup  ## the worker behind the SDK's local HTTP API, http://localhost:8000
 	$(BIN)/python handler.py --rp_serve_api
+
+platform: setup  ## RunPod's API and a worker on this machine, http://localhost:8080
+	@$(BIN)/python -m tests.platform
 
 bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
+from src.job_control import JobControl
 
 RATE = 16_000
 """Samples per second of everything that is decoded: what Whisper listens to."""
@@ -74,19 +75,25 @@ def ffmpeg_executable() -> str:
 
 
 def decode_audio(
-    source: Path, folder: Path, *, max_seconds: float, max_bytes: int, denoise: bool = False
+    source: Path,
+    folder: Path,
+    *,
+    max_seconds: float,
+    max_bytes: int,
+    denoise: bool = False,
+    control: JobControl | None = None,
 ) -> npt.NDArray[np.int16]:
     """Decode the first audio track of `source` to a file in `folder`, and map it read-only: int16 [samples].
 
     `max_seconds` bounds the length of the recording and `max_bytes` the room it takes on disk when decoded;
     `denoise` lowers steady background noise. Raises UnsupportedMedia for what is not a whole recording with
-    sound, and TooLarge for one over a limit; neither leaves a file behind.
+    sound, TooLarge for one over a limit, and Cancelled when `control` stops the job; none leaves a file behind.
     """
     _refuse_short_riff(source)
     limit = min(int(max_seconds * RATE), max_bytes // _SAMPLE_BYTES)
     pcm = folder / "audio.pcm"
     try:
-        log = _run(_command(source, pcm, limit, denoise), pcm)
+        log = _run(_command(source, pcm, limit, denoise), pcm, control or JobControl())
         samples = _size(pcm) // _SAMPLE_BYTES
         if samples > limit:
             raise TooLarge(f"the recording is longer than the limit of {_spoken(limit / RATE)}: send it in parts")
@@ -137,8 +144,8 @@ def _command(source: Path, pcm: Path, limit: int, denoise: bool) -> list[str]:
     return command
 
 
-def _run(command: list[str], pcm: Path) -> "_Log":
-    """Run ffmpeg to its end, or kill it when it stalls (UnsupportedMedia) or when the caller is interrupted."""
+def _run(command: list[str], pcm: Path, control: JobControl) -> "_Log":
+    """Run ffmpeg to its end, or kill it when it stalls (UnsupportedMedia), or when the job or the caller ends."""
     log = _Log()
     with subprocess.Popen(
         command,
@@ -153,7 +160,8 @@ def _run(command: list[str], pcm: Path) -> "_Log":
         reader = Thread(target=log.read, args=(process.stderr,), daemon=True)
         reader.start()
         try:
-            _wait_while_it_advances(process, pcm)
+            with control.ending(process.kill):
+                _wait_while_it_advances(process, pcm)
         finally:
             process.kill()
             reader.join()

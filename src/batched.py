@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from src import vad
 from src.engine.request import DecodingOptions
-from src.engine.scheduler import Scheduler
+from src.engine.scheduler import Caller, Scheduler
 from src.engine.window import RATE, Window, WindowTranscript
+from src.job_control import JobControl
 from src.options import Options
 from src.transcript import Segment, Transcript, Word
 
@@ -20,28 +21,53 @@ Placed = tuple[int, Window]
 """The position of a window's first sample in the recording, and the window."""
 
 
-def transcribe_in_windows(scheduler: Scheduler, pcm: npt.NDArray[np.int16], options: Options) -> Transcript:
+FIRST_SECONDS = 10.0
+"""Length at most of the first window where someone waits for the first segment."""
+
+
+def transcribe_in_windows(
+    scheduler: Scheduler, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+) -> Transcript:
     """Transcribes a recording as windows that share the engine's batch with those of other recordings.
 
     Args:
         pcm: [samples] at 16 kHz; read window by window, so it may be mapped from disk.
+        control: told of each window's end, and given its segments.
+
+    Raises:
+        Cancelled: the job was stopped.
     """
+    caller = Caller()
+    with control.ending(lambda: scheduler.cancel(caller)):
+        return _transcribe(scheduler, caller, pcm, options, control)
+
+
+def _transcribe(
+    scheduler: Scheduler, caller: Caller, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+) -> Transcript:
     transcript = Transcript(options.language or "en", float(options.language is not None), len(pcm) / RATE, [])
     transcript.speech = 0.0 if options.vad else None
-    placed = _windows(pcm, options, transcript)
+    placed = _windows(pcm, options, transcript, FIRST_SECONDS if control.streams else vad.LONGEST_SECONDS)
     first = next(placed, None)
     if first is None:
         return transcript
     if options.language is None:
-        first = _identify(scheduler, first, transcript)
-    starts: list[int] = []
-    results = scheduler.transcribe(_noting(starts, first, placed), _decoding(options, transcript.language))
+        first = _identify(scheduler, caller, first, transcript)
+    places: list[tuple[int, int]] = []
+    results = scheduler.transcribe(
+        _noting(places, first, placed), _decoding(options, transcript.language), caller, first_alone=control.streams
+    )
     for number, result in enumerate(results):
-        _append(transcript, result, starts[number])
+        start, end = places[number]
+        for segment in _append(transcript, result, start):
+            control.segment(segment)
+        control.progress("transcribing", end / RATE, transcript.duration)
     return transcript
 
 
-def _windows(pcm: npt.NDArray[np.int16], options: Options, transcript: Transcript) -> Iterator[Placed]:
+def _windows(
+    pcm: npt.NDArray[np.int16], options: Options, transcript: Transcript, first_seconds: float
+) -> Iterator[Placed]:
     """The recording's windows as they are found; what is found of speech is added up in the transcript."""
     if not options.vad:
         for window in vad.fixed_windows(len(pcm)):
@@ -50,7 +76,7 @@ def _windows(pcm: npt.NDArray[np.int16], options: Options, transcript: Transcrip
     detection = vad.VadOptions(
         options.vad_threshold, options.min_speech_ms, options.min_silence_ms, options.speech_pad_ms
     )
-    for window in vad.windows(vad.speech_regions(pcm, detection), pcm):
+    for window in vad.windows(vad.speech_regions(pcm, detection), pcm, first_seconds=first_seconds):
         transcript.speech = (transcript.speech or 0.0) + sum(
             region.end - region.start for region in window.speech
         ) / RATE
@@ -63,20 +89,20 @@ def _heard(window: vad.Window, padding: float) -> list[tuple[float, float]]:
     return [(start + padding, end - padding) for start, end in spans if end - start > 2 * padding]
 
 
-def _identify(scheduler: Scheduler, first: Placed, transcript: Transcript) -> Placed:
+def _identify(scheduler: Scheduler, caller: Caller, first: Placed, transcript: Transcript) -> Placed:
     """Takes the recording's language from its first window, as openai-whisper does."""
     if not scheduler.vocabulary.multilingual:
         transcript.language_probability = 1.0
         return first
-    probabilities, window = scheduler.identify_language(first[1])
+    probabilities, window = scheduler.identify_language(first[1], caller)
     transcript.language, transcript.language_probability = max(probabilities.items(), key=lambda item: item[1])
     return first[0], window
 
 
-def _noting(starts: list[int], first: Placed, rest: Iterator[Placed]) -> Iterator[Window]:
-    """The windows alone, their places noted in `starts`."""
+def _noting(places: list[tuple[int, int]], first: Placed, rest: Iterator[Placed]) -> Iterator[Window]:
+    """The windows alone; the positions of their first sample and after their last are noted in `places`."""
     for start, window in itertools.chain([first], rest):
-        starts.append(start)
+        places.append((start, start + len(window.audio)))
         yield window
 
 
@@ -98,17 +124,18 @@ def _decoding(options: Options, language: str) -> DecodingOptions:
     )
 
 
-def _append(transcript: Transcript, result: WindowTranscript, start: int) -> None:
-    """Puts a window's segments behind those before it, on the recording's clock."""
-    offset = start / RATE
-    for segment in result.segments:
-        transcript.segments.append(_shifted(segment, offset, len(transcript.segments)))
+def _append(transcript: Transcript, result: WindowTranscript, start: int) -> list[Segment]:
+    """Puts a window's segments behind those before it, on the recording's clock, and returns them."""
+    offset, before = start / RATE, len(transcript.segments)
+    fresh = [_shifted(segment, offset, before + number) for number, segment in enumerate(result.segments)]
+    transcript.segments += fresh
     transcript.uncovered += [(offset + begin, offset + end) for begin, end in result.missed]
     transcript.repaired += result.repaired
     if result.in_float32:
         transcript.warnings.append(
             f"the numbers overflowed at {offset:.1f} s: that window was decoded again in float32"
         )
+    return fresh
 
 
 def _shifted(segment: Segment, offset: float, number: int) -> Segment:

@@ -3,6 +3,7 @@
 The SDK posts nothing, or broken JSON, for an answer that holds a NumPy scalar, a NaN or a lone surrogate, and
 loses one that RunPod refuses for its size; the caller then sees COMPLETED without an output (runpod-python
 issues #299 and #309). So an answer is brought to plain JSON and measured here, in the bytes that the SDK will send.
+What is too large goes to a bucket as files, or else is left out in a stated order.
 """
 
 from __future__ import annotations
@@ -11,24 +12,134 @@ import json
 import math
 from typing import Any
 
-from src.errors import TooLarge
+from src.errors import InvalidInput, TooLarge
+from src.storage import Bucket, UploadFailed, UploadRequest, folder_of
+from src.storage import upload as put
+
+A_BUCKET = (
+    "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "
+    "or send s3Config with the job"
+)
+"""What a caller has to do for files."""
+
+_SUBTITLES = ("srt", "vtt", "tsv")
+_LEFT_OUT = ("tokens", "words")  # of the segments, in this order: hardly anyone reads tokens
+_INLINE = ("text", "language")  # stand in the answer beside the files
+
+
+def require_bucket(upload: UploadRequest | None, bucket: Bucket | None) -> None:
+    """Before any work is done: files that were asked for have a place to go.
+
+    Raises:
+        InvalidInput: they have none; it says what to set.
+    """
+    if upload is not None and bucket is None:
+        raise InvalidInput(f"upload needs a bucket: {A_BUCKET}")
+
+
+def deliver(
+    answer: dict[str, Any], *, job_id: str, max_bytes: int, bucket: Bucket | None, upload: UploadRequest | None
+) -> dict[str, Any]:
+    """The same answer as RunPod can carry it, in `max_bytes` or fewer.
+
+    As it is if it fits, unless `upload` asks for files; as links to files where there is a bucket; else without
+    tokens and words. `metadata.warnings` tells what was done. A bucket that fails costs nothing but the files.
+
+    Args:
+        answer: `transcription`, as `formats.render` makes it, and `metadata` with its `warnings`.
+
+    Raises:
+        InvalidInput: `upload` without a bucket.
+        TooLarge: it cannot be made to fit; it says what to set.
+        TypeError: it holds something that has no JSON form.
+    """
+    require_bucket(upload, bucket)
+    plain: dict[str, Any] = _plain(answer)
+    fits = _size(plain) <= max_bytes
+    if fits and upload is None:
+        return plain
+    if bucket is None:
+        return _shortened(plain, max_bytes, f"to get all of it in files, {A_BUCKET}")
+    try:
+        links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain["transcription"]))
+    except UploadFailed as failure:
+        _warn(plain, f"there are no files: {failure}")
+        return _shortened(plain, max_bytes, f"it cannot go out in files, since {failure}")
+    if upload is None:
+        _warn(plain, f"the result is in files: {_too_large(plain, max_bytes)}")
+    return _with_links(plain, links, max_bytes)
 
 
 def seal(answer: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     """The same answer in types that JSON has: what is not a number becomes null, a lone surrogate "?".
 
     Raises:
-        TooLarge: its JSON is over `max_bytes`.
+        TooLarge: the SDK would send more than `max_bytes` for it.
         TypeError: it holds something that has no JSON form.
     """
     sealed: dict[str, Any] = _plain(answer)
-    size = len(json.dumps(sealed, allow_nan=False, ensure_ascii=False).encode())
-    if size > max_bytes:
+    if _size(sealed) > max_bytes:
         raise TooLarge(
-            f"the transcript is {size / 1e6:.1f} MB and RunPod carries {max_bytes / 1e6:.1f} MB: ask for one "
-            'output_format (such as "srt" or "text") instead of all, or for parts of the recording.'
+            f'{_too_large(sealed, max_bytes)}: ask for one output_format (such as "srt" or "text") instead of all, '
+            "or for parts of the recording"
         )
     return sealed
+
+
+def _files(transcription: dict[str, Any]) -> dict[str, bytes]:
+    """What is to be uploaded, by name: everything as JSON, and each text form that was asked for."""
+    files = {"transcript.json": json.dumps(transcription, ensure_ascii=False)}
+    for key, suffix in {"text": "txt", **{form: form for form in _SUBTITLES}}.items():
+        if key in transcription:
+            files[f"transcript.{suffix}"] = transcription[key]
+    return {name: text.encode() for name, text in files.items()}
+
+
+def _with_links(plain: dict[str, Any], links: dict[str, str], max_bytes: int) -> dict[str, Any]:
+    """`files` and `metadata`, and of the transcription the text and the language while they fit."""
+    transcription = plain["transcription"]
+    small = {
+        "files": {name.rpartition(".")[2]: link for name, link in links.items()},
+        "transcription": {key: transcription[key] for key in _INLINE if key in transcription},
+        "metadata": plain["metadata"],
+    }
+    if _size(small) > max_bytes:
+        del small["transcription"]
+    return seal(small, max_bytes)
+
+
+def _shortened(plain: dict[str, Any], max_bytes: int, remedy: str) -> dict[str, Any]:
+    """`plain` without what it takes to fit; `remedy` is the clause on how to get all of it."""
+    for key in _LEFT_OUT:
+        if _size(plain) > max_bytes and any(key in segment for segment in _segments(plain)):
+            size = _too_large(plain, max_bytes)
+            for segment in _segments(plain):
+                segment.pop(key, None)
+            _warn(plain, f"the segments' {key} are left out, since {size}; {remedy}")
+    if _size(plain) > max_bytes:
+        raise TooLarge(
+            f"{_too_large(plain, max_bytes)}; {remedy}; or ask for one output_format "
+            '(such as "srt" or "text"), or for parts of the recording'
+        )
+    return plain
+
+
+def _segments(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    segments: list[dict[str, Any]] = answer["transcription"].get("segments", [])
+    return segments
+
+
+def _warn(answer: dict[str, Any], warning: str) -> None:
+    answer["metadata"].setdefault("warnings", []).append(warning)
+
+
+def _size(answer: dict[str, Any]) -> int:
+    """Bytes that the SDK posts for `answer` (`rp_http._handle_result`)."""
+    return len(json.dumps({"output": answer}, allow_nan=False, ensure_ascii=False).encode())
+
+
+def _too_large(answer: dict[str, Any], max_bytes: int) -> str:
+    return f"the transcript is {_size(answer) / 1e6:.1f} MB and RunPod carries {max_bytes / 1e6:.1f} MB"
 
 
 def _plain(value: Any) -> Any:

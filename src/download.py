@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -26,6 +26,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as SocketTimeout
 
 from src.errors import DownloadFailed, InvalidInput, TooLarge
+from src.job_control import JobControl
 
 _NAME = "media"  # of the file, whatever the URL calls it
 _CHUNK = 1 << 16  # bytes
@@ -42,19 +43,19 @@ class _Broken(Exception):
     """An attempt failed in a way that the next one may not; the message is fit for the caller."""
 
 
-def download(url: str, folder: Path, *, max_bytes: int, timeout: float) -> Path:
+def download(url: str, folder: Path, *, max_bytes: int, timeout: float, control: JobControl | None = None) -> Path:
     """Fetch `url` into a file in `folder` and return its path.
 
     `timeout` is the time for everything in seconds, retries included. Raises InvalidInput for a malformed
-    URL, DownloadFailed for one that does not give a file in time, and TooLarge for more than `max_bytes`;
-    none of them leaves a file behind.
+    URL, DownloadFailed for one that does not give a file in time, TooLarge for more than `max_bytes`, and
+    Cancelled when `control` stops the job; none of them leaves a file behind.
     """
     _check_url(url)
     target = folder / _NAME
     deadline = time.monotonic() + timeout
     try:
         with target.open("wb", buffering=0) as file:
-            _within(timeout, lambda: _fetch(url, file, max_bytes, deadline))
+            _within(timeout, lambda: _fetch(url, file, max_bytes, deadline), control or JobControl())
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -105,25 +106,30 @@ def _check_url(url: str) -> None:
         raise InvalidInput(_MALFORMED)
 
 
-def _within(seconds: float, work: Callable[[], None]) -> None:
-    """Run `work`, and stop waiting for it after `seconds` with DownloadFailed.
+def _within(seconds: float, work: Callable[[], None], control: JobControl) -> None:
+    """Run `work`, and stop waiting for it when `control` stops the job, or after `seconds` with DownloadFailed.
 
     A thread, because a socket's time limit holds for one read: a server that drips its headers byte by byte
     keeps http.client busy for days. A thread left behind ends at its next look at the clock.
     """
     outcome: concurrent.futures.Future[None] = concurrent.futures.Future()
 
+    def settle(error: BaseException | None) -> None:
+        with suppress(concurrent.futures.InvalidStateError):  # whichever comes first
+            outcome.set_exception(error) if error else outcome.set_result(None)
+
     def run() -> None:
         try:
             work()
         except BaseException as error:
-            outcome.set_exception(error)
+            settle(error)
         else:
-            outcome.set_result(None)
+            settle(None)
 
     Thread(target=run, name="download", daemon=True).start()
     try:
-        outcome.result(seconds)
+        with control.ending(lambda: settle(None)):
+            outcome.result(seconds)
     except concurrent.futures.TimeoutError:
         raise DownloadFailed(_LATE) from None
 

@@ -13,22 +13,22 @@ from contextlib import contextmanager
 from src.errors import Cancelled
 from src.transcript import Segment
 
-OnProgress = Callable[[str, float], None]
-"""Called with the stage's name and the part of the recording that is done, 0 to 1."""
+OnProgress = Callable[[str, float, float], None]
+"""Called with the stage's name, and the seconds of the recording that are done, out of how many (0: not known)."""
 
 OnSegment = Callable[[Segment], None]
 """Called with each segment as soon as it is final, in order."""
 
 
 class JobControl:
-    """The default one hears nothing and is never stopped.
+    """The default one is heard by nobody and never stopped.
 
     Args:
-        on_progress, on_segment: called on the thread that does the work; they must be quick.
+        on_segment: called on the thread that does the work; must be quick.
     """
 
-    def __init__(self, on_progress: OnProgress | None = None, on_segment: OnSegment | None = None) -> None:
-        self._on_progress = on_progress
+    def __init__(self, on_segment: OnSegment | None = None) -> None:
+        self._listeners: list[OnProgress] = []
         self._on_segment = on_segment
         self._lock = threading.Lock()
         self._reason: str | None = None
@@ -39,9 +39,13 @@ class JobControl:
         """Whether someone wants the segments one by one."""
         return self._on_segment is not None
 
-    def progress(self, stage: str, done: float) -> None:
-        if self._on_progress is not None:
-            self._on_progress(stage, done)
+    def listen(self, on_progress: OnProgress) -> None:
+        """Tells one more listener of the progress, on the thread that does the work; it must be quick."""
+        self._listeners.append(on_progress)
+
+    def progress(self, stage: str, done: float = 0.0, total: float = 0.0) -> None:
+        for listener in self._listeners:
+            listener(stage, done, total)
 
     def segment(self, segment: Segment) -> None:
         if self._on_segment is not None:
@@ -64,6 +68,20 @@ class JobControl:
         """
         if self._reason is not None:
             raise Cancelled(self._reason)
+
+    @contextmanager
+    def deadline(self, seconds: float | None, reason: str) -> Iterator[None]:
+        """Stops the job when the block takes longer than this; None: never."""
+        if seconds is None:
+            yield
+            return
+        timer = threading.Timer(seconds, self.stop, [reason])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def ending(self, end: Callable[[], None]) -> Iterator[None]:

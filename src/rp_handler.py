@@ -1,7 +1,8 @@
 """The handler: a job in, a plain dict out. Reads as the way of one job.
 
-It can be called without RunPod: `handler({"input": {...}})`. What comes back is either `transcription` and
-`metadata`, or `error` and `error_type`; no exception leaves it, since the SDK would send its traceback.
+It can be called without RunPod: `handler({"input": {...}})`. What comes back is either `transcription` (or the files
+that stand for it) and `metadata`, or `error` and `error_type`; no exception leaves it, since the SDK would send its
+traceback.
 """
 
 from __future__ import annotations
@@ -9,35 +10,63 @@ from __future__ import annotations
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from src import __version__
-from src.delivery import seal
+from src import __version__, logs
+from src.delivery import deliver, require_bucket
 from src.download import decode_base64, download
+from src.engine.scheduler import EngineLost
 from src.errors import OutOfMemory, WorkerError
 from src.formats import render
-from src.rp_schema import AudioSource, parse_input
+from src.job_control import JobControl
+from src.rp_schema import AudioSource, find_webhook, parse_input
 from src.settings import get_settings
+from src.storage import find_bucket
 from src.transcript import Transcript
+from src.webhooks import ProgressNotifier, Webhook, notify
 from src.whisper_processor import WhisperProcessor
 
 processor = WhisperProcessor()
 
+Job = dict[str, Any]
+Answer = dict[str, Any]
 
-def handler(job: dict[str, Any]) -> dict[str, Any]:
+
+def handler(job: Job, control: JobControl | None = None) -> Answer:
     """Transcribes the recording of one job.
 
     Args:
-        job: as RunPod hands it over; only `input` is read, and nothing of it is ever logged.
+        job: as RunPod hands it over. `input` is read, and `id`, `policy` and `s3Config`; nothing of them but the id is
+            ever logged.
+        control: tells of the job's progress, and ends it early.
     """
+    started = time.perf_counter()
+    control = control or JobControl()
+    with logs.job_scope(_job_id(job)):
+        logs.event("job.started")
+        webhook = find_webhook(job.get("input"))
+        with _progress_told(webhook, job, control):
+            answer = _answer(job, control)
+        _tell(webhook, job, answer)
+        _log_end(answer, time.perf_counter() - started)
+    return answer
+
+
+def _answer(job: Job, control: JobControl) -> Answer:
     try:
-        return seal(transcribe_job(job), get_settings().max_result_bytes)
+        with control.deadline(_time_limit(job), "the job took longer than the executionTimeout of its policy"):
+            return transcribe_job(job, control)
     except WorkerError as error:
         return _refusal(str(error), error.error_type)
-    except (torch.cuda.OutOfMemoryError, MemoryError):
+    except EngineLost:
+        answer = _refusal("the worker's device failed; a fresh worker is on its way: send the job again", "Internal")
+        return answer | {"refresh_worker": True}
+    except (torch.OutOfMemoryError, MemoryError):
         return _refusal("the worker has no memory left for this job: ask for fewer beams", OutOfMemory.error_type)
     except Exception as error:
         answer = _refusal(
@@ -46,33 +75,89 @@ def handler(job: dict[str, Any]) -> dict[str, Any]:
         return answer | {"traceback": traceback.format_exc().encode("utf-8", "replace").decode()}
 
 
-def transcribe_job(job: dict[str, Any]) -> dict[str, Any]:
+def transcribe_job(job: Job, control: JobControl) -> Answer:
     """The steps of a job that goes well.
 
     Raises:
-        WorkerError: what the caller or the recording did wrong, in a sentence for the caller.
+        WorkerError: what the caller or the recording did wrong, in a sentence for the caller; or the job was stopped.
     """
     started = time.perf_counter()
-    job_input = parse_input(job.get("input"))
-    options = job_input.options
-    processor.check(options)
-    with tempfile.TemporaryDirectory(prefix="job-") as folder:
-        recording = _fetch(job_input.audio, Path(folder))
-        fetched = time.perf_counter()
-        transcript = processor.transcribe(recording, options)
-    transcription = render(transcript, options.output_format)
-    finished = time.perf_counter()
-    return {
-        "transcription": transcription,
-        "metadata": _metadata(transcript, download=fetched - started, total=finished - started),
-    }
-
-
-def _fetch(audio: AudioSource, folder: Path) -> Path:
     settings = get_settings()
-    if audio.url is not None:
-        return download(audio.url, folder, max_bytes=settings.max_audio_bytes, timeout=settings.download_timeout)
-    return decode_base64(audio.base64 or "", folder, max_bytes=settings.max_audio_bytes)
+    job_input = parse_input(job.get("input"))
+    bucket = find_bucket(job.get("s3Config"), settings)
+    require_bucket(job_input.upload, bucket)
+    processor.check(job_input.options)
+    with tempfile.TemporaryDirectory(prefix="job-") as folder:
+        control.progress("downloading")
+        recording = _fetch(job_input.audio, Path(folder), control)
+        fetched = time.perf_counter()
+        transcript = processor.transcribe(recording, job_input.options, control)
+    transcription = render(transcript, job_input.options.output_format)
+    finished = time.perf_counter()
+    metadata = _metadata(transcript, download=fetched - started, total=finished - started)
+    return deliver(
+        {"transcription": transcription, "metadata": metadata},
+        job_id=_job_id(job) or "job",
+        max_bytes=settings.max_result_bytes,
+        bucket=bucket,
+        upload=job_input.upload,
+    )
+
+
+def _job_id(job: Job) -> str | None:
+    return str(job["id"]) if "id" in job else None
+
+
+def _time_limit(job: Job) -> float | None:
+    """Seconds by the job's `policy.executionTimeout` (ms): the platform stops waiting then, and so does the engine."""
+    policy = job.get("policy")
+    limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
+    return limit / 1000 if isinstance(limit, (int, float)) and limit > 0 else None
+
+
+def _fetch(audio: AudioSource, folder: Path, control: JobControl) -> Path:
+    settings = get_settings()
+    if audio.url is None:
+        return decode_base64(audio.base64 or "", folder, max_bytes=settings.max_audio_bytes)
+    return download(
+        audio.url, folder, max_bytes=settings.max_audio_bytes, timeout=settings.download_timeout, control=control
+    )
+
+
+@contextmanager
+def _progress_told(webhook: Webhook | None, job: Job, control: JobControl) -> Iterator[None]:
+    """Sends the job's progress to its webhook, if it asked for that, and none after this block."""
+    if webhook is None or not webhook.progress:
+        yield
+        return
+    notifier = ProgressNotifier(webhook, job_id=_job_id(job) or "job", secret=get_settings().webhook_secret)
+    control.listen(notifier.report)
+    try:
+        yield
+    finally:
+        notifier.close()
+
+
+def _tell(webhook: Webhook | None, job: Job, answer: Answer) -> None:
+    """Sends the outcome to the job's webhook; that it could not be sent is a warning, never a failed job."""
+    if webhook is None:
+        return
+    event = "transcription.failed" if "error" in answer else "transcription.completed"
+    data: Answer = {key: answer[key] for key in ("error", "error_type") if key in answer} or answer
+    warning = notify(webhook, event, data, job_id=_job_id(job) or "job", secret=get_settings().webhook_secret)
+    if warning is None:
+        return
+    logs.event("webhook.failed")
+    if "metadata" in answer:
+        answer["metadata"]["warnings"].append(warning)
+
+
+def _log_end(answer: Answer, seconds: float) -> None:
+    if "error" in answer:
+        logs.event("job.failed", error_type=answer["error_type"], seconds=round(seconds, 3))
+        return
+    told = {key: answer["metadata"][key] for key in ("audio_duration", "real_time_factor", "language", "model")}
+    logs.event("job.finished", seconds=round(seconds, 3), uploaded="files" in answer, **told)
 
 
 def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 
 from src.errors import InvalidInput
 from src.options import Options
+from src.storage import UploadRequest
+from src.webhooks import Webhook
 
 MOST_TOLD = 10
 """Faults named in one answer: a job with a thousand unknown keys gets no book."""
@@ -39,6 +41,8 @@ class JobInput(BaseModel):
 
     audio: AudioSource
     options: Options = Options()
+    webhook: Webhook | None = None
+    upload: UploadRequest | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +76,14 @@ def parse_input(raw: Any) -> JobInput:
         raise InvalidInput(f"{told}{more}") from None
 
 
+def find_webhook(raw: Any) -> Webhook | None:
+    """The webhook of a job's `input`, whatever else is wrong with it: who asked to be told is told of errors too."""
+    try:
+        return Webhook.model_validate(raw["webhook"])
+    except (TypeError, KeyError, ValidationError):
+        return None
+
+
 def _fault(error: ErrorDetails) -> str:
     place = _place(error["loc"])
     if error["type"] == "extra_forbidden":
@@ -88,7 +100,12 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _nearest(key: str, location: tuple[int | str, ...]) -> str:
-    models: dict[str | int, type[BaseModel]] = {"audio": AudioSource, "options": Options}
+    models: dict[str | int, type[BaseModel]] = {
+        "audio": AudioSource,
+        "options": Options,
+        "webhook": Webhook,
+        "upload": UploadRequest,
+    }
     model = models[location[0]] if len(location) > 1 else JobInput
     names = list(model.model_fields)
     close = get_close_matches(key.lower(), names, n=1)

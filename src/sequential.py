@@ -14,10 +14,14 @@ import whisper
 from whisper.audio import N_FRAMES, SAMPLE_RATE, log_mel_spectrogram, pad_or_trim
 
 from src.engine.placement import Placement
+from src.job_control import JobControl
 from src.options import Options
 from src.transcript import Segment, Transcript, Word
 
 T = TypeVar("T")
+
+_PATIENCE = 0.2
+"""Seconds between two looks at whether a job that waits for its turn has been stopped."""
 
 
 class SequentialModel:
@@ -32,13 +36,29 @@ class SequentialModel:
         self._turn = threading.Lock()
         self._model: whisper.Whisper | None = None
 
-    def run(self, work: Callable[[whisper.Whisper], T]) -> T:
+    def run(self, work: Callable[[whisper.Whisper], T], control: JobControl) -> T:
         """Does something with the model, as soon as no one else does.
 
         On a thread that ends with it: on a CPU, the OpenMP workers that it leaves behind would slow the engine's.
+
+        Raises:
+            Cancelled: the job was stopped; the work ends before the model's next step.
         """
-        with self._turn, ThreadPoolExecutor(1, "sequential") as thread:
-            return thread.submit(lambda: work(self._get())).result()
+        while not self._turn.acquire(timeout=_PATIENCE):
+            control.check()
+        try:
+            with ThreadPoolExecutor(1, "sequential") as thread:
+                return thread.submit(lambda: self._stoppable(work, control)).result()
+        finally:
+            self._turn.release()
+
+    def _stoppable(self, work: Callable[[whisper.Whisper], T], control: JobControl) -> T:
+        model = self._get()
+        watch = model.decoder.register_forward_pre_hook(lambda *_: control.check())
+        try:
+            return work(model)
+        finally:
+            watch.remove()
 
     def _get(self) -> whisper.Whisper:
         if self._model is None:
@@ -49,11 +69,16 @@ class SequentialModel:
         return self._model
 
 
-def transcribe_sequentially(source: SequentialModel, pcm: npt.NDArray[np.int16], options: Options) -> Transcript:
+def transcribe_sequentially(
+    source: SequentialModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+) -> Transcript:
     """`whisper.transcribe` on a whole recording; without a language given, that of the first 30 s.
 
     Args:
         pcm: [samples] at 16 kHz.
+
+    Raises:
+        Cancelled: the job was stopped.
     """
     waveform = pcm.astype(np.float32) / 32768.0
 
@@ -61,14 +86,12 @@ def transcribe_sequentially(source: SequentialModel, pcm: npt.NDArray[np.int16],
         language, probability = (options.language, 1.0) if options.language else detect_language(model, waveform)
         return language, probability, _transcribe(model, waveform, language, options)
 
-    language, probability, result = source.run(work)
+    language, probability, result = source.run(work, control)
     spoken = [segment for segment in result["segments"] if segment["text"].strip()]
-    return Transcript(
-        language=language,
-        language_probability=probability,
-        duration=len(pcm) / SAMPLE_RATE,
-        segments=[_segment(index, raw) for index, raw in enumerate(spoken)],
-    )
+    segments = [_segment(index, raw) for index, raw in enumerate(spoken)]
+    for segment in segments:
+        control.segment(segment)
+    return Transcript(language, probability, duration=len(pcm) / SAMPLE_RATE, segments=segments)
 
 
 def _transcribe(

@@ -36,6 +36,9 @@ CONTEXT = 64
 BLOCK = 512 * FRAME
 """Samples that the network takes at once: 16 s, some 10 MB of activations. Longer blocks are no faster."""
 
+LONGEST_SECONDS = 30.0
+"""Length of Whisper's window."""
+
 Pcm: TypeAlias = NDArray[np.int16]
 Samples: TypeAlias = NDArray[np.float32]
 State: TypeAlias = tuple[Tensor, Tensor]
@@ -231,7 +234,11 @@ def _padded(regions: Iterable[Region], pad: int, samples: int) -> Iterator[Regio
 
 
 def windows(
-    regions: Iterable[Region], pcm: Pcm, max_seconds: float = 30.0, max_silence_seconds: float = 5.0
+    regions: Iterable[Region],
+    pcm: Pcm,
+    max_seconds: float = LONGEST_SECONDS,
+    max_silence_seconds: float = 5.0,
+    first_seconds: float = LONGEST_SECONDS,
 ) -> Iterator[Window]:
     """Joins regions into windows of at most `max_seconds` (1 or more) that start and end between regions.
 
@@ -239,14 +246,18 @@ def windows(
     full 30 s. Silence longer than `max_silence_seconds` ends a window all the same: with 6 s between utterances `base`
     did as well on joined ones as on each alone, with 10 s it dropped words.
     A region longer than a window is cut where it is quietest.
+
+    Args:
+        first_seconds: the first window takes no further regions beyond this, for whoever waits for the first words.
     """
     longest = int(max_seconds * SAMPLE_RATE)
+    room = int(min(first_seconds, max_seconds) * SAMPLE_RATE)
     widest = int(max_silence_seconds * SAMPLE_RATE)
     speech: list[Region] = []
     for piece in (piece for region in regions for piece in _pieces(region, pcm, longest)):
-        if speech and (piece.end - speech[0].start > longest or piece.start - speech[-1].end > widest):
+        if speech and (piece.end - speech[0].start > room or piece.start - speech[-1].end > widest):
             yield _around(speech)
-            speech = []
+            speech, room = [], longest
         speech.append(piece)
     if speech:
         yield _around(speech)
@@ -276,7 +287,7 @@ def _quietest(pcm: Pcm, start: int, end: int) -> int:
     return start + step * (int(np.convolve(energy, np.ones(steps), mode="valid").argmin()) + steps // 2)
 
 
-def fixed_windows(samples: int, max_seconds: float = 30.0) -> Iterator[Window]:
+def fixed_windows(samples: int, max_seconds: float = LONGEST_SECONDS) -> Iterator[Window]:
     """Windows of `max_seconds` one after the other over everything, silence and all."""
     longest = int(max_seconds * SAMPLE_RATE)
     for start in range(0, samples, longest):

@@ -10,13 +10,14 @@ from typing import Any
 
 from whisper.tokenizer import LANGUAGES
 
-from src.audio import decode_audio
+from src.audio import RATE, decode_audio
 from src.batched import transcribe_in_windows
 from src.engine.placement import choose_placement
 from src.engine.scheduler import Scheduler
 from src.engine.weights import load_weights
 from src.errors import InvalidInput
 from src.formats import render
+from src.job_control import JobControl
 from src.model_store import fetch_model, find_model
 from src.options import Options
 from src.sequential import SequentialModel, transcribe_sequentially
@@ -59,14 +60,18 @@ class WhisperProcessor:
                 f"the model {self.model_name} cannot translate: use one such as base, medium or large-v3"
             )
 
-    def transcribe(self, recording: Path, options: Options) -> Transcript:
+    def transcribe(self, recording: Path, options: Options, control: JobControl | None = None) -> Transcript:
         """The transcript of an audio or video file.
 
         Raises:
-            WorkerError: the file holds no audio that can be decoded, or more than the limits allow.
+            WorkerError: the file holds no audio that can be decoded, or more than the limits allow; or the job was
+                stopped.
+            EngineLost: the device failed for good.
         """
         settings = get_settings()
+        control = control or JobControl()
         started = time.perf_counter()
+        control.progress("decoding the audio")
         with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
             pcm = decode_audio(
                 recording,
@@ -74,12 +79,14 @@ class WhisperProcessor:
                 max_seconds=settings.max_audio_seconds,
                 max_bytes=settings.max_audio_bytes,
                 denoise=options.denoise,
+                control=control,
             )
             decoded = time.perf_counter()
+            control.progress("transcribing", 0.0, len(pcm) / RATE)
             if options.chunking == "sequential":
-                transcript = transcribe_sequentially(self._sequential, pcm, options)
+                transcript = transcribe_sequentially(self._sequential, pcm, options, control)
             else:
-                transcript = transcribe_in_windows(self._engine, pcm, options)
+                transcript = transcribe_in_windows(self._engine, pcm, options, control)
         finished = time.perf_counter()
         transcript.timings = {"decode_audio": decoded - started, "inference": finished - decoded}
         return transcript

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from src.engine.decoding import Batch
 from src.engine.model import Encoder, Model
 from src.engine.placement import choose_placement
 from src.engine.request import DecodingOptions
-from src.engine.scheduler import Scheduler
+from src.engine.scheduler import Caller, EngineLost, Scheduler
 from src.engine.weights import load_weights
 from src.engine.window import Window, WindowTranscript
 from tests.conftest import CLIPS, ROOT, spoken, words
@@ -242,3 +243,45 @@ def test_words_and_long_prompts_go_through(shared: Scheduler, clips: dict[str, P
     starts = [word.start for segment in transcript.segments for word in segment.words or []]
     assert starts == sorted(starts)
     assert len(starts) > 8
+
+
+def test_a_cancelled_caller_is_told_at_once_and_its_rows_leave(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+    caller = Caller()
+    endless = (Window(clips["demo.ogg"]) for _ in itertools.count())
+    transcripts = engine.transcribe(endless, GREEDY, caller)
+    next(transcripts)
+    threading.Timer(0.1, engine.cancel, [caller]).start()
+    with pytest.raises(CancelledError):
+        list(transcripts)
+    wait_until(lambda: not any(batch.running for batch in engine._batches.values()))
+    with pytest.raises(CancelledError):
+        next(engine.transcribe(endless, GREEDY, caller))
+    assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
+
+
+def test_the_first_window_can_be_done_before_others_begin(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+    begun: list[int] = []
+
+    def windows() -> Iterator[Window]:
+        for number in range(6):
+            begun.append(number)
+            yield Window(clips["demo.ogg"])
+
+    transcripts = engine.transcribe(windows(), GREEDY, first_alone=True)
+    next(transcripts)
+    assert begun == [0]
+    assert len(list(transcripts)) == 5
+
+
+def test_a_lost_device_tells_everyone_and_takes_no_more(
+    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Batch, "step", lost)
+    with ThreadPoolExecutor(2) as threads:
+        jobs = [threads.submit(run, engine, clips["demo.ogg"]) for _ in range(2)]
+    assert all(isinstance(job.exception(), EngineLost) for job in jobs)
+    with pytest.raises(EngineLost):
+        run(engine, clips["demo.ogg"])

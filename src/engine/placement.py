@@ -61,6 +61,11 @@ def choose_placement(compute_type: str = "auto") -> Placement:
     return _placed(device, dtype)
 
 
+def takes_device_along(error: BaseException) -> bool:
+    """Whether no further call on the device can succeed: after most CUDA errors the process has lost its context."""
+    return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
+
+
 def _placed(device: torch.device, dtype: torch.dtype) -> Placement:
     if device.type == "cuda":
         return Placement(device, dtype, _fused_attention, _plain_linear, _plain_linear, pass_size=8)

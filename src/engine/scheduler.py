@@ -7,7 +7,8 @@ windows of the caller that has the fewest under way, encode, admit attempts into
 batch, align words. A place that a finished attempt leaves is taken at the next step.
 
 Faults stay with whom they belong to. Work that fails in company is done again in halves, until the culprit is alone:
-without memory, that is the batch that still fits; otherwise one window fails, and its caller alone is told.
+without memory, that is the batch that still fits; otherwise one window fails, and its caller alone is told. Only after
+an error that takes the device with it is the engine lost: everyone is told, and only a new process helps.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES, log_mel_spectrogram, 
 from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
-from src.engine.placement import Placement
+from src.engine.placement import Placement, takes_device_along
 from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.window import (
     Encode,
@@ -48,6 +49,10 @@ log = logging.getLogger(__name__)
 
 LOOK_AHEAD = 2
 """Batches of windows that a caller hands in before it waits: the batch stays full while it prepares more."""
+
+
+class EngineLost(Exception):
+    """The device, or the engine's own bookkeeping, is beyond repair: nothing more can be computed in this process."""
 
 
 class Caller:
@@ -111,6 +116,7 @@ class Scheduler:
         self._futures: dict[Future[Any], Caller] = {}
         self._turn = itertools.count(1)
         self._closed = False
+        self._lost: EngineLost | None = None
         self._wake = threading.Condition()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -120,31 +126,53 @@ class Scheduler:
 
     # --- For callers, on threads of their own -------------------------------------------------------------------
 
-    def transcribe(self, windows: Iterable[Window], options: DecodingOptions) -> Iterator[WindowTranscript]:
+    def transcribe(
+        self,
+        windows: Iterable[Window],
+        options: DecodingOptions,
+        caller: Caller | None = None,
+        *,
+        first_alone: bool = False,
+    ) -> Iterator[WindowTranscript]:
         """Yields each window's transcript, in order, and meanwhile reads on in `windows`.
 
         Whoever closes this generator early cancels what is under way: its rows leave before the next step.
 
+        Args:
+            caller: to be ended by `cancel` from another thread.
+            first_alone: the first window is done before any other begins: the soonest result, at the price of a batch
+                with one row.
+
         Raises:
             torch.OutOfMemoryError: not even one window fits the device.
-            CancelledError: the engine was closed.
+            CancelledError: the caller was cancelled, or the engine closed.
+            EngineLost: it can compute no more.
         """
-        caller, source = Caller(), iter(windows)
+        caller, source = caller or Caller(), iter(windows)
         pending: deque[Future[WindowTranscript]] = deque()
+        ahead = 1 if first_alone else LOOK_AHEAD * self._slots
         try:
             while True:
-                for window in itertools.islice(source, LOOK_AHEAD * self._slots - len(pending)):
+                for window in itertools.islice(source, ahead - len(pending)):
                     pending.append(self._submit(transcribe_window(window, options, self.vocabulary), caller))
                 if not pending:
                     return
                 yield pending.popleft().result()
+                ahead = LOOK_AHEAD * self._slots
         finally:
-            self._cancel(caller)
+            self.cancel(caller)
 
-    def identify_language(self, window: Window) -> tuple[dict[str, float], Window]:
+    def identify_language(self, window: Window, caller: Caller | None = None) -> tuple[dict[str, float], Window]:
         """Probability of each language code, and the window with its features, which saves its second encoding."""
-        future: Future[tuple[dict[str, float], Window]] = self._submit(identify_language(window), Caller())
+        future: Future[tuple[dict[str, float], Window]] = self._submit(identify_language(window), caller or Caller())
         return future.result()
+
+    def cancel(self, caller: Caller) -> None:
+        """Ends what is under way for a caller, from any thread; its rows leave before the next step."""
+        with self._wake:
+            caller.cancelled = True
+            caller.waiting.clear()
+            self._wake.notify()
 
     def close(self) -> None:
         """Stops the engine's thread after the step that it is in; whoever still waits gets `CancelledError`."""
@@ -157,20 +185,16 @@ class Scheduler:
     def _submit(self, steps: Steps, caller: Caller) -> Future[Any]:
         future: Future[Any] = Future()
         with self._wake:
-            if self._closed:
-                raise CancelledError("the engine is closed")
+            if self._lost:
+                raise self._lost
+            if self._closed or caller.cancelled:
+                raise CancelledError("the engine is closed" if self._closed else "the caller was cancelled")
             self._futures[future] = caller
             caller.waiting.append(Task(steps, caller, lambda result, error: self._resolve(future, result, error)))
             if caller not in self._callers:
                 self._callers.append(caller)
             self._wake.notify()
         return future
-
-    def _cancel(self, caller: Caller) -> None:
-        with self._wake:
-            caller.cancelled = True
-            caller.waiting.clear()
-            self._wake.notify()
 
     # --- The engine's thread ------------------------------------------------------------------------------------
 
@@ -182,16 +206,28 @@ class Scheduler:
                 self._ready.set_exception(error)
                 return
             self._ready.set_result(None)
-            while self._wait_for_work():
-                self._drop_cancelled()
-                self._start_tasks()
-                self._encode()
-                self._identify()
-                self._admit()
-                self._step()
-                self._align()
-        for future in list(self._futures):
-            self._resolve(future, None, CancelledError("the engine was closed"))
+            try:
+                while self._wait_for_work():
+                    self._drop_cancelled()
+                    self._start_tasks()
+                    self._encode()
+                    self._identify()
+                    self._admit()
+                    self._step()
+                    self._align()
+                end: BaseException = CancelledError("the engine was closed")
+            except Exception as error:
+                log.error("the engine is lost (%s)", type(error).__name__)
+                end = EngineLost(f"the engine is lost ({type(error).__name__})")
+                end.__cause__ = error
+        self._tell_all(end)
+
+    def _tell_all(self, end: BaseException) -> None:
+        with self._wake:
+            self._lost = end if isinstance(end, EngineLost) else None
+            futures, self._futures = list(self._futures), {}
+        for future in futures:
+            future.set_exception(end)
 
     def _prepare(self) -> None:
         # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping that it is made from.
@@ -219,9 +255,13 @@ class Scheduler:
         with self._wake:
             gone = [caller for caller in self._callers if caller.cancelled]
             self._callers = [one for one in self._callers if one.waiting or (one.under_way and not one.cancelled)]
+            left = [future for future, caller in self._futures.items() if caller in gone]
+            for future in left:
+                del self._futures[future]
         if not gone:
             return
-        self._futures = {future: caller for future, caller in self._futures.items() if not caller.cancelled}
+        for future in left:
+            future.set_exception(CancelledError("the caller was cancelled"))
         for kind, due in self._due.items():
             self._due[kind] = deque((task, work) for task, work in due if not task.caller.cancelled)
         for batch in self._batches.values():
@@ -361,6 +401,8 @@ class Scheduler:
 
     def _retreat(self, key: Hashable, error: Exception) -> None:
         """A step failed: its attempts begin again in a batch of half the width; one that is alone has failed."""
+        if takes_device_along(error):
+            raise error
         attempts = self._batches.pop(key).running
         tasks = [self._decoding.pop(attempt) for attempt in attempts]
         out_of_memory = isinstance(error, torch.OutOfMemoryError)
@@ -394,6 +436,8 @@ class Scheduler:
         try:
             results = run([work for _, work in due])
         except Exception as error:
+            if takes_device_along(error):
+                raise
             if len(due) == 1:
                 self._advance(due[0][0], None, error)
                 return

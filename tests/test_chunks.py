@@ -1,0 +1,52 @@
+"""An answer in pieces for `/stream`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.chunks import batches, in_chunks, size
+
+
+def put_together(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for chunk in chunks:
+        for key, value in chunk.items():
+            if key != "transcription":
+                whole[key] = value
+                continue
+            joined = whole.setdefault(key, {})
+            for name, part in value.items():
+                joined[name] = joined[name] + part if name in joined else part
+    return whole
+
+
+def test_an_answer_that_fits_is_one_piece() -> None:
+    answer = {"transcription": {"text": "yes"}, "metadata": {}}
+    assert list(in_chunks(answer)) == [answer]
+
+
+@given(
+    text=st.text(max_size=3000),
+    segments=st.lists(st.fixed_dictionaries({"text": st.text(max_size=20), "start": st.floats(0, 9)}), max_size=60),
+)
+def test_pieces_are_small_and_make_up_the_whole(text: str, segments: list[dict[str, Any]]) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    answer = {"transcription": {"text": text, "language": "en", "segments": segments}, "metadata": {"model": "base"}}
+    chunks = list(in_chunks(answer, 1000))
+    assert all(size(chunk) <= 1000 for chunk in chunks)
+    assert put_together(chunks) == answer
+
+
+def test_an_error_is_a_piece_too() -> None:
+    assert list(in_chunks({"error": "x" * 2000}, 1000)) == [{"error": "x" * 2000}]
+
+
+def test_batches_keep_order_and_limit() -> None:
+    items = ["a" * 30] * 10
+    packed = list(batches(items, 100))
+    assert [item for batch in packed for item in batch] == items
+    assert all(size(batch) <= 100 for batch in packed)
+    assert list(batches([], 100)) == [[]]

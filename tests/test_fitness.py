@@ -1,0 +1,213 @@
+"""The fitness checks: each with what works on this machine, and with what a broken one would have."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from runpod.serverless.modules import rp_fitness
+
+from src import fitness
+from src.audio import RATE, ffmpeg_executable
+from src.settings import get_settings
+from src.transcript import Segment, Transcript
+from src.whisper_processor import WhisperProcessor
+from tests.conftest import ROOT, spoken, words
+
+BROKEN_FFMPEG = """#!/bin/sh
+echo "ffmpeg: error while loading shared libraries: libavcodec.so.60" >&2
+exit 127
+"""
+
+CHECKS = """
+import asyncio
+from runpod.serverless.modules.rp_fitness import run_fitness_checks
+from src.fitness import register
+register(None)
+asyncio.run(run_fitness_checks())
+print("still alive")
+"""
+
+
+@pytest.fixture(scope="module")
+def processor() -> Iterator[WhisperProcessor]:
+    loaded = WhisperProcessor("tiny.en")
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def broken_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder at the front of PATH whose ffmpeg does not start."""
+    program = tmp_path / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text(BROKEN_FFMPEG)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    ffmpeg_executable.cache_clear()
+    yield program.parent
+    ffmpeg_executable.cache_clear()
+
+
+@pytest.fixture
+def registered() -> Iterator[list[Any]]:
+    """The SDK's list of checks, empty before the test and as it was after it."""
+    before = list(rp_fitness._fitness_checks)
+    rp_fitness.clear_fitness_checks()
+    yield rp_fitness._fitness_checks
+    rp_fitness._fitness_checks[:] = before
+
+
+def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
+    """What the check says, in the form that our errors have and within what RunPod keeps of it."""
+    sentence = str(failure.value)
+    assert "\n" not in sentence
+    assert not sentence.endswith(".")
+    assert len(f"RuntimeError: {sentence}") <= 256
+    return sentence
+
+
+def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
+    processor: WhisperProcessor, registered: list[Any], no_files_left: Path
+) -> None:
+    fitness.register(processor)
+    assert [check.__name__ for check in registered] == ["disk_has_room", "ffmpeg_works", "model_hears"]
+    for check in registered:
+        assert check() is None
+
+
+def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:
+    assert words(fitness.DEMO_WORDS) == spoken("demo.ogg")
+    with fitness._demo_clip() as clip:
+        assert clip.read_bytes() == (ROOT / "tests" / "data" / "demo.ogg").read_bytes()
+
+
+def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmpeg: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", CHECKS],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "RUNPOD_SKIP_GPU_CHECK": "true",
+            "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+            "RUNPOD_LOG_LEVEL": "INFO",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "still alive" not in ran.stdout
+    assert "Traceback" not in ran.stdout + ran.stderr
+    [line] = [line for line in ran.stdout.splitlines() if "Fitness check failed" in line]
+    assert line.startswith("ERROR  | Fitness check failed: ffmpeg_works | RuntimeError: ffmpeg does not decode")
+    assert line.endswith("install a whole ffmpeg of version 5 or later")
+
+
+def test_an_ffmpeg_that_does_not_start_is_found_out(broken_ffmpeg: Path, no_files_left: Path) -> None:
+    with pytest.raises(RuntimeError, match="ffmpeg does not decode") as failure:
+        fitness.ffmpeg_works()
+    assert "install" in sentence_of(failure)
+
+
+@pytest.mark.parametrize(
+    ("pcm", "told"),
+    [
+        (np.zeros(int(6.7 * RATE), np.int16), r"6\.7 s of silence"),
+        (np.ones(RATE, np.int16), r"1\.0 s of sound"),
+    ],
+)
+def test_an_ffmpeg_that_decodes_wrongly_is_found_out(
+    pcm: np.ndarray, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitness, "decode_audio", lambda *_, **__: pcm)
+    with pytest.raises(RuntimeError, match=told) as failure:
+        fitness.ffmpeg_works()
+    sentence_of(failure)
+
+
+def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    usage = shutil.disk_usage("/")._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+
+def test_a_full_disk_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_free(monkeypatch, 200_000_000)
+    with pytest.raises(RuntimeError, match="200 MB free and a recording needs 1074 MB") as failure:
+        fitness.disk_has_room()
+    assert "larger disk" in sentence_of(failure)
+
+
+def test_small_recordings_need_a_small_disk_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_free(monkeypatch, 200_000_000)
+    monkeypatch.setattr(get_settings(), "max_audio_bytes", 100_000_000)
+    fitness.disk_has_room()
+
+
+def test_a_folder_that_cannot_be_written_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(RuntimeError, match=os.strerror(errno.ENOENT)) as failure:
+        fitness.disk_has_room()
+    assert "TMPDIR" in sentence_of(failure)
+
+
+def segment(text: str, avg_logprob: float = -0.2) -> Segment:
+    return Segment(0, 0, 0.0, 6.0, text, [], 0.0, avg_logprob, 1.2, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("segments", "told"),
+    [
+        ([], "understands 0 of"),
+        ([segment(" Thank you for watching the video.")], "understands 1 of"),
+        ([segment(fitness.DEMO_WORDS, float("nan"))], "miscalculates"),
+    ],
+)
+def test_a_model_that_hears_nothing_or_nonsense_is_found_out(
+    segments: list[Segment], told: str, processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, segments))
+    with pytest.raises(RuntimeError, match=told) as failure:
+        fitness.check_hearing(processor)
+    assert "tiny.en" in sentence_of(failure)
+
+
+def test_a_model_that_mishears_a_few_words_is_let_through(
+    processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = segment(" A quick brown fox jump over a lazy dock, speech goes in and the text come out")
+    monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, [heard]))
+    fitness.check_hearing(processor)
+
+
+def test_a_device_that_fails_is_told_in_one_line(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Transcript:
+        raise ValueError("CUDA error: device-side assert triggered\n" + "CUDA kernel errors might be reported\n" * 50)
+
+    monkeypatch.setattr(processor, "transcribe", fail)
+    with pytest.raises(RuntimeError, match="device-side assert triggered") as failure:
+        fitness.check_hearing(processor)
+    assert "ValueError" in sentence_of(failure)
+
+
+@pytest.mark.parametrize("job", [None, "no JSON", "{}", "[]", '{"input": {"audio": {"base64": "?"}}}'])
+def test_an_image_without_the_demo_is_found_out(
+    job: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "test_input.json"
+    if job is not None:
+        path.write_text(job)
+    monkeypatch.setattr(fitness, "DEMO_JOB", path)
+    with pytest.raises(RuntimeError, match=r"test_input\.json does not hold the demo's clip") as failure:
+        fitness.ffmpeg_works()
+    assert "build the image again" in sentence_of(failure)

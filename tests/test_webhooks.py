@@ -1,0 +1,594 @@
+"""`src.webhooks` against real servers on loopback, verified by the package that receivers use."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from datetime import datetime
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import standardwebhooks
+from pydantic import SecretStr, ValidationError
+
+from src import webhooks as module
+from src.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, Webhook, check_secret, notify
+
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
+KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+SECRET = SecretStr(KEY)
+ANSWER = {"transcription": {"text": "Grüße, 世界"}, "metadata": {"model": "tiny.en"}}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Plays the server's `script`: one function per request, the last one for all that follow."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.close_connection = True
+        self.server.connections.append(self.headers)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(body) < int(self.headers["Content-Length"]):
+            return
+        self.server.received.append((self.headers, body))
+        script = self.server.script
+        with suppress(BrokenPipeError, ConnectionResetError):  # when the client has had enough
+            (script.pop(0) if len(script) > 1 else script[0])(self)
+
+    def answer(self, status=200, body=b"", **headers):
+        self.send_response(status)
+        headers = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    connections: list[Message]
+    received: list[tuple[Message, bytes]]
+
+    @property
+    def hook(self) -> Webhook:
+        return Webhook(url=f"http://127.0.0.1:{self.server_port}/private-name?token=s3cr3t")
+
+    @property
+    def payloads(self) -> list[dict]:
+        return [json.loads(body) for _, body in self.received]
+
+    @property
+    def ids(self) -> list[str]:
+        return [headers["webhook-id"] for headers, _ in self.received]
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Starts a server that plays a script, for a worker that may call loopback."""
+    monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+    monkeypatch.setattr(module, "_PAUSES", (0.01, 0.02, 0.04, 0.08))
+    monkeypatch.setattr(module, "_APART", 0.0)
+    started: list[Server] = []
+
+    def start(*script) -> Server:
+        server = Server(("127.0.0.1", 0), Handler)
+        server.script, server.connections, server.received = list(script), [], []
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+def send(hook: Webhook, event: str = COMPLETED, data=ANSWER, secret: SecretStr | None = SECRET, **budget: float):
+    """`notify`, whose sentence must give nothing away."""
+    sentence = notify(hook, event, data, job_id="job-1", secret=secret, **budget)
+    for private in ("s3cr3t", "token", "private-name", "127.0.0.1", "://", "Grüße", KEY, "answer-body", "\n"):
+        assert private not in (sentence or "")
+    return sentence
+
+
+def status(code: int, **headers: str):
+    return lambda handler: handler.answer(code, b"answer-body", **headers)
+
+
+def hang_up(handler: Handler) -> None:
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def drip_header(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    for _ in range(40):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def silent(_: Handler) -> None:
+    time.sleep(2)
+
+
+def settled(condition) -> bool:
+    """Whether `condition` comes true within two seconds."""
+    end = time.monotonic() + 2
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
+
+
+# What arrives
+
+
+def test_an_event_is_signed_as_standard_webhooks_has_it(serve):
+    server = serve(status(200))
+    assert send(server.hook) is None
+    [(headers, body)] = server.received
+    payload = standardwebhooks.Webhook(KEY).verify(body, dict(headers))
+    assert payload.keys() == {"type", "timestamp", "data"}
+    assert (payload["type"], payload["data"]) == (COMPLETED, ANSWER)
+    assert payload["timestamp"].endswith("Z")
+    age = time.time() - datetime.fromisoformat(payload["timestamp"].replace("Z", "+00:00")).timestamp()
+    assert 0 <= age < 5
+    assert headers["Content-Type"] == "application/json"
+    assert headers["webhook-id"] == "msg_job-1_transcription_completed"
+
+
+def test_another_key_does_not_verify(serve):
+    server = serve(status(200))
+    send(server.hook)
+    [(headers, body)] = server.received
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook("whsec_" + base64.b64encode(bytes(32)).decode()).verify(body, dict(headers))
+
+
+def test_without_a_secret_there_is_no_signature(serve):
+    server = serve(status(200))
+    assert send(server.hook, secret=None) is None
+    [(headers, _)] = server.received
+    assert {name for name in headers if name.startswith("webhook-")} == {"webhook-id", "webhook-timestamp"}
+
+
+def test_an_id_has_no_full_stop(serve):
+    server = serve(status(200))
+    notify(server.hook, FAILED, {"error": "no"}, job_id="a.b\r\nc/ü-1", secret=SECRET)
+    assert server.ids == ["msg_a_b__c__-1_transcription_failed"]
+
+
+@pytest.mark.parametrize(("characters", "whole"), [(400_000, True), (1_200_000, False)])
+def test_a_large_answer_leaves_out_the_transcription(characters, whole, serve):
+    server = serve(status(200))
+    data = {"transcription": "x" * characters, "metadata": {"model": "tiny.en"}}
+    assert send(server.hook, data=data) is None
+    [payload] = server.payloads
+    assert payload["data"] == data if whole else {"metadata": data["metadata"], "transcription_omitted": True}
+
+
+@pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
+def test_any_2xx_is_delivered(code, serve):
+    server = serve(lambda handler: handler.answer(code))
+    assert send(server.hook) is None
+    assert len(server.received) == 1
+
+
+# What is tried again
+
+
+def test_every_attempt_has_the_same_id_and_body(serve):
+    server = serve(status(500), hang_up, status(503), hang_up, status(200))
+    assert send(server.hook) is None
+    assert len(server.received) == 5
+    assert len(set(server.ids)) == 1
+    assert len({body for _, body in server.received}) == 1
+    for headers, body in server.received:
+        standardwebhooks.Webhook(KEY).verify(body, dict(headers))
+
+
+def test_a_later_attempt_is_signed_anew(serve, monkeypatch):
+    monkeypatch.setattr(module, "_PAUSES", (1.1,))
+    server = serve(status(500), status(200))
+    assert send(server.hook) is None
+    (first, _), (second, body) = server.received
+    assert int(second["webhook-timestamp"]) > int(first["webhook-timestamp"])
+    standardwebhooks.Webhook(KEY).verify(body, dict(second))
+
+
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])
+def test_a_passing_error_is_tried_again(code, serve):
+    server = serve(status(code), status(200))
+    assert send(server.hook) is None
+    assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("code", [400, 401, 404, 410, 422])
+def test_any_other_error_is_final(code, serve):
+    server = serve(status(code))
+    assert (
+        send(server.hook)
+        == f"the webhook transcription.completed was not delivered: its URL answers with HTTP status {code}"
+    )
+    assert len(server.received) == 1
+
+
+def test_attempts_are_few(serve):
+    server = serve(status(500))
+    assert "HTTP status 500 (attempt 5 of 5)" in send(server.hook)
+    assert len(server.received) == 5
+
+
+def test_a_short_retry_after_is_honoured(serve):
+    server = serve(status(429, Retry_After="1"), status(200))
+    start = time.monotonic()
+    assert send(server.hook) is None
+    assert 1 <= time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("after", ["3600", "999999999"])
+def test_a_long_retry_after_ends_it(after, serve):
+    server = serve(status(503, Retry_After=after))
+    assert "HTTP status 503 (attempt 1 of 5)" in send(server.hook)
+
+
+@pytest.mark.parametrize("after", ["", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 5000])
+def test_any_other_retry_after_is_ignored(after, serve):
+    assert send(serve(status(503, Retry_After=after), status(200)).hook) is None
+
+
+def test_nobody_listens(serve):
+    server = serve(status(200))
+    server.shutdown()
+    server.server_close()
+    assert "the connection to its host failed (attempt 5 of 5)" in send(server.hook)
+
+
+def test_a_host_that_does_not_exist(serve):
+    assert "the host name of its URL cannot be resolved" in send(Webhook(url="https://nowhere.invalid/private-name"))
+
+
+def test_a_host_that_cannot_be_a_name(serve):
+    assert send(Webhook(url=f"http://{'a' * 70}.com/private-name")).endswith("its URL is malformed")
+
+
+def test_an_answer_that_is_no_http(serve):
+    def two_lengths(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
+
+    server = serve(two_lengths, lambda handler: handler.wfile.write(b"answer-body\r\n\r\n"))
+    assert "the connection to its host failed (attempt 5 of 5)" in send(server.hook)
+
+
+def test_a_server_that_does_not_speak_tls(serve):
+    hook = Webhook(url=serve(status(200)).hook.url.replace("http:", "https:"))
+    assert "check its TLS certificate" in send(hook)
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_is_a_failure(code, serve):
+    target = serve(status(200))
+    server = serve(status(code, Location=target.hook.url))
+    assert f"HTTP status {code}; redirects are not followed" in send(server.hook)
+    assert (len(server.received), target.connections) == (1, [])
+
+
+@pytest.mark.parametrize("code", [200, 302])
+def test_the_body_of_an_answer_is_not_read(code, serve):
+    written: Counter[str] = Counter()
+
+    def endless(handler: Handler) -> None:
+        handler.answer(code, Location="/again", Content_Length="1000000000000")
+        while True:
+            written["bytes"] += handler.wfile.write(bytes(1 << 16))
+
+    start = time.monotonic()
+    assert (send(serve(endless).hook) is None) == (code == 200)
+    assert time.monotonic() - start < 3
+    time.sleep(0.2)
+    assert written["bytes"] < 20_000_000  # what the system buffers
+
+
+# Time
+
+
+@pytest.mark.parametrize("play", [drip_header, silent])
+def test_the_budget_holds_for_a_server_that_drips(play, serve):
+    server = serve(play)
+    start = time.monotonic()
+    assert send(server.hook, budget=0.4)
+    assert 0.3 < time.monotonic() - start < 1.5
+
+
+def test_a_dripping_server_is_told_in_words(serve):
+    assert send(serve(drip_header).hook, budget=0.3).endswith("was not delivered: it took longer than 0.3 s")
+
+
+def test_retries_end_with_the_budget(serve, monkeypatch):
+    monkeypatch.setattr(module, "_PAUSES", (0.1, 60.0))
+    server = serve(status(503))
+    start = time.monotonic()
+    assert "(attempt 2 of 3)" in send(server.hook, budget=5)
+    assert time.monotonic() - start < 1
+
+
+def test_nothing_is_sent_after_the_budget(serve, monkeypatch):
+    server, held = serve(status(200)), hold_before_sending(monkeypatch)
+    assert "it took longer than 0.1 s" in send(server.hook, budget=0.1)
+    held.set()
+    time.sleep(0.2)
+    assert server.received == []
+
+
+def hold_before_sending(monkeypatch) -> threading.Event:
+    """Requests that are made wait for this event before they connect."""
+    held = threading.Event()
+
+    class Slow(module.PinnedIPAdapter):
+        def send(self, request, **options):
+            held.wait(5)
+            return super().send(request, **options)
+
+    monkeypatch.setattr(module, "PinnedIPAdapter", Slow)
+    return held
+
+
+# Where a URL may point
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "10.0.0.1", "169.254.169.254", "100.64.0.1", "[::ffff:127.0.0.1]"]
+)
+def test_a_private_address_is_refused(host, monkeypatch):
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
+    assert send(Webhook(url=f"http://{host}/private-name")).endswith("it must be http(s) at a public address")
+
+
+def test_a_private_server_sees_no_connection(serve, monkeypatch):
+    server = serve(status(200))
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection"))
+    assert "public address" in send(server.hook)
+    assert server.connections == []
+
+
+def test_the_sdk_dials_the_address_that_was_validated(serve, monkeypatch):
+    server = serve(status(200))
+    monkeypatch.setattr(module, "resolve_and_validate", lambda host, port: ["127.0.0.1"])
+    assert send(Webhook(url=f"http://hooks.invalid:{server.server_port}/private-name")) is None
+    assert server.received[0][0]["Host"] == f"hooks.invalid:{server.server_port}"
+
+
+def test_a_name_that_changes_its_address_is_resolved_once(serve, monkeypatch):
+    server, asked = serve(status(200)), []
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
+
+    def rebinding(host, port, *_, **__):
+        asked.append(host)
+        if len(asked) == 1:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", port))]
+        if host == "rebind.invalid":
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        raise OSError  # instead of a connection to a public address
+
+    monkeypatch.setattr(module, "_PAUSES", ())
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    assert "connection to its host failed" in send(Webhook(url=f"http://rebind.invalid:{server.server_port}/"))
+    assert asked == ["rebind.invalid", "93.184.215.14"]
+    assert server.connections == []
+
+
+def test_an_address_without_a_route_gives_way_to_the_next(serve, monkeypatch):
+    server = serve(status(200))
+    monkeypatch.setattr(module, "resolve_and_validate", lambda host, port: ["::1", "127.0.0.1"])
+    assert send(server.hook) is None
+
+
+def test_a_proxy_of_the_environment_is_not_used(serve, monkeypatch):
+    server, proxy = serve(status(200)), serve(status(200))
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
+    assert send(server.hook) is None
+    assert (len(server.received), proxy.connections) == (1, [])
+
+
+# Nothing fails a job, nothing leaks
+
+
+@pytest.mark.parametrize(
+    ("data", "secret"), [({"x": float("nan")}, SECRET), ({"x": object()}, SECRET), ({"x": "\ud800"}, SECRET)]
+)
+def test_what_cannot_be_sent_is_a_sentence(data, secret, serve):
+    server = serve(status(200))
+    assert "the worker failed on it" in send(server.hook, data=data, secret=secret)
+    assert server.connections == []
+
+
+def faulty_header(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 500 No\r\n answer-body\r\nfaulty\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("play", [status(200), status(500), hang_up, faulty_header, drip_header])
+def test_nothing_of_it_is_logged(play, serve, caplog, capfd, monkeypatch):
+    caplog.set_level(logging.DEBUG)
+    hook = serve(play).hook
+    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+    send(hook, budget=0.2)
+    notifier = ProgressNotifier(hook, job_id="job-1", secret=SECRET)
+    notifier.report("transcribe", 1, 2)
+    notifier.close()
+    logged = caplog.text + "".join(capfd.readouterr()) + repr(hook)
+    for private in ("s3cr3t", "private-name", KEY, "Grüße", "answer-body"):
+        assert private not in logged
+
+
+def test_the_signer_is_loaded_when_something_is_signed():
+    code = "import sys, src.webhooks; sys.exit('standardwebhooks' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# What a job may ask, what the environment may hold
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/hook", "http://user:pw@example.com:8080/a?b=c#d", "http://[::1]/"]
+)
+def test_a_sound_url(url):
+    assert Webhook.model_validate({"url": url, "progress": True}).url == url
+    assert not Webhook(url=url).progress
+
+
+@pytest.mark.parametrize(
+    "url", ["", "hook", "//example.com", "ftp://example.com", "http://", "http://[::1", "http://a\r\n"]
+)
+def test_a_malformed_url(url):
+    with pytest.raises(ValidationError, match="the URL is malformed: it must be http:// or https:// and name a host"):
+        Webhook(url=url)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *({}, {"url": None}, {"url": "https://a.b/" + "c" * 8192}),
+        *({"url": "https://a.b", "progress": "yes"}, {"url": "https://a.b", "secret": "x"}),
+    ],
+)
+def test_any_other_input_is_refused(raw):
+    with pytest.raises(ValidationError):
+        Webhook.model_validate(raw)
+
+
+@pytest.mark.parametrize("size", [24, 25, 26, 32, 64])
+def test_a_good_secret(size):
+    key = "whsec_" + base64.b64encode(b"\xff" * size).decode()
+    check_secret(SecretStr(key))
+    standardwebhooks.Webhook(key)
+
+
+def test_no_secret_is_none_to_check():
+    check_secret(None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "",
+            "whsec_",
+            "s3cr3t",
+            KEY.removeprefix("whsec_"),
+            KEY.replace("whsec", "whsk"),
+            KEY.rstrip("="),
+            KEY + "\n",
+        ),
+        *(" " + KEY, KEY.upper(), "whsec_" + "_-" * 16, "whsec_" + "é" * 32, "whsec_" + "A" * 31 + "\0"),
+        *("whsec_" + base64.b64encode(bytes(size)).decode() for size in (1, 23, 65)),
+    ],
+)
+def test_a_wrong_secret_is_named_but_not_shown(value):
+    with pytest.raises(ValueError, match=r"^WEBHOOK_SECRET is no key: it must be whsec_ and the base64 of") as caught:
+        check_secret(SecretStr(value))
+    assert len(value.strip()) < 7 or value.strip() not in str(caught.value)
+
+
+# Progress
+
+
+def test_progress_arrives_signed_and_in_order(serve):
+    server = serve(status(200))
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
+    for done in (0, 30, 60):
+        sent = len(server.received)
+        while len(server.received) == sent:  # what comes while one is on its way is dropped
+            notifier.report("transcribe", done, 60)
+            time.sleep(0.01)
+        assert settled(lambda: not notifier._on_its_way[0].is_alive())
+    notifier.close()
+    assert [payload["data"] for payload in server.payloads] == [
+        {"stage": "transcribe", "percent": percent} for percent in (0, 50, 100)
+    ]
+    assert {payload["type"] for payload in server.payloads} == {PROGRESS}
+    assert server.ids == [f"msg_job-1_transcription_progress_{number}" for number in (1, 2, 3)]
+    for headers, body in server.received:
+        standardwebhooks.Webhook(KEY).verify(body, dict(headers))
+
+
+def test_a_total_that_is_not_known_is_no_percent(serve):
+    server = serve(status(200))
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=None)
+    notifier.report("download", 0.0, 0.0)
+    notifier.close()
+    assert server.payloads[0]["data"] == {"stage": "download", "percent": 0}
+
+
+def test_progress_neither_blocks_nor_piles_up(serve):
+    server = serve(silent)
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
+    start = time.monotonic()
+    for done in range(1000):
+        notifier.report("transcribe", done, 1000)
+    assert time.monotonic() - start < 0.5
+    assert settled(lambda: len(server.received) == 1)
+    notifier.close()
+    assert time.monotonic() - start < 1.9  # before the answer comes
+    assert len(server.received) == 1
+
+
+def test_progress_keeps_its_distance(serve, monkeypatch):
+    server = serve(status(200))
+    monkeypatch.setattr(module, "_APART", 0.2)
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        notifier.report("transcribe", 1, 2)
+        time.sleep(0.002)
+    notifier.close()
+    assert 2 <= len(server.received) <= 3
+
+
+def test_progress_is_tried_once(serve):
+    server = serve(status(500))
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
+    notifier.report("transcribe", 1, 2)
+    notifier.close()
+    assert len(server.received) == 1
+
+
+def test_progress_never_comes_after_completed(serve, monkeypatch):
+    server = serve(status(200))
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    held = hold_before_sending(monkeypatch)
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
+    notifier.report("transcribe", 1, 2)  # about to connect when the job ends
+    notifier.close()
+    held.set()
+    assert send(server.hook) is None
+    notifier.report("transcribe", 2, 2)
+    assert settled(lambda: not notifier._on_its_way[0].is_alive())
+    assert [payload["type"] for payload in server.payloads] == [COMPLETED]
+
+
+def test_a_broken_progress_webhook_is_nobodys_business(serve, monkeypatch):
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
+    notifier = ProgressNotifier(serve(status(200)).hook, job_id="job-1", secret=SecretStr("wrong"))
+    notifier.report("transcribe", 1, 2)
+    notifier.close()
+    notifier.close()
+
+
+def test_without_progress_there_is_nothing_to_close(serve):
+    ProgressNotifier(serve(status(200)).hook, job_id="job-1", secret=SECRET).close()
