@@ -1,0 +1,94 @@
+"""The handler's face to the SDK's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from src import rp_serving
+from src.errors import Cancelled
+from src.job_control import JobControl
+from src.settings import get_settings
+from tests.conftest import CLIPS, as_base64, spoken, words
+
+DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg")}}}
+
+
+def test_the_loop_goes_on_while_a_job_runs() -> None:
+    async def both() -> tuple[dict[str, Any], int]:
+        answer, turns = asyncio.ensure_future(rp_serving.handle(DEMO)), 0
+        while not answer.done():
+            await asyncio.sleep(0.005)
+            turns += 1
+        return await answer, turns
+
+    answer, turns = asyncio.run(both())
+    assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
+    assert turns > 5
+
+
+def test_cancelling_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def works_on(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
+        stopped = threading.Event()
+        try:
+            with control.ending(stopped.set):
+                stopped.wait(10)
+        except Cancelled:
+            ended.set()
+        return {}
+
+    monkeypatch.setattr(rp_serving, "handler", works_on)
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(rp_serving.handle({"id": "a"}))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert ended.wait(1)
+
+
+def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(3)
+
+    def fails(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
+        together.wait(10)
+        return {"error": "lost", "refresh_worker": True}
+
+    monkeypatch.setattr(rp_serving, "handler", fails)
+
+    async def all_at_once() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(rp_serving.handle({"id": str(number)}) for number in range(3)))
+
+    answers = asyncio.run(all_at_once())
+    assert [answer["error"] for answer in answers] == ["lost"] * 3
+    assert 1 <= sum("refresh_worker" in answer for answer in answers) <= 3
+
+
+def test_a_stream_ends_with_the_whole_answer() -> None:
+    async def chunks() -> list[dict[str, Any]]:
+        return [chunk async for chunk in rp_serving.stream(DEMO)]
+
+    *streamed, whole = asyncio.run(chunks())
+    segments = [segment for chunk in streamed for segment in chunk["segments"]]
+    assert segments == whole["transcription"]["segments"]
+    assert words(whole["transcription"]["text"]) == spoken("demo.ogg")
+
+
+def test_streaming_is_for_the_platform_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMING", "true")
+    get_settings.cache_clear()
+    try:
+        assert rp_serving.configuration()["handler"] is rp_serving.handle  # `python handler.py` takes no generators
+        monkeypatch.setenv("RUNPOD_WEBHOOK_GET_JOB", "http://127.0.0.1/job-take/$ID?")
+        assert rp_serving.configuration()["handler"] is rp_serving.stream
+        assert rp_serving.configuration()["return_aggregate_stream"]
+    finally:
+        get_settings.cache_clear()
