@@ -1,4 +1,4 @@
-"""Files in a bucket: of the job or of the endpoint, on a real S3 server, and what is told when it does not take them."""
+"""Files in a bucket of the job or of the endpoint, on a real S3 server, and what is told when it takes none."""
 
 from __future__ import annotations
 
@@ -309,7 +309,7 @@ def test_wrong_keys_are_told_without_what_the_server_says_of_them(
 
 
 def test_a_real_server_refuses_unknown_keys(server: str, s3: Any) -> None:
-    """moto checks keys from the next request on that it is told to; the bucket's name decides nothing."""
+    """moto looks at keys only when it is told to."""
     requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)
     try:
         with pytest.raises(UploadFailed, match="InvalidAccessKeyId") as error:
