@@ -130,6 +130,24 @@ def test_prompts_of_different_lengths_share_a_batch(mel: Tensor, features: dict[
         same(ours, openai(name, window, prompt=prompt))
 
 
+def test_what_memory_held_before_is_never_looked_at(mel: Tensor, features: dict[str, Tensor]) -> None:
+    first, second = (
+        attempt("base", one, prompt) for one, prompt in zip(features["base"], [None, "word " * 400], strict=False)
+    )
+    rules = Rules(vocabulary("base").tokenizer(), reference("base").dims.n_vocab, FLOAT32.device)
+    batch = Batch(engine("base"), rules, 2, 1)
+    for layer in (*batch._cache.past, *batch._cache.cross):
+        for held in layer:
+            held.fill_(torch.nan)
+    batch.admit([first])
+    batch.step()
+    batch.admit([second])  # its long prompt makes every step look further back than the first one ever will be
+    results: dict[Attempt, Any] = {}
+    while batch.running:
+        results.update(batch.step())
+    same(results[first], openai("base", mel[0]))
+
+
 def test_the_limit_of_the_text_context_is_openai_whispers(mel: Tensor, features: dict[str, Tensor]) -> None:
     """With a full prompt there is room for a few tokens less than the usual 224; babble runs into it."""
     name, temperature = "tiny.en", 1e-4

@@ -191,13 +191,13 @@ class Decoder:
             Hidden states [B, P, D] for `logits`.
         """
         width = prompts.shape[1]
-        reach = self._reach(width + len(self._positions) // 2)
 
         def keep(layer: int, own: Pair, cross: Pair, _: Tensor) -> None:
             for row, slot in enumerate(slots):
                 for held, new in zip(cache.past[layer], own, strict=True):
-                    # A weight of zero does not hide the NaN that memory, or the window before, may have left behind.
-                    held[slot, :, :, :reach].zero_()
+                    # A weight of zero does not hide the NaN that memory, or the window before, may have left behind;
+                    # all of it, because the longest of the batch decides how far everyone looks.
+                    held[slot].zero_()
                     held[slot, :, :, :width] = new[row]
                 keys, values = cache.cross[layer]
                 keys[slot], values[slot] = cross[0][row], cross[1][row].mT
