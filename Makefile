@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCH := .venv/.bench
 
-.PHONY: help setup demo test lint serve platform bench format clips clean
+.PHONY: help setup demo test lint serve platform bench soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -16,7 +16,7 @@ demo: setup  ## transcribe the clip in test_input.json and print what comes back
 	@$(BIN)/python builder/demo.py
 
 test: setup models/.base  ## all tests, with real models, real ffmpeg and the real SDK
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -31,6 +31,12 @@ platform: setup  ## RunPod's API and a worker on this machine, http://localhost:
 
 bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription
+
+soak: setup  ## 500 jobs of every kind for one worker, while platform, network and callers misbehave
+	$(BIN)/python -m tests.soak
+
+fuzz: setup  ## 2,000 wrong inputs and damaged media through the whole handler
+	$(BIN)/python -m tests.fuzz
 
 format: $(READY)  ## let ruff lay out the code
 	$(BIN)/ruff check --fix .

@@ -1,42 +1,46 @@
 """A caller's audio → a file: fetched from a URL, or decoded from base64.
 
-URLs go through the SDK's `safe_get`, which dials public addresses only and checks every redirect anew. Its
-messages, like those of requests, hold the URL, and with it signatures and resolved addresses: none of them
-is passed on. A transfer that breaks goes on where it stopped, if the server vouches that the file is the same.
+URLs go through `src.public_http`, redirects too: each target is a request of its own, to a public address or not at
+all, and what comes along with a redirect is not read. A transfer that breaks goes on where it stopped, if the server
+vouches that the file is the same.
 """
 
 import base64
 import binascii
 import concurrent.futures
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from threading import Thread
 from typing import IO
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
-from runpod.serverless.utils.rp_ssrf import SSRFError, safe_get
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as SocketTimeout
+from requests.utils import default_headers, get_environ_proxies, select_proxy
 
 from src.errors import DownloadFailed, InvalidInput, TooLarge
 from src.job_control import JobControl
+from src.public_http import MALFORMED, Failure, NetworkError, check_url, network_errors, send
 
 _NAME = "media"  # of the file, whatever the URL calls it
 _CHUNK = 1 << 16  # bytes
 _TIMEOUTS = (10.0, 30.0)  # seconds to connect, and to wait for the next bytes
 _ATTEMPTS = 4
 _BACKOFF = 0.5  # seconds before the second attempt, doubled before each further one
-_NO_LIMIT = 1 << 62  # bytes; `safe_get` has a limit of its own, with an error that cannot be told from a refusal
+_REDIRECTS = 5
 
-_MALFORMED = "the URL is malformed: it must be http:// or https:// and name a host"
 _LATE = "the download took longer than its time limit"
+_WORDS = {
+    Failure.UNRESOLVED: "the host name of the URL cannot be resolved",
+    Failure.REFUSED: "the URL is refused: it, and what it redirects to, must be http(s) at a public address, "
+    f"in {_REDIRECTS} redirects at most",
+    Failure.INSECURE: "no secure connection to the URL's host: check its TLS certificate",
+    Failure.SILENT: "the URL's host does not answer, or fell silent",
+    Failure.BROKEN: "the connection to the URL's host failed",
+}
 
 
 class _Broken(Exception):
@@ -50,7 +54,7 @@ def download(url: str, folder: Path, *, max_bytes: int, timeout: float, control:
     URL, DownloadFailed for one that does not give a file in time, TooLarge for more than `max_bytes`, and
     Cancelled when `control` stops the job; none of them leaves a file behind.
     """
-    _check_url(url)
+    check_url(url)
     target = folder / _NAME
     deadline = time.monotonic() + timeout
     try:
@@ -93,17 +97,6 @@ def _write(target: Path, data: bytes) -> Path:
         target.unlink(missing_ok=True)
         raise
     return target
-
-
-def _check_url(url: str) -> None:
-    """Raise InvalidInput unless `url` is an absolute http or https URL."""
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an unclosed IPv6 bracket, a port that is no number
-        sound = False
-    if not sound or not url.isprintable():
-        raise InvalidInput(_MALFORMED)
 
 
 def _within(seconds: float, work: Callable[[], None], control: JobControl) -> None:
@@ -169,7 +162,10 @@ def _fetch(url: str, file: IO[bytes], max_bytes: int, deadline: float) -> None:
         try:
             return _attempt(url, part, max_bytes, deadline)
         except _Broken as broken:
-            if attempt == _ATTEMPTS or time.monotonic() + pause > deadline:
+            now = time.monotonic()
+            if now >= deadline:
+                raise DownloadFailed(_LATE) from None
+            if attempt == _ATTEMPTS or now + pause > deadline:
                 raise DownloadFailed(f"{broken} (attempt {attempt} of {_ATTEMPTS})") from None
         time.sleep(pause)
         pause *= 2
@@ -179,9 +175,9 @@ def _fetch(url: str, file: IO[bytes], max_bytes: int, deadline: float) -> None:
 def _attempt(url: str, part: _Part, max_bytes: int, deadline: float) -> None:
     """Download what is missing of `part`. Raises _Broken when another attempt may do better."""
     # Compressed bodies are declined: a few kilobytes of gzip can unpack to gigabytes.
-    headers = {"Accept-Encoding": "identity", **part.range_headers()}
-    with _network_errors():
-        response = safe_get(url, headers=headers, timeout=_TIMEOUTS, max_bytes=_NO_LIMIT)
+    headers = {**default_headers(), "Accept-Encoding": "identity", **part.range_headers()}
+    with _failures_in_words():
+        response = _get(url, headers, deadline)
     with response:
         _check_response(response, part)
         if part.total is not None and part.total > max_bytes:
@@ -196,6 +192,33 @@ def _attempt(url: str, part: _Part, max_bytes: int, deadline: float) -> None:
         raise _Broken("the connection to the URL's host broke off before the end of the file")
     if part.file.tell() == 0:
         raise DownloadFailed("the URL gives an empty file")
+
+
+def _get(url: str, headers: dict[str, str], deadline: float) -> requests.Response:
+    """What `url` answers at the end of its redirects.
+
+    Raises NetworkError, REFUSED also for too many redirects or a target that is not http(s), and ValueError for a
+    target that is malformed.
+    """
+    for _ in range(_REDIRECTS + 1):
+        if select_proxy(url, get_environ_proxies(url)):  # as the SDK: what must go by a proxy does not go past it
+            raise NetworkError(Failure.REFUSED)
+        request = requests.Request("GET", url, headers=headers)
+        response = send(url, request.prepare, timeouts=_TIMEOUTS, deadline=deadline)
+        if response.status_code not in (301, 302, 303, 307, 308):
+            return response
+        response.close()
+        url = _target(url, response.headers.get("Location"))
+    raise NetworkError(Failure.REFUSED)
+
+
+def _target(url: str, location: str | None) -> str:
+    """Where a redirect of `url` leads; a user and password in `url` go along to paths of the same host only."""
+    target = urljoin(url, location or "")
+    parts = urlsplit(target)
+    if not location or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise NetworkError(Failure.REFUSED)
+    return target
 
 
 def _check_response(response: requests.Response, part: _Part) -> None:
@@ -221,7 +244,7 @@ def _check_response(response: requests.Response, part: _Part) -> None:
 def _body(response: requests.Response) -> Iterator[bytes]:
     """The bytes on the wire, as they come: waiting for full chunks would hide a server that drips."""
     while True:
-        with _network_errors():
+        with _failures_in_words():
             chunk: bytes = response.raw.read1(_CHUNK, decode_content=False)
         if not chunk:
             return
@@ -229,25 +252,21 @@ def _body(response: requests.Response) -> Iterator[bytes]:
 
 
 @contextmanager
-def _network_errors() -> Iterator[None]:
+def _failures_in_words() -> Iterator[None]:
     """Tell what can go wrong on the network in words that hold no URL and no address."""
     try:
-        yield
-    except SSRFError as error:
-        if isinstance(error.__cause__, socket.gaierror):
-            raise _Broken("the host name of the URL cannot be resolved") from None
-        raise DownloadFailed(
-            "the URL is refused: it, and what it redirects to, must be http(s) at a public address, "
-            "in 5 redirects at most"
-        ) from None
-    except requests.exceptions.SSLError:
-        raise DownloadFailed("no secure connection to the URL's host: check its TLS certificate") from None
-    except ValueError:  # of requests and urllib.parse, for the URL or what it redirects to
-        raise InvalidInput(_MALFORMED) from None
-    except (requests.Timeout, SocketTimeout):
-        raise _Broken("the URL's host does not answer, or fell silent") from None
-    except (requests.RequestException, HTTPError, HTTPException, OSError):
-        raise _Broken("the connection to the URL's host failed") from None
+        with network_errors():
+            yield
+    except NetworkError as error:
+        raise _in_words(error.failure) from None
+    except ValueError:  # of requests and urllib.parse, for what the URL redirects to
+        raise InvalidInput(MALFORMED) from None
+
+
+def _in_words(failure: Failure) -> Exception:
+    if failure is Failure.MALFORMED:
+        return InvalidInput(MALFORMED)
+    return _Broken(_WORDS[failure]) if failure.passing else DownloadFailed(_WORDS[failure])
 
 
 def _declared_length(response: requests.Response) -> int | None:

@@ -28,7 +28,7 @@ _starting = threading.Lock()
 
 
 class ProgressReporter:
-    """Sends a job's progress; `report` is a listener of its `JobControl`.
+    """Sends a job's latest progress now and then, until `settle`; `report` is a listener of its `JobControl`.
 
     Args:
         send: `runpod.serverless.progress_update`, or what behaves like it.
@@ -38,31 +38,41 @@ class ProgressReporter:
         self._job = {"id": job["id"]}
         self._send = send
         self._number = 0
-        self._latest = -APART
+        self._latest = ("", 0.0, 0.0)
+        self._told = self._latest
         self._started = time.monotonic()
+        self._settled = threading.Event()
         self._on_its_way: threading.Thread | None = None
+        self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._ticker.start()
 
     def report(self, stage: str, done: float, total: float) -> None:
-        """Sends the stage, the percent and the audio seconds done, if it is time for it."""
-        now = time.monotonic()
-        busy = self._on_its_way is not None and self._on_its_way.is_alive()
-        if busy or now - self._latest < APART or self._ends_soon(done, total, now):
-            return
-        self._latest = now
-        self._number += 1
-        percent = round(100 * done / total) if total else 0
-        update = {"stage": stage, "percent": percent, "audio_seconds": round(done, 1), "update": self._number}
-        self._on_its_way = self._start(update)
+        """Notes the stage, and the seconds of the recording that are done, out of how many (0: not known)."""
+        self._latest = (stage, done, total)
 
     def settle(self) -> None:
-        """Waits for the update on its way, so that the result is the last word."""
+        """Sends no more, and waits for the update on its way, so that the result is the last word."""
+        self._settled.set()
+        self._ticker.join(PATIENCE)
         if self._on_its_way is not None:
             self._on_its_way.join(PATIENCE)
 
-    def _ends_soon(self, done: float, total: float, now: float) -> bool:
-        return total > 0 and done > 0 and (now - self._started) * (total - done) / done < NEAR_THE_END
+    def _tick(self) -> None:
+        while not self._settled.wait(APART):
+            busy = self._on_its_way is not None and self._on_its_way.is_alive()
+            if self._latest != self._told and not busy and not self._ends_soon():
+                self._told = self._latest
+                self._on_its_way = self._start(*self._told)
 
-    def _start(self, update: dict[str, Any]) -> threading.Thread | None:
+    def _ends_soon(self) -> bool:
+        _, done, total = self._latest
+        gone = time.monotonic() - self._started
+        return total > 0 and done > 0 and gone * (total - done) / done < NEAR_THE_END
+
+    def _start(self, stage: str, done: float, total: float) -> threading.Thread | None:
+        self._number += 1
+        percent = round(100 * done / total) if total else 0
+        update = {"stage": stage, "percent": percent, "audio_seconds": round(done, 1), "update": self._number}
         # The SDK keeps its thread to itself: it is the one that is there afterwards, and was not before.
         with _starting:
             before = set(threading.enumerate())

@@ -3,11 +3,6 @@
 After Standard Webhooks 1.0.0 (https://github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md): the
 payload, the headers, what counts as delivered, and that redirects are not followed. A webhook never fails a job: what
 goes wrong with it is one sentence, which like those of `src.download` holds no URL and no address.
-
-The SDK's `safe_get` can only GET, so two parts of it are put together here, both public names of `rp_ssrf`:
-`resolve_and_validate` lets public addresses pass only, and `PinnedIPAdapter` dials what was validated. The adapter is
-used without a `requests.Session`, which reads the body of a redirect to its end even when told not to follow it, and
-which the environment can send through a proxy, where the pin holds nothing.
 """
 
 from __future__ import annotations
@@ -16,27 +11,20 @@ import base64
 import concurrent.futures
 import io
 import json
-import logging
 import math
 import re
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
-from http.client import HTTPException
 from threading import Lock, Thread
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-from runpod.serverless.utils.rp_ssrf import PinnedIPAdapter, SSRFError, resolve_and_validate
-from urllib3.exceptions import HTTPError
 
 from src import __version__
-from src.download import _check_url
 from src.errors import InvalidInput
+from src.public_http import Failure, NetworkError, check_url, send
 
 COMPLETED = "transcription.completed"
 FAILED = "transcription.failed"
@@ -46,13 +34,19 @@ MAX_BYTES = 1_000_000
 """Largest payload, in bytes of JSON; one that is larger leaves out the transcription."""
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
-_CONNECT, _ANSWER = 5.0, 15.0  # seconds to connect to one address, and to wait for the answer
+_TIMEOUTS = (5.0, 15.0)  # seconds to connect to one address, and to wait for the answer
 _PROGRESS_BUDGET = 3.0  # seconds
 _APART = 1.0  # seconds at least between two progress events
 _PATIENCE = 1.0  # seconds that the end of a job waits for a progress event on its way
 
-# It writes whole URLs: for each request at DEBUG, and for an answer with a faulty header at WARNING.
-logging.getLogger("urllib3").setLevel(logging.ERROR)
+_WORDS = {
+    Failure.UNRESOLVED: "the host name of its URL cannot be resolved",
+    Failure.REFUSED: "its URL is refused: it must be http(s) at a public address",
+    Failure.MALFORMED: "its URL is malformed",
+    Failure.INSECURE: "no secure connection to its host: check its TLS certificate",
+    Failure.SILENT: "its host does not answer, or fell silent",
+    Failure.BROKEN: "the connection to its host failed",
+}
 
 
 class Webhook(BaseModel):
@@ -67,7 +61,7 @@ class Webhook(BaseModel):
     @classmethod
     def _sound(cls, url: str) -> str:
         try:
-            _check_url(url)
+            check_url(url)
         except InvalidInput as error:
             raise ValueError(str(error)) from None
         return url
@@ -263,8 +257,10 @@ def _try_once(message: _Message) -> None:
 
 def _attempt(message: _Message, deadline: float) -> None:
     """Send `message` once. Raises _Failed."""
-    with _network_errors():
+    try:
         status, retry_after = _post(message, deadline)
+    except NetworkError as error:
+        raise _Failed(_WORDS[error.failure], wait=0.0 if error.failure.passing else None) from None
     if 200 <= status < 300:
         return
     if status in (408, 425, 429) or status >= 500:
@@ -275,46 +271,6 @@ def _attempt(message: _Message, deadline: float) -> None:
 
 
 def _post(message: _Message, deadline: float) -> tuple[int, str]:
-    """The HTTP status and the Retry-After header of the first address that answers; the body is not read."""
-    parts = urlsplit(message.url)
-    failure: Exception = SSRFError("no address")
-    for address in resolve_and_validate(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)):
-        try:
-            return _post_to(address, message, deadline)
-        except requests.ConnectionError as error:  # as the SDK: the first may be IPv6 where there is no route for it
-            failure = error
-    raise failure
-
-
-def _post_to(address: str, message: _Message, deadline: float) -> tuple[int, str]:
-    left = max(deadline - time.monotonic(), 0.001)  # zero would be refused
-    # The one thing of the environment that counts: REQUESTS_CA_BUNDLE, as for downloads.
-    verify = requests.Session().merge_environment_settings(message.url, {}, True, None, None)["verify"]
-    adapter = PinnedIPAdapter(address)
-    try:
-        response = adapter.send(
-            message.request(), stream=True, timeout=(min(left, _CONNECT), min(left, _ANSWER)), verify=verify
-        )
-        with response:
-            return response.status_code, response.headers.get("Retry-After", "")
-    finally:
-        adapter.close()
-
-
-@contextmanager
-def _network_errors() -> Iterator[None]:
-    """Tell what can go wrong on the network in words that hold no URL and no address."""
-    try:
-        yield
-    except SSRFError as error:
-        if isinstance(error.__cause__, socket.gaierror):
-            raise _Failed("the host name of its URL cannot be resolved", wait=0.0) from None
-        raise _Failed("its URL is refused: it must be http(s) at a public address") from None
-    except requests.exceptions.SSLError:
-        raise _Failed("no secure connection to its host: check its TLS certificate") from None
-    except (requests.exceptions.InvalidURL, UnicodeError):  # the resolver's, for a name that cannot be one
-        raise _Failed("its URL is malformed") from None
-    except requests.Timeout:
-        raise _Failed("its host does not answer, or fell silent", wait=0.0) from None
-    except (requests.RequestException, HTTPError, HTTPException, OSError):
-        raise _Failed("the connection to its host failed", wait=0.0) from None
+    """The HTTP status and the Retry-After header; the body is not read. Raises NetworkError."""
+    with send(message.url, message.request, timeouts=_TIMEOUTS, deadline=deadline) as response:
+        return response.status_code, response.headers.get("Retry-After", "")

@@ -2,9 +2,11 @@
 
 import base64
 import gzip
+import logging
 import os
 import threading
 import time
+import tracemalloc
 from contextlib import contextmanager, suppress
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from src import download as module
+from src import public_http
 from src.download import decode_base64, download
 from src.errors import DownloadFailed, InvalidInput, TooLarge, WorkerError
 
@@ -125,9 +128,19 @@ def test_a_file_arrives_whole_under_a_neutral_name(serve, tmp_path):
     assert [request["Accept-Encoding"] for request in server.requests] == ["identity"]
 
 
-def test_a_redirect_is_followed(serve, tmp_path):
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed(code, serve, tmp_path):
     target = serve(whole)
-    server = serve(lambda handler: handler.answer(302, Location=target.url()))
+    server = serve(redirect(target.url(), code))
+    assert fetch(server.url(), tmp_path) == CONTENT
+
+
+def redirect(location: str, code: int = 302, **headers):
+    return lambda handler: handler.answer(code, b"elsewhere", Location=location, **headers)
+
+
+def test_five_redirects_are_followed(serve, tmp_path):
+    server = serve(*[redirect("again?and=again")] * 5, whole)
     assert fetch(server.url(), tmp_path) == CONTENT
 
 
@@ -163,6 +176,21 @@ def test_a_broken_transfer_goes_on_where_it_stopped(headers, condition, serve, t
     assert fetch(server.url(), tmp_path) == CONTENT
     assert server.requests[1]["Range"] == "bytes=150000-"
     assert server.requests[1]["If-Range"] == condition
+
+
+def test_a_broken_transfer_goes_on_behind_a_redirect(serve, tmp_path):
+    target = serve(half(ETag='"v1"'), ranged)
+    server = serve(redirect(target.url()))
+    assert fetch(server.url(), tmp_path) == CONTENT
+    for request in (server.requests[1], target.requests[1]):
+        assert (request["Range"], request["If-Range"]) == ("bytes=150000-", '"v1"')
+
+
+def test_an_address_without_a_route_gives_way_to_the_next(serve, tmp_path, monkeypatch):
+    server = serve(whole)
+    monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, port: ["::1", "127.0.0.1"])
+    assert fetch(server.url(), tmp_path) == CONTENT
+    assert len(server.requests) == 1
 
 
 def test_a_server_without_ranges_is_asked_for_all_again(serve, tmp_path):
@@ -264,6 +292,81 @@ def test_a_redirect_to_something_else(location, serve, tmp_path):
         fetch(server.url(), tmp_path)
 
 
+# What comes along with a redirect
+
+ENDLESS = {
+    "declared": {"Content_Length": "1000000000000"},
+    "until it hangs up": {"Content_Length": None},
+    "chunked": {"Content_Length": None, "Transfer_Encoding": "chunked"},
+    "gzip": {"Content_Length": None, "Content_Encoding": "gzip"},
+}
+
+
+@pytest.mark.parametrize("framing", ENDLESS)
+def test_an_endless_body_of_a_redirect_is_not_read(framing, serve, tmp_path):
+    written, hung_up = [0] * 6, []
+    block = b"%x\r\n%s\r\n" % (1 << 16, bytes(1 << 16))  # one chunk, where bodies are chunked
+
+    def endless(handler: Handler) -> None:
+        hop = len(handler.server.requests) - 1
+        end = time.monotonic() + 5
+        try:
+            handler.answer(302, Location="/again", **ENDLESS[framing])
+            while time.monotonic() < end and written[hop] < 100_000_000:
+                handler.wfile.write(block)
+                written[hop] += len(block)
+        except (BrokenPipeError, ConnectionResetError):
+            hung_up.append(hop)
+
+    server = serve(endless)
+    start = time.monotonic()
+    tracemalloc.start()
+    try:
+        with refused(DownloadFailed, tmp_path, "5 redirects"):
+            fetch(server.url(), tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - start < 4
+    while len(hung_up) < 6 and time.monotonic() < start + 6:
+        time.sleep(0.01)
+    assert sorted(hung_up) == list(range(6))
+    assert max(written) < 20_000_000  # what the system buffers
+    assert peak < 5_000_000
+
+
+def test_neither_password_nor_cookie_goes_to_another_host(serve, tmp_path):
+    target = serve(whole)
+    server = serve(redirect("/same-host", Set_Cookie="id=s3cr3t; Path=/"), redirect(target.url(), Set_Cookie="id=2"))
+    assert fetch(server.url().replace("://", "://user:s3cr3t@"), tmp_path) == CONTENT
+    assert [request["Authorization"] is not None for request in server.requests] == [True, True]
+    assert target.requests[0]["Authorization"] is None
+    assert [request["Cookie"] for request in (*server.requests, *target.requests)] == [None] * 3
+
+
+def test_passwords_of_the_machine_are_not_sent(serve, tmp_path, monkeypatch):
+    netrc, folder = tmp_path / "netrc", tmp_path / "job"
+    netrc.write_text("machine 127.0.0.1 login user password s3cr3t")
+    folder.mkdir()
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = serve(redirect("/again"), whole)
+    assert fetch(server.url(), folder) == CONTENT
+    assert [request["Authorization"] for request in server.requests] == [None, None]
+
+
+def faulty_header(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nA: b\r\nfaulty\r\nContent-Length: 2\r\n\r\nhi")
+
+
+def test_nothing_of_a_url_is_logged(serve, tmp_path, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    target = serve(faulty_header)
+    assert fetch(serve(redirect(target.url())).url(), tmp_path) == b"hi"
+    logged = caplog.text + "".join(capfd.readouterr())
+    for private in ("s3cr3t", "Signature", "private-name", "recordings"):
+        assert private not in logged
+
+
 # Size and time
 
 
@@ -317,7 +420,16 @@ def drip_chunk_size(handler: Handler) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("drip", [drip_body, drip_header, drip_chunk_size])
+def silent(_: Handler) -> None:
+    time.sleep(2)
+
+
+def redirect_to_silence(handler: Handler) -> None:
+    time.sleep(0.1)
+    (silent if len(handler.server.requests) > 1 else redirect("/again"))(handler)
+
+
+@pytest.mark.parametrize("drip", [drip_body, drip_header, drip_chunk_size, silent, redirect_to_silence])
 def test_the_time_limit_holds_for_a_server_that_drips(drip, serve, tmp_path):
     server = serve(drip)
     start = time.monotonic()
@@ -395,6 +507,27 @@ def test_a_redirect_to_a_private_address_is_refused(serve, tmp_path, monkeypatch
     with refused(DownloadFailed, tmp_path, "public address"):
         fetch(serve(redirect).url(), tmp_path)
     assert target.requests == []
+
+
+def test_every_host_on_the_way_is_resolved_and_dialled_as_validated(serve, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, _: asked.append(host) or ["127.0.0.1"])
+    server = serve(lambda handler: redirect(f"http://b.invalid:{server.server_port}/")(handler), redirect("/c"), whole)
+    assert fetch(f"http://a.invalid:{server.server_port}/recording", tmp_path) == CONTENT
+    assert asked == ["a.invalid", "b.invalid", "b.invalid"]
+    assert [request["Host"] for request in server.requests] == [f"{host}:{server.server_port}" for host in asked]
+
+
+def test_a_url_that_the_environment_sends_through_a_proxy_is_refused(serve, tmp_path, monkeypatch):
+    server, proxy = serve(whole), serve(whole)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
+    with refused(DownloadFailed, tmp_path, "the URL is refused"):
+        fetch(server.url(), tmp_path)
+    assert (server.requests, proxy.requests) == ([], [])
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert fetch(server.url(), tmp_path) == CONTENT
 
 
 # Base64

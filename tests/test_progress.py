@@ -60,4 +60,6 @@ def test_the_job_itself_is_not_sent_along() -> None:
     sent: list[dict[str, Any]] = []
     reporter = ProgressReporter({"id": "a", "input": {"audio": "secret"}}, lambda job, _: sent.append(job))
     reporter.report("downloading", 0, 0)
+    time.sleep(0.2)
+    reporter.settle()
     assert sent == [{"id": "a"}]

@@ -20,6 +20,7 @@ import pytest
 import standardwebhooks
 from pydantic import SecretStr, ValidationError
 
+from src import public_http
 from src import webhooks as module
 from src.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, Webhook, check_secret, notify
 
@@ -339,12 +340,12 @@ def hold_before_sending(monkeypatch) -> threading.Event:
     """Requests that are made wait for this event before they connect."""
     held = threading.Event()
 
-    class Slow(module.PinnedIPAdapter):
+    class Slow(public_http.PinnedIPAdapter):
         def send(self, request, **options):
             held.wait(5)
             return super().send(request, **options)
 
-    monkeypatch.setattr(module, "PinnedIPAdapter", Slow)
+    monkeypatch.setattr(public_http, "PinnedIPAdapter", Slow)
     return held
 
 
@@ -369,7 +370,7 @@ def test_a_private_server_sees_no_connection(serve, monkeypatch):
 
 def test_the_sdk_dials_the_address_that_was_validated(serve, monkeypatch):
     server = serve(status(200))
-    monkeypatch.setattr(module, "resolve_and_validate", lambda host, port: ["127.0.0.1"])
+    monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, port: ["127.0.0.1"])
     assert send(Webhook(url=f"http://hooks.invalid:{server.server_port}/private-name")) is None
     assert server.received[0][0]["Host"] == f"hooks.invalid:{server.server_port}"
 
@@ -395,7 +396,7 @@ def test_a_name_that_changes_its_address_is_resolved_once(serve, monkeypatch):
 
 def test_an_address_without_a_route_gives_way_to_the_next(serve, monkeypatch):
     server = serve(status(200))
-    monkeypatch.setattr(module, "resolve_and_validate", lambda host, port: ["::1", "127.0.0.1"])
+    monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, port: ["::1", "127.0.0.1"])
     assert send(server.hook) is None
 
 

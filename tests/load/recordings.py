@@ -1,0 +1,70 @@
+"""Recordings whose words are known, and whether a transcript has the words of one of them and of no other."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cached_property
+from pathlib import Path
+
+from src.audio import ffmpeg_executable
+from tests.conftest import CLIPS, words
+
+# What tiny.en is not sure of, with the share of words that it gets right in whatever way it is asked:
+# "There are twelve" is "Tharrier 12" to it without beams.
+_LEAST_RIGHT = {"numbers.mp3": 0.7, "long.ogg": 0.95}
+_NEIGHBOURLY = 3  # words in a row that only another recording has: those that are alike by chance are fewer
+
+
+@dataclass(frozen=True)
+class Recording:
+    """`least_right` is the share of `text` that has to come back, in order and without more; 1.0 is word for word."""
+
+    name: str
+    data: bytes
+    text: str
+    least_right: float = 1.0
+
+    @cached_property
+    def base64(self) -> str:
+        return base64.b64encode(self.data).decode()
+
+    @cached_property
+    def words(self) -> list[str]:
+        return words(self.text)
+
+
+def clips() -> dict[str, Recording]:
+    """The repository's clips by name."""
+    texts = json.loads((CLIPS / "clips.json").read_text())
+    return {
+        name: Recording(name, (CLIPS / name).read_bytes(), facts["text"], _LEAST_RIGHT.get(name, 1.0))
+        for name, facts in texts.items()
+    }
+
+
+def repeated(clip: Recording, times: int, folder: Path) -> Recording:
+    """A clip over and over."""
+    path = folder / f"{times}x-{clip.name}"
+    command = [ffmpeg_executable(), "-v", "error", "-stream_loop", str(times - 1), "-i", str(CLIPS / clip.name)]
+    subprocess.run([*command, "-c", "copy", str(path)], check=True)
+    return Recording(path.name, path.read_bytes(), " ".join([clip.text] * times), min(clip.least_right, 0.95))
+
+
+def fault_in_words(heard: Sequence[str], recording: Recording, others: Sequence[Recording]) -> str | None:
+    """What is wrong with the words of a transcript of `recording`; None: nothing."""
+    for other in others:
+        if strange := set(_rows(heard)) & set(_rows(other.words)) - set(_rows(recording.words)):
+            return f"has words of {other.name}, its neighbour's: {' '.join(min(strange))!r}"
+    right = SequenceMatcher(None, list(heard), recording.words, autojunk=False).ratio()
+    if right < recording.least_right:
+        return f"has the words of {recording.name} by {right:.0%} only: {' '.join(heard)[:120]!r}"
+    return None
+
+
+def _rows(text: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(text[start:] for start in range(_NEIGHBOURLY)), strict=False)
