@@ -89,6 +89,26 @@ class Cache:
         self.past = [(room(*said), room(*said)) for _ in layers]
         self.length = torch.zeros(slots, dtype=torch.long, device=placement.device)
         self.group = group
+        self._clean = 0
+
+    def clear(self, slot: int, width: int) -> None:
+        """Makes a slot ready for a new window: the slots before it are in use, `width` tokens are to be written."""
+        self.look(slot, width)
+        for past in self.past:
+            for held in past:
+                held[slot, :, :, : self._clean].zero_()
+
+    def look(self, used: int, reach: int) -> None:
+        """Makes it safe to look at the first `reach` tokens of the slots in use, which the longest decides for all.
+
+        A weight of zero does not hide the NaN that memory, or a window before, may have left behind a slot's own end.
+        """
+        if reach <= self._clean:
+            return
+        for past in self.past:
+            for held in past:
+                held[:used, :, :, self._clean : reach].zero_()
+        self._clean = reach
 
     def move(self, source: int, target: int, longest: int) -> None:
         """Gives the slot `target` what `source` holds; `longest` is at least the tokens in it."""
@@ -192,12 +212,12 @@ class Decoder:
         """
         width = prompts.shape[1]
 
+        for slot in slots:
+            cache.clear(slot, self._reach(width))
+
         def keep(layer: int, own: Pair, cross: Pair, _: Tensor) -> None:
             for row, slot in enumerate(slots):
                 for held, new in zip(cache.past[layer], own, strict=True):
-                    # A weight of zero does not hide the NaN that memory, or the window before, may have left behind;
-                    # all of it, because the longest of the batch decides how far everyone looks.
-                    held[slot].zero_()
                     held[slot, :, :, :width] = new[row]
                 keys, values = cache.cross[layer]
                 keys[slot], values[slot] = cross[0][row], cross[1][row].mT
@@ -239,7 +259,9 @@ class Decoder:
         used, group = tokens.shape
         position = cache.length[:used]
         x = self._embed(tokens) + self._positions[position][:, None]
-        at, unseen = _place_and_mask(position, self._reach(longest), group, x.dtype)
+        reach = self._reach(longest)
+        cache.look(used, reach)
+        at, unseen = _place_and_mask(position, reach, group, x.dtype)
         for (own, cross, feed_forward), past, (keys, values) in zip(self._blocks, cache.past, cache.cross, strict=True):
             x += own.out(_attend_past(own.qkv(own.norm(x)), past, at, unseen))
             (q,) = _heads(cross.q(cross.norm(x)), 1)

@@ -51,6 +51,10 @@ LOOK_AHEAD = 2
 """Batches of windows that a caller hands in before it waits: the batch stays full while it prepares more."""
 
 
+QUIET = 1.0
+"""Seconds without work after which the memory of the batches is given back."""
+
+
 class EngineLost(Exception):
     """The device, or the engine's own bookkeeping, is beyond repair: nothing more can be computed in this process."""
 
@@ -239,8 +243,17 @@ class Scheduler:
     def _wait_for_work(self) -> bool:
         """Sleeps until there is something to do; False once closed."""
         with self._wake:
-            self._wake.wait_for(lambda: self._closed or self._callers)
+            if not self._wake.wait_for(self._has_work, QUIET):
+                self._drop_idle()
+                self._wake.wait_for(self._has_work)
             return not self._closed
+
+    def _has_work(self) -> bool:
+        return self._closed or bool(self._callers)
+
+    def _drop_idle(self) -> None:
+        """Gives back the memory of batches that stand empty."""
+        self._batches = {key: batch for key, batch in self._batches.items() if batch.running}
 
     def _resolve(self, future: Future[Any], result: Any, error: BaseException | None) -> None:
         caller = self._futures.pop(future)
@@ -356,6 +369,8 @@ class Scheduler:
 
     def _admit(self) -> None:
         """Puts attempts into the free slots of their batches, in the order in which they came."""
+        if any(self._kind(attempt) not in self._batches for _, attempt in self._due[Attempt]):
+            self._drop_idle()  # before another takes memory
         entering: dict[Batch, Due] = {}
         waiting: deque[tuple[Task, Attempt]] = deque()
         for task, attempt in self._due[Attempt]:
@@ -377,14 +392,17 @@ class Scheduler:
         self._decoding[attempt] = task
 
     def _batch_for(self, attempt: Attempt) -> Batch:
-        """The batch of its model, its search and its number of candidates."""
-        kind = Batch if attempt.beams is None else BeamBatch
-        key = (attempt.features.dtype, kind, attempt.group)
+        key = self._kind(attempt)
         batch = self._batches.get(key)
         if batch is None or (not batch.running and batch.slots != self._width):
-            batch = kind(self._model(attempt.features.dtype), self._rules, self._width, attempt.group)
+            search = Batch if attempt.beams is None else BeamBatch
+            batch = search(self._model(attempt.features.dtype), self._rules, self._width, attempt.group)
             self._batches[key] = batch
         return batch
+
+    def _kind(self, attempt: Attempt) -> Hashable:
+        """What attempts of one batch share: the model's number format, the search and the number of candidates."""
+        return attempt.features.dtype, attempt.beams is None, attempt.group
 
     def _step(self) -> None:
         for key, batch in list(self._batches.items()):
