@@ -32,7 +32,7 @@ from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES, log_mel_spectrogram, 
 from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
-from src.engine.placement import Placement, takes_device_along
+from src.engine.placement import Placement, give_memory_back, takes_device_along
 from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.window import (
     Encode,
@@ -245,6 +245,7 @@ class Scheduler:
         with self._wake:
             if not self._wake.wait_for(self._has_work, QUIET):
                 self._drop_idle()
+                give_memory_back()
                 self._wake.wait_for(self._has_work)
             return not self._closed
 
