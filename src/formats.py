@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from src.subtitles import Layout
 from src.transcript import Segment, Transcript
+
+PLAIN = Layout()
+"""Subtitles as the segments are."""
 
 
 class Cue(NamedTuple):
@@ -122,6 +126,7 @@ OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
 """The names that a job may ask for; the schema and the README take them from here."""
 
 
-def render(transcript: Transcript, output_format: str) -> dict[str, Any]:
-    """The `transcription` part of a job's output; `output_format` is one of `OUTPUT_FORMATS`."""
-    return {key: _MAKERS[key](transcript) for key in _KEYS[output_format]}
+def render(transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN) -> dict[str, Any]:
+    """The `transcription` part of a job's output; the formats are some of `OUTPUT_FORMATS`."""
+    keys = [key for one in output_formats for key in _KEYS[one]]
+    return {key: _MAKERS[key](transcript) for key in dict.fromkeys(keys)}

@@ -5,7 +5,9 @@ The defaults are those of `whisper.transcribe`. The README's table of options is
 
 from __future__ import annotations
 
+import itertools
 import re
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from src.formats import OUTPUT_FORMATS
+from src.subtitles import PRESETS, Layout
 from src.vad import VadOptions
 
 MAX_PROMPT_CHARACTERS = 10_000
@@ -20,7 +23,13 @@ MAX_PROMPT_CHARACTERS = 10_000
 
 _VAD = VadOptions()
 
+MAX_TERMS = 2000
+"""Terms of a custom vocabulary."""
+
 Probability = Annotated[float, Field(ge=0, le=1)]
+Term = Annotated[str, Field(min_length=1, max_length=200)]
+Span = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)] | None]
+"""Seconds from the recording's start; None: to its end."""
 
 
 class Options(BaseModel):
@@ -32,10 +41,38 @@ class Options(BaseModel):
     language: str | None = Field(
         default=None, description="Code or English name (`de`, `german`); none: detected.", max_length=40
     )
-    output_format: str = Field(default="all", description="`text`, `srt`, `vtt`, `tsv`, `json` or `all`.")
+    output_format: list[str] = Field(
+        default=["all"],
+        min_length=1,
+        max_length=len(OUTPUT_FORMATS),
+        description="One of `text`, `srt`, `vtt`, `tsv`, `lrc`, `ass`, `json`, `verbose_json` and `all`, or a list.",
+    )
+    model: str | None = Field(
+        default=None, max_length=200, description="One of the endpoint's `WHISPER_MODELS`; none: `WHISPER_MODEL`."
+    )
+    language_candidates: list[str] | None = Field(
+        default=None, min_length=1, max_length=99, description="Languages among which detection chooses."
+    )
+    multilingual: bool = Field(
+        default=False,
+        description="`vad` chunking only: the language of each window is detected, and told in segments.",
+    )
+    translate: bool = Field(
+        default=False, description="An English `translation` beside the `transcription`, for less than a second job."
+    )
     word_timestamps: bool = Field(default=False, description="Words with start, end and probability.")
     initial_prompt: str | None = Field(
-        default=None, description="Vocabulary or style to go by.", max_length=MAX_PROMPT_CHARACTERS
+        default=None,
+        max_length=MAX_PROMPT_CHARACTERS,
+        description="Vocabulary or style to go by: of every window; of the first one with `sequential`.",
+    )
+    carry_initial_prompt: bool = Field(
+        default=False, description="`sequential` only: `initial_prompt` goes before the text of each window."
+    )
+    custom_vocabulary: dict[Term, list[Term]] | list[Term] | None = Field(
+        default=None,
+        max_length=MAX_TERMS,
+        description="`{term: heard as}` corrects the text, `{term: [heard as, ...]}` too; `[term, ...]` is a prompt.",
     )
     temperature: list[Probability] = Field(
         default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
@@ -91,26 +128,117 @@ class Options(BaseModel):
         default=_VAD.speech_pad_ms, description="Put to both ends of speech, so that no sound is cut off."
     )
     denoise: bool = Field(default=False, description="FFT noise reduction before transcription.")
+    clip_timestamps: list[Span] | None = Field(
+        default=None,
+        max_length=1000,
+        description='Only these parts, in seconds: `[[start, end], ...]`, or `"start,end,start,..."`.',
+    )
+    channels: Literal["mix", "split"] = Field(
+        default="mix", description="`split`: each channel is transcribed, and told in segments: calls in stereo."
+    )
+    drop_hallucinations: bool = Field(
+        default=True, description="Leaves out loops, and phrases such as thanks for watching where nothing is said."
+    )
+    subtitle_preset: Literal["broadcast"] | None = Field(
+        default=None, description="`broadcast`: 42 characters, 2 lines, 20 characters a second, 0.83 to 7 s."
+    )
+    max_line_width: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Characters in a line of subtitles."
+    )
+    max_line_count: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="Lines in a cue of subtitles."
+    )
+    max_words_per_line: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Words in a line of subtitles, where `max_line_width` is not given."
+    )
+    highlight_words: bool = Field(default=False, description="Underlines each word while it is spoken, in SRT and VTT.")
+    min_cue_duration: Annotated[float, Field(ge=0, le=60)] | None = Field(
+        default=None, description="Seconds that a cue stays at least, as far as the next one lets it."
+    )
+    max_cue_duration: Annotated[float, Field(ge=0.5, le=600)] | None = Field(
+        default=None, description="Seconds that a cue stays at most."
+    )
+    min_cue_gap: Annotated[float, Field(ge=0, le=10)] | None = Field(
+        default=None, description="Seconds between two cues at least."
+    )
+    max_chars_per_second: Annotated[float, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Reading speed: a cue stays longer for it, and text parts into more cues."
+    )
+
+    @property
+    def layout(self) -> Layout:
+        """The shape of subtitles: the preset's, but for what is given beside it."""
+        asked = {field.name: getattr(self, field.name) for field in fields(Layout)}
+        preset = PRESETS[self.subtitle_preset] if self.subtitle_preset else Layout()
+        return replace(preset, **{name: value for name, value in asked.items() if value})
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether the times of words are wanted, for the answer or for its subtitles."""
+        return self.word_timestamps or self.layout.needs_words or bool({"ass", "verbose_json"} & {*self.output_format})
+
+    @property
+    def corrections(self) -> dict[str, list[str]]:
+        """The custom vocabulary's terms, each with what is heard in its place."""
+        return self.custom_vocabulary if isinstance(self.custom_vocabulary, dict) else {}
+
+    @property
+    def hints(self) -> list[str]:
+        """The custom vocabulary's terms that go into the prompt."""
+        return self.custom_vocabulary if isinstance(self.custom_vocabulary, list) else []
 
     @field_validator("language")
     @classmethod
     def _code_of(cls, language: str | None) -> str | None:
-        if language is None:
-            return None
-        name = language.strip().lower()
-        code: str = TO_LANGUAGE_CODE.get(name, name)
-        if code not in LANGUAGES:
-            close = get_close_matches(name, [*LANGUAGES, *TO_LANGUAGE_CODE], n=1)
-            hint = f", did you mean '{close[0]}'?" if close else ", give a code such as 'de' or a name such as 'german'"
-            raise ValueError(f"no language that Whisper knows{hint}")
-        return code
+        return None if language is None else _code(language)
+
+    @field_validator("language_candidates")
+    @classmethod
+    def _codes_of(cls, languages: list[str] | None) -> list[str] | None:
+        return None if languages is None else [_code(one) for one in languages]
+
+    @field_validator("output_format", mode="before")
+    @classmethod
+    def _as_formats(cls, formats: Any) -> Any:
+        return [one.strip() for one in formats.split(",")] if isinstance(formats, str) else formats
 
     @field_validator("output_format")
     @classmethod
-    def _known_format(cls, name: str) -> str:
-        if name not in OUTPUT_FORMATS:
-            raise ValueError(f"should be one of {', '.join(OUTPUT_FORMATS)}")
-        return name
+    def _known_formats(cls, names: list[str]) -> list[str]:
+        if not set(names) <= set(OUTPUT_FORMATS):
+            raise ValueError(f"should be one of {', '.join(OUTPUT_FORMATS)}, or a list of them")
+        return names
+
+    @field_validator("custom_vocabulary", mode="before")
+    @classmethod
+    def _as_lists(cls, vocabulary: Any) -> Any:
+        if not isinstance(vocabulary, dict):
+            return vocabulary
+        return {term: [heard] if isinstance(heard, str) else heard for term, heard in vocabulary.items()}
+
+    @field_validator("clip_timestamps", mode="before")
+    @classmethod
+    def _as_spans(cls, clips: Any) -> Any:
+        if isinstance(clips, str):
+            if not re.fullmatch(r"\s*\d{1,9}(\.\d{1,6})?\s*(,\s*\d{1,9}(\.\d{1,6})?\s*){0,1999}", clips):
+                raise ValueError('should be seconds with commas between them, such as "0,30,75.5,90"')
+            clips = [float(one) for one in clips.split(",")]
+        if not isinstance(clips, list):
+            return clips
+        if clips and all(isinstance(one, (int, float)) for one in clips):
+            clips = [[*clips[at : at + 2], None][:2] for at in range(0, len(clips), 2)]
+        return [tuple(one) if isinstance(one, list) else one for one in clips]
+
+    @field_validator("clip_timestamps")
+    @classmethod
+    def _in_order(cls, clips: list[Span] | None) -> list[Span] | None:
+        places = [place for clip in clips or [] for place in clip]
+        if None in places[:-1]:
+            raise ValueError("only the last part may have no end")
+        known = [place for place in places if place is not None]
+        if any(later <= earlier for earlier, later in itertools.pairwise(known)):
+            raise ValueError("should be parts in order that do not overlap, each with a start before its end")
+        return clips
 
     @field_validator("temperature", mode="before")
     @classmethod
@@ -131,3 +259,28 @@ class Options(BaseModel):
         if self.patience is not None and self.beam_size is None:
             raise ValueError("patience needs beam_size")
         return self
+
+    @model_validator(mode="after")
+    def _only_where_they_work(self) -> Options:
+        if self.chunking == "sequential" and self.multilingual:
+            raise ValueError('multilingual needs chunking "vad"')
+        if self.multilingual and self.language is not None:
+            raise ValueError("multilingual detects the language: leave language out")
+        if self.language is not None and self.language_candidates is not None:
+            raise ValueError("language_candidates is for detection: leave language out")
+        if self.translate and self.task == "translate":
+            raise ValueError('translate is for a translation beside the transcription: leave task "translate" out')
+        if self.max_words_per_line is not None and self.max_line_width is not None:
+            raise ValueError("max_words_per_line has no effect beside max_line_width: give one of them")
+        return self
+
+
+def _code(language: str) -> str:
+    """The code of a language that Whisper knows, from its code or English name."""
+    name = language.strip().lower()
+    code: str = TO_LANGUAGE_CODE.get(name, name)
+    if code not in LANGUAGES:
+        close = get_close_matches(name, [*LANGUAGES, *TO_LANGUAGE_CODE], n=1)
+        hint = f", did you mean '{close[0]}'?" if close else ", give a code such as 'de' or a name such as 'german'"
+        raise ValueError(f"no language that Whisper knows{hint}")
+    return code

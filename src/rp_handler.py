@@ -92,7 +92,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         recording = _fetch(job_input.audio, Path(folder), control)
         fetched = time.perf_counter()
         transcript = processor.transcribe(recording, job_input.options, control)
-    transcription = render(transcript, job_input.options.output_format)
+    transcription = render(transcript, job_input.options.output_format, job_input.options.layout)
     finished = time.perf_counter()
     metadata = _metadata(transcript, download=fetched - started, total=finished - started)
     return deliver(

@@ -95,7 +95,7 @@ class WhisperProcessor:
         """The `transcription` part of a job's output for a file on this machine."""
         options = options or Options()
         self.check(options)
-        return render(self.transcribe(recording, options), options.output_format)
+        return render(self.transcribe(recording, options), options.output_format, options.layout)
 
     def close(self) -> None:
         """Ends the engine's thread."""

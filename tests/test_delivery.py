@@ -103,7 +103,7 @@ def spoken(segments: int = 40) -> Transcript:
 
 def answer_of(transcript: Transcript, output_format: str = "all") -> dict[str, Any]:
     return {
-        "transcription": render(transcript, output_format),
+        "transcription": render(transcript, [output_format]),
         "metadata": {"model": "tiny", "warnings": ["an earlier one"]},
     }
 

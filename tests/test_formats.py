@@ -188,7 +188,7 @@ def test_every_format_is_expected_here():
 def test_render_gives_the_keys_of_the_format(output_format):
     words = [Word(" Hello", 0.0, 0.5, 0.9), Word(" there.", 0.5, 1.0, 0.8)]
     made = transcript(segment(0.0, 1.0, " Hello there.", words), segment(1.0, 2.0, " You too."))
-    rendered = formats.render(made, output_format)
+    rendered = formats.render(made, [output_format])
     assert set(rendered) == KEYS[output_format]
     whole = formats.render(made, "all")
     assert all(whole[key] == value for key, value in rendered.items())
