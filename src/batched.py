@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from src import vad
 from src.engine.request import DecodingOptions
 from src.engine.scheduler import Caller, Scheduler
 from src.engine.window import RATE, Window, WindowTranscript
+from src.hallucinations import without_hallucinations
 from src.job_control import JobControl
+from src.languages import detect_language
 from src.options import Options
+from src.pcm import forget
 from src.transcript import Segment, Transcript, Word
-
-Placed = tuple[int, Window]
-"""The position of a window's first sample in the recording, and the window."""
-
+from src.vad import LONGEST_SECONDS
+from src.windows import Placed, find_windows, seconds_heard
 
 FIRST_SECONDS = 10.0
 """Length at most of the first window where someone waits for the first segment."""
@@ -45,72 +45,42 @@ def transcribe_in_windows(
 def _transcribe(
     scheduler: Scheduler, caller: Caller, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
 ) -> Transcript:
-    transcript = Transcript(options.language or "en", float(options.language is not None), len(pcm) / RATE, [])
+    transcript = Transcript(options.language or "en", float(options.language is not None), len(pcm) / RATE)
     transcript.speech = 0.0 if options.vad else None
-    placed = _windows(pcm, options, transcript, FIRST_SECONDS if control.streams else vad.LONGEST_SECONDS)
-    first = next(placed, None)
-    if first is None:
-        return transcript
+    placed = find_windows(pcm, options, FIRST_SECONDS if control.streams else LONGEST_SECONDS)
     if options.language is None:
-        first = _identify(scheduler, caller, first, transcript)
-    places: list[tuple[int, int]] = []
-    results = scheduler.transcribe(
-        _noting(places, first, placed), _decoding(options, transcript.language), caller, first_alone=control.streams
-    )
+        detected, placed = detect_language(scheduler, caller, placed, pcm, options, soon=control.streams)
+        if detected is not None:
+            transcript.language, transcript.language_probability = detected.language, detected.probability
+            transcript.languages = detected.languages
+    if options.translate:
+        transcript.translation = Transcript("en", 1.0, transcript.duration)
+    places: list[Placed] = []
+    decoding = _decoding(options, transcript.language)
+    results = scheduler.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)
     for number, result in enumerate(results):
-        start, end = places[number]
-        for segment in _append(transcript, result, start):
+        for segment in _append(transcript, result, places[number], pcm, options):
             control.segment(segment)
-        control.progress("transcribing", end / RATE, transcript.duration)
+        control.progress("transcribing", places[number].end / RATE, transcript.duration)
+        forget(pcm, places[number].start)
     return transcript
 
 
-def _windows(
-    pcm: npt.NDArray[np.int16], options: Options, transcript: Transcript, first_seconds: float
-) -> Iterator[Placed]:
-    """The recording's windows as they are found; what is found of speech is added up in the transcript."""
-    if not options.vad:
-        for window in vad.fixed_windows(len(pcm)):
-            yield window.start, Window(pcm[window.start : window.end])
-        return
-    detection = vad.VadOptions(
-        options.vad_threshold, options.min_speech_ms, options.min_silence_ms, options.speech_pad_ms
-    )
-    for window in vad.windows(vad.speech_regions(pcm, detection), pcm, first_seconds=first_seconds):
-        transcript.speech = (transcript.speech or 0.0) + sum(
-            region.end - region.start for region in window.speech
-        ) / RATE
-        yield window.start, Window(pcm[window.start : window.end], _heard(window, detection.speech_pad_ms / 1000))
-
-
-def _heard(window: vad.Window, padding: float) -> list[tuple[float, float]]:
-    """The speech of a window in seconds from its start, without the padding, in which nothing need be said."""
-    spans = [((one.start - window.start) / RATE, (one.end - window.start) / RATE) for one in window.speech]
-    return [(start + padding, end - padding) for start, end in spans if end - start > 2 * padding]
-
-
-def _identify(scheduler: Scheduler, caller: Caller, first: Placed, transcript: Transcript) -> Placed:
-    """Takes the recording's language from its first window, as openai-whisper does."""
-    if not scheduler.vocabulary.multilingual:
-        transcript.language_probability = 1.0
-        return first
-    probabilities, window = scheduler.identify_language(first[1], caller)
-    transcript.language, transcript.language_probability = max(probabilities.items(), key=lambda item: item[1])
-    return first[0], window
-
-
-def _noting(places: list[tuple[int, int]], first: Placed, rest: Iterator[Placed]) -> Iterator[Window]:
-    """The windows alone; the positions of their first sample and after their last are noted in `places`."""
-    for start, window in itertools.chain([first], rest):
-        places.append((start, start + len(window.audio)))
-        yield window
+def _noting(places: list[Placed], placed: Iterator[Placed]) -> Iterator[Window]:
+    """The windows alone; where they are is noted in `places`."""
+    for one in placed:
+        places.append(one)
+        yield one.window
 
 
 def _decoding(options: Options, language: str) -> DecodingOptions:
     return DecodingOptions(
-        language=language,
+        language=None if options.multilingual else language,
+        main_language=language,
+        candidates=tuple(options.language_candidates or ()),
         task=options.task,
-        prompt=options.initial_prompt,
+        translated=options.translate and (options.multilingual or language != "en"),
+        prompt=options.prompt,
         temperatures=tuple(options.temperature),
         beam_size=options.beam_size,
         best_of=options.best_of,
@@ -120,29 +90,54 @@ def _decoding(options: Options, language: str) -> DecodingOptions:
         compression_ratio_threshold=options.compression_ratio_threshold,
         logprob_threshold=options.logprob_threshold,
         no_speech_threshold=options.no_speech_threshold,
-        word_timestamps=options.word_timestamps,
+        word_timestamps=options.needs_words,
     )
 
 
-def _append(transcript: Transcript, result: WindowTranscript, start: int) -> list[Segment]:
+def _append(
+    transcript: Transcript, result: WindowTranscript, place: Placed, pcm: npt.NDArray[np.int16], options: Options
+) -> list[Segment]:
     """Puts a window's segments behind those before it, on the recording's clock, and returns them."""
-    offset, before = start / RATE, len(transcript.segments)
-    fresh = [_shifted(segment, offset, before + number) for number, segment in enumerate(result.segments)]
+    offset = place.start / RATE
+    fresh, dropped = _placed(result.segments, offset, len(transcript.segments), pcm, options)
+    if options.multilingual:
+        fresh = [replace(segment, language=result.language) for segment in fresh]
     transcript.segments += fresh
+    transcript.speech = None if transcript.speech is None else transcript.speech + place.speech
     transcript.uncovered += [(offset + begin, offset + end) for begin, end in result.missed]
     transcript.repaired += result.repaired
+    transcript.dropped += dropped + Counter(silent_windows=int(result.silent))
     if result.in_float32:
         transcript.warnings.append(
             f"the numbers overflowed at {offset:.1f} s: that window was decoded again in float32"
         )
+    if transcript.translation is not None:
+        # What is English already is its own translation.
+        segments = result.segments if result.translation is None else result.translation
+        in_english, _ = _placed(segments, offset, len(transcript.translation.segments), pcm, options)
+        transcript.translation.segments += in_english
     return fresh
 
 
-def _shifted(segment: Segment, offset: float, number: int) -> Segment:
+def _placed(
+    segments: list[Segment], offset: float, before: int, pcm: npt.NDArray[np.int16], options: Options
+) -> tuple[list[Segment], Counter[str]]:
+    """The segments of a window on the recording's clock, numbered on from `before`, without what no one said."""
+    kept = [_shifted(segment, offset) for segment in segments]
+    dropped: Counter[str] = Counter()
+    if options.drop_hallucinations:
+        kept, dropped = without_hallucinations(
+            kept,
+            lambda start, end: seconds_heard(pcm[round(start * RATE) : round(end * RATE)], options),
+            compression_ratio_threshold=options.compression_ratio_threshold,
+            speech_only=False,  # there is speech in each window
+        )
+    return [replace(segment, id=before + number) for number, segment in enumerate(kept)], dropped
+
+
+def _shifted(segment: Segment, offset: float) -> Segment:
     def at(seconds: float) -> float:
         return round(offset + seconds, 3)
 
     words = segment.words and [Word(one.word, at(one.start), at(one.end), one.probability) for one in segment.words]
-    return replace(
-        segment, id=number, seek=round(offset * 100), start=at(segment.start), end=at(segment.end), words=words
-    )
+    return replace(segment, seek=round(offset * 100), start=at(segment.start), end=at(segment.end), words=words)

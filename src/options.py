@@ -17,6 +17,7 @@ from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 from src.formats import OUTPUT_FORMATS
 from src.subtitles import PRESETS, Layout
 from src.vad import VadOptions
+from src.vocabulary import prompt_of
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, a few thousand characters at the most."""
@@ -186,6 +187,11 @@ class Options(BaseModel):
     def hints(self) -> list[str]:
         """The custom vocabulary's terms that go into the prompt."""
         return self.custom_vocabulary if isinstance(self.custom_vocabulary, list) else []
+
+    @property
+    def prompt(self) -> str | None:
+        """What Whisper is to go by: the vocabulary's terms, then the job's own words, nearest to the text."""
+        return " ".join([*([prompt_of(self.hints)] if self.hints else []), self.initial_prompt or ""]).strip() or None
 
     @field_validator("language")
     @classmethod

@@ -24,6 +24,7 @@ from src.engine.scheduler import EngineLost
 from src.errors import OutOfMemory, WorkerError
 from src.formats import render
 from src.job_control import JobControl
+from src.options import Options
 from src.rp_schema import AudioSource, find_webhook, parse_input
 from src.settings import get_settings
 from src.storage import find_bucket
@@ -86,22 +87,30 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     job_input = parse_input(job.get("input"))
     bucket = find_bucket(job.get("s3Config"), settings)
     require_bucket(job_input.upload, bucket)
-    processor.check(job_input.options)
+    processor.check(job_input.options, control)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         control.progress("downloading")
         recording = _fetch(job_input.audio, Path(folder), control)
         fetched = time.perf_counter()
         transcript = processor.transcribe(recording, job_input.options, control)
-    transcription = render(transcript, job_input.options.output_format, job_input.options.layout)
+    written = _written(transcript, job_input.options)
     finished = time.perf_counter()
     metadata = _metadata(transcript, download=fetched - started, total=finished - started)
     return deliver(
-        {"transcription": transcription, "metadata": metadata},
+        {**written, "metadata": metadata},
         job_id=_job_id(job) or "job",
         max_bytes=settings.max_result_bytes,
         bucket=bucket,
         upload=job_input.upload,
     )
+
+
+def _written(transcript: Transcript, options: Options) -> Answer:
+    """The transcript in the forms that were asked for, and its translation in the same ones."""
+    written = {"transcription": render(transcript, options.output_format, options.layout)}
+    if transcript.translation is not None:
+        written["translation"] = render(transcript.translation, options.output_format, options.layout)
+    return written
 
 
 def _job_id(job: Job) -> str | None:
@@ -162,17 +171,19 @@ def _log_end(answer: Answer, seconds: float) -> None:
 
 def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[str, Any]:
     return {
-        "model": processor.model_name,
+        "model": transcript.model,
         "processing_time": round(total, 3),
         "audio_duration": round(transcript.duration, 3),
         "real_time_factor": round(total / transcript.duration, 4),
         "language": transcript.language,
         "language_probability": round(transcript.language_probability, 4),
+        "languages": {code: round(share, 4) for code, share in transcript.languages.items()},
         "device": str(processor.placement.device),
         "compute_type": processor.placement.compute_type,
         "speech_duration": None if transcript.speech is None else round(transcript.speech, 3),
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
         "repaired_speech": round(transcript.repaired, 3),
+        "dropped": dict(+transcript.dropped),
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import whisper
-from whisper.audio import N_FRAMES, SAMPLE_RATE, log_mel_spectrogram, pad_or_trim
 
 from src.engine.placement import Placement
+from src.engine.window import RATE
+from src.hallucinations import without_hallucinations
 from src.job_control import JobControl
-from src.options import Options
+from src.options import Options, Span
+from src.pcm import forget
 from src.transcript import Segment, Transcript, Word
+from src.vad import quietest
+from src.windows import seconds_heard
 
 T = TypeVar("T")
+
+PART_SECONDS = 600
+"""Length of what `whisper.transcribe` gets at once: its spectrogram takes some hundred kilobytes for each second.
+Up to this length a recording's transcript is openai-whisper's own to the letter."""
+
+MOST_CHARACTERS = 2000
+"""Text of the part before, of which Whisper reads the last 223 tokens."""
 
 _PATIENCE = 0.2
 """Seconds between two looks at whether a job that waits for its turn has been stopped."""
@@ -70,77 +82,131 @@ class SequentialModel:
 
 
 def transcribe_sequentially(
-    source: SequentialModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+    source: SequentialModel, pcm: npt.NDArray[np.int16], options: Options, language: str, control: JobControl
 ) -> Transcript:
-    """`whisper.transcribe` on a whole recording; without a language given, that of the first 30 s.
+    """`whisper.transcribe` on a whole recording, a part of at most `PART_SECONDS` after the other.
 
     Args:
-        pcm: [samples] at 16 kHz.
+        pcm: [samples] at 16 kHz; read part by part, so it may be mapped from disk.
+        language: the code of what is spoken.
+        control: told of each part's end, and given its segments.
 
     Raises:
         Cancelled: the job was stopped.
     """
-    waveform = pcm.astype(np.float32) / 32768.0
-
-    def work(model: whisper.Whisper) -> tuple[str, float, dict[str, Any]]:
-        language, probability = (options.language, 1.0) if options.language else detect_language(model, waveform)
-        return language, probability, _transcribe(model, waveform, language, options)
-
-    language, probability, result = source.run(work, control)
-    spoken = [segment for segment in result["segments"] if segment["text"].strip()]
-    segments = [_segment(index, raw) for index, raw in enumerate(spoken)]
-    for segment in segments:
-        control.segment(segment)
-    return Transcript(language, probability, duration=len(pcm) / SAMPLE_RATE, segments=segments)
-
-
-def _transcribe(
-    model: whisper.Whisper, waveform: npt.NDArray[np.float32], language: str, options: Options
-) -> dict[str, Any]:
-    result: dict[str, Any] = whisper.transcribe(
-        model,
-        waveform,
-        language=language,
-        task=options.task,
-        word_timestamps=options.word_timestamps,
-        initial_prompt=options.initial_prompt,
-        temperature=tuple(options.temperature),
-        beam_size=options.beam_size,
-        best_of=options.best_of,
-        patience=options.patience,
-        length_penalty=options.length_penalty,
-        suppress_tokens=list(options.suppress_tokens),
-        compression_ratio_threshold=options.compression_ratio_threshold,
-        logprob_threshold=options.logprob_threshold,
-        no_speech_threshold=options.no_speech_threshold,
-        condition_on_previous_text=options.condition_on_previous_text,
-        fp16=model.device.type == "cuda",
-    )
-    return result
+    transcript = Transcript(language, 1.0, len(pcm) / RATE)
+    if options.translate and language != "en":
+        transcript.translation = Transcript(language, 1.0, transcript.duration)
+    for start, end in _parts(pcm):
+        part = _Part(pcm, start, end, options)
+        if part.clips:
+            for segment in part.transcribed(source, transcript, options.task, control):
+                control.segment(segment)
+        if part.clips and transcript.translation is not None:
+            part.transcribed(source, transcript.translation, "translate", control)
+        control.progress("transcribing", end / RATE, transcript.duration)
+        forget(pcm, end)
+    if options.translate:
+        transcript.translation = replace(transcript.translation or transcript, language="en")
+    return transcript
 
 
-def detect_language(model: whisper.Whisper, waveform: npt.NDArray[np.float32]) -> tuple[str, float]:
-    """Code and probability of the language of the first 30 s (`whisper.decoding.detect_language`)."""
-    if not model.is_multilingual:
-        return "en", 1.0
-    mel = log_mel_spectrogram(pad_or_trim(waveform), model.dims.n_mels)
-    features = pad_or_trim(mel, N_FRAMES).to(model.device, model.encoder.conv1.weight.dtype)
-    _, probabilities = model.detect_language(features)
-    code = max(probabilities, key=lambda one: probabilities[one])
-    return code, probabilities[code]
+def _parts(pcm: npt.NDArray[np.int16]) -> Iterator[tuple[int, int]]:
+    """First and last position of each part; all but the last end where it is quietest in their last third."""
+    start, longest = 0, PART_SECONDS * RATE
+    while len(pcm) - start > longest:
+        end = quietest(pcm, start + longest * 2 // 3, start + longest)
+        yield start, end
+        start = end
+    yield start, len(pcm)
 
 
-def _segment(index: int, raw: dict[str, Any]) -> Segment:
+class _Part:
+    """A part of a recording on its way through `whisper.transcribe`."""
+
+    def __init__(self, pcm: npt.NDArray[np.int16], start: int, end: int, options: Options) -> None:
+        self._pcm = pcm
+        self._start = start
+        self._options = options
+        self._samples = pcm[start:end]
+        self.clips = _within(options.clip_timestamps, start / RATE, end / RATE)
+        """Seconds from the part's start, as openai-whisper takes them; empty: nothing of it is wanted."""
+
+    def transcribed(
+        self, source: SequentialModel, transcript: Transcript, task: str, control: JobControl
+    ) -> list[Segment]:
+        """The part's segments, which are put behind those of the parts before it."""
+        options, offset = self._options, self._start / RATE
+        prompt = self._prompt(transcript, task)
+        result = source.run(lambda model: self._run(model, transcript.language, task, prompt), control)
+        spoken = [_segment(raw, offset) for raw in result["segments"] if raw["text"].strip()]
+        if options.drop_hallucinations:
+            spoken, dropped = without_hallucinations(
+                spoken,
+                lambda start, end: seconds_heard(self._pcm[round(start * RATE) : round(end * RATE)], options),
+                compression_ratio_threshold=options.compression_ratio_threshold,
+                speech_only=options.vad,
+            )
+            transcript.dropped += dropped
+        before = len(transcript.segments)
+        fresh = [replace(segment, id=before + number) for number, segment in enumerate(spoken)]
+        transcript.segments += fresh
+        return fresh
+
+    def _prompt(self, transcript: Transcript, task: str) -> str | None:
+        """What the job says, and from the second part on what was said before, as openai-whisper goes on."""
+        asked = self._options.prompt if task == self._options.task else None  # it is in the language of the speech
+        if self._start == 0 or self._options.carry_initial_prompt:
+            return asked
+        return transcript.text[-MOST_CHARACTERS:] if self._options.condition_on_previous_text else None
+
+    def _run(self, model: whisper.Whisper, language: str, task: str, prompt: str | None) -> dict[str, Any]:
+        options = self._options
+        result: dict[str, Any] = whisper.transcribe(
+            model,
+            self._samples.astype(np.float32) / 32768.0,
+            language=language,
+            task=task,
+            word_timestamps=options.needs_words,
+            initial_prompt=prompt,
+            carry_initial_prompt=options.carry_initial_prompt,
+            clip_timestamps=self.clips,
+            temperature=tuple(options.temperature),
+            beam_size=options.beam_size,
+            best_of=options.best_of,
+            patience=options.patience,
+            length_penalty=options.length_penalty,
+            suppress_tokens=list(options.suppress_tokens),
+            compression_ratio_threshold=options.compression_ratio_threshold,
+            logprob_threshold=options.logprob_threshold,
+            no_speech_threshold=options.no_speech_threshold,
+            condition_on_previous_text=options.condition_on_previous_text,
+            fp16=model.device.type == "cuda",
+        )
+        return result
+
+
+def _within(clips: Sequence[Span] | None, start: float, end: float) -> list[float]:
+    """Starts and ends in turn of the clips between two times, counted from the first of them.
+
+    What reaches to the end has none: openai-whisper never comes to an end that is a fraction of a frame behind its own.
+    """
+    spans = [(max(start, first), end if last is None else last) for first, last in clips or [(start, None)]]
+    places = [place for first, last in spans if first < min(last, end) for place in (first, last)]
+    return [place - start for place in places if place < end]
+
+
+def _segment(raw: dict[str, Any], offset: float) -> Segment:
     words = (
-        [Word(word["word"], word["start"], word["end"], word["probability"]) for word in raw["words"]]
+        [Word(one["word"], one["start"] + offset, one["end"] + offset, one["probability"]) for one in raw["words"]]
         if "words" in raw
         else None
     )
     return Segment(
-        id=index,
-        seek=raw["seek"],
-        start=raw["start"],
-        end=raw["end"],
+        id=0,
+        seek=raw["seek"] + round(offset * 100),
+        start=raw["start"] + offset,
+        end=raw["end"] + offset,
         text=raw["text"],
         tokens=raw["tokens"],
         temperature=raw["temperature"],

@@ -28,6 +28,12 @@ class Settings(BaseSettings):
     whisper_model: str = Field(
         default="tiny.en", description="Model to load: a name of openai-whisper's, or a path to weights."
     )
+    whisper_models: str = Field(
+        default="", description="Models that a job's `model` may name besides, with commas between them."
+    )
+    max_loaded_models: int = Field(
+        default=2, gt=0, le=16, description="Models held at once; the one not used for longest makes room for another."
+    )
     model_dir: Path | None = Field(
         default=None,
         description="Folder of weights, filled on first use; the network volume's where one is mounted.",
@@ -66,6 +72,12 @@ class Settings(BaseSettings):
     bucket_name: str | None = Field(
         default=None, description="S3 bucket; by default month and year (`11-26`), as RunPod's SDK has it."
     )
+
+    @property
+    def allowed_models(self) -> list[str]:
+        """What a job's `model` may name, the default first."""
+        others = [name.strip() for name in self.whisper_models.split(",") if name.strip()]
+        return list(dict.fromkeys([self.whisper_model, *others]))
 
     @property
     def baked_models(self) -> Path:

@@ -6,6 +6,7 @@ Times are seconds from the start of the recording. Segments carry openai-whisper
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,10 @@ class Segment:
     no_speech_prob: float
     words: list[Word] | None = None
     """None unless word timestamps were asked for."""
+    language: str | None = None
+    """None unless each window's language was detected."""
+    channel: int | None = None
+    """Number of the channel, from 0; None unless each was transcribed by itself."""
 
     def to_dict(self) -> dict[str, Any]:
         plain: dict[str, Any] = {
@@ -56,6 +61,10 @@ class Segment:
         }
         if self.words is not None:
             plain["words"] = [word.to_dict() for word in self.words]
+        if self.language is not None:
+            plain["language"] = self.language
+        if self.channel is not None:
+            plain["channel"] = self.channel
         return plain
 
 
@@ -69,13 +78,21 @@ class Transcript:
     """1.0 where the caller named the language."""
     duration: float
     """Length of the recording in seconds."""
-    segments: list[Segment]
+    segments: list[Segment] = field(default_factory=list)
+    languages: dict[str, float] = field(default_factory=dict)
+    """The likeliest languages and their probabilities; empty where the caller named one."""
+    translation: Transcript | None = None
+    """The same in English, if it was asked for besides."""
     speech: float | None = None
     """Seconds that were taken as speech, padding included; None where nobody looked."""
     uncovered: list[tuple[float, float]] = field(default_factory=list)
     """Speech, start and end, that no segment stands for although it was tried again."""
     repaired: float = 0.0
     """Seconds of speech that only a second attempt understood."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """How often something was left out, by the reason: see `src/hallucinations.py`."""
+    model: str = ""
+    """Name of the model that understood it."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each stage."""
     warnings: list[str] = field(default_factory=list)

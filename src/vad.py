@@ -273,13 +273,13 @@ def _pieces(region: Region, pcm: Pcm, longest: int) -> Iterator[Region]:
     third = longest // 3
     while end - start > longest:
         latest = min(start + longest, end - third)
-        cut = _quietest(pcm, latest - third, latest)
+        cut = quietest(pcm, latest - third, latest)
         yield Region(start, cut)
         start = cut
     yield Region(start, end)
 
 
-def _quietest(pcm: Pcm, start: int, end: int) -> int:
+def quietest(pcm: Pcm, start: int, end: int) -> int:
     """Middle of the 100 ms with the least energy between two positions, in steps of 10 ms."""
     step, steps = SAMPLE_RATE // 100, 10
     samples = pcm[start : start + (end - start) // step * step].astype(np.float32)

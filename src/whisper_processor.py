@@ -1,29 +1,36 @@
-"""The loaded model and what it does with a recording. Loaded once, at cold start; shared by all jobs."""
+"""The loaded models and what they do with a recording. The first is loaded once, at cold start; all jobs share them."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from whisper.tokenizer import LANGUAGES
 
 from src.audio import RATE, decode_audio
 from src.batched import transcribe_in_windows
 from src.engine.placement import choose_placement
-from src.engine.scheduler import Scheduler
+from src.engine.request import MOST_PROMPT
+from src.engine.scheduler import Caller, Scheduler
 from src.engine.weights import load_weights
 from src.errors import InvalidInput
 from src.formats import render
 from src.job_control import JobControl
+from src.languages import detect_language
+from src.model_shelf import LoadedModel, ModelShelf
 from src.model_store import fetch_model, find_model
 from src.options import Options
 from src.sequential import SequentialModel, transcribe_sequentially
 from src.settings import get_settings
 from src.transcript import Transcript
 from src.vad import load_vad
+from src.windows import find_windows
 
 
 class WhisperProcessor:
@@ -37,28 +44,24 @@ class WhisperProcessor:
         settings = get_settings()
         self.model_name = model_name or settings.whisper_model
         self.placement = choose_placement(settings.compute_type)
-        path = _find_or_fetch(self.model_name)
-        self._engine = Scheduler(partial(load_weights, path), self.placement, settings.batch_size)
-        self._sequential = SequentialModel(self._engine.source, self.placement)
-        load_vad()
+        self._shelf = ModelShelf(self._load, settings.max_loaded_models)
+        with self._shelf.borrow(self.model_name, JobControl()):
+            load_vad()
 
-    def check(self, options: Options) -> None:
-        """Refuses what the loaded model cannot do, before anything is downloaded.
+    def check(self, options: Options, control: JobControl | None = None) -> None:
+        """Refuses a model that is not allowed, and what the model cannot do, before anything is downloaded.
 
         Raises:
-            InvalidInput: an English-only model is asked for another language, or for a translation.
+            InvalidInput: naming models that are allowed, or can.
         """
-        if self._engine.vocabulary.multilingual:
-            return
-        if options.language not in (None, "en"):
-            name = LANGUAGES[options.language or "en"].title()
-            raise InvalidInput(
-                f"the model {self.model_name} knows English only: for {name} use one such as base or turbo"
-            )
-        if options.task == "translate":
-            raise InvalidInput(
-                f"the model {self.model_name} cannot translate: use one such as base, medium or large-v3"
-            )
+        name = options.model or self.model_name
+        allowed = list(dict.fromkeys([self.model_name, *get_settings().allowed_models]))
+        if name not in allowed:
+            close = get_close_matches(name, allowed, n=1)
+            hint = f", did you mean '{close[0]}'?" if close else ""
+            raise InvalidInput(f"model: should be one of the endpoint's WHISPER_MODELS, {', '.join(allowed)}{hint}")
+        with self._shelf.borrow(name, control or JobControl()) as model:
+            _refuse_what_it_cannot(model, options)
 
     def transcribe(self, recording: Path, options: Options, control: JobControl | None = None) -> Transcript:
         """The transcript of an audio or video file.
@@ -68,27 +71,17 @@ class WhisperProcessor:
                 stopped.
             EngineLost: the device failed for good.
         """
-        settings = get_settings()
         control = control or JobControl()
-        started = time.perf_counter()
-        control.progress("decoding the audio")
-        with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
-            pcm = decode_audio(
-                recording,
-                Path(folder),
-                max_seconds=settings.max_audio_seconds,
-                max_bytes=settings.max_audio_bytes,
-                denoise=options.denoise,
-                control=control,
-            )
-            decoded = time.perf_counter()
-            control.progress("transcribing", 0.0, len(pcm) / RATE)
-            if options.chunking == "sequential":
-                transcript = transcribe_sequentially(self._sequential, pcm, options, control)
-            else:
-                transcript = transcribe_in_windows(self._engine, pcm, options, control)
-        finished = time.perf_counter()
-        transcript.timings = {"decode_audio": decoded - started, "inference": finished - decoded}
+        with self._shelf.borrow(options.model or self.model_name, control) as model:
+            started = time.perf_counter()
+            control.progress("decoding the audio")
+            with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
+                pcm = _decoded(recording, Path(folder), options, control)
+                decoded = time.perf_counter()
+                control.progress("transcribing", 0.0, len(pcm) / RATE)
+                transcript = _transcribed(model, pcm, options, control)
+        transcript.model = model.name
+        transcript.timings = {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
 
     def process_audio(self, recording: Path, options: Options | None = None) -> dict[str, Any]:
@@ -98,10 +91,73 @@ class WhisperProcessor:
         return render(self.transcribe(recording, options), options.output_format, options.layout)
 
     def close(self) -> None:
-        """Ends the engine's thread."""
-        self._engine.close()
+        """Ends the engines' threads."""
+        self._shelf.close()
+
+    def _load(self, name: str) -> LoadedModel:
+        settings = get_settings()
+        path = find_model(name, [settings.baked_models, settings.model_store])
+        path = path or fetch_model(name, settings.model_store)
+        engine = Scheduler(partial(load_weights, path), self.placement, settings.batch_size)
+        return LoadedModel(name, engine, SequentialModel(engine.source, self.placement))
 
 
-def _find_or_fetch(name: str) -> Path:
+def _refuse_what_it_cannot(model: LoadedModel, options: Options) -> None:
+    """Models say nothing of what they have not learnt: they answer in English, or in the language that is spoken.
+
+    Raises:
+        InvalidInput: naming a model that can.
+    """
+    dims = model.engine.source.dims
+    translates = options.translate or options.task == "translate"
+    if not model.engine.vocabulary.multilingual:
+        if options.language not in (None, "en"):
+            name = LANGUAGES[options.language or "en"].title()
+            raise InvalidInput(f"the model {model.name} knows English only: for {name} use one such as base or turbo")
+        if translates:
+            raise InvalidInput(f"the model {model.name} cannot translate: use one such as base, medium or large-v3")
+        if options.multilingual:
+            raise InvalidInput(f"the model {model.name} knows English only: use one such as base or turbo")
+    elif translates and dims.n_text_layer < dims.n_audio_layer:
+        # turbo and the distilled models have lost most of their decoder's layers, and with them this skill.
+        raise InvalidInput(f"the model {model.name} cannot translate: use one such as medium or large-v3")
+
+
+def _decoded(recording: Path, folder: Path, options: Options, control: JobControl) -> npt.NDArray[np.int16]:
     settings = get_settings()
-    return find_model(name, [settings.baked_models, settings.model_store]) or fetch_model(name, settings.model_store)
+    return decode_audio(
+        recording,
+        folder,
+        max_seconds=settings.max_audio_seconds,
+        max_bytes=settings.max_audio_bytes,
+        denoise=options.denoise,
+        control=control,
+    )
+
+
+def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl) -> Transcript:
+    if options.chunking == "vad":
+        transcript = transcribe_in_windows(model.engine, pcm, options, control)
+    else:
+        transcript = _sequentially(model, pcm, options, control)
+    if options.prompt and (tokens := model.engine.vocabulary.too_long(options.prompt)):
+        transcript.warnings.append(
+            f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MOST_PROMPT}"
+        )
+    return transcript
+
+
+def _sequentially(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl) -> Transcript:
+    if options.language is not None:
+        return transcribe_sequentially(model.sequential, pcm, options, options.language, control)
+    caller = Caller()
+    with control.ending(lambda: model.engine.cancel(caller)):
+        detected, _ = detect_language(model.engine, caller, find_windows(pcm, options), pcm, options, soon=False)
+    transcript = transcribe_sequentially(
+        model.sequential, pcm, options, detected.language if detected else "en", control
+    )
+    if detected is None:
+        transcript.language_probability = 0.0
+    else:
+        transcript.language_probability, transcript.languages = detected.probability, detected.languages
+    return transcript

@@ -16,10 +16,19 @@ MOST_PROMPT = 223
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """What a caller asks of every window; openai-whisper's names and defaults."""
+    """What a caller asks of every window; openai-whisper's names and defaults.
 
-    language: str = "en"
+    Attributes:
+        language: None: each window is in the likeliest of `candidates` (none given: of all), if that is likelier than
+            not; otherwise it is in `main_language`.
+        translated: an English translation of each window besides, from the same features.
+    """
+
+    language: str | None = "en"
+    main_language: str = "en"
+    candidates: tuple[str, ...] = ()
     task: str = "transcribe"
+    translated: bool = False
     prompt: str | None = None
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     beam_size: int | None = None
@@ -46,9 +55,17 @@ class Vocabulary:
     def tokenizer(self, language: str = "en", task: str = "transcribe") -> Tokenizer:
         return get_tokenizer(self.multilingual, num_languages=self._languages, language=language, task=task)
 
+    def tokenizer_for(self, options: DecodingOptions) -> Tokenizer:
+        """The tokenizer of a language that is known by now, and of the task."""
+        return self.tokenizer(options.language or options.main_language, options.task)
+
+    def too_long(self, prompt: str) -> int:
+        """How many tokens of a prompt are too many for Whisper, so that its beginning is cut off."""
+        return max(0, len(self.tokenizer().encode(" " + prompt.strip())) - MOST_PROMPT)
+
     def prompt(self, options: DecodingOptions) -> list[int]:
         """The tokens before the first sampled one (`DecodingTask._get_initial_tokens`)."""
-        tokenizer = self.tokenizer(options.language, options.task)
+        tokenizer = self.tokenizer_for(options)
         start = list(tokenizer.sot_sequence)
         if not options.prompt:
             return start

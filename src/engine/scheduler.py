@@ -166,10 +166,16 @@ class Scheduler:
         finally:
             self.cancel(caller)
 
-    def identify_language(self, window: Window, caller: Caller | None = None) -> tuple[dict[str, float], Window]:
-        """Probability of each language code, and the window with its features, which saves its second encoding."""
-        future: Future[tuple[dict[str, float], Window]] = self._submit(identify_language(window), caller or Caller())
-        return future.result()
+    def identify_languages(
+        self, windows: Sequence[Window], caller: Caller | None = None
+    ) -> list[tuple[dict[str, float], Window]]:
+        """For each window the probability of each language code, and itself with its features, which saves its second
+        encoding."""
+        caller = caller or Caller()
+        futures: list[Future[tuple[dict[str, float], Window]]] = [
+            self._submit(identify_language(window), caller) for window in windows
+        ]
+        return [future.result() for future in futures]
 
     def cancel(self, caller: Caller) -> None:
         """Ends what is under way for a caller, from any thread; its rows leave before the next step."""

@@ -56,13 +56,19 @@ class WindowTranscript:
     Attributes:
         missed: speech that stayed without a segment.
         repaired: seconds of speech that a second attempt covered.
+        silent: the model took the window for silence.
         in_float32: the numbers overflowed, so that the window was done once more at full precision.
+        language: the window's own, as given or as detected.
+        translation: segments of the English translation, if one was asked for.
     """
 
     segments: list[Segment]
     missed: list[Span] = field(default_factory=list)
     repaired: float = 0.0
+    silent: bool = False
     in_float32: bool = False
+    language: str = "en"
+    translation: list[Segment] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +109,41 @@ def identify_language(window: Window) -> Steps:
 
 
 def _transcribe(window: Window, options: DecodingOptions, vocabulary: Vocabulary, *, in_float32: bool) -> Steps:
+    features = window.features
+    if features is None:
+        features = yield Encode(window.audio, in_float32)
+    if options.language is None:
+        shares = yield Identify(features)
+        options = replace(options, language=_likeliest(shares, options))
+    encoded = replace(window, features=features)
+    transcript = _understand(encoded, options, vocabulary, in_float32)
+    if not options.translated:
+        return (yield from transcript)
+    # Without the prompt, which is in the language that is spoken.
+    in_english = replace(options, task="translate", prompt=None, translated=False)
+    original, translation = yield [transcript, _understand(encoded, in_english, vocabulary, in_float32)]
+    return replace(original, translation=translation.segments)
+
+
+def _likeliest(shares: dict[str, float], options: DecodingOptions) -> str:
+    """The language of a window in a recording of several."""
+    among = options.candidates or tuple(shares)
+    best = max(among, key=lambda one: shares.get(one, 0.0))
+    total = sum(shares.get(one, 0.0) for one in among)
+    return best if shares.get(best, 0.0) > total / 2 else options.main_language
+
+
+def _understand(window: Window, options: DecodingOptions, vocabulary: Vocabulary, in_float32: bool) -> Steps:
+    """To the transcript of a window that has been encoded, in one language and for one task."""
     features, segments = yield from _decode(window, options, vocabulary, in_float32)
     if segments:
         transcript = yield from _repair(window, segments, options, vocabulary, in_float32)
     else:
-        transcript = WindowTranscript([], uncovered(window.speech, []))
+        transcript = WindowTranscript([], uncovered(window.speech, []), silent=True)
     if options.word_timestamps:
-        tokenizer = vocabulary.tokenizer(options.language, options.task)
+        tokenizer = vocabulary.tokenizer_for(options)
         yield Passage(features, transcript.segments, round(window.seconds * 100), tokenizer)
-    return transcript
+    return replace(transcript, language=options.language or options.main_language)
 
 
 def _decode(window: Window, options: DecodingOptions, vocabulary: Vocabulary, in_float32: bool) -> Steps:
@@ -122,8 +154,7 @@ def _decode(window: Window, options: DecodingOptions, vocabulary: Vocabulary, in
     decoded = yield from _climb(features, options, vocabulary)
     if _is_silence(decoded, options):
         return features, []
-    tokenizer = vocabulary.tokenizer(options.language, options.task)
-    return features, segments_of(decoded, tokenizer, window.seconds)
+    return features, segments_of(decoded, vocabulary.tokenizer_for(options), window.seconds)
 
 
 def _climb(features: Tensor, options: DecodingOptions, vocabulary: Vocabulary) -> Steps:
@@ -176,7 +207,7 @@ def _repair(
 ) -> Steps:
     """Decodes speech that no segment covers as windows of its own, as long as that brings something to light."""
     repaired = 0.0
-    tokenizer = vocabulary.tokenizer(options.language, options.task)
+    tokenizer = vocabulary.tokenizer_for(options)
     missed = uncovered(window.speech, [(one.start, one.end) for one in segments])
     for _ in range(REPAIR_ROUNDS):
         if not missed:
