@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from statistics import fmean
 from typing import NamedTuple
@@ -49,39 +50,26 @@ def correct(transcript: Transcript, corrections: Mapping[str, Sequence[str]]) ->
 
     A place where a term stands already, in any case, is left alone unless that is a "heard as" too: "New York" makes no
     "New York City City". A phrase that reaches over the end of a segment goes, with the rest of its last word, to the
-    segment where it begins; a segment that has nothing left is dropped. `tokens` stay as they were decoded.
+    segment where it begins, but never to another channel; a segment that has nothing left is dropped. `tokens` stay as
+    they were decoded.
 
     Words keep their times. Where their number changes, those that come share the time of those that go, by length, and
     have their mean probability.
 
     Args:
-        transcript: changed in place. Its segments should be those of one channel, in order.
+        transcript: changed in place; its translation is not.
         corrections: each term with what is heard in its place.
 
     Returns:
         How often each term was put in; 0 for one that never was.
     """
     phrases = _Phrases(corrections)
-    segments = transcript.segments
-    words = [segment.words or [] for segment in segments]
-    texts = [segment.text for segment in segments]
-    joined = ["".join(word.word for word in own) for own in words]
-    passage = phrases.find(texts)
-    spoken = passage if joined == texts else phrases.find(joined)
-    transcript.segments = []
-    for segment, text, own, reached in zip(
-        segments, passage.corrected(), spoken.recast(words), passage.reached, strict=True
-    ):
-        segment.text = text
-        segment.words = None if segment.words is None else own
-        if reached:
-            _meet(transcript.segments[-1], segment)
-        if not reached or text.strip():
-            transcript.segments.append(segment)
-    if len(transcript.segments) < len(segments):
-        for number, segment in enumerate(transcript.segments):
-            segment.id = number
-    found = Counter(edit.term for edit in passage.edits)
+    found: Counter[str] = Counter()
+    for channel in {segment.channel for segment in transcript.segments}:
+        found += _put_in(phrases, [segment for segment in transcript.segments if segment.channel == channel])
+    left = [segment for segment in transcript.segments if segment.text]
+    if len(left) < len(transcript.segments):
+        transcript.segments = [replace(segment, id=number) for number, segment in enumerate(left)]
     return {term: found[_on_one_line(term)] for term in corrections}
 
 
@@ -95,9 +83,29 @@ def prompt_of(hints: Sequence[str]) -> str:
     return f"Glossary: {', '.join(_on_one_line(hint) for hint in hints)}." if hints else ""
 
 
+def _put_in(phrases: _Phrases, segments: Sequence[Segment]) -> Counter[str]:
+    """Corrects the segments of one channel, and counts the terms; of segments with nothing left the text is empty."""
+    texts = [segment.text for segment in segments]
+    words = [segment.words or [] for segment in segments]
+    joined = ["".join(word.word for word in own) for own in words]
+    passage = phrases.find(texts)
+    spoken = passage if joined == texts else phrases.find(joined)
+    before = None
+    for segment, text, own, reached in zip(
+        segments, passage.corrected(), spoken.recast(words), passage.reached, strict=True
+    ):
+        segment.text = text
+        segment.words = None if segment.words is None else own
+        if before and reached:
+            _meet(before, segment)
+        before = segment if segment.text else before
+    return Counter(edit.term for edit in passage.edits)
+
+
 def _meet(before: Segment, segment: Segment) -> None:
     """Has two segments meet where the phrase ends that reached from one into the other, as far as that is known."""
     if not segment.text.strip():
+        segment.text = ""
         before.end = max(before.end, segment.end)
     elif before.words:
         end = before.words[-1].end

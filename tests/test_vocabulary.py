@@ -199,6 +199,20 @@ def test_segments_that_have_nothing_left_are_dropped_and_the_others_numbered_ane
     assert [one.tokens for one in made.segments] == [[0], [3]]
 
 
+def test_no_phrase_goes_from_one_channel_to_another() -> None:
+    made = transcript(" A new", " a new", " york, he", " york, she", " said.")
+    for number, one in enumerate(made.segments):
+        one.channel = number % 2
+    assert correct(made, {"NYC": ["new york"]}) == {"NYC": 2}
+    assert [(one.channel, one.text) for one in made.segments] == [
+        (0, " A NYC,"),
+        (1, " a NYC,"),
+        (0, " he"),
+        (1, " she"),
+        (0, " said."),
+    ]
+
+
 def test_segments_need_no_blank_between_them() -> None:
     made = transcript("run", "pod run")
     assert correct(made, {"RunPod": ["run pod"]}) == {"RunPod": 1}
