@@ -117,7 +117,7 @@ class Options(BaseModel):
         default="vad", description="`vad`: windows at silences, decoded together; `sequential`: openai-whisper's own."
     )
     vad: bool = Field(
-        default=True, description="`vad` chunking only: look for speech; if not, windows of 30 s over everything."
+        default=True, description="`vad` chunking only: look for speech; if not, windows over everything."
     )
     vad_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=_VAD.threshold, description="Probability from which sound is speech."
