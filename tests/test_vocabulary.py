@@ -270,7 +270,7 @@ def folded(text: str) -> str:
     return re.sub(r"\s", "", plain.replace("’", "'").replace("i\u0307", "i"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(transcripts(), vocabularies)
 def test_nothing_but_what_was_heard_is_replaced(made: Transcript, corrections: dict[str, list[str]]) -> None:
     before = "".join(one.text for one in made.segments)
@@ -293,7 +293,7 @@ def is_explained(before: str, pieces: list[str], heard: dict[str, set[str]]) -> 
     return len(before) in ends
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(transcripts(), vocabularies)
 def test_words_and_times_stay_in_step(made: Transcript, corrections: dict[str, list[str]]) -> None:
     duration = made.duration
