@@ -96,7 +96,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         transcript = processor.transcribe(recording, job_input.options, control)
     written = _written(transcript, job_input.options)
     finished = time.perf_counter()
-    metadata = _metadata(transcript, download=fetched - started, total=finished - started)
+    metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
     return deliver(
         {**written, "metadata": metadata},
         job_id=_job_id(job) or "job",
@@ -174,7 +174,7 @@ def _log_end(answer: Answer, seconds: float) -> None:
     logs.event("job.finished", seconds=round(seconds, 3), uploaded="files" in answer, **told)
 
 
-def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[str, Any]:
+def _metadata(transcript: Transcript, options: Options, *, download: float, total: float) -> dict[str, Any]:
     return {
         "model": transcript.model,
         "processing_time": round(total, 3),
@@ -189,6 +189,7 @@ def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),
+        "vocabulary": {"put_in": transcript.vocabulary, "prompted": options.hints},
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },

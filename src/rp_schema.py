@@ -6,6 +6,7 @@ values are not repeated, since they may be megabytes or secrets.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from src.storage import UploadRequest
 from src.webhooks import Webhook
 
 Model = TypeVar("Model", bound=BaseModel)
+
+KNOWN = ", known ones are "
 
 MOST_TOLD = 10
 """Faults named in one answer: a job with a thousand unknown keys gets no book."""
@@ -83,7 +86,7 @@ def validated(model: type[Model], raw: dict[str, Any]) -> Model:
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
         faults = list(dict.fromkeys(_fault(one, model) for one in errors))
-        told = "; ".join(faults[:MOST_TOLD])
+        told = _with_names_once("; ".join(faults[:MOST_TOLD]))
         more = f"; and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
         raise InvalidInput(f"{told}{more}") from None
 
@@ -107,6 +110,15 @@ def _fault(error: ErrorDetails, whole: type[BaseModel]) -> str:
     return f"{place}: {message[:1].lower()}{message[1:]}"
 
 
+def _with_names_once(faults: str) -> str:
+    """Without the lists of known keys, of several dozen each, that were told before."""
+    lists = re.findall(rf"{KNOWN}[\w, ]+", faults)
+    for names in dict.fromkeys(lists):
+        first, _, rest = faults.partition(names)
+        faults = first + names + rest.replace(names, "")
+    return faults
+
+
 def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part)[:60] for part in location) or "input"
 
@@ -121,4 +133,4 @@ def _nearest(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) 
     model = models[location[0]] if len(location) > 1 else whole
     names = list(model.model_fields)
     close = get_close_matches(key.lower(), names, n=1)
-    return f', did you mean "{close[0]}"?' if close else f", known ones are {', '.join(names)}"
+    return f', did you mean "{close[0]}"?' if close else f"{KNOWN}{', '.join(names)}"

@@ -73,6 +73,15 @@ def correct(transcript: Transcript, corrections: Mapping[str, Sequence[str]]) ->
     return {term: found[_on_one_line(term)] for term in corrections}
 
 
+def corrected(segment: Segment, corrections: Mapping[str, Sequence[str]]) -> Segment:
+    """A copy of one segment as `correct` would leave it if it stood alone: for whoever hears it before the end."""
+    if not corrections:
+        return segment
+    alone = Transcript("", 1.0, segment.end, [replace(segment)])
+    correct(alone, corrections)
+    return replace(alone.segments[0], id=segment.id) if alone.segments else segment
+
+
 def prompt_of(hints: Sequence[str]) -> str:
     """Terms as a prompt that makes Whisper expect them.
 
