@@ -70,6 +70,8 @@ class Transcript:
     duration: float
     """Length of the recording in seconds."""
     segments: list[Segment]
+    task: str = "transcribe"
+    """What the text is: what was said, or with `translate` its English translation."""
     speech: float | None = None
     """Seconds that were taken as speech, padding included; None where nobody looked."""
     uncovered: list[tuple[float, float]] = field(default_factory=list)
