@@ -46,7 +46,9 @@ def transcribe_in_windows(
 def _transcribe(
     scheduler: Scheduler, caller: Caller, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
 ) -> Transcript:
-    transcript = Transcript(options.language or "en", float(options.language is not None), len(pcm) / RATE)
+    transcript = Transcript(
+        options.language or "en", float(options.language is not None), len(pcm) / RATE, task=options.task
+    )
     transcript.speech = 0.0 if options.vad else None
     placed = find_windows(pcm, options, FIRST_SECONDS if control.streams else LONGEST_SECONDS)
     if options.language is None:
@@ -55,7 +57,7 @@ def _transcribe(
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
     if options.translate:
-        transcript.translation = Transcript("en", 1.0, transcript.duration)
+        transcript.translation = Transcript("en", 1.0, transcript.duration, task="translate")
     places: list[Placed] = []
     decoding = _decoding(options, transcript.language)
     results = scheduler.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)

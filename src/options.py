@@ -9,6 +9,7 @@ import itertools
 import re
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from math import inf
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -147,13 +148,13 @@ class Options(BaseModel):
         default=None, description="`broadcast`: 42 characters, 2 lines, 20 characters a second, 0.83 to 7 s."
     )
     max_line_width: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Characters in a line of subtitles."
+        default=None, description="Characters in a line of subtitles; a full-width one (CJK) counts as two."
     )
     max_line_count: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        default=None, description="Lines in a cue of subtitles."
+        default=None, description="Lines in a cue; beside `max_line_width`, cues then go on over segments."
     )
     max_words_per_line: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Words in a line of subtitles, where `max_line_width` is not given."
+        default=None, description="Words in a line; alone, each line is a cue."
     )
     highlight_words: bool = Field(default=False, description="Underlines each word while it is spoken, in SRT and VTT.")
     min_cue_duration: Annotated[float, Field(ge=0, le=60)] | None = Field(
@@ -166,7 +167,7 @@ class Options(BaseModel):
         default=None, description="Seconds between two cues at least."
     )
     max_chars_per_second: Annotated[float, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Reading speed: a cue stays longer for it, and text parts into more cues."
+        default=None, description="Reading speed: a cue stays longer for it, as far as the next one lets it."
     )
 
     @property
@@ -174,7 +175,8 @@ class Options(BaseModel):
         """The shape of subtitles: the preset's, but for what is given beside it."""
         asked = {field.name: getattr(self, field.name) for field in fields(Layout)}
         preset = PRESETS[self.subtitle_preset] if self.subtitle_preset else Layout()
-        return replace(preset, **{name: value for name, value in asked.items() if value})
+        given = {name: value for name, value in asked.items() if value is not None and value is not False}
+        return replace(preset, **given)
 
     @property
     def needs_words(self) -> bool:
@@ -292,8 +294,8 @@ class Options(BaseModel):
             raise ValueError("language_candidates is for detection: leave language out")
         if self.translate and self.task == "translate":
             raise ValueError('translate is for a translation beside the transcription: leave task "translate" out')
-        if self.max_words_per_line is not None and self.max_line_width is not None:
-            raise ValueError("max_words_per_line has no effect beside max_line_width: give one of them")
+        if (self.layout.min_cue_duration or 0.0) > (self.layout.max_cue_duration or inf):
+            raise ValueError("min_cue_duration is longer than max_cue_duration")
         return self
 
 

@@ -95,9 +95,9 @@ def transcribe_sequentially(
     Raises:
         Cancelled: the job was stopped.
     """
-    transcript = Transcript(language, 1.0, len(pcm) / RATE)
+    transcript = Transcript(language, 1.0, len(pcm) / RATE, task=options.task)
     if options.translate and language != "en":
-        transcript.translation = Transcript(language, 1.0, transcript.duration)
+        transcript.translation = Transcript(language, 1.0, transcript.duration, task="translate")
     for start, end in _parts(pcm):
         part = _Part(pcm, start, end, options)
         if part.clips:
@@ -108,7 +108,7 @@ def transcribe_sequentially(
         control.progress("transcribing", end / RATE, transcript.duration)
         forget(pcm, end)
     if options.translate:
-        transcript.translation = replace(transcript.translation or transcript, language="en")
+        transcript.translation = replace(transcript.translation or transcript, language="en", task="translate")
     return transcript
 
 

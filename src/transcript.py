@@ -79,6 +79,8 @@ class Transcript:
     duration: float
     """Length of the recording in seconds."""
     segments: list[Segment] = field(default_factory=list)
+    task: str = "transcribe"
+    """What the text is: what was said, or with `translate` its English translation."""
     languages: dict[str, float] = field(default_factory=dict)
     """The likeliest languages and their probabilities; empty where the caller named one."""
     translation: Transcript | None = None
