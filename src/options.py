@@ -5,7 +5,8 @@ The defaults are those of `whisper.transcribe`. The README's table of options is
 
 from __future__ import annotations
 
-import itertools
+import math
+import operator
 import re
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -256,11 +257,11 @@ class Options(BaseModel):
     @field_validator("clip_timestamps")
     @classmethod
     def _in_order(cls, clips: list[Span] | None) -> list[Span] | None:
-        places = [place for clip in clips or [] for place in clip]
-        if None in places[:-1]:
+        starts = [start for start, _ in clips or []]
+        ends = [math.inf if end is None else end for _, end in clips or []]
+        if math.inf in ends[:-1]:
             raise ValueError("only the last part may have no end")
-        known = [place for place in places if place is not None]
-        if any(later <= earlier for earlier, later in itertools.pairwise(known)):
+        if any(map(operator.ge, starts, ends)) or any(map(operator.gt, ends, starts[1:])):
             raise ValueError("should be parts in order that do not overlap, each with a start before its end")
         return clips
 
