@@ -1,6 +1,6 @@
 """The parts of a recording that are to be transcribed, where a job asks for some: `clip_timestamps`.
 
-    spans in seconds -> clips_of -> found_in         batched: each clip is looked at alone, times are put back
+    spans in seconds -> clips_of                     batched: each clip is looked at alone, times are put back
                                  -> seek_points      sequential: openai-whisper's own `clip_timestamps`
 
 Nothing outside of the clips is looked at, so that a short clip of a long recording costs what a short recording does.
@@ -8,12 +8,9 @@ Nothing outside of the clips is looked at, so that a short clip of a long record
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
-from src.vad import SAMPLE_RATE, Pcm, Region
-
-T = TypeVar("T")
+from src.vad import SAMPLE_RATE, Region
 
 Spans = Sequence[tuple[float, float | None]]
 """Starts and ends in seconds, in order; None: the recording's end."""
@@ -40,18 +37,6 @@ def left_out(spans: Spans | None, samples: int) -> list[str]:
         return []
     end = samples / SAMPLE_RATE
     return [f"{beyond} of {len(spans)} parts in clip_timestamps begin after the recording's end, {end:.1f} s: left out"]
-
-
-def found_in(
-    clips: Iterable[Region], pcm: Pcm, find: Callable[[Pcm], Iterable[tuple[int, T]]]
-) -> Iterator[tuple[int, T]]:
-    """What `find` finds in each clip, with its position in the recording in place of that in the clip.
-
-    Clips are parts on their own: no window reaches from one into the next, over what is not to be heard.
-    """
-    for start, end in clips:
-        for position, found in find(pcm[start:end]):
-            yield start + position, found
 
 
 def seek_points(clips: Iterable[Region]) -> list[float]:

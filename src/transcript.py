@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 
@@ -45,6 +46,11 @@ class Segment:
     """None unless each window's language was detected."""
     channel: int | None = None
     """Number of the channel, from 0; None unless each was transcribed by itself."""
+
+    @property
+    def voice(self) -> str:
+        """Who speaks, as texts and subtitles name them; empty where nobody looked."""
+        return "" if self.channel is None else f"CHANNEL_{self.channel}"
 
     def to_dict(self) -> dict[str, Any]:
         plain: dict[str, Any] = {
@@ -104,4 +110,10 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        return "".join(segment.text for segment in self.segments).strip()
+        """All of it in one piece; where voices are told apart, a line for each turn."""
+        turns = [(voice, "".join(one.text for one in turn).strip()) for voice, turn in groupby(self.segments, _voice)]
+        return "\n".join(f"{voice}: {text}" if voice else text for voice, text in turns)
+
+
+def _voice(segment: Segment) -> str:
+    return segment.voice

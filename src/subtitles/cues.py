@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ class Cue(NamedTuple):
     start: int
     end: int
     lines: Sequence[Line]
+    voice: str = ""
+    """Who speaks; empty where nobody looked."""
 
     @property
     def text(self) -> str:
@@ -44,7 +47,7 @@ def plain_cues(segments: Sequence[Segment]) -> list[Cue]:
         if text := single_line(segment.text):
             start = round(segment.start * 1000)
             end = max(start, round(segment.end * 1000))
-            cues.append(Cue(start, end, [[Piece(text, start, end)]]))
+            cues.append(Cue(start, end, [[Piece(text, start, end)]], segment.voice))
     return cues
 
 
@@ -61,8 +64,26 @@ def single_line(text: str) -> str:
 def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
     """The text of `segments` as cues that keep to `layout`; `language` is the code of what is written.
 
-    Cues never overlap, and none is shorter than `SHORTEST`. A line is too wide only where a single character is.
+    Cues of one voice never overlap, and none is shorter than `SHORTEST`. A line is too wide only where a single
+    character is.
     """
+    voices = dict.fromkeys(segment.voice for segment in segments)
+    cues = [
+        cue._replace(voice=voice)
+        for voice in voices
+        for cue in _of_one_voice([one for one in segments if one.voice == voice], _beside(voice, layout), language)
+    ]
+    return sorted(cues, key=lambda cue: cue.start)
+
+
+def _beside(voice: str, layout: Layout) -> Layout:
+    """The layout of what stands after the voice's name, which takes its part of the first line."""
+    if not voice or layout.max_line_width is None:
+        return layout
+    return replace(layout, max_line_width=max(1, layout.max_line_width - len(f"{voice}: ")))
+
+
+def _of_one_voice(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
     limits = layout.limits
     runs = list(runs_of(segments, layout))
     starts = [run[0].start for run in runs]

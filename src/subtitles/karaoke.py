@@ -39,7 +39,7 @@ def to_ass(cues: Sequence[Cue], language: str, karaoke: bool) -> str:
     """
     header = _ASS_HEADER.format(encoding=-1 if language in RIGHT_TO_LEFT else 1)
     return header + "".join(
-        f"Dialogue: 0,{_ass_time(cue.start)},{_ass_time(cue.end)},Default,,0,0,0,,{_ass_text(cue, karaoke)}\n"
+        f"Dialogue: 0,{_ass_time(cue.start)},{_ass_time(cue.end)},Default,{cue.voice},0,0,0,,{_ass_text(cue, karaoke)}\n"
         for cue in cues
     )
 

@@ -13,9 +13,9 @@ from src.subtitles.words import Piece
 def to_srt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
     """SubRip: numbered cues, a blank line between them."""
     blocks = []
-    for number, (start, end, text) in enumerate(_shown(cues, highlight_words, str), start=1):
+    for number, (start, end, text, voice) in enumerate(_shown(cues, highlight_words, str), start=1):
         # SubRip has no escapes, so the arrow must go; however long its shaft, or `--->` would leave a `-->`.
-        text = re.sub("-{2,}>", "->", text)
+        text = re.sub("-{2,}>", "->", f"{voice}: {text}" if voice else text)
         blocks.append(f"{number}\n{timestamp(start, ',')} --> {timestamp(end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -23,16 +23,23 @@ def to_srt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
 def to_vtt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
     """WebVTT (W3C): a header, then cues without numbers, a blank line between them."""
     blocks = [
-        f"{timestamp(start, '.')} --> {timestamp(end, '.')}\n{text}\n"
-        for start, end, text in _shown(cues, highlight_words, _escaped)
+        f"{timestamp(start, '.')} --> {timestamp(end, '.')}\n{f'<v {voice}>' if voice else ''}{text}\n"
+        for start, end, text, voice in _shown(cues, highlight_words, _escaped)
     ]
     return "WEBVTT\n\n" + "\n".join(blocks)
 
 
 def to_tsv(cues: Sequence[Cue]) -> str:
-    """Tab-separated values under a header: start and end in milliseconds, text without tabs and without quoting."""
-    rows = [f"{cue.start}\t{cue.end}\t{cue.text.replace(chr(9), ' ')}\n" for cue in cues]
-    return "start\tend\ttext\n" + "".join(rows)
+    """Tab-separated values under a header: start and end in milliseconds, text without tabs and without quoting.
+
+    Where voices are told apart, a column `speaker` comes before the text.
+    """
+    spoken = any(cue.voice for cue in cues)
+    rows = ["start\tend\tspeaker\ttext\n" if spoken else "start\tend\ttext\n"]
+    for cue in cues:
+        voice = f"{cue.voice}\t" if spoken else ""
+        rows.append(f"{cue.start}\t{cue.end}\t{voice}{cue.text.replace(chr(9), ' ')}\n")
+    return "".join(rows)
 
 
 def _escaped(text: str) -> str:
@@ -48,12 +55,17 @@ def timestamp(time: int, decimal_mark: str) -> str:
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{decimal_mark}{thousandths:03d}"
 
 
-def _shown(cues: Sequence[Cue], highlight_words: bool, escaped: Callable[[str], str]) -> Iterator[tuple[int, int, str]]:
-    """What is on the screen, from when to when: the cues, or each as often as the word underlined in it changes."""
+def _shown(
+    cues: Sequence[Cue], highlight_words: bool, escaped: Callable[[str], str]
+) -> Iterator[tuple[int, int, str, str]]:
+    """From when to when something is on the screen, the text, and whose it is.
+
+    Each cue, or each as often as the word that is underlined in it changes.
+    """
     for cue in cues:
         for start, end, spoken in _steps(cue) if highlight_words else [(cue.start, cue.end, None)]:
             lines = ("".join(_marked(piece, piece is spoken, escaped) for piece in line) for line in cue.lines)
-            yield start, end, "\n".join(line.strip() for line in lines)
+            yield start, end, "\n".join(line.strip() for line in lines), cue.voice
 
 
 def _steps(cue: Cue) -> Iterator[tuple[int, int, Piece | None]]:
