@@ -38,10 +38,12 @@ def to_ass(cues: Sequence[Cue], language: str, karaoke: bool) -> str:
     libass takes the direction of a text from its letters only with the encoding -1.
     """
     header = _ASS_HEADER.format(encoding=-1 if language in RIGHT_TO_LEFT else 1)
-    return header + "".join(
-        f"Dialogue: 0,{_ass_time(cue.start)},{_ass_time(cue.end)},Default,{cue.voice},0,0,0,,{_ass_text(cue, karaoke)}\n"
-        for cue in cues
-    )
+    return header + "".join(_ass_event(cue, karaoke) for cue in cues)
+
+
+def _ass_event(cue: Cue, karaoke: bool) -> str:
+    times = f"{_ass_time(cue.start)},{_ass_time(cue.end)}"
+    return f"Dialogue: 0,{times},Default,{cue.voice},0,0,0,,{_ass_text(cue, karaoke)}\n"
 
 
 def _ass_time(time: int) -> str:
