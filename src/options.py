@@ -133,7 +133,9 @@ class Options(BaseModel):
     speech_pad_ms: Annotated[int, Field(ge=0, le=5_000)] = Field(
         default=_VAD.speech_pad_ms, description="Put to both ends of speech, so that no sound is cut off."
     )
-    denoise: bool = Field(default=False, description="FFT noise reduction before transcription.")
+    denoise: bool = Field(
+        default=False, description="ffmpeg's noise reduction `afftdn` before transcription; Whisper seldom gains."
+    )
     clip_timestamps: list[Span] | None = Field(
         default=None,
         max_length=1000,
