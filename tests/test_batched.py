@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import pytest
 
 from benchmarks.scoring import errors
-from src.audio import decode_channels
-from src.batched import transcribe_in_windows
-from src.job_control import JobControl
 from src.rp_handler import handler
 from src.rp_schema import parse_input
-from src.sequential import transcribe_sequentially
 from src.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, as_base64, spoken
@@ -83,19 +76,3 @@ def test_the_metadata_tells_how_much_was_speech_and_what_was_missed() -> None:
     assert 50 < metadata["speech_duration"] < metadata["audio_duration"]
     assert metadata["uncovered_speech"] == []
     assert metadata["repaired_speech"] >= 0
-
-
-def test_the_two_sides_of_a_call_are_transcribed_from_where_they_lie(base: WhisperProcessor, tmp_path: Path) -> None:
-    call, clips = tmp_path / "call.wav", ("demo.ogg", "numbers.mp3")
-    both = "[0]apad[left];[1]apad[right];[left][right]join=inputs=2:channel_layout=stereo"
-    inputs = [part for clip in clips for part in ("-i", CLIPS / clip)]
-    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error"]
-    subprocess.run([*ffmpeg, *inputs, "-filter_complex", both, "-t", "7", call], check=True)
-    sides = decode_channels(call, tmp_path, max_seconds=60, max_bytes=10**8)
-    options = parse_input({"audio": "https://example.com/a.mp3", "options": {"language": "en"}}).options
-    heard = [transcribe_in_windows(base._engine, side, options, JobControl()) for side in sides]
-    for clip, side, transcript in zip(clips, sides, heard, strict=True):
-        assert not side.flags.contiguous
-        assert errors(" ".join(spoken(clip)), transcript.text, "en").edits <= 1
-    transcript = transcribe_sequentially(base._sequential, sides[1], options, JobControl())
-    assert errors(" ".join(spoken(clips[1])), transcript.text, "en").edits <= 1
