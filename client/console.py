@@ -1,0 +1,80 @@
+"""What the commands show: a progress bar, segments as they come, and errors in a sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from client.errors import ClientError, Stopped
+from client.fanout import Task
+from client.merge import shifted
+
+
+class Bar:
+    """A progress bar, where there is a screen to show it."""
+
+    def __init__(self, console: Console, name: str, *, quiet: bool) -> None:
+        self._shown = Progress(
+            TextColumn("{task.fields[name]}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._task = self._shown.add_task("sending", total=1.0, name=escape(name))
+
+    def __enter__(self) -> Bar:
+        self._shown.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown.stop()
+
+    def progress(self, fraction: float, stage: str) -> None:
+        self._shown.update(self._task, completed=fraction, description=escape(stage))
+
+
+class Printer:
+    """Prints segments, with their times in the recording."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def segments(self, task: Task, segments: list[dict[str, Any]]) -> None:
+        lines = [
+            f"[{_clock(segment['start'])} --> {_clock(segment['end'])}] {segment['text'].strip()}\n"
+            for segment in shifted(segments, task.start)
+        ]
+        with self._lock:
+            sys.stdout.write("".join(lines))
+            sys.stdout.flush()
+
+
+def told(command: Callable[[], None]) -> None:
+    """Runs a command; its errors end the process with a sentence and their own exit code."""
+    console = Console(stderr=True)
+    try:
+        command()
+    except ClientError as error:
+        console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print("Stopped; the same command goes on where it was.", markup=False)
+        # Not sys.exit: a thread may be in a request that nobody waits for any more.
+        sys.stdout.flush()
+        os._exit(Stopped.exit_code)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest / 1000:06.3f}"
