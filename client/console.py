@@ -45,19 +45,33 @@ class Bar:
 
 
 class Printer:
-    """Prints segments, with their times in the recording."""
+    """Prints segments with their times in the recording: those of the first unfinished part as they come, and those of
+    later parts when it is their turn."""
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._turn = 0
+        """Milliseconds where the part begins that is printed as it comes."""
+        self._waiting: dict[int, str] = {}
+        self._ends: dict[int, int] = {}
 
     def segments(self, task: Task, segments: list[dict[str, Any]]) -> None:
-        lines = [
-            f"[{_clock(segment['start'])} --> {_clock(segment['end'])}] {segment['text'].strip()}\n"
-            for segment in shifted(segments, task.start)
-        ]
+        start = round(task.start * 1000)
         with self._lock:
-            sys.stdout.write("".join(lines))
-            sys.stdout.flush()
+            self._waiting[start] = self._waiting.get(start, "") + "".join(map(_line, shifted(segments, task.start)))
+            self._print()
+
+    def done(self, task: Task) -> None:
+        with self._lock:
+            self._ends[round(task.start * 1000)] = round((task.start + task.seconds) * 1000)
+            self._print()
+
+    def _print(self) -> None:
+        sys.stdout.write(self._waiting.pop(self._turn, ""))
+        while self._turn in self._ends:
+            self._turn = self._ends.pop(self._turn)
+            sys.stdout.write(self._waiting.pop(self._turn, ""))
+        sys.stdout.flush()
 
 
 def told(command: Callable[[], None]) -> None:
@@ -73,6 +87,10 @@ def told(command: Callable[[], None]) -> None:
         # Not sys.exit: a thread may be in a request that nobody waits for any more.
         sys.stdout.flush()
         os._exit(Stopped.exit_code)
+
+
+def _line(segment: dict[str, Any]) -> str:
+    return f"[{_clock(segment['start'])} --> {_clock(segment['end'])}] {segment['text'].strip()}\n"
 
 
 def _clock(seconds: float) -> str:

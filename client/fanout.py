@@ -41,6 +41,7 @@ class Observer:
     progress: Callable[[float, str], None] = lambda _fraction, _stage: None
     segments: Callable[[Task, list[dict[str, Any]]], None] | None = None
     """The task, and its segments with times from its own start."""
+    done: Callable[[Task], None] = lambda _task: None
 
 
 def run(
@@ -107,6 +108,7 @@ class _Crew:
                     self.failure = error
                 return
             self._tell(task, 1.0, "done")
+            self._observer.done(task)
 
     def _output(self, task: Task) -> Answer:
         known = self._journal.output(task.name)

@@ -28,12 +28,15 @@ class Journal:
         root = root or cache_folder()
         _forget_old(root)
         self.folder = root / key
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def parts(self) -> list[Part] | None:
         """None before the recording has been cut."""
         listed = _read(self.folder / "parts.json")
-        return listed and [Part(self.folder / name, start, end) for name, start, end in json.loads(listed)]
+        return (
+            None
+            if listed is None
+            else [Part(self.folder / name, start, end) for name, start, end in json.loads(listed)]
+        )
 
     def note_parts(self, parts: Sequence[Part]) -> None:
         listed = [[part.path.name, part.start, part.end] for part in parts]
@@ -51,7 +54,7 @@ class Journal:
 
     def output(self, name: str) -> dict[str, Any] | None:
         known = _read(self.folder / f"{name}.json")
-        output: dict[str, Any] | None = known and json.loads(known)
+        output: dict[str, Any] | None = None if known is None else json.loads(known)
         return output
 
     def note_output(self, name: str, output: dict[str, Any]) -> None:

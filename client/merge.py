@@ -7,7 +7,6 @@ it was parted. Subtitles are not made anew from them: their lines are laid out b
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,11 +44,12 @@ def merged(pieces: Sequence[Piece], formats: Sequence[str]) -> Output:
 
 def language_of(pieces: Sequence[Piece]) -> str:
     """The language in which most of the recording is, by the time that was taken as speech."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     for piece in pieces:
         metadata = piece.output["metadata"]
-        seconds[metadata["language"]] += metadata.get("speech_duration") or 0.001
-    return seconds.most_common(1)[0][0]
+        language = metadata["language"]
+        seconds[language] = seconds.get(language, 0.0) + (metadata.get("speech_duration") or 0.001)
+    return max(seconds, key=lambda language: seconds[language])
 
 
 def shifted(segments: Sequence[dict[str, Any]], offset: float, first_id: int = 0) -> list[dict[str, Any]]:

@@ -128,6 +128,7 @@ def _in_one_language(
 
 
 def _cut(source: Path, options: Options, terms: Terms, journal: Journal) -> list[Part]:
+    journal.folder.mkdir(parents=True, exist_ok=True)
     sound = compress(source, journal.folder, mono=options.get("channels") != "split")
     parts = cut(sound, _seams(sound, options, terms), journal.folder)
     if len(parts) > 1:

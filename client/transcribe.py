@@ -113,7 +113,7 @@ def main(
             options,
             Terms(parallel, timeout, webhook, payload_limit),
             stop=threading.Event(),
-            observer=Observer(bar.progress, printer.segments if printer else None),
+            observer=Observer(bar.progress, printer.segments, printer.done) if printer else Observer(bar.progress),
         )
     for warning in result["metadata"].get("warnings", []):
         console.print(f"Note: {warning}", markup=False, highlight=False)
