@@ -19,6 +19,7 @@ from src.options import Options
 from src.pcm import forget
 from src.transcript import Segment, Transcript, Word
 from src.vad import LONGEST_SECONDS
+from src.vocabulary import corrected
 from src.windows import Placed, find_windows, seconds_heard
 
 FIRST_SECONDS = 10.0
@@ -60,7 +61,7 @@ def _transcribe(
     results = scheduler.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)
     for number, result in enumerate(results):
         for segment in _append(transcript, result, places[number], pcm, options):
-            control.segment(segment)
+            control.segment(corrected(segment, options.corrections))
         control.progress("transcribing", places[number].end / RATE, transcript.duration)
         forget(pcm, places[number].start)
     return transcript

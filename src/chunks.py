@@ -16,14 +16,23 @@ def in_chunks(answer: dict[str, Any], max_bytes: int = MAX_CHUNK_BYTES) -> Itera
     """The answer itself where it fits, else pieces of it.
 
     Pieces are put together by key: texts and lists of `transcription` are joined in order, the last piece has the rest.
+    Where `transcription` is a text itself, so are all texts and lists.
     """
     if size(answer) <= max_bytes:
         yield answer
         return
-    for key, value in answer.get("transcription", {}).items():
-        for part in _parts(value, max_bytes):
-            yield {"transcription": {key: part}}
-    yield {key: value for key, value in answer.items() if key != "transcription"}
+    whole = answer.get("transcription", {})
+    if isinstance(whole, dict):
+        for key, value in whole.items():
+            for part in _parts(value, max_bytes):
+                yield {"transcription": {key: part}}
+        yield {key: value for key, value in answer.items() if key != "transcription"}
+        return
+    for key, value in answer.items():
+        if isinstance(value, (list, str)):
+            for part in _parts(value, max_bytes):
+                yield {key: part}
+    yield {key: value for key, value in answer.items() if not isinstance(value, (list, str))}
 
 
 def batches(items: list[Any], max_bytes: int = MAX_CHUNK_BYTES) -> Iterator[list[Any]]:

@@ -27,8 +27,12 @@ _VAD = VadOptions()
 MAX_TERMS = 2000
 """Terms of a custom vocabulary."""
 
+MAX_PHRASES = 5000
+"""Terms and what is heard in their place: what is looked for at once; more takes seconds to set up."""
+
+MAX_PHRASE_CHARACTERS = 200
+
 Probability = Annotated[float, Field(ge=0, le=1)]
-Term = Annotated[str, Field(min_length=1, max_length=200)]
 Span = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)] | None]
 """Seconds from the recording's start; None: to its end."""
 
@@ -70,9 +74,8 @@ class Options(BaseModel):
     carry_initial_prompt: bool = Field(
         default=False, description="`sequential` only: `initial_prompt` goes before the text of each window."
     )
-    custom_vocabulary: dict[Term, list[Term]] | list[Term] | None = Field(
+    custom_vocabulary: dict[str, list[str]] | list[str] | None = Field(
         default=None,
-        max_length=MAX_TERMS,
         description="`{term: heard as}` corrects the text, `{term: [heard as, ...]}` too; `[term, ...]` is a prompt.",
     )
     temperature: list[Probability] = Field(
@@ -114,7 +117,7 @@ class Options(BaseModel):
         default="vad", description="`vad`: windows at silences, decoded together; `sequential`: openai-whisper's own."
     )
     vad: bool = Field(
-        default=True, description="`vad` chunking only: look for speech; if not, windows of 30 s over everything."
+        default=True, description="`vad` chunking only: look for speech; if not, windows over everything."
     )
     vad_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=_VAD.threshold, description="Probability from which sound is speech."
@@ -218,9 +221,22 @@ class Options(BaseModel):
     @field_validator("custom_vocabulary", mode="before")
     @classmethod
     def _as_lists(cls, vocabulary: Any) -> Any:
-        if not isinstance(vocabulary, dict):
-            return vocabulary
-        return {term: [heard] if isinstance(heard, str) else heard for term, heard in vocabulary.items()}
+        """Checks all of it, since of a union pydantic tells what is wrong with each of its types."""
+        if vocabulary is None:
+            return None
+        if isinstance(vocabulary, dict):
+            vocabulary = {term: [heard] if isinstance(heard, str) else heard for term, heard in vocabulary.items()}
+        lists = [list(vocabulary), *vocabulary.values()] if isinstance(vocabulary, dict) else [vocabulary]
+        if not all(isinstance(one, list) for one in lists) or not all(lists[1:]):
+            raise ValueError('should be {"term": "heard as"}, {"term": ["heard as", ...]} or ["term", ...]')
+        phrases = [phrase for one in lists for phrase in one]
+        if len(lists[0]) > MAX_TERMS or len(phrases) > MAX_PHRASES:
+            raise ValueError(f"should have at most {MAX_TERMS} terms, and {MAX_PHRASES} with what is heard for them")
+        if not all(isinstance(one, str) and one.strip() and len(one) <= MAX_PHRASE_CHARACTERS for one in phrases):
+            raise ValueError(
+                f"each term, and what is heard, should be a text of 1 to {MAX_PHRASE_CHARACTERS} characters"
+            )
+        return vocabulary
 
     @field_validator("clip_timestamps", mode="before")
     @classmethod

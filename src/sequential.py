@@ -21,6 +21,7 @@ from src.options import Options, Span
 from src.pcm import forget
 from src.transcript import Segment, Transcript, Word
 from src.vad import quietest
+from src.vocabulary import corrected
 from src.windows import seconds_heard
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ def transcribe_sequentially(
         part = _Part(pcm, start, end, options)
         if part.clips:
             for segment in part.transcribed(source, transcript, options.task, control):
-                control.segment(segment)
+                control.segment(corrected(segment, options.corrections))
         if part.clips and transcript.translation is not None:
             part.transcribed(source, transcript.translation, "translate", control)
         control.progress("transcribing", end / RATE, transcript.duration)

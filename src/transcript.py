@@ -91,6 +91,8 @@ class Transcript:
     """Seconds of speech that only a second attempt understood."""
     dropped: Counter[str] = field(default_factory=Counter)
     """How often something was left out, by the reason: see `src/hallucinations.py`."""
+    vocabulary: dict[str, int] = field(default_factory=dict)
+    """How often each term of the custom vocabulary was put in."""
     model: str = ""
     """Name of the model that understood it."""
     timings: dict[str, float] = field(default_factory=dict)

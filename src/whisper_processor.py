@@ -30,6 +30,7 @@ from src.sequential import SequentialModel, transcribe_sequentially
 from src.settings import get_settings
 from src.transcript import Transcript
 from src.vad import load_vad
+from src.vocabulary import correct
 from src.windows import find_windows
 
 
@@ -81,6 +82,9 @@ class WhisperProcessor:
                 control.progress("transcribing", 0.0, len(pcm) / RATE)
                 transcript = _transcribed(model, pcm, options, control)
         transcript.model = model.name
+        transcript.vocabulary = correct(transcript, options.corrections)
+        if transcript.translation is not None:
+            correct(transcript.translation, options.corrections)
         transcript.timings = {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
 

@@ -37,7 +37,7 @@ def find_windows(
         first_seconds: length at most of the first one.
     """
     if not options.vad:
-        for window in vad.fixed_windows(len(pcm)):
+        for window in vad.windows([vad.Region(0, len(pcm))], pcm):
             yield Placed(window.start, Window(pcm[window.start : window.end]))
         return
     regions = vad.speech_regions(pcm, detection(options))
