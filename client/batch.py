@@ -175,6 +175,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 @app.command()
+@told
 @with_options
 def main(
     source: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of recordings, at any depth.")],
@@ -220,4 +221,4 @@ def main(
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    told(app)
+    app()

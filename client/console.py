@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -74,19 +75,24 @@ class Printer:
         sys.stdout.flush()
 
 
-def told(command: Callable[[], None]) -> None:
-    """Runs a command; its errors end the process with a sentence and their own exit code."""
-    console = Console(stderr=True)
-    try:
-        command()
-    except ClientError as error:
-        console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print("Stopped; the same command goes on where it was.", markup=False)
-        # Not sys.exit: a thread may be in a request that nobody waits for any more.
-        sys.stdout.flush()
-        os._exit(Stopped.exit_code)
+def told(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose errors end the process with a sentence and their own exit code."""
+
+    @functools.wraps(command)
+    def whole(**arguments: Any) -> None:
+        console = Console(stderr=True)
+        try:
+            command(**arguments)
+        except ClientError as error:
+            console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            console.print("Stopped; the same command goes on where it was.", markup=False)
+            # Not sys.exit: a thread may be in a request that nobody waits for any more.
+            sys.stdout.flush()
+            os._exit(Stopped.exit_code)
+
+    return whole
 
 
 def _line(segment: dict[str, Any]) -> str:

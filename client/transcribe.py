@@ -72,6 +72,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 @app.command()
+@told
 @with_options
 def main(
     source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A recording: any file, or an http(s) address.")],
@@ -142,4 +143,4 @@ def _targets(recording: Path | str, output: Path | None, formats: list[str]) -> 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    told(app)
+    app()

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import requests
 
-from client.audio import ffmpeg_executable
 from client.endpoint import Endpoint
 from client.settings import Settings
 from tests.platform.emulator import Platform
@@ -66,13 +65,10 @@ def local_api() -> Iterator[str]:
         process.wait(20)
 
 
-@pytest.fixture(scope="session")
-def minutes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording of 2.6 minutes that is too large for a small request."""
-    path = tmp_path_factory.mktemp("audio") / "minutes.flac"
-    repeated = ["-stream_loop", "1", "-i", str(CLIPS / "long.ogg"), "-ar", "16000", str(path)]
-    subprocess.run([ffmpeg_executable(), "-loglevel", "error", *repeated], check=True)
-    return path
+@pytest.fixture
+def long() -> Path:
+    """A recording of 78 s and 137 kB, which a small request cannot hold."""
+    return CLIPS / "long.ogg"
 
 
 @pytest.fixture

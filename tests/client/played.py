@@ -22,11 +22,11 @@ class PlayedWorker:
 
     def __init__(self, platform: Platform, answer: Callable[[Answer], Answer]) -> None:
         self.jobs: list[Answer] = []
-        self.gate = threading.Event()
-        """While it is clear, jobs are taken but not answered."""
-        self.gate.set()
+        self.held_after: int | None = None
+        """How many jobs are answered; the next one is taken, but held until `release`."""
         self._platform = platform
         self._answer = answer
+        self._released = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -36,8 +36,11 @@ class PlayedWorker:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self.gate.set()
+        self.release()
         self._thread.join(10)
+
+    def release(self) -> None:
+        self._released.set()
 
     def _work(self) -> None:
         session = requests.Session()
@@ -48,7 +51,8 @@ class PlayedWorker:
                 continue
             job = taken.json()
             self.jobs.append(job)
-            self.gate.wait()
+            if self.held_after is not None and len(self.jobs) > self.held_after:
+                self._released.wait()
             session.post(f"{self._platform.url}/job-done/played/{job['id']}", json=self._answer(job), timeout=10)
 
 
