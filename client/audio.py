@@ -80,8 +80,10 @@ def compress(source: Path, folder: Path, *, mono: bool = True) -> Sound:
         mono: all channels in one; else as many as there are.
 
     Raises:
-        BadRecording: it is no recording, or has no sound.
+        BadRecording: it is no recording, has no sound, or is cut off: the worker, which refuses such a file, would not
+            see that of what comes out here.
     """
+    _refuse_short_riff(source)
     sound = folder / "sound.ogg"
     # async, first_pts: what starts late or has gaps keeps the media's own clock, as in the worker.
     filters = [
@@ -100,10 +102,13 @@ def compress(source: Path, folder: Path, *, mono: bool = True) -> Sound:
         audio_bitrate=BITRATE if mono else 2 * BITRATE,
         vbr="constrained",
     )
-    levels = [_decibels(value) for value in re.findall(r"RMS_level=(\S+)", _run(output, source))]
-    if not levels:
+    done = _run(output, source)
+    made = Sound(sound, [_decibels(value) for value in re.findall(r"RMS_level=(\S+)", done.stdout)])
+    if not made.levels:
         raise BadRecording(f"{source.name} has no sound")
-    return Sound(sound, levels)
+    if _falls_short(done.stderr, made.seconds):
+        raise BadRecording(f"{source.name} is cut off: only its first {made.seconds:.0f} s are there")
+    return made
 
 
 def cut(sound: Sound, seams: Sequence[float], folder: Path) -> list[Part]:
@@ -127,15 +132,38 @@ def cut(sound: Sound, seams: Sequence[float], folder: Path) -> list[Part]:
         return [Part(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
 
 
-def _run(output: ffmpeg.nodes.OutputStream, source: Path) -> str:
-    """What ffmpeg writes to its standard output."""
-    command = output.global_args("-nostdin", "-hide_banner", "-loglevel", "error").compile(
+def _refuse_short_riff(source: Path) -> None:
+    """A WAV or AVI shorter than its header says, which ffmpeg corrects silently (as in `src/audio.py`)."""
+    with source.open("rb") as file:
+        head = file.read(8)
+    declared, size = int.from_bytes(head[4:], "little"), source.stat().st_size
+    if head.startswith(b"RIFF") and declared < 0x7FFF_0000 and declared - size > 4096 + declared // 200:
+        raise BadRecording(f"{source.name} is cut off: it declares {declared} bytes but has {size}")
+
+
+def _falls_short(log: str, seconds: float) -> bool:
+    """Whether ffmpeg's log tells of a file that ends too early, or declares more than there was to decode.
+
+    Only a lone track tells: beside a video, audio may rightly be the shorter one.
+    """
+    if "partial file" in log or "File ended prematurely" in log:
+        return True
+    declared = re.search(r"Duration: (\d+):(\d\d):(\d\d\.\d+)", log)
+    tracks = log.partition("Stream mapping:")[0].count("  Stream #0:")
+    if declared is None or tracks != 1 or "Estimating duration from bitrate" in log:
+        return False
+    total = int(declared[1]) * 3600 + int(declared[2]) * 60 + float(declared[3])
+    return total - seconds > 1.0 + 0.002 * total
+
+
+def _run(output: ffmpeg.nodes.OutputStream, source: Path) -> subprocess.CompletedProcess[str]:
+    command = output.global_args("-nostdin", "-hide_banner", "-nostats").compile(
         cmd=ffmpeg_executable(), overwrite_output=True
     )
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
         raise BadRecording(_reason(source, done.stderr))
-    return done.stdout
+    return done
 
 
 def _reason(source: Path, log: str) -> str:
@@ -143,6 +171,8 @@ def _reason(source: Path, log: str) -> str:
         return f"there is no file {source}"
     if "matches no streams" in log:
         return f"{source.name} has no audio track"
+    if "moov atom not found" in log:
+        return f"{source.name} is cut off: its index is missing"
     last = log.strip().splitlines()[-1:] or ["no reason given"]
     return f"{source.name} cannot be decoded: {last[0][:200]}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from client.endpoint import Endpoint
 from client.errors import JobFailed
@@ -49,6 +50,29 @@ def test_only_the_part_that_failed_is_done_again(
     audio = [job["input"]["audio"]["base64"] for job in worker.jobs]
     assert (len(audio), len(set(audio))) == (PARTS + 1, PARTS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_of_the_parts_is_told_as_that_of_the_whole(
+    platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[float, str]] = []
+    half = {"status": "IN_PROGRESS", "output": {"stage": "transcribing", "percent": 50}}
+
+    def answer(job: dict[str, Any]) -> dict[str, Any]:
+        address = f"{platform.url}/job-done/played/{job['id']}"
+        requests.post(address, json=half, headers={"Authorization": platform.worker_key}, timeout=10)
+        seen = len(told)
+        until(lambda: len(told) > seen)
+        return said("something")
+
+    with PlayedWorker(platform, answer):
+        observer = Observer(lambda fraction, stage: told.append((fraction, stage)))
+        terms = Terms(limit=LIMIT, parallel=1)
+        transcribed(endpoint, long, {}, terms, stop=threading.Event(), observer=observer, cache=tmp_path)
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert 0 < fractions[len(fractions) // 2] < 1
+    assert told[-1] == (pytest.approx(1.0), f"{PARTS} of {PARTS} parts done")
 
 
 def test_a_wrong_input_is_not_tried_again_and_ends_the_work(
