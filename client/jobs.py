@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def output_of(status: Answer) -> Answer:
     told = output if isinstance(output, dict) else {}
     error = status.get("error") or told.get("error")
     if error:
-        raise JobFailed(str(error), str(told.get("error_type", state)))
+        raise JobFailed(_sentence(str(error)), str(told.get("error_type", state)))
     if state == "COMPLETED" and told:
         return told
     words = {
@@ -91,6 +92,14 @@ def output_of(status: Answer) -> Answer:
         "TIMED_OUT": "the job took longer than it was allowed to: see --timeout",
     }
     raise JobFailed(words.get(state, "the job failed without a reason"), state)
+
+
+def _sentence(error: str) -> str:
+    """What the worker says; of an exception that reached the SDK, which makes JSON of it, the message."""
+    try:
+        return str(json.loads(error)["error_message"])
+    except (ValueError, TypeError, KeyError):
+        return error
 
 
 def joined(chunks: list[Any]) -> Answer:
