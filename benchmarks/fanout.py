@@ -27,6 +27,7 @@ import numpy as np
 
 from benchmarks.recordings import pcm_of
 from benchmarks.scoring import errors
+from client.audio import compress
 from src.audio import RATE
 from tests.platform.emulator import Platform
 from tests.platform.routes import ENDPOINT
@@ -42,18 +43,24 @@ def main() -> None:
         write_long(arguments.audio, arguments.minutes, recording)
         with workers(1, arguments.model) as platform, served(recording.parent) as address:
             whole, seconds = timed(platform, f"{address}/{recording.name}", Path(scratch))
+            compress(recording, recording.parent)
+            small, _ = timed(platform, f"{address}/sound.ogg", Path(scratch))
         text = whole["transcription"]["text"]
         print(f"one job: {seconds:.1f} s, {len(text.split())} words of {whole['metadata']['audio_duration']:.0f} s")
-        print("slots  parts  seconds  other words")
+        print(f"one job with Opus: other words {differing(text, small)}")
+        print("slots  parts  seconds  other words than one job, than one with Opus", flush=True)
         for slots in arguments.slots:
             with workers(slots, arguments.model) as platform:
                 flags = ["--parallel", slots, "--payload-limit", arguments.payload_limit]
                 parted, seconds = timed(platform, str(recording), Path(scratch), *flags)
-            other = errors(text, parted["transcription"]["text"], parted["metadata"]["language"])
             parts = len(parted["metadata"].get("parts", [0]))
-            print(
-                f"{slots:5}  {parts:5}  {seconds:7.1f}  {other.edits} of {other.said} ({100 * (other.rate or 0):.2f}%)"
-            )
+            others = f"{differing(text, parted)}, {differing(small['transcription']['text'], parted)}"
+            print(f"{slots:5}  {parts:5}  {seconds:7.1f}  {others}", flush=True)
+
+
+def differing(text: str, output: dict[str, Any]) -> str:
+    other = errors(text, output["transcription"]["text"], output["metadata"]["language"])
+    return f"{other.edits} of {other.said} ({100 * (other.rate or 0):.2f}%)"
 
 
 def parse() -> argparse.Namespace:
