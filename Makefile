@@ -21,7 +21,7 @@ client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-c
 
 test: setup models/.base $(CLIENT_READY)  ## all tests, with real models, real ffmpeg and the real SDK
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-	OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest --confcutdir=tests/client tests/client
+	OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --confcutdir=tests/client tests/client
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
