@@ -17,6 +17,9 @@ from src.transcript import Segment
 OnProgress = Callable[[str, float, float], None]
 """Called with the stage's name, and the seconds of the recording that are done, out of how many (0: not known)."""
 
+LONGEST_DEADLINE = 30 * 24 * 3600.0
+"""Seconds; no job lasts as long, and a system's clocks end some centuries on."""
+
 OnSegment = Callable[[Segment], None]
 """Called with each segment as soon as it is final, in order."""
 
@@ -89,7 +92,7 @@ class JobControl:
         if seconds is None:
             yield
             return
-        timer = threading.Timer(seconds, self.stop, [reason])
+        timer = threading.Timer(min(seconds, LONGEST_DEADLINE), self.stop, [reason])
         timer.daemon = True
         timer.start()
         try:

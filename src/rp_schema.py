@@ -120,7 +120,12 @@ def _with_names_once(faults: str) -> str:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part)[:60] for part in location) or "input"
+    """The keys on the way to a value, cut short and on one line: they are the caller's."""
+    return ".".join(_printable(str(part)[:60]) for part in location) or "input"
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def _nearest(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) -> str:

@@ -50,3 +50,12 @@ def test_a_deadline_stops_the_job_and_only_while_it_runs() -> None:
         pass
     assert not threading.Event().wait(0.1)
     early.check()
+
+
+def test_a_deadline_may_be_beyond_what_clocks_can_tell() -> None:
+    control = JobControl()
+    with control.deadline(1e300, "too long"):
+        (timer,) = (thread for thread in threading.enumerate() if isinstance(thread, threading.Timer))
+        timer.join(0.2)
+        assert timer.is_alive()  # and has not failed
+    control.check()

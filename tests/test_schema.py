@@ -158,3 +158,9 @@ def test_whatever_comes_is_either_taken_or_refused(raw: object) -> None:
     except InvalidInput as error:
         assert str(error)
         assert len(str(error)) < 6000
+
+
+def test_a_key_with_line_breaks_does_not_break_the_sentence() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_input({"audio": {"url": URL, "\na\u2028b\x1b[31m": 1}})
+    assert str(caught.value).isprintable()
