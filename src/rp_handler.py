@@ -108,9 +108,11 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
 
 def _written(transcript: Transcript, options: Options) -> Answer:
     """The transcript in the forms that were asked for, and its translation in the same ones."""
-    written = {"transcription": render(transcript, options.output_format, options.layout)}
-    if transcript.translation is not None:
-        written["translation"] = render(transcript.translation, options.output_format, options.layout)
+    texts = {"transcription": transcript, "translation": transcript.translation}
+    written = {key: render(text, options.output_format, options.layout) for key, text in texts.items() if text}
+    if not options.word_timestamps:  # subtitles may have needed them
+        for segment in (one for text in written.values() for one in text.get("segments", [])):
+            segment.pop("words", None)
     return written
 
 

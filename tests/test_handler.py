@@ -186,3 +186,9 @@ def test_a_recording_over_the_limit_of_duration_is_refused(
 
 def test_process_audio_gives_the_transcription_of_a_file() -> None:
     assert words(processor.process_audio(CLIPS / "demo.ogg")["text"]) == spoken("demo.ogg")
+
+
+def test_words_that_only_subtitles_need_stay_out_of_the_segments() -> None:
+    answer = handler(job("demo.ogg", subtitle_preset="broadcast", output_format=["json", "srt"]))
+    assert "words" not in answer["transcription"]["segments"][0]
+    assert answer["transcription"]["srt"].count("-->") >= 2
