@@ -41,8 +41,11 @@ class Settings(BaseSettings):
     compute_type: Literal["auto", "float16", "bfloat16", "float32"] = Field(
         default="float16", description="Number format of the weights; the nearest that the device can."
     )
-    batch_size: int = Field(
-        default=16, gt=0, le=512, description="Windows of 30 s, of all running jobs, that are decoded at once."
+    batch_size: int | None = Field(
+        default=None,
+        gt=0,
+        le=512,
+        description="Windows of 30 s, of all running jobs, that are decoded at once; none: 16, and 8 on a CPU.",
     )
     max_audio_bytes: int = Field(
         default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as it comes and as decoded."

@@ -105,7 +105,8 @@ class WhisperProcessor:
         settings = get_settings()
         path = find_model(name, [settings.baked_models, settings.model_store])
         path = path or fetch_model(name, settings.model_store)
-        engine = Scheduler(partial(load_weights, path), self.placement, settings.batch_size)
+        slots = settings.batch_size or self.placement.slots
+        engine = Scheduler(partial(load_weights, path), self.placement, slots)
         return LoadedModel(name, engine, SequentialModel(engine.source, self.placement))
 
 

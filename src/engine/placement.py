@@ -41,6 +41,8 @@ class Placement:
     """For the decoder: fast over the few rows of a step."""
     window_linear: MakeLinear
     """For the encoder: fast over the 1500 positions of a window."""
+    slots: int
+    """Windows that are decoded at once by default: on a CPU more of them are hardly faster, and take memory."""
     pass_size: int
     """Windows in one pass of the encoder: enough to keep the device busy, few enough to spare its memory."""
 
@@ -84,10 +86,10 @@ def give_memory_back() -> None:
 
 def _placed(device: torch.device, dtype: torch.dtype) -> Placement:
     if device.type == "cuda":
-        return Placement(device, dtype, _fused_attention, _plain_linear, _plain_linear, pass_size=8)
+        return Placement(device, dtype, _fused_attention, _plain_linear, _plain_linear, slots=16, pass_size=8)
     if dtype == torch.bfloat16:
-        return Placement(device, dtype, _tiled_attention, _packed_linear, _packed_linear, pass_size=1)
-    return Placement(device, dtype, _fused_attention, _packed_linear, _plain_linear, pass_size=1)
+        return Placement(device, dtype, _tiled_attention, _packed_linear, _packed_linear, slots=8, pass_size=1)
+    return Placement(device, dtype, _fused_attention, _packed_linear, _plain_linear, slots=8, pass_size=1)
 
 
 def _fast_dtypes(device: torch.device) -> list[torch.dtype]:

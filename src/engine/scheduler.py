@@ -17,6 +17,7 @@ import atexit
 import itertools
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -53,6 +54,10 @@ LOOK_AHEAD = 2
 
 QUIET = 1.0
 """Seconds without work after which the memory of the batches is given back."""
+
+
+TRIM_EVERY = 2.0
+"""Seconds of work after which freed memory is given back: in pieces, it would grow with a recording's length."""
 
 
 class EngineLost(Exception):
@@ -121,6 +126,7 @@ class Scheduler:
         self._turn = itertools.count(1)
         self._closed = False
         self._lost: EngineLost | None = None
+        self._trimmed = time.monotonic()
         self._wake = threading.Condition()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -248,8 +254,9 @@ class Scheduler:
 
     def _wait_for_work(self) -> bool:
         """Sleeps until there is something to do; False once closed."""
-        if not self._has_work():
-            give_memory_back()  # now, or the next job's peak would come on top of what this one left
+        if not self._has_work() or time.monotonic() - self._trimmed > TRIM_EVERY:
+            give_memory_back()  # before the next job's peak comes on top of what this one left
+            self._trimmed = time.monotonic()
         with self._wake:
             if not self._wake.wait_for(self._has_work, QUIET):
                 self._drop_idle()
