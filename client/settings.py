@@ -1,0 +1,105 @@
+"""Which endpoint, with which key, at which address: from arguments, else the environment, else a file.
+
+    argument      environment           ~/.config/worker-whisper.toml
+    --endpoint    RUNPOD_ENDPOINT_ID    endpoint_id = "..."
+    --api-key     RUNPOD_API_KEY        api_key = "..."
+    --base-url    RUNPOD_BASE_URL       base_url = "https://api.runpod.ai/v2"
+
+The file is looked for in the user's own configuration alone (or where --config says): one in the working directory
+could send the key to somebody else's address.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from client.errors import WrongUsage
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RUNPOD = "https://api.runpod.ai/v2"
+_VARIABLES = {"endpoint_id": "RUNPOD_ENDPOINT_ID", "api_key": "RUNPOD_API_KEY", "base_url": "RUNPOD_BASE_URL"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where jobs go."""
+
+    base_url: str = RUNPOD
+    endpoint_id: str | None = None
+    """None at a worker's own local API, which has one endpoint and no ids."""
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The address to which /run, /status/… and so on are added."""
+        base = self.base_url.rstrip("/")
+        return base if self.is_single_worker else f"{base}/{quote(self.endpoint_id or '', safe='')}"
+
+    @property
+    def is_single_worker(self) -> bool:
+        """Whether the address is a worker's own (`http://localhost:8000`): platforms have theirs under a path."""
+        return not urlsplit(self.base_url).path.strip("/")
+
+
+def find_settings(
+    endpoint_id: str | None = None,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    *,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """The first that is given of argument, environment and file, for each setting by itself.
+
+    Raises:
+        WrongUsage: a setting is missing or malformed; it says where to put it.
+    """
+    arguments = {"endpoint_id": endpoint_id, "api_key": api_key, "base_url": base_url}
+    saved = _read(config, environment)
+    found = {name: arguments[name] or environment.get(_VARIABLES[name]) or saved.get(name) for name in _VARIABLES}
+    settings = Settings(found["base_url"] or RUNPOD, found["endpoint_id"], found["api_key"])
+    _check(settings)
+    return settings
+
+
+def config_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the user's own configuration is, whether it exists or not."""
+    folder = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(folder) / "worker-whisper.toml"
+
+
+def _read(config: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
+    path = config or config_file(environment)
+    if config is None and not path.is_file():
+        return {}
+    try:
+        saved: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WrongUsage(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise WrongUsage(f"{path} is not TOML: {error}") from None
+    if wrong := [name for name, value in saved.items() if name not in _VARIABLES or not isinstance(value, str)]:
+        raise WrongUsage(f"{path}: {wrong[0]} is unknown or no text; it may have {', '.join(_VARIABLES)}")
+    return saved
+
+
+def _check(settings: Settings) -> None:
+    address = urlsplit(settings.base_url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise WrongUsage(f"the base URL {settings.base_url!r} is no http(s) address such as {RUNPOD}")
+    if settings.is_single_worker:
+        return
+    for name, argument in {"endpoint_id": "--endpoint", "api_key": "--api-key"}.items():
+        if not getattr(settings, name):
+            where = f"{argument}, {_VARIABLES[name]} or {name} in {config_file()}"
+            raise WrongUsage(f"the {name.replace('_', ' ')} is missing: give {where}")
