@@ -16,6 +16,8 @@ from client.page.lines import Line, Segments, clock, default_name, lines, voices
 COLOURS = 8
 """Number of colours for voices in viewer.css."""
 
+EMPTY = '<p class="empty">The transcript will be here.</p>'
+
 FOLDER = Path(__file__).parent
 
 
