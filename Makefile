@@ -3,9 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+CLIENT := .venv-client/bin
+CLIENT_READY := .venv-client/.ready
 BENCH := .venv/.bench
 
-.PHONY: help setup demo test lint serve platform bench soak fuzz format clips clean
+.PHONY: help setup demo client test lint serve platform bench soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -15,8 +17,11 @@ setup: $(READY) models/.tiny.en  ## a virtual environment in .venv and the demo'
 demo: setup  ## transcribe the clip in test_input.json and print what comes back
 	@$(BIN)/python builder/demo.py
 
-test: setup models/.base  ## all tests, with real models, real ffmpeg and the real SDK
+client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-client
+
+test: setup models/.base $(CLIENT_READY)  ## all tests, with real models, real ffmpeg and the real SDK
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --confcutdir=tests/client tests/client
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -46,7 +51,7 @@ clips: $(READY)  ## make the repository's audio again (needs Debian's flite)
 	tests/data/make_clips.sh
 
 clean:  ## remove the environment, the models and all caches
-	rm -rf .venv .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-client .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.
 $(READY): builder/requirements.txt builder/requirements-dev.txt
@@ -54,6 +59,13 @@ $(READY): builder/requirements.txt builder/requirements-dev.txt
 	@echo "Setting up .venv: about a minute, most of it PyTorch"
 	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r builder/requirements-dev.txt
+	@touch $@
+
+# An environment of its own: gradio, for the web page, and runpod cannot share one.
+$(CLIENT_READY): client/requirements.txt client/requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("the client needs Python 3.10 or newer: make PYTHON=python3.12 client")'
+	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv-client; fi
+	@$(CLIENT)/python -m pip install --quiet --disable-pip-version-check -r client/requirements-dev.txt
 	@touch $@
 
 $(BENCH): builder/requirements-bench.txt $(READY)

@@ -79,11 +79,15 @@ def pcm_of(path: Path) -> NDArray[np.int16]:
 def cut(recording: Recording, start: float, seconds: float, folder: Path) -> Recording:
     """A part of a recording as a WAV of its own in `folder`; its text is known if the part is the whole."""
     pcm = pcm_of(recording.path)[round(start * RATE) : round((start + seconds) * RATE)]
-    path = folder / f"{recording.path.stem}-{start:g}s.wav"
+    path = write_wav(pcm, folder / f"{recording.path.stem}-{start:g}s.wav")
+    whole = start == 0 and recording.seconds <= seconds
+    return Recording(path, len(pcm) / RATE, recording.text if whole else None, recording.language)
+
+
+def write_wav(pcm: NDArray[np.int16], path: Path) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(pcm.astype("<i2").tobytes())
-    whole = start == 0 and recording.seconds <= seconds
-    return Recording(path, len(pcm) / RATE, recording.text if whole else None, recording.language)
+    return path

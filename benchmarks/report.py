@@ -24,7 +24,7 @@ def table(rows: Sequence[Row]) -> str:
     heads = ["system", "seconds", "x real time", "x our time (min..max)"]
     heads += [f"errors, {group}" for group in GROUPS] + ["words where none are", "peak MB"]
     ordered = sorted(rows, key=lambda row: row.seconds)
-    return _markdown(heads, [_cells(row) for row in ordered])
+    return markdown(heads, [_cells(row) for row in ordered])
 
 
 def _cells(row: Row) -> list[str]:
@@ -48,14 +48,15 @@ def table_of_files(rows: Sequence[Row], recordings: Sequence[Recording]) -> str:
     """Errors of each system on each recording whose text is known."""
     known = [recording for recording in recordings if recording.text]
     heads = ["errors", *(f"{one.name} ({one.language or 'any'})" for one in known)]
-    return _markdown(heads, [[row.system, *(percent(row.files[one.name]) for one in known)] for row in rows])
+    return markdown(heads, [[row.system, *(percent(row.files[one.name]) for one in known)] for row in rows])
 
 
 def percent(errors: Errors) -> str:
     return "-" if errors.rate is None else f"{100 * errors.rate:.1f}%"
 
 
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -1,10 +1,12 @@
-"""Writes the README's tables of options and of environment variables from the classes that define them.
+"""Writes what is told in two places from the classes that define it: the README's tables of options and of environment
+variables, and the JSON Schema of a job's input, by which the client makes its flags.
 
 python builder/write_tables.py
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,15 +18,22 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from src.options import Options  # noqa: E402
+from src.rp_schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
 
 README = ROOT / "README.md"
+SCHEMA = ROOT / "client" / "job_input.schema.json"
 
 
 def with_tables(text: str) -> str:
     """The README with its tables as the code has them."""
     text = _replaced(text, "options", _table("option", Options))
     return _replaced(text, "environment", _table("variable", Settings, upper=True))
+
+
+def schema() -> str:
+    """The input of a job, in JSON Schema."""
+    return json.dumps(JobInput.model_json_schema(), indent=2) + "\n"
 
 
 def _table(heading: str, model: type[BaseModel], *, upper: bool = False) -> str:
@@ -50,3 +59,4 @@ def _replaced(text: str, name: str, table: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text()))
+    SCHEMA.write_text(schema())

@@ -108,7 +108,8 @@ class Endpoint:
             stop=stop_after_delay(self.patience if self._answered else min(self.patience, FIRST_PATIENCE)),
             reraise=True,
         )
-        return tries(self._once, method, path, body)
+        answer: Answer = tries(self._once, method, path, body)
+        return answer
 
     def _once(self, method: str, path: str, body: bytes | None) -> Answer:
         upload = None if body is None else _Upload(body)
@@ -235,7 +236,8 @@ _backoff = wait_random_exponential(multiplier=0.5, max=15)
 def _pause(state: RetryCallState) -> float:
     """Seconds before the next try: longer each time, and at least what the platform asks for."""
     failure = state.outcome.exception() if state.outcome else None
-    return max(_backoff(state), getattr(failure, "after", 0.0))
+    asked: float = getattr(failure, "after", 0.0)
+    return max(float(_backoff(state)), asked)
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -1,20 +1,20 @@
 """The client's errors: one tree, and the exit code of a command for each leaf.
 
     ClientError
-    ├── WrongUsage       2    arguments, settings or configuration
-    ├── BadRecording     3    the local file holds no sound, or ffmpeg cannot read it
-    ├── JobFailed        4    the worker, or the platform, ended the job without a transcript
-    └── EndpointFailed   5    the endpoint cannot be reached, refuses, or has lost the job
-        └── Uncertain    5    a job may be there or not: it is not sent twice
+    ├── WrongUsage       2      arguments, settings or configuration
+    ├── BadRecording     3      the local file holds no sound, or ffmpeg cannot read it
+    ├── JobFailed        4      the worker, or the platform, ended the job without a transcript
+    ├── EndpointFailed   5      the endpoint cannot be reached, refuses, or has lost the job
+    │   └── Uncertain    5      a job may be there or not: it is not sent twice
+    └── Stopped          130    Ctrl-C, as shells have it
 
-0 is success, 1 a fault of the client itself, 6 a batch with failed files, and 130 Ctrl-C. The message is one sentence
-for the user, begun small and without a full stop as Python's own.
+0 is success, 1 a fault of the client itself, 6 a batch with failed files. The message is one sentence for the user,
+begun small and without a full stop as Python's own.
 """
 
 from __future__ import annotations
 
 FAILED_FILES = 6
-INTERRUPTED = 130
 
 
 class ClientError(Exception):
@@ -52,3 +52,9 @@ class EndpointFailed(ClientError):
 
 class Uncertain(EndpointFailed):
     """The connection broke after a job was sent and before its id came back."""
+
+
+class Stopped(ClientError):
+    """The user did not want to wait any longer; what was running is cancelled on the endpoint."""
+
+    exit_code = 130

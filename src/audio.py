@@ -1,4 +1,4 @@
-"""Any audio or video file → 16 kHz mono PCM on disk, by ffmpeg.
+"""Any audio or video file → 16 kHz PCM on disk, by ffmpeg: the mix of its channels, or each of them.
 
 The file is hostile until proven otherwise. ffmpeg opens nothing but that file, only through demuxers of
 recordings (a playlist, a concat script or a subtitle track would name further files and addresses), with
@@ -34,6 +34,9 @@ from src.job_control import JobControl
 RATE = 16_000
 """Samples per second of everything that is decoded: what Whisper listens to."""
 
+MAX_CHANNELS = 8
+"""Channels that are told apart at the most: 7.1 has as many."""
+
 _SAMPLE_BYTES = 2
 
 # Demuxers that hold media themselves. Kept out: playlists, scripts, subtitles, devices, image lists, whatever
@@ -47,7 +50,8 @@ _DEMUXERS = (
 _DECLARING = {"aiff", "ape", "au", "flac", "matroska,webm", "mp3", "rm", "tta", "wav", "wv"}
 
 # White noise at -44 dB falls by 12 dB, by only 4 with the default floor of -50; a tone at -21 dB stays.
-_DENOISE = "afftdn=nf=-25"
+# No filter that was tried helps Whisper throughout (benchmarks/denoise.py), so that there is no choice of them.
+DENOISE = "afftdn=nf=-25"
 
 _STALL_SECONDS = 60.0
 _MAX_ALLOC = 512 << 20  # bytes in one block; a day of MP4 index takes 100 MB, a forged one asks for gigabytes
@@ -89,19 +93,94 @@ def decode_audio(
     `denoise` lowers steady background noise. Raises UnsupportedMedia for what is not a whole recording with
     sound, TooLarge for one over a limit, and Cancelled when `control` stops the job; none leaves a file behind.
     """
+    return _decode(source, folder, _limit(max_seconds, max_bytes), denoise, control)[:, 0]
+
+
+def decode_channels(
+    source: Path,
+    folder: Path,
+    *,
+    max_seconds: float,
+    max_bytes: int,
+    denoise: bool = False,
+    control: JobControl | None = None,
+) -> list[npt.NDArray[np.int16]]:
+    """Decode each channel of the first audio track of `source`, in the track's order: int16 [samples] each.
+
+    As `decode_audio`, but that the limits hold for all channels together, each of which is work of its own. The arrays
+    are strided views of one file, in which the channels lie interleaved. Channels that hold the same sound, such as
+    those of a mono recording on a stereo track, are one. Raises UnsupportedMedia also for more than `MAX_CHANNELS`.
+    """
+    pcm = _decode(source, folder, _limit(max_seconds, max_bytes), denoise, control, mix=False)
+    return [pcm[:, channel] for channel in range(1 if _is_mono(pcm) else pcm.shape[1])]
+
+
+def _limit(max_seconds: float, max_bytes: int) -> int:
+    """Samples of all channels that a recording may have."""
+    return min(int(max_seconds * RATE), max_bytes // _SAMPLE_BYTES)
+
+
+def _decode(
+    source: Path, folder: Path, limit: int, denoise: bool, control: JobControl | None, *, mix: bool = True
+) -> npt.NDArray[np.int16]:
+    """The first audio track, mapped read-only: int16 [samples, channels]; one channel if they are mixed."""
     _refuse_short_riff(source)
-    limit = min(int(max_seconds * RATE), max_bytes // _SAMPLE_BYTES)
     pcm = folder / "audio.pcm"
     try:
-        log = _run(_command(source, pcm, limit, denoise), pcm, control or JobControl())
-        samples = _size(pcm) // _SAMPLE_BYTES
-        if samples > limit:
-            raise TooLarge(f"the recording is longer than the limit of {_spoken(limit / RATE)}: send it in parts")
-        log.refuse_unless_whole(samples)
-        return np.memmap(pcm, dtype="<i2", mode="r")
+        log = _run(_command(source, pcm, limit, denoise, mix), pcm, control or JobControl())
+        channels = 1 if mix else _told_apart(log.channels)
+        written, late = _size(pcm) // (channels * _SAMPLE_BYTES), round(log.starts * RATE)
+        _refuse_longer(written + late, channels, limit)
+        log.refuse_unless_whole(written)
+        if late:
+            _prepend_silence(pcm, late * channels * _SAMPLE_BYTES)
+        return np.memmap(pcm, dtype="<i2", mode="r").reshape(-1, channels)
     except BaseException:
         pcm.unlink(missing_ok=True)
         raise
+
+
+def _told_apart(channels: int) -> int:
+    """The number of channels; one in what could not be decoded. Raises UnsupportedMedia for too many."""
+    if channels > MAX_CHANNELS:
+        raise UnsupportedMedia(
+            f"the recording has {channels} channels, of which at most {MAX_CHANNELS} can be told apart: send fewer"
+        )
+    return channels or 1
+
+
+def _refuse_longer(samples: int, channels: int, limit: int) -> None:
+    """Raise TooLarge for a recording of more than `limit` samples in all channels."""
+    if samples * channels > limit:
+        long = "the recording is" if channels == 1 else f"the recording's {channels} channels are together"
+        raise TooLarge(f"{long} longer than the limit of {_spoken(limit / RATE)}: send it in parts")
+
+
+def _prepend_silence(pcm: Path, size: int) -> None:
+    """Puts zeros of so many bytes before the samples."""
+    late = pcm.with_suffix(".late")
+    try:
+        with pcm.open("rb") as samples, late.open("wb") as file:
+            file.seek(size)
+            shutil.copyfileobj(samples, file, 1 << 20)
+        late.replace(pcm)
+    finally:
+        late.unlink(missing_ok=True)
+
+
+def _is_mono(pcm: npt.NDArray[np.int16]) -> bool:
+    """Whether all channels, of [samples, channels], sound like the first one, in each second.
+
+    One sound in two channels differs by what codecs do to it: 11 dB below the sound at the most, or 28 dB below the
+    whole recording's in its pauses (AAC, MP3, Vorbis). Who speaks on one side of a call alone is all difference.
+    """
+    powers = []
+    for start in range(0, len(pcm), RATE):
+        second = pcm[start : start + RATE].astype(np.float32)
+        apart = second - second[:, :1]
+        powers.append((np.square(second[:, 0]).mean(), np.square(apart).mean(axis=0).max()))
+    first, difference = np.array(powers).T
+    return bool((difference <= 0.1 * first + 0.01 * first.mean()).all())
 
 
 def _refuse_short_riff(source: Path) -> None:
@@ -123,24 +202,30 @@ def _refuse_short_riff(source: Path) -> None:
         )
 
 
-def _command(source: Path, pcm: Path, limit: int, denoise: bool) -> list[str]:
-    """The ffmpeg command that writes the sound of `source` to `pcm`: one sample more than `limit` at most."""
-    # Not `-fs`, which looks after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
-    # async, first_pts: what starts late or has gaps keeps the media's own clock, or subtitles would run ahead of it.
-    filters = [f"aresample={RATE}:async=1:first_pts=0", f"atrim=end_sample={limit + 1}"]
+def _command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> list[str]:
+    """The ffmpeg command that writes the sound of `source` to `pcm`: hardly more than `limit` samples."""
+    # Filters begin anew where a stream changes its channels, as broadcasts do: none may pad or count from the start.
+    # `fs` holds for all that is written, but looks after each packet: one of a WAV at 1 Hz resamples to 130 MB.
+    # async: what has gaps keeps the media's own clock, or subtitles would run ahead of it.
+    filters = [f"aresample={RATE}:async=1", f"atrim=start=0:end_sample={limit + 1}"]
     if denoise:
-        filters.insert(0, _DENOISE)
+        filters.insert(0, DENOISE)
     media = ffmpeg.input(f"file:{source}", protocol_whitelist="file", format_whitelist=_DEMUXERS, threads=1)
-    output = ffmpeg.output(
+    sound = ffmpeg.output(
         media["a:0"],
         f"file:{pcm}",
         format="s16le",
         acodec="pcm_s16le",
-        ac=1,
         ar=RATE,
         af=",".join(filters),
-    ).global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
-    command: list[str] = output.compile(cmd=ffmpeg_executable(), overwrite_output=True)
+        fs=(limit + 1) * _SAMPLE_BYTES,
+        **({"ac": 1} if mix else {}),
+    )
+    # Tells the log when the sound starts, and in how many channels.
+    facts = ffmpeg.output(media["a:0"], "-", format="null", af="ashowinfo", **{"frames:a": 1})
+    both = ffmpeg.merge_outputs(sound, facts)
+    both = both.global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
+    command: list[str] = both.compile(cmd=ffmpeg_executable(), overwrite_output=True)
     return command
 
 
@@ -191,6 +276,8 @@ class _Log:
     container: str = ""  # the demuxer's name, empty when the file could not be opened
     tracks: int = 0  # of any kind, other than cover pictures
     has_audio: bool = False
+    channels: int = 0  # of the first audio track at its start; 0 when nothing could be decoded
+    starts: float = 0.0  # seconds on the container's clock, never negative, at which its sound starts
     declared: float = 0.0  # seconds that the container says it lasts; 0 when it does not say
     estimated: bool = False  # `declared` was computed from the file's size
     reached: float = 0.0  # seconds on the container's clock, gaps included, up to which audio was decoded
@@ -226,6 +313,9 @@ class _Log:
             self.reached = _seconds(found)
         elif line.startswith("["):
             self.estimated |= "Estimating duration from bitrate" in line
+            if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
+                self.starts = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
+                self.channels = int(found[2])
             self.no_index |= line.endswith("moov atom not found\n")
             self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
 

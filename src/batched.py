@@ -19,6 +19,7 @@ from src.options import Options
 from src.pcm import forget
 from src.transcript import Segment, Transcript, Word
 from src.vad import LONGEST_SECONDS
+from src.vocabulary import corrected
 from src.windows import Placed, find_windows, seconds_heard
 
 FIRST_SECONDS = 10.0
@@ -45,7 +46,9 @@ def transcribe_in_windows(
 def _transcribe(
     scheduler: Scheduler, caller: Caller, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
 ) -> Transcript:
-    transcript = Transcript(options.language or "en", float(options.language is not None), len(pcm) / RATE)
+    transcript = Transcript(
+        options.language or "en", float(options.language is not None), len(pcm) / RATE, task=options.task
+    )
     transcript.speech = 0.0 if options.vad else None
     placed = find_windows(pcm, options, FIRST_SECONDS if control.streams else LONGEST_SECONDS)
     if options.language is None:
@@ -54,13 +57,13 @@ def _transcribe(
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
     if options.translate:
-        transcript.translation = Transcript("en", 1.0, transcript.duration)
+        transcript.translation = Transcript("en", 1.0, transcript.duration, task="translate")
     places: list[Placed] = []
     decoding = _decoding(options, transcript.language)
     results = scheduler.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)
     for number, result in enumerate(results):
         for segment in _append(transcript, result, places[number], pcm, options):
-            control.segment(segment)
+            control.segment(corrected(segment, options.corrections))
         control.progress("transcribing", places[number].end / RATE, transcript.duration)
         forget(pcm, places[number].start)
     return transcript

@@ -15,15 +15,22 @@ _MOST_BYTES_OF_A_CHARACTER = 6  # a control character in JSON: \u0000
 def in_chunks(answer: dict[str, Any], max_bytes: int = MAX_CHUNK_BYTES) -> Iterator[dict[str, Any]]:
     """The answer itself where it fits, else pieces of it.
 
-    Pieces are put together by key: texts and lists of `transcription` are joined in order, the last piece has the rest.
+    Pieces are put together by key: texts and lists of `transcription` and `translation` are joined in order, the last
+    piece has the rest. Where `transcription` is a text itself, so are all texts and lists.
     """
     if size(answer) <= max_bytes:
         yield answer
         return
-    for key, value in answer.get("transcription", {}).items():
-        for part in _parts(value, max_bytes):
-            yield {"transcription": {key: part}}
-    yield {key: value for key, value in answer.items() if key != "transcription"}
+    flat = isinstance(answer.get("transcription"), str)
+    rest = {}
+    for key, value in answer.items():
+        if key in ("transcription", "translation") and isinstance(value, dict):
+            yield from ({key: {form: part}} for form, whole in value.items() for part in _parts(whole, max_bytes))
+        elif flat and isinstance(value, (list, str)):
+            yield from ({key: part} for part in _parts(value, max_bytes))
+        else:
+            rest[key] = value
+    yield rest
 
 
 def batches(items: list[Any], max_bytes: int = MAX_CHUNK_BYTES) -> Iterator[list[Any]]:

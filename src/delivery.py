@@ -22,7 +22,10 @@ A_BUCKET = (
 )
 """What a caller has to do for files."""
 
-_SUBTITLES = ("srt", "vtt", "tsv")
+_TEXTS = {"transcription": "transcript", "translation": "translation"}
+"""The parts of an answer that hold a text, and the name of their files."""
+
+_SUBTITLES = ("srt", "vtt", "tsv", "lrc", "ass")
 _LEFT_OUT = ("tokens", "words")  # of the segments, in this order: hardly anyone reads tokens
 _INLINE = ("text", "language")  # stand in the answer beside the files
 
@@ -61,7 +64,7 @@ def deliver(
     if bucket is None:
         return _shortened(plain, max_bytes, f"to get all of it in files, {A_BUCKET}")
     try:
-        links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain["transcription"]))
+        links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain))
     except UploadFailed as failure:
         _warn(plain, f"there are no files: {failure}")
         return _shortened(plain, max_bytes, f"it cannot go out in files, since {failure}")
@@ -86,25 +89,25 @@ def seal(answer: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     return sealed
 
 
-def _files(transcription: dict[str, Any]) -> dict[str, bytes]:
+def _files(answer: dict[str, Any]) -> dict[str, bytes]:
     """What is to be uploaded, by name: everything as JSON, and each text form that was asked for."""
-    files = {"transcript.json": json.dumps(transcription, ensure_ascii=False)}
-    for key, suffix in {"text": "txt", **{form: form for form in _SUBTITLES}}.items():
-        if key in transcription:
-            files[f"transcript.{suffix}"] = transcription[key]
+    files: dict[str, str] = {}
+    for part, name in _TEXTS.items():
+        if part in answer:
+            files[f"{name}.json"] = json.dumps(answer[part], ensure_ascii=False)
+            for key, suffix in {"text": "txt", **{form: form for form in _SUBTITLES}}.items():
+                if key in answer[part]:
+                    files[f"{name}.{suffix}"] = answer[part][key]
     return {name: text.encode() for name, text in files.items()}
 
 
 def _with_links(plain: dict[str, Any], links: dict[str, str], max_bytes: int) -> dict[str, Any]:
     """`files` and `metadata`, and of the transcription the text and the language while they fit."""
-    transcription = plain["transcription"]
-    small = {
-        "files": {name.rpartition(".")[2]: link for name, link in links.items()},
-        "transcription": {key: transcription[key] for key in _INLINE if key in transcription},
-        "metadata": plain["metadata"],
-    }
+    parts = {part: {key: plain[part][key] for key in _INLINE if key in plain[part]} for part in _TEXTS if part in plain}
+    files = {name.removeprefix("transcript."): link for name, link in links.items()}
+    small = {"files": files, **parts, "metadata": plain["metadata"]}
     if _size(small) > max_bytes:
-        del small["transcription"]
+        small = {"files": files, "metadata": plain["metadata"]}
     return seal(small, max_bytes)
 
 
@@ -125,8 +128,7 @@ def _shortened(plain: dict[str, Any], max_bytes: int, remedy: str) -> dict[str, 
 
 
 def _segments(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    segments: list[dict[str, Any]] = answer["transcription"].get("segments", [])
-    return segments
+    return [segment for part in _TEXTS for segment in answer.get(part, {}).get("segments", [])]
 
 
 def _warn(answer: dict[str, Any], warning: str) -> None:

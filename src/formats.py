@@ -1,125 +1,37 @@
-"""A transcript as text: SRT, WebVTT and TSV, and the part of a job's output that carries them.
+"""A transcript as text, JSON and subtitles: the part of a job's output that carries it.
 
 Everything here is pure. The forms are those of openai-whisper's writers (`whisper/utils.py`), with three
 repairs: a segment's text always stays on one line, so that no blank line can end a cue early; a segment
-without text makes no cue; and what would be markup in WebVTT is escaped.
+without text makes no cue; and what would be markup in WebVTT is escaped. `verbose_json` is OpenAI's API's.
 """
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
-from src.subtitles import Layout
-from src.transcript import Segment, Transcript
+from whisper.tokenizer import LANGUAGES
+
+from src.subtitles.cues import Cue, lay_out, plain_cues
+from src.subtitles.karaoke import to_ass, to_lrc
+from src.subtitles.layout import Layout
+from src.subtitles.writers import to_srt, to_tsv, to_vtt
+from src.transcript import Transcript
 
 PLAIN = Layout()
 """Subtitles as the segments are."""
-
-
-class Cue(NamedTuple):
-    """One line of text on the screen, with its times in milliseconds."""
-
-    start: int
-    end: int
-    text: str
-
-
-def cues(transcript: Transcript) -> Iterator[Cue]:
-    """The segments that have text, in order."""
-    for segment in transcript.segments:
-        if text := single_line(segment.text):
-            start, end = milliseconds(segment)
-            yield Cue(start, end, text)
-
-
-def single_line(text: str) -> str:
-    """`text` without line breaks and outer blanks; blanks between words stay as they are.
-
-    `str.splitlines` knows every character that some reader takes for a line break (\\v, \\f, U+0085, U+2028…).
-    NUL becomes U+FFFD, as every WebVTT reader would make it (W3C WebVTT, section 6.1).
-    """
-    lines = (line.strip() for line in text.replace("\0", "\ufffd").splitlines())
-    return " ".join(line for line in lines if line)
-
-
-def milliseconds(segment: Segment) -> tuple[int, int]:
-    """Start and end of `segment`, rounded to whole milliseconds; the end is never before the start."""
-    start = round(segment.start * 1000)
-    return start, max(start, round(segment.end * 1000))
-
-
-def timestamp(time: int, decimal_mark: str) -> str:
-    """`HH:MM:SS` and three decimals of `time` (ms); hours take more digits from 100 on."""
-    seconds, thousandths = divmod(time, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{decimal_mark}{thousandths:03d}"
-
-
-def to_text(transcript: Transcript) -> str:
-    """The whole text in one piece, as openai-whisper's `text` key has it."""
-    return transcript.text
-
-
-def to_srt(transcript: Transcript) -> str:
-    """SubRip: numbered cues, a blank line between them."""
-    return "\n".join(_srt_cue(number, cue) for number, cue in enumerate(cues(transcript), start=1))
-
-
-def _srt_cue(number: int, cue: Cue) -> str:
-    # SubRip has no escapes, so the arrow must go; however long its shaft, or `--->` would leave a `-->`.
-    text = re.sub("-{2,}>", "->", cue.text)
-    return f"{number}\n{timestamp(cue.start, ',')} --> {timestamp(cue.end, ',')}\n{text}\n"
-
-
-def to_vtt(transcript: Transcript) -> str:
-    """WebVTT (W3C): a header, then cues without numbers, a blank line between them."""
-    return "WEBVTT\n\n" + "\n".join(_vtt_cue(cue) for cue in cues(transcript))
-
-
-def _vtt_cue(cue: Cue) -> str:
-    # With `>` escaped, no text can be taken for the arrow of a timing line.
-    text = html.escape(cue.text, quote=False)
-    return f"{timestamp(cue.start, '.')} --> {timestamp(cue.end, '.')}\n{text}\n"
-
-
-def to_tsv(transcript: Transcript) -> str:
-    """Tab-separated values under a header: start and end in milliseconds, text without tabs and without quoting."""
-    return "start\tend\ttext\n" + "".join(_tsv_row(cue) for cue in cues(transcript))
-
-
-def _tsv_row(cue: Cue) -> str:
-    text = cue.text.replace("\t", " ")
-    return f"{cue.start}\t{cue.end}\t{text}\n"
-
-
-def _language(transcript: Transcript) -> str:
-    return transcript.language
-
-
-def _segments(transcript: Transcript) -> list[dict[str, Any]]:
-    return [segment.to_dict() for segment in transcript.segments]
-
-
-_MAKERS: dict[str, Callable[[Transcript], Any]] = {
-    "text": to_text,
-    "language": _language,
-    "segments": _segments,
-    "srt": to_srt,
-    "vtt": to_vtt,
-    "tsv": to_tsv,
-}
 
 _KEYS: dict[str, tuple[str, ...]] = {
     "text": ("text",),
     "srt": ("text", "srt"),
     "vtt": ("text", "vtt"),
     "tsv": ("text", "tsv"),
+    "lrc": ("text", "lrc"),
+    "ass": ("text", "ass"),
     "json": ("text", "language", "segments"),
-    "all": tuple(_MAKERS),
+    "verbose_json": ("text", "verbose_json"),
+    "all": ("text", "language", "segments", "srt", "vtt", "tsv"),
 }
 
 OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
@@ -128,5 +40,71 @@ OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
 
 def render(transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN) -> dict[str, Any]:
     """The `transcription` part of a job's output; the formats are some of `OUTPUT_FORMATS`."""
+    forms = _Forms(transcript, layout)
     keys = [key for one in output_formats for key in _KEYS[one]]
-    return {key: _MAKERS[key](transcript) for key in dict.fromkeys(keys)}
+    return {key: getattr(forms, key) for key in dict.fromkeys(keys)}
+
+
+class _Forms:
+    """One transcript under each key of the output; the cues are made once for all of them."""
+
+    def __init__(self, transcript: Transcript, layout: Layout) -> None:
+        self._transcript, self._layout = transcript, layout
+        self._written = "en" if transcript.task == "translate" else transcript.language
+        self._has_words = any(segment.words for segment in transcript.segments)
+
+    @property
+    def text(self) -> str:
+        """The whole text in one piece, as openai-whisper's `text` key has it."""
+        return self._transcript.text
+
+    @property
+    def language(self) -> str:
+        return self._transcript.language
+
+    @property
+    def segments(self) -> list[dict[str, Any]]:
+        return [segment.to_dict() for segment in self._transcript.segments]
+
+    @property
+    def verbose_json(self) -> dict[str, Any]:
+        """What OpenAI's API calls so (`TranscriptionVerbose`): the language by name, words apart from the segments."""
+        segments = self.segments
+        words = [word for segment in segments for word in segment.pop("words", [])]
+        return {
+            "task": self._transcript.task,
+            "language": LANGUAGES[self._written],
+            "duration": self._transcript.duration,
+            "text": self.text,
+            "segments": segments,
+            "words": [{"word": word["word"].strip(), "start": word["start"], "end": word["end"]} for word in words],
+        }
+
+    @property
+    def srt(self) -> str:
+        return to_srt(self._subtitles, self._layout.highlight_words)
+
+    @property
+    def vtt(self) -> str:
+        return to_vtt(self._subtitles, self._layout.highlight_words)
+
+    @property
+    def tsv(self) -> str:
+        """By segment whatever the layout, as with openai-whisper."""
+        return to_tsv(plain_cues(self._transcript.segments))
+
+    @property
+    def lrc(self) -> str:
+        return to_lrc(self._timed, self._transcript.duration, karaoke=self._has_words)
+
+    @property
+    def ass(self) -> str:
+        return to_ass(self._timed, self._written, karaoke=self._has_words)
+
+    @property
+    def _subtitles(self) -> list[Cue]:
+        return plain_cues(self._transcript.segments) if self._layout == PLAIN else self._timed
+
+    @cached_property
+    def _timed(self) -> list[Cue]:
+        return lay_out(self._transcript.segments, self._layout, self._written)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from src.errors import Cancelled
 from src.transcript import Segment
@@ -31,6 +32,8 @@ class JobControl:
         self._listeners: list[OnProgress] = []
         self._on_segment = on_segment
         self._lock = threading.Lock()
+        self._channel = 0, 1
+        """Which channel is worked on, of how many that come one after the other."""
         self._reason: str | None = None
         self._endings: list[Callable[[], None]] = []
 
@@ -44,12 +47,23 @@ class JobControl:
         self._listeners.append(on_progress)
 
     def progress(self, stage: str, done: float = 0.0, total: float = 0.0) -> None:
+        before, channels = self._channel
         for listener in self._listeners:
-            listener(stage, done, total)
+            listener(stage, before * total + done, channels * total)
+
+    @contextmanager
+    def channel(self, number: int, of: int) -> Iterator[None]:
+        """What the block reports is of one of a recording's channels."""
+        self._channel = number, of
+        try:
+            yield
+        finally:
+            self._channel = 0, 1
 
     def segment(self, segment: Segment) -> None:
+        number, channels = self._channel
         if self._on_segment is not None:
-            self._on_segment(segment)
+            self._on_segment(segment if channels == 1 else replace(segment, channel=number))
 
     def stop(self, reason: str) -> None:
         """Ends the job from any thread; `reason` is the sentence that its caller reads. Only the first one counts."""

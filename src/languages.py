@@ -62,7 +62,8 @@ def detect_language(
         return Detected("en", 1.0, {}), itertools.chain(at_hand, windows)
     places = [round(place) for place in np.linspace(0, len(at_hand) - 1, min(SAMPLES, len(at_hand)))]
     samples = [at_hand[place].window for place in places]
-    if len(at_hand) == AT_HAND:  # there is more: the first of them, and then from farther on
+    if len(at_hand) == AT_HAND and options.clip_timestamps is None:
+        # There is more of it: the first of these, and then some from farther on.
         places, samples = places[:1], [samples[0], *_farther_on(pcm, options)]
     shares = scheduler.identify_languages(samples, caller)
     for place, (_, encoded) in zip(places, shares, strict=False):

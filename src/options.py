@@ -5,10 +5,12 @@ The defaults are those of `whisper.transcribe`. The README's table of options is
 
 from __future__ import annotations
 
-import itertools
+import math
+import operator
 import re
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from math import inf
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -27,8 +29,12 @@ _VAD = VadOptions()
 MAX_TERMS = 2000
 """Terms of a custom vocabulary."""
 
+MAX_PHRASES = 5000
+"""Terms and what is heard in their place: what is looked for at once; more takes seconds to set up."""
+
+MAX_PHRASE_CHARACTERS = 200
+
 Probability = Annotated[float, Field(ge=0, le=1)]
-Term = Annotated[str, Field(min_length=1, max_length=200)]
 Span = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)] | None]
 """Seconds from the recording's start; None: to its end."""
 
@@ -70,9 +76,8 @@ class Options(BaseModel):
     carry_initial_prompt: bool = Field(
         default=False, description="`sequential` only: `initial_prompt` goes before the text of each window."
     )
-    custom_vocabulary: dict[Term, list[Term]] | list[Term] | None = Field(
+    custom_vocabulary: dict[str, list[str]] | list[str] | None = Field(
         default=None,
-        max_length=MAX_TERMS,
         description="`{term: heard as}` corrects the text, `{term: [heard as, ...]}` too; `[term, ...]` is a prompt.",
     )
     temperature: list[Probability] = Field(
@@ -114,7 +119,7 @@ class Options(BaseModel):
         default="vad", description="`vad`: windows at silences, decoded together; `sequential`: openai-whisper's own."
     )
     vad: bool = Field(
-        default=True, description="`vad` chunking only: look for speech; if not, windows of 30 s over everything."
+        default=True, description="`vad` chunking only: look for speech; if not, windows over everything."
     )
     vad_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=_VAD.threshold, description="Probability from which sound is speech."
@@ -128,7 +133,9 @@ class Options(BaseModel):
     speech_pad_ms: Annotated[int, Field(ge=0, le=5_000)] = Field(
         default=_VAD.speech_pad_ms, description="Put to both ends of speech, so that no sound is cut off."
     )
-    denoise: bool = Field(default=False, description="FFT noise reduction before transcription.")
+    denoise: bool = Field(
+        default=False, description="ffmpeg's noise reduction `afftdn` before transcription; Whisper seldom gains."
+    )
     clip_timestamps: list[Span] | None = Field(
         default=None,
         max_length=1000,
@@ -144,13 +151,13 @@ class Options(BaseModel):
         default=None, description="`broadcast`: 42 characters, 2 lines, 20 characters a second, 0.83 to 7 s."
     )
     max_line_width: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Characters in a line of subtitles."
+        default=None, description="Characters in a line of subtitles; a full-width one (CJK) counts as two."
     )
     max_line_count: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        default=None, description="Lines in a cue of subtitles."
+        default=None, description="Lines in a cue; beside `max_line_width`, cues then go on over segments."
     )
     max_words_per_line: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Words in a line of subtitles, where `max_line_width` is not given."
+        default=None, description="Words in a line; alone, each line is a cue."
     )
     highlight_words: bool = Field(default=False, description="Underlines each word while it is spoken, in SRT and VTT.")
     min_cue_duration: Annotated[float, Field(ge=0, le=60)] | None = Field(
@@ -163,7 +170,7 @@ class Options(BaseModel):
         default=None, description="Seconds between two cues at least."
     )
     max_chars_per_second: Annotated[float, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Reading speed: a cue stays longer for it, and text parts into more cues."
+        default=None, description="Reading speed: a cue stays longer for it, as far as the next one lets it."
     )
 
     @property
@@ -171,7 +178,8 @@ class Options(BaseModel):
         """The shape of subtitles: the preset's, but for what is given beside it."""
         asked = {field.name: getattr(self, field.name) for field in fields(Layout)}
         preset = PRESETS[self.subtitle_preset] if self.subtitle_preset else Layout()
-        return replace(preset, **{name: value for name, value in asked.items() if value})
+        given = {name: value for name, value in asked.items() if value is not None and value is not False}
+        return replace(preset, **given)
 
     @property
     def needs_words(self) -> bool:
@@ -218,9 +226,22 @@ class Options(BaseModel):
     @field_validator("custom_vocabulary", mode="before")
     @classmethod
     def _as_lists(cls, vocabulary: Any) -> Any:
-        if not isinstance(vocabulary, dict):
-            return vocabulary
-        return {term: [heard] if isinstance(heard, str) else heard for term, heard in vocabulary.items()}
+        """Checks all of it, since of a union pydantic tells what is wrong with each of its types."""
+        if vocabulary is None:
+            return None
+        if isinstance(vocabulary, dict):
+            vocabulary = {term: [heard] if isinstance(heard, str) else heard for term, heard in vocabulary.items()}
+        lists = [list(vocabulary), *vocabulary.values()] if isinstance(vocabulary, dict) else [vocabulary]
+        if not all(isinstance(one, list) for one in lists) or not all(lists[1:]):
+            raise ValueError('should be {"term": "heard as"}, {"term": ["heard as", ...]} or ["term", ...]')
+        phrases = [phrase for one in lists for phrase in one]
+        if len(lists[0]) > MAX_TERMS or len(phrases) > MAX_PHRASES:
+            raise ValueError(f"should have at most {MAX_TERMS} terms, and {MAX_PHRASES} with what is heard for them")
+        if not all(isinstance(one, str) and one.strip() and len(one) <= MAX_PHRASE_CHARACTERS for one in phrases):
+            raise ValueError(
+                f"each term, and what is heard, should be a text of 1 to {MAX_PHRASE_CHARACTERS} characters"
+            )
+        return vocabulary
 
     @field_validator("clip_timestamps", mode="before")
     @classmethod
@@ -238,11 +259,11 @@ class Options(BaseModel):
     @field_validator("clip_timestamps")
     @classmethod
     def _in_order(cls, clips: list[Span] | None) -> list[Span] | None:
-        places = [place for clip in clips or [] for place in clip]
-        if None in places[:-1]:
+        starts = [start for start, _ in clips or []]
+        ends = [math.inf if end is None else end for _, end in clips or []]
+        if math.inf in ends[:-1]:
             raise ValueError("only the last part may have no end")
-        known = [place for place in places if place is not None]
-        if any(later <= earlier for earlier, later in itertools.pairwise(known)):
+        if any(map(operator.ge, starts, ends)) or any(map(operator.gt, ends, starts[1:])):
             raise ValueError("should be parts in order that do not overlap, each with a start before its end")
         return clips
 
@@ -276,8 +297,8 @@ class Options(BaseModel):
             raise ValueError("language_candidates is for detection: leave language out")
         if self.translate and self.task == "translate":
             raise ValueError('translate is for a translation beside the transcription: leave task "translate" out')
-        if self.max_words_per_line is not None and self.max_line_width is not None:
-            raise ValueError("max_words_per_line has no effect beside max_line_width: give one of them")
+        if (self.layout.min_cue_duration or 0.0) > (self.layout.max_cue_duration or inf):
+            raise ValueError("min_cue_duration is longer than max_cue_duration")
         return self
 
 

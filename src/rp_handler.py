@@ -2,7 +2,7 @@
 
 It can be called without RunPod: `handler({"input": {...}})`. What comes back is either `transcription` (or the files
 that stand for it) and `metadata`, or `error` and `error_type`; no exception leaves it, since the SDK would send its
-traceback.
+traceback. A job in the form of RunPod's worker-faster_whisper is answered in the shape of that one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from src.delivery import deliver, require_bucket
 from src.download import decode_base64, download
 from src.engine.scheduler import EngineLost
 from src.errors import OutOfMemory, WorkerError
+from src.faster_whisper_jobs import is_faster_whisper_job, to_answer, to_input
 from src.formats import render
 from src.job_control import JobControl
 from src.options import Options
@@ -55,7 +56,7 @@ def handler(job: Job, control: JobControl | None = None) -> Answer:
             answer = _answer(job, control)
         _tell(webhook, job, answer)
         _log_end(answer, time.perf_counter() - started)
-    return answer
+    return to_answer(answer, job["input"]) if _is_flat(job) else answer
 
 
 def _answer(job: Job, control: JobControl) -> Answer:
@@ -84,7 +85,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     """
     started = time.perf_counter()
     settings = get_settings()
-    job_input = parse_input(job.get("input"))
+    job_input = parse_input(to_input(job["input"]) if _is_flat(job) else job.get("input"))
     bucket = find_bucket(job.get("s3Config"), settings)
     require_bucket(job_input.upload, bucket)
     processor.check(job_input.options, control)
@@ -95,7 +96,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         transcript = processor.transcribe(recording, job_input.options, control)
     written = _written(transcript, job_input.options)
     finished = time.perf_counter()
-    metadata = _metadata(transcript, download=fetched - started, total=finished - started)
+    metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
     return deliver(
         {**written, "metadata": metadata},
         job_id=_job_id(job) or "job",
@@ -111,6 +112,10 @@ def _written(transcript: Transcript, options: Options) -> Answer:
     if transcript.translation is not None:
         written["translation"] = render(transcript.translation, options.output_format, options.layout)
     return written
+
+
+def _is_flat(job: Job) -> bool:
+    return is_faster_whisper_job(job.get("input"), bare=get_settings().faster_whisper_jobs)
 
 
 def _job_id(job: Job) -> str | None:
@@ -169,7 +174,7 @@ def _log_end(answer: Answer, seconds: float) -> None:
     logs.event("job.finished", seconds=round(seconds, 3), uploaded="files" in answer, **told)
 
 
-def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[str, Any]:
+def _metadata(transcript: Transcript, options: Options, *, download: float, total: float) -> dict[str, Any]:
     return {
         "model": transcript.model,
         "processing_time": round(total, 3),
@@ -184,6 +189,7 @@ def _metadata(transcript: Transcript, *, download: float, total: float) -> dict[
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),
+        "vocabulary": {"put_in": transcript.vocabulary, "prompted": options.hints},
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },

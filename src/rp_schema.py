@@ -6,8 +6,9 @@ values are not repeated, since they may be megabytes or secrets.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -16,6 +17,10 @@ from src.errors import InvalidInput
 from src.options import Options
 from src.storage import UploadRequest
 from src.webhooks import Webhook
+
+Model = TypeVar("Model", bound=BaseModel)
+
+KNOWN = ", known ones are "
 
 MOST_TOLD = 10
 """Faults named in one answer: a job with a thousand unknown keys gets no book."""
@@ -67,11 +72,21 @@ def parse_input(raw: Any) -> JobInput:
     """
     if not isinstance(raw, dict):
         raise InvalidInput('the job needs an "input" object such as {"audio": {"url": "https://..."}}')
+    return validated(JobInput, raw)
+
+
+def validated(model: type[Model], raw: dict[str, Any]) -> Model:
+    """An object from JSON as a model.
+
+    Raises:
+        InvalidInput: naming each field that is wrong and what would be right.
+    """
     try:
-        return JobInput.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        faults = list(dict.fromkeys(_fault(one) for one in error.errors(include_url=False, include_context=False)))
-        told = "; ".join(faults[:MOST_TOLD])
+        errors = error.errors(include_url=False, include_context=False)
+        faults = list(dict.fromkeys(_fault(one, model) for one in errors))
+        told = _with_names_once("; ".join(faults[:MOST_TOLD]))
         more = f"; and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
         raise InvalidInput(f"{told}{more}") from None
 
@@ -84,29 +99,38 @@ def find_webhook(raw: Any) -> Webhook | None:
         return None
 
 
-def _fault(error: ErrorDetails) -> str:
+def _fault(error: ErrorDetails, whole: type[BaseModel]) -> str:
     place = _place(error["loc"])
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
-        return f"{place}: unknown key{_nearest(key, error['loc'])}"
+        return f"{place}: unknown key{_nearest(key, error['loc'], whole)}"
     if error["type"] == "missing":
         return f'{place}: missing, give {{"url": "https://..."}} or {{"base64": "..."}}'
     message = error["msg"].removeprefix("Value error, ")
     return f"{place}: {message[:1].lower()}{message[1:]}"
 
 
+def _with_names_once(faults: str) -> str:
+    """Without the lists of known keys, of several dozen each, that were told before."""
+    lists = re.findall(rf"{KNOWN}[\w, ]+", faults)
+    for names in dict.fromkeys(lists):
+        first, _, rest = faults.partition(names)
+        faults = first + names + rest.replace(names, "")
+    return faults
+
+
 def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part)[:60] for part in location) or "input"
 
 
-def _nearest(key: str, location: tuple[int | str, ...]) -> str:
+def _nearest(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) -> str:
     models: dict[str | int, type[BaseModel]] = {
         "audio": AudioSource,
         "options": Options,
         "webhook": Webhook,
         "upload": UploadRequest,
     }
-    model = models[location[0]] if len(location) > 1 else JobInput
+    model = models[location[0]] if len(location) > 1 else whole
     names = list(model.model_fields)
     close = get_close_matches(key.lower(), names, n=1)
-    return f', did you mean "{close[0]}"?' if close else f", known ones are {', '.join(names)}"
+    return f', did you mean "{close[0]}"?' if close else f"{KNOWN}{', '.join(names)}"

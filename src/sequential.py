@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import whisper
 
+from src.clips import clips_of, seek_points
 from src.engine.placement import Placement
 from src.engine.window import RATE
 from src.hallucinations import without_hallucinations
 from src.job_control import JobControl
-from src.options import Options, Span
+from src.options import Options
 from src.pcm import forget
 from src.transcript import Segment, Transcript, Word
-from src.vad import quietest
+from src.vad import Region, quietest
+from src.vocabulary import corrected
 from src.windows import seconds_heard
 
 T = TypeVar("T")
@@ -94,20 +96,20 @@ def transcribe_sequentially(
     Raises:
         Cancelled: the job was stopped.
     """
-    transcript = Transcript(language, 1.0, len(pcm) / RATE)
+    transcript = Transcript(language, 1.0, len(pcm) / RATE, task=options.task)
     if options.translate and language != "en":
-        transcript.translation = Transcript(language, 1.0, transcript.duration)
+        transcript.translation = Transcript(language, 1.0, transcript.duration, task="translate")
     for start, end in _parts(pcm):
         part = _Part(pcm, start, end, options)
         if part.clips:
             for segment in part.transcribed(source, transcript, options.task, control):
-                control.segment(segment)
+                control.segment(corrected(segment, options.corrections))
         if part.clips and transcript.translation is not None:
             part.transcribed(source, transcript.translation, "translate", control)
         control.progress("transcribing", end / RATE, transcript.duration)
         forget(pcm, end)
     if options.translate:
-        transcript.translation = replace(transcript.translation or transcript, language="en")
+        transcript.translation = replace(transcript.translation or transcript, language="en", task="translate")
     return transcript
 
 
@@ -129,7 +131,7 @@ class _Part:
         self._start = start
         self._options = options
         self._samples = pcm[start:end]
-        self.clips = _within(options.clip_timestamps, start / RATE, end / RATE)
+        self.clips = seek_points(_within(clips_of(options.clip_timestamps, len(pcm)), start, end))
         """Seconds from the part's start, as openai-whisper takes them; empty: nothing of it is wanted."""
 
     def transcribed(
@@ -186,14 +188,10 @@ class _Part:
         return result
 
 
-def _within(clips: Sequence[Span] | None, start: float, end: float) -> list[float]:
-    """Starts and ends in turn of the clips between two times, counted from the first of them.
-
-    What reaches to the end has none: openai-whisper never comes to an end that is a fraction of a frame behind its own.
-    """
-    spans = [(max(start, first), end if last is None else last) for first, last in clips or [(start, None)]]
-    places = [place for first, last in spans if first < min(last, end) for place in (first, last)]
-    return [place - start for place in places if place < end]
+def _within(clips: Iterable[Region], start: int, end: int) -> list[Region]:
+    """What of the clips lies between two positions, counted from the first of them."""
+    parts = [Region(max(clip.start, start) - start, min(clip.end, end) - start) for clip in clips]
+    return [part for part in parts if part.start < part.end]
 
 
 def _segment(raw: dict[str, Any], offset: float) -> Segment:

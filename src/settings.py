@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         default=4, gt=0, le=64, description="Jobs at once; they share the model and its batch."
     )
     streaming: bool = Field(default=False, description="Segments go to `/stream` as soon as they are final.")
+    faster_whisper_jobs: bool = Field(
+        default=False,
+        description="Jobs with nothing but `audio` are answered as RunPod's worker-faster_whisper does; "
+        "those with its other keys always are.",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log's lines.")
     webhook_secret: SecretStr | None = Field(
         default=None, description="Key that signs webhooks (Standard Webhooks): `whsec_` and base64."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 
@@ -46,6 +47,11 @@ class Segment:
     channel: int | None = None
     """Number of the channel, from 0; None unless each was transcribed by itself."""
 
+    @property
+    def voice(self) -> str:
+        """Who speaks, as texts and subtitles name them; empty where nobody looked."""
+        return "" if self.channel is None else f"CHANNEL_{self.channel}"
+
     def to_dict(self) -> dict[str, Any]:
         plain: dict[str, Any] = {
             "id": self.id,
@@ -79,6 +85,8 @@ class Transcript:
     duration: float
     """Length of the recording in seconds."""
     segments: list[Segment] = field(default_factory=list)
+    task: str = "transcribe"
+    """What the text is: what was said, or with `translate` its English translation."""
     languages: dict[str, float] = field(default_factory=dict)
     """The likeliest languages and their probabilities; empty where the caller named one."""
     translation: Transcript | None = None
@@ -91,6 +99,8 @@ class Transcript:
     """Seconds of speech that only a second attempt understood."""
     dropped: Counter[str] = field(default_factory=Counter)
     """How often something was left out, by the reason: see `src/hallucinations.py`."""
+    vocabulary: dict[str, int] = field(default_factory=dict)
+    """How often each term of the custom vocabulary was put in."""
     model: str = ""
     """Name of the model that understood it."""
     timings: dict[str, float] = field(default_factory=dict)
@@ -100,4 +110,10 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        return "".join(segment.text for segment in self.segments).strip()
+        """All of it in one piece; where voices are told apart, a line for each turn."""
+        turns = [(voice, "".join(one.text for one in turn).strip()) for voice, turn in groupby(self.segments, _voice)]
+        return "\n".join(f"{voice}: {text}" if voice else text for voice, text in turns)
+
+
+def _voice(segment: Segment) -> str:
+    return segment.voice

@@ -1,7 +1,7 @@
 """Where a recording has speech, and the windows of at most 30 s that are decoded.
 
     pcm -> speech_probabilities -> speech_regions -> windows
-    pcm -> fixed_windows                              without voice activity detection
+    pcm -> Region(0, len(pcm)) -> windows             without voice activity detection
 
 Every step is a generator, so that the first windows can be decoded while the rest of a long recording is still being
 looked at, and none holds more of the recording than a block. `pcm` is 16 kHz mono int16, [samples], usually
@@ -285,10 +285,3 @@ def quietest(pcm: Pcm, start: int, end: int) -> int:
     samples = pcm[start : start + (end - start) // step * step].astype(np.float32)
     energy = np.square(samples).reshape(-1, step).sum(axis=1)
     return start + step * (int(np.convolve(energy, np.ones(steps), mode="valid").argmin()) + steps // 2)
-
-
-def fixed_windows(samples: int, max_seconds: float = LONGEST_SECONDS) -> Iterator[Window]:
-    """Windows of `max_seconds` one after the other over everything, silence and all."""
-    longest = int(max_seconds * SAMPLE_RATE)
-    for start in range(0, samples, longest):
-        yield Window(start, min(start + longest, samples), ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from whisper.tokenizer import LANGUAGES
 
-from src.audio import RATE, decode_audio
+from src.audio import RATE, decode_audio, decode_channels
 from src.batched import transcribe_in_windows
+from src.channels import merged
+from src.clips import left_out
 from src.engine.placement import choose_placement
 from src.engine.request import MOST_PROMPT
 from src.engine.scheduler import Caller, Scheduler
@@ -30,6 +33,7 @@ from src.sequential import SequentialModel, transcribe_sequentially
 from src.settings import get_settings
 from src.transcript import Transcript
 from src.vad import load_vad
+from src.vocabulary import correct
 from src.windows import find_windows
 
 
@@ -76,11 +80,14 @@ class WhisperProcessor:
             started = time.perf_counter()
             control.progress("decoding the audio")
             with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
-                pcm = _decoded(recording, Path(folder), options, control)
+                channels = _decoded(recording, Path(folder), options, control)
                 decoded = time.perf_counter()
-                control.progress("transcribing", 0.0, len(pcm) / RATE)
-                transcript = _transcribed(model, pcm, options, control)
+                transcript = merged([_transcribed(model, one, options, control) for one in _in_turn(channels, control)])
+                transcript.warnings += left_out(options.clip_timestamps, len(channels[0]))
         transcript.model = model.name
+        transcript.vocabulary = correct(transcript, options.corrections)
+        if transcript.translation is not None:
+            correct(transcript.translation, options.corrections)
         transcript.timings = {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
 
@@ -123,9 +130,11 @@ def _refuse_what_it_cannot(model: LoadedModel, options: Options) -> None:
         raise InvalidInput(f"the model {model.name} cannot translate: use one such as medium or large-v3")
 
 
-def _decoded(recording: Path, folder: Path, options: Options, control: JobControl) -> npt.NDArray[np.int16]:
+def _decoded(recording: Path, folder: Path, options: Options, control: JobControl) -> list[npt.NDArray[np.int16]]:
+    """The sound of each channel, or of all of them mixed."""
     settings = get_settings()
-    return decode_audio(
+    decode = decode_channels if options.channels == "split" else decode_audio
+    pcm = decode(
         recording,
         folder,
         max_seconds=settings.max_audio_seconds,
@@ -133,6 +142,14 @@ def _decoded(recording: Path, folder: Path, options: Options, control: JobContro
         denoise=options.denoise,
         control=control,
     )
+    return pcm if isinstance(pcm, list) else [pcm]
+
+
+def _in_turn(channels: list[npt.NDArray[np.int16]], control: JobControl) -> Iterator[npt.NDArray[np.int16]]:
+    for number, pcm in enumerate(channels):
+        with control.channel(number, len(channels)):
+            control.progress("transcribing", 0.0, len(pcm) / RATE)
+            yield pcm
 
 
 def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl) -> Transcript:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from src import vad
+from src.clips import clips_of
 from src.engine.coverage import Span
 from src.engine.window import RATE, Window
 from src.options import Options
@@ -36,8 +37,15 @@ def find_windows(
     Args:
         first_seconds: length at most of the first one.
     """
+    for clip in clips_of(options.clip_timestamps, len(pcm)):
+        for placed in _windows_of(pcm[clip.start : clip.end], options, first_seconds):
+            yield placed._replace(start=clip.start + placed.start)
+
+
+def _windows_of(pcm: npt.NDArray[np.int16], options: Options, first_seconds: float) -> Iterator[Placed]:
+    """The windows of one clip, or of the whole recording: none reaches from one clip into the next."""
     if not options.vad:
-        for window in vad.fixed_windows(len(pcm)):
+        for window in vad.windows([vad.Region(0, len(pcm))], pcm, first_seconds=first_seconds):
             yield Placed(window.start, Window(pcm[window.start : window.end]))
         return
     regions = vad.speech_regions(pcm, detection(options))

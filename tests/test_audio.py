@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from src import audio
-from src.audio import RATE, decode_audio, ffmpeg_executable
+from src.audio import MAX_CHANNELS, RATE, decode_audio, decode_channels, ffmpeg_executable
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
 
 TONE = 440.0  # Hz
@@ -106,7 +107,11 @@ def decode(source: Path, folder: Path, **options):
     return decode_audio(source, folder, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **options})
 
 
-def refused(source: Path, folder: Path, **options) -> str:
+def split(source: Path, folder: Path, **options):
+    return decode_channels(source, folder, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **options})
+
+
+def refused(source: Path, folder: Path, decode=decode, **options) -> str:
     """The message of the refusal, after a look that it names no path and leaves nothing behind."""
     with pytest.raises(UnsupportedMedia) as error:
         decode(source, folder, **options)
@@ -431,6 +436,165 @@ def test_ffmpeg_gets_no_environment_and_only_the_file_protocol(folder, monkeypat
     assert environment == {}
     assert command[command.index("-protocol_whitelist") + 1] == "file"
     assert command.index("-format_whitelist") < command.index("-i")
+
+
+# Channels
+
+STEREO = {
+    "wav": "a.wav",
+    "flac": "a.flac",
+    "mp3": "-b:a 64k a.mp3",
+    "opus": "-c:a libopus -b:a 32k a.ogg",
+    "aac": "-c:a aac -b:a 64k a.m4a",
+    "aac in video": "-c:v libx264 -preset ultrafast -c:a aac v.mp4",
+}
+
+
+def tones(path: Path, *frequencies: float, seconds: float = 2.0) -> Path:
+    """A WAV with a sine in each channel."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    samples = np.stack([8000 * np.sin(2 * np.pi * frequency * time) for frequency in frequencies], axis=1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(frequencies))
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+def encoded(source: Path, kind: str) -> Path:
+    *arguments, name = STEREO[kind].split()
+    video = VIDEO if name.startswith("v.") else []
+    encode(*video, "-i", str(source), "-ar", "48000", "-shortest", *arguments, str(source.parent / name))
+    return source.parent / name
+
+
+@pytest.mark.parametrize("kind", STEREO)
+def test_each_channel_is_decoded_by_itself(kind, folder):
+    left, right = split(encoded(tones(folder.parent / "two.wav", 300, 1000), kind), folder)
+    assert main_frequency(left) == pytest.approx(300, abs=1)
+    assert main_frequency(right) == pytest.approx(1000, abs=1)
+    assert len(left) == len(right) == pytest.approx(2 * RATE, abs=0.1 * RATE)
+
+
+@pytest.mark.parametrize("kind", STEREO)
+def test_a_mono_recording_on_a_stereo_track_is_one_channel(kind, folder):
+    (only,) = split(encoded(tones(folder.parent / "same.wav", 300, 300), kind), folder)
+    assert main_frequency(only) == pytest.approx(300, abs=1)
+
+
+def test_a_mono_recording_is_one_channel(media, folder):
+    (only,) = split(media("flac"), folder)
+    assert (only == decode(media("flac"), folder)).all()
+
+
+def test_a_silent_channel_is_a_channel(folder):
+    left, right = split(tones(folder.parent / "left.wav", 300, 0), folder)
+    assert np.abs(left).max() > 1000
+    assert not right.any()
+
+
+def test_one_word_in_one_channel_alone_makes_two(folder):
+    source = tones(folder.parent / "word.wav", *[300] * 2, seconds=40)
+    data = bytearray(source.read_bytes())
+    samples = np.frombuffer(data, "<i2", offset=44).reshape(-1, 2)
+    samples[31 * RATE : 31 * RATE + RATE // 2, 0] = 0
+    source.write_bytes(data)
+    assert len(split(source, folder)) == 2
+
+
+@pytest.mark.parametrize("kind", STEREO)
+def test_what_a_codec_does_to_speech_makes_no_second_channel(kind, folder):
+    source = folder.parent / "speech.wav"
+    encode("-t", "30", "-i", str(Path(__file__).parent / "data" / "long.ogg"), "-ac", "2", str(source))
+    assert len(split(encoded(source, kind), folder)) == 1
+
+
+@pytest.mark.parametrize("channels", [3, 6, MAX_CHANNELS])
+def test_more_than_two_channels_stay_apart_and_in_order(channels, folder):
+    frequencies = [200.0 + 100 * number for number in range(channels)]
+    found = split(tones(folder.parent / "many.wav", *frequencies), folder)
+    assert [main_frequency(one) for one in found] == pytest.approx(frequencies, abs=1)
+
+
+def test_too_many_channels_are_refused(folder):
+    source = tones(folder.parent / "crowd.wav", *[300.0] * (MAX_CHANNELS + 1))
+    assert "9 channels, of which at most 8 can be told apart" in refused(source, folder, split)
+
+
+def test_the_channels_are_those_of_the_first_track(folder):
+    one, two = tones(folder.parent / "one.wav", 300), tones(folder.parent / "two.wav", 500, 700)
+    source = folder.parent / "tracks.mka"
+    encode("-i", str(one), "-i", str(two), "-map", "0", "-map", "1", "-c", "copy", str(source))
+    (only,) = split(source, folder)
+    assert main_frequency(only) == pytest.approx(300, abs=1)
+
+
+def changing(folder: Path, *layouts: tuple[int, ...], seconds: float, times: int = 1) -> Path:
+    """A broadcast that has the tones of each layout in turn."""
+    parts = [folder.parent / f"{number}.aac" for number in range(len(layouts))]
+    for part, tone in zip(parts, layouts, strict=True):
+        encode("-i", str(tones(part.with_suffix(".wav"), *tone, seconds=seconds)), str(part))
+    return write(folder, b"".join(part.read_bytes() for part in parts) * times)
+
+
+@pytest.mark.parametrize("layouts", [[(300,), (500, 700)], [(500, 700), (300,)]])
+def test_channels_that_come_and_go_keep_the_clock(layouts, folder):
+    source = changing(folder, *layouts, seconds=2)
+    found = [np.array(one) for one in split(source, folder)]
+    assert len(found) == len(layouts[0])
+    for samples in (*found, decode(source, folder)):
+        assert len(samples) == pytest.approx(4 * RATE, abs=0.3 * RATE)
+        assert main_frequency(samples[:RATE]) in (300, 500, 700)
+        assert main_frequency(samples[-RATE:]) in (300, 500, 700)
+        assert main_frequency(samples[:RATE]) != main_frequency(samples[-RATE:])
+
+
+def test_the_disk_holds_no_more_than_the_limit_however_often_channels_come_and_go(folder, monkeypatch):
+    source = changing(folder, (300,), (500, 700), seconds=0.2, times=50)
+    assert 20 * RATE < len(decode(source, folder)) < 40 * RATE
+    sizes: list[int] = []
+    size = audio._size
+    monkeypatch.setattr(audio, "_size", lambda file: sizes.append(size(file)) or sizes[-1])
+    for way in (decode, split):
+        with pytest.raises(TooLarge, match="limit of 10 seconds"):
+            way(source, folder, max_seconds=10)
+        assert 2 * 10 * RATE < sizes[-1] < 2 * 10 * RATE + (1 << 18)  # ffmpeg's buffer
+
+
+def test_channels_are_views_of_one_file_on_disk(folder):
+    left, right = split(tones(folder.parent / "two.wav", 300, 1000), folder)
+    (file,) = folder.iterdir()
+    assert file.stat().st_size == left.nbytes + right.nbytes
+    assert isinstance(left, np.memmap)
+    assert not left.flags.writeable
+    assert left.strides == (4,)
+
+
+def test_the_limits_hold_for_all_channels_together(folder):
+    source = tones(folder.parent / "two.wav", 300, 1000)
+    left, right = split(source, folder, max_bytes=2 * 2 * 2 * RATE, max_seconds=4)
+    assert len(left) == len(right) == 2 * RATE
+    for over in ({"max_seconds": 3.99}, {"max_bytes": 2 * 2 * 2 * RATE - 2}):
+        with pytest.raises(TooLarge, match=r"2 channels are together longer than the limit of 3\.99|of 4 seconds"):
+            split(source, folder, **over)
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "aac"])
+def test_channels_that_are_cut_off_are_refused(kind, folder):
+    data = encoded(tones(folder.parent / "two.wav", 300, 1000, seconds=8), kind).read_bytes()
+    assert "cut off" in refused(write(folder, data[: len(data) * 6 // 10]), folder, split)
+
+
+@pytest.mark.parametrize("content", [b"", b"no recording", b"RIFF\xff\xff\xff\xffWAVEfmt "])
+def test_what_is_no_recording_has_no_channels(content, folder):
+    source = write(folder, content)
+    assert refused(source, folder, split) == refused(source, folder, decode)
+
+
+def test_a_decoder_that_stalls_over_the_channels_is_killed(hanging, folder):
+    assert "stalled" in refused(write(folder, b"x"), folder, split)
 
 
 # Denoising and the executable

@@ -6,12 +6,14 @@ import json
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from whisper.model import ModelDimensions, Whisper
 
+from benchmarks import denoise
 from benchmarks.ggml import MAGIC, header, write_ggml
 from benchmarks.recordings import Recording, find_recordings
 from benchmarks.report import table, table_of_files
@@ -201,3 +203,45 @@ def test_words_are_matched_by_their_letters():
     found = distances(ours, theirs)
     assert found.seconds == pytest.approx([0.1, 0.0, 0.3])
     assert found.words == 4
+
+
+# --- Noise ----------------------------------------------------------------------------------------------------------
+
+SPEECH = np.rint(8000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
+OTHERS = [np.roll(SPEECH, 1000) // 3, SPEECH[:7000]]
+
+
+def noise(kind: str, seed: int = 0) -> np.ndarray:
+    return denoise.NOISES[kind](len(SPEECH), np.random.default_rng(seed), OTHERS)
+
+
+@pytest.mark.parametrize("kind", denoise.NOISES)
+@pytest.mark.parametrize("ratio", [10.0, 0.0, -10.0])
+def test_noise_is_as_loud_as_asked(kind, ratio):
+    mixture = denoise.mixed(SPEECH, noise(kind), ratio).astype(float)
+    # Both parts by projection: the mixture may have been made softer, so that it does not clip.
+    weights, *_ = np.linalg.lstsq(np.stack([SPEECH, noise(kind)], axis=1), mixture, rcond=None)
+    speech, rest = weights[0] * SPEECH.astype(float), weights[1] * noise(kind)
+    assert 10 * np.log10(np.square(speech).mean() / np.square(rest).mean()) == pytest.approx(ratio, abs=0.05)
+    assert np.abs(mixture - speech - rest).max() < 1
+    assert np.abs(mixture).max() <= 32_767
+
+
+def test_noise_is_the_same_with_every_run():
+    for kind in denoise.NOISES:
+        assert (noise(kind) == noise(kind)).all()
+        assert not (noise(kind) == noise(kind, seed=1)).all()
+
+
+@pytest.mark.parametrize(("kind", "octave"), [("white", 0.0), ("pink", -3.0)])
+def test_colours_fall_as_they_should(kind, octave):
+    power = np.square(np.abs(np.fft.rfft(noise(kind))))
+    low, high = (power[start : 2 * start].mean() for start in (1000, 4000))
+    assert 10 * np.log10(high / low) == pytest.approx(2 * octave, abs=1)
+
+
+def test_the_beginning_of_a_text_is_told_by_a_transcript_of_it():
+    text = "Good morning, dear guests! Welcome to the museum."
+    assert denoise.until(text, " Good mourning dear", "en") == "good morning dear"
+    assert denoise.until(text, text, "en") == "good morning dear guests welcome to the museum"
+    assert denoise.until("甚至出现交易", "甚至出", "zh") == "甚至出"

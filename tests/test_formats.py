@@ -7,15 +7,21 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
+import lemony_lrc_parser as lrc
+import pysubs2
 import pytest
 import srt
 import webvtt
 from hypothesis import example, given
 from hypothesis import strategies as st
+from openai.types.audio import TranscriptionVerbose
 
-from src import formats
+from src.formats import OUTPUT_FORMATS, PLAIN, render
+from src.subtitles import Layout
 from src.transcript import Segment, Transcript, Word
 
 MAX_SECONDS = 400_000.0
@@ -41,6 +47,10 @@ def segment(start: float, end: float, text: str, words: list[Word] | None = None
         no_speech_prob=0.01,
         words=words,
     )
+
+
+def rendered(made: Transcript, form: str, layout: Layout = PLAIN) -> str:
+    return render(made, [form], layout)[form]
 
 
 def transcript(*segments: Segment) -> Transcript:
@@ -76,7 +86,7 @@ transcripts = st.lists(st.builds(segment, times, times, any_text | hard_text), m
 @given(transcripts)
 @example(transcript(segment(0.0, 1.0, "a ---> b"), segment(1.0, 2.0, "\n2\n00:00:05,000 --> 00:00:06,000\nc")))
 def test_srt_is_read_back(made):
-    found = list(srt.parse(formats.to_srt(made)))
+    found = list(srt.parse(rendered(made, "srt")))
     assert [cue.index for cue in found] == list(range(1, len(found) + 1))
     assert [
         (cue.start // timedelta(milliseconds=1), cue.end // timedelta(milliseconds=1), normal(cue.content))
@@ -87,7 +97,7 @@ def test_srt_is_read_back(made):
 @given(transcripts)
 @example(transcript(segment(0.0, 1.0, "a --> b & <i>c</i> &lt;"), segment(1.0, 2.0, "NOTE\n\nSTYLE")))
 def test_vtt_is_read_back(made):
-    found = webvtt.from_string(formats.to_vtt(made))
+    found = webvtt.from_string(rendered(made, "vtt"))
     # `raw_text`, because `text` leaves out whatever it takes for a tag: here nothing may be one.
     assert [
         (
@@ -101,7 +111,7 @@ def test_vtt_is_read_back(made):
 
 @given(transcripts)
 def test_tsv_is_read_back(made):
-    header, *rows = csv.reader(io.StringIO(formats.to_tsv(made)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    header, *rows = csv.reader(io.StringIO(rendered(made, "tsv")), delimiter="\t", quoting=csv.QUOTE_NONE)
     assert header == ["start", "end", "text"]
     assert [(int(start), int(end), normal(text)) for start, end, text in rows] == expected(made)
 
@@ -110,16 +120,16 @@ def test_tsv_is_read_back(made):
 def test_each_cue_is_one_block_for_every_reader(made):
     """No reader, whatever it takes for a line break, finds more lines than were written."""
     count = len(expected(made))
-    assert len(formats.to_srt(made).splitlines()) == max(0, 4 * count - 1)
-    assert len(formats.to_vtt(made).splitlines()) == 2 + max(0, 3 * count - 1)
-    assert len(formats.to_tsv(made).splitlines()) == 1 + count
+    assert len(rendered(made, "srt").splitlines()) == max(0, 4 * count - 1)
+    assert len(rendered(made, "vtt").splitlines()) == 2 + max(0, 3 * count - 1)
+    assert len(rendered(made, "tsv").splitlines()) == 1 + count
 
 
 @given(transcripts)
 def test_the_arrow_stands_in_timing_lines_only(made):
     count = len(expected(made))
-    assert formats.to_srt(made).count("-->") == count
-    assert formats.to_vtt(made).count("-->") == count
+    assert rendered(made, "srt").count("-->") == count
+    assert rendered(made, "vtt").count("-->") == count
 
 
 @pytest.mark.parametrize(
@@ -165,9 +175,9 @@ def test_the_arrow_stands_in_timing_lines_only(made):
 )
 def test_exact_output(segments, expected_srt, expected_vtt, expected_tsv):
     made = transcript(*segments)
-    assert formats.to_srt(made) == expected_srt
-    assert formats.to_vtt(made) == expected_vtt
-    assert formats.to_tsv(made) == expected_tsv
+    assert rendered(made, "srt") == expected_srt
+    assert rendered(made, "vtt") == expected_vtt
+    assert rendered(made, "tsv") == expected_tsv
 
 
 KEYS = {
@@ -175,42 +185,175 @@ KEYS = {
     "srt": {"text", "srt"},
     "vtt": {"text", "vtt"},
     "tsv": {"text", "tsv"},
+    "lrc": {"text", "lrc"},
+    "ass": {"text", "ass"},
     "json": {"text", "language", "segments"},
+    "verbose_json": {"text", "verbose_json"},
     "all": {"text", "language", "segments", "srt", "vtt", "tsv"},
 }
 
 
+def spoken(*texts: str, start: float = 1.0) -> Transcript:
+    """Segments with words of a tenth of a second a character, without pauses; half a second between segments."""
+    made = []
+    for text in texts:
+        words = []
+        for word in re.findall(r"\s*\S+", text):
+            words.append(Word(word, start, round(start + len(word) / 10, 2), 0.9))
+            start = words[-1].end
+        made.append(segment(words[0].start, start, text, words))
+        start += 0.5
+    return transcript(*made)
+
+
+HELLO = spoken(" Hello there, R&D.", " How do you do <today>?")
+
+
 def test_every_format_is_expected_here():
-    assert set(formats.OUTPUT_FORMATS) == set(KEYS)
+    assert set(OUTPUT_FORMATS) == set(KEYS)
 
 
-@pytest.mark.parametrize("output_format", formats.OUTPUT_FORMATS)
+@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
 def test_render_gives_the_keys_of_the_format(output_format):
-    words = [Word(" Hello", 0.0, 0.5, 0.9), Word(" there.", 0.5, 1.0, 0.8)]
-    made = transcript(segment(0.0, 1.0, " Hello there.", words), segment(1.0, 2.0, " You too."))
-    rendered = formats.render(made, [output_format])
-    assert set(rendered) == KEYS[output_format]
-    whole = formats.render(made, "all")
-    assert all(whole[key] == value for key, value in rendered.items())
-    json.dumps(rendered)
+    found = render(HELLO, [output_format])
+    assert set(found) == KEYS[output_format]
+    json.dumps(found)
+
+
+def test_several_formats_give_the_keys_of_each():
+    found = render(HELLO, ["lrc", "verbose_json", "json"])
+    assert set(found) == {"text", "lrc", "verbose_json", "language", "segments"}
+    assert all(
+        render(HELLO, [name])[key] == found[key] for name in ("lrc", "verbose_json", "json") for key in KEYS[name]
+    )
 
 
 def test_render_all_in_full():
     words = [Word(" Hi.", 0.0, 0.5, 0.9)]
     made = transcript(segment(0.0, 1.0, " Hi.", words), segment(1.0, 2.0, " You?"))
-    rendered = formats.render(made, "all")
-    assert rendered["text"] == formats.to_text(made) == "Hi. You?"
-    assert rendered["language"] == "en"
-    assert rendered["segments"] == [one.to_dict() for one in made.segments]
-    assert rendered["segments"][0]["words"] == [{"word": " Hi.", "start": 0.0, "end": 0.5, "probability": 0.9}]
-    assert "words" not in rendered["segments"][1]
-    assert (rendered["srt"], rendered["vtt"], rendered["tsv"]) == (
-        formats.to_srt(made),
-        formats.to_vtt(made),
-        formats.to_tsv(made),
-    )
+    found = render(made, ["all"])
+    assert found["text"] == "Hi. You?"
+    assert found["language"] == "en"
+    assert found["segments"] == [one.to_dict() for one in made.segments]
+    assert found["segments"][0]["words"] == [{"word": " Hi.", "start": 0.0, "end": 0.5, "probability": 0.9}]
+    assert "words" not in found["segments"][1]
 
 
 def test_an_unknown_format_is_the_callers_bug():
     with pytest.raises(KeyError):
-        formats.render(transcript(), "docx")
+        render(transcript(), ["docx"])
+
+
+def test_a_layout_shapes_subtitles_but_not_the_rows_of_a_table():
+    layout = Layout(max_line_width=12, max_line_count=1)
+    shown = [cue.content for cue in srt.parse(rendered(HELLO, "srt", layout))]
+    assert shown == ["Hello there,", "R&D.", "How do you", "do <today>?"]
+    assert [cue.raw_text for cue in webvtt.from_string(rendered(HELLO, "vtt", layout))][1] == "R&amp;D."
+    assert rendered(HELLO, "tsv", layout) == rendered(HELLO, "tsv")
+
+
+def test_highlighted_words_follow_each_other_without_a_gap():
+    made = spoken(" Ink & pens.", " And so on.")
+    made.segments[0].words[1].end -= 0.05
+    layout = Layout(max_line_width=42, max_line_count=2, highlight_words=True)
+    subtitles = list(srt.parse(rendered(made, "srt", layout)))
+    assert [cue.content for cue in subtitles] == [
+        "<u>Ink</u> & pens.\nAnd so on.",
+        "Ink <u>&</u> pens.\nAnd so on.",
+        "Ink & pens.\nAnd so on.",
+        "Ink & <u>pens.</u>\nAnd so on.",
+        "Ink & pens.\nAnd so on.",
+        "Ink & pens.\n<u>And</u> so on.",
+        "Ink & pens.\nAnd <u>so</u> on.",
+        "Ink & pens.\nAnd so <u>on.</u>",
+    ]
+    assert all(before.end == after.start for before, after in pairwise(subtitles))
+    found = webvtt.from_string(rendered(made, "vtt", layout))
+    assert [html.unescape(cue.raw_text) for cue in found] == [cue.content for cue in subtitles]
+
+
+ass_text = st.lists(
+    st.sampled_from(["{\\b1}", "\\N", "}", "{", "\\", "Dialogue: 0,", ",", "word", *LINE_BREAKS]), max_size=8
+)
+
+
+@given(
+    st.lists(st.builds(segment, st.floats(0, 9000), st.floats(0, 9000), any_text | ass_text.map("".join)), max_size=4)
+)
+@example([segment(0.0, 1.0, " a {\\k10} b \\N c")])
+def test_ass_is_read_back(segments):
+    made = transcript(*segments)
+    read = pysubs2.SSAFile.from_string(rendered(made, "ass"), format_="ass")
+    marks = str.maketrans("{}\\", "｛｝＼")
+    assert [normal(event.plaintext) for event in read] == [text.translate(marks) for _, _, text in expected(made)]
+    assert all(event.duration >= 10 for event in read)
+    assert all(before.end <= after.start for before, after in pairwise(read))
+
+
+def test_ass_lights_up_words_as_they_are_spoken():
+    made = spoken(" Hello there, old friend.")
+    made.segments[0].words[1].end -= 0.3
+    read = pysubs2.SSAFile.from_string(rendered(made, "ass", Layout(max_line_width=12, max_line_count=2)))
+    [event] = read.events
+    assert event.text == r"{\k60}Hello{\k40} there,\N{\k30}{\k40}old{\k80} friend."
+    assert (event.start, event.end, event.plaintext) == (1000, 3500, "Hello there,\nold friend.")
+    assert read.styles["Default"].encoding == 1
+
+
+def test_ass_has_no_karaoke_without_words_and_takes_the_direction_of_a_text_from_its_letters():
+    made = transcript(segment(0.0, 1.0, " שלום"))
+    read = pysubs2.SSAFile.from_string(rendered(replace(made, language="he"), "ass"))
+    assert read.events[0].text == "שלום"
+    assert read.styles["Default"].encoding == -1
+    translated = rendered(replace(made, language="he", task="translate"), "ass")
+    assert pysubs2.SSAFile.from_string(translated).styles["Default"].encoding == 1
+
+
+lrc_text = st.lists(st.sampled_from(["[00:01.00]", "<00:02.50>", "[ti:x]", "[offset:5]", "word", "<", "]"]), max_size=6)
+
+
+@given(st.lists(st.builds(segment, st.floats(0, 9000), st.floats(0, 9000), lrc_text.map(" ".join)), max_size=4))
+def test_lrc_is_read_back(segments):
+    made = transcript(*segments)
+    read = lrc.loads(rendered(made, "lrc"))
+    told = [re.sub(r"[\[<](\d+:[\d.]+)[\]>]", r"(\1)", text) for _, _, text in expected(made)]
+    assert [normal(line.text) for line in read] == told
+    assert read.metadata["length"] == "6666:40"
+    assert all(before.start < after.start for before, after in pairwise(read))
+
+
+def test_lrc_tells_the_time_of_each_word_where_there_are_any():
+    made = spoken(" Hello there, old friend.", " 5 < 7.", start=3599.5)
+    layout = Layout(max_line_width=14)
+    assert rendered(made, "lrc", layout) == (
+        "[length:6666:40]\n"
+        "[59:59.50]<59:59.50>Hello <60:00.10>there,<60:00.80>\n"
+        "[60:00.80]<60:00.80>old <60:01.20>friend.<60:02.00>\n"
+        "[60:02.50]<60:02.50>5 <60:02.70>< <60:02.90>7.<60:03.20>\n"
+    )
+    read = lrc.loads(rendered(made, "lrc", layout))
+    assert [normal(line.text) for line in read] == ["Hello there,", "old friend.", "5 < 7."]
+    assert [word.start for word in read[0]] == [3_599_500, 3_600_100]
+
+
+def test_verbose_json_is_what_openai_has():
+    """As their own client reads it; nothing is left out and nothing has another type."""
+    found = render(HELLO, ["verbose_json"])["verbose_json"]
+    read = TranscriptionVerbose.model_validate(found, strict=True)
+    assert read.model_dump(exclude_none=True) == found
+    assert (read.language, read.duration, read.text) == ("english", MAX_SECONDS, HELLO.text)
+    assert [(one.text, one.start, one.end) for one in read.segments] == [
+        (one.text, one.start, one.end) for one in HELLO.segments
+    ]
+    assert [word.word for word in read.words] == ["Hello", "there,", "R&D.", "How", "do", "you", "do", "<today>?"]
+
+
+def test_verbose_json_of_a_translation_is_english():
+    found = render(replace(HELLO, language="de", task="translate"), ["verbose_json"])["verbose_json"]
+    assert (found["task"], found["language"]) == ("translate", "english")
+    assert render(replace(HELLO, language="haw"), ["verbose_json"])["verbose_json"]["language"] == "hawaiian"
+
+
+def test_verbose_json_without_speech():
+    read = TranscriptionVerbose.model_validate(render(transcript(), ["verbose_json"])["verbose_json"], strict=True)
+    assert (read.text, read.segments, read.words) == ("", [], [])

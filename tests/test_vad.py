@@ -29,7 +29,6 @@ from src.vad import (
     Region,
     VadOptions,
     Window,
-    fixed_windows,
     load_vad,
     speech_probabilities,
     speech_regions,
@@ -40,7 +39,6 @@ CLIPS = Path(__file__).parent / "data"
 SPEECH: dict[str, list[tuple[float, float]]] = {
     clip: facts["speech"] for clip, facts in json.loads((CLIPS / "clips.json").read_text()).items()
 }
-HOUR = 3600 * SAMPLE_RATE
 
 
 @cache
@@ -331,9 +329,8 @@ def test_windows_of_a_clip_start_and_end_in_its_pauses():
         assert not any(start < edge / SAMPLE_RATE < end - 0.1 for start, end in SPEECH["long.ogg"])
 
 
-@pytest.mark.parametrize("samples", [0, 1, 480_000, 480_001, HOUR])
-def test_fixed_windows_cover_everything(samples):
-    found = list(fixed_windows(samples))
-    assert joined(Region(window.start, window.end) for window in found) == ([Region(0, samples)] if samples else [])
-    assert all(window.end - window.start == 480_000 for window in found[:-1])
-    assert len(found) == -(-samples // 480_000)
+@pytest.mark.parametrize("samples", [1, 480_000, 480_001, 100 * SAMPLE_RATE])
+def test_one_region_over_everything_makes_windows_over_everything(samples):
+    found = list(windows([Region(0, samples)], noise(101)[:samples]))
+    assert joined(Region(window.start, window.end) for window in found) == [Region(0, samples)]
+    assert all(0 < window.end - window.start <= 480_000 for window in found)

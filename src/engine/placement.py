@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 log = logging.getLogger(__name__)
+
+# oneDNN keeps a kernel for each shape that it has met, 1024 of them, a fifth of a megabyte each. A recording meets some
+# 150 shapes, and making one again takes 0.4 ms: with 256 a worker stops growing after its first jobs.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Full attention of many queries: q [batch, heads, queries, 64], k and v [batch, heads, keys, 64] -> as q.

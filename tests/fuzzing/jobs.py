@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from src.formats import OUTPUT_FORMATS
 from src.options import Options
 from src.storage import UploadRequest
 from src.webhooks import Webhook
@@ -178,7 +179,25 @@ def _right_options() -> Json:
         {"temperature": st.one_of(st.just(0), st.just(0), probability, st.lists(probability, min_size=1, max_size=2))},
         optional={
             "language": st.sampled_from(["en", "English", None, "EN"]),
-            "output_format": st.sampled_from(["all", "text", "srt", "vtt", "tsv", "json"]),
+            "output_format": st.one_of(
+                st.sampled_from(OUTPUT_FORMATS),
+                st.lists(st.sampled_from(OUTPUT_FORMATS), min_size=1, max_size=4),
+                st.just("srt, ass"),
+            ),
+            "language_candidates": st.sampled_from([None, ["en"], ["de", "English"]]),
+            "carry_initial_prompt": st.booleans(),
+            "custom_vocabulary": st.one_of(_vocabulary(), st.lists(_term(), max_size=4)),
+            "clip_timestamps": st.one_of(
+                st.sampled_from(["0", "0,1,2", "0.5, 2.25", None, [], [[0, 1], [1, None]], [[0, 1e9]], [99, 100]]),
+                st.lists(st.floats(0, 10), min_size=1, max_size=5).map(sorted),
+            ),
+            "channels": st.sampled_from(["mix", "split"]),
+            "drop_hallucinations": st.booleans(),
+            "subtitle_preset": st.sampled_from([None, "broadcast"]),
+            "max_line_width": st.sampled_from([None, 1, 7, 42, 1000]),
+            "max_line_count": st.sampled_from([None, 1, 2, 100]),
+            "highlight_words": st.booleans(),
+            "max_chars_per_second": st.sampled_from([None, 1, 20, 1000]),
             "word_timestamps": st.booleans(),
             "initial_prompt": _text().filter(lambda text: len(text) <= 10_000),
             "beam_size": st.sampled_from([None, 1, 2, 5, 20]),
@@ -200,6 +219,14 @@ def _right_options() -> Json:
             "denoise": st.booleans(),
         },
     )
+
+
+def _vocabulary() -> Json:
+    return st.dictionaries(_term(), st.one_of(_term(), st.lists(_term(), max_size=3)), max_size=4)
+
+
+def _term() -> Json:
+    return st.one_of(st.sampled_from(["fox", "the", "Speech goes", "12 months", "。"]), _text().filter(bool))
 
 
 def _near_input(recordings: Sequence[str]) -> Json:

@@ -32,10 +32,11 @@ class Worker:
         arguments: Sequence[str] = (),
         cwd: Path = ROOT,
         log: Path | None = None,
+        python: Path = Path(sys.executable),
     ) -> None:
         self.platform = platform
         self.id = worker_id or f"worker-{uuid.uuid4().hex[:8]}"
-        self._command = [sys.executable, "-u", str(script), *arguments]
+        self._command = [str(python), "-u", str(script), *arguments]
         self._env = {**os.environ, **platform.environment(self.id), **(env or {})}
         self._cwd = cwd
         self._log_path = log

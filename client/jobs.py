@@ -1,0 +1,124 @@
+"""One job on the endpoint, from its submission to its answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from client.endpoint import DONE, Answer, Endpoint
+from client.errors import JobFailed, Stopped
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
+"""Seconds between two questions about a job: ever longer, but far below the 60 s for which RunPod keeps a result of
+/runsync (and 30 minutes one of /run), even if a question has to be tried again."""
+
+UNKNOWN_LENGTH = 3 * 3600.0
+"""Seconds that a job of unknown length may run; RunPod's default of 600 ends those of long recordings."""
+
+DAY = 24 * 3600.0
+
+
+def _unheard(_: Any) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told about a job while it runs."""
+
+    progress: Callable[[Answer], None] = _unheard
+    """Each status, as /status has it."""
+    segments: Callable[[list[dict[str, Any]]], None] | None = None
+    """Segments as they become final; None: they are not asked for."""
+
+
+def policy(seconds: float | None, timeout: float | None = None) -> dict[str, int]:
+    """How long a job may run, and may take with its wait for a worker, in RunPod's milliseconds.
+
+    Args:
+        seconds: of the recording, if known: a worker is expected to need no more than twice that, and its start.
+        timeout: seconds that the user allows instead.
+    """
+    allowed = timeout or (UNKNOWN_LENGTH if seconds is None else 600.0 + 2 * seconds)
+    return {"executionTimeout": round(allowed * 1000), "ttl": round((allowed + DAY) * 1000)}
+
+
+def answer_of(endpoint: Endpoint, job_id: str, stop: threading.Event, listener: Listener) -> Answer:
+    """Waits for the job's end, and gives its output.
+
+    Raises:
+        JobFailed: it ended without one.
+        EndpointFailed: the endpoint is gone, or does not know the job.
+        Stopped: `stop` was set, and the job is cancelled.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        if stop.is_set():
+            endpoint.cancel(job_id)
+            raise Stopped("stopped; the job is cancelled on the endpoint")
+        if listener.segments is not None and _listened(endpoint, job_id, listener.segments):
+            pause = FIRST_PAUSE
+        status = endpoint.status(job_id)
+        if status.get("status") in DONE:
+            if listener.segments is not None:
+                _listened(endpoint, job_id, listener.segments)
+            return output_of(status)
+        listener.progress(status)
+        stop.wait(pause)
+        pause = min(pause * 1.3, LONGEST_PAUSE)
+
+
+def output_of(status: Answer) -> Answer:
+    """The output of a job that is over.
+
+    Raises:
+        JobFailed: with the worker's own sentence, if there is one.
+    """
+    state, output = str(status.get("status")), status.get("output")
+    if isinstance(output, list):
+        output = joined(output)
+    told = output if isinstance(output, dict) else {}
+    error = status.get("error") or told.get("error")
+    if error:
+        raise JobFailed(_sentence(str(error)), str(told.get("error_type", state)))
+    if state == "COMPLETED" and told:
+        return told
+    words = {
+        "COMPLETED": "the job is done but brought no output: it may have been too large for the platform",
+        "CANCELLED": "the job was cancelled",
+        "TIMED_OUT": "the job took longer than it was allowed to: see --timeout",
+    }
+    raise JobFailed(words.get(state, "the job failed without a reason"), state)
+
+
+def _sentence(error: str) -> str:
+    """What the worker says; of an exception that reached the SDK, which makes JSON of it, the message."""
+    try:
+        return str(json.loads(error)["error_message"])
+    except (ValueError, TypeError, KeyError):
+        return error
+
+
+def joined(chunks: list[Any]) -> Answer:
+    """The whole answer out of what a streaming worker sent: its last chunk, or pieces of it joined by key."""
+    pieces = [chunk for chunk in chunks if isinstance(chunk, dict) and "segments" not in chunk]
+    whole: Answer = dict(pieces[-1]) if pieces else {}
+    if "transcription" in whole or len(pieces) < 2:
+        return whole
+    parts: Answer = {}
+    for piece in pieces[:-1]:
+        for key, value in piece.get("transcription", {}).items():
+            parts[key] = parts[key] + value if key in parts and isinstance(value, str | list) else value
+    return {"transcription": parts, **whole}
+
+
+def _listened(endpoint: Endpoint, job_id: str, tell: Callable[[list[dict[str, Any]]], None]) -> bool:
+    """Whether there were new segments."""
+    chunks = [chunk.get("output") for chunk in endpoint.stream(job_id).get("stream", [])]
+    segments = [one for chunk in chunks if isinstance(chunk, dict) for one in chunk.get("segments", [])]
+    if segments:
+        tell(segments)
+    return bool(segments)

@@ -1,0 +1,84 @@
+"""A worker that is played: it takes jobs as the SDK does, and answers what a test wants, when it wants."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from tests.platform.emulator import Platform
+
+Answer = dict[str, Any]
+
+
+class PlayedWorker:
+    """Answers jobs, one at a time, until `close`.
+
+    Args:
+        answer: gets the job, gives what is posted: `{"output": ...}`, or with `error`.
+    """
+
+    def __init__(self, platform: Platform, answer: Callable[[Answer], Answer]) -> None:
+        self.jobs: list[Answer] = []
+        self.held_after: int | None = None
+        """How many jobs are answered; the next one is taken, but held until `release`."""
+        self._platform = platform
+        self._answer = answer
+        self._released = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> PlayedWorker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.release()
+        self._thread.join(10)
+
+    def release(self) -> None:
+        self._released.set()
+
+    def _work(self) -> None:
+        session = requests.Session()
+        session.headers["Authorization"] = self._platform.worker_key
+        while not self._over.is_set():
+            taken = session.get(f"{self._platform.url}/job-take/played", timeout=10)
+            if taken.status_code != 200:
+                continue
+            job = taken.json()
+            self.jobs.append(job)
+            if self.held_after is not None and len(self.jobs) > self.held_after:
+                self._released.wait()
+            session.post(f"{self._platform.url}/job-done/played/{job['id']}", json=self._answer(job), timeout=10)
+
+
+def said(text: str, seconds: float = 10.0, language: str = "en") -> Answer:
+    """What a worker posts for a recording in which one thing is said."""
+    segment = {"id": 0, "seek": 0, "start": 1.0, "end": 2.0, "text": f" {text}", "tokens": [1]}
+    return {
+        "output": {
+            "transcription": {
+                "text": text,
+                "srt": f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n",
+                "language": language,
+                "segments": [segment],
+            },
+            "metadata": {
+                "model": "played",
+                "processing_time": 1.0,
+                "audio_duration": seconds,
+                "real_time_factor": 0.1,
+                "language": language,
+                "language_probability": 0.5,
+                "speech_duration": 1.0,
+                "uncovered_speech": [[3.0, 4.0]],
+                "repaired_speech": 0.0,
+                "timings": {"inference": 0.5},
+                "warnings": [],
+            },
+        }
+    }

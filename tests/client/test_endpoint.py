@@ -1,0 +1,89 @@
+"""The endpoint's API under faults: everything is tried again, but no job is sent twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from client.endpoint import Endpoint, NoSuchJob
+from client.errors import EndpointFailed, Uncertain
+from client.settings import Settings
+from tests.client.conftest import settings_of
+from tests.platform.emulator import Fault, Platform
+
+LARGE = "x" * 9_000_000
+"""More than the buffers of a connection hold."""
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_429, Fault.ERROR_500, Fault.ERROR_502])
+def test_a_submission_that_was_refused_is_sent_again(platform: Platform, endpoint: Endpoint, fault: Fault) -> None:
+    platform.faults.next("run", fault)
+    job = endpoint.submit({"n": 1}, policy={"ttl": 100_000})
+    assert platform.faults.count("run") == 1
+    assert list(platform.jobs) == [job]
+    assert platform.job(job).request == {"input": {"n": 1}, "policy": {"ttl": 100_000}}
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP, Fault.BROKEN_JSON])
+def test_a_submission_without_a_clear_answer_is_not_sent_again(
+    platform: Platform, endpoint: Endpoint, fault: Fault
+) -> None:
+    platform.faults.next("run", fault)
+    with pytest.raises(Uncertain, match="not sent a second time"):
+        endpoint.submit({"n": 1})
+    assert platform.jobs == {}
+
+
+def test_a_submission_that_broke_on_its_way_is_sent_again(platform: Platform, endpoint: Endpoint) -> None:
+    platform.faults.next("run", Fault.DROP)
+    endpoint.submit({"audio": LARGE})
+    assert platform.faults.count("run") == 1
+    assert len(platform.jobs) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_429, Fault.ERROR_502, Fault.BROKEN_JSON, Fault.DROP])
+def test_questions_about_a_job_are_asked_again(platform: Platform, endpoint: Endpoint, fault: Fault) -> None:
+    job = endpoint.submit({"n": 1})
+    platform.faults.next("status", fault)
+    assert endpoint.status(job)["status"] == "IN_QUEUE"
+    assert platform.faults.count("status") == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (lambda endpoint: endpoint.status("nobody"), "does not know the job"),
+        (lambda endpoint: endpoint.submit({"audio": "x" * 10_000_000}), "larger than the platform takes"),
+        (lambda endpoint: endpoint.submit({"n": 1}, webhook="me"), "webhook"),
+    ],
+)
+def test_a_refusal_is_told_and_not_tried_again(
+    endpoint: Endpoint, act: Callable[[Endpoint], object], sentence: str
+) -> None:
+    with pytest.raises(EndpointFailed, match=sentence):
+        act(endpoint)
+
+
+def test_a_wrong_key_is_told_without_the_key(platform: Platform) -> None:
+    settings = settings_of(platform)
+    with pytest.raises(EndpointFailed, match="the API key is wrong") as told:
+        Endpoint(Settings(settings.base_url, settings.endpoint_id, "secret-key")).health()
+    assert "secret" not in str(told.value) + repr(settings)
+
+
+def test_an_address_where_nobody_answers_is_given_up(platform: Platform) -> None:
+    settings = settings_of(platform)
+    platform.close()
+    with pytest.raises(EndpointFailed, match="cannot be reached"):
+        Endpoint(settings, patience=0.5).health()
+    platform.start()  # for the fixture, which closes it
+
+
+def test_a_cancelled_job_is_over_and_an_unknown_one_is_no_error(platform: Platform, endpoint: Endpoint) -> None:
+    job = endpoint.submit({"n": 1})
+    endpoint.cancel(job)
+    assert platform.job(job).status == "CANCELLED"
+    endpoint.cancel("nobody")
+    with pytest.raises(NoSuchJob):
+        endpoint.stream("nobody")

@@ -1,0 +1,151 @@
+"""The command and the function, with real workers: on the platform, and behind a worker's own API."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from client.errors import JobFailed, WrongUsage
+from client.recording import Terms
+from client.transcribe import transcribe_audio
+from tests.client.conftest import command, environment
+from tests.client.played import PlayedWorker, said
+from tests.platform.emulator import Platform
+
+SMALL = 160_000
+"""Bytes of a request that hold some 20 s of sound."""
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def changes(before: list[str], after: list[str]) -> int:
+    """Words that one of the texts does not have in that place."""
+    steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    return sum(max(step[2] - step[1], step[4] - step[3]) for step in steps if step[0] != "equal")
+
+
+@pytest.fixture
+def at(served: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The streaming worker, as the environment has it."""
+    for name, value in environment(served, tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("at")
+def test_the_function_gives_the_jobs_output(recording: Path) -> None:
+    output = transcribe_audio(audio_file_path=str(recording), options={"output_format": "srt", "language": "en"})
+    assert "brown fox" in output["transcription"]["text"]
+    assert output["transcription"]["srt"].startswith("1\n00:00:0")
+    assert output["metadata"]["audio_duration"] == pytest.approx(6.72, abs=0.1)
+
+
+@pytest.mark.usefixtures("at")
+def test_the_workers_refusal_is_an_exception_with_its_sentence(recording: Path) -> None:
+    with pytest.raises(JobFailed, match=r'options\.langage: unknown key, did you mean "language"'):
+        transcribe_audio(recording, options={"langage": "en"})
+    with pytest.raises(WrongUsage, match="either audio_file_path or audio_url"):
+        transcribe_audio()
+
+
+@pytest.mark.usefixtures("at")
+def test_a_large_recording_goes_in_parts_and_comes_back_whole(long: Path) -> None:
+    output = transcribe_audio(long, terms=Terms(limit=SMALL), options={"word_timestamps": True})
+    text, segments, metadata = (*map(output["transcription"].get, ("text", "segments")), output["metadata"])
+    assert len(metadata["parts"]) == 4
+    # tiny.en mistakes a word or two of these 190, in one piece or in four.
+    assert changes(words(long.with_suffix(".txt").read_text()), words(text)) <= 4
+    assert metadata["audio_duration"] == pytest.approx(78.4, abs=0.1)
+    assert [segment["id"] for segment in segments] == list(range(len(segments)))
+    assert all(before["end"] <= after["start"] + 0.5 for before, after in pairwise(segments))
+    assert segments[-1]["words"][-1]["end"] == pytest.approx(78.0, abs=1.0)
+    assert output["transcription"]["srt"].count("-->") == len(segments)
+
+
+def test_files_are_written_beside_the_recording(served: Platform, folder: Path, recording: Path) -> None:
+    done = command("transcribe", recording, "--format", "text,json", where=served, folder=folder)
+    assert "Wrote" in done.stderr
+    assert "brown fox" in (folder / "talk.txt").read_text()
+    saved = json.loads((folder / "talk.json").read_text())
+    assert set(saved["transcription"]) == {"text", "language", "segments"}
+    assert saved["metadata"]["model"] == "tiny.en"
+    refused = command("transcribe", recording, "--format", "text", where=served, folder=folder, code=2)
+    assert "--overwrite" in refused.stderr
+
+
+def test_segments_are_printed_as_they_come_and_in_order(served: Platform, folder: Path, long: Path) -> None:
+    arguments = ["--stream", "--payload-limit", SMALL, "--parallel", 2, "--format", "srt", "--output", "out.srt"]
+    printed = command("transcribe", long, *arguments, where=served, folder=folder).stdout.splitlines()
+    subtitles = (folder / "out.srt").read_text()
+    starts = [line[1:13] for line in printed]
+    assert starts == sorted(starts)
+    assert starts == [time.replace(",", ".") for time in re.findall(r"([\d:,]+) -->", subtitles)]
+
+
+def test_options_have_the_workers_names_and_types(served: Platform, folder: Path, recording: Path) -> None:
+    (folder / "terms.json").write_text('{"vixen": ["fox"]}')
+    flags = ["--beam-size", 2, "--no-vad", "--temperature", "0,0.4", "--suppress-tokens=-1", "--word-timestamps"]
+    vocabulary = ["--custom-vocabulary", "@terms.json", "--output", "-", "--format", "text"]
+    assert "brown vixen" in command("transcribe", recording, *flags, *vocabulary, where=served, folder=folder).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["nowhere.mp3"], 3, "there is no file nowhere.mp3"),
+        (["talk.ogg", "--task", "sing"], 2, "--task"),
+        (["talk.ogg", "--beam-size", "99"], 2, "--beam-size"),
+        (["talk.ogg", "--temperature", "warm"], 2, "--temperature: give numbers"),
+        (["talk.ogg", "--custom-vocabulary", "{"], 2, "--custom-vocabulary: not JSON"),
+        (["talk.ogg", "--language", "klingon"], 4, "options.language: no language that Whisper knows"),
+        (["http://127.0.0.1:1/a.mp3"], 4, "public address"),
+        (["talk.ogg", "--api-key", "wrong"], 5, "the API key is wrong"),
+    ],
+)
+@pytest.mark.usefixtures("recording")
+def test_exit_codes_tell_what_went_wrong(
+    served: Platform, folder: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    assert sentence in command("transcribe", *arguments, where=served, folder=folder, code=code).stderr
+
+
+def test_a_workers_own_api_does_the_same(local_api: str, folder: Path, long: Path) -> None:
+    limits = ["--payload-limit", 200_000, "--parallel", 2, "--format", "json,vtt", "--output", "out"]
+    command("transcribe", long, *limits, where=local_api, folder=folder)
+    saved = json.loads((folder / "out.json").read_text())
+    assert len(saved["metadata"]["parts"]) == 3
+    assert words(saved["transcription"]["text"]).count("museum") == 2
+    bad = command(
+        "transcribe", long, "--language", "klingon", "--output", "bad", where=local_api, folder=folder, code=4
+    )
+    assert "no language that Whisper knows" in bad.stderr
+
+
+def test_what_does_not_go_in_parts_is_refused_before_anything_is_sent(
+    platform: Platform, folder: Path, long: Path
+) -> None:
+    limit = ["--payload-limit", SMALL, "--output", "out"]
+    for flags in (["--webhook", "https://example.com/hook"], ["--clip-timestamps", "0,30"]):
+        refused = command("transcribe", long, *limit, *flags, where=platform, folder=folder, code=2)
+        assert "too large for one request" in refused.stderr
+    assert platform.jobs == {}
+
+
+def test_webhook_policy_and_url_go_with_the_job(platform: Platform, folder: Path) -> None:
+    with PlayedWorker(platform, lambda _: said("hello")) as worker:
+        flags = ["--webhook", "https://example.com/hook", "--timeout", 100, "--format", "srt"]
+        command("transcribe", "https://example.com/my%20talk.mp3?key=1", *flags, where=platform, folder=folder)
+    (job,) = platform.jobs.values()
+    assert worker.jobs[0]["input"] == {
+        "audio": {"url": "https://example.com/my%20talk.mp3?key=1"},
+        "options": {"output_format": ["srt"]},
+        "webhook": {"url": "https://example.com/hook"},
+    }
+    assert job.request["policy"] == {"executionTimeout": 100_000, "ttl": 86_500_000}
+    assert (folder / "my talk.srt").read_text() == "1\n00:00:01,000 --> 00:00:02,000\nhello\n"

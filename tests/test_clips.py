@@ -1,0 +1,177 @@
+"""Parts of a recording: nothing outside of them is looked at, and what is found in them is in its place."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import whisper
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src import vad
+from src.clips import clips_of, left_out, seek_points
+from src.engine.weights import load_weights
+from src.errors import InvalidInput
+from src.options import Options
+from src.rp_schema import parse_input
+from src.vad import SAMPLE_RATE
+from src.windows import find_windows
+from tests.conftest import ROOT
+from tests.test_vad import SPEECH, clip, overlap, total
+
+seconds = st.floats(0, 1000) | st.integers(0, 100).map(float)
+
+
+@st.composite
+def some_spans(draw: st.DrawFn) -> list[tuple[float, float | None]]:
+    """Spans as `Options` lets them through."""
+    edges = sorted(draw(st.sets(seconds, min_size=2, max_size=12)))
+    spans: list[tuple[float, float | None]] = list(zip(edges[::2], edges[1::2], strict=False))
+    return [*spans[:-1], (spans[-1][0], draw(st.sampled_from([None, spans[-1][1]])))]
+
+
+def options(clips: object) -> Options:
+    return parse_input({"audio": "https://example.com/a.mp3", "options": {"clip_timestamps": clips}}).options
+
+
+# What may be asked for
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ([[0, 30], [60.5, 90]], [(0, 30), (60.5, 90)]),
+        ([[0, 30], [30, 60]], [(0, 30), (30, 60)]),
+        ([[5, None]], [(5, None)]),
+        ([0, 30, 60.5], [(0, 30), (60.5, None)]),
+        ("0, 30,60.5,90", [(0, 30), (60.5, 90)]),
+        ("12", [(12, None)]),
+        ([], []),
+        (None, None),
+    ],
+)
+def test_clips_come_as_pairs_as_a_list_or_as_text(given, taken):
+    assert options(given).clip_timestamps == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([[30, 0]], "in order"),
+        ([[5, 5]], "in order"),
+        ([[0, 30], [29, 60]], "in order"),
+        ([[60, 90], [0, 30]], "in order"),
+        ([[0, None], [60, 90]], "only the last part"),
+        ("0,x", "seconds with commas"),
+        ([[-1, 5]], "clip_timestamps"),
+        ([[0, 1, 2]], "clip_timestamps"),
+        ([["0", "1"]], "clip_timestamps"),
+        ([[0, 1]] * 2000, "clip_timestamps"),
+        ({"start": 0}, "clip_timestamps"),
+    ],
+)
+def test_clips_that_make_no_sense_are_refused(given, told):
+    with pytest.raises(InvalidInput, match=told):
+        options(given)
+
+
+# Which parts they are
+
+
+@given(some_spans(), st.integers(0, 200 * SAMPLE_RATE))
+def test_clips_are_in_order_within_the_recording(spans, samples):
+    clips = clips_of(spans, samples)
+    assert all(0 <= start < end <= samples for start, end in clips)
+    assert all(one.end <= other.start for one, other in pairwise(clips))
+
+
+def test_clips_go_as_far_as_the_recording():
+    samples = 50 * SAMPLE_RATE + 7
+    assert clips_of([(10, 20.5), (45, 60), (70, 80)], samples) == [(160_000, 328_000), (720_000, samples)]
+    assert clips_of([(45, None)], samples) == clips_of([(45, 1e308)], samples) == [(720_000, samples)]
+
+
+@pytest.mark.parametrize("spans", [None, []])
+def test_without_clips_it_is_the_whole(spans):
+    assert clips_of(spans, 1000) == [(0, 1000)]
+    assert left_out(spans, 1000) == []
+
+
+def test_clips_beyond_the_end_are_told():
+    samples = 50 * SAMPLE_RATE
+    assert left_out([(0, 10), (45, 60)], samples) == []
+    assert left_out([(0, 10), (50, 60), (70, None)], samples) == [
+        "2 of 3 parts in clip_timestamps begin after the recording's end, 50.0 s: left out"
+    ]
+    assert clips_of([(50, 60), (70, None)], samples) == []
+    assert left_out([(50, 60), (70, None)], samples)[0].startswith("2 of 2 ")
+
+
+# What is found in them
+
+
+def test_what_is_said_in_a_clip_is_found_where_it_is():
+    pcm, spans = clip("long.ogg"), [(15.7, 24.7), (53.2, 62.0)]  # in pauses
+    said = [one for one in SPEECH["long.ogg"] if any(start <= one[0] and one[1] <= end for start, end in spans)]
+    assert len(said) == 4
+    places = [
+        (placed.start / SAMPLE_RATE + start, placed.start / SAMPLE_RATE + end)
+        for placed in find_windows(pcm, Options(clip_timestamps=spans))
+        for start, end in placed.window.speech
+    ]
+    assert overlap(places, spans) == pytest.approx(total(places))
+    # Without the padding, and without the silence with which flite begins and ends.
+    assert [time for place in places for time in place] == pytest.approx(
+        [time for one in said for time in one], abs=0.4
+    )
+
+
+@given(some_spans())
+def test_windows_lie_within_clips_and_hold_all_of_them(spans):
+    pcm = np.arange(100 * SAMPLE_RATE).astype(np.int16)
+    clips = clips_of(spans, len(pcm))
+    found = list(find_windows(pcm, Options(clip_timestamps=spans, vad=False)))
+    assert all((one.window.audio == pcm[one.start : one.end]).all() for one in found)
+    assert all(any(start <= one.start and one.end <= end for start, end in clips) for one in found)
+    assert sum(one.end - one.start for one in found) == sum(end - start for start, end in clips)
+
+
+def test_nothing_outside_of_clips_is_looked_at(monkeypatch):
+    heard = []
+    listen = vad.speech_probabilities
+    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: heard.append(len(pcm)) or listen(pcm))
+    pcm = np.zeros(3600 * SAMPLE_RATE, np.int16)
+    assert list(find_windows(pcm, Options(clip_timestamps=[(60, 62), (3599, None)]))) == []
+    assert heard == [2 * SAMPLE_RATE, SAMPLE_RATE]
+
+
+# openai-whisper's own
+
+
+@given(some_spans(), st.integers(0, 200 * SAMPLE_RATE))
+def test_seek_points_are_whole_frames_of_the_recording(spans, samples):
+    clips = clips_of(spans, samples)
+    points = seek_points(clips)
+    frames = [round(100 * point) for point in points]  # as `whisper.transcribe` does
+    assert len(frames) == 2 * len(clips)
+    assert frames == sorted(frames)
+    assert all(frame <= samples // 160 for frame in frames)
+    assert all(
+        edge - 160 * frame < 160 for edge, frame in zip((edge for one in clips for edge in one), frames, strict=True)
+    )
+
+
+def test_openai_whisper_transcribes_its_clips_and_ends():
+    model = load_weights(ROOT / "models" / "tiny.en").float()
+    pcm = clip("long.ogg")[: 24 * SAMPLE_RATE + 159]  # all but a frame of 160
+    points = seek_points(clips_of([(3.4, 7.6), (21.3, 100)], len(pcm)))
+    transcribe = partial(whisper.transcribe, model, pcm.astype(np.float32) / 32768, fp16=False, temperature=0.0)
+    segments = transcribe(clip_timestamps=points)["segments"]
+    text = "".join(segment["text"] for segment in segments).lower()
+    assert "tour" in text
+    assert "horses" not in text
+    assert "museum" not in text
+    assert all(3.4 <= one["start"] < 7.6 or 21.3 <= one["start"] <= 24.1 for one in segments)

@@ -1,0 +1,367 @@
+"""Cues: what always holds of them, and where a reader would have their lines end."""
+
+from __future__ import annotations
+
+import io
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from wcwidth import wcswidth
+from whisper.utils import WriteSRT
+
+from src.options import Options
+from src.subtitles import PRESETS, Layout
+from src.subtitles.cues import RIGHT_TO_LEFT_MARK, SHORTEST, Cue, lay_out
+from src.subtitles.writers import to_srt
+from src.transcript import Segment, Word
+
+BROADCAST = PRESETS["broadcast"]
+ENGLISH = (
+    "One fine day his aunt Josephine said to him: look here, no one will ever care for you if you carry on like this. "
+    "The young rat coughed to look wise, as usual, but said nothing. Don't you think so? No. In 1963 President John F. "
+    "Kennedy met Dr. Martin Luther King at the White House, where 25 people had waited for well-known guests."
+)
+
+
+def segment(text: str, start: float, end: float, words: list[Word] | None = None) -> Segment:
+    return Segment(0, 0, start, end, text, [], 0.0, -0.1, 1.0, 0.01, words)
+
+
+def spoken(text: str, start: float = 0.0, pace: float = 0.06) -> Segment:
+    """A segment with words as Whisper has them, each of them as long as it is written: `pace` seconds a character."""
+    words = []
+    for part in re.findall(r"\s*[^\W\d_\u0e00-\u9fff]+\S*|\s*\S" if not text.isascii() else r"\s*\S+", text):
+        words.append(Word(part, round(start, 2), round(start + pace * len(part), 2), 0.9))
+        start = words[-1].end
+    return segment(text, words[0].start, start, words)
+
+
+def lines(cues: list[Cue]) -> list[list[str]]:
+    return [cue.text.split("\n") for cue in cues]
+
+
+def bare(text: str) -> str:
+    """Everything but the blanks, which line breaks take the place of, and the marks of direction."""
+    return "".join(text.replace(RIGHT_TO_LEFT_MARK, "").replace("\0", "\ufffd").split())
+
+
+def columns(line: str) -> int:
+    return max(0, wcswidth(line))
+
+
+some_words = st.sampled_from(
+    [
+        *ENGLISH.split(),
+        "Donaudampfschifffahrtsgesellschaftskapitänsmütze",
+        "?",
+        "»",
+        "(",
+        "-",
+        "25",
+        "%",
+        "e\u0301",
+        "שלום",
+        "🇩🇪",
+    ]
+)
+spaced = st.lists(some_words, min_size=1, max_size=12).map(lambda words: "".join(" " + word for word in words))
+unspaced = st.text(st.sampled_from("東京都のラーメン、。「」ーっ今天我们สวัสดี 12"), min_size=1, max_size=30)
+anything = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+times = st.floats(0.0, 60.0)
+
+
+@st.composite
+def segments(draw: st.DrawFn) -> list[Segment]:
+    """In time or out of it, with words of their own or of other texts, or without."""
+    made: list[Segment] = []
+    for text in draw(st.lists(spaced | unspaced | anything, max_size=5)):
+        start = draw(times) if draw(st.integers(0, 9)) == 0 else (made[-1].end if made else 0.0) + draw(st.floats(0, 4))
+        one = (
+            spoken(text, start, draw(st.sampled_from([0.0, 0.02, 0.06, 0.5])))
+            if text.strip()
+            else segment(text, start, 1.0)
+        )
+        kind = draw(st.sampled_from(["words", "words", "none", "empty", "others", "wild"]))
+        if kind == "wild":
+            for word in one.words or []:
+                word.start, word.end = draw(times), draw(times)
+        elif kind != "words":
+            one.words = {"none": None, "empty": [], "others": [Word(" other", 0.0, 1.0, 0.5)]}[kind]
+        made.append(one)
+    return made
+
+
+layouts = st.builds(
+    Layout,
+    max_line_width=st.none() | st.integers(2, 50),
+    max_line_count=st.none() | st.integers(1, 3),
+    max_words_per_line=st.none() | st.integers(1, 6),
+    min_cue_duration=st.none() | st.floats(0, 2),
+    max_cue_duration=st.none() | st.floats(2, 8),
+    min_cue_gap=st.none() | st.floats(0, 0.5),
+    max_chars_per_second=st.none() | st.floats(5, 40),
+)
+languages = st.sampled_from(["en", "de", "ja", "zh", "ar", "th", "pl"])
+
+
+@settings(max_examples=250, deadline=None)
+@given(segments(), layouts, languages)
+@example([spoken(ENGLISH)], BROADCAST, "en")
+def test_cues_keep_to_the_layout_and_leave_out_nothing(made, layout, language):
+    cues = lay_out(made, layout, language)
+    assert bare("".join(cue.text for cue in cues)) == bare("".join(one.text for one in made))
+    gap = round(1000 * (layout.min_cue_gap or 0))
+    for cue, following in pairwise([*cues, None]):
+        assert cue is not None
+        room = following.start - gap - cue.start if following else 10**9
+        assert cue.end - cue.start >= SHORTEST
+        assert following is None or cue.end <= following.start - (gap if room >= SHORTEST else 0)
+        needed = max(
+            layout.min_cue_duration or 0, columns(cue.text.replace("\n", " ")) / (layout.max_chars_per_second or 1e9)
+        )
+        longest = layout.max_cue_duration or 1e9
+        assert cue.end - cue.start <= round(1000 * longest)
+        assert cue.end - cue.start >= min(round(1000 * min(needed, longest)) - 1, max(room, SHORTEST))
+        shown = cue.text.split("\n")
+        assert len(shown) <= (layout.max_line_count or (1 if layout.max_line_width is None else len(shown)))
+        for line in shown:
+            assert line.strip()
+            assert columns(line) <= (layout.max_line_width or 10**9)
+            assert sum(word in ENGLISH.split() for word in line.split()) <= (layout.max_words_per_line or 10**9)
+        pieces = [piece for line in cue.lines for piece in line]
+        assert all(cue.start <= piece.start <= piece.end <= cue.end for piece in pieces)
+        assert all(before.end <= after.start for before, after in pairwise(pieces))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            " In the winter, the water froze and nobody could cross the bridge.",
+            [["In the winter, the water froze", "and nobody could cross the bridge."]],
+            id="before a conjunction, lines of like length",
+        ),
+        pytest.param(
+            " The first room on the left is the kitchen.",
+            [["The first room on the left is the kitchen."]],
+            id="one line",
+        ),
+        pytest.param(
+            " The house was built by a farmer and his family. They carried every stone from the river with two horses.",
+            [
+                ["The house was built", "by a farmer and his family."],
+                ["They carried every stone", "from the river with two horses."],
+            ],
+            id="cues end with sentences",
+        ),
+        pytest.param(
+            " We heard that afternoon how old Mr. Hale had bought shares of the Bank of England.",
+            [["We heard that afternoon how old Mr. Hale", "had bought shares of the Bank of England."]],
+            id="titles and names",
+        ),
+        pytest.param(
+            " The workers of this town had been paid about 3 million dollars on July 4, 1963.",
+            [["The workers of this town had been paid", "about 3 million dollars on July 4, 1963."]],
+            id="numbers",
+        ),
+        pytest.param(
+            " Est-ce que vous savez vraiment pourquoi le président a décidé cela ? Personne ne le sait !",
+            [["Est-ce que vous savez vraiment", "pourquoi le président a décidé cela ?"], ["Personne ne le sait !"]],
+            id="French marks",
+        ),
+        pytest.param(
+            " - Are you coming with us today? - No, I would rather stay at home with my mother.",
+            [["- Are you coming with us today?"], ["- No, I would rather stay", "at home with my mother."]],
+            id="dashes of a dialogue",
+        ),
+    ],
+)
+def test_lines_end_where_a_reader_would_have_them(text, expected):
+    assert lines(lay_out([spoken(text)], BROADCAST, "fr" if "é" in text else "en")) == expected
+
+
+@pytest.mark.parametrize("width", range(26, 50))
+def test_names_stay_in_one_line(width):
+    text = (
+        " Yesterday President John F. Kennedy met with Dr. Martin Luther King Jr. at the White House, to talk about "
+        "the Bank of England and George Bernard Shaw, whom Mary Ann Evans and Mr. Hale had heard of."
+    )
+    cues = lay_out([spoken(text)], Layout(max_line_width=width, max_line_count=2), "en")
+    shown = [line for cue in lines(cues) for line in cue]
+    for name in (
+        "John F. Kennedy",
+        "Dr. Martin Luther",
+        "Luther King",
+        "White House",
+        "Bank of England",
+        "Bernard Shaw",
+    ):
+        assert any(name in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        pytest.param(
+            "ja",
+            "しかもあとで聞くとそれは書生という人間中で一番獰悪な種族であったそうだ。「この書生というのは時々我々を捕えて煮て食う」という話である。",
+            [
+                ["しかもあとで聞くとそれは書生という", "人間中で一番獰悪な種族であったそうだ。"],
+                ["「この書生というのは時々我々を", "捕えて煮て食う」という話である。"],
+            ],
+            id="Japanese",
+        ),
+        pytest.param(
+            "zh",
+            "《人民日报》报道说，这项技术将会“改变世界”，并且影响很多人的生活。",
+            [["《人民日报》报道说，这项技术将会", "“改变世界”，并且影响很多人的生活。"]],
+            id="Chinese",
+        ),
+        pytest.param(
+            "th",
+            "วันนี้อากาศดีมาก เราไปเที่ยวสวนสาธารณะกันเถอะแล้วค่อยไปกินข้าว",
+            [["วันนี้อากาศดีมาก", "เราไปเที่ยวสวนสาธารณะกันเถอะแล้วค่อยไปกินข้าว"]],
+            id="Thai",
+        ),
+    ],
+)
+def test_text_without_blanks_parts_at_phrases(language, text, expected):
+    assert lines(lay_out([spoken(text)], BROADCAST, language)) == expected
+
+
+@pytest.mark.parametrize("width", range(8, 44, 2))
+def test_no_line_begins_or_ends_with_the_wrong_mark(width):
+    """JIS X 4051; and no vowel sign of Thai begins a line, although to Whisper it may be a word."""
+    texts = [
+        "「ラーメン」、「うどん」、それから（もちろん）「そば」を食べました。どうですか？",
+        "他说：“这项技术（人工智能）将会改变世界”。",
+    ]
+    for text, language in zip([*texts, "สวัสดีครับวันนี้อากาศดีมาก"], ["ja", "zh", "th"], strict=True):
+        for cue in lines(lay_out([spoken(text)], Layout(max_line_width=width, max_line_count=2), language)):
+            for line in cue:
+                assert line[0] not in "、。」）？”ーっゃ，：ัี้"
+                assert line[-1] not in "「（“"
+
+
+def test_a_full_width_character_takes_two_columns():
+    cues = lay_out([spoken("今天我们去北京大学参观图书馆")], Layout(max_line_width=16), "zh")
+    assert all(len(line) <= 8 for cue in lines(cues) for line in cue)
+
+
+@pytest.mark.parametrize("width", range(8, 30, 2))
+def test_chinese_words_stay_whole(width):
+    text = "我们今天要去北京大学的图书馆参观展览然后在附近的餐厅吃饭"
+    shown = lay_out([spoken(text)], Layout(max_line_width=width, max_line_count=2), "zh")
+    for word in ("北京大学", "图书馆", "参观", "展览", "然后", "附近的", "餐厅", "吃饭"):
+        assert any(word in line for cue in lines(shown) for line in cue)
+
+
+def test_chinese_segments_without_punctuation_stay_apart():
+    made = [spoken("大家好", 0.0, 0.2), spoken("欢迎收看", 0.7, 0.2)]
+    assert lines(lay_out(made, BROADCAST, "zh")) == [["大家好", "欢迎收看"]]
+    one_line = Layout(max_line_width=42, max_line_count=1, min_cue_duration=3.0)
+    assert lines(lay_out(made, one_line, "zh")) == [["大家好 欢迎收看"]]
+
+
+def test_lines_of_right_to_left_text_keep_its_direction():
+    """A line that begins with a Latin word is marked; its words stay in the order in which they are said."""
+    text = " OpenAI هي شركة أمريكية متخصصة في الذكاء الاصطناعي، وقد أطلقت نموذج Whisper للتعرف على الكلام."
+    shown = [line for cue in lines(lay_out([spoken(text)], BROADCAST, "ar")) for line in cue]
+    assert len(shown) > 2
+    assert " ".join(shown).replace(RIGHT_TO_LEFT_MARK, "") == text.strip()
+    assert [line[0] == RIGHT_TO_LEFT_MARK for line in shown] == [
+        line.lstrip(RIGHT_TO_LEFT_MARK)[0] == "O" for line in shown
+    ]
+    assert RIGHT_TO_LEFT_MARK not in "".join(
+        cue.text for cue in lay_out([spoken(" OpenAI is a company.")], BROADCAST, "en")
+    )
+
+
+def test_a_word_wider_than_a_line_is_split_between_characters():
+    family = "👨‍👩‍👧"
+    assert lines(lay_out([spoken(" Donaudampfschiff éa" + family)], Layout(max_line_width=5), "de")) == [
+        ["Donau", "dampf", "schif", "f", "éa" + family]
+    ]
+
+
+def test_segments_keep_to_themselves_unless_width_and_lines_are_given():
+    made = [
+        spoken(" And so my fellow Americans,", 0.0),
+        spoken(" ask not what", 2.0),
+        spoken(" your country can do.", 3.0),
+    ]
+    for layout in (
+        Layout(highlight_words=True),
+        Layout(max_line_width=42),
+        Layout(max_line_count=2),
+        Layout(min_cue_gap=0.1),
+    ):
+        assert [cue.text for cue in lay_out(made, layout, "en")] == [one.text.strip() for one in made]
+    assert lines(lay_out(made, BROADCAST, "en")) == [
+        ["And so my fellow Americans,", "ask not what your country can do."]
+    ]
+
+
+def test_no_cue_goes_on_over_a_long_pause():
+    """Although it is within a name."""
+    layout = Layout(max_line_width=42, max_line_count=2)
+    for pause, expected in ((2.9, [["George Washington."]]), (3.1, [["George"], ["Washington."]])):
+        words = [Word(" George", 0.0, 0.4, 0.9), Word(" Washington.", 0.4 + pause, 1.0 + pause, 0.9)]
+        assert lines(lay_out([segment(" George Washington.", 0.0, 5.0, words)], layout, "en")) == expected
+
+
+def test_cues_part_at_pauses():
+    """Although the sentence would fit into one."""
+    made = [spoken(" The walls shook"), spoken(" and the roof fell in.", 2.9)]
+    assert lines(lay_out(made, BROADCAST, "en")) == [["The walls shook"], ["and the roof fell in."]]
+
+
+def test_words_in_a_line():
+    cues = lay_out([spoken(" She kept all of his letters in a blue box.")], Layout(max_words_per_line=4), "en")
+    assert lines(cues) == [["She kept all"], ["of his letters"], ["in a blue box."]]
+
+
+def test_a_short_cue_stays_to_be_read_as_far_as_the_next_one_lets_it():
+    made = [spoken(" No.", 0.0), spoken(" That is not quite what I had meant by it.", 0.5, pace=0.03)]
+    layout = Layout(min_cue_duration=0.83, min_cue_gap=0.08, max_chars_per_second=20.0)
+    first, second = lay_out(made, layout, "en")
+    assert (first.start, first.end) == (0, 420)  # spoken until 240
+    assert (second.start, second.end) == (500, 500 + 41 * 50)
+    assert lay_out(made[:1], layout, "en")[0].end == 830
+
+
+def test_a_segment_without_words_has_them_by_the_length_of_its_text():
+    [cue] = lay_out([segment("One three, eleven.", 1.0, 2.8)], Layout(max_line_width=42), "en")
+    assert [(piece.text, piece.start, piece.end) for piece in cue.lines[0]] == [
+        ("One", 1000, 1300),
+        (" three,", 1300, 2000),
+        (" eleven.", 2000, 2800),
+    ]
+
+
+def test_words_that_say_something_else_do_not_replace_the_text():
+    one = segment(" Nürnberg is nice.", 0.0, 2.0, [Word(" Nuremberg", 0.0, 1.0, 0.5), Word(" is nice.", 1.0, 2.0, 0.9)])
+    assert [cue.text for cue in lay_out([one], BROADCAST, "en")] == ["Nürnberg is nice."]
+
+
+def test_highlighted_words_are_those_of_openai_whisper():
+    made = [spoken(ENGLISH[:60]), spoken(" And then, after a while:", 6.5), spoken(" silence.", 9.0)]
+    made[0].words[3].end -= 0.1  # a pause within
+    written = io.StringIO()
+    WriteSRT("").write_result({"segments": [one.to_dict() for one in made]}, written, {"highlight_words": True})
+    assert to_srt(lay_out(made, Layout(highlight_words=True), "en"), True) == written.getvalue()[:-1]
+
+
+def test_the_broadcast_preset_gives_way_to_what_is_given_beside_it():
+    layout = Options(subtitle_preset="broadcast", max_line_width=30, min_cue_gap=0.0).layout
+    assert (layout.max_line_width, layout.max_line_count, layout.min_cue_gap) == (30, 2, 0.0)
+    assert layout.needs_words
+    assert not Options().layout.needs_words
+
+
+def test_a_cue_cannot_be_asked_to_stay_longer_than_it_may():
+    with pytest.raises(ValueError, match="min_cue_duration is longer than max_cue_duration"):
+        Options(subtitle_preset="broadcast", min_cue_duration=8.0)
