@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +28,15 @@ LANGUAGES = [
 class Asked:
     """What somebody asked for."""
 
-    source: str
-    """Path or web address of the recording."""
+    source: Path | str
+    """A file on this machine, or the web address of one."""
     options: dict[str, Any]
 
     @property
     def title(self) -> str:
-        """The recording's name without its ending."""
-        path = self.source if Path(self.source).is_absolute() else unquote(urlsplit(self.source).path)
-        return Path(path).stem or "transcript"
+        """The recording's name without its ending, as any file may be called."""
+        path = self.source if isinstance(self.source, Path) else Path(unquote(urlsplit(self.source).path))
+        return re.sub(r"[^\w .,()+-]", "_", path.stem)[:60] or "transcript"
 
 
 class Form:
@@ -47,7 +48,9 @@ class Form:
             with gr.Tab("File") as file_tab:
                 self._file = gr.File(label="Audio or video", height=140, elem_id="upload")
             with gr.Tab("Microphone") as recording_tab:
-                self._recording = gr.Audio(sources=["microphone"], type="filepath", label="Recording", elem_id="microphone")
+                self._recording = gr.Audio(
+                    sources=["microphone"], type="filepath", label="Recording", elem_id="microphone"
+                )
             with gr.Tab("Address") as address_tab:
                 self._address = gr.Textbox(label="Web address", placeholder="https://example.com/episode-12.mp3")
         for tab, name in ((file_tab, "file"), (recording_tab, "recording"), (address_tab, "address")):
@@ -79,10 +82,12 @@ class Form:
             WrongUsage: something is missing or malformed.
         """
         tab, file, recording, address, language, task, prompt, channels, denoise, subtitles, others = values
-        source = {"file": file, "recording": recording, "address": (address or "").strip()}[tab]
-        if not source:
+        given = {"file": file, "recording": recording, "address": (address or "").strip()}[tab]
+        if not given:
             raise WrongUsage(_MISSING[tab])
-        options = {
+        if tab == "address" and urlsplit(given).scheme not in ("http", "https"):
+            raise WrongUsage("a web address starts with http:// or https://")
+        choices = {
             "language": (language or "").strip(),
             "task": task if task != "transcribe" else None,
             "initial_prompt": (prompt or "").strip(),
@@ -90,9 +95,10 @@ class Form:
             "denoise": denoise,
             "subtitle_preset": "broadcast" if subtitles else None,
         }
-        given = {name: value for name, value in options.items() if value}
+        chosen = {name: value for name, value in choices.items() if value}
         # Words are asked for in any case: the page highlights them.
-        return Asked(str(source), {**given, **_other(others), "output_format": "json", "word_timestamps": True})
+        options = {**chosen, **_other(others), "output_format": "json", "word_timestamps": True}
+        return Asked(given if tab == "address" else Path(given), options)
 
 
 _MISSING = {

@@ -1,92 +1,96 @@
-"""One job of the page, as it happens: its state and progress, its segments as they arrive, its answer."""
+"""One job of the page, as it happens: its progress, its segments as they arrive, its transcript."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from client.endpoint import DONE, Endpoint
-from client.errors import JobFailed
+from client.endpoint import Answer, Endpoint
+from client.fanout import Observer, Task
+from client.merge import shifted
+from client.output import fetched
+from client.recording import Terms, transcribed
 
-APART = 1.0
-"""Seconds between two questions to the endpoint."""
-
-_STAGES = {
-    "downloading": "Fetching the recording",
-    "decoding": "Reading the recording",
-    "transcribing": "Transcribing",
-}
+Segments = list[dict[str, Any]]
 
 
-@dataclass
-class Step:
-    """Where a job is."""
-
-    job_id: str
-    text: str
-    percent: float | None = None
-    segments: list[dict[str, Any]] = field(default_factory=list)
-    """All that arrived so far, in the order of the recording."""
-    answer: dict[str, Any] | None = None
-    """The whole output, with the last step."""
+@dataclass(frozen=True)
+class Progress:
+    stage: str
+    percent: float
 
 
-def follow(endpoint: Endpoint, job_input: dict[str, Any]) -> Iterator[Step]:
-    """Sends a job and tells of it until it has an answer.
+@dataclass(frozen=True)
+class Transcript:
+    """A job's answer, in the parts that a page shows."""
+
+    segments: Segments
+    language: str
+    metadata: Answer
+
+
+News = Progress | Segments | Transcript
+
+
+def followed(endpoint: Endpoint, source: Path | str, options: Answer, stop: threading.Event) -> Iterator[News]:
+    """What is new about a job, as it comes: all segments so far, whenever there are more; the transcript at last.
+
+    `stop` ends the job; so does whoever leaves this iterator early.
 
     Raises:
-        ClientError: there will be none; in a sentence for the user.
+        ClientError: there will be no transcript; in a sentence for the user.
     """
-    step = Step(endpoint.submit(job_input), "Sent: waiting for a worker")
-    while step.answer is None:
-        yield step
-        time.sleep(0 if endpoint.settings.is_single_worker else APART)
-        step = _next(endpoint, step)
-    yield step
+    work = _Work(endpoint, source, options, stop)
+    threading.Thread(target=work.run, daemon=True).start()
+    try:
+        while True:
+            news = work.news.get()
+            if isinstance(news, BaseException):
+                raise news
+            yield news
+            if isinstance(news, Transcript):
+                return
+    finally:
+        stop.set()
 
 
-def _next(endpoint: Endpoint, step: Step) -> Step:
-    """What the endpoint has to say by now."""
-    chunks = [] if endpoint.settings.is_single_worker else _chunks(endpoint.stream(step.job_id))
-    fresh = [segment for chunk in chunks for segment in chunk.get("segments", [])]
-    segments = sorted([*step.segments, *fresh], key=lambda segment: segment["start"])
-    told = endpoint.status(step.job_id)
-    if told.get("status") in DONE:
-        return Step(step.job_id, "Done", 100, segments, _answer(told))
-    text, percent = _progress(told)
-    return Step(step.job_id, text, percent, segments)
+class _Work:
+    """A job on a thread of its own; what it hears goes into a queue."""
+
+    def __init__(self, endpoint: Endpoint, source: Path | str, options: Answer, stop: threading.Event) -> None:
+        self.news: SimpleQueue[News | BaseException] = SimpleQueue()
+        self._endpoint, self._source, self._options, self._stop = endpoint, source, options, stop
+        self._heard: dict[tuple[float, Any], dict[str, Any]] = {}
+
+    def run(self) -> None:
+        # A worker's own local API does the whole job within one request: nothing can be heard of it meanwhile.
+        segments = None if self._endpoint.settings.is_single_worker else self._segments
+        observer = Observer(self._progress, segments)
+        try:
+            answer = transcribed(
+                self._endpoint, self._source, self._options, Terms(), stop=self._stop, observer=observer
+            )
+            self.news.put(_transcript(answer))
+        except BaseException as error:
+            self.news.put(error)
+
+    def _progress(self, fraction: float, stage: str) -> None:
+        self.news.put(Progress(stage, 100 * fraction))
+
+    def _segments(self, task: Task, segments: Sequence[dict[str, Any]]) -> None:
+        # By place: a job that a second worker begins anew sends them again.
+        self._heard |= {(one["start"], one.get("channel")): one for one in shifted(segments, task.start)}
+        self.news.put(sorted(self._heard.values(), key=lambda one: float(one["start"])))
 
 
-def _chunks(told: dict[str, Any]) -> list[dict[str, Any]]:
-    outputs = [chunk.get("output") for chunk in told.get("stream") or [] if isinstance(chunk, dict)]
-    return [output for output in outputs if isinstance(output, dict)]
-
-
-def _progress(told: dict[str, Any]) -> tuple[str, float | None]:
-    if told.get("status") == "IN_QUEUE":
-        return "Waiting for a worker", None
-    output = told.get("output")
-    if not isinstance(output, dict) or "stage" not in output:
-        return "A worker has the job", None
-    stage = str(output["stage"])
-    percent = float(output.get("percent") or 0)
-    return f"{_STAGES.get(stage, stage.capitalize())}{f': {percent:.0f} %' if percent else ''}", percent or None
-
-
-def _answer(told):  # TEMP until client.transcribe
-    output = told.get("output")
-    if isinstance(output, list):
-        output = output[-1] if output else {}
-    if told["status"] != "COMPLETED" or not output or "error" in output:
-        raise JobFailed(str((output or {}).get("error") or told.get("error") or told["status"]), "x")
-    return output
-
-
-def job_input(source, options):
-    import base64
-    from pathlib import Path
-    if Path(source).is_absolute():
-        return {"audio": {"base64": base64.b64encode(Path(source).read_bytes()).decode()}, "options": options}
-    return {"audio": {"url": source}, "options": options}
+def _transcript(answer: Answer) -> Transcript:
+    said = answer.get("transcription", {})
+    if "segments" not in said:  # they were too large for the answer, and are in the bucket
+        said = json.loads(fetched(answer, "json"))
+    metadata: Answer = answer.get("metadata") or {}
+    return Transcript(said["segments"], str(said.get("language") or ""), metadata)

@@ -1,6 +1,6 @@
 """A transcript as the page shows it: lines with times, voices and words; and what its reader corrects of them.
 
-Segments are dicts as a job's answer has them (`src/transcript.py`). Nothing in them is trusted: they come from a server.
+Segments are dicts as a job's answer has them (`src/transcript.py`). Nothing in them is trusted.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Corrections:
         texts, names = (dict((sent or {}).get(key) or {}) for key in ("texts", "names"))
         return cls(
             {int(number): str(text) for number, text in texts.items()},
-            {str(voice): str(name).strip() for voice, name in names.items() if str(name).strip()},
+            {str(voice): " ".join(str(name).split()) for voice, name in names.items() if str(name).strip()},
         )
 
 
@@ -66,7 +66,7 @@ def voice_of(segment: Mapping[str, Any]) -> str | None:
     """Whose line it is: the speaker's key where there is one, else the channel's."""
     if segment.get("speaker") is not None:
         return str(segment["speaker"])
-    return None if segment.get("channel") is None else f"CHANNEL_{segment['channel']:02d}"
+    return None if segment.get("channel") is None else f"CHANNEL_{segment['channel']}"
 
 
 def _places(text: str, words: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:

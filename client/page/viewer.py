@@ -33,21 +33,25 @@ def head() -> str:
 def transcript(segments: Segments, *, complete: bool) -> str:
     """Lines to click on; only a complete transcript can be corrected."""
     colours = {voice: number % COLOURS for number, voice in enumerate(voices(segments))}
-    rows = [_row(number, line, colours, complete) for number, line in enumerate(lines(segments))]
-    return _legend(colours) + f'<ol id="lines" aria-label="Transcript" aria-busy="{_flag(not complete)}">{"".join(rows)}</ol>'
+    rows = "".join(_row(number, line, colours, complete) for number, line in enumerate(lines(segments)))
+    busy = "false" if complete else "true"
+    return f'{_legend(colours)}<ol id="lines" aria-label="Transcript" aria-busy="{busy}">{rows}</ol>'
 
 
 def _row(number: int, line: Line, colours: dict[str, int], complete: bool) -> str:
     at = clock(line.start)
+    # One line is in the order of the Tab key, the first one to begin with: see viewer.js.
+    first = 0 if number == 0 else -1
     words = [[one.start, one.end, _units(line.text, one.begins), _units(line.text, one.ends)] for one in line.words]
     voice = ""
     if line.voice is not None:
         name = escape(default_name(line.voice))
         voice = f'<b class="voice voice-{colours[line.voice]}" data-voice="{escape(line.voice)}">{name}</b>'
-    edit = f'<button class="edit" type="button" tabindex="-1" aria-label="Correct the line at {at}">✎</button>' if complete else ""
+    edit = f'<button class="edit" tabindex="{first}" aria-label="Correct {at}">✎</button>' if complete else ""
     return (
-        f'<li class="line" data-number="{number}" data-start="{line.start}" data-end="{line.end}" data-words="{json.dumps(words)}">'
-        f'<button class="time" type="button" tabindex="{0 if number == 0 else -1}" aria-label="Play from {at}">{at}</button>'
+        f'<li class="line" data-number="{number}" data-start="{line.start}" data-end="{line.end}" '
+        f'data-words="{json.dumps(words)}">'
+        f'<button class="time" tabindex="{first}" aria-label="Play from {at}">{at}</button>'
         f'<span class="said">{voice}<span class="text">{escape(line.text)}</span></span>{edit}</li>'
     )
 
@@ -61,17 +65,21 @@ def _legend(colours: dict[str, int]) -> str:
     """The voices, each with a field for its name."""
     if not colours:
         return ""
-    names = "".join(
-        f'<label class="voice voice-{colour}"><span class="unseen">Name of {escape(default_name(voice))}</span>'
-        f'<input class="name" data-voice="{escape(voice)}" value="{escape(default_name(voice))}" maxlength="60"></label>'
-        for voice, colour in colours.items()
-    )
+    names = "".join(_name(voice, default_name(voice), colour) for voice, colour in colours.items())
     return f'<div id="voices" role="group" aria-label="Names of the speakers">{names}</div>'
 
 
-def player(address: str, name: str) -> str:
-    """The recording with the browser's own controls; `name` tells sound from film."""
-    film = (mimetypes.guess_type(name)[0] or "").startswith("video/")
+def _name(voice: str, name: str, colour: int) -> str:
+    return (
+        f'<label class="voice voice-{colour}"><span class="unseen">Name of {escape(name)}</span>'
+        f'<input class="name" data-voice="{escape(voice)}" value="{escape(name)}" maxlength="60"></label>'
+    )
+
+
+def player(source: Path | str) -> str:
+    """The recording with the browser's own controls: a file comes from this server, by Gradio's own route."""
+    address = f"gradio_api/file={quote(str(source))}" if isinstance(source, Path) else source
+    film = (mimetypes.guess_type(urlsplit(str(source)).path)[0] or "").startswith("video/")
     tag = "video" if film else "audio"
     return (
         f'<{tag} id="player" controls preload="metadata" playsinline src="{escape(address)}" '
@@ -80,24 +88,11 @@ def player(address: str, name: str) -> str:
     )
 
 
-def address_of(source: str) -> str:
-    """Where the browser gets a recording: a web address as it is, a file of this server by Gradio's own route.
-
-    Raises:
-        ValueError: another scheme, such as `javascript:`.
-    """
-    if Path(source).is_absolute():
-        return f"gradio_api/file={quote(source)}"
-    if urlsplit(source).scheme not in ("http", "https"):
-        raise ValueError("A web address starts with http:// or https://")
-    return source
-
-
-def progress(text: str, percent: float | None = None) -> str:
-    """What happens now; without a number the bar shows that nobody knows how long it takes."""
-    value = "" if percent is None else f' value="{percent:.0f}"'
+def progress(stage: str, percent: float = 0.0) -> str:
+    """What happens now; as long as nothing is done, the bar shows that nobody knows how long it takes."""
+    value, done = (f' value="{percent:.0f}"', f": {percent:.0f} %") if percent else ("", "")
     return (
-        f'<div class="notice" role="status"><span>{escape(text)}</span>'
+        f'<div class="notice" role="status"><span>{escape(stage.capitalize() + done)}</span>'
         f'<progress max="100"{value} aria-label="Progress"></progress></div>'
     )
 
@@ -110,7 +105,3 @@ def notice(text: str) -> str:
 def problem(text: str) -> str:
     """What went wrong, in a sentence."""
     return f'<div class="notice problem" role="alert">{escape(text)}</div>'
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"

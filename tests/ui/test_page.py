@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from actor import HOSTILE
 from conftest import CLIPS, KEY, PATIENCE, Server
 from docx import Document
 from playwright.sync_api import Locator, Page, expect
@@ -179,7 +180,7 @@ def test_stop_ends_the_job(page: Page, actor: Server, tmp_path: Path) -> None:
     button(page, "Transcribe").click()
     expect(page.locator("#lines .line")).to_have_count(1)
     button(page, "Stop").click()
-    expect(page.get_by_role("alert")).to_contain_text("cancelled")
+    expect(page.get_by_role("status")).to_have_text("Stopped.")
     expect(button(page, "Transcribe")).to_be_enabled()
 
 
@@ -230,8 +231,6 @@ def test_the_keyboard_is_enough(page: Page, actor: Server) -> None:
 
 
 def test_text_that_would_be_markup_or_script_is_text(page: Page, actor: Server) -> None:
-    from actor import HOSTILE
-
     lines = transcribe(opened(page, actor), script="hostile")
     expect(text_of(lines)).to_have_text(HOSTILE)
     expect(lines.locator(".voice")).to_have_text("<b>SPEAKER</b>")
