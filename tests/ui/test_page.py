@@ -26,6 +26,15 @@ def button(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name, exact=True)
 
 
+def told(page: Page) -> Locator:
+    """What the page says of the job; Gradio has a status of its own beside it."""
+    return page.locator("#told").get_by_role("status")
+
+
+def told(page: Page) -> Locator:
+    return page.locator("#told").get_by_role("status")
+
+
 def upload(page: Page, clip: str | Path) -> None:
     path = CLIPS / clip
     page.locator("#upload input[type=file]").set_input_files(path)
@@ -70,9 +79,9 @@ def test_a_file_becomes_a_transcript_whose_spoken_word_is_highlighted(page: Page
     opened(page, whisper)
     upload(page, "long.ogg")
     button(page, "Transcribe").click()
-    expect(page.get_by_role("status").get_by_role("progressbar")).to_be_visible()
+    expect(told(page).get_by_role("progressbar")).to_be_visible()
     expect(page.locator("#files")).to_be_visible()
-    expect(page.get_by_role("status")).to_contain_text("Done: 78 s of sound")
+    expect(told(page)).to_contain_text("Done: 78 s of sound")
     lines = page.locator("#lines .line")
     expect(lines.filter(has_text="water froze")).to_have_count(1)
 
@@ -81,6 +90,11 @@ def test_a_file_becomes_a_transcript_whose_spoken_word_is_highlighted(page: Page
     until(page, f"!{PLAYER}.paused && {PLAYER}.currentTime > {line.get_attribute('data-start')}")
     expect(line).to_have_attribute("aria-current", "true")
     until(page, f"{SPOKEN} == 'winter,' || {SPOKEN} == 'water'")
+
+
+def test_a_local_worker_needs_no_key(page: Page, serve: Server) -> None:
+    lines = transcribe(opened(page, serve))
+    expect(lines.first).to_contain_text("quick brown fox")
 
 
 def test_a_video_plays_beside_its_transcript(page: Page, whisper: Server) -> None:
@@ -180,7 +194,7 @@ def test_stop_ends_the_job(page: Page, actor: Server, tmp_path: Path) -> None:
     button(page, "Transcribe").click()
     expect(page.locator("#lines .line")).to_have_count(1)
     button(page, "Stop").click()
-    expect(page.get_by_role("status")).to_have_text("Stopped.")
+    expect(told(page)).to_have_text("Stopped.")
     expect(button(page, "Transcribe")).to_be_enabled()
 
 
