@@ -73,12 +73,14 @@ def _places(text: str, words: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:
     """The words' places in `text`; a word that is not there (the vocabulary corrected it, say) has none."""
     places = []
     at = 0
-    for word in words:
+    for word, following in zip(words, [*words[1:], {"word": " "}], strict=True):
         said = " ".join(str(word["word"]).split())
         begins = text.find(said, at)
-        if said and begins >= 0:
-            at = begins + len(said)
-            places.append(Place(float(word["start"]), float(word["end"]), begins, at))
+        ends = begins + len(said)
+        # "Run" is not in "RunPod", unless what follows belongs to it: not all languages have blanks.
+        if said and begins >= 0 and (text[ends : ends + 1] in ("", " ") or str(following["word"])[:1] != " "):
+            at = ends
+            places.append(Place(float(word["start"]), float(word["end"]), begins, ends))
     return tuple(places)
 
 

@@ -44,6 +44,18 @@ def whisper() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def serve() -> Iterator[Server]:
+    """The page over `make serve`: one worker, with neither endpoint nor key."""
+    port = str(_free_port())
+    command = [ROOT / ".venv/bin/python", "-u", "handler.py", "--rp_serve_api", "--rp_api_port", port]
+    with (
+        _running(command, r"running on (http\S+)", WHISPER_MODEL="tiny.en"),
+        _served(RUNPOD_BASE_URL=f"http://localhost:{port}", RUNPOD_ENDPOINT_ID="", RUNPOD_API_KEY="") as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
 def actor() -> Iterator[Server]:
     """The page over a worker that says what it is told to."""
     with _page("tests/ui/actor.py") as server:
@@ -53,11 +65,18 @@ def actor() -> Iterator[Server]:
 @contextmanager
 def _page(script: str, **env: str) -> Iterator[Server]:
     command = [ROOT / ".venv/bin/python", "-u", "-m", "tests.platform", "--port", "0", "--api-key", KEY]
-    with _running([*command, "--script", script], r"base URL +(\S+)", **env) as base:
-        settings = {"RUNPOD_BASE_URL": base, "RUNPOD_ENDPOINT_ID": "ep", "RUNPOD_API_KEY": KEY}
-        command = [sys.executable, "-u", "-m", "client.app", "--port", str(_free_port())]
-        with _running(command, r"URL: +(http\S+)", **settings) as address:
-            yield Server(address)
+    with (
+        _running([*command, "--script", script], r"base URL +(\S+)", **env) as base,
+        _served(RUNPOD_BASE_URL=base, RUNPOD_ENDPOINT_ID="ep", RUNPOD_API_KEY=KEY) as server,
+    ):
+        yield server
+
+
+@contextmanager
+def _served(**settings: str) -> Iterator[Server]:
+    command = [sys.executable, "-u", "-m", "client.app", "--port", str(_free_port())]
+    with _running(command, r"URL: +(http\S+)", **settings) as address:
+        yield Server(address)
 
 
 def _free_port() -> int:
@@ -126,6 +145,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     ARTEFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTEFACTS / f"{request.node.name}.png")
+    name = re.sub(r"\W+", "_", request.node.name).strip("_")
+    page.screenshot(path=ARTEFACTS / f"{name}.png")
     context.close()
     assert (elsewhere, errors) == ([], [])

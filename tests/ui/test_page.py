@@ -31,10 +31,6 @@ def told(page: Page) -> Locator:
     return page.locator("#told").get_by_role("status")
 
 
-def told(page: Page) -> Locator:
-    return page.locator("#told").get_by_role("status")
-
-
 def upload(page: Page, clip: str | Path) -> None:
     path = CLIPS / clip
     page.locator("#upload input[type=file]").set_input_files(path)
