@@ -108,9 +108,27 @@ def _running(command: list[str | Path], announced: str, **env: str) -> Iterator[
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the browser's microphone hears, over and over."""
     path = tmp_path_factory.mktemp("voice") / "voice.wav"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", CLIPS / "numbers.mp3", "-ar", "48000", path]
-    subprocess.run(command, check=True)
+    _ffmpeg("-i", CLIPS / "numbers.mp3", "-ar", "48000", path)
     return path
+
+
+@pytest.fixture(scope="session")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A call in stereo: two that speak in turn, each on a channel."""
+    path = tmp_path_factory.mktemp("call") / "call.wav"
+    turns = [CLIPS / "demo.ogg", CLIPS / "numbers.mp3", CLIPS / "video.mp4"]
+    mix = (
+        "[1:a]aresample=16000,adelay=7000,apad=whole_dur=15[right];[2:a]aresample=16000,adelay=11000[later];"
+        "[0:a]aresample=16000[first];[first][later]amix=normalize=0,apad=whole_dur=15[left];"
+        "[left][right]join=inputs=2:channel_layout=stereo[call]"
+    )
+    inputs = [part for turn in turns for part in ("-i", turn)]
+    _ffmpeg(*inputs, "-filter_complex", mix, "-map", "[call]", "-t", "15", path)
+    return path
+
+
+def _ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", *arguments], check=True)
 
 
 @pytest.fixture(scope="session")

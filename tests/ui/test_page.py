@@ -48,8 +48,12 @@ def transcribe(page: Page, clip: str | Path = "demo.ogg", **options: object) -> 
 
 def ask(page: Page, **options: object) -> None:
     if options:
-        page.get_by_role("button", name="More options").click()
+        more_options(page)
         page.get_by_label("Other options, as JSON").fill(json.dumps(options))
+
+
+def more_options(page: Page) -> None:
+    page.get_by_role("button", name="More options").click()
 
 
 def text_of(line: Locator) -> Locator:
@@ -97,6 +101,23 @@ def test_a_video_plays_beside_its_transcript(page: Page, whisper: Server) -> Non
     lines = transcribe(opened(page, whisper), "video.mp4")
     expect(lines).to_have_text([re.compile("moving test pattern")])
     until(page, f"{PLAYER}.tagName == 'VIDEO' && {PLAYER}.videoWidth > 0")
+
+
+def test_a_call_in_stereo_has_a_speaker_on_each_channel(page: Page, whisper: Server, call: Path) -> None:
+    opened(page, whisper)
+    upload(page, call)
+    more_options(page)
+    page.get_by_label("Each channel is a speaker").check()
+    button(page, "Transcribe").click()
+    expect(page.locator("#files")).to_be_visible()
+    for channel, name in ((1, "Anna"), (2, "Ben")):
+        page.get_by_label(f"Name of Channel {channel}").fill(name)
+    line = page.locator("#lines .line").filter(has_text="months")
+    expect(line.locator(".voice")).to_have_text("Ben")
+    expect(page.locator("#lines .line").last.locator(".voice")).to_have_text("Anna")
+    text_of(line).click(position={"x": 5, "y": 8})
+    expect(line).to_have_attribute("aria-current", "true")
+    until(page, f"{SPOKEN} != ''")
 
 
 def test_the_microphone_is_transcribed(page: Page, whisper: Server) -> None:
