@@ -8,6 +8,7 @@ CLIENT_READY := .venv-client/.ready
 UI_READY := .venv-client/.ui
 UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .PHONY: help setup demo client ui test test-ui lint serve platform bench soak fuzz format clips clean
 
@@ -29,7 +30,7 @@ test: setup models/.base $(CLIENT_READY)  ## all tests, with real models, real f
 	OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --confcutdir=tests/client tests/client
 
 test-ui: setup $(UI_TESTS_READY)  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
-	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 	$(CLIENT)/python -m pytest --confcutdir=tests/ui --timeout=600 tests/ui
 
 lint: $(READY)  ## ruff and mypy
@@ -60,7 +61,7 @@ clips: $(READY)  ## make the repository's audio again (needs Debian's flite)
 	tests/data/make_clips.sh
 
 clean:  ## remove the environment, the models and all caches
-	rm -rf .venv .venv-client .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-client .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.
 $(READY): builder/requirements.txt builder/requirements-dev.txt
