@@ -67,7 +67,8 @@ class Page:
 
     def _wire(self, downloads: dict[str, gr.Button]) -> None:
         outputs = {
-            self._result, self._start, self._stop, self._told, self._player, self._transcript, self._after
+            self._result, self._start, self._stop, self._told, self._player, self._transcript, self._after,
+            self._form.more,
         }  # fmt: skip
         self._start.click(self._transcribe, self._form.fields, outputs, concurrency_limit=None, **_QUIET)
         self._stop.click(self._end, None, None, concurrency_limit=None, **_QUIET)
@@ -123,6 +124,7 @@ class Page:
             self._player: "",
             self._transcript: viewer.EMPTY,
             self._after: gr.update(visible=False),
+            self._form.more: gr.update(open=False),  # so that the player is in sight
         }
 
     def _end(self, request: gr.Request) -> None:
@@ -140,7 +142,9 @@ class Page:
 
 def _sentence(error: ClientError) -> str:
     text = str(error)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    first, _, rest = text.partition(" ")
+    # A name, such as that of an option, stays as it is.
+    return f"{first[:1].upper() + first[1:] if first.isalpha() else first} {rest}{'' if text[-1:] in '.?!' else '.'}"
 
 
 def _summary(transcript: Transcript) -> str:

@@ -40,7 +40,10 @@ class Asked:
 
 
 class Form:
-    """Lays itself out where it is made; `fields` are an event's inputs, `asked` makes sense of their values."""
+    """Lays itself out where it is made; `fields` are an event's inputs, `asked` makes sense of their values.
+
+    `more` is the part that can be folded away.
+    """
 
     def __init__(self) -> None:
         self._tab = gr.State("file")
@@ -49,7 +52,11 @@ class Form:
                 self._file = gr.File(label="Audio or video", height=140, elem_id="upload")
             with gr.Tab("Microphone") as recording_tab:
                 self._recording = gr.Audio(
-                    sources=["microphone"], type="filepath", label="Recording", elem_id="microphone"
+                    sources=["microphone"],
+                    type="filepath",
+                    buttons=["download"],
+                    label="Recording",
+                    elem_id="microphone",
                 )
             with gr.Tab("Address") as address_tab:
                 self._address = gr.Textbox(label="Web address", placeholder="https://example.com/episode-12.mp3")
@@ -60,7 +67,7 @@ class Form:
             self._task = gr.Dropdown(
                 [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=140
             )
-        with gr.Accordion("More options", open=False):
+        with gr.Accordion("More options", open=False) as self.more:
             self._prompt = gr.Textbox(label="Names and words that occur", placeholder="Zoltán, RunPod, whisper.cpp")
             self._channels = gr.Checkbox(label="Each channel is a speaker (calls in stereo)")
             self._denoise = gr.Checkbox(label="Reduce noise first")

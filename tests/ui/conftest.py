@@ -116,14 +116,15 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A call in stereo: two that speak in turn, each on a channel."""
     path = tmp_path_factory.mktemp("call") / "call.wav"
-    turns = [CLIPS / "demo.ogg", CLIPS / "numbers.mp3", CLIPS / "video.mp4"]
+    turns = [CLIPS / "long.ogg", CLIPS / "demo.ogg", CLIPS / "video.mp4"]
     mix = (
-        "[1:a]aresample=16000,adelay=7000,apad=whole_dur=15[right];[2:a]aresample=16000,adelay=11000[later];"
-        "[0:a]aresample=16000[first];[first][later]amix=normalize=0,apad=whole_dur=15[left];"
+        "[0:a]aresample=16000,atrim=0:7.8[first];[2:a]aresample=16000,adelay=15500[later];"
+        "[first][later]amix=normalize=0,apad=whole_dur=20[left];"
+        "[1:a]aresample=16000,adelay=8200,apad=whole_dur=20[right];"
         "[left][right]join=inputs=2:channel_layout=stereo[call]"
     )
     inputs = [part for turn in turns for part in ("-i", turn)]
-    _ffmpeg(*inputs, "-filter_complex", mix, "-map", "[call]", "-t", "15", path)
+    _ffmpeg(*inputs, "-filter_complex", mix, "-map", "[call]", "-t", "20", path)
     return path
 
 
