@@ -5,9 +5,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 CLIENT := .venv-client/bin
 CLIENT_READY := .venv-client/.ready
+UI_READY := .venv-client/.ui
+UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client test lint serve platform bench soak fuzz format clips clean
+.PHONY: help setup demo client ui test test-ui lint serve platform bench soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -19,9 +22,16 @@ demo: setup  ## transcribe the clip in test_input.json and print what comes back
 
 client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-client
 
+ui: $(UI_READY)  ## the web page, http://localhost:7860, for the endpoint in RUNPOD_ENDPOINT_ID or at RUNPOD_BASE_URL
+	@$(CLIENT)/python -m client.app
+
 test: setup models/.base $(CLIENT_READY)  ## all tests, with real models, real ffmpeg and the real SDK
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --confcutdir=tests/client tests/client
+
+test-ui: setup $(UI_TESTS_READY)  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
+	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
+	$(CLIENT)/python -m pytest --confcutdir=tests/ui --timeout=600 tests/ui
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -51,7 +61,7 @@ clips: $(READY)  ## make the repository's audio again (needs Debian's flite)
 	tests/data/make_clips.sh
 
 clean:  ## remove the environment, the models and all caches
-	rm -rf .venv .venv-client .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-client .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.
 $(READY): builder/requirements.txt builder/requirements-dev.txt
@@ -66,6 +76,15 @@ $(CLIENT_READY): client/requirements.txt client/requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("the client needs Python 3.10 or newer: make PYTHON=python3.12 client")'
 	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv-client; fi
 	@$(CLIENT)/python -m pip install --quiet --disable-pip-version-check -r client/requirements-dev.txt
+	@touch $@
+
+$(UI_READY): client/requirements-ui.txt $(CLIENT_READY)
+	@echo "Setting up the page: Gradio and some 60 packages"
+	@$(CLIENT)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(UI_TESTS_READY): client/requirements-ui-dev.txt $(UI_READY)
+	@$(CLIENT)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(BENCH): builder/requirements-bench.txt $(READY)

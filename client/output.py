@@ -59,14 +59,14 @@ def text_of(output: Output, name: str, key: str = "transcription") -> str:
         return _json({**output, **known})
     if name in said:
         return _json(said[name]) if isinstance(said[name], dict) else _line(said[name])
-    return _fetched(output, "txt" if name == "text" else name)
+    return fetched(output, "txt" if name == "text" else name)
 
 
 def _said(output: Output) -> list[str]:
     return [key for key in ("transcription", "translation") if key in output]
 
 
-def _fetched(output: Output, name: str) -> str:
+def fetched(output: Output, name: str) -> str:
     """What was too large for the answer, out of the bucket."""
     link = output.get("files", {}).get(name)
     if link is None:

@@ -17,7 +17,7 @@ CLIPS = ROOT / "tests" / "data"
 
 os.environ.setdefault("WHISPER_MODEL", "tiny.en")
 
-collect_ignore = ["client"]
+collect_ignore = ["client", "ui"]
 """The client's tests run in its own environment, where this file is not read: see `make test`."""
 
 _normalise = EnglishTextNormalizer()

@@ -1,0 +1,125 @@
+"""The page's form: where the recording is, and what is asked of the worker."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import gradio as gr
+
+from client.errors import WrongUsage
+
+LANGUAGES = [
+    ("Detect it", ""), ("Arabic", "ar"), ("Chinese", "zh"), ("Czech", "cs"), ("Danish", "da"), ("Dutch", "nl"),
+    ("English", "en"), ("Finnish", "fi"), ("French", "fr"), ("German", "de"), ("Greek", "el"), ("Hebrew", "he"),
+    ("Hindi", "hi"), ("Hungarian", "hu"), ("Indonesian", "id"), ("Italian", "it"), ("Japanese", "ja"), ("Korean", "ko"),
+    ("Norwegian", "no"), ("Polish", "pl"), ("Portuguese", "pt"), ("Romanian", "ro"), ("Russian", "ru"),
+    ("Spanish", "es"), ("Swedish", "sv"), ("Thai", "th"), ("Turkish", "tr"), ("Ukrainian", "uk"), ("Vietnamese", "vi"),
+]  # fmt: skip
+"""The languages most asked for; the field takes the names and codes of all others that Whisper knows."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody asked for."""
+
+    source: Path | str
+    """A file on this machine, or the web address of one."""
+    options: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The recording's name without its ending, as any file may be called."""
+        path = self.source if isinstance(self.source, Path) else Path(unquote(urlsplit(self.source).path))
+        return re.sub(r"[^\w .,()+-]", "_", path.stem)[:60] or "transcript"
+
+
+class Form:
+    """Lays itself out where it is made; `fields` are an event's inputs, `asked` makes sense of their values.
+
+    `more` is the part that can be folded away.
+    """
+
+    def __init__(self) -> None:
+        self._tab = gr.State("file")
+        with gr.Tabs():
+            with gr.Tab("File") as file_tab:
+                self._file = gr.File(label="Audio or video", height=140, elem_id="upload")
+            with gr.Tab("Microphone") as recording_tab:
+                self._recording = gr.Audio(
+                    sources=["microphone"],
+                    type="filepath",
+                    buttons=["download"],
+                    label="Recording",
+                    elem_id="microphone",
+                )
+            with gr.Tab("Address") as address_tab:
+                self._address = gr.Textbox(label="Web address", placeholder="https://example.com/episode-12.mp3")
+        for tab, name in ((file_tab, "file"), (recording_tab, "recording"), (address_tab, "address")):
+            tab.select(lambda name=name: name, None, self._tab, queue=False, api_visibility="private")
+        with gr.Row():
+            self._language = gr.Dropdown(LANGUAGES, value="", label="Language", allow_custom_value=True, min_width=140)
+            self._task = gr.Dropdown(
+                [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=140
+            )
+        with gr.Accordion("More options", open=False) as self.more:
+            self._prompt = gr.Textbox(label="Names and words that occur", placeholder="Zoltán, RunPod, whisper.cpp")
+            self._channels = gr.Checkbox(label="Each channel is a speaker (calls in stereo)")
+            self._denoise = gr.Checkbox(label="Reduce noise first")
+            self._subtitles = gr.Checkbox(label="Subtitles as broadcasters want them")
+            self._others = gr.Textbox(label="Other options, as JSON", placeholder='{"beam_size": 5}', lines=2)
+
+    @property
+    def fields(self) -> list[Any]:
+        return [
+            self._tab, self._file, self._recording, self._address, self._language, self._task,
+            self._prompt, self._channels, self._denoise, self._subtitles, self._others,
+        ]  # fmt: skip
+
+    @staticmethod
+    def asked(values: Sequence[Any]) -> Asked:
+        """The job, from the values of `fields`.
+
+        Raises:
+            WrongUsage: something is missing or malformed.
+        """
+        tab, file, recording, address, language, task, prompt, channels, denoise, subtitles, others = values
+        given = {"file": file, "recording": recording, "address": (address or "").strip()}[tab]
+        if not given:
+            raise WrongUsage(_MISSING[tab])
+        if tab == "address" and urlsplit(given).scheme not in ("http", "https"):
+            raise WrongUsage("a web address starts with http:// or https://")
+        choices = {
+            "language": (language or "").strip(),
+            "task": task if task != "transcribe" else None,
+            "initial_prompt": (prompt or "").strip(),
+            "channels": "split" if channels else None,
+            "denoise": denoise,
+            "subtitle_preset": "broadcast" if subtitles else None,
+        }
+        chosen = {name: value for name, value in choices.items() if value}
+        # Words are asked for in any case: the page highlights them.
+        options = {**chosen, **_other(others), "output_format": "json", "word_timestamps": True}
+        return Asked(given if tab == "address" else Path(given), options)
+
+
+_MISSING = {
+    "file": "there is no file yet: drop one on the field, or choose one",
+    "recording": "there is no recording yet: press Record, and Stop at its end",
+    "address": "there is no address yet: paste that of an audio or video file",
+}
+
+
+def _other(text: str | None) -> dict[str, Any]:
+    try:
+        others = json.loads(text or "{}")
+    except ValueError:
+        others = None
+    if not isinstance(others, dict):
+        raise WrongUsage('other options should be JSON such as {"beam_size": 5}')
+    return others

@@ -1,0 +1,296 @@
+"""The page in a browser, as its users have it: from the drop of a file to the download of a corrected transcript."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from actor import HOSTILE
+from conftest import CLIPS, KEY, PATIENCE, Server
+from docx import Document
+from playwright.sync_api import Locator, Page, expect
+
+PHONE = {"width": 390, "height": 844}
+
+
+def opened(page: Page, server: Server) -> Page:
+    page.goto(server.address)
+    expect(button(page, "Transcribe")).to_be_enabled()
+    return page
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def told(page: Page) -> Locator:
+    """What the page says of the job; Gradio has a status of its own beside it."""
+    return page.locator("#told").get_by_role("status")
+
+
+def upload(page: Page, clip: str | Path) -> None:
+    path = CLIPS / clip
+    page.locator("#upload input[type=file]").set_input_files(path)
+    expect(page.locator("#upload")).to_contain_text(path.stem)
+
+
+def transcribe(page: Page, clip: str | Path = "demo.ogg", **options: object) -> Locator:
+    """The lines of the complete transcript."""
+    upload(page, clip)
+    ask(page, **options)
+    button(page, "Transcribe").click()
+    expect(page.locator("#files")).to_be_visible()
+    return page.locator("#lines .line")
+
+
+def ask(page: Page, **options: object) -> None:
+    if options:
+        more_options(page)
+        page.get_by_label("Other options, as JSON").fill(json.dumps(options))
+
+
+def more_options(page: Page) -> None:
+    page.get_by_role("button", name="More options").click()
+
+
+def text_of(line: Locator) -> Locator:
+    return line.locator(".text")
+
+
+def download(page: Page, form: str) -> bytes:
+    with page.expect_download() as started:
+        button(page, f"↓ {form}").click()
+    assert started.value.suggested_filename == f"demo.{form}"
+    return Path(started.value.path()).read_bytes()
+
+
+def until(page: Page, condition: str) -> None:
+    page.wait_for_function(condition, timeout=PATIENCE * 1000)
+
+
+PLAYER = "document.getElementById('player')"
+SPOKEN = "[...(CSS.highlights.get('spoken-word') ?? [])].map(String).join()"
+
+
+def test_a_file_becomes_a_transcript_whose_spoken_word_is_highlighted(page: Page, whisper: Server) -> None:
+    opened(page, whisper)
+    upload(page, "long.ogg")
+    button(page, "Transcribe").click()
+    expect(told(page).get_by_role("progressbar")).to_be_visible()
+    expect(page.locator("#files")).to_be_visible()
+    expect(told(page)).to_contain_text("Done: 78 s of sound")
+    lines = page.locator("#lines .line")
+    expect(lines.filter(has_text="water froze")).to_have_count(1)
+
+    line = lines.filter(has_text="water froze")
+    text_of(line).click(position={"x": 5, "y": 8})
+    until(page, f"!{PLAYER}.paused && {PLAYER}.currentTime > {line.get_attribute('data-start')}")
+    expect(line).to_have_attribute("aria-current", "true")
+    until(page, f"{SPOKEN} == 'winter,' || {SPOKEN} == 'water'")
+
+
+def test_a_local_worker_needs_no_key(page: Page, serve: Server) -> None:
+    lines = transcribe(opened(page, serve))
+    expect(lines.first).to_contain_text("quick brown fox")
+
+
+def test_a_video_plays_beside_its_transcript(page: Page, whisper: Server) -> None:
+    lines = transcribe(opened(page, whisper), "video.mp4")
+    expect(lines).to_have_text([re.compile("moving test pattern")])
+    until(page, f"{PLAYER}.tagName == 'VIDEO' && {PLAYER}.videoWidth > 0")
+
+
+def test_a_call_in_stereo_has_a_speaker_on_each_channel(page: Page, whisper: Server, call: Path) -> None:
+    opened(page, whisper)
+    upload(page, call)
+    more_options(page)
+    page.get_by_label("Each channel is a speaker").check()
+    button(page, "Transcribe").click()
+    expect(page.locator("#files")).to_be_visible()
+    for channel, name in ((1, "Anna"), (2, "Ben")):
+        page.get_by_label(f"Name of Channel {channel}").fill(name)
+    line = page.locator("#lines .line").filter(has_text="lazy dog")
+    expect(line.locator(".voice")).to_have_text("Ben")
+    expect(page.locator("#lines .line").last.locator(".voice")).to_have_text("Anna")
+    text_of(line).click(position={"x": 5, "y": 8})
+    until(page, f"{SPOKEN} == 'brown'")
+
+
+def test_the_microphone_is_transcribed(page: Page, whisper: Server) -> None:
+    opened(page, whisper)
+    page.get_by_role("tab", name="Microphone").click()
+    page.get_by_role("button", name="Record").click()
+    until(page, "document.querySelector('#microphone').innerText.match(/0:0[4-9]/)")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#microphone a[href*='file=']")).to_be_attached()  # the server has it
+    button(page, "Transcribe").click()
+    expect(page.locator("#lines")).to_contain_text(re.compile("months|year|week"))
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("http://127.0.0.1/a.mp3", "public"),
+        ("javascript:alert(1)", "A web address starts with http:// or https://."),
+        ("", "There is no address yet"),
+    ],
+)
+def test_an_address_that_cannot_be_fetched_is_told(page: Page, whisper: Server, address: str, sentence: str) -> None:
+    opened(page, whisper)
+    page.get_by_role("tab", name="Address").click()
+    page.get_by_label("Web address").fill(address)
+    button(page, "Transcribe").click()
+    expect(page.get_by_role("alert")).to_contain_text(sentence)
+
+
+def test_what_is_no_recording_is_told_in_a_sentence_and_the_page_goes_on(page: Page, whisper: Server) -> None:
+    opened(page, whisper)
+    upload(page, "long.txt")
+    button(page, "Transcribe").click()
+    expect(page.get_by_role("alert")).to_contain_text(re.compile(r"^[A-Z].*\.$"))
+    expect(button(page, "Stop")).to_be_hidden()
+    page.get_by_label("Remove this file").or_(page.get_by_label("Clear")).first.click()
+    lines = transcribe(page)
+    expect(lines.first).to_contain_text("quick brown fox")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_an_option_that_the_worker_does_not_know_is_told(page: Page, whisper: Server) -> None:
+    opened(page, whisper)
+    upload(page, "demo.ogg")
+    ask(page, beam_sise=5)
+    button(page, "Transcribe").click()
+    expect(page.get_by_role("alert")).to_contain_text("beam_size")
+
+
+def test_options_reach_the_worker(page: Page, actor: Server) -> None:
+    opened(page, actor)
+    upload(page, "demo.ogg")
+    page.get_by_label("Language").click()
+    page.get_by_role("option", name="German").click()
+    ask(page, script="options", beam_size=5)
+    page.get_by_label("Names and words that occur").fill("Zoltán")
+    page.get_by_label("Reduce noise first").check()
+    page.get_by_label("Subtitles as broadcasters want them").check()
+    button(page, "Transcribe").click()
+    expect(page.locator("#files")).to_be_visible()
+    assert json.loads(page.locator("#lines .text").inner_text()) == {
+        "language": "de",
+        "initial_prompt": "Zoltán",
+        "denoise": True,
+        "subtitle_preset": "broadcast",
+        "script": "options",
+        "beam_size": 5,
+        "output_format": "json",
+        "word_timestamps": True,
+    }
+
+
+def test_segments_are_there_before_the_end(page: Page, actor: Server, tmp_path: Path) -> None:
+    opened(page, actor)
+    upload(page, "demo.ogg")
+    ask(page, script="talk", curtain=str(tmp_path / "curtain"))
+    button(page, "Transcribe").click()
+    lines = page.locator("#lines .line")
+    expect(lines).to_have_count(1)
+    expect(page.locator("#lines")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#files")).to_be_hidden()
+    (tmp_path / "curtain").touch()
+    expect(lines).to_have_count(3)
+    expect(page.locator("#lines")).to_have_attribute("aria-busy", "false")
+
+
+def test_stop_ends_the_job(page: Page, actor: Server, tmp_path: Path) -> None:
+    opened(page, actor)
+    upload(page, "demo.ogg")
+    ask(page, script="talk", curtain=str(tmp_path / "curtain"))
+    button(page, "Transcribe").click()
+    expect(page.locator("#lines .line")).to_have_count(1)
+    button(page, "Stop").click()
+    expect(told(page)).to_have_text("Stopped.")
+    expect(button(page, "Transcribe")).to_be_enabled()
+
+
+def test_a_corrected_line_is_in_every_download(page: Page, actor: Server) -> None:
+    lines = transcribe(opened(page, actor), script="talk")
+    text_of(lines.nth(1)).hover()
+    lines.nth(1).get_by_role("button", name="Correct").click()
+    lines.nth(1).get_by_role("textbox").fill("Of course, have some tea.")
+    assert "Of course, have some tea.\n" in download(page, "srt").decode()
+    assert "Of course, have some tea.\n" in download(page, "vtt").decode()
+    assert "Speaker 2: Of course, have some tea.\n" in download(page, "txt").decode()
+    segment = json.loads(download(page, "json"))["segments"][1]
+    assert (segment["text"], [word["word"] for word in segment["words"]][-1]) == (" Of course, have some tea.", " tea.")
+    document = Document(io.BytesIO(download(page, "docx")))
+    assert "0:03  Speaker 2: Of course, have some tea." in [paragraph.text for paragraph in document.paragraphs]
+
+
+def test_speakers_have_colours_and_can_be_named(page: Page, actor: Server) -> None:
+    lines = transcribe(opened(page, actor), script="talk")
+    names = lines.locator(".voice")
+    expect(names).to_have_text(["Speaker 1", "Speaker 2", "Speaker 1"])
+    colours = names.evaluate_all("all => all.map(one => getComputedStyle(one).color)")
+    assert colours[0] == colours[2] != colours[1]
+    page.get_by_label("Name of Speaker 1").fill("Anna <3")
+    expect(names).to_have_text(["Anna <3", "Speaker 2", "Anna <3"])
+    assert "Anna <3: Thank you very much." in download(page, "srt").decode()
+
+
+def test_the_keyboard_is_enough(page: Page, actor: Server) -> None:
+    lines = transcribe(opened(page, actor), script="talk")
+    button(page, "Transcribe").focus()
+    for _ in range(30):
+        if page.evaluate("document.activeElement.matches('#lines .time')"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    until(page, f"{PLAYER}.currentTime >= 3")
+    page.keyboard.press("F2")
+    page.keyboard.press("End")
+    page.keyboard.type(" Please.")
+    page.keyboard.press("Enter")
+    expect(text_of(lines.nth(1))).to_have_text("Of course, have a seat. Please.")
+    page.keyboard.press("F2")
+    page.keyboard.type(" Never")
+    page.keyboard.press("Escape")
+    expect(text_of(lines.nth(1))).to_have_text("Of course, have a seat. Please.")
+
+
+def test_text_that_would_be_markup_or_script_is_text(page: Page, actor: Server) -> None:
+    lines = transcribe(opened(page, actor), script="hostile")
+    expect(text_of(lines)).to_have_text(HOSTILE)
+    expect(lines.locator(".voice")).to_have_text("<b>SPEAKER</b>")
+    text_of(lines).click()
+    until(page, f"{PLAYER}.currentTime > 0")
+    assert page.evaluate("window.hacked") is None
+    lines.get_by_role("button", name="Correct").click()
+    lines.get_by_role("textbox").fill(HOSTILE.replace("end", "<script>window.hacked = 5</script>"))
+    page.keyboard.press("Enter")
+    assert "&lt;script&gt;window.hacked = 5" in download(page, "vtt").decode()
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_long_transcript_scrolls_and_follows(page: Page, actor: Server) -> None:
+    lines = transcribe(opened(page, actor), "long.ogg", script="long")
+    expect(lines).to_have_count(3000)
+    page.evaluate(f"{PLAYER}.currentTime = 75")
+    expect(lines.nth(25)).to_have_attribute("aria-current", "true")
+    expect(lines.nth(25)).to_be_in_viewport()
+
+
+def test_the_key_stays_on_the_server(page: Page, actor: Server) -> None:
+    transcribe(opened(page, actor), script="talk")
+    assert KEY not in page.content() + page.request.get(f"{actor.address}/config").text()
+
+
+@pytest.mark.parametrize("page", [PHONE], indirect=True)
+def test_a_phone_shows_it_all_without_scrolling_sideways(page: Page, actor: Server) -> None:
+    lines = transcribe(opened(page, actor), script="talk")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    text_of(lines.last).click()
+    until(page, f"{PLAYER}.currentTime > 5.9")
+    lines.last.scroll_into_view_if_needed()
