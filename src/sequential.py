@@ -71,6 +71,10 @@ class SequentialModel:
         watch = model.decoder.register_forward_pre_hook(lambda *_: control.check())
         try:
             return work(model)
+        except BaseException:
+            # `whisper.timing.find_alignment` leaves its hooks behind when it is interrupted, and every later call fails.
+            self._model = None
+            raise
         finally:
             watch.remove()
 

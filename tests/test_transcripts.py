@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from whisper.model import MultiHeadAttention
 
 from benchmarks.scoring import errors
 from src.audio import ffmpeg_executable
-from src.errors import InvalidInput
+from src.errors import Cancelled, InvalidInput
 from src.formats import render
 from src.job_control import JobControl
 from src.options import Options
@@ -228,6 +229,23 @@ def test_a_long_recording_goes_in_parts_of_which_none_cuts_a_word(
     transcript = base.transcribe(CLIPS / "long.ogg", asked(chunking="sequential", language="en"), control)
     assert errors(" ".join(spoken("long.ogg")), transcript.text, "en").rate < 0.05
     assert told == sorted(told) == [segment.start for segment in transcript.segments]
+
+
+class StoppedWhileWordsArePlaced(JobControl):
+    """Stopped at the one pass in which openai-whisper looks at the cross-attention."""
+
+    def check(self) -> None:
+        if not MultiHeadAttention.use_sdpa:
+            self.stop("stopped")
+        super().check()
+
+
+def test_a_job_that_is_stopped_while_its_words_are_placed_leaves_the_model_as_it_was(base: WhisperProcessor) -> None:
+    options = asked(chunking="sequential", language="en", word_timestamps=True)
+    with pytest.raises(Cancelled):
+        base.transcribe(CLIPS / "demo.ogg", options, StoppedWhileWordsArePlaced())
+    heard = base.transcribe(CLIPS / "demo.ogg", options).text
+    assert errors(SPOKEN, heard, "en").rate < 0.1
 
 
 # --- Models ----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from statistics import median
 from tqdm import tqdm
 
 from tests.conftest import words
-from tests.load.recordings import Recording, clips, fault_in_words, repeated
+from tests.load.recordings import Recording, clips, fault_in_words, joined, repeated
 from tests.load.table import table
 from tests.platform.emulator import Platform
 from tests.platform.worker import ROOT, Worker
@@ -81,7 +81,7 @@ def mixed(jobs: int, seed: int, folder: Path) -> list[Recording]:
         known["demo.ogg"]: 30,
         known["numbers.mp3"]: 22,
         known["video.mp4"]: 20,
-        repeated(known["demo.ogg"], 4, folder): 16,
+        joined([known["demo.ogg"], known["numbers.mp3"], known["video.mp4"]], folder): 16,
         known["long.ogg"]: 9,
         repeated(known["long.ogg"], 2, folder): 3,
     }

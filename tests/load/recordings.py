@@ -47,6 +47,16 @@ def clips() -> dict[str, Recording]:
     }
 
 
+def joined(parts: Sequence[Recording], folder: Path) -> Recording:
+    """Clips one after the other, as one recording: of different words, since Whisper takes repeated ones for a loop."""
+    path = folder / f"{'+'.join(Path(part.name).stem for part in parts)}.flac"
+    files = [argument for part in parts for argument in ("-i", str(CLIPS / part.name))]
+    command = [ffmpeg_executable(), "-v", "error", *files, "-filter_complex", f"concat=n={len(parts)}:v=0:a=1"]
+    subprocess.run([*command, str(path)], check=True)
+    text = " ".join(part.text for part in parts)
+    return Recording(path.name, path.read_bytes(), text, min(0.95, *(part.least_right for part in parts)))
+
+
 def repeated(clip: Recording, times: int, folder: Path) -> Recording:
     """A clip over and over."""
     path = folder / f"{times}x-{clip.name}"
