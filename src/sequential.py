@@ -72,7 +72,7 @@ class SequentialModel:
         try:
             return work(model)
         except BaseException:
-            # `whisper.timing.find_alignment` leaves its hooks behind when it is interrupted, and every later call fails.
+            # `whisper.timing.find_alignment` leaves its hooks behind when it is interrupted: every later call fails.
             self._model = None
             raise
         finally:

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 # 150 shapes, and making one again takes 0.4 ms: with 256 a worker stops growing after its first jobs.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 
-# glibc gives each of a worker's threads a heap of its own, and what one has freed no other can use: 500 jobs ended 200 MB
-# higher, and still rising. Two are enough: nearly all that is large is allocated by the engine's thread.
+# glibc gives each of a worker's threads a heap of its own, and what one has freed no other can use: 500 jobs ended
+# 200 MB higher, and still rising. Two are enough: nearly all that is large is the engine's thread's.
 with suppress(OSError, AttributeError):  # another C library than glibc
     ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
 
