@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from src.engine.engine import Engine
 from src.engine.request import DecodingOptions
-from src.engine.scheduler import Caller, Scheduler
+from src.engine.scheduler import Caller
 from src.engine.window import RATE, Window, WindowTranscript
 from src.hallucinations import without_hallucinations
 from src.job_control import JobControl
@@ -27,7 +28,7 @@ FIRST_SECONDS = 10.0
 
 
 def transcribe_in_windows(
-    scheduler: Scheduler, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+    engine: Engine, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
 ) -> Transcript:
     """Transcribes a recording as windows that share the engine's batch with those of other recordings.
 
@@ -39,12 +40,12 @@ def transcribe_in_windows(
         Cancelled: the job was stopped.
     """
     caller = Caller()
-    with control.ending(lambda: scheduler.cancel(caller)):
-        return _transcribe(scheduler, caller, pcm, options, control)
+    with control.ending(lambda: engine.cancel(caller)):
+        return _transcribe(engine, caller, pcm, options, control)
 
 
 def _transcribe(
-    scheduler: Scheduler, caller: Caller, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+    engine: Engine, caller: Caller, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
 ) -> Transcript:
     transcript = Transcript(
         options.language or "en", float(options.language is not None), len(pcm) / RATE, task=options.task
@@ -52,7 +53,7 @@ def _transcribe(
     transcript.speech = 0.0 if options.vad else None
     placed = find_windows(pcm, options, FIRST_SECONDS if control.streams else LONGEST_SECONDS)
     if options.language is None:
-        detected, placed = detect_language(scheduler, caller, placed, pcm, options, soon=control.streams)
+        detected, placed = detect_language(engine, caller, placed, pcm, options, soon=control.streams)
         if detected is not None:
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
@@ -60,7 +61,7 @@ def _transcribe(
         transcript.translation = Transcript("en", 1.0, transcript.duration, task="translate")
     places: list[Placed] = []
     decoding = _decoding(options, transcript.language)
-    results = scheduler.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)
+    results = engine.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)
     for number, result in enumerate(results):
         for segment in _append(transcript, result, places[number], pcm, options):
             control.segment(corrected(segment, options.corrections))

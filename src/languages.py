@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from src.engine.scheduler import Caller, Scheduler
+from src.engine.engine import Engine
+from src.engine.scheduler import Caller
 from src.engine.window import RATE, Window
 from src.options import Options
 from src.windows import Placed, find_windows
@@ -42,7 +43,7 @@ class Detected:
 
 
 def detect_language(
-    scheduler: Scheduler,
+    engine: Engine,
     caller: Caller,
     windows: Iterator[Placed],
     pcm: npt.NDArray[np.int16],
@@ -58,14 +59,14 @@ def detect_language(
     at_hand = list(itertools.islice(windows, 1 if soon else AT_HAND))
     if not at_hand:
         return None, iter(())
-    if not scheduler.vocabulary.multilingual:
+    if not engine.vocabulary.multilingual:
         return Detected("en", 1.0, {}), itertools.chain(at_hand, windows)
     places = [round(place) for place in np.linspace(0, len(at_hand) - 1, min(SAMPLES, len(at_hand)))]
     samples = [at_hand[place].window for place in places]
     if len(at_hand) == AT_HAND and options.clip_timestamps is None:
         # There is more of it: the first of these, and then some from farther on.
         places, samples = places[:1], [samples[0], *_farther_on(pcm, options)]
-    shares = scheduler.identify_languages(samples, caller)
+    shares = engine.identify_languages(samples, caller)
     for place, (_, encoded) in zip(places, shares, strict=False):
         at_hand[place] = at_hand[place]._replace(window=encoded)
     return _judged(shares, options.language_candidates), itertools.chain(at_hand, windows)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from src.engine.scheduler import Scheduler
+from src.engine.engine import Engine
 from src.job_control import JobControl
 from src.sequential import SequentialModel
 
@@ -20,7 +20,7 @@ class LoadedModel:
     """A model and the two ways of using it."""
 
     name: str
-    engine: Scheduler
+    engine: Engine
     sequential: SequentialModel
 
 

@@ -51,6 +51,12 @@ def find_model(name: str, folders: Sequence[Path]) -> Path | None:
     return Path(name) if _is_model(Path(name)) else None
 
 
+def size_of(model: Path) -> int:
+    """Bytes of a model's file or folder."""
+    files = model.rglob("*") if model.is_dir() else [model]
+    return sum(one.stat().st_size for one in files if one.is_file())
+
+
 def is_model_name(text: str) -> bool:
     """Whether `text` can be a model's name, and therefore cannot be a path to elsewhere."""
     return _SAFE_NAME.fullmatch(text) is not None and not text.endswith((".pt", ".bin"))

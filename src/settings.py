@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     compute_type: Literal["auto", "float16", "bfloat16", "float32"] = Field(
         default="float16", description="Number format of the weights; the nearest that the device can."
     )
+    device_map: Literal["auto", "replicate", "split"] = Field(
+        default="auto",
+        description="Several GPUs: `replicate` has a copy of the model on each, `split` shares its layers out; "
+        "`auto`: copies, if each GPU has room for one.",
+    )
     batch_size: int | None = Field(
         default=None,
         gt=0,

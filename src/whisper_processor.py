@@ -18,16 +18,17 @@ from src.audio import RATE, decode_audio, decode_channels
 from src.batched import transcribe_in_windows
 from src.channels import merged
 from src.clips import left_out
-from src.engine.placement import choose_placement
+from src.engine.engine import Engine
+from src.engine.placement import choose_placements
 from src.engine.request import MOST_PROMPT
-from src.engine.scheduler import Caller, Scheduler
+from src.engine.scheduler import Caller
 from src.engine.weights import load_weights
 from src.errors import InvalidInput
 from src.formats import render
 from src.job_control import JobControl
 from src.languages import detect_language
 from src.model_shelf import LoadedModel, ModelShelf
-from src.model_store import fetch_model, find_model
+from src.model_store import fetch_model, find_model, size_of
 from src.options import Options
 from src.sequential import SequentialModel, transcribe_sequentially
 from src.settings import get_settings
@@ -36,9 +37,17 @@ from src.vad import load_vad
 from src.vocabulary import correct
 from src.windows import find_windows
 
+ROOM = 3
+"""Memory that a model needs on its device, in sizes of its checkpoint: weights, keys and values of a full batch of
+windows, and openai-whisper's own copy for `sequential`."""
+
 
 class WhisperProcessor:
-    """Whisper on the device that this machine has: CUDA, else the CPU. Any number of threads may use it at once.
+    """Whisper on the devices that this machine has: CUDA's, else the CPU. Any number of threads may use it at once.
+
+    Attributes:
+        device: names of the devices of the model that was loaded first, with commas between them.
+        compute_type: its number format.
 
     Raises:
         ModelUnavailable: the weights are neither here nor to be fetched, or are damaged.
@@ -47,9 +56,9 @@ class WhisperProcessor:
     def __init__(self, model_name: str | None = None) -> None:
         settings = get_settings()
         self.model_name = model_name or settings.whisper_model
-        self.placement = choose_placement(settings.compute_type)
         self._shelf = ModelShelf(self._load, settings.max_loaded_models)
-        with self._shelf.borrow(self.model_name, JobControl()):
+        with self._shelf.borrow(self.model_name, JobControl()) as model:
+            self.device, self.compute_type = model.engine.device, model.engine.placements[0].compute_type
             load_vad()
 
     def check(self, options: Options, control: JobControl | None = None) -> None:
@@ -105,9 +114,9 @@ class WhisperProcessor:
         settings = get_settings()
         path = find_model(name, [settings.baked_models, settings.model_store])
         path = path or fetch_model(name, settings.model_store)
-        slots = settings.batch_size or self.placement.slots
-        engine = Scheduler(partial(load_weights, path), self.placement, slots)
-        return LoadedModel(name, engine, SequentialModel(engine.source, self.placement))
+        placements = choose_placements(settings.compute_type, settings.device_map, ROOM * size_of(path))
+        engine = Engine(partial(load_weights, path), placements, settings.batch_size)
+        return LoadedModel(name, engine, SequentialModel(engine.source, placements[0]))
 
 
 def _refuse_what_it_cannot(model: LoadedModel, options: Options) -> None:
@@ -117,6 +126,8 @@ def _refuse_what_it_cannot(model: LoadedModel, options: Options) -> None:
         InvalidInput: naming a model that can.
     """
     dims = model.engine.source.dims
+    if options.chunking == "sequential" and len(model.engine.placements[0].devices) > 1:
+        raise InvalidInput(f"the model {model.name} is split over several GPUs: use chunking vad, or a smaller model")
     translates = options.translate or options.task == "translate"
     if not model.engine.vocabulary.multilingual:
         if options.language not in (None, "en"):

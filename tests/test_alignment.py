@@ -22,7 +22,7 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 from src.audio import decode_audio
 from src.engine.alignment import FILTER_WIDTH, Passage, align, first_frames, median_filter
 from src.engine.model import Model
-from src.engine.placement import choose_placement
+from src.engine.placement import choose_placements
 from src.engine.weights import load_weights
 from src.transcript import Segment, Word
 from tests.conftest import CLIPS, ROOT
@@ -119,7 +119,7 @@ def source() -> whisper.Whisper:
 
 @pytest.fixture(scope="module")
 def model(source: whisper.Whisper) -> Model:
-    return Model(source, choose_placement("float32"), source.decoder.token_embedding.weight)
+    return Model(source, choose_placements("float32")[0], source.decoder.token_embedding.weight)
 
 
 @pytest.fixture(scope="module")

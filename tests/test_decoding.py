@@ -20,12 +20,12 @@ from whisper.decoding import ApplyTimestampRules, DecodingResult, DecodingTask, 
 from src.audio import decode_audio
 from src.engine.decoding import Attempt, Batch, BeamBatch, Decoded, NumericalFault, Rules
 from src.engine.model import Model
-from src.engine.placement import choose_placement
+from src.engine.placement import choose_placements
 from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.weights import load_weights
 from tests.conftest import CLIPS, ROOT
 
-FLOAT32 = choose_placement("float32")
+FLOAT32 = choose_placements("float32")[0]
 
 
 @cache

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from src.audio import decode_audio
 from src.engine.decoding import Batch
+from src.engine.engine import Engine
 from src.engine.model import Encoder, Model
-from src.engine.placement import choose_placement
+from src.engine.placement import choose_placements
 from src.engine.request import DecodingOptions
 from src.engine.scheduler import Caller, EngineLost, Scheduler
 from src.engine.weights import load_weights
@@ -32,23 +33,29 @@ Pcm = npt.NDArray[np.int16]
 GREEDY = DecodingOptions(temperatures=(0.0,))
 
 
-def start(slots: int = 4) -> Scheduler:
+def start(slots: int = 4) -> Engine:
     """In float32: rounding must not decide what tiny.en understands."""
-    return Scheduler(partial(load_weights, ROOT / "models" / "tiny.en"), choose_placement("float32"), slots)
+    return Engine(partial(load_weights, ROOT / "models" / "tiny.en"), choose_placements("float32"), slots)
+
+
+def inside(engine: Engine) -> Scheduler:
+    """That of its only device."""
+    (scheduler,) = engine._schedulers
+    return scheduler
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Scheduler]:
-    scheduler = start()
-    yield scheduler
-    scheduler.close()
+def shared() -> Iterator[Engine]:
+    engine = start()
+    yield engine
+    engine.close()
 
 
 @pytest.fixture
-def engine() -> Iterator[Scheduler]:
-    scheduler = start()
-    yield scheduler
-    scheduler.close()
+def engine() -> Iterator[Engine]:
+    engine = start()
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +71,8 @@ def text(transcripts: list[WindowTranscript]) -> list[str]:
     return words("".join(segment.text for one in transcripts for segment in one.segments))
 
 
-def run(scheduler: Scheduler, *audio: Pcm, options: DecodingOptions = GREEDY) -> list[WindowTranscript]:
-    return list(scheduler.transcribe((Window(one) for one in audio), options))
+def run(engine: Engine, *audio: Pcm, options: DecodingOptions = GREEDY) -> list[WindowTranscript]:
+    return list(engine.transcribe((Window(one) for one in audio), options))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -75,13 +82,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_windows_come_back_in_the_order_in_which_they_went_in(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_windows_come_back_in_the_order_in_which_they_went_in(shared: Engine, clips: dict[str, Pcm]) -> None:
     names = ["demo.ogg", "numbers.mp3", "video.mp4", "numbers.mp3", "demo.ogg", "video.mp4"]
     transcripts = run(shared, *(clips[name] for name in names))
     assert [text([one]) for one in transcripts] == [spoken(name) for name in names]
 
 
-def test_callers_at_once_get_each_its_own_words(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_callers_at_once_get_each_its_own_words(shared: Engine, clips: dict[str, Pcm]) -> None:
     names = ["demo.ogg", "numbers.mp3", "video.mp4"] * 4
     beams = [None, 2, 3] * 4
     with ThreadPoolExecutor(len(names)) as threads:
@@ -92,11 +99,11 @@ def test_callers_at_once_get_each_its_own_words(shared: Scheduler, clips: dict[s
         assert [text(job.result()) for job in jobs] == [spoken(name) for name in names]
 
 
-def test_no_windows_are_no_transcripts(shared: Scheduler) -> None:
+def test_no_windows_are_no_transcripts(shared: Engine) -> None:
     assert run(shared) == []
 
 
-def test_windows_are_read_only_as_far_ahead_as_the_batch_needs(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_windows_are_read_only_as_far_ahead_as_the_batch_needs(shared: Engine, clips: dict[str, Pcm]) -> None:
     taken = 0
 
     def endless() -> Iterator[Window]:
@@ -111,7 +118,7 @@ def test_windows_are_read_only_as_far_ahead_as_the_batch_needs(shared: Scheduler
     transcripts.close()
 
 
-def test_a_short_job_is_not_starved_by_a_long_one(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_a_short_job_is_not_starved_by_a_long_one(shared: Engine, clips: dict[str, Pcm]) -> None:
     done: list[str] = []
 
     def long_job() -> None:
@@ -128,16 +135,16 @@ def test_a_short_job_is_not_starved_by_a_long_one(shared: Scheduler, clips: dict
     assert len(done) == 31
 
 
-def test_a_caller_that_leaves_takes_its_rows_along(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_a_caller_that_leaves_takes_its_rows_along(engine: Engine, clips: dict[str, Pcm]) -> None:
     leaving = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(40)), GREEDY)
     next(leaving)
     leaving.close()
-    wait_until(lambda: not engine._decoding and not engine._futures and not engine._callers)
-    assert all(not batch.running for batch in engine._batches.values())
+    wait_until(lambda: not inside(engine)._decoding and not inside(engine)._futures and not inside(engine)._queues)
+    assert all(not batch.running for batch in inside(engine)._batches.values())
     assert text(run(engine, clips["numbers.mp3"])) == spoken("numbers.mp3")
 
 
-def test_a_window_that_fails_fails_its_caller_alone(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_a_window_that_fails_fails_its_caller_alone(engine: Engine, clips: dict[str, Pcm]) -> None:
     with ThreadPoolExecutor(3) as threads:
         good = [threads.submit(run, engine, *[clips["demo.ogg"]] * 3) for _ in range(2)]
         bad = threads.submit(run, engine, np.zeros((3, 4, 5), np.int16))
@@ -148,7 +155,7 @@ def test_a_window_that_fails_fails_its_caller_alone(engine: Scheduler, clips: di
 
 @pytest.mark.parametrize("fits", [1, 2])
 def test_without_memory_for_all_as_many_go_on_as_fit(
-    fits: int, engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+    fits: int, engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step, encode = Batch.step, Encoder.__call__
 
@@ -168,7 +175,7 @@ def test_without_memory_for_all_as_many_go_on_as_fit(
 
 
 def test_without_memory_for_one_the_caller_is_told(
-    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -181,7 +188,7 @@ def test_without_memory_for_one_the_caller_is_told(
 
 
 def test_a_step_that_fails_in_company_finds_the_culprit(
-    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = Batch.step
 
@@ -200,12 +207,12 @@ def test_a_step_that_fails_in_company_finds_the_culprit(
 
 
 def test_numbers_that_overflow_are_computed_again_in_float32(
-    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rough = replace(engine._placement, dtype=torch.bfloat16, linear=engine._placement.window_linear)
+    rough = replace(inside(engine)._placement, dtype=torch.bfloat16, linear=inside(engine)._placement.window_linear)
     failing = Model(engine.source, rough, engine.source.decoder.token_embedding.weight)
-    engine._models[failing.placement.dtype] = failing
-    engine._placement = failing.placement
+    inside(engine)._models[failing.placement.dtype] = failing
+    inside(engine)._placement = failing.placement
     encode = Encoder.__call__
 
     def overflows(encoder: Encoder, mel: Tensor) -> Tensor:
@@ -219,25 +226,25 @@ def test_numbers_that_overflow_are_computed_again_in_float32(
 
 
 def test_closing_leaves_no_thread_and_tells_who_waits(clips: dict[str, Pcm]) -> None:
-    scheduler = start()
-    transcripts = scheduler.transcribe((Window(clips["demo.ogg"]) for _ in range(50)), GREEDY)
+    engine = start()
+    transcripts = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(50)), GREEDY)
     next(transcripts)
-    scheduler.close()
+    engine.close()
     with pytest.raises(CancelledError):
         list(transcripts)
-    assert not scheduler._thread.is_alive()
+    assert not inside(engine)._thread.is_alive()
     with pytest.raises(CancelledError):
-        run(scheduler, clips["demo.ogg"])
+        run(engine, clips["demo.ogg"])
 
 
 def test_weights_that_cannot_be_loaded_are_told_at_once(tmp_path: Path) -> None:
     from src.errors import ModelUnavailable
 
     with pytest.raises(ModelUnavailable):
-        Scheduler(partial(load_weights, tmp_path / "missing.pt"), choose_placement(), 4)
+        Engine(partial(load_weights, tmp_path / "missing.pt"), choose_placements(), 4)
 
 
-def test_words_and_long_prompts_go_through(shared: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_words_and_long_prompts_go_through(shared: Engine, clips: dict[str, Pcm]) -> None:
     options = replace(GREEDY, word_timestamps=True, prompt="museum " * 300)
     (transcript,) = run(shared, clips["numbers.mp3"], options=options)
     starts = [word.start for segment in transcript.segments for word in segment.words or []]
@@ -245,7 +252,7 @@ def test_words_and_long_prompts_go_through(shared: Scheduler, clips: dict[str, P
     assert len(starts) > 8
 
 
-def test_a_cancelled_caller_is_told_at_once_and_its_rows_leave(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_a_cancelled_caller_is_told_at_once_and_its_rows_leave(engine: Engine, clips: dict[str, Pcm]) -> None:
     caller = Caller()
     endless = (Window(clips["demo.ogg"]) for _ in itertools.count())
     transcripts = engine.transcribe(endless, GREEDY, caller)
@@ -253,13 +260,13 @@ def test_a_cancelled_caller_is_told_at_once_and_its_rows_leave(engine: Scheduler
     threading.Timer(0.1, engine.cancel, [caller]).start()
     with pytest.raises(CancelledError):
         list(transcripts)
-    wait_until(lambda: not any(batch.running for batch in engine._batches.values()))
+    wait_until(lambda: not any(batch.running for batch in inside(engine)._batches.values()))
     with pytest.raises(CancelledError):
         next(engine.transcribe(endless, GREEDY, caller))
     assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
 
 
-def test_the_first_window_can_be_done_before_others_begin(engine: Scheduler, clips: dict[str, Pcm]) -> None:
+def test_the_first_window_can_be_done_before_others_begin(engine: Engine, clips: dict[str, Pcm]) -> None:
     begun: list[int] = []
 
     def windows() -> Iterator[Window]:
@@ -274,7 +281,7 @@ def test_the_first_window_can_be_done_before_others_begin(engine: Scheduler, cli
 
 
 def test_a_lost_device_tells_everyone_and_takes_no_more(
-    engine: Scheduler, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: Any) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")

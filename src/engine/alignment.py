@@ -94,7 +94,7 @@ def _read(model: Model, passages: Sequence[Passage]) -> tuple[list[Matrix], list
         # One window at a time: each has a text and a length of its own, and its scores stay in a CPU's cache.
         for row, (passage, tokens) in enumerate(zip(passages, inputs, strict=True)):
             asked, keys = queries[row, heads, : len(tokens)], cross[0][row, heads, : passage.positions]
-            attention[row] += _prominence(asked.float() @ keys.float().mT).sum(0)
+            attention[row] += _prominence(asked.float() @ keys.float().mT).sum(0).to(device)
 
     hidden = model.decoder.read(
         pad_sequence(inputs, batch_first=True).to(device), torch.stack([one.features for one in passages]), visit

@@ -79,14 +79,14 @@ class Cache:
     """
 
     def __init__(self, dims: whisper.ModelDimensions, placement: Placement, slots: int, group: int) -> None:
-        def room(*shape: int) -> Tensor:
+        def room(device: torch.device, *shape: int) -> Tensor:
             # Not `zeros`: on a CPU, slots that are never used then take no memory.
-            return torch.empty(slots, *shape, device=placement.device, dtype=placement.dtype)
+            return torch.empty(slots, *shape, device=device, dtype=placement.dtype)
 
-        heads, layers = dims.n_text_head, range(dims.n_text_layer)
+        heads, layers = dims.n_text_head, [one.device for one in _text_layers(dims, placement)]
         heard, said = (heads, dims.n_audio_ctx, HEAD_WIDTH), (group, heads, dims.n_text_ctx, HEAD_WIDTH)
-        self.cross = [(room(*heard), room(heads, HEAD_WIDTH, dims.n_audio_ctx)) for _ in layers]
-        self.past = [(room(*said), room(*said)) for _ in layers]
+        self.cross = [(room(one, *heard), room(one, heads, HEAD_WIDTH, dims.n_audio_ctx)) for one in layers]
+        self.past = [(room(one, *said), room(one, *said)) for one in layers]
         self.length = torch.zeros(slots, dtype=torch.long, device=placement.device)
         self.group = group
         self._clean = 0
@@ -130,11 +130,11 @@ class Cache:
         for past in self.past:
             for held in past:
                 flat = held[:used].flatten(0, 1)
-                flat[:, :, :longest] = flat[rows, :, :longest]
+                flat[:, :, :longest] = flat[rows.to(flat.device), :, :longest]
 
 
 class Model:
-    """Encoder and decoder of one checkpoint on one device, in one number format.
+    """Encoder and decoder of one checkpoint, in one number format, on one device or with layers on several.
 
     Args:
         source: openai-whisper's model with the checkpoint's weights; it is read, not kept.
@@ -144,8 +144,8 @@ class Model:
     def __init__(self, source: whisper.Whisper, placement: Placement, embedding: Tensor) -> None:
         self.dims = source.dims
         self.placement = placement
-        self.encoder = Encoder(source.encoder, placement)
-        self.decoder = Decoder(source.decoder, placement, embedding)
+        self.encoder = Encoder(source, placement)
+        self.decoder = Decoder(source, placement, embedding)
         self.alignment_heads: list[tuple[int, int]] = [
             (layer, head) for layer, head in source.alignment_heads.to_dense().nonzero().tolist()
         ]
@@ -155,6 +155,21 @@ class Model:
         return Cache(self.dims, self.placement, slots, group)
 
 
+def _sound_layers(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
+    """Where each layer of the encoder is."""
+    return _layers(dims, placement)[: dims.n_audio_layer]
+
+
+def _text_layers(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
+    """Where each layer of the decoder is."""
+    return _layers(dims, placement)[dims.n_audio_layer :]
+
+
+def _layers(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
+    count = dims.n_audio_layer + dims.n_text_layer
+    return [placement.share(layer, count) for layer in range(count)]
+
+
 Pair = tuple[Tensor, Tensor]
 """Keys and values."""
 
@@ -162,42 +177,47 @@ Visit = Callable[[int, Pair, Pair, Tensor], None]
 
 
 class Encoder:
-    def __init__(self, source: whisper.model.AudioEncoder, placement: Placement) -> None:
-        make = _Maker(placement, placement.window_linear)
-        self._attention = placement.attention
-        self._dtype = placement.dtype
+    def __init__(self, source: whisper.Whisper, placement: Placement) -> None:
+        make, encoder = _Maker(placement, placement.window_linear), source.encoder
+        self._placement = placement
         self._convolutions = [
-            (make.put(one.weight), make.put(one.bias), one.stride[0]) for one in (source.conv1, source.conv2)
+            (make.put(one.weight), make.put(one.bias), one.stride[0]) for one in (encoder.conv1, encoder.conv2)
         ]
-        self._positions = make.put(source.positional_embedding)
-        self._blocks = [(make.self_attention(block), make.feed_forward(block)) for block in source.blocks]
-        self._norm = make.norm(source.ln_post)
+        self._positions = make.put(encoder.positional_embedding)
+        self._blocks = [
+            (one.device, there.self_attention(block), there.feed_forward(block))
+            for one, block in zip(_sound_layers(source.dims, placement), encoder.blocks, strict=True)
+            for there in [make.on(one)]
+        ]
+        self._norm = make.norm(encoder.ln_post)
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Log-mel spectrograms [B, n_mels, 3000] -> features [B, 1500, D]."""
-        x = mel.to(self._dtype)
+        x = mel.to(self._placement.dtype)
         for weight, bias, stride in self._convolutions:
             x = F.gelu(F.conv1d(x, weight, bias, stride=stride, padding=1))
         x = x.transpose(1, 2) + self._positions
-        for own, feed_forward in self._blocks:
+        for device, own, feed_forward in self._blocks:
+            x = x.to(device)
             q, k, v = _heads(own.qkv(own.norm(x)), 3)
-            x += own.out(_joined(self._attention(q, k, v)))
+            x += own.out(_joined(self._placement.attention(q, k, v)))
             x += feed_forward(x)
-        return self._norm(x)
+        return self._norm(x.to(self._placement.device))
 
 
 class Decoder:
-    def __init__(self, source: whisper.model.TextDecoder, placement: Placement, embedding: Tensor) -> None:
-        make = _Maker(placement, placement.linear)
-        self._dtype = placement.dtype
+    def __init__(self, source: whisper.Whisper, placement: Placement, embedding: Tensor) -> None:
+        make, decoder = _Maker(placement, placement.linear), source.decoder
+        self._placement = placement
         self._embedding = embedding.detach().to(placement.device)
-        self._unembedding = placement.linear(make.put(source.token_embedding.weight), None, False)
-        self._positions = make.put(source.positional_embedding)
+        self._unembedding = placement.linear(make.put(decoder.token_embedding.weight), None, False)
+        self._positions = make.put(decoder.positional_embedding)
         self._blocks = [
-            (make.self_attention(block), make.cross_attention(block), make.feed_forward(block))
-            for block in source.blocks
+            (one.device, there.self_attention(block), there.cross_attention(block), there.feed_forward(block))
+            for one, block in zip(_text_layers(source.dims, placement), decoder.blocks, strict=True)
+            for there in [make.on(one)]
         ]
-        self._norm = make.norm(source.ln)
+        self._norm = make.norm(decoder.ln)
 
     def prefill(self, cache: Cache, slots: Sequence[int], prompts: Tensor, features: Tensor) -> Tensor:
         """Fills slots with the cross-attention of their windows and with prompts, all candidates of a window alike.
@@ -236,7 +256,8 @@ class Decoder:
             Hidden states [B, P, D] for `logits`.
         """
         x = self._embed(tokens) + self._positions[: tokens.shape[1]]
-        for layer, (own, cross, feed_forward) in enumerate(self._blocks):
+        for layer, (device, own, cross, feed_forward) in enumerate(self._blocks):
+            x, features = x.to(device), features.to(device)
             q, k, v = _heads(own.qkv(own.norm(x)), 3)
             x += own.out(_joined(_causal_attention(q, k, v)))
             (q,) = _heads(cross.q(cross.norm(x)), 1)
@@ -244,7 +265,7 @@ class Decoder:
             visit(layer, (k, v), (keys, values), q)
             x += cross.out(_joined(_attention(q, keys, values)))
             x += feed_forward(x)
-        return x
+        return x.to(self._placement.device)
 
     def step(self, cache: Cache, tokens: Tensor, longest: int) -> Tensor:
         """One more token for each candidate of the slots in use.
@@ -261,14 +282,19 @@ class Decoder:
         x = self._embed(tokens) + self._positions[position][:, None]
         reach = self._reach(longest)
         cache.look(used, reach)
-        at, unseen = _place_and_mask(position, reach, group, x.dtype)
-        for (own, cross, feed_forward), past, (keys, values) in zip(self._blocks, cache.past, cache.cross, strict=True):
-            x += own.out(_attend_past(own.qkv(own.norm(x)), past, at, unseen))
+        places = {
+            device: _place_and_mask(position.to(device), reach, group, x.dtype)
+            for device in dict.fromkeys(device for device, *_ in self._blocks)
+        }
+        for block, past, (keys, values) in zip(self._blocks, cache.past, cache.cross, strict=True):
+            device, own, cross, feed_forward = block
+            x = x.to(device)
+            x += own.out(_attend_past(own.qkv(own.norm(x)), past, *places[device]))
             (q,) = _heads(cross.q(cross.norm(x)), 1)
             x += cross.out(_joined(_attention(q, keys[:used], values[:used].mT)))
             x += feed_forward(x)
         cache.length[:used] += 1
-        return x
+        return x.to(self._placement.device)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., D] -> logits [..., V] in float32."""
@@ -279,7 +305,7 @@ class Decoder:
         return min(-(-longest // STRIDE) * STRIDE, len(self._positions))
 
     def _embed(self, tokens: Tensor) -> Tensor:
-        return F.embedding(tokens, self._embedding).to(self._dtype)
+        return F.embedding(tokens, self._embedding).to(self._placement.dtype)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -333,6 +359,9 @@ class _Maker:
     def __init__(self, placement: Placement, make_linear: MakeLinear) -> None:
         self._placement = placement
         self._make_linear = make_linear
+
+    def on(self, placement: Placement) -> _Maker:
+        return _Maker(placement, self._make_linear)
 
     def put(self, weight: Tensor) -> Tensor:
         return weight.detach().to(self._placement.device, self._placement.dtype).contiguous()

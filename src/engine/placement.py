@@ -1,13 +1,13 @@
-"""Where a model runs and in which number format; the one place where CPU and CUDA part ways."""
+"""Where copies of a model run and in which number format; the one place where CPU and CUDA part ways."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +37,13 @@ MakeLinear = Callable[[Tensor, Tensor | None, bool], Linear]
 
 @dataclass(frozen=True)
 class Placement:
-    """A device, a number format that it is good at, and the kernels that are fast there."""
+    """Where a copy of a model runs, a number format that is good there, and the kernels that are fast.
 
-    device: torch.device
+    Attributes:
+        devices: one, or several that share the layers, in the order in which sound and text go through them.
+    """
+
+    devices: tuple[torch.device, ...]
     dtype: torch.dtype
     attention: Attention
     linear: MakeLinear
@@ -52,27 +56,57 @@ class Placement:
     """Windows in one pass of the encoder: enough to keep the device busy, few enough to spare its memory."""
 
     @property
+    def device(self) -> torch.device:
+        """Where sound comes in, features lie, and text comes out."""
+        return self.devices[0]
+
+    def share(self, layer: int, layers: int) -> Placement:
+        """That of one layer, all kinds of them counted through."""
+        return replace(self, devices=(self.devices[layer * len(self.devices) // layers],))
+
+    @property
     def compute_type(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 
     def in_float32(self) -> Placement:
         """The same device at full precision, for windows whose numbers overflow."""
-        return _placed(self.device, torch.float32)
+        return _placed(self.devices, torch.float32)
 
 
-def choose_placement(compute_type: str = "auto") -> Placement:
-    """CUDA where there is one, else the CPU; the format asked for, else the nearest that the device can.
+def choose_placements(compute_type: str = "auto", device_map: str = "auto", model_bytes: int = 0) -> list[Placement]:
+    """One for each copy of a model: on all of CUDA's devices, else on the CPU.
 
     Args:
-        compute_type: `float16`, `bfloat16`, `float32`, or `auto` for the device's fastest.
+        compute_type: `float16`, `bfloat16`, `float32`, or `auto` for the devices' fastest; where they cannot do it,
+            the nearest that they can.
+        device_map: `replicate`: a copy on each device; `split`: one copy, its layers shared out; `auto`: copies, if
+            each device has room for one.
+        model_bytes: what a copy takes on a device.
     """
-    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    free = [torch.cuda.mem_get_info(device)[0] for device in devices]
+    devices = devices or [torch.device("cpu")]
+    dtype = _nearest_dtype(compute_type, devices[0])
+    return [_placed(together, dtype) for together in shared_out(devices, device_map, model_bytes, free)]
+
+
+def shared_out(
+    devices: Sequence[torch.device], device_map: str, model_bytes: int, free: Sequence[int]
+) -> list[tuple[torch.device, ...]]:
+    """The devices of each copy of a model; `free` is their memory, in bytes."""
+    fits = min(free, default=model_bytes) >= model_bytes
+    if device_map == "split" or (device_map == "auto" and not fits):
+        return [tuple(devices)]
+    return [(device,) for device in devices]
+
+
+def _nearest_dtype(compute_type: str, device: torch.device) -> torch.dtype:
     fast = _fast_dtypes(device)
     wanted = compute_type if compute_type != "auto" else _name(fast[0])
     dtype = next((one for one in (*fast, torch.float32) if _name(one) == wanted), fast[0])
     if _name(dtype) != wanted:
         log.warning("compute type %s is not for %s: using %s", wanted, device.type, _name(dtype))
-    return _placed(device, dtype)
+    return dtype
 
 
 def takes_device_along(error: BaseException) -> bool:
@@ -89,12 +123,12 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _placed(device: torch.device, dtype: torch.dtype) -> Placement:
-    if device.type == "cuda":
-        return Placement(device, dtype, _fused_attention, _plain_linear, _plain_linear, slots=16, pass_size=8)
+def _placed(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Placement:
+    if devices[0].type == "cuda":
+        return Placement(devices, dtype, _fused_attention, _plain_linear, _plain_linear, slots=16, pass_size=8)
     if dtype == torch.bfloat16:
-        return Placement(device, dtype, _tiled_attention, _packed_linear, _packed_linear, slots=8, pass_size=1)
-    return Placement(device, dtype, _fused_attention, _packed_linear, _plain_linear, slots=8, pass_size=1)
+        return Placement(devices, dtype, _tiled_attention, _packed_linear, _packed_linear, slots=8, pass_size=1)
+    return Placement(devices, dtype, _fused_attention, _packed_linear, _plain_linear, slots=8, pass_size=1)
 
 
 def _fast_dtypes(device: torch.device) -> list[torch.dtype]:

@@ -1,8 +1,8 @@
-"""Continuous batching: the windows of every running caller share one model and its batches.
+"""Continuous batching on one device: the windows of every running caller share a model and its batches.
 
 One thread owns the model, from its loading on. (On a CPU no other thread may have computed in parallel: OpenMP keeps
 its workers awake between the small steps of decoding only while they are no more than the cores.) Callers, each on a
-thread of its own, hand in windows and get transcripts back in order. The loop does, over and over, what is due: start
+thread of its own, hand in the steps of windows and get their results. The loop does, over and over, what is due: start
 windows of the caller that has the fewest under way, encode, admit attempts into free slots, one decoding step for every
 batch, align words. A place that a finished attempt leaves is taken at the next step.
 
@@ -19,9 +19,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,23 +34,10 @@ from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
 from src.engine.placement import Placement, give_memory_back, takes_device_along
-from src.engine.request import DecodingOptions, Vocabulary
-from src.engine.window import (
-    Encode,
-    Identify,
-    Steps,
-    Window,
-    WindowTranscript,
-    Work,
-    identify_language,
-    transcribe_window,
-)
+from src.engine.request import Vocabulary
+from src.engine.window import Encode, Identify, Steps, Work
 
 log = logging.getLogger(__name__)
-
-LOOK_AHEAD = 2
-"""Batches of windows that a caller hands in before it waits: the batch stays full while it prepares more."""
-
 
 QUIET = 1.0
 """Seconds without work after which the memory of the batches is given back."""
@@ -68,10 +55,16 @@ class Caller:
     """Whoever hands in windows. Its windows are started in order; several callers take turns."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Task] = deque()
-        self.under_way = 0
-        self.last_served = 0
         self.cancelled = False
+
+
+@dataclass
+class Queue:
+    """What a caller has handed in."""
+
+    waiting: deque[Task] = field(default_factory=deque)
+    under_way: int = 0
+    last_served: int = 0
 
 
 @dataclass(eq=False)
@@ -121,7 +114,7 @@ class Scheduler:
             kind: deque() for kind in (Encode, Identify, Attempt, Passage)
         }
         self._decoding: dict[Attempt, Task] = {}
-        self._callers: list[Caller] = []
+        self._queues: dict[Caller, Queue] = {}
         self._futures: dict[Future[Any], Caller] = {}
         self._turn = itertools.count(1)
         self._closed = False
@@ -136,58 +129,45 @@ class Scheduler:
 
     # --- For callers, on threads of their own -------------------------------------------------------------------
 
-    def transcribe(
-        self,
-        windows: Iterable[Window],
-        options: DecodingOptions,
-        caller: Caller | None = None,
-        *,
-        first_alone: bool = False,
-    ) -> Iterator[WindowTranscript]:
-        """Yields each window's transcript, in order, and meanwhile reads on in `windows`.
-
-        Whoever closes this generator early cancels what is under way: its rows leave before the next step.
-
-        Args:
-            caller: to be ended by `cancel` from another thread.
-            first_alone: the first window is done before any other begins: the soonest result, at the price of a batch
-                with one row.
+    def submit(self, steps: Steps, caller: Caller) -> Future[Any]:
+        """The future result of a generator of steps; done callbacks run on the engine's thread, and must be quick.
 
         Raises:
-            torch.OutOfMemoryError: not even one window fits the device.
             CancelledError: the caller was cancelled, or the engine closed.
             EngineLost: it can compute no more.
         """
-        caller, source = caller or Caller(), iter(windows)
-        pending: deque[Future[WindowTranscript]] = deque()
-        ahead = 1 if first_alone else LOOK_AHEAD * self._slots
-        try:
-            while True:
-                for window in itertools.islice(source, ahead - len(pending)):
-                    pending.append(self._submit(transcribe_window(window, options, self.vocabulary), caller))
-                if not pending:
-                    return
-                yield pending.popleft().result()
-                ahead = LOOK_AHEAD * self._slots
-        finally:
-            self.cancel(caller)
+        future: Future[Any] = Future()
+        with self._wake:
+            if self._lost:
+                raise self._lost
+            if self._closed or caller.cancelled:
+                raise CancelledError("the engine is closed" if self._closed else "the caller was cancelled")
+            self._futures[future] = caller
+            task = Task(steps, caller, lambda result, error: self._resolve(future, result, error))
+            self._queues.setdefault(caller, Queue()).waiting.append(task)
+            self._wake.notify()
+        return future
 
-    def identify_languages(
-        self, windows: Sequence[Window], caller: Caller | None = None
-    ) -> list[tuple[dict[str, float], Window]]:
-        """For each window the probability of each language code, and itself with its features, which saves its second
-        encoding."""
-        caller = caller or Caller()
-        futures: list[Future[tuple[dict[str, float], Window]]] = [
-            self._submit(identify_language(window), caller) for window in windows
-        ]
-        return [future.result() for future in futures]
+    @property
+    def device(self) -> torch.device:
+        """Where features lie."""
+        return self._placement.device
+
+    @property
+    def load(self) -> int:
+        """Results that are still due."""
+        return len(self._futures)
+
+    @property
+    def lost(self) -> bool:
+        return self._lost is not None
 
     def cancel(self, caller: Caller) -> None:
         """Ends what is under way for a caller, from any thread; its rows leave before the next step."""
         with self._wake:
             caller.cancelled = True
-            caller.waiting.clear()
+            if caller in self._queues:
+                self._queues[caller].waiting.clear()
             self._wake.notify()
 
     def close(self) -> None:
@@ -197,20 +177,6 @@ class Scheduler:
             self._closed = True
             self._wake.notify()
         self._thread.join()
-
-    def _submit(self, steps: Steps, caller: Caller) -> Future[Any]:
-        future: Future[Any] = Future()
-        with self._wake:
-            if self._lost:
-                raise self._lost
-            if self._closed or caller.cancelled:
-                raise CancelledError("the engine is closed" if self._closed else "the caller was cancelled")
-            self._futures[future] = caller
-            caller.waiting.append(Task(steps, caller, lambda result, error: self._resolve(future, result, error)))
-            if caller not in self._callers:
-                self._callers.append(caller)
-            self._wake.notify()
-        return future
 
     # --- The engine's thread ------------------------------------------------------------------------------------
 
@@ -265,15 +231,14 @@ class Scheduler:
             return not self._closed
 
     def _has_work(self) -> bool:
-        return self._closed or bool(self._callers)
+        return self._closed or bool(self._queues)
 
     def _drop_idle(self) -> None:
         """Gives back the memory of batches that stand empty."""
         self._batches = {key: batch for key, batch in self._batches.items() if batch.running}
 
     def _resolve(self, future: Future[Any], result: Any, error: BaseException | None) -> None:
-        caller = self._futures.pop(future)
-        caller.under_way -= 1
+        self._queues[self._futures.pop(future)].under_way -= 1
         if error is None:
             future.set_result(result)
         else:
@@ -282,8 +247,12 @@ class Scheduler:
     def _drop_cancelled(self) -> None:
         """Forgets callers that have gone or have nothing left, with all that is under way for them."""
         with self._wake:
-            gone = [caller for caller in self._callers if caller.cancelled]
-            self._callers = [one for one in self._callers if one.waiting or (one.under_way and not one.cancelled)]
+            gone = {caller for caller in self._queues if caller.cancelled}
+            self._queues = {
+                caller: queue
+                for caller, queue in self._queues.items()
+                if not caller.cancelled and (queue.waiting or queue.under_way)
+            }
             left = [future for future, caller in self._futures.items() if caller in gone]
             for future in left:
                 del self._futures[future]
@@ -303,13 +272,13 @@ class Scheduler:
         coming = len(self._due[Encode]) + len(self._due[Identify]) + len(self._due[Attempt])
         for _ in range(self._width + self._placement.pass_size - running - coming):
             with self._wake:
-                ready = [caller for caller in self._callers if caller.waiting]
+                ready = [queue for queue in self._queues.values() if queue.waiting]
                 if not ready:
                     return
-                caller = min(ready, key=lambda one: (one.under_way, one.last_served))
-                task = caller.waiting.popleft()
-                caller.under_way += 1
-                caller.last_served = next(self._turn)
+                queue = min(ready, key=lambda one: (one.under_way, one.last_served))
+                task = queue.waiting.popleft()
+                queue.under_way += 1
+                queue.last_served = next(self._turn)
             self._advance(task, None)
 
     def _advance(self, task: Task, result: Any, error: BaseException | None = None) -> None:

@@ -1,0 +1,222 @@
+"""A model on several devices: the same words as on one, every device at work, and none missed when it fails.
+
+CPU "devices" stand for GPUs where results are compared. Where it matters that every tensor is on the right one, layers
+are on PyTorch's device `meta`, which has shapes and no numbers, and what mixes devices fails, as on CUDA.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from whisper.audio import N_FRAMES
+
+from src.audio import decode_audio
+from src.engine.alignment import Passage, align
+from src.engine.engine import Engine
+from src.engine.model import Model
+from src.engine.placement import Placement, _fused_attention, _plain_linear, choose_placements, shared_out
+from src.engine.request import DecodingOptions, Vocabulary
+from src.engine.scheduler import EngineLost
+from src.engine.weights import load_weights
+from src.engine.window import Window, WindowTranscript
+from src.transcript import Segment
+from tests.conftest import CLIPS, ROOT
+
+Pcm = npt.NDArray[np.int16]
+GREEDY = DecodingOptions(temperatures=(0.0,), word_timestamps=True)
+ON_CPU = choose_placements("float32")[0]
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+GIGABYTE = 1 << 30
+load = partial(load_weights, ROOT / "models" / "tiny.en")
+
+
+@dataclass
+class Device:
+    """A CPU that counts its passes, and fails as a GPU does from a pass on."""
+
+    last: int | None = None
+    passes: int = 0
+
+    @property
+    def placement(self) -> Placement:
+        return replace(ON_CPU, attention=self.attention)
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.passes += 1
+        if self.last is not None and self.passes > self.last:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return ON_CPU.attention(q, k, v)
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory: pytest.TempPathFactory) -> list[Window]:
+    """Of three recordings, and one of them again."""
+
+    def decoded(name: str) -> Window:
+        folder: Path = tmp_path_factory.mktemp("pcm")
+        return Window(np.array(decode_audio(CLIPS / name, folder, max_seconds=100, max_bytes=10**8)))
+
+    return [decoded(name) for name in ("demo.ogg", "numbers.mp3", "video.mp4", "demo.ogg")]
+
+
+@pytest.fixture(scope="module")
+def on_one(windows: list[Window]) -> list[WindowTranscript]:
+    return transcripts([ON_CPU], windows)
+
+
+def transcripts(placements: list[Placement], windows: list[Window]) -> list[WindowTranscript]:
+    with closing(Engine(load, placements, slots=2)) as engine:
+        return list(engine.transcribe(windows, GREEDY))
+
+
+def assert_alike(some: list[WindowTranscript], others: list[WindowTranscript]) -> None:
+    """In all but the last digits of probabilities: which windows share a pass is decided by the clock."""
+    assert [told(one) for one in some] == [told(one) for one in others]
+
+
+def told(transcript: WindowTranscript) -> list[Any]:
+    return [
+        (
+            segment.start,
+            segment.end,
+            segment.tokens,
+            [(word.word, word.start, word.end) for word in segment.words or []],
+        )
+        for segment in transcript.segments
+    ]
+
+
+# --- Copies ----------------------------------------------------------------------------------------------------------
+
+
+def test_copies_on_several_devices_share_the_windows_and_say_the_same(
+    windows: list[Window], on_one: list[WindowTranscript]
+) -> None:
+    devices = [Device(), Device()]
+    assert_alike(transcripts([one.placement for one in devices], windows), on_one)
+    assert all(device.passes for device in devices)
+    assert sum(device.passes for device in devices) == 4 * len(windows)  # layers of the encoder
+
+
+@pytest.mark.parametrize("last", [0, 5])
+def test_what_a_device_was_at_when_it_failed_is_done_by_the_others(
+    windows: list[Window], on_one: list[WindowTranscript], last: int
+) -> None:
+    good, bad = Device(), Device(last)
+    with closing(Engine(load, [bad.placement, good.placement], slots=2)) as engine:
+        assert_alike(list(engine.transcribe(windows, GREEDY)), on_one)
+        assert bad.passes == last + 1
+        assert_alike(list(engine.transcribe(windows[:2], GREEDY)), on_one[:2])
+        assert bad.passes == last + 1  # it is asked no more
+
+
+def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
+    with closing(Engine(load, [Device(1).placement, Device(2).placement], slots=2)) as engine:
+        for _ in range(2):
+            with pytest.raises(EngineLost):
+                list(engine.transcribe(windows, GREEDY))
+
+
+def test_a_window_that_was_listened_to_elsewhere_is_encoded_again(
+    windows: list[Window], on_one: list[WindowTranscript]
+) -> None:
+    elsewhere = replace(windows[0], features=torch.empty(1500, 384, device="meta"))
+    assert_alike(transcripts([ON_CPU], [elsewhere]), on_one[:1])
+
+
+def test_a_device_that_cannot_load_the_model_leaves_none_running() -> None:
+    def no_room(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    before = threading.active_count()
+    with pytest.raises(torch.OutOfMemoryError):
+        Engine(load, [ON_CPU, replace(ON_CPU, linear=no_room)], slots=2)
+    assert threading.active_count() == before
+
+
+# --- One model on several --------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_split_says_the_same(windows: list[Window], on_one: list[WindowTranscript]) -> None:
+    assert_alike(transcripts([replace(ON_CPU, devices=(CPU, CPU))], windows), on_one)
+
+
+class Apart(TorchDispatchMode):
+    """Keeps devices apart as CUDA does; what comes from `meta` to the CPU arrives as zeros."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if kwargs.get("device") == CPU and isinstance(args[0], Tensor) and args[0].is_meta:
+            return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
+        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor) and one.dim()]
+        if func is not torch.ops.aten.copy_.default and len({one.device for one in tensors}) > 1:
+            raise RuntimeError(f"{func} mixes devices")
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize("devices", [("cpu", "meta"), ("cpu", "meta", "cpu"), ("cpu", "cpu", "meta", "meta")])
+def test_every_tensor_of_a_split_model_is_where_its_layer_is(devices: tuple[str, ...]) -> None:
+    # As on CUDA: no packed weights, which `meta` does not have.
+    placement = Placement(
+        tuple(map(torch.device, devices)), torch.float32, _fused_attention, _plain_linear, _plain_linear, 2, 1
+    )
+    source = load()
+    model = Model(source, placement, source.decoder.token_embedding.weight)
+    used = {device for device, *_ in model.encoder._blocks} | {device for device, *_ in model.decoder._blocks}
+    assert used == {torch.device(device) for device in devices}
+    with torch.inference_mode(), Apart():
+        features = model.encoder(torch.zeros(2, 80, N_FRAMES))
+        assert features.device == CPU
+        cache = model.cache(slots=2, group=2)
+        model.decoder.prefill(cache, [0, 1], torch.zeros(2, 3, dtype=torch.long), features)
+        cache.length[:] = 3
+        for _ in range(2):
+            hidden = model.decoder.step(cache, torch.zeros(2, 2, dtype=torch.long), longest=5)
+        cache.reorder(torch.tensor([[1, 0], [0, 0]]), longest=5)
+        cache.move(1, 0, longest=5)
+        assert model.decoder.logits(hidden).device == CPU
+        segment = Segment(0, 0, 0.0, 1.0, " Hello", [18435], 0.0, 0.0, 1.0, 0.0)
+        align(model, [Passage(features[0], [segment], 3000, Vocabulary(source.dims, CPU).tokenizer())])
+
+
+def test_a_split_models_layers_are_shared_evenly_and_in_order() -> None:
+    split = replace(ON_CPU, devices=(torch.device("cuda", 0), torch.device("cuda", 1), torch.device("cuda", 2)))
+    assert [split.share(layer, 8).device.index for layer in range(8)] == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert {split.share(layer, 2).device.index for layer in range(2)} <= {0, 1, 2}
+
+
+# --- Which of both ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device_map", "free", "copies"),
+    [
+        ("auto", [24, 24], 2),
+        ("auto", [24, 6], 1),
+        ("replicate", [24, 6], 2),
+        ("split", [24, 24], 1),
+    ],
+)
+def test_a_model_is_copied_if_every_device_has_room_for_it(device_map: str, free: list[int], copies: int) -> None:
+    devices = [GPU] * len(free)
+    shared = shared_out(devices, device_map, 10 * GIGABYTE, [one * GIGABYTE for one in free])
+    assert len(shared) == copies
+    assert [device for together in shared for device in together] == devices
+
+
+def test_one_device_is_never_split() -> None:
+    assert shared_out([CPU], "auto", 10 * GIGABYTE, []) == [(CPU,)]
+    assert shared_out([GPU], "auto", 10 * GIGABYTE, [GIGABYTE]) == [(GPU,)]
+    assert shared_out([GPU], "split", GIGABYTE, [GIGABYTE]) == [(GPU,)]
