@@ -1,6 +1,7 @@
 """Brings model files to a folder: `python builder/fetch_models.py --help`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -28,11 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="tiny.en, base, small, medium, large-v3, turbo, ...")
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help="tiny.en, base, small, medium, large-v3, turbo, ...; or with commas"
+    )
     parser.add_argument("--to", type=Path, default=ROOT / "models", metavar="DIR", help="folder (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        for name in options.names:
+        for name in filter(None, re.split("[, ]+", ",".join(options.names))):  # as WHISPER_MODELS has them
             fetch_model(name, options.to, report=print)
     except ModelUnavailable as error:
         print(error, file=sys.stderr)
