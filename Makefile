@@ -10,7 +10,7 @@ UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test test-ui lint serve platform bench soak fuzz format clips clean
+.PHONY: help setup demo client ui test test-ui lint image-check serve platform bench soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -33,10 +33,15 @@ test-ui: setup $(UI_TESTS_READY)  ## the web page in a headless Chromium; screen
 	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 	$(CLIENT)/python -m pytest --confcutdir=tests/ui --timeout=600 tests/ui
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## ruff, mypy and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+
+image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told
+	$(BIN)/hadolint Dockerfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_image.py tests/test_hub.py
 
 serve: setup  ## the worker behind the SDK's local HTTP API, http://localhost:8000
 	$(BIN)/python handler.py --rp_serve_api
