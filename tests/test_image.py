@@ -57,7 +57,7 @@ def test_a_source_that_docker_is_not_sent_ends_the_build() -> None:
 
 
 def test_a_command_that_fails_ends_the_build(tmp_path: Path) -> None:
-    with pytest.raises(BuildFailed, match="RUN sed .* ends with 1: sed:"):
+    with pytest.raises(BuildFailed, match=r"RUN sed .* ends with 1: sed:"):
         replay(tmp_path, TORCH_VERSION="2/8")
 
 
