@@ -26,7 +26,9 @@ ENV PATH=/opt/worker/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
     RUNPOD_LOG_LEVEL=INFO
-RUN python -m pip install --no-cache-dir --requirement /builder/requirements.txt
+# Whatever has no wheel would have to be compiled, and ends the build; openai-whisper is nothing but Python.
+RUN python -m pip install --no-cache-dir --only-binary :all: --no-binary openai-whisper \
+        --requirement /builder/requirements.txt
 
 # The models have a layer of their own below the code, in the folder where the worker looks first.
 ARG WHISPER_MODEL=medium

@@ -2,7 +2,7 @@
 
 What Docker would send is copied as the Dockerfile says. Its commands run with the folder as their root directory and
 with the variables that Docker would give them. Steps that install are left out: this machine's system and this
-project's environment are mounted where the image has its own. The checkout and all else of the machine are out of sight.
+project's environment are mounted where the image has its own. The checkout and all else are out of sight.
 """
 
 from __future__ import annotations
