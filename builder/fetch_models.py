@@ -29,9 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "names", nargs="+", metavar="NAME", help="tiny.en, base, small, medium, large-v3, turbo, ...; or with commas"
-    )
+    parser.add_argument("names", nargs="+", metavar="NAME", help="tiny.en, base, small, medium, large-v3, turbo, ...")
     parser.add_argument("--to", type=Path, default=ROOT / "models", metavar="DIR", help="folder (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
