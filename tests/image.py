@@ -3,6 +3,8 @@
 What Docker would send is copied as the Dockerfile says. Its commands run with the folder as their root directory and
 with the variables that Docker would give them. Steps that install are left out: this machine's system and this
 project's environment are mounted where the image has its own. The checkout and all else are out of sight.
+
+Needs Linux, and root or a kernel that gives everybody namespaces of their own (`unshare --map-root-user --mount`).
 """
 
 from __future__ import annotations
