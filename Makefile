@@ -8,9 +8,12 @@ CLIENT_READY := .venv-client/.ready
 UI_READY := .venv-client/.ui
 UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
+IMAGE_READY := .venv-image/.ready
+IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
+ENGINE_TESTS := weights decoding alignment words scheduler batched coverage fitness handler worker
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test test-ui lint serve platform bench soak fuzz format clips clean
+.PHONY: help setup demo client ui test test-ui lint image-check image-torch serve platform bench soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -33,10 +36,18 @@ test-ui: setup $(UI_TESTS_READY)  ## the web page in a headless Chromium; screen
 	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 	$(CLIENT)/python -m pytest --confcutdir=tests/ui --timeout=600 tests/ui
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## ruff, mypy and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+
+image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told
+	$(BIN)/hadolint Dockerfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_image.py tests/test_hub.py
+
+image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the image has: 3 GB
+	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 2 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)
 
 serve: setup  ## the worker behind the SDK's local HTTP API, http://localhost:8000
 	$(BIN)/python handler.py --rp_serve_api
@@ -61,7 +72,7 @@ clips: $(READY)  ## make the repository's audio again (needs Debian's flite)
 	tests/data/make_clips.sh
 
 clean:  ## remove the environment, the models and all caches
-	rm -rf .venv .venv-client .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
+	rm -rf .venv .venv-client .venv-image .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.
 $(READY): builder/requirements.txt builder/requirements-dev.txt
@@ -69,6 +80,13 @@ $(READY): builder/requirements.txt builder/requirements-dev.txt
 	@echo "Setting up .venv: about a minute, most of it PyTorch"
 	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r builder/requirements-dev.txt
+	@touch $@
+
+$(IMAGE_READY): builder/requirements.txt builder/requirements-dev.txt Dockerfile
+	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv-image; fi
+	@cp builder/requirements-dev.txt .venv-image/
+	@sed "s/^torch==[^ ]*/torch==$(IMAGE_TORCH)/" builder/requirements.txt > .venv-image/requirements.txt
+	@.venv-image/bin/python -m pip install --quiet --disable-pip-version-check -r .venv-image/requirements-dev.txt
 	@touch $@
 
 # An environment of its own: gradio, for the web page, and runpod cannot share one.

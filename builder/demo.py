@@ -1,6 +1,6 @@
 """Runs the job in `test_input.json` through the handler, as RunPod would, and prints what comes back.
 
-make demo
+make demo, and the last step of the image's build: it fails if the clip is not understood.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 def main() -> None:
     print("Loading the model ...", flush=True)
     started = time.perf_counter()
+    from src.fitness import demo_words_in
     from src.rp_handler import handler
 
     print(
@@ -27,6 +28,9 @@ def main() -> None:
     if "error" in answer:
         sys.exit(f"{answer['error_type']}: {answer['error']}")
     show(answer)
+    understood, expected = demo_words_in(answer["transcription"]["text"])
+    if 2 * understood < expected:
+        sys.exit(f"Only {understood} of {expected} words of the clip were understood.")
 
 
 def show(answer: dict[str, Any]) -> None:

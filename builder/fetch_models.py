@@ -1,6 +1,7 @@
 """Brings model files to a folder: `python builder/fetch_models.py --help`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=ROOT / "models", metavar="DIR", help="folder (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        for name in options.names:
+        for name in filter(None, re.split("[, ]+", ",".join(options.names))):  # as WHISPER_MODELS has them
             fetch_model(name, options.to, report=print)
     except ModelUnavailable as error:
         print(error, file=sys.stderr)

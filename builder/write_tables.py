@@ -1,5 +1,5 @@
 """Writes what is told in two places from the classes that define it: the README's tables of options and of environment
-variables, and the JSON Schema of a job's input, by which the client makes its flags.
+variables, the JSON Schema of a job's input, by which the client makes its flags, and the variables in `hub.json`.
 
 python builder/write_tables.py
 """
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from builder.hub import HUB, with_environment  # noqa: E402
 from src.options import Options  # noqa: E402
 from src.rp_schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
@@ -60,3 +61,4 @@ def _replaced(text: str, name: str, table: str) -> str:
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text()))
     SCHEMA.write_text(schema())
+    HUB.write_text(with_environment(HUB.read_text()))

@@ -103,13 +103,18 @@ def check_hearing(processor: WhisperProcessor) -> None:
                 f"the model {processor.model_name} fails on the demo's clip ({_reason(error)}): "
                 "try another GPU, or a smaller WHISPER_MODEL"
             ) from error
-    expected = _words(DEMO_WORDS)
-    understood = len(expected & _words(transcript.text))
-    if 2 * understood < len(expected) or not _is_finite(transcript):
+    understood, expected = demo_words_in(transcript.text)
+    if 2 * understood < expected or not _is_finite(transcript):
         raise RuntimeError(
-            f"the model {processor.model_name} understands {understood} of {len(expected)} words of the demo's clip: "
+            f"the model {processor.model_name} understands {understood} of {expected} words of the demo's clip: "
             "its weights are damaged, or this GPU miscalculates; fetch the weights again, or try another GPU"
         )
+
+
+def demo_words_in(text: str) -> tuple[int, int]:
+    """How many of the different words of the demo's clip are in `text`, and how many there are."""
+    expected = _words(DEMO_WORDS)
+    return len(expected & _words(text)), len(expected)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder that holds `handler.py`: a checkout on a laptop, `/` in the image."""
@@ -25,6 +25,8 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)  # a form's field left blank is a variable not set
+
     whisper_model: str = Field(
         default="tiny.en", description="Model to load: a name of openai-whisper's, or a path to weights."
     )

@@ -352,6 +352,11 @@ def test_the_command_says_what_it_has_and_where(capsys):
     assert "tiny.en: already in" in capsys.readouterr().out
 
 
+def test_the_command_takes_names_as_the_environment_has_them(capsys):
+    assert fetch_models.main(["tiny.en,tiny.en, "]) == 0
+    assert capsys.readouterr().out.count("tiny.en: already in") == 2
+
+
 def wait_for(condition) -> None:
     deadline = time.monotonic() + 10
     while not condition():

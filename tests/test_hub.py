@@ -1,0 +1,91 @@
+"""`.runpod/`: what RunPod's Hub asks for is what the worker takes, and its tests are jobs that the worker takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from whisper import available_models
+
+from builder.hub import HUB, with_environment
+from src.rp_schema import parse_input
+from src.settings import Settings
+from tests.conftest import ROOT
+from tests.image import steps
+
+LISTING = json.loads(HUB.read_text())
+CONFIG = LISTING["config"]
+INPUTS: dict[str, dict[str, Any]] = {variable["key"]: variable["input"] for variable in CONFIG["env"]}
+TESTS = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+
+
+def settings(**variables: Any) -> Settings:
+    """The settings by variables as the Hub sets them: as text."""
+    return Settings(
+        **{key.lower(): value if isinstance(value, str) else json.dumps(value) for key, value in variables.items()}
+    )
+
+
+def test_the_variables_are_those_of_the_settings() -> None:
+    assert with_environment(HUB.read_text()) == HUB.read_text(), "run builder/write_tables.py"
+    assert {key.lower() for key in INPUTS} == set(Settings.model_fields)
+
+
+def test_the_listing_has_what_the_hub_requires() -> None:
+    assert LISTING["title"]
+    assert LISTING["description"]
+    assert LISTING["type"] == "serverless"
+    assert LISTING["category"] in ("audio", "embedding", "language", "video", "image")
+    for variable in INPUTS.values():
+        assert variable["name"]
+        assert variable["description"]
+        assert variable["type"] in ("string", "number", "boolean")
+    assert all((ROOT / name).is_file() for name in ("handler.py", "Dockerfile", "README.md"))
+
+
+def test_a_worker_starts_with_the_hubs_defaults_as_with_those_of_the_image() -> None:
+    defaults = {key: variable["default"] for key, variable in INPUTS.items() if "default" in variable}
+    image = {key: value for key, value in steps()[-1].lasting.items() if key in INPUTS}
+    assert settings(**defaults) == settings(**image)
+
+
+@pytest.mark.parametrize("key", [key for key, variable in INPUTS.items() if {"min", "max", "options"} & set(variable)])
+def test_a_worker_starts_with_whatever_the_hub_lets_one_choose(key: str) -> None:
+    variable = INPUTS[key]
+    choices = [variable[end] for end in ("min", "max") if end in variable]
+    for choice in choices + [option["value"] for option in variable.get("options", [])]:
+        settings(**{key: choice})
+
+
+def test_a_variable_that_is_left_blank_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in INPUTS:
+        monkeypatch.delenv(key, raising=False)
+    expected = Settings()
+    for key in INPUTS:
+        monkeypatch.setenv(key, "")
+    assert Settings() == expected
+
+
+@pytest.mark.parametrize("preset", CONFIG["presets"], ids=lambda preset: preset["name"])
+def test_a_preset_names_models_that_can_be_had(preset: dict[str, Any]) -> None:
+    assert set(preset["defaults"]) <= set(INPUTS)
+    assert set(settings(**preset["defaults"]).allowed_models) <= set(available_models())
+
+
+def test_the_first_preset_is_what_the_image_carries() -> None:
+    image = steps()[-1].lasting
+    assert CONFIG["presets"][0]["defaults"] == {"WHISPER_MODEL": image["WHISPER_MODEL"]}
+
+
+@pytest.mark.parametrize("test", TESTS["tests"], ids=lambda test: test["name"])
+def test_a_test_of_the_hub_is_a_job_that_the_worker_takes(test: dict[str, Any]) -> None:
+    parse_input(test["input"])
+    assert isinstance(test["timeout"], int)
+
+
+def test_the_hub_tests_the_demos_clip_on_a_gpu_with_a_cuda_that_the_listing_allows() -> None:
+    assert TESTS["tests"][0]["input"] == json.loads((ROOT / "test_input.json").read_text())["input"]
+    assert TESTS["config"]["allowedCudaVersions"] == CONFIG["allowedCudaVersions"]
+    assert TESTS["config"]["gpuTypeId"] == "NVIDIA GeForce RTX 4090"
+    assert "ADA_24" in CONFIG["gpuIds"].split(",")
