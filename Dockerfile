@@ -19,7 +19,7 @@ RUN grep -v '^torch==' /builder/requirements.txt > /tmp/requirements.txt \
 ARG WHISPER_MODEL=medium
 ENV WHISPER_MODEL=${WHISPER_MODEL}
 COPY builder/fetch_models.py /builder/fetch_models.py
-COPY src/__init__.py src/errors.py src/model_store.py /src/
+COPY src/__init__.py src/errors.py src/hugging_face.py src/model_files.py src/model_store.py /src/
 RUN python /builder/fetch_models.py "${WHISPER_MODEL}" --to /models
 
 COPY src /src

@@ -21,7 +21,7 @@ from src.clips import left_out
 from src.engine.placement import choose_placement
 from src.engine.request import MOST_PROMPT
 from src.engine.scheduler import Caller, Scheduler
-from src.engine.weights import load_weights
+from src.engine.weights import knows_alignment, load_weights
 from src.errors import InvalidInput
 from src.formats import render
 from src.job_control import JobControl
@@ -103,7 +103,7 @@ class WhisperProcessor:
 
     def _load(self, name: str) -> LoadedModel:
         settings = get_settings()
-        path = find_model(name, [settings.baked_models, settings.model_store])
+        path = find_model(name, settings.model_folders)
         path = path or fetch_model(name, settings.model_store)
         slots = settings.batch_size or self.placement.slots
         engine = Scheduler(partial(load_weights, path), self.placement, slots)
@@ -161,6 +161,11 @@ def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Option
     if options.prompt and (tokens := model.engine.vocabulary.too_long(options.prompt)):
         transcript.warnings.append(
             f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MOST_PROMPT}"
+        )
+    if options.needs_words and not knows_alignment(model.engine.source):
+        transcript.warnings.append(
+            f"the times of words are less exact than usual: the model {model.name} does not say which of its heads "
+            "follow them; put alignment_heads into its generation_config.json"
         )
     return transcript
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from whisper.model import ResidualAttentionBlock
 
 from src.engine.placement import Linear, MakeLinear, Placement
+from src.errors import ModelUnavailable
 
 HEAD_WIDTH = 64
 SCALE = HEAD_WIDTH**-0.5
@@ -139,10 +140,15 @@ class Model:
     Args:
         source: openai-whisper's model with the checkpoint's weights; it is read, not kept.
         embedding: [V, D], the checkpoint's too, where tokens are looked up. It is kept as it is, and may be mapped.
+
+    Raises:
+        ModelUnavailable: its heads are not Whisper's.
     """
 
     def __init__(self, source: whisper.Whisper, placement: Placement, embedding: Tensor) -> None:
-        self.dims = source.dims
+        self.dims = dims = source.dims
+        if (dims.n_audio_state, dims.n_text_state) != (HEAD_WIDTH * dims.n_audio_head, HEAD_WIDTH * dims.n_text_head):
+            raise ModelUnavailable(f"the model's attention heads are not {HEAD_WIDTH} wide, as Whisper's are")
         self.placement = placement
         self.encoder = Encoder(source.encoder, placement)
         self.decoder = Decoder(source.decoder, placement, embedding)

@@ -35,6 +35,7 @@ from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
 from src.engine.placement import Placement, give_memory_back, takes_device_along
 from src.engine.request import DecodingOptions, Vocabulary
+from src.engine.weights import embedding_of
 from src.engine.window import (
     Encode,
     Identify,
@@ -491,5 +492,4 @@ class Scheduler:
         return self._models[dtype]
 
     def _make_model(self, placement: Placement) -> None:
-        embedding = self.source.decoder.token_embedding.weight
-        self._models[placement.dtype] = Model(self._load(), placement, embedding)
+        self._models[placement.dtype] = Model(self._load(), placement, embedding_of(self.source))
