@@ -10,7 +10,7 @@ UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test test-ui lint serve platform bench soak fuzz format clips clean
+.PHONY: help setup demo client ui test test-ui lint serve platform bench coldstart soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -46,6 +46,9 @@ platform: setup  ## RunPod's API and a worker on this machine, http://localhost:
 
 bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription
+
+coldstart: setup models/.base $(BENCH)  ## a worker's start, from its process to its first result, beside two plain ones
+	@$(BIN)/python -m benchmarks.coldstart
 
 soak: setup  ## 500 jobs of every kind for one worker, while platform, network and callers misbehave
 	$(BIN)/python -m tests.soak

@@ -30,6 +30,18 @@ def is_model(path: Path) -> bool:
     return path.is_file() and (path.suffix == ".pt" or path.name == CTRANSLATE2)
 
 
+def files_of(model: Path) -> list[Path]:
+    """The files of weights of whatever `is_model`, as far as they can be told."""
+    if model.is_file():
+        return [model]
+    if (model / CTRANSLATE2).is_file():
+        return [model / CTRANSLATE2]
+    try:
+        return weight_files(model)
+    except ValueError:
+        return []
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files of a Hugging Face folder that hold its weights; none if it has none.
 

@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     compute_type: Literal["auto", "float16", "bfloat16", "float32"] = Field(
         default="float16", description="Number format of the weights; the nearest that the device can."
     )
+    warm_up: bool | None = Field(
+        default=None,
+        description="Before the first job, a clip is transcribed: `true`: alone, as a full batch and with beams; "
+        "none: alone, on a GPU.",
+    )
     batch_size: int | None = Field(
         default=None,
         gt=0,

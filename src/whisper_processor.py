@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -48,9 +49,13 @@ class WhisperProcessor:
         settings = get_settings()
         self.model_name = model_name or settings.whisper_model
         self.placement = choose_placement(settings.compute_type)
+        self.slots = settings.batch_size or self.placement.slots
+        """Windows that are decoded at once."""
         self._shelf = ModelShelf(self._load, settings.max_loaded_models)
-        with self._shelf.borrow(self.model_name, JobControl()):
-            load_vad()
+        with ThreadPoolExecutor(1) as beside:
+            detector = beside.submit(load_vad)
+            with self._shelf.borrow(self.model_name, JobControl()):
+                detector.result()
 
     def check(self, options: Options, control: JobControl | None = None) -> None:
         """Refuses a model that is not allowed, and what the model cannot do, before anything is downloaded.
@@ -105,8 +110,7 @@ class WhisperProcessor:
         settings = get_settings()
         path = find_model(name, settings.model_folders)
         path = path or fetch_model(name, settings.model_store)
-        slots = settings.batch_size or self.placement.slots
-        engine = Scheduler(partial(load_weights, path), self.placement, slots)
+        engine = Scheduler(partial(load_weights, path), self.placement, self.slots)
         return LoadedModel(name, engine, SequentialModel(engine.source, self.placement))
 
 

@@ -351,7 +351,7 @@ class _Maker:
         weights: list[Tensor] = [one.weight for one in layers]
         biases: list[Tensor] = [torch.zeros(len(one.weight)) if one.bias is None else one.bias for one in layers]
         weights[0], biases[0] = weights[0] * scale, biases[0] * scale
-        weight, bias = (torch.cat([self.put(one) for one in parts]) for parts in (weights, biases))
+        weight, bias = (_in_one([self.put(one) for one in parts]) for parts in (weights, biases))
         return self._make_linear(weight, bias, gelu)
 
     def self_attention(self, block: ResidualAttentionBlock) -> SelfAttention:
@@ -367,3 +367,7 @@ class _Maker:
     def feed_forward(self, block: ResidualAttentionBlock) -> FeedForward:
         widen, narrow = block.mlp[0], block.mlp[2]
         return FeedForward(self.norm(block.mlp_ln), self.linear(widen, gelu=True), self.linear(narrow))
+
+
+def _in_one(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

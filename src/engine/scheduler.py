@@ -33,7 +33,7 @@ from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_
 from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
-from src.engine.placement import Placement, give_memory_back, takes_device_along
+from src.engine.placement import Placement, a_core_left, give_memory_back, takes_device_along
 from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.weights import embedding_of
 from src.engine.window import (
@@ -247,11 +247,12 @@ class Scheduler:
             future.set_exception(end)
 
     def _prepare(self) -> None:
-        # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping that it is made from.
-        self.source = self._load()
-        self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
-        self._rules = Rules(self.vocabulary.tokenizer(), self.source.dims.n_vocab, self._placement.device)
-        self._make_model(self._placement)
+        with a_core_left():
+            # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping it is made from.
+            self.source = self._load()
+            self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
+            self._rules = Rules(self.vocabulary.tokenizer(), self.source.dims.n_vocab, self._placement.device)
+            self._make_model(self._placement)
 
     def _wait_for_work(self) -> bool:
         """Sleeps until there is something to do; False once closed."""
