@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -251,8 +251,10 @@ class Scheduler:
             # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping it is made from.
             self.source = self._load()
             self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
-            self._rules = Rules(self.vocabulary.tokenizer(), self.source.dims.n_vocab, self._placement.device)
-            self._make_model(self._placement)
+            with ThreadPoolExecutor(1) as beside:
+                tokenizer = beside.submit(self.vocabulary.tokenizer)  # reads a file, while the model is packed
+                self._make_model(self._placement)
+                self._rules = Rules(tokenizer.result(), self.source.dims.n_vocab, self._placement.device)
 
     def _wait_for_work(self) -> bool:
         """Sleeps until there is something to do; False once closed."""
