@@ -13,7 +13,7 @@ IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
 ENGINE_TESTS := weights decoding alignment words scheduler batched coverage fitness handler worker
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test test-ui lint image-check image-torch serve platform bench soak fuzz format clips clean
+.PHONY: help setup demo client ui test test-ui lint image-check image-torch serve platform bench coldstart soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -57,6 +57,9 @@ platform: setup  ## RunPod's API and a worker on this machine, http://localhost:
 
 bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription
+
+coldstart: setup models/.base $(BENCH)  ## a worker's start, from its process to its first result, beside two plain ones
+	@$(BIN)/python -m benchmarks.coldstart
 
 soak: setup  ## 500 jobs of every kind for one worker, while platform, network and callers misbehave
 	$(BIN)/python -m tests.soak

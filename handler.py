@@ -2,6 +2,9 @@
 
 import os
 import sys
+import time
+
+STARTED = time.perf_counter()
 
 # The SDK's own default, DEBUG, logs every job and every answer.
 os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
@@ -9,21 +12,27 @@ os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
 
 def main() -> None:
     """Starts the worker; inside a function, so that the SDK's helper processes do not load the model again."""
-    import runpod
-
-    from src import fitness, logs
+    from src import cold_start, logs
     from src.errors import ModelUnavailable
     from src.settings import SettingsError, get_settings
-    from src.storage import check_bucket_settings
-    from src.webhooks import check_secret
 
     try:
         settings = get_settings()
+        cold_start.begin()
         logs.set_up(settings.log_format)
+        import runpod
+
+        from src import fitness
+        from src.rp_serving import configuration
+        from src.storage import check_bucket_settings
+        from src.webhooks import check_secret
+
+        processor = cold_start.get_processor()
+        cold_start.end()
         check_secret(settings.webhook_secret)
         check_bucket_settings(settings)
-        from src.rp_handler import processor
-        from src.rp_serving import configuration
+        imported, loaded = cold_start.timeline(STARTED)
+        logs.event("worker.loaded", model=processor.model_name, imported=imported, loaded=loaded)
     except (SettingsError, ModelUnavailable, ValueError) as error:
         sys.exit(f"worker-whisper cannot start: {error}")
     fitness.register(processor)

@@ -27,7 +27,7 @@ def weights_for(engine: str, model: str) -> str:
     if engine == "ours":
         return model
     settings = get_settings()
-    weights = find_model(model, [settings.baked_models, settings.model_store])
+    weights = find_model(model, settings.model_folders)
     weights = weights or fetch_model(model, settings.model_store, report=print)
     if engine == "faster-whisper":
         return str(_ctranslate2_folder(model, weights))

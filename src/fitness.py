@@ -1,4 +1,4 @@
-"""What a worker on RunPod proves before it takes a job: room on its disk, an ffmpeg that decodes, a model that hears.
+"""What a worker on RunPod proves before it takes a job: room on its disk, an ffmpeg that decodes, a GPU that hears.
 
 The SDK runs the checks, on the platform only, after the weights are loaded. At the first that raises it logs one line,
 `Fitness check failed: <check> | RuntimeError: <sentence>`, tells it to RunPod (its first 256 characters), and exits.
@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,8 +36,11 @@ _INSTALL = "install a whole ffmpeg of version 5 or later"
 ROOM_BYTES = 1 << 30
 """A recording of nine hours as decoded; longer ones may still find no room."""
 
+HEARD_SECONDS, HEARD_WORDS = 3.7, DEMO_WORDS.partition(".")[0]
+"""What the model has to hear of it: the first sentence, since a worker's start waits for this."""
+
 # Words come with times so that a GPU has their kernels ready too; one temperature, so that a deaf model fails at once.
-_DEMO_OPTIONS = Options(language="en", temperature=[0.0], word_timestamps=True)
+_DEMO_OPTIONS = Options(language="en", temperature=[0.0], word_timestamps=True, clip_timestamps=[(0.0, HEARD_SECONDS)])
 
 
 def register(processor: WhisperProcessor) -> None:
@@ -45,7 +49,16 @@ def register(processor: WhisperProcessor) -> None:
     def model_hears() -> None:
         check_hearing(processor)
 
-    for check in (disk_has_room, ffmpeg_works, model_hears):
+    def warms_up() -> None:
+        warm_up(processor)
+
+    checks = [disk_has_room, ffmpeg_works]
+    wanted, on_gpu = get_settings().warm_up, processor.device.startswith("cuda")
+    if wanted or (wanted is None and on_gpu):  # a CPU does not miscalculate, and has few kernels to make ready
+        checks.append(model_hears)
+    if wanted:
+        checks.append(warms_up)
+    for check in checks:
         runpod.serverless.register_fitness_check(check)
 
 
@@ -103,7 +116,7 @@ def check_hearing(processor: WhisperProcessor) -> None:
                 f"the model {processor.model_name} fails on the demo's clip ({_reason(error)}): "
                 "try another GPU, or a smaller WHISPER_MODEL"
             ) from error
-    understood, expected = demo_words_in(transcript.text)
+    understood, expected = demo_words_in(transcript.text, HEARD_WORDS)
     if 2 * understood < expected or not _is_finite(transcript):
         raise RuntimeError(
             f"the model {processor.model_name} understands {understood} of {expected} words of the demo's clip: "
@@ -111,10 +124,28 @@ def check_hearing(processor: WhisperProcessor) -> None:
         )
 
 
-def demo_words_in(text: str) -> tuple[int, int]:
-    """How many of the different words of the demo's clip are in `text`, and how many there are."""
-    expected = _words(DEMO_WORDS)
+def demo_words_in(text: str, said: str = DEMO_WORDS) -> tuple[int, int]:
+    """How many of the different words that are said in the demo's clip are in `text`, and how many there are."""
+    expected = _words(said)
     return len(expected & _words(text)), len(expected)
+
+
+def warm_up(processor: WhisperProcessor) -> None:
+    """Decodes as many windows at once as the engine takes, greedily and with beams.
+
+    Raises:
+        RuntimeError: the device fails on that.
+    """
+    with _demo_clip() as clip, ThreadPoolExecutor(processor.slots) as jobs:
+        for beam_size in (None, 5):
+            options = _DEMO_OPTIONS.model_copy(update={"beam_size": beam_size})
+            try:
+                list(jobs.map(processor.transcribe, [clip] * processor.slots, [options] * processor.slots))
+            except Exception as error:
+                raise RuntimeError(
+                    f"the model {processor.model_name} fails on a full batch ({_reason(error)}): "
+                    "set a smaller BATCH_SIZE, or try another GPU"
+                ) from error
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def set_up(log_format: str) -> None:
     handler.setFormatter(_Line(as_json=log_format == "json"))
     handler.addFilter(lambda record: _is_ours(record) or record.levelno >= logging.WARNING)
     root = logging.getLogger()
-    root.handlers = [handler]  # the SDK has called basicConfig by now
+    root.handlers = [handler]  # the SDK's basicConfig, which may have been before, does nothing from now on
     root.setLevel(logging.WARNING)
     logging.getLogger("src").setLevel(logging.INFO)
     warnings.showwarning = _log_warning

@@ -1,12 +1,12 @@
 """Where model files are, and how they get there.
 
-A model is one file, `tiny.en.pt` (OpenAI's checkpoint), or one folder, `tiny.en` with `model.bin` and `config.json` (a
-CTranslate2 conversion). `find_model` looks for it and reads nothing: it belongs to each start of a worker.
-`fetch_model` brings it and checks its pinned SHA-256: it belongs to building an image or filling a volume.
+A model is one file, `tiny.en.pt` (OpenAI's checkpoint), or one folder, `tiny.en` with weights and `config.json` (see
+src/model_files.py); repositories of the Hugging Face hub lie as its cache keeps them (see src/hugging_face.py).
+`find_model` looks for it and reads no weights: it belongs to each start of a worker. `fetch_model` brings it and checks
+its SHA-256: it belongs to building an image or filling a volume.
 """
 
 import difflib
-import hashlib
 import logging
 import re
 import subprocess
@@ -23,6 +23,8 @@ import requests
 from tqdm import tqdm
 
 from src.errors import ModelUnavailable
+from src.hugging_face import Repository, fetch_snapshot, find_snapshot, parse_repository
+from src.model_files import is_model, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +37,34 @@ _CONNECT_SECONDS, _IDLE_SECONDS = 5, 30
 
 
 def find_model(name: str, folders: Sequence[Path]) -> Path | None:
-    """The `.pt` file or the folder with `model.bin` that `name` stands for; None if there is none.
+    """The `.pt` file or the folder of weights that `name` stands for; None if there is none.
 
-    `name` is looked for in `folders`, in their order, as `<name>.pt` and `<name>/model.bin`, aliases included: "turbo"
-    finds `large-v3-turbo.pt`. A name cannot lead out of the folders. What is no such name may be a path to a model: let
-    a stranger's text in here only if `is_model_name` holds for it. Nothing is hashed, so gigabytes cost no time.
+    `name` is looked for in `folders`, in their order: as `<name>.pt`, as `<name>/`, and as the hub keeps the repository
+    `openai/whisper-<name>`. Aliases are included: "turbo" finds `large-v3-turbo.pt`. A name cannot lead out of the
+    folders. What is no such name may be a path to a model, or else a repository, `org/name[@revision]`: let a
+    stranger's text in here only if `is_model_name` holds for it. Nothing is hashed, so gigabytes cost no time.
     """
     if is_model_name(name):
-        for folder in folders:
-            for stem in dict.fromkeys([name, *_published_stem(name)]):
-                for path in (folder / f"{stem}.pt", folder / stem):
-                    if _is_model(path):
-                        return path
+        return next((found for folder in folders if (found := _find_named(name, folder))), None)
+    if is_model(Path(name)):
+        return Path(name)
+    repository = parse_repository(name)
+    if repository is None:
         return None
-    return Path(name) if _is_model(Path(name)) else None
+    return next((found for folder in folders if (found := find_snapshot(repository, folder))), None)
+
+
+def _find_named(name: str, folder: Path) -> Path | None:
+    stem = _ALIASES.get(name, name)
+    for path in (folder / f"{name}.pt", folder / name, folder / f"{stem}.pt", folder / stem):
+        if is_model(path):
+            return path
+    return find_snapshot(Repository(f"openai/whisper-{_ON_THE_HUB.get(stem, stem)}"), folder)
+
+
+_ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
+_ON_THE_HUB = {"large-v1": "large"}
+"""OpenAI's names and their repositories, where they differ."""
 
 
 def size_of(model: Path) -> int:
@@ -60,18 +76,6 @@ def size_of(model: Path) -> int:
 def is_model_name(text: str) -> bool:
     """Whether `text` can be a model's name, and therefore cannot be a path to elsewhere."""
     return _SAFE_NAME.fullmatch(text) is not None and not text.endswith((".pt", ".bin"))
-
-
-def _is_model(path: Path) -> bool:
-    if path.is_dir():
-        return (path / "model.bin").is_file()
-    return path.is_file() and (path.suffix == ".pt" or path.name == "model.bin")
-
-
-def _published_stem(name: str) -> Iterable[str]:
-    """The name of OpenAI's file for `name` without its ending, if there is such a file."""
-    url = _openai_urls().get(name)
-    return [] if url is None else [_file_name(url).removesuffix(".pt")]
 
 
 def _file_name(url: str) -> str:
@@ -196,7 +200,9 @@ def sources_of(name: str) -> list[Source]:
     urls = _openai_urls()
     if name not in urls:
         near = difflib.get_close_matches(name, urls, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = (
+            f"; did you mean {near[0]}?" if near else "; or name a repository, such as distil-whisper/distil-large-v3"
+        )
         raise ModelUnavailable(f"there is no model {name!r} among {', '.join(urls)}{hint}")
     openai = UrlSource(urls[name], urls[name].split("/")[-2])
     return [openai, *([_MIRRORS[name]] if name in _MIRRORS else [])]
@@ -243,13 +249,16 @@ def fetch_model(
 ) -> Path:
     """The `.pt` file or the folder of model `name` in the folder `to`, brought there unless it is there already.
 
-    What is there counts only if its SHA-256 is the pinned one; otherwise it is replaced. `sources` are tried in order,
+    A Hugging Face repository, `org/name` or `org/name@revision`, comes from the hub, as its cache keeps it. Of others,
+    what is there counts only if its SHA-256 is the pinned one; otherwise it is replaced. `sources` are tried in order,
     by default `sources_of(name)`. A model appears under its name when it is whole and verified, and not before: it is
     written to a temporary folder in `to`, which goes away whatever happens. `report` is told in one line what came
     from where.
 
     Raises `ModelUnavailable` for an unknown name, and if no source gives the model, with the reason of each.
     """
+    if repository := parse_repository(name):
+        return fetch_snapshot(repository, to, report)
     candidates = sources_of(name) if sources is None else sources
     for source in candidates:
         if _mismatch(source.files, to) is None:
@@ -290,14 +299,6 @@ def _fetch_from(source: Source, to: Path) -> Path:
 def _mismatch(files: Mapping[str, str], folder: Path) -> str | None:
     """The first of `files` that is not in `folder` with its SHA-256; None if all are."""
     for name, sha256 in files.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
             return name
     return None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

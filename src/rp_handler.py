@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from src import __version__, logs
+from src.cold_start import get_processor
 from src.delivery import deliver, require_bucket
 from src.download import decode_base64, download
 from src.engine.scheduler import EngineLost
@@ -31,9 +32,6 @@ from src.settings import get_settings
 from src.storage import find_bucket
 from src.transcript import Transcript
 from src.webhooks import ProgressNotifier, Webhook, notify
-from src.whisper_processor import WhisperProcessor
-
-processor = WhisperProcessor()
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
@@ -88,6 +86,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     job_input = parse_input(to_input(job["input"]) if _is_flat(job) else job.get("input"))
     bucket = find_bucket(job.get("s3Config"), settings)
     require_bucket(job_input.upload, bucket)
+    processor = get_processor()
     processor.check(job_input.options, control)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         control.progress("downloading")
@@ -185,8 +184,8 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "language": transcript.language,
         "language_probability": round(transcript.language_probability, 4),
         "languages": {code: round(share, 4) for code, share in transcript.languages.items()},
-        "device": processor.device,
-        "compute_type": processor.compute_type,
+        "device": get_processor().device,
+        "compute_type": get_processor().compute_type,
         "speech_duration": None if transcript.speech is None else round(transcript.speech, 3),
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
         "repaired_speech": round(transcript.repaired, 3),

@@ -19,6 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORK_VOLUME = Path("/runpod-volume")
 """Where RunPod mounts an endpoint's network volume."""
 
+CACHED_MODELS = NETWORK_VOLUME / "huggingface-cache" / "hub"
+"""Where RunPod puts the endpoint's "cached model", before the worker starts
+(https://docs.runpod.io/serverless/endpoints/model-caching)."""
+
 
 class SettingsError(Exception):
     """A variable of the environment that the worker cannot start with; names the variable."""
@@ -28,7 +32,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)  # a form's field left blank is a variable not set
 
     whisper_model: str = Field(
-        default="tiny.en", description="Model to load: a name of openai-whisper's, or a path to weights."
+        default="tiny.en",
+        description="Model to load: a name of openai-whisper's, a Hugging Face repository (`org/name`), or a path.",
     )
     whisper_models: str = Field(
         default="", description="Models that a job's `model` may name besides, with commas between them."
@@ -47,6 +52,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Several GPUs: `replicate` has a copy of the model on each, `split` shares its layers out; "
         "`auto`: copies, if each GPU has room for one.",
+    )
+    warm_up: bool | None = Field(
+        default=None,
+        description="Before the first job, a clip is transcribed: `true`: alone, as a full batch and with beams; "
+        "none: alone, on a GPU.",
     )
     batch_size: int | None = Field(
         default=None,
@@ -98,6 +108,11 @@ class Settings(BaseSettings):
     def baked_models(self) -> Path:
         """Where the image carries its weights, and a laptop those of `make setup`."""
         return ROOT / "models"
+
+    @property
+    def model_folders(self) -> list[Path]:
+        """Where weights are looked for, in this order."""
+        return [CACHED_MODELS, self.baked_models, self.model_store]
 
     @property
     def model_store(self) -> Path:

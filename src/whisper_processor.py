@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from src.engine.engine import Engine
 from src.engine.placement import choose_placements
 from src.engine.request import MOST_PROMPT
 from src.engine.scheduler import Caller
-from src.engine.weights import load_weights
+from src.engine.weights import knows_alignment, load_weights
 from src.errors import InvalidInput
 from src.formats import render
 from src.job_control import JobControl
@@ -48,6 +49,7 @@ class WhisperProcessor:
     Attributes:
         device: names of the devices of the model that was loaded first, with commas between them.
         compute_type: its number format.
+        slots: windows that it decodes at once.
 
     Raises:
         ModelUnavailable: the weights are neither here nor to be fetched, or are damaged.
@@ -57,9 +59,12 @@ class WhisperProcessor:
         settings = get_settings()
         self.model_name = model_name or settings.whisper_model
         self._shelf = ModelShelf(self._load, settings.max_loaded_models)
-        with self._shelf.borrow(self.model_name, JobControl()) as model:
-            self.device, self.compute_type = model.engine.device, model.engine.placements[0].compute_type
-            load_vad()
+        with ThreadPoolExecutor(1) as beside:
+            detector = beside.submit(load_vad)
+            with self._shelf.borrow(self.model_name, JobControl()) as model:
+                self.device, self.compute_type = model.engine.device, model.engine.placements[0].compute_type
+                self.slots = model.engine.slots
+                detector.result()
 
     def check(self, options: Options, control: JobControl | None = None) -> None:
         """Refuses a model that is not allowed, and what the model cannot do, before anything is downloaded.
@@ -112,7 +117,7 @@ class WhisperProcessor:
 
     def _load(self, name: str) -> LoadedModel:
         settings = get_settings()
-        path = find_model(name, [settings.baked_models, settings.model_store])
+        path = find_model(name, settings.model_folders)
         path = path or fetch_model(name, settings.model_store)
         placements = choose_placements(settings.compute_type, settings.device_map, ROOM * size_of(path))
         engine = Engine(partial(load_weights, path), placements, settings.batch_size)
@@ -172,6 +177,11 @@ def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Option
     if options.prompt and (tokens := model.engine.vocabulary.too_long(options.prompt)):
         transcript.warnings.append(
             f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MOST_PROMPT}"
+        )
+    if options.needs_words and not knows_alignment(model.engine.source):
+        transcript.warnings.append(
+            f"the times of words are less exact than usual: the model {model.name} does not say which of its heads "
+            "follow them; put alignment_heads into its generation_config.json"
         )
     return transcript
 

@@ -31,8 +31,9 @@ exit 127
 CHECKS = """
 import asyncio
 from runpod.serverless.modules.rp_fitness import run_fitness_checks
+from types import SimpleNamespace as Fake
 from src.fitness import register
-register(None)
+register(Fake(device="cpu"))
 asyncio.run(run_fitness_checks())
 print("still alive")
 """
@@ -77,12 +78,37 @@ def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
 
 
 def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
-    processor: WhisperProcessor, registered: list[Any], no_files_left: Path
+    processor: WhisperProcessor, registered: list[Any], no_files_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = get_settings().model_copy(update={"warm_up": True})
+    monkeypatch.setattr(fitness, "get_settings", lambda: settings)
+    monkeypatch.setattr(processor, "slots", 2)
     fitness.register(processor)
-    assert [check.__name__ for check in registered] == ["disk_has_room", "ffmpeg_works", "model_hears"]
+    names = ["disk_has_room", "ffmpeg_works", "model_hears", "warms_up"]
+    assert [check.__name__ for check in registered] == names
     for check in registered:
         assert check() is None
+
+
+@pytest.mark.parametrize(
+    ("device", "warm_up", "hears"),
+    [("cpu", None, False), ("cuda", None, True), ("cpu", True, True), ("cuda", False, False)],
+)
+def test_the_model_is_tried_where_that_is_wanted_and_on_a_gpu_by_default(
+    processor: WhisperProcessor,
+    registered: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    warm_up: bool | None,
+    hears: bool,
+) -> None:
+    settings = get_settings().model_copy(update={"warm_up": warm_up})
+    monkeypatch.setattr(fitness, "get_settings", lambda: settings)
+    monkeypatch.setattr(processor, "device", device)
+    fitness.register(processor)
+    names = [check.__name__ for check in registered]
+    assert ("model_hears" in names) == hears
+    assert ("warms_up" in names) == bool(warm_up)
 
 
 def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:

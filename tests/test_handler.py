@@ -14,7 +14,9 @@ import pytest
 import srt
 import webvtt
 
-from src.rp_handler import handler, processor
+from src.cold_start import get_processor
+from src.rp_handler import handler
+from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, as_base64, spoken, words
 
 
@@ -151,7 +153,7 @@ def test_what_the_worker_did_not_expect_is_internal_and_leaves_nothing(
     def breaks(*_: Any) -> None:
         raise RuntimeError("a lone \ud800 surrogate")
 
-    monkeypatch.setattr(type(processor), "transcribe", breaks)
+    monkeypatch.setattr(WhisperProcessor, "transcribe", breaks)
     answer = handler(job("demo.ogg"))
     assert answer["error_type"] == "Internal"
     assert "RuntimeError" in answer["traceback"]
@@ -162,7 +164,7 @@ def test_a_device_without_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch
     def breaks(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(type(processor), "transcribe", breaks)
+    monkeypatch.setattr(WhisperProcessor, "transcribe", breaks)
     assert handler(job("demo.ogg"))["error_type"] == "OutOfMemory"
 
 
@@ -185,7 +187,7 @@ def test_a_recording_over_the_limit_of_duration_is_refused(
 
 
 def test_process_audio_gives_the_transcription_of_a_file() -> None:
-    assert words(processor.process_audio(CLIPS / "demo.ogg")["text"]) == spoken("demo.ogg")
+    assert words(get_processor().process_audio(CLIPS / "demo.ogg")["text"]) == spoken("demo.ogg")
 
 
 def test_words_that_only_subtitles_need_stay_out_of_the_segments() -> None:

@@ -133,7 +133,7 @@ def test_a_name_does_not_lead_out_of_its_folder(tmp_path, name):
 
 def test_finding_reads_no_file(tmp_path, monkeypatch):
     place(tmp_path / "base.pt")
-    monkeypatch.setattr(model_store, "_sha256", lambda _: pytest.fail("hashed"))
+    monkeypatch.setattr(model_store, "sha256_of", lambda _: pytest.fail("hashed"))
     assert find_model("base", [tmp_path])
 
 

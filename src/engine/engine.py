@@ -42,7 +42,9 @@ class Engine:
     ) -> None:
         self.placements = placements
         self._schedulers = _started(load, placements, slots)
-        self._look_ahead = LOOK_AHEAD * sum(slots or one.slots for one in placements)
+        self.slots = sum(slots or one.slots for one in placements)
+        """Windows that are decoded at once."""
+        self._look_ahead = LOOK_AHEAD * self.slots
 
     @property
     def source(self) -> whisper.Whisper:

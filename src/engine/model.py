@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from whisper.model import ResidualAttentionBlock
 
 from src.engine.placement import Linear, MakeLinear, Placement
+from src.errors import ModelUnavailable
 
 HEAD_WIDTH = 64
 SCALE = HEAD_WIDTH**-0.5
@@ -139,10 +140,15 @@ class Model:
     Args:
         source: openai-whisper's model with the checkpoint's weights; it is read, not kept.
         embedding: [V, D], the checkpoint's too, where tokens are looked up. It is kept as it is, and may be mapped.
+
+    Raises:
+        ModelUnavailable: its heads are not Whisper's.
     """
 
     def __init__(self, source: whisper.Whisper, placement: Placement, embedding: Tensor) -> None:
-        self.dims = source.dims
+        self.dims = dims = source.dims
+        if (dims.n_audio_state, dims.n_text_state) != (HEAD_WIDTH * dims.n_audio_head, HEAD_WIDTH * dims.n_text_head):
+            raise ModelUnavailable(f"the model's attention heads are not {HEAD_WIDTH} wide, as Whisper's are")
         self.placement = placement
         self.encoder = Encoder(source, placement)
         self.decoder = Decoder(source, placement, embedding)
@@ -374,7 +380,7 @@ class _Maker:
         weights: list[Tensor] = [one.weight for one in layers]
         biases: list[Tensor] = [torch.zeros(len(one.weight)) if one.bias is None else one.bias for one in layers]
         weights[0], biases[0] = weights[0] * scale, biases[0] * scale
-        weight, bias = (torch.cat([self.put(one) for one in parts]) for parts in (weights, biases))
+        weight, bias = (_in_one([self.put(one) for one in parts]) for parts in (weights, biases))
         return self._make_linear(weight, bias, gelu)
 
     def self_attention(self, block: ResidualAttentionBlock) -> SelfAttention:
@@ -390,3 +396,7 @@ class _Maker:
     def feed_forward(self, block: ResidualAttentionBlock) -> FeedForward:
         widen, narrow = block.mlp[0], block.mlp[2]
         return FeedForward(self.norm(block.mlp_ln), self.linear(widen, gelu=True), self.linear(narrow))
+
+
+def _in_one(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -10,8 +10,14 @@ from torch import Tensor
 from whisper import ModelDimensions
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
+from src.errors import ModelUnavailable
+
 MOST_PROMPT = 223
 """Tokens of a prompt that Whisper can take, `n_text_ctx // 2 - 1`; of a longer one the last ones count."""
+
+
+_SIZES = (51864, 51865, 51866)
+"""Tokens of the English models, of the multilingual ones, and of those since large-v3, which knows Cantonese."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,15 @@ class DecodingOptions:
 
 
 class Vocabulary:
-    """A checkpoint's tokens, as prompts and as the set that is never to be sampled."""
+    """A checkpoint's tokens, as prompts and as the set that is never to be sampled.
+
+    Raises:
+        ModelUnavailable: they are not Whisper's.
+    """
 
     def __init__(self, dims: ModelDimensions, device: torch.device) -> None:
+        if dims.n_vocab not in _SIZES:
+            raise ModelUnavailable(f"the model has {dims.n_vocab} tokens where Whisper's have {_SIZES}")
         self._size = dims.n_vocab
         self._device = device
         self.multilingual = dims.n_vocab >= 51865

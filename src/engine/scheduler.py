@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -33,8 +33,9 @@ from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_
 from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
-from src.engine.placement import Placement, give_memory_back, takes_device_along
+from src.engine.placement import Placement, a_core_left, give_memory_back, takes_device_along
 from src.engine.request import Vocabulary
+from src.engine.weights import embedding_of
 from src.engine.window import Encode, Identify, Steps, Work
 
 log = logging.getLogger(__name__)
@@ -212,11 +213,14 @@ class Scheduler:
             future.set_exception(end)
 
     def _prepare(self) -> None:
-        # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping that it is made from.
-        self.source = self._load()
-        self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
-        self._rules = Rules(self.vocabulary.tokenizer(), self.source.dims.n_vocab, self._placement.device)
-        self._make_model(self._placement)
+        with a_core_left():
+            # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping it is made from.
+            self.source = self._load()
+            self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
+            with ThreadPoolExecutor(1) as beside:
+                tokenizer = beside.submit(self.vocabulary.tokenizer)  # reads a file, while the model is packed
+                self._make_model(self._placement)
+                self._rules = Rules(tokenizer.result(), self.source.dims.n_vocab, self._placement.device)
 
     def _wait_for_work(self) -> bool:
         """Sleeps until there is something to do; False once closed."""
@@ -460,5 +464,4 @@ class Scheduler:
         return self._models[dtype]
 
     def _make_model(self, placement: Placement) -> None:
-        embedding = self.source.decoder.token_embedding.weight
-        self._models[placement.dtype] = Model(self._load(), placement, embedding)
+        self._models[placement.dtype] = Model(self._load(), placement, embedding_of(self.source))
