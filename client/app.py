@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,10 +19,10 @@ from client.console import told
 from client.endpoint import Endpoint
 from client.errors import ClientError, Stopped
 from client.page import viewer
-from client.page.exports import WRITERS, Corrected, export
+from client.page.exports import WRITERS, Written, export
 from client.page.form import Asked, Form
 from client.page.job import Progress, Transcript, followed
-from client.page.lines import Corrections, corrected
+from client.page.lines import Corrections
 from client.settings import find_settings
 
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -109,7 +108,7 @@ class Page:
     def _complete(self, asked: Asked, transcript: Transcript) -> Changes:
         segments = transcript.segments
         return {
-            self._result: Corrected(segments, asked.title, transcript.language, asked.options),
+            self._result: Written(segments, asked.title, transcript.language, asked.options, transcript.subtitles),
             self._told: viewer.notice(_summary(transcript)),
             self._transcript: viewer.transcript(segments, complete=True) if segments else viewer.EMPTY,
             self._after: gr.update(visible=bool(segments)),
@@ -132,11 +131,10 @@ class Page:
             stop.set()
 
     @staticmethod
-    def _download(form: str, result: Corrected, collected: Any) -> str:
+    def _download(form: str, result: Written, collected: Any) -> str:
         """Path of a file with the corrected transcript, under the recording's name."""
-        segments = corrected(result.segments, Corrections.from_page(collected))
         path = Path(tempfile.mkdtemp(prefix="transcript-")) / f"{result.title}.{form}"
-        path.write_bytes(export(form, replace(result, segments=segments)))
+        path.write_bytes(export(form, result.corrected(Corrections.from_page(collected))))
         return str(path)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import gradio as gr
 
 from client.errors import WrongUsage
+from client.page.job import SUBTITLES
 
 LANGUAGES = [
     ("Detect it", ""), ("Arabic", "ar"), ("Chinese", "zh"), ("Czech", "cs"), ("Danish", "da"), ("Dutch", "nl"),
@@ -104,7 +105,7 @@ class Form:
         }
         chosen = {name: value for name, value in choices.items() if value}
         # Words are asked for in any case: the page highlights them.
-        options = {**chosen, **_other(others), "output_format": "json", "word_timestamps": True}
+        options = {**chosen, **_other(others), "output_format": ["json", *SUBTITLES], "word_timestamps": True}
         return Asked(given if tab == "address" else Path(given), options)
 
 

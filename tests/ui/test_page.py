@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from actor import HOSTILE
+from actor import HOSTILE, SUBTITLES
 from conftest import CLIPS, KEY, PATIENCE, Server
 from docx import Document
 from playwright.sync_api import Locator, Page, expect
@@ -184,7 +184,7 @@ def test_options_reach_the_worker(page: Page, actor: Server) -> None:
         "subtitle_preset": "broadcast",
         "script": "options",
         "beam_size": 5,
-        "output_format": "json",
+        "output_format": ["json", "srt", "vtt"],
         "word_timestamps": True,
     }
 
@@ -216,6 +216,7 @@ def test_stop_ends_the_job(page: Page, actor: Server, tmp_path: Path) -> None:
 
 def test_a_corrected_line_is_in_every_download(page: Page, actor: Server) -> None:
     lines = transcribe(opened(page, actor), script="talk")
+    assert download(page, "srt").decode() == SUBTITLES
     text_of(lines.nth(1)).hover()
     lines.nth(1).get_by_role("button", name="Correct").click()
     lines.nth(1).get_by_role("textbox").fill("Of course, have some tea.")
