@@ -50,6 +50,8 @@ class Printer:
     later parts when it is their turn."""
 
     def __init__(self) -> None:
+        self.has_segments = False
+        """Whether there were any."""
         self._lock = Lock()
         self._turn = 0
         """Milliseconds where the part begins that is printed as it comes."""
@@ -58,6 +60,7 @@ class Printer:
 
     def segments(self, task: Task, segments: list[dict[str, Any]]) -> None:
         start = round(task.start * 1000)
+        self.has_segments = True
         with self._lock:
             self._waiting[start] = self._waiting.get(start, "") + "".join(map(_line, shifted(segments, task.start)))
             self._print()

@@ -120,7 +120,8 @@ class _Crew:
                 output = self._attempt(task)
             except JobFailed as failure:
                 self._journal.forget_job(task.name)
-                if not left or not failure.worth_a_retry:
+                # Behind a local API there is no other worker.
+                if not left or not failure.worth_a_retry or self._endpoint.is_local_api:
                     raise
             else:
                 self._journal.note_output(task.name, output)

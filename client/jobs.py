@@ -59,16 +59,13 @@ def answer_of(endpoint: Endpoint, job_id: str, stop: threading.Event, listener: 
         if stop.is_set():
             endpoint.cancel(job_id)
             raise Stopped("stopped; the job is cancelled on the endpoint")
-        if listener.segments is not None and _listened(endpoint, job_id, listener.segments):
-            pause = FIRST_PAUSE
         status = endpoint.status(job_id)
+        news = listener.segments is not None and _listened(endpoint, status, job_id, listener.segments)
         if status.get("status") in DONE:
-            if listener.segments is not None:
-                _listened(endpoint, job_id, listener.segments)
             return output_of(status)
         listener.progress(status)
+        pause = FIRST_PAUSE if news else min(pause * 1.3, LONGEST_PAUSE)
         stop.wait(pause)
-        pause = min(pause * 1.3, LONGEST_PAUSE)
 
 
 def output_of(status: Answer) -> Answer:
@@ -115,10 +112,19 @@ def joined(chunks: list[Any]) -> Answer:
     return {"transcription": parts, **whole}
 
 
-def _listened(endpoint: Endpoint, job_id: str, tell: Callable[[list[dict[str, Any]]], None]) -> bool:
+def _listened(endpoint: Endpoint, status: Answer, job_id: str, tell: Callable[[list[dict[str, Any]]], None]) -> bool:
     """Whether there were new segments."""
-    chunks = [chunk.get("output") for chunk in endpoint.stream(job_id).get("stream", [])]
-    segments = [one for chunk in chunks if isinstance(chunk, dict) for one in chunk.get("segments", [])]
+    segments = [
+        one for chunk in _news(endpoint, status, job_id) if isinstance(chunk, dict) for one in chunk.get("segments", [])
+    ]
     if segments:
         tell(segments)
     return bool(segments)
+
+
+def _news(endpoint: Endpoint, status: Answer, job_id: str) -> list[Any]:
+    """What a streaming worker sent since the last call; the local API has all of it in the output."""
+    if endpoint.is_local_api:
+        output = status.get("output")
+        return output if isinstance(output, list) else []
+    return [chunk.get("output") for chunk in endpoint.stream(job_id).get("stream", [])]

@@ -118,6 +118,8 @@ def main(
         )
     for warning in result["metadata"].get("warnings", []):
         console.print(f"Note: {warning}", markup=False, highlight=False)
+    if printer and not printer.has_segments:
+        console.print("Note: no segments came; an endpoint streams them with STREAMING=true")
     if to_screen:
         sys.stdout.write("".join(text_of(result, name) for name in formats))
     for path in write(result, targets):

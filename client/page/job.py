@@ -72,9 +72,7 @@ class _Work:
         self._heard: dict[tuple[float, Any], dict[str, Any]] = {}
 
     def run(self) -> None:
-        # A worker's own local API does the whole job within one request: nothing can be heard of it meanwhile.
-        segments = None if self._endpoint.settings.is_single_worker else self._segments
-        observer = Observer(self._progress, segments)
+        observer = Observer(self._progress, self._segments)
         try:
             answer = transcribed(
                 self._endpoint, self._source, self._options, Terms(), stop=self._stop, observer=observer

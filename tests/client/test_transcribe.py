@@ -13,7 +13,7 @@ import pytest
 from client.errors import JobFailed, WrongUsage
 from client.recording import Terms
 from client.transcribe import transcribe_audio
-from tests.client.conftest import command, environment
+from tests.client.conftest import LocalWorker, command, environment
 from tests.client.played import PlayedWorker, said
 from tests.platform.emulator import Platform
 
@@ -115,16 +115,25 @@ def test_exit_codes_tell_what_went_wrong(
     assert sentence in command("transcribe", *arguments, where=served, folder=folder, code=code).stderr
 
 
-def test_a_workers_own_api_does_the_same(local_api: str, folder: Path, long: Path) -> None:
+def test_a_workers_own_api_does_the_same(local_worker: LocalWorker, folder: Path, long: Path) -> None:
     limits = ["--payload-limit", 200_000, "--parallel", 2, "--format", "json,vtt", "--output", "out"]
-    command("transcribe", long, *limits, where=local_api, folder=folder)
+    before = local_worker.begun
+    command("transcribe", long, *limits, where=local_worker.url, folder=folder)
     saved = json.loads((folder / "out.json").read_text())
-    assert len(saved["metadata"]["parts"]) == 3
+    assert len(saved["metadata"]["parts"]) == local_worker.begun - before == 3
     assert words(saved["transcription"]["text"]).count("museum") == 2
-    bad = command(
-        "transcribe", long, "--language", "klingon", "--output", "bad", where=local_api, folder=folder, code=4
-    )
-    assert "no language that Whisper knows" in bad.stderr
+
+
+def test_a_workers_own_api_does_each_job_once(local_worker: LocalWorker, folder: Path, recording: Path) -> None:
+    before = local_worker.begun
+    printed = command("transcribe", recording, "--stream", "--format", "srt", where=local_worker.url, folder=folder)
+    assert (folder / "talk.srt").read_text().count("-->") == 2
+    assert printed.stdout.count("-->") == (2 if local_worker.streams else 0)
+    assert ("STREAMING=true" in printed.stderr) == (not local_worker.streams)
+    wrong = [recording, "--stream", "--language", "klingon", "--output", "bad"]
+    refused = command("transcribe", *wrong, where=local_worker.url, folder=folder, code=4)
+    assert "no language that Whisper knows" in refused.stderr
+    assert local_worker.begun - before == 2
 
 
 def test_what_does_not_go_in_parts_is_refused_before_anything_is_sent(
