@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from client.endpoint import DONE, Answer, Endpoint
-from client.errors import JobFailed, Stopped
+from client.errors import WORKERS_TYPES, JobFailed, Stopped
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
 """Seconds between two questions about a job: ever longer, but far below the 60 s for which RunPod keeps a result of
@@ -80,7 +81,8 @@ def output_of(status: Answer) -> Answer:
     told = output if isinstance(output, dict) else {}
     error = status.get("error") or told.get("error")
     if error:
-        raise JobFailed(_sentence(str(error)), str(told.get("error_type", state)))
+        error_type, sentence = _parted(_sentence(str(error)))
+        raise JobFailed(sentence, str(told.get("error_type") or error_type or state))
     if state == "COMPLETED" and told:
         return told
     words = {
@@ -97,6 +99,12 @@ def _sentence(error: str) -> str:
         return str(json.loads(error)["error_message"])
     except (ValueError, TypeError, KeyError):
         return error
+
+
+def _parted(sentence: str) -> tuple[str | None, str]:
+    """The type with which an error begins where a worker streams: the SDK keeps it nowhere else."""
+    found = re.fullmatch(f"({'|'.join(WORKERS_TYPES)}): (.+)", sentence, re.DOTALL)
+    return (found[1], found[2]) if found else (None, sentence)
 
 
 def joined(chunks: list[Any]) -> Answer:

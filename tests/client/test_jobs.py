@@ -18,6 +18,8 @@ ANSWER = {"transcription": {"text": "ab", "segments": [1, 2], "language": "en"},
     [
         ({"status": "FAILED", "error": "no audio", "output": {"error_type": "UnsupportedMedia"}}, "no audio", "Unsupp"),
         ({"status": "FAILED", "error": json.dumps({"error_message": "boom"})}, "boom", "FAILED"),
+        ({"status": "FAILED", "error": "TooLarge: it is: too long"}, "^it is: too long$", "TooLarge"),
+        ({"status": "FAILED", "error": "ffmpeg: too long"}, "^ffmpeg: too long$", "FAILED"),
         ({"status": "FAILED"}, "without a reason", "FAILED"),
         ({"status": "COMPLETED"}, "brought no output", "COMPLETED"),
         (

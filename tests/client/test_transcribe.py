@@ -47,9 +47,14 @@ def test_the_function_gives_the_jobs_output(recording: Path) -> None:
 
 
 @pytest.mark.usefixtures("at")
-def test_the_workers_refusal_is_an_exception_with_its_sentence(recording: Path) -> None:
-    with pytest.raises(JobFailed, match=r'options\.langage: unknown key, did you mean "language"'):
+def test_the_workers_refusal_is_an_exception_with_its_sentence_and_no_second_job(
+    served: Platform, recording: Path
+) -> None:
+    before = len(served.jobs)
+    with pytest.raises(JobFailed, match=r'^options\.langage: unknown key, did you mean "language"') as refused:
         transcribe_audio(recording, options={"langage": "en"})
+    assert refused.value.error_type == "InvalidInput"
+    assert len(served.jobs) - before == 1
     with pytest.raises(WrongUsage, match="either audio_file_path or audio_url"):
         transcribe_audio()
 
