@@ -111,13 +111,14 @@ def joined(chunks: list[Any]) -> Answer:
     """The whole answer out of what a streaming worker sent: its last chunk, or pieces of it joined by key."""
     pieces = [chunk for chunk in chunks if isinstance(chunk, dict) and "segments" not in chunk]
     whole: Answer = dict(pieces[-1]) if pieces else {}
-    if "transcription" in whole or len(pieces) < 2:
+    if "transcription" in whole:
         return whole
-    parts: Answer = {}
-    for piece in pieces[:-1]:
-        for key, value in piece.get("transcription", {}).items():
+    texts: Answer = {}
+    for name, said in (one for piece in pieces[:-1] for one in piece.items() if isinstance(one[1], dict)):
+        parts = texts.setdefault(name, {})
+        for key, value in said.items():
             parts[key] = parts[key] + value if key in parts and isinstance(value, str | list) else value
-    return {"transcription": parts, **whole}
+    return {**texts, **whole}
 
 
 def _listened(endpoint: Endpoint, status: Answer, job_id: str, tell: Callable[[list[dict[str, Any]]], None]) -> bool:

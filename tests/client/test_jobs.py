@@ -45,6 +45,8 @@ def test_an_answer_in_pieces_is_put_together() -> None:
     pieces = [{"text": "a"}, {"text": "b"}, {"segments": [1]}, {"segments": [2]}, {"language": "en"}]
     chunks: list[Any] = [{"segments": [{"id": 0}]}, *({"transcription": piece} for piece in pieces)]
     assert joined([*chunks, {"metadata": {"model": "m"}}]) == ANSWER
+    chunks += [{"translation": {"text": "c"}}, {"translation": {"text": "d"}}]
+    assert joined([*chunks, {"metadata": {"model": "m"}}]) == {**ANSWER, "translation": {"text": "cd"}}
 
 
 def test_long_recordings_may_take_longer_than_the_platforms_ten_minutes() -> None:
