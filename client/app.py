@@ -20,7 +20,7 @@ from client.endpoint import Endpoint
 from client.errors import ClientError, Stopped
 from client.page import viewer
 from client.page.exports import WRITERS, Written, export
-from client.page.form import Asked, Form
+from client.page.form import HINTS, Asked, Form
 from client.page.job import Progress, Transcript, followed
 from client.page.lines import Corrections
 from client.settings import find_settings
@@ -51,8 +51,9 @@ class Page:
                 with gr.Column(scale=2, min_width=300):
                     self._form = Form()
                     with gr.Row():
-                        self._start = gr.Button("Transcribe", variant="primary")
+                        self._start = gr.Button("Transcribe", variant="primary", interactive=False)
                         self._stop = gr.Button("Stop", variant="stop", visible=False)
+                    self._hint = html(viewer.hint(HINTS["file"]), elem_id="hint")
                     self._told = html(elem_id="told")
                     self._player = html(elem_id="recording")
                 with gr.Column(scale=3, min_width=300):
@@ -70,6 +71,7 @@ class Page:
             self._form.more,
         }  # fmt: skip
         self._start.click(self._transcribe, self._form.fields, outputs, concurrency_limit=None, **_QUIET)
+        self._form.when_changed(self._ready, self._start, self._hint)
         self._stop.click(self._end, None, None, concurrency_limit=None, **_QUIET)
         for form, button in downloads.items():
             button.click(
@@ -79,6 +81,14 @@ class Page:
                 js="(result) => [result, viewer.corrections()]",
                 **_QUIET,
             ).then(None, js="() => document.querySelector('#file').click()")
+
+    def _ready(self, request: gr.Request, *values: Any) -> Changes:
+        missing = self._form.missing(values)
+        running = str(request.session_hash) in self._running
+        return {
+            self._start: gr.update(interactive=not missing and not running),
+            self._hint: viewer.hint(missing or ""),
+        }
 
     def _transcribe(self, request: gr.Request, *values: Any) -> Iterator[Changes]:
         """From the click to the transcript, or to a sentence that says why there is none."""
