@@ -33,6 +33,8 @@ HINTS = {
 }
 """What is to be done first, by the tab that is open."""
 
+RECORDING = "Press Stop at the end; then the recording is uploaded."
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -96,11 +98,10 @@ class Form:
             tab.select(lambda name=name: name, None, self._tab, **quiet).then(ready, self.fields, outputs, **quiet)
         for field in (self._file, self._recording, self._address):
             field.change(ready, self.fields, outputs, **quiet)
-        for event, text in (
-            (self._recording.start_recording, "Recording: press Stop at its end."),
-            (self._recording.stop_recording, "The recording is being uploaded."),
-        ):
-            event(lambda text=text: (gr.update(interactive=False), viewer.hint(text)), None, outputs, **quiet)
+        # Gradio tells of the end of a recording only when it has been uploaded.
+        self._recording.start_recording(
+            lambda: (gr.update(interactive=False), viewer.hint(RECORDING)), None, outputs, **quiet
+        )
 
     @staticmethod
     def missing(values: Sequence[Any]) -> str | None:

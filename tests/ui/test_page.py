@@ -125,7 +125,7 @@ def test_the_microphone_is_transcribed(page: Page, whisper: Server) -> None:
     page.get_by_role("tab", name="Microphone").click()
     page.get_by_role("button", name="Record").click()
     until(page, "document.querySelector('#microphone').innerText.match(/0:0[4-9]/)")
-    expect(page.locator("#hint")).to_have_text("Recording: press Stop at its end.")
+    expect(page.locator("#hint")).to_have_text("Press Stop at the end; then the recording is uploaded.")
     expect(button(page, "Transcribe")).to_be_disabled()
     page.get_by_role("button", name="Stop").click()
     button(page, "Transcribe").click()  # which waits until it can be clicked
