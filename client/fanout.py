@@ -42,6 +42,8 @@ class Observer:
     segments: Callable[[Task, list[dict[str, Any]]], None] | None = None
     """The task, and its segments with times from its own start."""
     done: Callable[[Task], None] = lambda _task: None
+    begun: Callable[[Sequence[Task]], None] = lambda _tasks: None
+    """All tasks in order, before the first one begins."""
 
 
 def run(
@@ -60,6 +62,7 @@ def run(
         Stopped: `stop` was set; what ran is cancelled.
         KeyboardInterrupt: after the same.
     """
+    observer.begun(tasks)
     crew = _Crew(endpoint, tasks, journal, stop, observer)
     # Daemons: a local API that does the job within one request cannot be interrupted.
     threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(min(parallel, len(tasks)))]

@@ -73,6 +73,21 @@ def test_a_large_recording_goes_in_parts_and_comes_back_whole(long: Path) -> Non
     assert output["transcription"]["srt"].count("-->") == len(segments)
 
 
+@pytest.mark.usefixtures("at")
+def test_clips_of_a_large_recording_are_all_that_is_sent(served: Platform, long: Path) -> None:
+    before = len(served.jobs)
+    clips = [[15.0, 22.0], [60.0, None]]
+    options = {"clip_timestamps": clips, "output_format": ["json", "srt"]}
+    output = transcribe_audio(long, terms=Terms(limit=SMALL), options=options)
+    text, segments = (output["transcription"][key] for key in ("text", "segments"))
+    assert len(served.jobs) - before == len(output["metadata"]["parts"]) < 5
+    assert output["metadata"]["audio_duration"] < 45
+    assert all(any(start <= one["start"] and one["end"] <= (end or 79) for start, end in clips) for one in segments)
+    alone = transcribe_audio(long, options=options)["transcription"]
+    assert changes(words(alone["text"]), words(text)) <= 4
+    assert output["transcription"]["srt"].count("-->") == len(segments)
+
+
 def test_files_are_written_beside_the_recording(served: Platform, folder: Path, recording: Path) -> None:
     done = command("transcribe", recording, "--format", "text,json", where=served, folder=folder)
     assert "Wrote" in done.stderr
@@ -145,9 +160,13 @@ def test_what_does_not_go_in_parts_is_refused_before_anything_is_sent(
     platform: Platform, folder: Path, long: Path
 ) -> None:
     limit = ["--payload-limit", SMALL, "--output", "out"]
-    for flags in (["--webhook", "https://example.com/hook"], ["--clip-timestamps", "0,30"]):
+    for flags, sentence in (
+        (["--webhook", "https://example.com/hook"], "too large for one request"),
+        (["--clip-timestamps", "100,130"], "begin after the recording's end, 78.4 s"),
+        (["--clip-timestamps", "30,20"], "each with a start before its end"),
+    ):
         refused = command("transcribe", long, *limit, *flags, where=platform, folder=folder, code=2)
-        assert "too large for one request" in refused.stderr
+        assert sentence in refused.stderr
     assert platform.jobs == {}
 
 
