@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,10 +19,10 @@ from client.console import told
 from client.endpoint import Endpoint
 from client.errors import ClientError, Stopped
 from client.page import viewer
-from client.page.exports import WRITERS, Corrected, export
-from client.page.form import Asked, Form
+from client.page.exports import WRITERS, Written, export
+from client.page.form import HINTS, Asked, Form
 from client.page.job import Progress, Transcript, followed
-from client.page.lines import Corrections, corrected
+from client.page.lines import Corrections
 from client.settings import find_settings
 
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -52,8 +51,9 @@ class Page:
                 with gr.Column(scale=2, min_width=300):
                     self._form = Form()
                     with gr.Row():
-                        self._start = gr.Button("Transcribe", variant="primary")
+                        self._start = gr.Button("Transcribe", variant="primary", interactive=False)
                         self._stop = gr.Button("Stop", variant="stop", visible=False)
+                    self._hint = html(viewer.hint(HINTS["file"]), elem_id="hint")
                     self._told = html(elem_id="told")
                     self._player = html(elem_id="recording")
                 with gr.Column(scale=3, min_width=300):
@@ -71,6 +71,7 @@ class Page:
             self._form.more,
         }  # fmt: skip
         self._start.click(self._transcribe, self._form.fields, outputs, concurrency_limit=None, **_QUIET)
+        self._form.when_changed(self._ready, self._start, self._hint)
         self._stop.click(self._end, None, None, concurrency_limit=None, **_QUIET)
         for form, button in downloads.items():
             button.click(
@@ -80,6 +81,14 @@ class Page:
                 js="(result) => [result, viewer.corrections()]",
                 **_QUIET,
             ).then(None, js="() => document.querySelector('#file').click()")
+
+    def _ready(self, request: gr.Request, *values: Any) -> Changes:
+        missing = self._form.missing(values)
+        running = str(request.session_hash) in self._running
+        return {
+            self._start: gr.update(interactive=not missing and not running),
+            self._hint: viewer.hint(missing or ""),
+        }
 
     def _transcribe(self, request: gr.Request, *values: Any) -> Iterator[Changes]:
         """From the click to the transcript, or to a sentence that says why there is none."""
@@ -109,7 +118,7 @@ class Page:
     def _complete(self, asked: Asked, transcript: Transcript) -> Changes:
         segments = transcript.segments
         return {
-            self._result: Corrected(segments, asked.title, transcript.language, asked.options),
+            self._result: Written(segments, asked.title, transcript.language, asked.options, transcript.subtitles),
             self._told: viewer.notice(_summary(transcript)),
             self._transcript: viewer.transcript(segments, complete=True) if segments else viewer.EMPTY,
             self._after: gr.update(visible=bool(segments)),
@@ -132,11 +141,10 @@ class Page:
             stop.set()
 
     @staticmethod
-    def _download(form: str, result: Corrected, collected: Any) -> str:
+    def _download(form: str, result: Written, collected: Any) -> str:
         """Path of a file with the corrected transcript, under the recording's name."""
-        segments = corrected(result.segments, Corrections.from_page(collected))
         path = Path(tempfile.mkdtemp(prefix="transcript-")) / f"{result.title}.{form}"
-        path.write_bytes(export(form, replace(result, segments=segments)))
+        path.write_bytes(export(form, result.corrected(Corrections.from_page(collected))))
         return str(path)
 
 

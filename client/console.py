@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
@@ -50,28 +51,35 @@ class Printer:
     later parts when it is their turn."""
 
     def __init__(self) -> None:
+        self.has_segments = False
+        """Whether there were any."""
         self._lock = Lock()
-        self._turn = 0
-        """Milliseconds where the part begins that is printed as it comes."""
+        self._turns: deque[int] = deque()
+        """Milliseconds where the parts begin that are not over; the first one is printed as it comes."""
         self._waiting: dict[int, str] = {}
-        self._ends: dict[int, int] = {}
+        self._over: set[int] = set()
+
+    def begun(self, tasks: Sequence[Task]) -> None:
+        self._turns = deque(_start(task) for task in tasks)
 
     def segments(self, task: Task, segments: list[dict[str, Any]]) -> None:
-        start = round(task.start * 1000)
+        start = _start(task)
+        self.has_segments = True
         with self._lock:
             self._waiting[start] = self._waiting.get(start, "") + "".join(map(_line, shifted(segments, task.start)))
             self._print()
 
     def done(self, task: Task) -> None:
         with self._lock:
-            self._ends[round(task.start * 1000)] = round((task.start + task.seconds) * 1000)
+            self._over.add(_start(task))
             self._print()
 
     def _print(self) -> None:
-        sys.stdout.write(self._waiting.pop(self._turn, ""))
-        while self._turn in self._ends:
-            self._turn = self._ends.pop(self._turn)
-            sys.stdout.write(self._waiting.pop(self._turn, ""))
+        while self._turns:
+            sys.stdout.write(self._waiting.pop(self._turns[0], ""))
+            if self._turns[0] not in self._over:
+                break
+            self._turns.popleft()
         sys.stdout.flush()
 
 
@@ -93,6 +101,10 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             os._exit(Stopped.exit_code)
 
     return whole
+
+
+def _start(task: Task) -> int:
+    return round(task.start * 1000)
 
 
 def _line(segment: dict[str, Any]) -> str:

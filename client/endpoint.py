@@ -5,7 +5,8 @@ got no clear answer three cases are safe, since nothing was accepted: no connect
 request was whole, or the platform said no. In any other the job may be there, under an id that nobody knows:
 `Uncertain` says so, and the caller decides.
 
-The SDK's local API (`handler.py --rp_serve_api`) takes POST alone, has no /cancel, and does the job within /status.
+The SDK's local API (`handler.py --rp_serve_api`) takes POST alone, has no /cancel, and does the job within /status, or
+once more within /stream, and then forgets it: it is asked once, for the status.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class Endpoint:
         self._post_only = False
         self._answered = False
 
+    @property
+    def is_local_api(self) -> bool:
+        """Whether it is the SDK's local API, as far as its answers to questions about jobs have shown."""
+        return self._post_only
+
     def submit(self, job_input: Answer, **fields: Any) -> str:
         """Puts a job into the queue and returns its id; `fields` stand beside `input`: policy, webhook, s3Config.
 
@@ -98,7 +104,8 @@ class Endpoint:
                 return self._insist("GET", f"{verb}/{job_id}")
             except _OnlyPost:
                 self._post_only = True
-        return self._insist("POST", f"{verb}/{job_id}")
+        # Asked again, it would do the job again.
+        return self._once("POST", f"{verb}/{job_id}", None)
 
     def _insist(self, method: str, path: str, body: bytes | None = None) -> Answer:
         """The answer, after as many tries as it takes."""

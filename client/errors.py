@@ -16,6 +16,11 @@ from __future__ import annotations
 
 FAILED_FILES = 6
 
+WORKERS_TYPES = (
+    "InvalidInput", "DownloadFailed", "UnsupportedMedia", "TooLarge", "OutOfMemory", "Cancelled", "Internal",
+)  # fmt: skip
+"""Values of `error_type`, as the README has them."""
+
 
 class ClientError(Exception):
     """Base of every error that is told to the user in its own words."""

@@ -42,6 +42,8 @@ class Observer:
     segments: Callable[[Task, list[dict[str, Any]]], None] | None = None
     """The task, and its segments with times from its own start."""
     done: Callable[[Task], None] = lambda _task: None
+    begun: Callable[[Sequence[Task]], None] = lambda _tasks: None
+    """All tasks in order, before the first one begins."""
 
 
 def run(
@@ -60,6 +62,7 @@ def run(
         Stopped: `stop` was set; what ran is cancelled.
         KeyboardInterrupt: after the same.
     """
+    observer.begun(tasks)
     crew = _Crew(endpoint, tasks, journal, stop, observer)
     # Daemons: a local API that does the job within one request cannot be interrupted.
     threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(min(parallel, len(tasks)))]
@@ -120,7 +123,8 @@ class _Crew:
                 output = self._attempt(task)
             except JobFailed as failure:
                 self._journal.forget_job(task.name)
-                if not left or not failure.worth_a_retry:
+                # Behind a local API there is no other worker.
+                if not left or not failure.worth_a_retry or self._endpoint.is_local_api:
                     raise
             else:
                 self._journal.note_output(task.name, output)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from client.endpoint import DONE, Answer, Endpoint
-from client.errors import JobFailed, Stopped
+from client.errors import WORKERS_TYPES, JobFailed, Stopped
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
 """Seconds between two questions about a job: ever longer, but far below the 60 s for which RunPod keeps a result of
@@ -59,16 +60,13 @@ def answer_of(endpoint: Endpoint, job_id: str, stop: threading.Event, listener: 
         if stop.is_set():
             endpoint.cancel(job_id)
             raise Stopped("stopped; the job is cancelled on the endpoint")
-        if listener.segments is not None and _listened(endpoint, job_id, listener.segments):
-            pause = FIRST_PAUSE
         status = endpoint.status(job_id)
+        news = listener.segments is not None and _listened(endpoint, status, job_id, listener.segments)
         if status.get("status") in DONE:
-            if listener.segments is not None:
-                _listened(endpoint, job_id, listener.segments)
             return output_of(status)
         listener.progress(status)
+        pause = FIRST_PAUSE if news else min(pause * 1.3, LONGEST_PAUSE)
         stop.wait(pause)
-        pause = min(pause * 1.3, LONGEST_PAUSE)
 
 
 def output_of(status: Answer) -> Answer:
@@ -83,7 +81,8 @@ def output_of(status: Answer) -> Answer:
     told = output if isinstance(output, dict) else {}
     error = status.get("error") or told.get("error")
     if error:
-        raise JobFailed(_sentence(str(error)), str(told.get("error_type", state)))
+        error_type, sentence = _parted(_sentence(str(error)))
+        raise JobFailed(sentence, str(told.get("error_type") or error_type or state))
     if state == "COMPLETED" and told:
         return told
     words = {
@@ -102,23 +101,39 @@ def _sentence(error: str) -> str:
         return error
 
 
+def _parted(sentence: str) -> tuple[str | None, str]:
+    """The type with which an error begins where a worker streams: the SDK keeps it nowhere else."""
+    found = re.fullmatch(f"({'|'.join(WORKERS_TYPES)}): (.+)", sentence, re.DOTALL)
+    return (found[1], found[2]) if found else (None, sentence)
+
+
 def joined(chunks: list[Any]) -> Answer:
     """The whole answer out of what a streaming worker sent: its last chunk, or pieces of it joined by key."""
     pieces = [chunk for chunk in chunks if isinstance(chunk, dict) and "segments" not in chunk]
     whole: Answer = dict(pieces[-1]) if pieces else {}
-    if "transcription" in whole or len(pieces) < 2:
+    if "transcription" in whole:
         return whole
-    parts: Answer = {}
-    for piece in pieces[:-1]:
-        for key, value in piece.get("transcription", {}).items():
+    texts: Answer = {}
+    for name, said in (one for piece in pieces[:-1] for one in piece.items() if isinstance(one[1], dict)):
+        parts = texts.setdefault(name, {})
+        for key, value in said.items():
             parts[key] = parts[key] + value if key in parts and isinstance(value, str | list) else value
-    return {"transcription": parts, **whole}
+    return {**texts, **whole}
 
 
-def _listened(endpoint: Endpoint, job_id: str, tell: Callable[[list[dict[str, Any]]], None]) -> bool:
+def _listened(endpoint: Endpoint, status: Answer, job_id: str, tell: Callable[[list[dict[str, Any]]], None]) -> bool:
     """Whether there were new segments."""
-    chunks = [chunk.get("output") for chunk in endpoint.stream(job_id).get("stream", [])]
-    segments = [one for chunk in chunks if isinstance(chunk, dict) for one in chunk.get("segments", [])]
+    segments = [
+        one for chunk in _news(endpoint, status, job_id) if isinstance(chunk, dict) for one in chunk.get("segments", [])
+    ]
     if segments:
         tell(segments)
     return bool(segments)
+
+
+def _news(endpoint: Endpoint, status: Answer, job_id: str) -> list[Any]:
+    """What a streaming worker sent since the last call; the local API has all of it in the output."""
+    if endpoint.is_local_api:
+        output = status.get("output")
+        return output if isinstance(output, list) else []
+    return [chunk.get("output") for chunk in endpoint.stream(job_id).get("stream", [])]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from client.audio import FRAME, Part, Sound, compress, cut
+from client.clips import clips_of, seams_around, within
 from client.endpoint import Answer, Endpoint
 from client.errors import BadRecording, WrongUsage
 from client.fanout import Observer, Task, run
@@ -77,7 +78,7 @@ def transcribed(
         tasks = [Task("file", lambda: _request(_base64(source), options, terms))]
     else:
         parts = journal.parts() or _cut(source, options, terms, journal)
-        if len(parts) > 1:
+        if len(parts) > 1 or parts[0].start > 0:
             output = _in_parts(endpoint, parts, options, terms, journal, stop, observer)
             journal.discard()
             return output
@@ -130,7 +131,7 @@ def _in_one_language(
 def _cut(source: Path, options: Options, terms: Terms, journal: Journal) -> list[Part]:
     journal.folder.mkdir(parents=True, exist_ok=True)
     sound = compress(source, journal.folder, mono=options.get("channels") != "split")
-    parts = cut(sound, _seams(sound, options, terms), journal.folder)
+    parts = _wanted(cut(sound, _seams(sound, options, terms), journal.folder), options)
     if len(parts) > 1:
         _check_divisible(options, terms)
         sound.path.unlink()
@@ -138,10 +139,23 @@ def _cut(source: Path, options: Options, terms: Terms, journal: Journal) -> list
     return parts
 
 
+def _wanted(parts: list[Part], options: Options) -> list[Part]:
+    """The parts of which something is to be transcribed."""
+    clips = clips_of(options)
+    if clips is None:
+        return parts
+    wanted = [part for part in parts if within(clips, part.start, part.end)]
+    if not wanted:
+        raise WrongUsage(f"clip_timestamps begin after the recording's end, {parts[-1].end:.1f} s")
+    return wanted
+
+
 def _seams(sound: Sound, options: Options, terms: Terms) -> list[float]:
     # Opus takes more bytes for what is harder to say: a tenth to spare.
     longest = _room(options, terms) / sound.bytes_per_second / 1.1
-    return seams(sound.levels, FRAME, longest, wanted=terms.parallel if longest < sound.seconds else 1)
+    places = seams(sound.levels, FRAME, longest, wanted=terms.parallel if longest < sound.seconds else 1)
+    clips = clips_of(options)
+    return places if clips is None else seams_around(clips, places, sound.seconds)
 
 
 def _check_divisible(options: Options, terms: Terms) -> None:
@@ -153,14 +167,14 @@ def _check_divisible(options: Options, terms: Terms) -> None:
     for name in NEEDS_ALL:
         if options.get(name):
             raise WrongUsage(f"{name} needs the recording in one piece, and {remedy}")
-    if options.get("clip_timestamps"):
-        raise WrongUsage(f"clip_timestamps are those of one job, and {remedy}")
     if terms.webhook:
         raise WrongUsage(f"a webhook would be told of each part by itself, and {remedy}")
 
 
 def _task(part: Part, options: Options, terms: Terms, suffix: str = "") -> Task:
     seconds = part.end - part.start
+    if clips := clips_of(options):
+        options = {**options, "clip_timestamps": within(clips, part.start, part.end)}
 
     def request() -> Answer:
         return _request(_base64(part.path), options, terms, seconds)

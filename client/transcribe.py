@@ -114,14 +114,24 @@ def main(
             options,
             Terms(parallel, timeout, webhook, payload_limit),
             stop=threading.Event(),
-            observer=Observer(bar.progress, printer.segments, printer.done) if printer else Observer(bar.progress),
+            observer=Observer(bar.progress, printer.segments, printer.done, printer.begun)
+            if printer
+            else Observer(bar.progress),
         )
     for warning in result["metadata"].get("warnings", []):
         console.print(f"Note: {warning}", markup=False, highlight=False)
+    if printer and not printer.has_segments:
+        console.print("Note: no segments came; an endpoint streams them with STREAMING=true")
     if to_screen:
         sys.stdout.write("".join(text_of(result, name) for name in formats))
     for path in write(result, targets):
         console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _observer(bar: Bar, printer: Printer | None) -> Observer:
+    if printer is None:
+        return Observer(bar.progress)
+    return Observer(bar.progress, printer.segments, printer.done, printer.begun)
 
 
 def _is_url(source: str) -> bool:

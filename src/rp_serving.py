@@ -67,8 +67,15 @@ async def stream(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
             for batch in batches([one for one in segments if one is not None]):
                 if batch:
                     yield {"segments": batch}
-        for chunk in in_chunks(await answer):
+        for chunk in in_chunks(_typed(await answer)):
             yield chunk
+
+
+def _typed(answer: dict[str, Any]) -> dict[str, Any]:
+    """Of a stream's error the SDK keeps the sentence alone (`rp_job.handle_job`): it begins with its type."""
+    if "error_type" not in answer:
+        return answer
+    return {**answer, "error": f"{answer['error_type']}: {answer['error']}"}
 
 
 @contextmanager

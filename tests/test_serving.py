@@ -82,6 +82,15 @@ def test_a_stream_ends_with_the_whole_answer() -> None:
     assert words(whole["transcription"]["text"]) == spoken("demo.ogg")
 
 
+def test_a_streams_error_begins_with_its_type() -> None:
+    async def chunks() -> list[dict[str, Any]]:
+        return [chunk async for chunk in rp_serving.stream({"id": "job-1", "input": {}})]
+
+    (refusal,) = asyncio.run(chunks())
+    assert refusal["error_type"] == "InvalidInput"
+    assert refusal["error"].startswith("InvalidInput: ")
+
+
 def test_streaming_is_for_the_platform_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMING", "true")
     get_settings.cache_clear()

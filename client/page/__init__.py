@@ -1,1 +1,1 @@
-"""What the page in `client/app.py` shows, and the files that it gives: nothing here knows of Gradio or the endpoint."""
+"""What the page in `client/app.py` is made of: its form, the job, the transcript and the files that it gives."""

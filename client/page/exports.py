@@ -1,7 +1,6 @@
 """A corrected transcript as a file: txt, srt, vtt, json, docx.
 
-Subtitles are laid out by the worker's own code (`src/subtitles`, which needs no torch), so that a file from the page
-and one from a job are alike.
+Subtitles are the worker's own as long as nothing of them is changed, so that their layout holds.
 """
 
 from __future__ import annotations
@@ -10,19 +9,15 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from html import escape
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from docx import Document
 from docx.shared import Pt, RGBColor
 
-from client.page.lines import Segments, clock, voice_of
-from src.subtitles import PRESETS, Layout
-from src.subtitles.cues import Cue, lay_out, plain_cues
-from src.subtitles.writers import to_srt, to_vtt
-from src.transcript import Segment, Word
+from client.page.lines import Corrections, Segments, changed, clock, corrected, voice_of
+from client.page.subtitles import to_srt, to_vtt
 
 _GREY = RGBColor(0x66, 0x66, 0x66)
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -30,20 +25,26 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 @dataclass(frozen=True)
-class Corrected:
+class Written:
     """What is to be written."""
 
     segments: Segments
-    """With corrections made, and names in place of the keys of voices: see `lines.corrected`."""
     title: str
     """Heading of a document, such as the recording's name."""
     language: str
     """Code of the language that is written."""
     options: Mapping[str, Any]
-    """The job's, for the layout of its subtitles."""
+    """The job's, for the lines of its subtitles."""
+    subtitles: Mapping[str, str] = field(default_factory=dict)
+    """The worker's own, by the file's ending."""
+
+    def corrected(self, corrections: Corrections) -> Written:
+        """With corrections made, and names in place of the keys of voices."""
+        kept = {} if changed(self.segments, corrections) else self.subtitles
+        return replace(self, segments=corrected(self.segments, corrections), subtitles=kept)
 
 
-def _txt(whole: Corrected) -> str:
+def _txt(whole: Written) -> str:
     """A line for each segment; with voices, a paragraph for each turn."""
     texts = []
     for voice, turn in itertools.groupby(whole.segments, key=voice_of):
@@ -52,23 +53,21 @@ def _txt(whole: Corrected) -> str:
     return "".join(f"{text}\n" for text in texts)
 
 
-def _srt(whole: Corrected) -> str:
-    return to_srt(_cues(whole), _layout(whole.options).highlight_words)
+def _srt(whole: Written) -> str:
+    return whole.subtitles.get("srt") or to_srt(whole.segments, whole.options)
 
 
-def _vtt(whole: Corrected) -> str:
-    # A name is whatever somebody typed; the writer knows its own, which need no escape.
-    cues = [cue._replace(voice=escape(cue.voice, quote=False)) for cue in _cues(whole)]
-    return to_vtt(cues, _layout(whole.options).highlight_words)
+def _vtt(whole: Written) -> str:
+    return whole.subtitles.get("vtt") or to_vtt(whole.segments, whole.options)
 
 
-def _json(whole: Corrected) -> str:
+def _json(whole: Written) -> str:
     text = "".join(str(segment["text"]) for segment in whole.segments).strip()
     said = {"text": text, "language": whole.language, "segments": list(whole.segments)}
     return json.dumps(said, ensure_ascii=False, indent=2) + "\n"
 
 
-def _docx(whole: Corrected) -> bytes:
+def _docx(whole: Written) -> bytes:
     document = Document()
     document.add_heading(_xml(whole.title), level=1)
     for voice, turn in itertools.groupby(whole.segments, key=voice_of):
@@ -84,7 +83,7 @@ def _docx(whole: Corrected) -> bytes:
     return file.getvalue()
 
 
-WRITERS: dict[str, Callable[[Corrected], str | bytes]] = {
+WRITERS: dict[str, Callable[[Written], str | bytes]] = {
     "txt": _txt,
     "srt": _srt,
     "vtt": _vtt,
@@ -94,57 +93,10 @@ WRITERS: dict[str, Callable[[Corrected], str | bytes]] = {
 """By the file's ending."""
 
 
-def export(form: str, whole: Corrected) -> bytes:
+def export(form: str, whole: Written) -> bytes:
     """The file's content; text in UTF-8."""
     content = WRITERS[form](whole)
     return content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-
-
-@dataclass(slots=True)
-class _Named(Segment):
-    """A segment with the name of whose it is."""
-
-    name: str = ""
-
-    @property
-    def voice(self) -> str:
-        return self.name
-
-
-def _cues(whole: Corrected) -> Sequence[Cue]:
-    segments = [_segment(number, segment) for number, segment in enumerate(whole.segments)]
-    layout = _layout(whole.options)
-    written = "en" if whole.options.get("task") == "translate" else whole.language
-    return plain_cues(segments) if layout == Layout() else lay_out(segments, layout, written)
-
-
-def _segment(number: int, plain: Mapping[str, Any]) -> _Named:
-    """For the worker's writers, which look at times, text, words and voice alone."""
-    words = [
-        Word(str(one["word"]), float(one["start"]), float(one["end"]), float(one.get("probability", 1.0)))
-        for one in plain.get("words") or []
-    ]
-    return _Named(
-        id=number,
-        seek=0,
-        start=float(plain["start"]),
-        end=float(plain["end"]),
-        text=str(plain["text"]),
-        tokens=[],
-        temperature=0.0,
-        avg_logprob=0.0,
-        compression_ratio=1.0,
-        no_speech_prob=0.0,
-        words=words or None,
-        name=voice_of(plain) or "",
-    )
-
-
-def _layout(options: Mapping[str, Any]) -> Layout:
-    """What the job's options say of its subtitles: the preset's, but for what is given beside it."""
-    preset = PRESETS.get(str(options.get("subtitle_preset")), Layout())
-    names = [field.name for field in fields(Layout)]
-    return Layout(**{name: options.get(name) or getattr(preset, name) for name in names})
 
 
 def _text(segment: Mapping[str, Any]) -> str:

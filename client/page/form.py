@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 import gradio as gr
 
 from client.errors import WrongUsage
+from client.page import viewer
+from client.page.job import SUBTITLES
 
 LANGUAGES = [
     ("Detect it", ""), ("Arabic", "ar"), ("Chinese", "zh"), ("Czech", "cs"), ("Danish", "da"), ("Dutch", "nl"),
@@ -22,6 +24,16 @@ LANGUAGES = [
     ("Spanish", "es"), ("Swedish", "sv"), ("Thai", "th"), ("Turkish", "tr"), ("Ukrainian", "uk"), ("Vietnamese", "vi"),
 ]  # fmt: skip
 """The languages most asked for; the field takes the names and codes of all others that Whisper knows."""
+
+
+HINTS = {
+    "file": "Drop a file on the field above, or choose one.",
+    "recording": "Press Record, and Stop at the end.",
+    "address": "Paste the web address of an audio or video file.",
+}
+"""What is to be done first, by the tab that is open."""
+
+RECORDING = "Press Stop at the end; then the recording is uploaded."
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,7 @@ class Form:
                 )
             with gr.Tab("Address") as address_tab:
                 self._address = gr.Textbox(label="Web address", placeholder="https://example.com/episode-12.mp3")
-        for tab, name in ((file_tab, "file"), (recording_tab, "recording"), (address_tab, "address")):
-            tab.select(lambda name=name: name, None, self._tab, queue=False, api_visibility="private")
+        self._tabs = {"file": file_tab, "recording": recording_tab, "address": address_tab}
         with gr.Row():
             self._language = gr.Dropdown(LANGUAGES, value="", label="Language", allow_custom_value=True, min_width=140)
             self._task = gr.Dropdown(
@@ -73,6 +84,30 @@ class Form:
             self._denoise = gr.Checkbox(label="Reduce noise first")
             self._subtitles = gr.Checkbox(label="Subtitles as broadcasters want them")
             self._others = gr.Textbox(label="Other options, as JSON", placeholder='{"beam_size": 5}', lines=2)
+
+    def when_changed(self, ready: Callable[..., Any], button: gr.Button, hint: gr.HTML) -> None:
+        """Calls `ready` with the values of `fields` when there is something else to transcribe, or nothing any more.
+
+        Args:
+            button: the one that starts; nothing starts while a recording is made, or on its way here.
+            hint: says so.
+        """
+        quiet: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+        outputs = [button, hint]
+        for name, tab in self._tabs.items():
+            tab.select(lambda name=name: name, None, self._tab, **quiet).then(ready, self.fields, outputs, **quiet)
+        for field in (self._file, self._recording, self._address):
+            field.change(ready, self.fields, outputs, **quiet)
+        # Gradio tells of the end of a recording only when it has been uploaded.
+        self._recording.start_recording(
+            lambda: (gr.update(interactive=False), viewer.hint(RECORDING)), None, outputs, **quiet
+        )
+
+    @staticmethod
+    def missing(values: Sequence[Any]) -> str | None:
+        """What is to be done before there is something to transcribe."""
+        tab, file, recording, address = values[:4]
+        return None if {"file": file, "recording": recording, "address": (address or "").strip()}[tab] else HINTS[tab]
 
     @property
     def fields(self) -> list[Any]:
@@ -89,9 +124,9 @@ class Form:
             WrongUsage: something is missing or malformed.
         """
         tab, file, recording, address, language, task, prompt, channels, denoise, subtitles, others = values
+        if missing := Form.missing(values):
+            raise WrongUsage(missing)
         given = {"file": file, "recording": recording, "address": (address or "").strip()}[tab]
-        if not given:
-            raise WrongUsage(_MISSING[tab])
         if tab == "address" and urlsplit(given).scheme not in ("http", "https"):
             raise WrongUsage("a web address starts with http:// or https://")
         choices = {
@@ -104,15 +139,8 @@ class Form:
         }
         chosen = {name: value for name, value in choices.items() if value}
         # Words are asked for in any case: the page highlights them.
-        options = {**chosen, **_other(others), "output_format": "json", "word_timestamps": True}
+        options = {**chosen, **_other(others), "output_format": ["json", *SUBTITLES], "word_timestamps": True}
         return Asked(given if tab == "address" else Path(given), options)
-
-
-_MISSING = {
-    "file": "there is no file yet: drop one on the field, or choose one",
-    "recording": "there is no recording yet: press Record, and Stop at its end",
-    "address": "there is no address yet: paste that of an audio or video file",
-}
 
 
 def _other(text: str | None) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from typing import Any
 from client.endpoint import Answer, Endpoint
 from client.fanout import Observer, Task
 from client.merge import shifted
-from client.output import fetched
+from client.output import fetched, text_of
 from client.recording import Terms, transcribed
 
 Segments = list[dict[str, Any]]
+
+SUBTITLES = ("srt", "vtt")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Transcript:
     segments: Segments
     language: str
     metadata: Answer
+    subtitles: dict[str, str]
+    """The worker's own, by their format."""
 
 
 News = Progress | Segments | Transcript
@@ -68,9 +72,7 @@ class _Work:
         self._heard: dict[tuple[float, Any], dict[str, Any]] = {}
 
     def run(self) -> None:
-        # A worker's own local API does the whole job within one request: nothing can be heard of it meanwhile.
-        segments = None if self._endpoint.settings.is_single_worker else self._segments
-        observer = Observer(self._progress, segments)
+        observer = Observer(self._progress, self._segments)
         try:
             answer = transcribed(
                 self._endpoint, self._source, self._options, Terms(), stop=self._stop, observer=observer
@@ -93,4 +95,6 @@ def _transcript(answer: Answer) -> Transcript:
     if "segments" not in said:  # they were too large for the answer, and are in the bucket
         said = json.loads(fetched(answer, "json"))
     metadata: Answer = answer.get("metadata") or {}
-    return Transcript(said["segments"], str(said.get("language") or ""), metadata)
+    there = {**said, **answer.get("files", {})}
+    subtitles = {form: text_of(answer, form) for form in SUBTITLES if form in there}
+    return Transcript(said["segments"], str(said.get("language") or ""), metadata, subtitles)

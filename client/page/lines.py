@@ -104,6 +104,11 @@ def corrected(segments: Segments, corrections: Corrections) -> list[dict[str, An
     return [_corrected(segment, corrections.texts.get(number), corrections) for number, segment in enumerate(segments)]
 
 
+def changed(segments: Segments, corrections: Corrections) -> bool:
+    """Whether the corrections make a difference: a page sends the names that voices have anyway, too."""
+    return corrected(segments, corrections) != corrected(segments, Corrections())
+
+
 def _corrected(segment: Mapping[str, Any], text: str | None, corrections: Corrections) -> dict[str, Any]:
     changed = dict(segment)
     voice = voice_of(segment)

@@ -97,6 +97,11 @@ def progress(stage: str, percent: float = 0.0) -> str:
     )
 
 
+def hint(text: str) -> str:
+    """What is to be done first."""
+    return f'<p class="hint">{escape(text)}</p>'
+
+
 def notice(text: str) -> str:
     """What came of it."""
     return f'<div class="notice" role="status">{escape(text)}</div>'

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,33 @@ def served() -> Iterator[Platform]:
         yield platform
 
 
-@pytest.fixture(scope="session")
-def local_api() -> Iterator[str]:
-    """The address of a real worker's own API, as `make serve` has it."""
+@dataclass(frozen=True)
+class LocalWorker:
+    """A real worker behind the SDK's own API, as `make serve` has it."""
+
+    url: str
+    streams: bool
+    log: Path
+
+    @property
+    def begun(self) -> int:
+        """How many jobs it has begun."""
+        return self.log.read_text().count("job.started")
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["plain", "streaming"])
+def local_worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalWorker]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    worker = LocalWorker(f"http://localhost:{port}", request.param, tmp_path_factory.mktemp("local") / "log")
     command = [WORKERS_PYTHON, "handler.py", "--rp_serve_api", "--rp_api_port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **MODEL}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    env = {**os.environ, **MODEL, "STREAMING": str(request.param).lower()}
+    with worker.log.open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
     try:
-        until(lambda: answers(f"http://localhost:{port}/"), 60)
-        yield f"http://localhost:{port}"
+        until(lambda: answers(f"{worker.url}/"), 60)
+        yield worker
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)

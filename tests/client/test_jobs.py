@@ -18,6 +18,8 @@ ANSWER = {"transcription": {"text": "ab", "segments": [1, 2], "language": "en"},
     [
         ({"status": "FAILED", "error": "no audio", "output": {"error_type": "UnsupportedMedia"}}, "no audio", "Unsupp"),
         ({"status": "FAILED", "error": json.dumps({"error_message": "boom"})}, "boom", "FAILED"),
+        ({"status": "FAILED", "error": "TooLarge: it is: too long"}, "^it is: too long$", "TooLarge"),
+        ({"status": "FAILED", "error": "ffmpeg: too long"}, "^ffmpeg: too long$", "FAILED"),
         ({"status": "FAILED"}, "without a reason", "FAILED"),
         ({"status": "COMPLETED"}, "brought no output", "COMPLETED"),
         (
@@ -43,6 +45,8 @@ def test_an_answer_in_pieces_is_put_together() -> None:
     pieces = [{"text": "a"}, {"text": "b"}, {"segments": [1]}, {"segments": [2]}, {"language": "en"}]
     chunks: list[Any] = [{"segments": [{"id": 0}]}, *({"transcription": piece} for piece in pieces)]
     assert joined([*chunks, {"metadata": {"model": "m"}}]) == ANSWER
+    chunks += [{"translation": {"text": "c"}}, {"translation": {"text": "d"}}]
+    assert joined([*chunks, {"metadata": {"model": "m"}}]) == {**ANSWER, "translation": {"text": "cd"}}
 
 
 def test_long_recordings_may_take_longer_than_the_platforms_ten_minutes() -> None:

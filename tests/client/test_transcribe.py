@@ -13,7 +13,7 @@ import pytest
 from client.errors import JobFailed, WrongUsage
 from client.recording import Terms
 from client.transcribe import transcribe_audio
-from tests.client.conftest import command, environment
+from tests.client.conftest import LocalWorker, command, environment
 from tests.client.played import PlayedWorker, said
 from tests.platform.emulator import Platform
 
@@ -47,9 +47,14 @@ def test_the_function_gives_the_jobs_output(recording: Path) -> None:
 
 
 @pytest.mark.usefixtures("at")
-def test_the_workers_refusal_is_an_exception_with_its_sentence(recording: Path) -> None:
-    with pytest.raises(JobFailed, match=r'options\.langage: unknown key, did you mean "language"'):
+def test_the_workers_refusal_is_an_exception_with_its_sentence_and_no_second_job(
+    served: Platform, recording: Path
+) -> None:
+    before = len(served.jobs)
+    with pytest.raises(JobFailed, match=r'^options\.langage: unknown key, did you mean "language"') as refused:
         transcribe_audio(recording, options={"langage": "en"})
+    assert refused.value.error_type == "InvalidInput"
+    assert len(served.jobs) - before == 1
     with pytest.raises(WrongUsage, match="either audio_file_path or audio_url"):
         transcribe_audio()
 
@@ -65,6 +70,21 @@ def test_a_large_recording_goes_in_parts_and_comes_back_whole(long: Path) -> Non
     assert [segment["id"] for segment in segments] == list(range(len(segments)))
     assert all(before["end"] <= after["start"] + 0.5 for before, after in pairwise(segments))
     assert segments[-1]["words"][-1]["end"] == pytest.approx(78.0, abs=1.0)
+    assert output["transcription"]["srt"].count("-->") == len(segments)
+
+
+@pytest.mark.usefixtures("at")
+def test_clips_of_a_large_recording_are_all_that_is_sent(served: Platform, long: Path) -> None:
+    before = len(served.jobs)
+    clips = [[15.0, 22.0], [60.0, None]]
+    options = {"clip_timestamps": clips, "output_format": ["json", "srt"]}
+    output = transcribe_audio(long, terms=Terms(limit=SMALL), options=options)
+    text, segments = (output["transcription"][key] for key in ("text", "segments"))
+    assert len(served.jobs) - before == len(output["metadata"]["parts"]) < 5
+    assert output["metadata"]["audio_duration"] < 45
+    assert all(any(start <= one["start"] and one["end"] <= (end or 79) for start, end in clips) for one in segments)
+    alone = transcribe_audio(long, options=options)["transcription"]
+    assert changes(words(alone["text"]), words(text)) <= 4
     assert output["transcription"]["srt"].count("-->") == len(segments)
 
 
@@ -115,25 +135,38 @@ def test_exit_codes_tell_what_went_wrong(
     assert sentence in command("transcribe", *arguments, where=served, folder=folder, code=code).stderr
 
 
-def test_a_workers_own_api_does_the_same(local_api: str, folder: Path, long: Path) -> None:
+def test_a_workers_own_api_does_the_same(local_worker: LocalWorker, folder: Path, long: Path) -> None:
     limits = ["--payload-limit", 200_000, "--parallel", 2, "--format", "json,vtt", "--output", "out"]
-    command("transcribe", long, *limits, where=local_api, folder=folder)
+    before = local_worker.begun
+    command("transcribe", long, *limits, where=local_worker.url, folder=folder)
     saved = json.loads((folder / "out.json").read_text())
-    assert len(saved["metadata"]["parts"]) == 3
+    assert len(saved["metadata"]["parts"]) == local_worker.begun - before == 3
     assert words(saved["transcription"]["text"]).count("museum") == 2
-    bad = command(
-        "transcribe", long, "--language", "klingon", "--output", "bad", where=local_api, folder=folder, code=4
-    )
-    assert "no language that Whisper knows" in bad.stderr
+
+
+def test_a_workers_own_api_does_each_job_once(local_worker: LocalWorker, folder: Path, recording: Path) -> None:
+    before = local_worker.begun
+    printed = command("transcribe", recording, "--stream", "--format", "srt", where=local_worker.url, folder=folder)
+    assert (folder / "talk.srt").read_text().count("-->") == 2
+    assert printed.stdout.count("-->") == (2 if local_worker.streams else 0)
+    assert ("STREAMING=true" in printed.stderr) == (not local_worker.streams)
+    wrong = [recording, "--stream", "--language", "klingon", "--output", "bad"]
+    refused = command("transcribe", *wrong, where=local_worker.url, folder=folder, code=4)
+    assert "no language that Whisper knows" in refused.stderr
+    assert local_worker.begun - before == 2
 
 
 def test_what_does_not_go_in_parts_is_refused_before_anything_is_sent(
     platform: Platform, folder: Path, long: Path
 ) -> None:
     limit = ["--payload-limit", SMALL, "--output", "out"]
-    for flags in (["--webhook", "https://example.com/hook"], ["--clip-timestamps", "0,30"]):
+    for flags, sentence in (
+        (["--webhook", "https://example.com/hook"], "too large for one request"),
+        (["--clip-timestamps", "100,130"], "begin after the recording's end, 78.4 s"),
+        (["--clip-timestamps", "30,20"], "each with a start before its end"),
+    ):
         refused = command("transcribe", long, *limit, *flags, where=platform, folder=folder, code=2)
-        assert "too large for one request" in refused.stderr
+        assert sentence in refused.stderr
     assert platform.jobs == {}
 
 

@@ -33,6 +33,7 @@ TALK = [
     segment(3.0, "Of course, have a seat.", speaker="SPEAKER_01"),
     segment(6.0, "Thank you very much.", speaker="SPEAKER_00"),
 ]
+SUBTITLES = "1\n00:00:00,000 --> 00:00:09,000\nAs the worker laid it out\n"
 SCRIPTS = {
     "talk": TALK,
     "hostile": [segment(0.0, HOSTILE, speaker="<b>SPEAKER</b>")],
@@ -50,7 +51,8 @@ async def play(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
             await asyncio.sleep(0.1)
     metadata = {"audio_duration": segments[-1]["end"], "processing_time": 0.1, "language": "en"}
     text = "".join(one["text"] for one in segments).strip()
-    yield {"transcription": {"text": text, "language": "en", "segments": segments}, "metadata": metadata}
+    said = {"text": text, "language": "en", "segments": segments, "srt": SUBTITLES}
+    yield {"transcription": said, "metadata": metadata}
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import io
 import json
 
 import pytest
+import srt
 from actor import HOSTILE, TALK, segment
 from docx import Document
 
-from client.page.exports import WRITERS, Corrected, export
+from client.page.exports import WRITERS, Written, export
 from client.page.lines import Corrections, clock, corrected, default_name, lines
 from client.page.viewer import transcript
 
@@ -17,7 +18,7 @@ NAMED = Corrections(names={"SPEAKER_00": "Anna"})
 
 
 def written(form: str, segments: list[dict], corrections: Corrections = NAMED, **options: object) -> str:
-    content = export(form, Corrected(corrected(segments, corrections), "talk", "en", options))
+    content = export(form, Written(segments, "talk", "en", options).corrected(corrections))
     if form == "docx":
         return "\n".join(paragraph.text for paragraph in Document(io.BytesIO(content)).paragraphs)
     return content.decode()
@@ -64,11 +65,30 @@ def test_each_form_has_texts_times_and_names() -> None:
     assert written("docx", TALK).splitlines()[:2] == ["talk", "0:00  Anna: Good morning, may I come in?"]
 
 
-def test_subtitles_keep_to_the_layout_that_was_asked_for() -> None:
+def test_subtitles_keep_to_the_width_of_lines_that_was_asked_for() -> None:
     long = segment(0.0, "This is quite a long sentence that no broadcaster would put into a single line of text.")
-    lengths = [len(line) for line in written("srt", [long], subtitle_preset="broadcast").splitlines()]
-    assert max(lengths) <= 42 < len(long["text"])
-    assert "<u>This</u>" in written("vtt", [long], highlight_words=True)
+    for options, most in (({"subtitle_preset": "broadcast"}, 42), ({"max_line_width": 20}, 20)):
+        blocks = list(srt.parse(written("srt", [long], **options)))
+        lines = blocks[0].content.splitlines()
+        assert (len(blocks), " ".join(lines)) == (1, long["text"].strip())
+        assert most - 10 < max(map(len, lines)) <= most
+    chinese = {"start": 0.0, "end": 3.0, "text": "今天天气很好我们去公园散步吧"}
+    assert "\n今天天气很\n好我们去公\n园散步吧\n" in written("vtt", [chinese], max_line_width=10)
+
+
+def test_the_workers_subtitles_are_handed_out_until_something_is_changed() -> None:
+    own = {"srt": "the worker's own", "vtt": "WEBVTT"}
+    whole = Written(TALK, "talk", "en", {}, own)
+    untouched = Corrections({0: "Good morning, may I  come in?"}, {"SPEAKER_00": "Speaker 1"})
+    for form, text in own.items():
+        assert export(form, whole.corrected(untouched)).decode() == text
+        for change in (Corrections({0: "Good evening."}), NAMED):
+            assert "Of course, have a seat." in export(form, whole.corrected(change)).decode()
+
+
+def test_a_cue_that_is_over_as_it_begins_is_not_lost() -> None:
+    moment = {"start": 1.0, "end": 1.0, "text": " Now!"}
+    assert "00:00:01,000 --> 00:00:01,000\nNow!" in written("srt", [moment])
 
 
 @pytest.mark.parametrize("form", WRITERS)
