@@ -23,7 +23,7 @@ from client.errors import BadRecording, WrongUsage
 BITRATE = 32_000
 """Bits per second of one channel, mixed or alone; twice that for more."""
 
-FRAME = 0.05
+FRAME = 0.04
 """Seconds that one level stands for."""
 
 _RATE = 16_000  # samples per second: what Whisper listens to

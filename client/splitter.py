@@ -16,6 +16,10 @@ PAUSE = 1.0
 SLACK = 60.0
 """Seconds by which a seam may be off its even place, for a better pause; less where parts are short."""
 
+GRID = 0.16
+"""Seconds of which every seam is a multiple: Opus packets (20 ms) and the frames of the worker's voice detector (32 ms)
+begin there, so that it hears a part as it would have heard the whole, and its windows are soon the same ones."""
+
 SHORTEST = 300.0
 """Seconds that a part has at least, where the limit allows it: a worker needs some work to be worth its start."""
 
@@ -43,8 +47,9 @@ def seams(levels: Sequence[float], frame: float, longest: float, wanted: int = 1
 
 def _quietest(levels: Sequence[float], frame: float, earliest: float, latest: float) -> float:
     """The middle of the quietest pause with its middle between two times; the most even one of several."""
-    first, last = math.ceil(earliest / frame), max(math.ceil(earliest / frame), math.floor(latest / frame))
-    half = round(PAUSE / 2 / frame)
+    step, half = round(GRID / frame), round(PAUSE / 2 / frame)
+    first = math.ceil(earliest / GRID) * step
+    last = max(first, math.floor(latest / GRID) * step)
     start = max(0, first - half)
     powers = [10 ** (level / 10) for level in levels[start : last + half]]
     sums = list(accumulate(powers, initial=0.0))
@@ -53,4 +58,7 @@ def _quietest(levels: Sequence[float], frame: float, earliest: float, latest: fl
         begin, end = max(0, middle - half - start), min(len(powers), middle + half - start)
         return (sums[end] - sums[begin]) / (end - begin)
 
-    return min(range(first, last + 1), key=lambda middle: (loudness(middle), abs(middle - (first + last) / 2))) * frame
+    return (
+        min(range(first, last + 1, step), key=lambda middle: (loudness(middle), abs(middle - (first + last) / 2)))
+        * frame
+    )

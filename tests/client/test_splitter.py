@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.splitter import seams
+from client.splitter import GRID, seams
 
-FRAME = 0.05
+FRAME = 0.04
 LOUD, QUIET = -20.0, -60.0
 
 
@@ -28,6 +28,7 @@ def speech(seconds: float, *pauses: tuple[float, float]) -> list[float]:
 def test_no_part_is_too_long_or_empty(levels: list[float], longest: float, wanted: int) -> None:
     total = len(levels) * FRAME
     places = [0.0, *seams(levels, FRAME, longest, wanted), total]
+    assert all(round(place / FRAME) % round(GRID / FRAME) == 0 for place in places[1:-1])
     assert all(0 < after - before <= longest + FRAME for before, after in pairwise(places))
 
 
@@ -37,12 +38,12 @@ def test_a_recording_that_fits_is_not_cut() -> None:
 
 def test_a_seam_is_in_the_middle_of_the_longest_pause_near_the_even_place() -> None:
     levels = speech(200, (20, 25), (96.0, 96.3), (102.0, 103.0), (180, 185))
-    assert seams(levels, FRAME, 150.0) == [pytest.approx(102.5, abs=FRAME)]
+    assert seams(levels, FRAME, 150.0) == [pytest.approx(102.5, abs=GRID / 2)]
 
 
 def test_speech_without_a_pause_is_cut_where_it_is_least_loud() -> None:
-    levels = [-20.0 - 3 * (101 <= index * FRAME < 102) for index in range(4000)]
-    assert seams(levels, FRAME, 150.0) == [pytest.approx(101.5, abs=FRAME)]
+    levels = [-20.0 - 3 * (101 <= index * FRAME < 102) for index in range(5000)]
+    assert seams(levels, FRAME, 150.0) == [pytest.approx(101.5, abs=GRID / 2)]
 
 
 def test_there_are_as_many_parts_as_are_wanted_if_they_are_long_enough() -> None:
