@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.scoring import errors
-from src.audio import ffmpeg_executable
 from src.errors import InvalidInput
+from src.ffmpeg_process import ffmpeg_executable
 from src.formats import render
 from src.job_control import JobControl
 from src.options import Options
