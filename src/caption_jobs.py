@@ -8,7 +8,7 @@ from pathlib import Path
 
 from src.captions import CaptionedVideo, Captions, Limits, burn, check_drawable, mux
 from src.errors import TooLarge
-from src.fonts import check_family
+from src.fonts import SYSTEM_FONTS, check_family
 from src.job_control import JobControl
 from src.options import Options
 from src.settings import Settings, get_settings
@@ -100,4 +100,4 @@ def _limits(room: int) -> Limits:
 
 
 def _font_folders(settings: Settings) -> tuple[Path, ...]:
-    return (settings.font_dir,) if settings.font_dir else ()
+    return (settings.font_dir, *SYSTEM_FONTS) if settings.font_dir else SYSTEM_FONTS

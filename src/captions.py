@@ -23,7 +23,7 @@ import langcodes
 
 from src.errors import CaptionsFailed, TooLarge
 from src.ffmpeg_process import command_of, lines_of, recording, running, seconds_of
-from src.fonts import lettering_for
+from src.fonts import SYSTEM_FONTS, lettering_for
 from src.job_control import JobControl
 from src.subtitles.cues import Cue
 from src.subtitles.drawn import Style, to_drawn, to_timed_text
@@ -65,6 +65,9 @@ MKV = Container(
     | {"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "hdmv_text_subtitle"},
     attachments=True,
 )
+_QUICKTIME = {"cs": "ces", "fr": "fra", "ro": "ron", "sk": "slk", "sv": "sve"}
+"""Codes that ffmpeg takes for QuickTime's own numbers, where they are not the bibliographic ones."""
+
 _OF_FAMILY = {"mp4": MP4, "mov": MOV, "webm": WEBM}
 
 
@@ -141,13 +144,12 @@ def burn(
     folder: Path,
     limits: Limits,
     control: JobControl,
-    font_folders: tuple[Path, ...] = (),
+    font_folders: tuple[Path, ...] = SYSTEM_FONTS,
 ) -> CaptionedVideo:
     """The video with the captions drawn into its picture: H.264, by the GPU where that encodes.
 
     Args:
         font: name of a family; None: one that fits.
-        font_folders: where fonts are besides the system's.
 
     Raises:
         CaptionsFailed: no font draws them, or the picture cannot be decoded.
@@ -175,9 +177,11 @@ def burn(
 
 
 def tag_of(language: str, container: Container) -> str:
-    """ISO 639-2: in Matroska the bibliographic codes (`ger`), in MP4 the others (`deu`)."""
+    """ISO 639-2: in Matroska and QuickTime the bibliographic codes (`ger`), in MP4 the others (`deu`)."""
+    if container is MOV and language in _QUICKTIME:
+        return _QUICKTIME[language]
     found = langcodes.get(language)
-    return found.to_alpha3() if container.captions == "mov_text" else found.to_alpha3(variant="B")
+    return found.to_alpha3() if container is MP4 else found.to_alpha3(variant="B")
 
 
 def _write_track(captions: Captions, container: Container, folder: Path, number: int) -> Path:

@@ -152,7 +152,7 @@ def _with_links(plain: dict[str, Any], links: dict[str, str], max_bytes: int) ->
     """`files` and `metadata`, and of the transcription the text and the language while they fit."""
     parts = {part: {key: plain[part][key] for key in _INLINE if key in plain[part]} for part in _TEXTS if part in plain}
     files = {name.removeprefix("transcript."): link for name, link in links.items()}
-    beside = {key: plain[key] for key in ("captioned_video", "metadata") if key in plain}
+    beside: dict[str, Any] = {key: plain[key] for key in ("captioned_video", "metadata") if key in plain}
     small: dict[str, Any] = {"files": files, **parts, **beside}
     if _size(small) > max_bytes:
         small = {"files": files, **beside}

@@ -187,8 +187,8 @@ class Options(BaseModel):
         max_length=100,
         description="`burn`: a font's name; none: one with all letters.",
     )
-    caption_size: Annotated[float, Field(ge=2, le=25)] = Field(
-        default=_STYLE.size, description="`burn`: height of a line, in percent of the picture's shorter side."
+    caption_size: Annotated[float, Field(ge=1, le=20)] = Field(
+        default=_STYLE.size, description="`burn`: the font's size in percent of the picture's shorter side."
     )
     caption_position: Literal["top", "middle", "bottom"] = Field(
         default=_STYLE.position, description="`burn`: `top`, `middle` or `bottom`."

@@ -8,14 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from src.subtitles.cues import RIGHT_TO_LEFT, Cue
 from src.subtitles.words import Line, Piece
 from src.subtitles.writers import steps
 
-Runs = Callable[[str], Iterable[tuple[str, str]]]
-"""The stretches of a text that are drawn in one font: its family, and the text."""
+
+class Font(Protocol):
+    """What ASS has to know of one."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def line(self) -> float:
+        """Height of a line by the font's size: what ASS calls its size is the former."""
+
+
+Runs = Callable[[str], Iterable[tuple[Font, str]]]
+"""The stretches of a text, each in the font that it is drawn in."""
 
 _JOINER = "\u2060"  # takes no room, and parts what would be markup
 
@@ -44,8 +56,8 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 class Style:
     """How captions look; colours are `#RRGGBB` or `#RRGGBBAA`."""
 
-    size: float = 7.0
-    """Height of a line, in percent of the picture's shorter side."""
+    size: float = 5.0
+    """Of the font, in percent of the picture's shorter side."""
     position: Literal["top", "middle", "bottom"] = "bottom"
     color: str = "#FFFFFF"
     outline_color: str = "#000000"
@@ -54,13 +66,13 @@ class Style:
     box_color: str | None = None
     """Behind the text; None: no box."""
 
-    def line_height(self, picture: tuple[int, int]) -> float:
-        """In pixels."""
+    def pixels(self, picture: tuple[int, int]) -> float:
+        """The font's size."""
         return self.size / 100 * min(picture)
 
     def columns(self, picture: tuple[int, int]) -> int:
-        """How many fit into a line: one is half as wide as a letter's square, that 0.7 of a line's height."""
-        return max(1, int(0.9 * picture[0] / (0.35 * self.line_height(picture))))
+        """How many fit into a line; one is half as wide as the font is large."""
+        return max(1, int(0.9 * picture[0] / (0.5 * self.pixels(picture))))
 
 
 def to_drawn(
@@ -73,19 +85,18 @@ def to_drawn(
         highlight: whether each word has the highlight's colour while it is spoken.
     """
     width, height = picture
-    size = style.line_height(picture)
-    family = next((family for cue in cues for family, _ in runs(cue.text)), "Sans")
+    size = style.pixels(picture)
     header = _HEADER.format(
         width=width,
         height=height,
-        family=family,
+        family="Sans",
         size=f"{size:.2f}",
         color=_colour(style.color),
         outline_color=_colour(style.outline_color),
         box_color=_colour(style.box_color or "#00000000"),
         border=1 if style.box_color is None else 4,  # libass's own: one box behind all lines
-        outline=f"{size / 20:.2f}",
-        shadow=0 if style.box_color is None else f"{size / 6:.2f}",  # of a box, how far it reaches beyond the text
+        outline=f"{size / 14:.2f}",
+        shadow=0 if style.box_color is None else f"{size / 4:.2f}",  # of a box, how far it reaches beyond the text
         alignment=_ALIGNMENTS[style.position],
         side=round(0.05 * width),
         margin=round(0.05 * height),
@@ -94,7 +105,9 @@ def to_drawn(
     on = f"{{\\1c{_bgr(style.highlight_color)}}}"
 
     def drawn(text: str, is_spoken: bool) -> str:
-        letters = "".join(f"{{\\fn{family}}}{_unmarked(run)}" for family, run in runs(text))
+        letters = "".join(
+            f"{{\\fn{font.family}\\fs{size * font.line:.2f}}}{_unmarked(run)}" for font, run in runs(text)
+        )
         return f"{on}{letters}{{\\1c}}" if is_spoken else letters
 
     return header + "".join(_events(cues, drawn, highlight))
