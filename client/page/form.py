@@ -24,6 +24,9 @@ LANGUAGES = [
 """The languages most asked for; the field takes the names and codes of all others that Whisper knows."""
 
 
+CAPTIONS = [("None", ""), ("In a track", "mux"), ("Drawn into the picture", "burn")]
+
+
 @dataclass(frozen=True)
 class Asked:
     """What somebody asked for."""
@@ -67,6 +70,7 @@ class Form:
             self._task = gr.Dropdown(
                 [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=140
             )
+            self._captions = gr.Dropdown(CAPTIONS, value="", label="Captions in the video", min_width=140)
         with gr.Accordion("More options", open=False) as self.more:
             self._prompt = gr.Textbox(label="Names and words that occur", placeholder="Zoltán, RunPod, whisper.cpp")
             self._channels = gr.Checkbox(label="Each channel is a speaker (calls in stereo)")
@@ -78,6 +82,7 @@ class Form:
     def fields(self) -> list[Any]:
         return [
             self._tab, self._file, self._recording, self._address, self._language, self._task,
+            self._captions,
             self._prompt, self._channels, self._denoise, self._subtitles, self._others,
         ]  # fmt: skip
 
@@ -88,7 +93,7 @@ class Form:
         Raises:
             WrongUsage: something is missing or malformed.
         """
-        tab, file, recording, address, language, task, prompt, channels, denoise, subtitles, others = values
+        tab, file, recording, address, language, task, captions, prompt, channels, denoise, subtitles, others = values
         given = {"file": file, "recording": recording, "address": (address or "").strip()}[tab]
         if not given:
             raise WrongUsage(_MISSING[tab])
@@ -97,6 +102,7 @@ class Form:
         choices = {
             "language": (language or "").strip(),
             "task": task if task != "transcribe" else None,
+            "captions": captions,
             "initial_prompt": (prompt or "").strip(),
             "channels": "split" if channels else None,
             "denoise": denoise,

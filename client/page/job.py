@@ -32,6 +32,8 @@ class Transcript:
     segments: Segments
     language: str
     metadata: Answer
+    output: Answer
+    """All of it, as `client/video.py` takes it."""
 
 
 News = Progress | Segments | Transcript
@@ -93,4 +95,4 @@ def _transcript(answer: Answer) -> Transcript:
     if "segments" not in said:  # they were too large for the answer, and are in the bucket
         said = json.loads(fetched(answer, "json"))
     metadata: Answer = answer.get("metadata") or {}
-    return Transcript(said["segments"], str(said.get("language") or ""), metadata)
+    return Transcript(said["segments"], str(said.get("language") or ""), metadata, answer)
