@@ -55,6 +55,7 @@ def caption(
         Cancelled: the job was stopped.
     """
     started = time.perf_counter()
+    video.seconds = video.seconds or transcript.duration  # some files declare none
     work = _burnt if options.captions == "burn" else _muxed
     try:
         return work(video, transcript, options, folder, room, control)
@@ -73,14 +74,17 @@ def _muxed(
 def _burnt(
     video: Video, transcript: Transcript, options: Options, folder: Path, room: int, control: JobControl
 ) -> CaptionedVideo:
-    captions = _captions(video, transcript, replace(options.caption_layout, max_line_width=_columns(video, options)))
+    captions = _captions(
+        video, transcript, _fitting(options.caption_layout, options.caption_style.columns(video.shown))
+    )
     style, font, folders = options.caption_style, options.caption_font, _font_folders(get_settings())
     return burn(video, captions, style, font, folder, _limits(room), control, folders)
 
 
 def _captions(video: Video, transcript: Transcript, layout: Layout) -> Captions:
     cues = lay_out(transcript.segments, layout, transcript.written)
-    return Captions(_within(cues, video.seconds or transcript.duration), transcript.written, layout.highlight_words)
+    longest = max(video.seconds, transcript.duration)
+    return Captions(_within(cues, longest), transcript.written, layout.highlight_words)
 
 
 def _within(cues: list[Cue], seconds: float) -> list[Cue]:
@@ -89,10 +93,10 @@ def _within(cues: list[Cue], seconds: float) -> list[Cue]:
     return [cue._replace(end=min(cue.end, end)) for cue in cues if cue.start < end]
 
 
-def _columns(video: Video, options: Options) -> int:
-    """The width of lines that is asked for, as far as the picture has room."""
-    fitting = options.caption_style.columns(video.shown)
-    return min(options.caption_layout.max_line_width or fitting, fitting)
+def _fitting(layout: Layout, columns: int) -> Layout:
+    """Lines that are as wide as is asked for, as far as the picture has room."""
+    width = layout.max_line_width
+    return layout if width is None else replace(layout, max_line_width=min(width, columns))
 
 
 def _limits(room: int) -> Limits:

@@ -51,7 +51,6 @@ class Container(NamedTuple):
     """Codec of a track of captions."""
     subtitles: frozenset[str]
     """Codecs of subtitles that may be there already."""
-    attachments: bool = False
 
 
 MP4 = Container("mp4", "mp4", "mov_text", frozenset(["mov_text", "dvd_subtitle"]))
@@ -63,7 +62,6 @@ MKV = Container(
     "subrip",
     frozenset(["subrip", "ass", "ssa", "webvtt", "text"])
     | {"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "hdmv_text_subtitle"},
-    attachments=True,
 )
 _QUICKTIME = {"cs": "ces", "fr": "fra", "ro": "ron", "sk": "slk", "sv": "sve"}
 """Codes that ffmpeg takes for QuickTime's own numbers, where they are not the bibliographic ones."""
@@ -254,7 +252,9 @@ def _kept(video: Video, container: Container) -> list[Track]:
     def fits(track: Track) -> bool:
         if track.kind == "Subtitle":
             return track.codec in container.subtitles
-        return track.kind in ("Video", "Audio") or (track.kind == "Attachment" and container.attachments)
+        if track.kind == "Video":  # Matroska has covers as attachments, of which ffmpeg would make films
+            return track.moves or container in (MP4, MOV)
+        return track.kind == "Audio" or (track.kind == "Attachment" and container is MKV)
 
     return [track for track in video.tracks if fits(track)]
 
@@ -271,7 +271,8 @@ def _warnings(video: Video, container: Container) -> list[str]:
         t for t in video.tracks if t not in _kept(video, container) and not re.search(r"\((text|tmcd) ", t.described)
     ]
     if lost:
-        names = ", ".join(sorted({f"{track.kind.lower()} ({track.codec})" for track in lost}))
+        kinds = ["cover" if track.kind == "Video" else track.kind.lower() for track in lost]
+        names = ", ".join(sorted({f"{kind} ({track.codec})" for kind, track in zip(kinds, lost, strict=True)}))
         warnings.append(f"the captioned video lacks tracks that its file cannot hold: {names}")
     return warnings
 

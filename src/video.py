@@ -117,6 +117,7 @@ def examine(source: Path, control: JobControl) -> Video:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             raise UnsupportedMedia("the file's header cannot be read: it is damaged; re-encode it") from None
+    video.tracks.sort(key=lambda track: track.number)  # those of a group are told together
     if not video.container:
         raise UnsupportedMedia("the file is not audio or video in a format that can be decoded")
     if not any(track.moves for track in video.tracks):

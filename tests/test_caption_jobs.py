@@ -25,6 +25,7 @@ from src.job_control import JobControl
 from src.options import Options
 from src.rp_handler import handler
 from src.settings import get_settings
+from src.subtitles.layout import Layout
 from src.webhooks import MAX_BYTES, _payload
 from tests.conftest import CLIPS, as_base64, spoken, words
 
@@ -223,6 +224,14 @@ def test_colours_are_taken_in_one_form_only(option: str, colour: str) -> None:
     Options.model_validate({"captions": "burn", option: "#12aBeF80"})
     with pytest.raises(ValidationError, match="should be a colour"):
         Options.model_validate({"captions": "burn", option: colour})
+
+
+def test_one_word_at_a_time_can_be_asked_for() -> None:
+    answer = handler(job(CLIPS / "video.mp4", captions="mux", max_words_per_line=1))
+    assert len(texts(base64.b64decode(answer["captioned_video"]["base64"]))[1].split()) == 8
+    asked = Options(captions="burn", max_words_per_line=1)
+    assert caption_jobs._fitting(asked.caption_layout, 30) == Layout(max_words_per_line=1)
+    assert caption_jobs._fitting(Options(captions="burn").caption_layout, 30).max_line_width == 30
 
 
 def test_captions_are_laid_out_for_broadcast_unless_something_is_asked_for() -> None:

@@ -24,7 +24,7 @@ LANGUAGES = [
 """The languages most asked for; the field takes the names and codes of all others that Whisper knows."""
 
 
-CAPTIONS = [("None", ""), ("In a track", "mux"), ("Drawn into the picture", "burn")]
+CAPTIONS = [("None", ""), ("In a track", "mux"), ("In the picture", "burn")]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Form:
             self._task = gr.Dropdown(
                 [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=140
             )
-            self._captions = gr.Dropdown(CAPTIONS, value="", label="Captions in the video", min_width=140)
+            self._captions = gr.Dropdown(CAPTIONS, value="", label="Captions", min_width=140)
         with gr.Accordion("More options", open=False) as self.more:
             self._prompt = gr.Textbox(label="Names and words that occur", placeholder="Zoltán, RunPod, whisper.cpp")
             self._channels = gr.Checkbox(label="Each channel is a speaker (calls in stereo)")

@@ -103,13 +103,13 @@ def test_a_video_plays_beside_its_transcript(page: Page, whisper: Server) -> Non
     until(page, f"{PLAYER}.tagName == 'VIDEO' && {PLAYER}.videoWidth > 0")
 
 
-@pytest.mark.parametrize("choice", ["In a track", "Drawn into the picture"])
+@pytest.mark.parametrize("choice", ["In a track", "In the picture"])
 def test_a_captioned_video_can_be_downloaded_and_drawn_captions_be_seen(
     page: Page, whisper: Server, choice: str
 ) -> None:
     opened(page, whisper)
     upload(page, "video.mp4")
-    page.get_by_label("Captions in the video").click()
+    page.get_by_label("Captions").click()
     page.get_by_role("option", name=choice).click()
     button(page, "Transcribe").click()
     expect(page.locator("#files")).to_be_visible()
