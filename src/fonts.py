@@ -1,11 +1,14 @@
 """Which font draws which character, of those on this machine (fontconfig's, through the package of that name).
 
+`python -m src.fonts` tells of which scripts there are fonts.
+
 libass falls back by itself, but to a box where it finds nothing, and never tells: so the choice is made here.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Container, Iterator
@@ -27,6 +30,17 @@ SYSTEM_FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path("
 _CJK = {"CJK", "Hiragana", "Katakana", "Hangul", "Bopomofo"}
 _REGION = {"zh": "SC", "yue": "HK", "ja": "JP", "ko": "KR"}
 """Whose shapes a Han character takes, as Noto's families are called."""
+
+SCRIPTS = {
+    "Latin": "Aßę",
+    "Cyrillic": "Жї",
+    "Greek": "Ωή",
+    "Arabic": "عپ",
+    "Chinese": "语語",
+    "Japanese": "かナ",
+    "Korean": "한",
+}
+"""Those that most captions are in, and letters of each."""
 
 _REGULAR = 80.0  # fontconfig's weight of a regular face
 
@@ -194,3 +208,22 @@ def _script(character: str) -> str:
     """The first word of its name: `Arabic`, `CJK`."""
     word = unicodedata.name(character, "unknown").partition(" ")[0]
     return word if word == "CJK" else word.title()
+
+
+def main(folders: tuple[Path, ...] = SYSTEM_FONTS) -> int:
+    """Tells which font draws each of the scripts that most captions are in; 1 where one has none.
+
+    Besides, it fills fontconfig's cache, so that the first job need not wait for that.
+    """
+    lacking = 0
+    for name, letters in SCRIPTS.items():
+        try:
+            print(f"{name}: {lettering_for(letters, None, 'en', folders).faces[-1].family}")
+        except CaptionsFailed as error:
+            lacking = 1
+            print(f"{name}: {error}")
+    return lacking
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,7 +28,7 @@ from src import captions
 from src.captions import CaptionedVideo, Captions, Limits, burn, check_drawable, mux, tag_of
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.ffmpeg_process import ffmpeg_executable
-from src.fonts import check_family, find_faces, lettering_for
+from src.fonts import check_family, find_faces, lettering_for, main
 from src.job_control import JobControl
 from src.subtitles.cues import Cue
 from src.subtitles.drawn import Style, to_drawn
@@ -43,7 +43,7 @@ AMPLE = Limits(seconds=3600, bytes=1 << 30)
 SOUND = "-f lavfi -i sine=330:duration=4 -f lavfi -i sine=660:duration=4"
 PICTURE = "-f lavfi -i testsrc2=size=640x360:rate=25:duration=4"
 SMALL = PICTURE.replace("640x360", "160x90")
-GRAY = "-f lavfi -i color=0x404040:size=640x360:rate=25:duration=4"
+GRAY = "-f lavfi -i color=0x404040:size=640x360:rate=10:duration=4"
 ALL = "-map 0 -map 1 -map 2 -metadata:s:a:1 language=fra -metadata title=Talk"
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"
 
@@ -296,8 +296,8 @@ def test_drawn_captions_are_read_where_they_should_be_and_nowhere_else(
 @pytest.mark.parametrize(
     ("made", "shown", "kind"),
     [
-        (f"{GRAY} -vf select='not(mod(n,3))+gt(n,60)',settb=1/90000 -fps_mode vfr {X264} v.mp4", (360, 640), "mp4"),
-        (f"{GRAY} {SOUND} {ALL} -vf fps=5 -c:v libvpx -deadline realtime -c:a libopus v.webm", (360, 640), "mkv"),
+        (f"{GRAY} -vf select='not(mod(n,3))+gt(n,24)',settb=1/90000 -fps_mode vfr {X264} v.mp4", (360, 640), "mp4"),
+        (f"{GRAY} {SOUND} {ALL} -c:v libvpx -deadline realtime -c:a libopus v.webm", (360, 640), "mkv"),
         (f"{GRAY} -vf scale=641:361 -c:v mpeg4 -pix_fmt yuv420p v.avi", (362, 642), "mkv"),
         (f"{GRAY} -vf scale=640:360,setsar=2 {X264} v.mkv", (360, 640), "mkv"),
     ],
@@ -458,6 +458,15 @@ def test_a_font_is_used_by_its_name_or_refused(film: Callable[..., Path], tmp_pa
     for hostile in ("Sans\\N{\\an8}", "x,99,&H0", "../../etc/passwd", "a'b:c=[d]"):
         with pytest.raises(InvalidInput, match="no font of that name"):
             check_family(hostile, FONTS)
+
+
+def test_a_machine_s_fonts_are_told_by_script(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(FONTS) == 0
+    assert "Cyrillic: Noto Sans\n" in (told := capsys.readouterr().out)
+    assert "Arabic: Noto Sans Arabic\n" in told
+    assert main((NOTO,)) == 1
+    assert "Korean: the worker has no font for Hangul" in (told := capsys.readouterr().out)
+    assert "Greek: Noto Sans\n" in told
 
 
 def test_no_fonts_at_all_is_told(tmp_path: Path) -> None:
