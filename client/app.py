@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import gradio as gr
 import typer
+from gradio.processing_utils import save_file_to_cache
 
 from client.console import told
 from client.endpoint import Endpoint
@@ -24,6 +25,7 @@ from client.page.form import HINTS, Asked, Form
 from client.page.job import Progress, Transcript, followed
 from client.page.lines import Corrections
 from client.settings import find_settings
+from client.video import save
 
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 KEEP = 24 * 3600
@@ -62,13 +64,14 @@ class Page:
                         gr.Markdown(HINT)
                         with gr.Row(elem_id="files"):
                             downloads = {form: gr.Button(f"↓ {form}", size="sm", min_width=60) for form in WRITERS}
+                            self._video = gr.DownloadButton("↓ video", size="sm", min_width=60, visible=False)
                     self._file = gr.DownloadButton(visible="hidden", elem_id="file")
             self._wire(downloads)
 
     def _wire(self, downloads: dict[str, gr.Button]) -> None:
         outputs = {
             self._result, self._start, self._stop, self._told, self._player, self._transcript, self._after,
-            self._form.more,
+            self._form.more, self._video,
         }  # fmt: skip
         self._start.click(self._transcribe, self._form.fields, outputs, concurrency_limit=None, **_QUIET)
         self._form.when_changed(self._ready, self._start, self._hint)
@@ -122,7 +125,22 @@ class Page:
             self._told: viewer.notice(_summary(transcript)),
             self._transcript: viewer.transcript(segments, complete=True) if segments else viewer.EMPTY,
             self._after: gr.update(visible=bool(segments)),
+            **self._captioned(asked, transcript),
         }
+
+    def _captioned(self, asked: Asked, transcript: Transcript) -> Changes:
+        """The captioned video to download; captions that are drawn can be seen here too."""
+        with tempfile.TemporaryDirectory(prefix="video-") as folder:
+            try:
+                saved = save(transcript.output, Path(folder) / asked.title)
+            except ClientError as error:
+                return {self._told: viewer.problem(_sentence(error))}
+            if saved is None:
+                return {}
+            # Where Gradio serves files from, and removes them after a day.
+            path = save_file_to_cache(saved, self.blocks.GRADIO_CACHE)
+        shown = {self._player: viewer.player(Path(path))} if asked.options.get("captions") == "burn" else {}
+        return {self._video: gr.update(value=path, visible=True), **shown}
 
     def _cleared(self) -> Changes:
         return {
@@ -133,6 +151,7 @@ class Page:
             self._player: "",
             self._transcript: viewer.EMPTY,
             self._after: gr.update(visible=False),
+            self._video: gr.update(value=None, visible=False),
             self._form.more: gr.update(open=False),  # so that the player is in sight
         }
 

@@ -27,9 +27,10 @@ from client.errors import FAILED_FILES, ClientError, Stopped, WrongUsage
 from client.fanout import Observer
 from client.journal import content_of, key_of, write_whole
 from client.options import with_options
-from client.output import paths, single_formats, write
+from client.output import base_of, paths, single_formats, write
 from client.recording import RUN_LIMIT, Terms, transcribed
 from client.settings import find_settings
+from client.video import save
 
 RECORD = ".worker-whisper.json"
 """In the folder of transcripts: of each recording, the content and options that its files were made of."""
@@ -124,6 +125,7 @@ def transcribe_all(
             return None
         output = transcribed(endpoint, recording.source, options, terms, stop=stop, observer=Observer())
         write(output, recording.targets)
+        save(output, base_of(recording.targets))
         record.note(recording, content)
         metadata: dict[str, Any] = output["metadata"]
         return metadata

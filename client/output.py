@@ -11,6 +11,7 @@ import requests
 
 from client.errors import EndpointFailed
 from client.journal import write_whole
+from client.video import without_video
 
 Output = dict[str, Any]
 
@@ -38,6 +39,13 @@ def paths(target: Path, formats: Sequence[str]) -> dict[str, Path]:
     return {one: target.with_name(f"{target.name}{SUFFIXES[one]}") for one in single_formats(formats)}
 
 
+def base_of(targets: dict[str, Path]) -> Path:
+    """What stands before the suffixes of a recording's files."""
+    name, path = next(iter(targets.items()))
+    given = path.name.removesuffix(SUFFIXES[name])
+    return path.with_name(given if given != path.name else path.stem)
+
+
 def write(output: Output, targets: dict[str, Path]) -> list[Path]:
     """Writes each format, whole or not at all; a translation beside it, as `talk.translation.srt`."""
     written = []
@@ -56,7 +64,7 @@ def text_of(output: Output, name: str, key: str = "transcription") -> str:
     said: Output = output.get(key, {})
     if name == "json":
         known = {one: {form: output[one][form] for form in _OF_JSON if form in output[one]} for one in _said(output)}
-        return _json({**output, **known})
+        return _json({**without_video(output), **known})
     if name in said:
         return _json(said[name]) if isinstance(said[name], dict) else _line(said[name])
     return fetched(output, "txt" if name == "text" else name)

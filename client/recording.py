@@ -77,6 +77,7 @@ def transcribed(
     elif _fits(source.stat().st_size, options, terms):
         tasks = [Task("file", lambda: _request(_base64(source), options, terms))]
     else:
+        _check_sent_whole(source, options)
         parts = journal.parts() or _cut(source, options, terms, journal)
         if len(parts) > 1 or parts[0].start > 0:
             output = _in_parts(endpoint, parts, options, terms, journal, stop, observer)
@@ -156,6 +157,19 @@ def _seams(sound: Sound, options: Options, terms: Terms) -> list[float]:
     places = seams(sound.levels, FRAME, longest, wanted=terms.parallel if longest < sound.seconds else 1)
     clips = clips_of(options)
     return places if clips is None else seams_around(clips, places, sound.seconds)
+
+
+def _check_sent_whole(source: Path, options: Options) -> None:
+    """
+    Raises:
+        WrongUsage: captions are asked for, and only the sound would be sent.
+    """
+    if options.get("captions"):
+        raise WrongUsage(
+            f"captions need the video itself, and {source.name} is too large for one request: give its URL instead, or "
+            "leave captions out, take its subtitles with --format srt, and add them on this machine: "
+            "ffmpeg -i VIDEO -i VIDEO.srt -map 0 -map 1 -c copy -c:s mov_text CAPTIONED.mp4"
+        )
 
 
 def _check_divisible(options: Options, terms: Terms) -> None:

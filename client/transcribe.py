@@ -23,9 +23,10 @@ from client.endpoint import Endpoint
 from client.errors import WrongUsage
 from client.fanout import Observer
 from client.options import with_options
-from client.output import paths, single_formats, text_of, write
+from client.output import base_of, paths, single_formats, text_of, write
 from client.recording import RUN_LIMIT, Terms, transcribed
 from client.settings import find_settings
+from client.video import save, saved_before
 
 Output = dict[str, Any]
 
@@ -102,8 +103,12 @@ def main(
     recording: Path | str = source if _is_url(source) else Path(source)
     formats = single_formats(options.get("output_format") or ["all"])
     to_screen = str(output) == "-"
-    targets = {} if to_screen else _targets(recording, output, formats)
-    if not overwrite and (there := [path for path in targets.values() if path.exists()]):
+    targets = _targets(recording, None if to_screen else output, formats)
+    place = base_of(targets)  # of a captioned video, which no screen takes
+    targets = {} if to_screen else targets
+    there = [path for path in targets.values() if path.exists()]
+    there += saved_before(place) if "captions" in options else []
+    if not overwrite and there:
         raise WrongUsage(f"{there[0]} is there already: --overwrite replaces it")
     console = Console(stderr=True)
     printer = Printer() if stream else None
@@ -126,6 +131,8 @@ def main(
         sys.stdout.write("".join(text_of(result, name) for name in formats))
     for path in write(result, targets):
         console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    if video := save(result, place):
+        console.print(f"Wrote {video}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _observer(bar: Bar, printer: Printer | None) -> Observer:

@@ -1,8 +1,7 @@
 """Any audio or video file → 16 kHz PCM on disk, by ffmpeg: the mix of its channels, or each of them.
 
-The file is hostile until proven otherwise. ffmpeg opens nothing but that file, only through demuxers of
-recordings (a playlist, a concat script or a subtitle track would name further files and addresses), with
-an empty environment, and under limits that hold for what comes out, not for what a header declares.
+The file is hostile until proven otherwise: ffmpeg looks at nothing else (`src/ffmpeg_process.py`), and works under
+limits that hold for what comes out, not for what a header declares.
 
 What is cut off is refused rather than transcribed by half. Four signs tell it, none of which an intact file
 shows (tried with ffmpeg 5.1 and 9.0):
@@ -15,20 +14,19 @@ shows (tried with ffmpeg 5.1 and 9.0):
 Raw streams (ogg, aac, mp3 without Xing…) carry no sign: what is there is decoded.
 """
 
-import functools
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import IO
 
 import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from src.errors import TooLarge, UnsupportedMedia, WorkerError
+from src.errors import TooLarge, UnsupportedMedia
+from src.ffmpeg_process import command_of, lines_of, recording, running, seconds_of
 from src.job_control import JobControl
 
 RATE = 16_000
@@ -39,13 +37,6 @@ MAX_CHANNELS = 8
 
 _SAMPLE_BYTES = 2
 
-# Demuxers that hold media themselves. Kept out: playlists, scripts, subtitles, devices, image lists, whatever
-# needs a second file (mxf, imf, vobsub), and raw formats that match any bytes. Names missing in a build do no harm.
-_DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,"
-    "mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
-)
-
 # Demuxers whose duration was written by the encoder; others guess it from the bytes that are there.
 _DECLARING = {"aiff", "ape", "au", "flac", "matroska,webm", "mp3", "rm", "tta", "wav", "wv"}
 
@@ -54,28 +45,11 @@ _DECLARING = {"aiff", "ape", "au", "flac", "matroska,webm", "mp3", "rm", "tta", 
 DENOISE = "afftdn=nf=-25"
 
 _STALL_SECONDS = 60.0
-_MAX_ALLOC = 512 << 20  # bytes in one block; a day of MP4 index takes 100 MB, a forged one asks for gigabytes
 
 # RIFF sizes from here up are what writers to a pipe put in place of the length that they cannot know.
 _RIFF_PLACEHOLDER = 0x7FFF_0000
 
 _AGAIN = "upload it again in full"
-
-
-@functools.cache
-def ffmpeg_executable() -> str:
-    """The ffmpeg that every part of the worker runs: the system's, else the one that imageio-ffmpeg brings.
-
-    Raises WorkerError when there is neither.
-    """
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:
-        raise WorkerError("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from error
 
 
 def decode_audio(
@@ -210,7 +184,7 @@ def _command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> l
     filters = [f"aresample={RATE}:async=1", f"atrim=start=0:end_sample={limit + 1}"]
     if denoise:
         filters.insert(0, DENOISE)
-    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file", format_whitelist=_DEMUXERS, threads=1)
+    media = recording(source, threads=1)
     sound = ffmpeg.output(
         media["a:0"],
         f"file:{pcm}",
@@ -223,33 +197,14 @@ def _command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> l
     )
     # Tells the log when the sound starts, and in how many channels.
     facts = ffmpeg.output(media["a:0"], "-", format="null", af="ashowinfo", **{"frames:a": 1})
-    both = ffmpeg.merge_outputs(sound, facts)
-    both = both.global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
-    command: list[str] = both.compile(cmd=ffmpeg_executable(), overwrite_output=True)
-    return command
+    return command_of(ffmpeg.merge_outputs(sound, facts))
 
 
 def _run(command: list[str], pcm: Path, control: JobControl) -> "_Log":
     """Run ffmpeg to its end, or kill it when it stalls (UnsupportedMedia), or when the job or the caller ends."""
     log = _Log()
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env={},
-    ) as process:
-        assert process.stderr is not None
-        reader = Thread(target=log.read, args=(process.stderr,), daemon=True)
-        reader.start()
-        try:
-            with control.ending(process.kill):
-                _wait_while_it_advances(process, pcm)
-        finally:
-            process.kill()
-            reader.join()
+    with running(command, log.read, control) as process:
+        _wait_while_it_advances(process, pcm)
     log.status = process.returncode
     return log
 
@@ -285,9 +240,9 @@ class _Log:
     ended_early: bool = False
 
     def read(self, stream: IO[str]) -> None:
-        """Take in the log up to its end. Long lines come in pieces, so that memory stays bounded."""
+        """Take in the log up to its end."""
         in_header = False
-        while line := stream.readline(4096):
+        for line in lines_of(stream):
             if line.startswith("Input #0, "):
                 in_header = True
                 self.container = line.removeprefix("Input #0, ").partition(", from ")[0]
@@ -301,7 +256,7 @@ class _Log:
     def _read_header(self, line: str) -> None:
         if found := re.match(r"  Duration: (\d+):(\d\d):(\d\d\.\d+)(?:, start: (-?\d+\.\d+))?", line):
             # A duration may count from zero, while ffmpeg's clock starts with the first packet.
-            self.declared = _seconds(found) - max(0.0, float(found[4] or 0))
+            self.declared = seconds_of(found) - max(0.0, float(found[4] or 0))
         elif (found := re.match(r" +Stream #0:\d.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): ", line)) and (
             "(attached pic)" not in line
         ):
@@ -310,7 +265,7 @@ class _Log:
 
     def _read_message(self, line: str) -> None:
         if found := re.search(r"\btime=(\d+):(\d\d):(\d\d\.\d+)", line):
-            self.reached = _seconds(found)
+            self.reached = seconds_of(found)
         elif line.startswith("["):
             self.estimated |= "Estimating duration from bitrate" in line
             if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
@@ -345,11 +300,6 @@ class _Log:
         if self.tracks != 1 or self.estimated or self.container not in _DECLARING:
             return False
         return self.declared - self.reached > 1.0 + 0.002 * self.declared
-
-
-def _seconds(found: "re.Match[str]") -> float:
-    """ffmpeg's `hours:minutes:seconds` as seconds."""
-    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
 
 
 def _size(file: Path) -> int:

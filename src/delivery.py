@@ -8,11 +8,13 @@ What is too large goes to a bucket as files, or else is left out in a stated ord
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from typing import Any
 
-from src.errors import InvalidInput, TooLarge
+from src.captions import CaptionedVideo
+from src.errors import InvalidInput, TooLarge, WorkerError
 from src.storage import Bucket, UploadFailed, UploadRequest, folder_of
 from src.storage import upload as put
 
@@ -28,6 +30,7 @@ _TEXTS = {"transcription": "transcript", "translation": "translation"}
 _SUBTITLES = ("srt", "vtt", "tsv", "lrc", "ass")
 _LEFT_OUT = ("tokens", "words")  # of the segments, in this order: hardly anyone reads tokens
 _INLINE = ("text", "language")  # stand in the answer beside the files
+_BESIDE_VIDEO = 20_000  # bytes; how much the transcript takes is known only when it is there
 
 
 def require_bucket(upload: UploadRequest | None, bucket: Bucket | None) -> None:
@@ -73,6 +76,50 @@ def deliver(
     return _with_links(plain, links, max_bytes)
 
 
+def room_for_video(max_bytes: int, max_file: int, bucket: Bucket | None) -> int:
+    """Bytes that a file may have to be delivered: in a bucket, or else as base64, four for three of them."""
+    return max_file if bucket else max(0, max_bytes - _BESIDE_VIDEO) // 4 * 3
+
+
+def attach_video(
+    answer: dict[str, Any],
+    captioned: CaptionedVideo | WorkerError | None,
+    *,
+    job_id: str,
+    max_bytes: int,
+    bucket: Bucket | None,
+    upload: UploadRequest | None,
+) -> None:
+    """Puts the captioned video into `answer`: as base64 if all of it fits, unless `upload` asks for files; as a link
+    where there is a bucket; else, or for an error, a sentence. It never costs the caller the transcript.
+    """
+    if captioned is None:
+        return
+    if isinstance(captioned, WorkerError):
+        answer["captioned_video"] = {"error": str(captioned), "error_type": captioned.error_type}
+        _warn(answer, f"there is no captioned video: {captioned}")
+        return
+    answer["metadata"]["warnings"] += captioned.warnings
+    path, size = captioned.path, captioned.path.stat().st_size
+    told: dict[str, Any] = {"filename": path.name, "bytes": size, "encoder": captioned.encoder}
+    whole: dict[str, Any] = _plain({**answer, "captioned_video": told})
+    fits = _size(whole) + 4 * (size + 2) // 3 + 20 <= max_bytes
+    reason = f"it is {size / 1e6:.1f} MB, more than the answer has room for: {A_BUCKET}"
+    if bucket is not None and (upload is not None or not fits):
+        try:
+            links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), {path.name: path})
+            answer["captioned_video"] = told | {"url": links[path.name]}
+            return
+        except UploadFailed as failure:
+            reason = str(failure)
+            _warn(answer, f"the captioned video is in no bucket: {reason}")
+    if fits:
+        answer["captioned_video"] = told | {"base64": base64.b64encode(path.read_bytes()).decode()}
+    else:
+        lost = TooLarge(f"the captioned video cannot be delivered: {reason}")
+        attach_video(answer, lost, job_id=job_id, max_bytes=max_bytes, bucket=bucket, upload=upload)
+
+
 def seal(answer: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     """The same answer in types that JSON has: what is not a number becomes null, a lone surrogate "?".
 
@@ -105,9 +152,10 @@ def _with_links(plain: dict[str, Any], links: dict[str, str], max_bytes: int) ->
     """`files` and `metadata`, and of the transcription the text and the language while they fit."""
     parts = {part: {key: plain[part][key] for key in _INLINE if key in plain[part]} for part in _TEXTS if part in plain}
     files = {name.removeprefix("transcript."): link for name, link in links.items()}
-    small = {"files": files, **parts, "metadata": plain["metadata"]}
+    beside: dict[str, Any] = {key: plain[key] for key in ("captioned_video", "metadata") if key in plain}
+    small: dict[str, Any] = {"files": files, **parts, **beside}
     if _size(small) > max_bytes:
-        small = {"files": files, "metadata": plain["metadata"]}
+        small = {"files": files, **beside}
     return seal(small, max_bytes)
 
 

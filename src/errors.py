@@ -6,6 +6,7 @@
     ├── UnsupportedMedia   the file holds no audio that can be decoded
     ├── TooLarge           over a limit of size or duration
     ├── OutOfMemory        the device has no room for the job
+    ├── CaptionsFailed     a transcript that cannot be put into its video; it is not lost
     ├── Cancelled          the caller or the platform ended the job
     └── ModelUnavailable   weights that are missing, damaged or not allowed
 
@@ -39,6 +40,10 @@ class TooLarge(WorkerError):
 
 class OutOfMemory(WorkerError):
     error_type = "OutOfMemory"
+
+
+class CaptionsFailed(WorkerError):
+    error_type = "CaptionsFailed"
 
 
 class Cancelled(WorkerError):

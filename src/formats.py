@@ -50,7 +50,7 @@ class _Forms:
 
     def __init__(self, transcript: Transcript, layout: Layout) -> None:
         self._transcript, self._layout = transcript, layout
-        self._written = "en" if transcript.task == "translate" else transcript.language
+        self._written = transcript.written
         self._has_words = any(segment.words for segment in transcript.segments)
 
     @property

@@ -18,6 +18,7 @@ from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from src.formats import OUTPUT_FORMATS
 from src.subtitles import PRESETS, Layout
+from src.subtitles.drawn import Style
 from src.vad import VadOptions
 from src.vocabulary import prompt_of
 
@@ -25,6 +26,7 @@ MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, a few thousand characters at the most."""
 
 _VAD = VadOptions()
+_STYLE = Style()
 
 MAX_TERMS = 2000
 """Terms of a custom vocabulary."""
@@ -159,7 +161,9 @@ class Options(BaseModel):
     max_words_per_line: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Words in a line; alone, each line is a cue."
     )
-    highlight_words: bool = Field(default=False, description="Underlines each word while it is spoken, in SRT and VTT.")
+    highlight_words: bool = Field(
+        default=False, description="Each word while it is spoken: underlined in SRT and VTT, in its colour with `burn`."
+    )
     min_cue_duration: Annotated[float, Field(ge=0, le=60)] | None = Field(
         default=None, description="Seconds that a cue stays at least, as far as the next one lets it."
     )
@@ -172,6 +176,31 @@ class Options(BaseModel):
     max_chars_per_second: Annotated[float, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Reading speed: a cue stays longer for it, as far as the next one lets it."
     )
+    captions: Literal["mux", "burn"] | None = Field(
+        default=None,
+        description="Into the video: `mux` as a track, nothing is encoded; `burn` into the picture. Laid out as "
+        "`broadcast` unless something else is asked for.",
+    )
+    caption_font: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="`burn`: a font's name; none: one with all letters.",
+    )
+    caption_size: Annotated[float, Field(ge=1, le=20)] = Field(
+        default=_STYLE.size, description="`burn`: the font's size in percent of the picture's shorter side."
+    )
+    caption_position: Literal["top", "middle", "bottom"] = Field(
+        default=_STYLE.position, description="`burn`: `top`, `middle` or `bottom`."
+    )
+    caption_color: str = Field(
+        default=_STYLE.color, description="`burn`: `#RRGGBB`, or `#RRGGBBAA` with its opacity, as for those below."
+    )
+    caption_outline_color: str = Field(default=_STYLE.outline_color, description="`burn`: around the letters.")
+    caption_highlight_color: str = Field(
+        default=_STYLE.highlight_color, description="`burn` with `highlight_words`: of the word that is being spoken."
+    )
+    caption_box_color: str | None = Field(default=None, description="`burn`: behind the text; none: no box.")
 
     @property
     def layout(self) -> Layout:
@@ -184,7 +213,19 @@ class Options(BaseModel):
     @property
     def needs_words(self) -> bool:
         """Whether the times of words are wanted, for the answer or for its subtitles."""
-        return self.word_timestamps or self.layout.needs_words or bool({"ass", "verbose_json"} & {*self.output_format})
+        subtitled = self.layout.needs_words or self.captions is not None
+        return self.word_timestamps or subtitled or bool({"ass", "verbose_json"} & {*self.output_format})
+
+    @property
+    def caption_layout(self) -> Layout:
+        """The shape of captions: what is asked for, else broadcasters', since a segment would hide the picture."""
+        asked, plain = self.layout, Layout(highlight_words=self.highlight_words)
+        return replace(PRESETS["broadcast"], highlight_words=self.highlight_words) if asked == plain else asked
+
+    @property
+    def caption_style(self) -> Style:
+        """How captions are drawn."""
+        return Style(**{field.name: getattr(self, f"caption_{field.name}") for field in fields(Style)})
 
     @property
     def corrections(self) -> dict[str, list[str]]:
@@ -272,6 +313,13 @@ class Options(BaseModel):
     def _as_ladder(cls, temperature: Any) -> Any:
         return [temperature] if isinstance(temperature, (int, float)) else temperature
 
+    @field_validator("caption_color", "caption_outline_color", "caption_highlight_color", "caption_box_color")
+    @classmethod
+    def _colours(cls, colour: str | None) -> str | None:
+        if colour is not None and not re.fullmatch("#(?:[0-9A-Fa-f]{2}){3,4}", colour):
+            raise ValueError('should be a colour such as "#FFD400", or "#FFD40080" with its opacity')
+        return colour
+
     @field_validator("suppress_tokens", mode="before")
     @classmethod
     def _token_ids(cls, tokens: Any) -> Any:
@@ -297,6 +345,9 @@ class Options(BaseModel):
             raise ValueError("language_candidates is for detection: leave language out")
         if self.translate and self.task == "translate":
             raise ValueError('translate is for a translation beside the transcription: leave task "translate" out')
+        styled = sorted(name for name in self.model_fields_set if name.startswith("caption_"))
+        if styled and self.captions != "burn":
+            raise ValueError(f'{styled[0]} needs captions "burn"')
         if (self.layout.min_cue_duration or 0.0) > (self.layout.max_cue_duration or inf):
             raise ValueError("min_cue_duration is longer than max_cue_duration")
         return self

@@ -18,11 +18,14 @@ from typing import Any
 import torch
 
 from src import __version__, logs
+from src.caption_jobs import caption, find_video
+from src.captions import CaptionedVideo
+from src.chunks import MAX_CHUNK_BYTES
 from src.cold_start import get_processor
-from src.delivery import deliver, require_bucket
+from src.delivery import A_BUCKET, attach_video, deliver, require_bucket, room_for_video
 from src.download import decode_base64, download
 from src.engine.scheduler import EngineLost
-from src.errors import OutOfMemory, WorkerError
+from src.errors import CaptionsFailed, OutOfMemory, TooLarge, WorkerError
 from src.faster_whisper_jobs import is_faster_whisper_job, to_answer, to_input
 from src.formats import render
 from src.job_control import JobControl
@@ -31,6 +34,7 @@ from src.rp_schema import AudioSource, find_webhook, parse_input
 from src.settings import get_settings
 from src.storage import find_bucket
 from src.transcript import Transcript
+from src.video import Video
 from src.webhooks import ProgressNotifier, Webhook, notify
 
 Job = dict[str, Any]
@@ -87,22 +91,39 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     bucket = find_bucket(job.get("s3Config"), settings)
     require_bucket(job_input.upload, bucket)
     processor = get_processor()
+    delivery: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
+    inline = MAX_CHUNK_BYTES if settings.streaming else settings.max_result_bytes
+    room = room_for_video(inline, settings.max_audio_bytes, bucket)
     processor.check(job_input.options, control)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         control.progress("downloading")
         recording = _fetch(job_input.audio, Path(folder), control)
         fetched = time.perf_counter()
+        video = find_video(recording, job_input.options, room, A_BUCKET, control)
         transcript = processor.transcribe(recording, job_input.options, control)
-    written = _written(transcript, job_input.options)
-    finished = time.perf_counter()
-    metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
-    return deliver(
-        {**written, "metadata": metadata},
-        job_id=_job_id(job) or "job",
-        max_bytes=settings.max_result_bytes,
-        bucket=bucket,
-        upload=job_input.upload,
-    )
+        captioned = _captioned(video, transcript, job_input.options, Path(folder), room, control)
+        written = _written(transcript, job_input.options)
+        finished = time.perf_counter()
+        metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
+        answer = {**written, "metadata": metadata}
+        attach_video(answer, captioned, max_bytes=inline, **delivery)
+    return deliver(answer, max_bytes=settings.max_result_bytes, **delivery)
+
+
+def _captioned(
+    video: Video | None, transcript: Transcript, options: Options, folder: Path, room: int, control: JobControl
+) -> CaptionedVideo | WorkerError | None:
+    """The captioned video, or why there is none although it was asked for: the transcript is worth having all the same.
+
+    Raises:
+        Cancelled: the job was stopped.
+    """
+    if video is None:
+        return None
+    try:
+        return caption(video, transcript, options, folder, room, control)
+    except (CaptionsFailed, TooLarge) as error:
+        return error
 
 
 def _written(transcript: Transcript, options: Options) -> Answer:

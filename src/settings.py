@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         "those with its other keys always are.",
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log's lines.")
+    font_dir: Path | None = Field(
+        default=None, description="Folder of fonts for captions, besides those of the system."
+    )
     webhook_secret: SecretStr | None = Field(
         default=None, description="Key that signs webhooks (Standard Webhooks): `whsec_` and base64."
     )

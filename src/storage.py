@@ -6,11 +6,12 @@ What boto says of a failure holds URLs, signatures and access keys: none of it i
 from __future__ import annotations
 
 import concurrent.futures
+import io
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,7 +23,9 @@ from src.errors import InvalidInput
 from src.settings import Settings, SettingsError
 
 UPLOAD_TIMEOUT = 120.0
-"""Seconds for all files of a job."""
+"""Seconds for all files of a job, and as many again for each `_SLOW_BYTES` of them."""
+
+_SLOW_BYTES = 120 * 1_000_000
 
 LINK_LIFETIME = 7 * 24 * 3600
 """Seconds that a link is good for: the longest that S3 signs, and what the SDK takes."""
@@ -33,6 +36,10 @@ _CONTENT_TYPES = {
     ".srt": "application/x-subrip; charset=utf-8",
     ".vtt": "text/vtt; charset=utf-8",
     ".tsv": "text/tab-separated-values; charset=utf-8",
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
 }
 _MOST_PREFIX = 200  # characters; a key has room for 1024 bytes
 _MOST_VALUE = 2048  # characters of one value of s3Config
@@ -139,24 +146,30 @@ def check_bucket_settings(settings: Settings) -> None:
         raise SettingsError(f"BUCKET_ENDPOINT_URL {_SERVER}")
 
 
-def upload(bucket: Bucket, prefix: str, files: Mapping[str, bytes]) -> dict[str, str]:
+def upload(bucket: Bucket, prefix: str, files: Mapping[str, bytes | Path]) -> dict[str, str]:
     """Puts `files` at `prefix`/name and returns a link to each by its name, good for `LINK_LIFETIME`.
+
+    Args:
+        files: by their names; those on the disk are read as they are sent.
 
     Raises:
         UploadFailed: not all of them are there in `UPLOAD_TIMEOUT`.
     """
+    size = sum(len(file) if isinstance(file, bytes) else file.stat().st_size for file in files.values())
+    limit = UPLOAD_TIMEOUT * (1 + size / _SLOW_BYTES)
     try:
-        return _within(UPLOAD_TIMEOUT, lambda: _put(bucket, prefix, files))
+        return _within(limit, lambda: _put(bucket, prefix, files))
     except Exception as error:  # whatever it is, it must not cost the caller the transcript
-        raise UploadFailed(_reason(error)) from None
+        raise UploadFailed(_reason(error, limit)) from None
 
 
-def _put(bucket: Bucket, prefix: str, files: Mapping[str, bytes]) -> dict[str, str]:
+def _put(bucket: Bucket, prefix: str, files: Mapping[str, bytes | Path]) -> dict[str, str]:
     client, name = _client(bucket), bucket.name or time.strftime("%m-%y")
     links: dict[str, str] = {}
     for file, data in files.items():
         where = {"Bucket": name, "Key": f"{prefix}/{file}"}
-        client.put_object(Body=data, ContentType=_content_type(file), **where)
+        with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as body:
+            client.put_object(Body=body, ContentType=_content_type(file), **where)
         links[file] = client.generate_presigned_url("get_object", Params=where, ExpiresIn=LINK_LIFETIME)
     return links
 
@@ -252,12 +265,12 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
     return outcome.result(seconds)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, limit: float) -> str:
     """What went wrong, in words of our own; of the server's there is at most its error code."""
     if isinstance(error, UploadFailed):
         return str(error)
     if isinstance(error, concurrent.futures.TimeoutError):
-        return f"the bucket did not take the files within {UPLOAD_TIMEOUT:g} s"
+        return f"the bucket did not take the files within {limit:.3g} s"
     if isinstance(error, SSRFError):
         return "the bucket is not at a public address"
     response = getattr(error, "response", None)  # of botocore's ClientError

@@ -109,6 +109,11 @@ class Transcript:
     """What the caller should know of how this came about, a sentence each."""
 
     @property
+    def written(self) -> str:
+        """Code of the language that the text is in."""
+        return "en" if self.task == "translate" else self.language
+
+    @property
     def text(self) -> str:
         """All of it in one piece; where voices are told apart, a line for each turn."""
         turns = [(voice, "".join(one.text for one in turn).strip()) for voice, turn in groupby(self.segments, _voice)]

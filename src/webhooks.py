@@ -203,6 +203,8 @@ def _payload(event: str, data: dict[str, Any]) -> str:
     if len(text.encode()) <= MAX_BYTES or "transcription" not in data:
         return text
     rest = {key: value for key, value in data.items() if key != "transcription"}
+    if "captioned_video" in rest:
+        rest["captioned_video"] = {key: one for key, one in rest["captioned_video"].items() if key != "base64"}
     return _json({"type": event, "timestamp": timestamp, "data": rest | {"transcription_omitted": True}})
 
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from src import audio
-from src.audio import MAX_CHANNELS, RATE, decode_audio, decode_channels, ffmpeg_executable
+from src import audio, ffmpeg_process
+from src.audio import MAX_CHANNELS, RATE, decode_audio, decode_channels
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
+from src.ffmpeg_process import ffmpeg_executable
 
 TONE = 440.0  # Hz
 SECONDS = 8.0
@@ -412,7 +413,7 @@ def hanging(tmp_path, monkeypatch):
     program = tmp_path / "ffmpeg"
     program.write_text(f"#!{sys.executable}\nwhile True:\n    print('[x] error ' * 9999, flush=True)\n")
     program.chmod(0o755)
-    monkeypatch.setattr(audio, "ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr(ffmpeg_process, "ffmpeg_executable", lambda: str(program))
     monkeypatch.setattr(audio, "_STALL_SECONDS", 0.5)
 
 

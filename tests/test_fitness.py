@@ -17,7 +17,8 @@ import pytest
 from runpod.serverless.modules import rp_fitness
 
 from src import fitness
-from src.audio import RATE, ffmpeg_executable
+from src.audio import RATE
+from src.ffmpeg_process import ffmpeg_executable
 from src.settings import get_settings
 from src.transcript import Segment, Transcript
 from src.whisper_processor import WhisperProcessor

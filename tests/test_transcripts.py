@@ -12,8 +12,8 @@ import pytest
 from whisper.model import MultiHeadAttention
 
 from benchmarks.scoring import errors
-from src.audio import ffmpeg_executable
 from src.errors import Cancelled, InvalidInput
+from src.ffmpeg_process import ffmpeg_executable
 from src.formats import render
 from src.job_control import JobControl
 from src.options import Options

@@ -35,6 +35,8 @@ HINTS = {
 
 RECORDING = "Press Stop at the end; then the recording is uploaded."
 
+CAPTIONS = [("None", ""), ("In a track", "mux"), ("In the picture", "burn")]
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -78,6 +80,7 @@ class Form:
             self._task = gr.Dropdown(
                 [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=140
             )
+            self._captions = gr.Dropdown(CAPTIONS, value="", label="Captions", min_width=140)
         with gr.Accordion("More options", open=False) as self.more:
             self._prompt = gr.Textbox(label="Names and words that occur", placeholder="Zoltán, RunPod, whisper.cpp")
             self._channels = gr.Checkbox(label="Each channel is a speaker (calls in stereo)")
@@ -113,6 +116,7 @@ class Form:
     def fields(self) -> list[Any]:
         return [
             self._tab, self._file, self._recording, self._address, self._language, self._task,
+            self._captions,
             self._prompt, self._channels, self._denoise, self._subtitles, self._others,
         ]  # fmt: skip
 
@@ -123,7 +127,7 @@ class Form:
         Raises:
             WrongUsage: something is missing or malformed.
         """
-        tab, file, recording, address, language, task, prompt, channels, denoise, subtitles, others = values
+        tab, file, recording, address, language, task, captions, prompt, channels, denoise, subtitles, others = values
         if missing := Form.missing(values):
             raise WrongUsage(missing)
         given = {"file": file, "recording": recording, "address": (address or "").strip()}[tab]
@@ -132,6 +136,7 @@ class Form:
         choices = {
             "language": (language or "").strip(),
             "task": task if task != "transcribe" else None,
+            "captions": captions,
             "initial_prompt": (prompt or "").strip(),
             "channels": "split" if channels else None,
             "denoise": denoise,

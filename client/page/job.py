@@ -36,6 +36,8 @@ class Transcript:
     metadata: Answer
     subtitles: dict[str, str]
     """The worker's own, by their format."""
+    output: Answer
+    """All of it, as `client/video.py` takes it."""
 
 
 News = Progress | Segments | Transcript
@@ -97,4 +99,5 @@ def _transcript(answer: Answer) -> Transcript:
     metadata: Answer = answer.get("metadata") or {}
     there = {**said, **answer.get("files", {})}
     subtitles = {form: text_of(answer, form) for form in SUBTITLES if form in there}
-    return Transcript(said["segments"], str(said.get("language") or ""), metadata, subtitles)
+    language = str(said.get("language") or "")
+    return Transcript(said["segments"], language, metadata, subtitles, answer)

@@ -63,12 +63,12 @@ def _shown(
     Each cue, or each as often as the word that is underlined in it changes.
     """
     for cue in cues:
-        for start, end, spoken in _steps(cue) if highlight_words else [(cue.start, cue.end, None)]:
+        for start, end, spoken in steps(cue) if highlight_words else [(cue.start, cue.end, None)]:
             lines = ("".join(_marked(piece, piece is spoken, escaped) for piece in line) for line in cue.lines)
             yield start, end, "\n".join(line.strip() for line in lines), cue.voice
 
 
-def _steps(cue: Cue) -> Iterator[tuple[int, int, Piece | None]]:
+def steps(cue: Cue) -> Iterator[tuple[int, int, Piece | None]]:
     """Who is being spoken when: a word, or none in a pause."""
     shown = cue.start
     for piece in (piece for line in cue.lines for piece in line if piece.end > piece.start):

@@ -104,6 +104,28 @@ def test_a_video_plays_beside_its_transcript(page: Page, whisper: Server) -> Non
     until(page, f"{PLAYER}.tagName == 'VIDEO' && {PLAYER}.videoWidth > 0")
 
 
+@pytest.mark.parametrize("choice", ["In a track", "In the picture"])
+def test_a_captioned_video_can_be_downloaded_and_drawn_captions_be_seen(
+    page: Page, whisper: Server, choice: str
+) -> None:
+    opened(page, whisper)
+    upload(page, "video.mp4")
+    page.get_by_label("Captions").click()
+    page.get_by_role("option", name=choice).click()
+    button(page, "Transcribe").click()
+    expect(page.locator("#files")).to_be_visible()
+    with page.expect_download() as started:
+        page.get_by_role("link", name="↓ video").or_(button(page, "↓ video")).first.click()
+    assert started.value.suggested_filename == "video.captioned.mp4"
+    film = Path(started.value.path()).read_bytes()
+    assert film[4:8] == b"ftyp"
+    assert (b"moving test pattern" in film) == (choice == "In a track")
+    expect(page.locator("#player")).to_have_attribute(
+        "src", re.compile(r"video\.mp4$" if choice == "In a track" else r"video\.captioned\.mp4$")
+    )
+    until(page, f"{PLAYER}.videoWidth > 0")
+
+
 def test_a_call_in_stereo_has_a_speaker_on_each_channel(page: Page, whisper: Server, call: Path) -> None:
     opened(page, whisper)
     upload(page, call)

@@ -1,0 +1,569 @@
+"""Captions in videos: what is added is there, seen and read back, and whatever else was there is as it was."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import imageio_ffmpeg
+import manimgx_fonts
+import manimgx_fonts_cjk
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from rapidocr import RapidOCR
+
+from src import captions
+from src.captions import CaptionedVideo, Captions, Limits, burn, check_drawable, mux, tag_of
+from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
+from src.ffmpeg_process import ffmpeg_executable
+from src.fonts import check_family, find_faces, lettering_for, main
+from src.job_control import JobControl
+from src.subtitles.cues import Cue
+from src.subtitles.drawn import Style, to_drawn
+from src.subtitles.words import Piece
+from src.video import examine
+
+NOTO = Path(manimgx_fonts.__file__).parent
+CJK = Path(manimgx_fonts_cjk.__file__).parent
+FONTS = (NOTO, CJK)
+AMPLE = Limits(seconds=3600, bytes=1 << 30)
+
+SOUND = "-f lavfi -i sine=330:duration=4 -f lavfi -i sine=660:duration=4"
+PICTURE = "-f lavfi -i testsrc2=size=640x360:rate=25:duration=4"
+SMALL = PICTURE.replace("640x360", "160x90")
+GRAY = "-f lavfi -i color=0x404040:size=640x360:rate=10:duration=4"
+ALL = "-map 0 -map 1 -map 2 -metadata:s:a:1 language=fra -metadata title=Talk"
+X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"
+
+CHAPTERS = """;FFMETADATA1
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=1500
+title=First
+[CHAPTER]
+TIMEBASE=1/1000
+START=1500
+END=4000
+title=Second
+"""
+
+
+def cue(text: str, start: int = 1000, end: int = 3000) -> Cue:
+    """A cue of one line, whose words take equal times."""
+    words = text.split(" ")
+    step = (end - start) // len(words)
+    pieces = [Piece(" " * (at > 0) + word, start + at * step, start + (at + 1) * step) for at, word in enumerate(words)]
+    return Cue(start, end, [pieces])
+
+
+def said(*texts: str, language: str = "en", highlight: bool = False) -> Captions:
+    return Captions(
+        [cue(text, 1000 + 1000 * at, 2000 + 1000 * at) for at, text in enumerate(texts)], language, highlight
+    )
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a video by ffmpeg's arguments, the last of which is its name; each only once."""
+    folder = tmp_path_factory.mktemp("films")
+    (folder / "chapters.txt").write_text(CHAPTERS)
+
+    @cache
+    def make(arguments: str) -> Path:
+        name = arguments.rpartition(" ")[2]
+        place = folder / str(len(list(folder.iterdir())))
+        place.mkdir()
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *arguments.split(" ")[:-1], str(place / name)]
+        subprocess.run(command, check=True, cwd=folder)
+        return place / name
+
+    return make
+
+
+def muxed(source: Path, folder: Path, *tracks: Captions, limits: Limits = AMPLE) -> CaptionedVideo:
+    control = JobControl()
+    return mux(examine(source, control), tracks, folder, limits, control)
+
+
+def burnt(
+    source: Path, folder: Path, what: Captions, style: Style | None = None, font: str | None = None, **others: Any
+) -> CaptionedVideo:
+    control = others.pop("control", JobControl())
+    video = examine(source, control)
+    limits = others.pop("limits", AMPLE)
+    return burn(video, what, style or Style(), font, folder, limits, control, others.pop("fonts", FONTS))
+
+
+# What is in a file
+
+
+def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
+    """Time and bytes of what one kind of tracks holds."""
+    with av.open(str(path)) as file:
+        chosen = [stream for stream in file.streams if stream.type == kind]
+        return [(round(float(p.pts * p.time_base), 3), bytes(p)) for p in file.demux(chosen) if p.size]
+
+
+def times(path: Path) -> list[float]:
+    with av.open(str(path)) as file:
+        return [float(frame.pts * frame.time_base) for frame in file.decode(video=0)]
+
+
+def picture(path: Path, second: float) -> NDArray[np.uint8]:
+    """The frame that is shown then, as a player turns it: [height, width, RGB]."""
+    command = [ffmpeg_executable(), "-v", "error", "-ss", str(second), "-i", str(path), "-frames:v", "1"]
+    done = subprocess.run([*command, "-f", "image2pipe", "-c:v", "bmp", "-"], check=True, capture_output=True)
+    return np.array(Image.open(io.BytesIO(done.stdout)).convert("RGB"))
+
+
+def subtitles(path: Path) -> list[tuple[str, list[tuple[float, str]]]]:
+    """Language, and times and texts, of each track of subtitles."""
+    tracks: dict[int, tuple[str, list[tuple[float, str]]]] = {}
+    with av.open(str(path)) as file:
+        chosen = [stream for stream in file.streams if stream.type == "subtitle"]
+        is_mp4 = "mp4" in file.format.name
+        for stream in chosen:
+            tracks[stream.index] = (str(stream.language), [])
+        for packet in file.demux(chosen):
+            data = bytes(packet)
+            if is_mp4:  # two bytes of length, the text, and boxes of its style
+                data = data[2 : 2 + int.from_bytes(data[:2], "big")]
+            if data:
+                tracks[packet.stream_index][1].append((float(packet.pts * packet.time_base), data.decode()))
+    return list(tracks.values())
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What must not change."""
+    with av.open(str(path)) as file:
+        return {
+            "title": file.metadata.get("title") or file.metadata.get("TITLE"),
+            "chapters": [
+                (round(float(one["start"] * one["time_base"]), 2), one["metadata"]["title"]) for one in file.chapters()
+            ],
+            "sound": [str(stream.language) for stream in file.streams.audio],
+        }
+
+
+@cache
+def reader() -> RapidOCR:
+    return RapidOCR(params={"Global.log_level": "error"})
+
+
+def read(strip: NDArray[np.uint8]) -> str:
+    """One line of text that is seen."""
+    found = reader()(strip[:, :, ::-1].copy(), use_det=False, use_cls=False)
+    return "".join(found.txts or ())
+
+
+def line_at(frame: NDArray[np.uint8], background: int = 0x40) -> NDArray[np.uint8]:
+    """What differs from a plain background, with some of it around."""
+    rows, columns = np.nonzero((np.abs(frame.astype(int) - background) > 40).any(axis=2))
+    top, left = max(0, rows.min() - 8), max(0, columns.min() - 8)
+    return frame[top : rows.max() + 8, left : columns.max() + 8]
+
+
+# A track of captions
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "language"),
+    [
+        (f"{SMALL} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -c:a aac a.mp4", "mp4", "deu"),
+        (f"{SMALL} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -c:a pcm_s16le a.mov", "mov", "ger"),
+        (f"{SMALL} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -c:a libmp3lame a.mkv", "mkv", "ger"),
+        (f"{SMALL} {SOUND} {ALL} -c:v libvpx -deadline realtime -c:a libopus a.webm", "webm", "ger"),
+        (f"{SMALL} {SOUND} {ALL} -c:v mpeg4 -bf 2 -c:a libmp3lame a.avi", "mkv", "ger"),
+        (f"{SMALL} {SOUND} {ALL} {X264} -c:a aac a.ts", "mkv", "ger"),
+    ],
+    ids=lambda one: one.rpartition(" ")[2],
+)
+def test_a_track_is_added_and_nothing_else_changes(
+    film: Callable[..., Path], tmp_path: Path, made: str, kind: str, language: str
+) -> None:
+    source = film(made)
+    done = muxed(source, tmp_path, said("Guten Tag", "zusammen", language="de"), said("Good day", "all", language="en"))
+    assert (done.container, done.encoder, done.path.suffix) == (kind, None, f".{kind}")
+    assert bool(done.warnings) == (source.suffix != f".{kind}")
+    (german, texts), (english, others) = subtitles(done.path)
+    assert (german, english) == (language, "eng")
+    assert texts == [(1.0, "Guten Tag"), (2.0, "zusammen")]
+    assert others == [(1.0, "Good day"), (2.0, "all")]
+    if source.suffix not in (".avi", ".ts"):  # which wrap packets in other ways
+        for each in ("video", "audio"):
+            assert packets(done.path, each) == packets(source, each)
+    assert len(times(done.path)) == 100
+    assert len(facts(done.path)["sound"]) == 2
+    if source.suffix in (".mp4", ".mov", ".mkv"):
+        assert facts(done.path) == facts(source)
+        assert facts(source)["chapters"] == [(0.0, "First"), (1.5, "Second")]
+    assert seconds(done.path) == pytest.approx(seconds(source), abs=0.1)
+
+
+def seconds(path: Path) -> float:
+    with av.open(str(path)) as file:
+        return (file.duration or 0) / 1e6
+
+
+def test_subtitles_that_are_there_stay(film: Callable[..., Path], tmp_path: Path) -> None:
+    source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    once.mkdir()
+    twice.mkdir()
+    first = muxed(source, once, said("One", language="fr")).path
+    assert subtitles(muxed(first, twice, said("Two")).path) == [("fra", [(1.0, "One")]), ("eng", [(1.0, "Two")])]
+
+
+def test_covers_timecodes_and_the_order_of_tracks_stay(film: Callable[..., Path], tmp_path: Path) -> None:
+    plain = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
+    cover = film("-f lavfi -i color=red:size=64x64 -frames:v 1 cover.jpg")
+    covered = film(f"-i {plain} -i {cover} -map 0 -map 1 -c copy -disposition:v:1 attached_pic d.mp4")
+    timed = film(f"-i {plain} -c copy -map 0 -timecode 01:00:00:00 d.mov")
+    matroska = film(f"-i {plain} -map 0 -c copy -attach {cover} -metadata:s:t mimetype=image/jpeg d.mkv")
+    kinds = {}
+    for source in (covered, timed, matroska):
+        for make in (muxed, burnt):
+            folder = tmp_path / f"{source.name}-{make.__name__}"
+            folder.mkdir()
+            done = make(source, folder, said("x"))
+            tracks = [track for track in examine(done.path, JobControl()).tracks if track.kind != "Subtitle"]
+            kinds[folder.name] = [(track.codec, track.moves) for track in tracks], done.warnings
+    film_and_sound = [("h264", True), ("aac", False), ("aac", False)]
+    assert kinds["d.mp4-muxed"] == kinds["d.mp4-burnt"] == ([*film_and_sound, ("mjpeg", False)], [])
+    assert kinds["d.mov-muxed"] == kinds["d.mov-burnt"] == ([*film_and_sound, ("none", False)], [])
+    lacking = ["the captioned video lacks tracks that its file cannot hold: cover (mjpeg)"]
+    assert kinds["d.mkv-muxed"] == kinds["d.mkv-burnt"] == (film_and_sound, lacking)
+
+
+HOSTILE = ["{\\an8}<b>up</b>", "C:\\new \\N\\h &amp; {", "}{\\fs200}big", "a --> b \\", "{", "％{\\p1}m 0 0{\\"]
+
+
+def test_what_looks_like_markup_is_text_in_a_track(film: Callable[..., Path], tmp_path: Path) -> None:
+    source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
+    cues = [cue(text, 300 * at, 300 * at + 300) for at, text in enumerate(HOSTILE)]
+    for highlight in (False, True):
+        folder = tmp_path / str(highlight)
+        folder.mkdir()
+        ((_, texts),) = subtitles(muxed(source, folder, Captions(cues, "en", highlight)).path)
+        assert {text.replace("\u2060", "") for _, text in texts} == set(HOSTILE)
+
+
+def test_each_language_of_whisper_has_a_tag() -> None:
+    from whisper.tokenizer import LANGUAGES
+
+    assert all(len(tag_of(code, one)) == 3 for code in LANGUAGES for one in (captions.MP4, captions.MKV))
+    assert tag_of("zh", captions.MKV) == "chi"
+    assert tag_of("jw", captions.MP4) == "jav"
+    assert tag_of("fr", captions.MOV) == "fra"
+
+
+# Drawn into the picture
+
+
+def test_drawn_captions_are_read_where_they_should_be_and_nowhere_else(
+    film: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = film(f"{PICTURE} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -crf 12 -c:a aac c.mp4")
+    done = burnt(source, tmp_path, said("The quick brown fox"), Style(box_color="#000000"))
+    assert (done.container, done.encoder, done.warnings) == ("mp4", "libx264", [])
+    before, after = picture(source, 1.5).astype(int), picture(done.path, 1.5).astype(int)
+    assert np.abs(before[:280] - after[:280]).mean() < 4
+    assert np.abs(before[290:350, 200:440] - after[290:350, 200:440]).mean() > 40
+    box = (after < 24).all(axis=2)
+    rows = np.flatnonzero(box[:, 320 - 60 : 320 + 60].mean(axis=1) > 0.3)
+    assert read(after[rows.min() : rows.max() + 1, 200:440].astype(np.uint8)).replace(" ", "") == "Thequickbrownfox"
+    for second in (0.9, 2.1):
+        assert np.abs(picture(source, second).astype(int) - picture(done.path, second).astype(int)).mean() < 4
+    assert facts(done.path) == facts(source)
+    assert packets(done.path, "audio") == packets(source, "audio")
+    assert times(done.path) == times(source)
+    assert seconds(done.path) == pytest.approx(seconds(source), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("made", "shown", "kind"),
+    [
+        (f"{GRAY} -vf select='not(mod(n,3))+gt(n,24)',settb=1/90000 -fps_mode vfr {X264} v.mp4", (360, 640), "mp4"),
+        (f"{GRAY} {SOUND} {ALL} -c:v libvpx -deadline realtime -c:a libopus v.webm", (360, 640), "mkv"),
+        (f"{GRAY} -vf scale=641:361 -c:v mpeg4 -pix_fmt yuv420p v.avi", (362, 642), "mkv"),
+        (f"{GRAY} -vf scale=640:360,setsar=2 {X264} v.mkv", (360, 640), "mkv"),
+    ],
+    ids=["variable rate", "webm", "odd size", "wide pixels"],
+)
+def test_times_and_shape_of_the_picture_stay(
+    film: Callable[..., Path], tmp_path: Path, made: str, shown: tuple[int, int], kind: str
+) -> None:
+    source = film(made)
+    done = burnt(source, tmp_path, said("Hello there"))
+    assert done.container == kind
+    assert times(done.path) == pytest.approx(times(source), abs=0.0011)
+    frame = picture(done.path, 1.5)
+    assert frame.shape[:2] == shown
+    frame = frame[:360, :640]  # without the line that makes an odd size even
+    if "setsar" in made:  # letters keep their width on the screen
+        frame = np.repeat(frame, 2, axis=1)
+    assert read(line_at(frame)).replace(" ", "") == "Hellothere"
+
+
+@pytest.mark.parametrize("turn", [90, 180, -90])
+def test_a_turned_video_has_upright_captions(film: Callable[..., Path], tmp_path: Path, turn: int) -> None:
+    corner = "drawbox=x=10:y=10:w=30:h=20:color=red:t=fill"
+    plain = film(f"-f lavfi -i color=0x404040:size=320x240:rate=25:duration=3,{corner} {X264} -crf 10 t.mp4")
+    source = film(f"-display_rotation {turn} -i {plain} -c copy t{turn}.mp4")
+    done = burnt(source, tmp_path, said("Upright"), Style(size=12))
+    before, after = picture(source, 1.5), picture(done.path, 1.5)
+    assert after.shape == before.shape
+    middle = slice(after.shape[1] // 5, -after.shape[1] // 5)
+    assert read(line_at(after[:, middle])) == "Upright"
+    after[:, middle] = before[:, middle]
+    assert np.abs(before.astype(int) - after).mean() < 2  # the corner is where it was
+
+
+def test_the_word_that_is_spoken_has_its_colour(film: Callable[..., Path], tmp_path: Path) -> None:
+    source = film(f"{GRAY} {X264} g.mp4")
+    words = Captions([cue("alpha beta gamma delta", 0, 4000)], "en", highlight=True)
+    done = burnt(source, tmp_path, words, Style(highlight_color="#00FF00"))
+    places = []
+    for second in (0.5, 1.5, 2.5, 3.5):
+        red, green, blue = np.moveaxis(picture(done.path, second).astype(int), 2, 0)
+        places.append(np.nonzero((green > 150) & (red < 110) & (blue < 110))[1])
+        assert read(line_at(picture(done.path, second))).replace(" ", "") == "alphabetagammadelta"
+    assert all(left.max() < right.min() for left, right in pairwise(places))
+
+
+@pytest.mark.parametrize(("position", "third"), [("top", 0), ("middle", 1), ("bottom", 2)])
+def test_position_colour_and_size_are_those_asked_for(
+    film: Callable[..., Path], tmp_path: Path, position: Any, third: int
+) -> None:
+    style = Style(position=position, color="#FF0000", outline_color="#0000FF", size=10)
+    frame = picture(burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said("HIM"), style).path, 1.5).astype(int)
+    rows, _ = np.nonzero(frame[:, :, 0] - frame[:, :, 1] > 120)
+    assert {row // 120 for row in rows} == {third}
+    assert 20 <= rows.max() - rows.min() <= 32  # capitals of a font of 36 pixels
+    assert (frame[:, :, 2] - frame[:, :, 1] > 100).sum() > 100
+
+
+def test_what_looks_like_markup_is_drawn_as_text(film: Callable[..., Path], tmp_path: Path) -> None:
+    source = film(f"{GRAY} {X264} g.mp4")
+    for number, text in enumerate(["{\\an8}{\\fs99}up", "{\\pos(9,9)}at C:\\new"]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        frame = picture(burnt(source, folder, said(text)).path, 1.5)
+        line = line_at(frame)
+        assert len(line) < 50
+        assert (np.abs(frame[:280].astype(int) - 0x40) < 20).all()
+        # The reader, not the picture, loses a brace now and then.
+        assert re.sub("[ {}]", "", read(line)) == re.sub("[ {}]", "", text)
+
+
+# Fonts
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("Cześć, jaźń", "pl"), ("你好世界。", "zh"), ("こんにちは世界", "ja"), ("mixed 世界 text", "en")],
+)
+def test_scripts_are_read_back(film: Callable[..., Path], tmp_path: Path, text: str, language: str) -> None:
+    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text, language=language), Style(size=10))
+    assert read(line_at(picture(done.path, 1.5))).replace(" ", "") == text.replace(" ", "")
+
+
+SHAPED = {"Ελληνικά γράμματα": "el", "Съешь же ещё этих": "ru", "مرحبا بالعالم": "ar", "안녕하세요 여러분": "ko"}
+
+
+@pytest.mark.parametrize("text", SHAPED)
+def test_scripts_that_the_reader_does_not_know_look_as_they_should(
+    film: Callable[..., Path], tmp_path: Path, text: str
+) -> None:
+    style = Style(size=10, outline_color="#404040")
+    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text, language=SHAPED[text]), style)
+    seen = ink(line_at(picture(done.path, 1.5)))
+    likeness = {other: np.corrcoef(seen.ravel(), ink(written(other)).ravel())[0, 1] for other in SHAPED}
+    assert max(likeness, key=lambda one: likeness[one]) == text
+    assert likeness[text] > 0.55 > 0.4 > sorted(likeness.values())[-2]
+
+
+def written(text: str) -> NDArray[np.uint8]:
+    """The text as Pillow writes it, which shapes letters by a library of its own."""
+    face = lettering_for(text, None, SHAPED[text], FONTS).faces[-1]
+    image = Image.new("RGB", (1200, 120), (0x40, 0x40, 0x40))
+    direction = "rtl" if SHAPED[text] == "ar" else "ltr"
+    font = ImageFont.truetype(str(face.file), 36, index=face.index, layout_engine=ImageFont.Layout.RAQM)
+    font.set_variation_by_axes([400] + [100] * (len(font.get_variation_axes()) - 1))
+    ImageDraw.Draw(image).text((20, 20), text, font=font, fill=(255, 255, 255), direction=direction)
+    return np.asarray(image)
+
+
+def ink(strip: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How bright it is, of what is written alone, in a frame of one size."""
+    bright = strip[:, :, 1].astype(int)
+    rows, columns = np.nonzero(bright > 160)
+    cropped = strip[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1, 1]
+    return np.asarray(Image.fromarray(cropped).resize((300, 30)), dtype=float)
+
+
+NOT_THERE = {
+    "привет 世界": ("CJK", "fonts-noto-cjk"),
+    "한국어": ("Hangul", "fonts-noto-cjk"),
+    "ᚠᚢ": ("Runic", "fonts-noto-core"),
+}
+
+
+@pytest.mark.parametrize("text", NOT_THERE)
+def test_a_script_without_a_font_is_named_with_its_remedy(film: Callable[..., Path], tmp_path: Path, text: str) -> None:
+    named, package = NOT_THERE[text]
+    with pytest.raises(CaptionsFailed, match=f"no font for {named} .*{package}"):
+        burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text), fonts=(NOTO,))
+    assert not (tmp_path / "captioned.mp4").exists()
+
+
+def test_signs_without_a_font_are_left_out(film: Callable[..., Path], tmp_path: Path) -> None:
+    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said("Well 🂡🂡 done"), fonts=(NOTO,))
+    assert read(line_at(picture(done.path, 1.5))).replace(" ", "") == "Welldone"
+
+
+def test_han_characters_have_their_language_s_shapes() -> None:
+    families = [lettering_for("直", None, code, FONTS).faces[-1].family for code in ("zh", "ja", "ko", "yue")]
+    assert families == [f"Noto Sans CJK {region}" for region in ("SC", "JP", "KR", "HK")]
+
+
+def test_letters_of_all_scripts_are_of_one_size() -> None:
+    """A line of Arabic takes 2.2 times its font's size, one of Latin 1.5: as libass counts, it would be tiny."""
+    lettering = lettering_for("H م", None, "ar", FONTS)
+    latin, arabic = lettering.faces
+    assert arabic.line > 1.4 * latin.line
+    text = to_drawn([cue("H م")], Style(size=10), (1920, 1080), lettering.runs, "ar", False)
+    for face in lettering.faces:
+        assert f"{{\\fn{face.family}\\fs{108 * face.line:.2f}}}" in text
+
+
+def test_a_font_is_used_by_its_name_or_refused(film: Callable[..., Path], tmp_path: Path) -> None:
+    assert lettering_for("abc", "noto sans armenian", "en", FONTS).faces[0].family == "Noto Sans Armenian"
+    check_family("noto sans", FONTS)
+    with pytest.raises(InvalidInput, match="did you mean 'Noto Sans'"):
+        check_family("Noto Sanz", FONTS)
+    for hostile in ("Sans\\N{\\an8}", "x,99,&H0", "../../etc/passwd", "a'b:c=[d]"):
+        with pytest.raises(InvalidInput, match="no font of that name"):
+            check_family(hostile, FONTS)
+
+
+def test_a_machine_s_fonts_are_told_by_script(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(FONTS) == 0
+    assert "Cyrillic: Noto Sans\n" in (told := capsys.readouterr().out)
+    assert "Arabic: Noto Sans Arabic\n" in told
+    assert main((NOTO,)) == 1
+    assert "Korean: the worker has no font for Hangul" in (told := capsys.readouterr().out)
+    assert "Greek: Noto Sans\n" in told
+
+
+def test_no_fonts_at_all_is_told(tmp_path: Path) -> None:
+    assert find_faces((tmp_path,)) == []
+    with pytest.raises(CaptionsFailed, match="fonts-noto-core"):
+        lettering_for("abc", None, "en", (tmp_path,))
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        f"{SOUND} -map 0 s.mp3",
+        f"{GRAY} {SOUND} -map 1:a -map 0:v -frames:v 1 -c:v mjpeg -disposition:v attached_pic s.mp3",
+    ],
+)
+def test_a_recording_without_a_film_is_refused(film: Callable[..., Path], made: str) -> None:
+    with pytest.raises(UnsupportedMedia, match="captions need a video, and the recording has none"):
+        examine(film(made), JobControl())
+
+
+@pytest.mark.parametrize("data", [b"", b"no video at all", b"#EXTM3U\nhttp://127.0.0.1/x.mp4\n"])
+def test_what_is_no_video_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.mp4").write_bytes(data)
+    with pytest.raises(UnsupportedMedia, match="not audio or video"):
+        examine(tmp_path / "x.mp4", JobControl())
+
+
+def test_too_large_a_picture_and_too_long_a_video_are_refused(film: Callable[..., Path]) -> None:
+    huge = examine(film("-f lavfi -i color=red:size=8000x4000:rate=1:duration=1 -c:v mpeg4 h.mp4"), JobControl())
+    with pytest.raises(TooLarge, match=r"8000 x 4000.*mux"):
+        check_drawable(huge, AMPLE)
+    plain = examine(film(f"{GRAY} {X264} g.mp4"), JobControl())
+    check_drawable(plain, AMPLE)
+    with pytest.raises(TooLarge, match="4 s long"):
+        check_drawable(plain, replace(AMPLE, seconds=2))
+
+
+def test_a_result_over_the_limit_is_refused(film: Callable[..., Path], tmp_path: Path) -> None:
+    source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
+    for number, make in enumerate((muxed, burnt)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with pytest.raises(TooLarge, match=r"larger than the limit of 0\.1 MB"):
+            make(source, folder, said("x"), limits=replace(AMPLE, bytes=100_000))
+
+
+def test_a_job_that_is_stopped_ends_at_once(film: Callable[..., Path], tmp_path: Path) -> None:
+    short = film("-f lavfi -i testsrc2=size=640x360:rate=25:duration=9 -c:v mpeg4 -q:v 9 short.mp4")
+    source = film(f"-stream_loop 39 -i {short} -c copy long.mp4")
+    control = JobControl()
+    told: list[tuple[str, float, float]] = []
+    control.listen(lambda *news: told.append(news))
+    stopped: list[float] = []
+
+    def stop() -> None:
+        stopped.append(time.monotonic())
+        control.stop("the job was cancelled")
+
+    threading.Timer(2.0, stop).start()
+    with pytest.raises(Cancelled, match="the job was cancelled"):
+        burnt(source, tmp_path, said("x"), control=control)
+    assert time.monotonic() - stopped[0] < 2.0  # it takes 50 ms where nothing else runs
+    assert told[0][0] == "captioning"
+    assert 0 < told[-1][1] < told[-1][2] == pytest.approx(360, abs=1)
+
+
+def test_a_video_that_stalls_is_given_up(
+    film: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = examine(film(f"{GRAY} {X264} g.mp4"), JobControl())
+    sleeping = tmp_path / "ffmpeg"
+    sleeping.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    sleeping.chmod(0o755)
+    monkeypatch.setattr("src.ffmpeg_process.ffmpeg_executable", lambda: str(sleeping))
+    monkeypatch.setattr(captions, "_STALL_SECONDS", 0.5)
+    with pytest.raises(CaptionsFailed, match="stalled"):
+        mux(video, [said("x")], tmp_path, AMPLE, JobControl())
+
+
+def test_without_the_gpu_s_encoder_x264_does_it(
+    film: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the trial said: a GPU may encode no more pictures at once, or none of this size."""
+    monkeypatch.setattr(captions, "_encoders", lambda: ["h264_nvenc", "libx264"])
+    made = f"-f lavfi -i color=gray:size=32x32:rate=5:duration=1 {X264} small.mp4"  # too small for NVENC anywhere
+    assert burnt(film(made), tmp_path, said("x")).encoder == "libx264"
+
+
+def test_damaged_pictures_end_in_a_sentence(film: Callable[..., Path], tmp_path: Path) -> None:
+    source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
+    data = bytearray(source.read_bytes())
+    at = data.index(b"avcC")
+    data[at + 4 : at + 40] = bytes(36)
+    (tmp_path / "x.mp4").write_bytes(data)
+    with pytest.raises(CaptionsFailed, match="captions cannot be drawn into the picture: ") as error:
+        burnt(tmp_path / "x.mp4", tmp_path, said("x"))
+    assert str(tmp_path) not in str(error.value)
