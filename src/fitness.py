@@ -52,11 +52,8 @@ def register(processor: WhisperProcessor) -> None:
     def warms_up() -> None:
         warm_up(processor)
 
-    checks = [disk_has_room, ffmpeg_works]
-    wanted, on_gpu = get_settings().warm_up, processor.device.startswith("cuda")
-    if wanted or (wanted is None and on_gpu):  # a CPU does not miscalculate, and has few kernels to make ready
-        checks.append(model_hears)
-    if wanted:
+    checks = [disk_has_room, ffmpeg_works, model_hears]
+    if get_settings().warm_up:
         checks.append(warms_up)
     for check in checks:
         runpod.serverless.register_fitness_check(check)

@@ -53,10 +53,8 @@ class Settings(BaseSettings):
         description="Several GPUs: `replicate` has a copy of the model on each, `split` shares its layers out; "
         "`auto`: copies, if each GPU has room for one.",
     )
-    warm_up: bool | None = Field(
-        default=None,
-        description="Before the first job, a clip is transcribed: `true`: alone, as a full batch and with beams; "
-        "none: alone, on a GPU.",
+    warm_up: bool = Field(
+        default=False, description="Before the first job, a clip is transcribed as a full batch, and with beams."
     )
     batch_size: int | None = Field(
         default=None,
