@@ -173,8 +173,9 @@ def _reason(source: Path, log: str) -> str:
         return f"{source.name} has no audio track"
     if "moov atom not found" in log:
         return f"{source.name} is cut off: its index is missing"
-    last = log.strip().splitlines()[-1:] or ["no reason given"]
-    return f"{source.name} cannot be decoded: {last[0][:200]}"
+    told = re.findall("^.*(?:error|invalid).*$", log, re.IGNORECASE | re.MULTILINE)
+    reason = f" ({told[-1][:200]})" if told else ""
+    return f"{source.name} cannot be decoded: it is no audio or video, or damaged{reason}"
 
 
 def _decibels(value: str) -> float:

@@ -15,6 +15,7 @@ import json
 import threading
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -36,9 +37,9 @@ FIRST_PATIENCE = 20.0
 _CONNECT, _READ = 10.0, 60.0  # seconds
 _MAYBE_ACCEPTED = {504, 520, 524}  # a proxy (Cloudflare's, before RunPod) gave up waiting for an answer
 _WORDS = {
-    401: "the API key is wrong or missing",
-    403: "the API key may not use this endpoint",
-    404: "there is no such endpoint",
+    401: "the API key is wrong: check --api-key or RUNPOD_API_KEY; RunPod's console makes new ones under Settings",
+    403: "the API key may not use this endpoint: RunPod's console shows under Settings what it may",
+    404: "there is no such endpoint: check --endpoint or RUNPOD_ENDPOINT_ID, the id in its page's address",
     413: "the request is larger than the platform takes",
 }
 
@@ -136,13 +137,19 @@ class Endpoint:
             raise WrongUsage(f"the endpoint's address or key is malformed: {error}") from None
         except requests.RequestException as error:
             if upload is None or not upload.whole or isinstance(error, requests.ConnectTimeout):
-                raise _Again(f"the endpoint cannot be reached ({_reason(error)})") from None
+                raise _Again(f"{self._unreachable} ({_reason(error)})") from None
             raise Uncertain(
                 f"the connection broke before the endpoint answered ({_reason(error)}): the job may be in its queue, "
                 "and is not sent a second time"
             ) from None
         self._answered = True
         return _understood(response, content, path)
+
+    @property
+    def _unreachable(self) -> str:
+        host = urlsplit(self.settings.url).netloc.rpartition("@")[2]
+        first = "start the worker (`make serve`)" if self.settings.is_single_worker else "check the network"
+        return f"{host} cannot be reached: {first}, then the address in --base-url or RUNPOD_BASE_URL"
 
     @property
     def _session(self) -> requests.Session:
@@ -211,7 +218,7 @@ def _understood(response: requests.Response, content: bytes, path: str) -> Answe
     if status == 404 and about_a_job:
         raise NoSuchJob("the endpoint does not know the job; results are kept for 30 minutes")
     if status != 200:
-        raise EndpointFailed(f"{_WORDS.get(status, f'the endpoint answers {status}')}{_told(content)}")
+        raise EndpointFailed(_WORDS.get(status) or f"the endpoint answers {status}{_told(content)}")
     try:
         answer = json.loads(content)
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from client.journal import Journal
 
 TRIES = 3
 """Jobs for one part at most, where a worker failed and another may do better."""
+
+LONG_WAIT = 90.0
+"""Seconds after which it seems that no worker comes: a cold start takes less."""
 
 GRACE = 30.0
 """Seconds at most to cancel what runs after Ctrl-C; a job that is being sent has an id only when it has been."""
@@ -148,6 +152,7 @@ class _Crew:
 
     def _awaited(self, task: Task, job_id: str) -> Answer:
         told: list[Any] = []
+        sent = time.monotonic()
 
         def tell(segments: list[dict[str, Any]]) -> None:
             told.append(None)
@@ -155,7 +160,7 @@ class _Crew:
                 self._observer.segments(task, segments)
 
         def progress(status: Answer) -> None:
-            self._tell(task, *_progress(status))
+            self._tell(task, *_progress(status, time.monotonic() - sent))
 
         try:
             listener = Listener(progress, None if self._observer.segments is None else tell)
@@ -182,11 +187,12 @@ class _Crew:
         self._observer.progress(done / sum(self._seconds.values()), stage)
 
 
-def _progress(status: Answer) -> tuple[float, str]:
+def _progress(status: Answer, waited: float) -> tuple[float, str]:
     """How much of a running job is done, and what it is at."""
     output = status.get("output")
     if status.get("status") == "IN_QUEUE":
-        return 0.0, "waiting for a worker"
+        doubt = ": may the endpoint have any? See its workers in RunPod's console" if waited > LONG_WAIT else ""
+        return 0.0, f"waiting for a worker{doubt}"
     if not isinstance(output, dict) or "stage" not in output:
         return 0.0, "working"
     return min(output.get("percent", 0) / 100, 0.99), str(output["stage"])

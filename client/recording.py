@@ -69,6 +69,8 @@ def transcribed(
     Raises:
         ClientError: see `client/errors.py`.
     """
+    if isinstance(source, Path) and source.is_dir():
+        raise WrongUsage(f"{source} is a folder: client.batch does those")
     if isinstance(source, Path) and not source.is_file():
         raise BadRecording(f"there is no file {source}")
     journal = Journal(_key(endpoint, source, options, terms), cache)

@@ -99,7 +99,7 @@ def _check(settings: Settings) -> None:
         raise WrongUsage(f"the base URL {settings.base_url!r} is no http(s) address such as {RUNPOD}")
     if settings.is_single_worker:
         return
-    for name, argument in {"endpoint_id": "--endpoint", "api_key": "--api-key"}.items():
+    for name, argument, words in (("endpoint_id", "--endpoint", "endpoint's id"), ("api_key", "--api-key", "API key")):
         if not getattr(settings, name):
             where = f"{argument}, {_VARIABLES[name]} or {name} in {config_file()}"
-            raise WrongUsage(f"the {name.replace('_', ' ')} is missing: give {where}")
+            raise WrongUsage(f"the {words} is missing: give {where}")

@@ -36,8 +36,8 @@ def test_a_workers_own_api_needs_neither_id_nor_key() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"endpoint_id": "abc"}, "the api key is missing: give --api-key, RUNPOD_API_KEY"),
-        ({"api_key": "key"}, "the endpoint id is missing: give --endpoint, RUNPOD_ENDPOINT_ID"),
+        ({"endpoint_id": "abc"}, "the API key is missing: give --api-key, RUNPOD_API_KEY"),
+        ({"api_key": "key"}, "the endpoint's id is missing: give --endpoint, RUNPOD_ENDPOINT_ID"),
         ({"base_url": "localhost:8000"}, "is no http"),
     ],
 )

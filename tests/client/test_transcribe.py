@@ -119,6 +119,8 @@ def test_options_have_the_workers_names_and_types(served: Platform, folder: Path
     ("arguments", "code", "sentence"),
     [
         (["nowhere.mp3"], 3, "there is no file nowhere.mp3"),
+        (["."], 2, "is a folder: client.batch does those"),
+        (["talk.ogg", "--endpoint", "other"], 5, "there is no such endpoint: check --endpoint"),
         (["talk.ogg", "--task", "sing"], 2, "--task"),
         (["talk.ogg", "--beam-size", "99"], 2, "--beam-size"),
         (["talk.ogg", "--temperature", "warm"], 2, "--temperature: give numbers"),
