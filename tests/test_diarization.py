@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from benchmarks.diarization import error_rate, read_rttm
 from benchmarks.recordings import pcm_of, write_wav
 from src.diarization import diarize, voice_of
 from src.errors import Cancelled
+from src.job_control import JobControl
+from src.options import Options
 from src.turns import Diarization, Turn
 from src.vad import SAMPLE_RATE, Pcm, Region
-from src.voice_clusters import Counts
+from src.voice_clusters import BLOCK, Counts, cluster
 from tests.conftest import CLIPS, as_base64
 
 TRUTH = read_rttm(CLIPS / "dialogue.rttm")
@@ -102,6 +105,17 @@ def test_where_nobody_speaks_there_are_no_speakers(clip: str) -> None:
     assert voice_of(sound) is None
 
 
+def test_the_voices_of_a_long_recording_are_told_apart_in_all_of_its_stretches() -> None:
+    dice = np.random.default_rng(0)
+    voices = dice.normal(size=(4, 192))
+    spoken = dice.integers(0, 4, 3 * BLOCK + 7)
+    prints = (voices[spoken] + 0.5 * dice.normal(size=(len(spoken), 192))).astype(np.float32)
+    prints /= np.linalg.norm(prints, axis=1, keepdims=True)
+    labels, heard = cluster(prints, np.full(len(prints), 1.5), Counts())
+    assert heard == 4
+    assert len({*zip(spoken.tolist(), labels.tolist(), strict=True)}) == 4
+
+
 def test_one_voice_alone_is_one_speaker() -> None:
     assert len(diarize(pcm_of(CLIPS / "long.ogg")).speakers) == 1
 
@@ -126,6 +140,16 @@ def handled() -> Any:
         return handler({"input": {"audio": audio, "options": {"diarize": True, **options}}})
 
     return answer
+
+
+def test_a_job_that_is_stopped_leaves_no_thread_behind() -> None:
+    from src.rp_handler import processor
+
+    control = JobControl()
+    control.listen(lambda stage, *_: control.stop("enough") if stage == "transcribing" else None)
+    with pytest.raises(Cancelled, match="enough"):
+        processor.transcribe(CLIPS / "dialogue.ogg", Options(diarize=True), control)
+    assert not [one for one in threading.enumerate() if one.name.startswith("diarization")]
 
 
 @pytest.fixture(scope="module")
