@@ -198,12 +198,18 @@ def main() -> None:
     processor, senko = WhisperProcessor(arguments.model), senko_alone()
     print(f"{'':32}    DER missed  alarm confus  senko    #    words   plain diarize   more")
     every: list[Known] = []
+    rows: list[dict[str, float]] = []
     for folder in (DIALOGUES, arguments.folder):
         recordings = list(known_recordings(folder))
         for known in recordings:
-            print(_line(known.path.name, measure(known, processor, senko)), flush=True)
+            rows.append(measure(known, processor, senko))
+            print(_line(known.path.name, rows[-1]), flush=True)
         every += recordings
     processor.close()
+    plain, seconds = (sum(row[key] for row in rows) for key in ("plain", "seconds"))
+    print(
+        f"in sum, diarization makes {plain:.1f} s of the processor's time {seconds:.1f} s: {seconds / plain - 1:+.0%}"
+    )
     same, other = likenesses(every)
     print(f"likeness of the same voice {min(same):.2f} and more, of others {max(other):.2f} and less")
     taken = sum(one >= SAME_VOICE for one in same) / len(same)

@@ -25,8 +25,9 @@ MOST_ALIKE = 0.75
 UNLIKE = 0.25
 """Cosine below which a short cluster is like no one, and so a speaker after all."""
 
-SHORTEST = 2.0
-"""Seconds of speech that a speaker has, or else several pieces that are like no one's."""
+SHORTEST, SHARE, LONG_ENOUGH = 2.0, 0.01, 20.0
+"""Seconds of speech that a speaker has, or the hundredth part of all that is longer: odd sounds add up in a long
+recording. Enough in any case are `LONG_ENOUGH`, or several pieces that are like no one's."""
 
 BLOCK = 600
 """Pieces that are compared with each other at once, some ten minutes: the work grows with their number's square."""
@@ -81,7 +82,8 @@ def _speakers(prints: Vectors, seconds: npt.NDArray[np.float64], alike: float) -
     spoken = np.bincount(labels, weights=seconds)
     by_length = np.argsort(-spoken, kind="stable")
     centres = _unit(_sums(prints, labels))
-    speakers = [one for one in by_length if spoken[one] >= SHORTEST] or [by_length[0]]
+    enough = min(max(SHORTEST, SHARE * spoken.sum()), LONG_ENOUGH)
+    speakers = [one for one in by_length if spoken[one] >= enough] or [by_length[0]]
     for one in by_length:
         several = np.count_nonzero(labels == one) > 1
         if one not in speakers and several and (centres[speakers] @ centres[one]).max() < UNLIKE:

@@ -110,6 +110,9 @@ def test_the_voices_of_a_long_recording_are_told_apart_in_all_of_its_stretches()
     voices = dice.normal(size=(4, 192))
     spoken = dice.integers(0, 4, 3 * BLOCK + 7)
     prints = (voices[spoken] + 0.5 * dice.normal(size=(len(spoken), 192))).astype(np.float32)
+    odd = 0.5 * voices[0] + dice.normal(size=192)  # such as a cough, three times in 45 minutes
+    prints[[10, 700, 1500]] = odd
+    spoken[[10, 700, 1500]] = 0
     prints /= np.linalg.norm(prints, axis=1, keepdims=True)
     labels, heard = cluster(prints, np.full(len(prints), 1.5), Counts())
     assert heard == 4
