@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
+
+from client.speakers import summed
 
 Output = dict[str, Any]
 
@@ -70,20 +73,37 @@ def _transcription(pieces: Sequence[Piece], name: str, formats: Sequence[str], m
     segments: list[dict[str, Any]] = []
     for piece, part in zip(pieces, parts, strict=True):
         segments += shifted(part["segments"], piece.start, len(segments))
-    text = "".join(segment["text"] for segment in segments).strip()
-    known: Output = {"text": text, "language": metadata["language"], "segments": segments}
+    known: Output = {"text": _text(segments), "language": metadata["language"], "segments": segments}
     wants_segments = bool({"json", "all"} & set(formats))
     whole: Output = {}
     for key in parts[0]:
-        if key in ("language", "segments") and not wants_segments:
+        if key in ("language", "segments", "speaker_turns") and not wants_segments:
             continue
         if key in known:
             whole[key] = known[key]
+        elif key == "speakers":
+            whole[key] = summed([piece.start for piece in pieces], [part[key] for part in parts])
+        elif key == "speaker_turns":
+            whole[key] = [
+                _later(turn, piece.start) for piece, part in zip(pieces, parts, strict=True) for turn in part[key]
+            ]
         elif key == "verbose_json":
             whole[key] = _verbose([part[key] for part in parts], pieces, known, metadata)
         else:
             whole[key] = _SUBTITLES[key]([part[key] for part in parts], [_ms(piece.start) for piece in pieces])
     return whole
+
+
+def _text(segments: Sequence[dict[str, Any]]) -> str:
+    """All of it in one piece; where voices are told apart, a line for each turn, as with the worker."""
+    turns = [(voice, "".join(one["text"] for one in turn).strip()) for voice, turn in groupby(segments, _voice)]
+    return "\n".join(f"{voice}: {text}" if voice else text for voice, text in turns)
+
+
+def _voice(segment: dict[str, Any]) -> str:
+    if segment.get("speaker") is not None:
+        return str(segment["speaker"])
+    return f"CHANNEL_{segment['channel']}" if segment.get("channel") is not None else ""
 
 
 def _verbose(parts: Sequence[Output], pieces: Sequence[Piece], known: Output, metadata: Output) -> Output:
@@ -133,13 +153,23 @@ def _cues(text: str, offset: int, mark: str) -> list[str]:
 
 
 def _tsv(parts: Sequence[str], offsets: Sequence[int]) -> str:
-    header = "start\tend\ttext\n"
+    """A part in which nothing is said has no column for the speaker in its header."""
+    header = max((part.partition("\n")[0] for part in parts), key=len)
     rows = []
     for part, offset in zip(parts, offsets, strict=True):
-        for row in part.removeprefix(header).splitlines(keepends=True):
-            start, end, text = row.split("\t", 2)
-            rows.append(f"{int(start) + offset}\t{int(end) + offset}\t{text}")
-    return header + "".join(rows)
+        for row in part.splitlines(keepends=True)[1:]:
+            start, end, rest = row.split("\t", 2)
+            rows.append(f"{int(start) + offset}\t{int(end) + offset}\t{rest}")
+    return f"{header}\n" + "".join(rows)
+
+
+def _rttm(parts: Sequence[str], offsets: Sequence[int]) -> str:
+    lines = []
+    for part, offset in zip(parts, offsets, strict=True):
+        for line in part.splitlines(keepends=True):
+            kind, file, channel, start, rest = line.split(" ", 4)
+            lines.append(f"{kind} {file} {channel} {float(start) + offset / 1000:.3f} {rest}")
+    return "".join(lines)
 
 
 def _lrc(parts: Sequence[str], offsets: Sequence[int]) -> str:
@@ -189,6 +219,7 @@ _SUBTITLES: dict[str, Callable[[Sequence[str], Sequence[int]], str]] = {
     "tsv": _tsv,
     "lrc": _lrc,
     "ass": _ass,
+    "rttm": _rttm,
 }
 
 

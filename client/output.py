@@ -22,11 +22,12 @@ SUFFIXES = {
     "tsv": ".tsv",
     "lrc": ".lrc",
     "ass": ".ass",
+    "rttm": ".rttm",
     "json": ".json",
     "verbose_json": ".verbose.json",
 }
 _ALL = ("text", "srt", "vtt", "tsv", "json")  # openai-whisper's
-_OF_JSON = ("text", "language", "segments")
+_OF_JSON = ("text", "language", "segments", "speakers", "speaker_turns")
 
 
 def single_formats(formats: Sequence[str]) -> list[str]:

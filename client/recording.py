@@ -10,7 +10,7 @@ import base64
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,13 @@ from client.fanout import Observer, Task, run
 from client.jobs import policy
 from client.journal import Journal, content_of, key_of
 from client.merge import Piece, language_of, merged, to_ask_for
+from client.speakers import to_ask_parts_for, with_one_set
 from client.splitter import seams
 
 RUN_LIMIT = 10_000_000
 """Bytes of one request that RunPod's /run takes."""
 
 _RESERVE = 20_000  # bytes, for what stands around the audio besides the options
-
-NEEDS_ALL = ("diarize",)
-"""Options that make sense for a recording in one piece alone: voices of different parts are not compared."""
 
 Options = dict[str, Any]
 
@@ -103,12 +101,30 @@ def _in_parts(
     _check_divisible(options, terms)
     formats = _formats(options)
     asked = {**options, "output_format": to_ask_for(formats)}
+    if options.get("diarize"):
+        asked, observer = to_ask_parts_for(asked), _without_speakers(observer)
     tasks = [_task(part, asked, terms) for part in parts]
     outputs = run(endpoint, tasks, journal, parallel=terms.parallel, stop=stop, observer=observer)
     pieces = [Piece(part.start, part.end, output) for part, output in zip(parts, outputs, strict=True)]
     if not options.get("language") and not options.get("multilingual"):
         pieces = _in_one_language(endpoint, parts, pieces, asked, terms, journal, stop)
+    if options.get("diarize"):
+        starts, outputs = [piece.start for piece in pieces], [piece.output for piece in pieces]
+        told = with_one_set(starts, outputs, options)
+        pieces = [Piece(piece.start, piece.end, output) for piece, output in zip(pieces, told, strict=True)]
     return merged(pieces, formats)
+
+
+def _without_speakers(observer: Observer) -> Observer:
+    """Who speaks in a part is known by that part's own labels until all are done."""
+    tell = observer.segments
+    if tell is None:
+        return observer
+
+    def segments(task: Task, told: list[dict[str, Any]]) -> None:
+        tell(task, [{key: value for key, value in one.items() if key != "speaker"} for one in told])
+
+    return replace(observer, segments=segments)
 
 
 def _in_one_language(
@@ -180,9 +196,6 @@ def _check_divisible(options: Options, terms: Terms) -> None:
         WrongUsage: something is asked for that a recording in parts cannot have.
     """
     remedy = "the recording is too large for one request: give its URL instead, or leave that out"
-    for name in NEEDS_ALL:
-        if options.get(name):
-            raise WrongUsage(f"{name} needs the recording in one piece, and {remedy}")
     if terms.webhook:
         raise WrongUsage(f"a webhook would be told of each part by itself, and {remedy}")
 

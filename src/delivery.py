@@ -27,7 +27,7 @@ A_BUCKET = (
 _TEXTS = {"transcription": "transcript", "translation": "translation"}
 """The parts of an answer that hold a text, and the name of their files."""
 
-_SUBTITLES = ("srt", "vtt", "tsv", "lrc", "ass")
+_SUBTITLES = ("srt", "vtt", "tsv", "lrc", "ass", "rttm")
 _LEFT_OUT = ("tokens", "words")  # of the segments, in this order: hardly anyone reads tokens
 _INLINE = ("text", "language")  # stand in the answer beside the files
 _BESIDE_VIDEO = 20_000  # bytes; how much the transcript takes is known only when it is there

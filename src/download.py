@@ -21,6 +21,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.utils import default_headers, get_environ_proxies, select_proxy
 
+from src.audio_source import AudioSource
 from src.errors import DownloadFailed, InvalidInput, TooLarge
 from src.job_control import JobControl
 from src.public_http import MALFORMED, Failure, NetworkError, check_url, network_errors, send
@@ -45,6 +46,15 @@ _WORDS = {
 
 class _Broken(Exception):
     """An attempt failed in a way that the next one may not; the message is fit for the caller."""
+
+
+def fetch(
+    source: AudioSource, folder: Path, *, max_bytes: int, timeout: float, control: JobControl | None = None
+) -> Path:
+    """The sound of a job as a file in `folder`: see `download` and `decode_base64`."""
+    if source.url is None:
+        return decode_base64(source.base64 or "", folder, max_bytes=max_bytes)
+    return download(source.url, folder, max_bytes=max_bytes, timeout=timeout, control=control)
 
 
 def download(url: str, folder: Path, *, max_bytes: int, timeout: float, control: JobControl | None = None) -> Path:

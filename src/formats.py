@@ -18,6 +18,7 @@ from src.subtitles.karaoke import to_ass, to_lrc
 from src.subtitles.layout import Layout
 from src.subtitles.writers import to_srt, to_tsv, to_vtt
 from src.transcript import Transcript
+from src.turns import Diarization, Speaker
 
 PLAIN = Layout()
 """Subtitles as the segments are."""
@@ -29,6 +30,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "tsv": ("text", "tsv"),
     "lrc": ("text", "lrc"),
     "ass": ("text", "ass"),
+    "rttm": ("text", "rttm"),
     "json": ("text", "language", "segments"),
     "verbose_json": ("text", "verbose_json"),
     "all": ("text", "language", "segments", "srt", "vtt", "tsv"),
@@ -38,18 +40,31 @@ OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
 """The names that a job may ask for; the schema and the README take them from here."""
 
 
-def render(transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN) -> dict[str, Any]:
-    """The `transcription` part of a job's output; the formats are some of `OUTPUT_FORMATS`."""
-    forms = _Forms(transcript, layout)
+_WHO = ("speakers", "speaker_turns")
+"""Further keys where speakers were told apart; the second one is for whoever wants segments."""
+
+
+def render(
+    transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN, *, voiceprints: bool = False
+) -> dict[str, Any]:
+    """The `transcription` part of a job's output; the formats are some of `OUTPUT_FORMATS`.
+
+    Args:
+        voiceprints: whether speakers come with their `embedding`.
+    """
+    forms = _Forms(transcript, layout, voiceprints)
     keys = [key for one in output_formats for key in _KEYS[one]]
+    if transcript.diarization is not None:
+        keys += _WHO if "segments" in keys else _WHO[:1]
     return {key: getattr(forms, key) for key in dict.fromkeys(keys)}
 
 
 class _Forms:
     """One transcript under each key of the output; the cues are made once for all of them."""
 
-    def __init__(self, transcript: Transcript, layout: Layout) -> None:
-        self._transcript, self._layout = transcript, layout
+    def __init__(self, transcript: Transcript, layout: Layout, voiceprints: bool) -> None:
+        self._transcript, self._layout, self._voiceprints = transcript, layout, voiceprints
+        self._who = transcript.diarization or Diarization()
         self._written = transcript.written
         self._has_words = any(segment.words for segment in transcript.segments)
 
@@ -65,6 +80,26 @@ class _Forms:
     @property
     def segments(self) -> list[dict[str, Any]]:
         return [segment.to_dict() for segment in self._transcript.segments]
+
+    @property
+    def speakers(self) -> list[dict[str, Any]]:
+        """In order of first speech."""
+        return [_plain(one, voiceprint=self._voiceprints) for one in self._who.speakers]
+
+    @property
+    def speaker_turns(self) -> list[dict[str, Any]]:
+        return [
+            {"start": round(one.start, 3), "end": round(one.end, 3), "speaker": one.speaker} for one in self._who.turns
+        ]
+
+    @property
+    def rttm(self) -> str:
+        """NIST's Rich Transcription Time Marked: a line for each turn, with blanks between fields and in none."""
+        named = [(one, one.speaker.replace(" ", "_")) for one in self._who.turns]
+        return "".join(
+            f"SPEAKER audio 1 {one.start:.3f} {one.end - one.start:.3f} <NA> <NA> {name} <NA> <NA>\n"
+            for one, name in named
+        )
 
     @property
     def verbose_json(self) -> dict[str, Any]:
@@ -108,3 +143,13 @@ class _Forms:
     @cached_property
     def _timed(self) -> list[Cue]:
         return lay_out(self._transcript.segments, self._layout, self._written)
+
+
+def _plain(speaker: Speaker, *, voiceprint: bool) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "speaker": speaker.label,
+        "seconds": round(speaker.seconds, 3),
+        "turns": speaker.turns,
+        "start": round(speaker.start, 3),
+    }
+    return {**plain, "embedding": [round(one, 4) for one in speaker.voiceprint]} if voiceprint else plain

@@ -13,9 +13,10 @@ from difflib import get_close_matches
 from math import inf
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
+from src.audio_source import AudioSource
 from src.formats import OUTPUT_FORMATS
 from src.subtitles import PRESETS, Layout
 from src.subtitles.drawn import Style
@@ -36,6 +37,21 @@ MAX_PHRASES = 5000
 
 MAX_PHRASE_CHARACTERS = 200
 
+MAX_SAMPLES = 32
+"""Known voices: each costs a download and some tenths of a second."""
+
+SpeakerCount = Annotated[int, Field(ge=1, le=100)]
+
+
+def _fit_for_every_format(name: str) -> str:
+    """No markup, no line break, no tab, and no label of ours."""
+    if not re.fullmatch(r"\w[\w .'-]{0,59}", name) or re.fullmatch(r"(SPEAKER|CHANNEL)_\d+", name):
+        raise ValueError("a name should be 1 to 60 letters, digits, blanks and . ' -, and none such as SPEAKER_00")
+    return name
+
+
+SpeakerName = Annotated[str, AfterValidator(_fit_for_every_format)]
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Span = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)] | None]
 """Seconds from the recording's start; None: to its end."""
@@ -54,7 +70,8 @@ class Options(BaseModel):
         default=["all"],
         min_length=1,
         max_length=len(OUTPUT_FORMATS),
-        description="One of `text`, `srt`, `vtt`, `tsv`, `lrc`, `ass`, `json`, `verbose_json` and `all`, or a list.",
+        description="One of `text`, `srt`, `vtt`, `tsv`, `lrc`, `ass`, `rttm`, `json`, `verbose_json` and `all`, "
+        "or a list.",
     )
     model: str | None = Field(
         default=None, max_length=200, description="One of the endpoint's `WHISPER_MODELS`; none: `WHISPER_MODEL`."
@@ -146,6 +163,18 @@ class Options(BaseModel):
     channels: Literal["mix", "split"] = Field(
         default="mix", description="`split`: each channel is transcribed, and told in segments: calls in stereo."
     )
+    diarize: bool = Field(default=False, description="Who speaks: speakers in texts, subtitles, segments and words.")
+    num_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: how many there are.")
+    min_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: how many there are at least.")
+    max_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: how many there are at most.")
+    speakers: dict[SpeakerName, AudioSource] | None = Field(
+        default=None,
+        max_length=MAX_SAMPLES,
+        description='`diarize` only: samples of known voices, `{"Ada": {"url": "..."}}`, 60 s each at most.',
+    )
+    speaker_embeddings: bool = Field(
+        default=False, description="`diarize` only: each speaker's voiceprint, 192 numbers."
+    )
     drop_hallucinations: bool = Field(
         default=True, description="Leaves out loops, and phrases such as thanks for watching where nothing is said."
     )
@@ -212,9 +241,10 @@ class Options(BaseModel):
 
     @property
     def needs_words(self) -> bool:
-        """Whether the times of words are wanted, for the answer or for its subtitles."""
+        """Whether the times of words are wanted, for the answer, its subtitles or its speakers."""
         subtitled = self.layout.needs_words or self.captions is not None
-        return self.word_timestamps or subtitled or bool({"ass", "verbose_json"} & {*self.output_format})
+        formats = {"ass", "verbose_json"} & {*self.output_format}
+        return self.word_timestamps or subtitled or bool(formats) or self.diarize
 
     @property
     def caption_layout(self) -> Layout:
@@ -226,6 +256,11 @@ class Options(BaseModel):
     def caption_style(self) -> Style:
         """How captions are drawn."""
         return Style(**{field.name: getattr(self, f"caption_{field.name}") for field in fields(Style)})
+
+    @property
+    def speaker_counts(self) -> tuple[int, int | None]:
+        """How many speakers there are at least, and at most; None: any number."""
+        return self.num_speakers or self.min_speakers or 1, self.num_speakers or self.max_speakers
 
     @property
     def corrections(self) -> dict[str, list[str]]:
@@ -336,6 +371,20 @@ class Options(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _speakers_need_diarize(self) -> Options:
+        if not self.diarize:
+            asked = [name for name in _OF_DIARIZE if getattr(self, name)] + ["rttm"] * ("rttm" in self.output_format)
+            if asked:
+                raise ValueError(f"{asked[0]} needs diarize")
+        if self.diarize and self.channels == "split":
+            raise ValueError('diarize and channels "split" both tell who speaks: leave one of them out')
+        if self.num_speakers is not None and (self.min_speakers or self.max_speakers):
+            raise ValueError("num_speakers leaves min_speakers and max_speakers nothing to say: leave them out")
+        if (self.min_speakers or 1) > (self.max_speakers or inf):
+            raise ValueError("min_speakers is larger than max_speakers")
+        return self
+
+    @model_validator(mode="after")
     def _only_where_they_work(self) -> Options:
         if self.chunking == "sequential" and self.multilingual:
             raise ValueError('multilingual needs chunking "vad"')
@@ -351,6 +400,9 @@ class Options(BaseModel):
         if (self.layout.min_cue_duration or 0.0) > (self.layout.max_cue_duration or inf):
             raise ValueError("min_cue_duration is longer than max_cue_duration")
         return self
+
+
+_OF_DIARIZE = ("num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings")
 
 
 def _code(language: str) -> str:

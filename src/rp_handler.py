@@ -23,14 +23,15 @@ from src.captions import CaptionedVideo
 from src.chunks import MAX_CHUNK_BYTES
 from src.cold_start import get_processor
 from src.delivery import A_BUCKET, attach_video, deliver, require_bucket, room_for_video
-from src.download import decode_base64, download
+from src.download import fetch
 from src.engine.scheduler import EngineLost
 from src.errors import CaptionsFailed, OutOfMemory, TooLarge, WorkerError
 from src.faster_whisper_jobs import is_faster_whisper_job, to_answer, to_input
 from src.formats import render
 from src.job_control import JobControl
 from src.options import Options
-from src.rp_schema import AudioSource, find_webhook, parse_input
+from src.rp_schema import find_webhook, parse_input
+from src.samples import fetch_samples
 from src.settings import get_settings
 from src.storage import find_bucket
 from src.transcript import Transcript
@@ -97,10 +98,17 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     processor.check(job_input.options, control)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         control.progress("downloading")
-        recording = _fetch(job_input.audio, Path(folder), control)
+        samples = fetch_samples(job_input.options.speakers or {}, Path(folder), control)
+        recording = fetch(
+            job_input.audio,
+            Path(folder),
+            max_bytes=settings.max_audio_bytes,
+            timeout=settings.download_timeout,
+            control=control,
+        )
         fetched = time.perf_counter()
         video = find_video(recording, job_input.options, room, A_BUCKET, control)
-        transcript = processor.transcribe(recording, job_input.options, control)
+        transcript = processor.transcribe(recording, job_input.options, control, samples)
         captioned = _captioned(video, transcript, job_input.options, Path(folder), room, control)
         written = _written(transcript, job_input.options)
         finished = time.perf_counter()
@@ -129,8 +137,12 @@ def _captioned(
 def _written(transcript: Transcript, options: Options) -> Answer:
     """The transcript in the forms that were asked for, and its translation in the same ones."""
     texts = {"transcription": transcript, "translation": transcript.translation}
-    written = {key: render(text, options.output_format, options.layout) for key, text in texts.items() if text}
-    if not options.word_timestamps:  # subtitles may have needed them
+    written = {
+        key: render(text, options.output_format, options.layout, voiceprints=options.speaker_embeddings)
+        for key, text in texts.items()
+        if text
+    }
+    if not options.word_timestamps:  # subtitles or speakers may have needed them
         for segment in (one for text in written.values() for one in text.get("segments", [])):
             segment.pop("words", None)
     return written
@@ -149,15 +161,6 @@ def _time_limit(job: Job) -> float | None:
     policy = job.get("policy")
     limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
     return limit / 1000 if isinstance(limit, (int, float)) and limit > 0 else None
-
-
-def _fetch(audio: AudioSource, folder: Path, control: JobControl) -> Path:
-    settings = get_settings()
-    if audio.url is None:
-        return decode_base64(audio.base64 or "", folder, max_bytes=settings.max_audio_bytes)
-    return download(
-        audio.url, folder, max_bytes=settings.max_audio_bytes, timeout=settings.download_timeout, control=control
-    )
 
 
 @contextmanager

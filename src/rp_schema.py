@@ -10,9 +10,10 @@ import re
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from src.audio_source import AudioSource
 from src.errors import InvalidInput
 from src.options import Options
 from src.storage import UploadRequest
@@ -26,21 +27,6 @@ MOST_TOLD = 10
 """Faults named in one answer: a job with a thousand unknown keys gets no book."""
 
 
-class AudioSource(BaseModel):
-    """Where the recording is: exactly one of a URL and base64 text."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    url: str | None = Field(default=None, min_length=1, max_length=8192)
-    base64: str | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> AudioSource:
-        if (self.url is None) == (self.base64 is None):
-            raise ValueError('give exactly one of "url" and "base64"')
-        return self
-
-
 class JobInput(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -52,16 +38,10 @@ class JobInput(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, raw: Any) -> Any:
-        """A bare string is a URL, or audio itself as a data URI; `options: null` is no options."""
-        if not isinstance(raw, dict):
-            return raw
-        spelled = dict(raw)
-        audio = spelled.get("audio")
-        if isinstance(audio, str):
-            spelled["audio"] = {"base64" if audio.lstrip()[:5].lower() == "data:" else "url": audio}
-        if spelled.get("options", {}) is None:
-            del spelled["options"]
-        return spelled
+        """`options: null` is no options."""
+        if isinstance(raw, dict) and raw.get("options", {}) is None:
+            return {key: value for key, value in raw.items() if key != "options"}
+        return raw
 
 
 def parse_input(raw: Any) -> JobInput:
@@ -136,6 +116,8 @@ def _nearest(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) 
         "upload": UploadRequest,
     }
     model = models[location[0]] if len(location) > 1 else whole
+    if location[:2] == ("options", "speakers"):
+        model = AudioSource
     names = list(model.model_fields)
     close = get_close_matches(key.lower(), names, n=1)
     return f', did you mean "{close[0]}"?' if close else f"{KNOWN}{', '.join(names)}"

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from src.turns import Diarization
+
 
 @dataclass(slots=True)
 class Word:
@@ -20,9 +22,12 @@ class Word:
     start: float
     end: float
     probability: float
+    speaker: str | None = None
+    """None unless speakers were asked for."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"word": self.word, "start": self.start, "end": self.end, "probability": self.probability}
+        plain = {"word": self.word, "start": self.start, "end": self.end, "probability": self.probability}
+        return plain if self.speaker is None else {**plain, "speaker": self.speaker}
 
 
 @dataclass(slots=True)
@@ -46,10 +51,14 @@ class Segment:
     """None unless each window's language was detected."""
     channel: int | None = None
     """Number of the channel, from 0; None unless each was transcribed by itself."""
+    speaker: str | None = None
+    """None unless speakers were asked for."""
 
     @property
     def voice(self) -> str:
         """Who speaks, as texts and subtitles name them; empty where nobody looked."""
+        if self.speaker is not None:
+            return self.speaker
         return "" if self.channel is None else f"CHANNEL_{self.channel}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,6 +80,8 @@ class Segment:
             plain["language"] = self.language
         if self.channel is not None:
             plain["channel"] = self.channel
+        if self.speaker is not None:
+            plain["speaker"] = self.speaker
         return plain
 
 
@@ -101,6 +112,8 @@ class Transcript:
     """How often something was left out, by the reason: see `src/hallucinations.py`."""
     vocabulary: dict[str, int] = field(default_factory=dict)
     """How often each term of the custom vocabulary was put in."""
+    diarization: Diarization | None = None
+    """Who speaks when, if that was asked for."""
     model: str = ""
     """Name of the model that understood it."""
     timings: dict[str, float] = field(default_factory=dict)

@@ -140,7 +140,7 @@ def load_vad() -> Detector:
 
 @cache
 def _detector() -> Detector:
-    core = _one_core()
+    core = one_core("vad")
     # Made there too: threads on which torch has once worked in parallel slow each other down ever after.
     return Detector(core.submit(_network).result(), core)
 
@@ -169,10 +169,10 @@ def _network() -> SileroVad:
     return network
 
 
-def _one_core() -> Executor:
+def one_core(name: str) -> Executor:
     """A thread on which torch uses one core, while all others go on with as many as before."""
     cores = torch.get_num_threads()
-    core = ThreadPoolExecutor(1, "vad", initializer=torch.set_num_threads, initargs=(1,))
+    core = ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(1,))
     core.submit(torch.get_num_threads).result()
     torch.set_num_threads(cores)  # the initializer's holds for its own thread, and for those that start after it
     return core

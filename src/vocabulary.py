@@ -295,7 +295,7 @@ def _shared(texts: Sequence[str], words: Sequence[Word]) -> list[Word]:
     lengths = list(accumulate(map(len, texts)))
     inner = [round(start + (end - start) * length / lengths[-1], 3) for length in lengths[:-1]]
     times = [start, *(min(max(time, start), end) for time in inner), end]
-    return [Word(text, *span, probability) for text, span in zip(texts, pairwise(times), strict=True)]
+    return [Word(text, *span, probability, words[0].speaker) for text, span in zip(texts, pairwise(times), strict=True)]
 
 
 def _on_one_line(term: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from functools import partial
@@ -17,6 +17,7 @@ from whisper.tokenizer import LANGUAGES
 
 from src.audio import RATE, decode_audio, decode_channels
 from src.batched import transcribe_in_windows
+from src.beside import with_speakers
 from src.channels import merged
 from src.clips import left_out
 from src.engine.engine import Engine
@@ -81,8 +82,17 @@ class WhisperProcessor:
         with self._shelf.borrow(name, control or JobControl()) as model:
             _refuse_what_it_cannot(model, options)
 
-    def transcribe(self, recording: Path, options: Options, control: JobControl | None = None) -> Transcript:
+    def transcribe(
+        self,
+        recording: Path,
+        options: Options,
+        control: JobControl | None = None,
+        samples: Mapping[str, Path] | None = None,
+    ) -> Transcript:
         """The transcript of an audio or video file.
+
+        Args:
+            samples: recordings of known voices, by their names.
 
         Raises:
             WorkerError: the file holds no audio that can be decoded, or more than the limits allow; or the job was
@@ -96,13 +106,18 @@ class WhisperProcessor:
             with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
                 channels = _decoded(recording, Path(folder), options, control)
                 decoded = time.perf_counter()
-                transcript = merged([_transcribed(model, one, options, control) for one in _in_turn(channels, control)])
+
+                def transcribe() -> Transcript:
+                    told = [_transcribed(model, one, options, control) for one in _in_turn(channels, control)]
+                    return merged(told)
+
+                transcript = with_speakers(transcribe, channels[0], options, samples or {}, control)
                 transcript.warnings += left_out(options.clip_timestamps, len(channels[0]))
         transcript.model = model.name
         transcript.vocabulary = correct(transcript, options.corrections)
         if transcript.translation is not None:
             correct(transcript.translation, options.corrections)
-        transcript.timings = {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
+        transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
 
     def process_audio(self, recording: Path, options: Options | None = None) -> dict[str, Any]:

@@ -187,6 +187,7 @@ KEYS = {
     "tsv": {"text", "tsv"},
     "lrc": {"text", "lrc"},
     "ass": {"text", "ass"},
+    "rttm": {"text", "rttm"},
     "json": {"text", "language", "segments"},
     "verbose_json": {"text", "verbose_json"},
     "all": {"text", "language", "segments", "srt", "vtt", "tsv"},

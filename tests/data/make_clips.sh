@@ -108,6 +108,11 @@ END
 encode long.ogg -c:a libopus -b:a 16k
 cp "$work/long.ogg.txt" "$here/long.txt"
 
+# Three voices (flite's awb, slt and kal16), and who speaks when.
+(cd "$root" && .venv/bin/python -m benchmarks.dialogues "$work/dialogues")
+run_ffmpeg -i "$work/dialogues/dialogue-1.wav" -c:a libopus -b:a 10k "${exact[@]}" "$here/dialogue.ogg"
+sed 's/dialogue-1/dialogue/' "$work/dialogues/dialogue-1.rttm" >"$here/dialogue.rttm"
+
 clips=(demo.ogg numbers.mp3 video.mp4 silence.flac noise.ogg long.ogg)
 {
     echo "{"
