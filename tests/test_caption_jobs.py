@@ -19,7 +19,8 @@ import requests
 from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
-from src import caption_jobs, rp_handler
+from src import caption_jobs
+from src.cold_start import get_processor
 from src.ffmpeg_process import ffmpeg_executable
 from src.job_control import JobControl
 from src.options import Options
@@ -54,7 +55,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def transcribe(*_: Any) -> None:
         raise AssertionError("the model worked")
 
-    monkeypatch.setattr(rp_handler.processor, "transcribe", transcribe)
+    monkeypatch.setattr(get_processor(), "transcribe", transcribe)
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_drawn_captions_come_back_and_are_those_of_the_words() -> None:
 
 
 def test_a_translation_has_a_track_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    transcribe = rp_handler.processor.transcribe
+    transcribe = get_processor().transcribe
 
     def translated(*given: Any) -> Any:
         from dataclasses import replace
@@ -117,7 +118,7 @@ def test_a_translation_has_a_track_of_its_own(monkeypatch: pytest.MonkeyPatch) -
         transcript = transcribe(*given)
         return replace(transcript, language="fr", translation=replace(transcript, task="translate"))
 
-    monkeypatch.setattr(rp_handler.processor, "transcribe", translated)
+    monkeypatch.setattr(get_processor(), "transcribe", translated)
     answer = handler(job(CLIPS / "video.mp4", captions="mux"))
     with av.open(io.BytesIO(base64.b64decode(answer["captioned_video"]["base64"]))) as file:
         assert [track.language for track in file.streams.subtitles] == ["fra", "eng"]

@@ -146,12 +146,12 @@ def handled() -> Any:
 
 
 def test_a_job_that_is_stopped_leaves_no_thread_behind() -> None:
-    from src.rp_handler import processor
+    from src.cold_start import get_processor
 
     control = JobControl()
     control.listen(lambda stage, *_: control.stop("enough") if stage == "transcribing" else None)
     with pytest.raises(Cancelled, match="enough"):
-        processor.transcribe(CLIPS / "dialogue.ogg", Options(diarize=True), control)
+        get_processor().transcribe(CLIPS / "dialogue.ogg", Options(diarize=True), control)
     assert not [one for one in threading.enumerate() if one.name.startswith("diarization")]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from src.engine.model import Model
-from src.engine.placement import choose_placement
+from src.engine.placement import choose_placements
 from src.engine.request import Vocabulary
 from src.engine.weights import embedding_of, knows_alignment, load_weights
 from src.errors import ModelUnavailable
@@ -80,7 +80,7 @@ def openai_whispers(folder: Path) -> Tensor:
 @torch.inference_mode()
 def engines(folder: Path) -> Tensor:
     weights = load_weights(folder)
-    model = Model(weights, choose_placement("float32"), embedding_of(weights))
+    model = Model(weights, choose_placements("float32")[0], embedding_of(weights))
     mel, tokens = inputs(weights.dims.n_mels)
     return model.decoder.logits(model.decoder.read(tokens, model.encoder(mel), lambda *_: None))
 
@@ -325,7 +325,7 @@ def test_heads_and_vocabularies_that_are_not_whispers_are_refused_by_the_engine(
     model.save_pretrained(tmp_path)
     weights = load_weights(tmp_path)
     with pytest.raises(ModelUnavailable, match="64 wide"):
-        Model(weights, choose_placement("float32"), embedding_of(weights))
+        Model(weights, choose_placements("float32")[0], embedding_of(weights))
     with pytest.raises(ModelUnavailable, match="50300 tokens"):
         Vocabulary(weights.dims, torch.device("cpu"))
 

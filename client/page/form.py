@@ -35,6 +35,7 @@ HINTS = {
 
 RECORDING = "Press Stop at the end; then the recording is uploaded."
 
+SPEAKERS = [("Not told apart", ""), ("Told apart by voice", "voices"), ("One on each channel", "channels")]
 CAPTIONS = [("None", ""), ("In a track", "mux"), ("In the picture", "burn")]
 
 
@@ -80,10 +81,10 @@ class Form:
             self._task = gr.Dropdown(
                 [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=140
             )
+            self._speakers = gr.Dropdown(SPEAKERS, value="", label="Speakers", min_width=140)
             self._captions = gr.Dropdown(CAPTIONS, value="", label="Captions", min_width=140)
         with gr.Accordion("More options", open=False) as self.more:
             self._prompt = gr.Textbox(label="Names and words that occur", placeholder="Zoltán, RunPod, whisper.cpp")
-            self._channels = gr.Checkbox(label="Each channel is a speaker (calls in stereo)")
             self._denoise = gr.Checkbox(label="Reduce noise first")
             self._subtitles = gr.Checkbox(label="Subtitles as broadcasters want them")
             self._others = gr.Textbox(label="Other options, as JSON", placeholder='{"beam_size": 5}', lines=2)
@@ -116,8 +117,8 @@ class Form:
     def fields(self) -> list[Any]:
         return [
             self._tab, self._file, self._recording, self._address, self._language, self._task,
-            self._captions,
-            self._prompt, self._channels, self._denoise, self._subtitles, self._others,
+            self._speakers, self._captions,
+            self._prompt, self._denoise, self._subtitles, self._others,
         ]  # fmt: skip
 
     @staticmethod
@@ -127,7 +128,7 @@ class Form:
         Raises:
             WrongUsage: something is missing or malformed.
         """
-        tab, file, recording, address, language, task, captions, prompt, channels, denoise, subtitles, others = values
+        tab, file, recording, address, language, task, speakers, captions, prompt, denoise, subtitles, others = values
         if missing := Form.missing(values):
             raise WrongUsage(missing)
         given = {"file": file, "recording": recording, "address": (address or "").strip()}[tab]
@@ -138,7 +139,8 @@ class Form:
             "task": task if task != "transcribe" else None,
             "captions": captions,
             "initial_prompt": (prompt or "").strip(),
-            "channels": "split" if channels else None,
+            "diarize": speakers == "voices",
+            "channels": "split" if speakers == "channels" else None,
             "denoise": denoise,
             "subtitle_preset": "broadcast" if subtitles else None,
         }

@@ -53,6 +53,11 @@ def ask(page: Page, **options: object) -> None:
         page.get_by_label("Other options, as JSON").fill(json.dumps(options))
 
 
+def choose(page: Page, field: str, choice: str) -> None:
+    page.get_by_label(field, exact=True).click()
+    page.get_by_role("option", name=choice).click()
+
+
 def more_options(page: Page) -> None:
     page.get_by_role("button", name="More options").click()
 
@@ -110,8 +115,7 @@ def test_a_captioned_video_can_be_downloaded_and_drawn_captions_be_seen(
 ) -> None:
     opened(page, whisper)
     upload(page, "video.mp4")
-    page.get_by_label("Captions").click()
-    page.get_by_role("option", name=choice).click()
+    choose(page, "Captions", choice)
     button(page, "Transcribe").click()
     expect(page.locator("#files")).to_be_visible()
     with page.expect_download() as started:
@@ -129,8 +133,7 @@ def test_a_captioned_video_can_be_downloaded_and_drawn_captions_be_seen(
 def test_a_call_in_stereo_has_a_speaker_on_each_channel(page: Page, whisper: Server, call: Path) -> None:
     opened(page, whisper)
     upload(page, call)
-    more_options(page)
-    page.get_by_label("Each channel is a speaker").check()
+    choose(page, "Speakers", "One on each channel")
     button(page, "Transcribe").click()
     expect(page.locator("#files")).to_be_visible()
     for channel, name in ((1, "Anna"), (2, "Ben")):
@@ -140,6 +143,19 @@ def test_a_call_in_stereo_has_a_speaker_on_each_channel(page: Page, whisper: Ser
     expect(page.locator("#lines .line").last.locator(".voice")).to_have_text("Anna")
     text_of(line).click(position={"x": 5, "y": 8})
     until(page, f"{SPOKEN} == 'brown'")
+
+
+def test_voices_are_told_apart_and_can_be_named(page: Page, whisper: Server) -> None:
+    opened(page, whisper)
+    upload(page, "dialogue.ogg")
+    choose(page, "Speakers", "Told apart by voice")
+    button(page, "Transcribe").click()
+    expect(page.locator("#files")).to_be_visible()
+    voices = page.locator("#lines .line .voice")
+    shown = dict.fromkeys(voices.all_inner_texts())
+    assert len([one for one in shown if one]) == 3  # awb, slt and kal16: see dialogue.rttm
+    page.get_by_label("Name of Speaker 1").fill("Ada")
+    expect(voices.first).to_have_text("Ada")
 
 
 def test_the_microphone_is_transcribed(page: Page, whisper: Server) -> None:
