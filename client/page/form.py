@@ -77,12 +77,12 @@ class Form:
                 self._address = gr.Textbox(label="Web address", placeholder="https://example.com/episode-12.mp3")
         self._tabs = {"file": file_tab, "recording": recording_tab, "address": address_tab}
         with gr.Row():
-            self._language = gr.Dropdown(LANGUAGES, value="", label="Language", allow_custom_value=True, min_width=140)
+            self._language = gr.Dropdown(LANGUAGES, value="", label="Language", allow_custom_value=True, min_width=180)
             self._task = gr.Dropdown(
-                [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=140
+                [("Transcribe", "transcribe"), ("Translate into English", "translate")], label="Task", min_width=180
             )
-            self._speakers = gr.Dropdown(SPEAKERS, value="", label="Speakers", min_width=140)
-            self._captions = gr.Dropdown(CAPTIONS, value="", label="Captions", min_width=140)
+            self._speakers = gr.Dropdown(SPEAKERS, value="", label="Speakers", min_width=180)
+            self._captions = gr.Dropdown(CAPTIONS, value="", label="Captions", min_width=180)
         with gr.Accordion("More options", open=False) as self.more:
             self._prompt = gr.Textbox(label="Names and words that occur", placeholder="Zoltán, RunPod, whisper.cpp")
             self._denoise = gr.Checkbox(label="Reduce noise first")
