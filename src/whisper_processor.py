@@ -24,7 +24,7 @@ from src.engine.engine import Engine
 from src.engine.placement import choose_placements
 from src.engine.request import MOST_PROMPT
 from src.engine.scheduler import Caller
-from src.engine.weights import knows_alignment, load_weights
+from src.engine.weights import load_weights
 from src.errors import InvalidInput
 from src.formats import render
 from src.job_control import JobControl
@@ -193,7 +193,7 @@ def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Option
         transcript.warnings.append(
             f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MOST_PROMPT}"
         )
-    if options.needs_words and not knows_alignment(model.engine.source):
+    if options.needs_words and not model.engine.knows_alignment:
         transcript.warnings.append(
             f"the times of words are less exact than usual: the model {model.name} does not say which of its heads "
             "follow them; put alignment_heads into its generation_config.json"

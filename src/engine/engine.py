@@ -56,6 +56,11 @@ class Engine:
         return self._schedulers[0].vocabulary
 
     @property
+    def knows_alignment(self) -> bool:
+        """Whether the weights say which heads tell the times of words."""
+        return self._schedulers[0].knows_alignment
+
+    @property
     def device(self) -> str:
         """Names of all devices."""
         return ",".join(str(device) for placement in self.placements for device in placement.devices)

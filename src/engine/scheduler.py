@@ -35,7 +35,7 @@ from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
 from src.engine.model import Model
 from src.engine.placement import Placement, a_core_left, give_memory_back, takes_device_along
 from src.engine.request import Vocabulary
-from src.engine.weights import embedding_of
+from src.engine.weights import embedding_of, knows_alignment
 from src.engine.window import Encode, Identify, Steps, Work
 
 log = logging.getLogger(__name__)
@@ -98,10 +98,12 @@ class Scheduler:
 
     Attributes:
         source: the loaded weights, as the file has them.
+        knows_alignment: whether they say which heads tell the times of words.
     """
 
     source: whisper.Whisper
     vocabulary: Vocabulary
+    knows_alignment: bool
 
     def __init__(self, load: Callable[[], whisper.Whisper], placement: Placement, slots: int) -> None:
         self._load = load
@@ -216,6 +218,7 @@ class Scheduler:
         with a_core_left():
             # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping it is made from.
             self.source = self._load()
+            self.knows_alignment = knows_alignment(self.source)
             self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
             with ThreadPoolExecutor(1) as beside:
                 tokenizer = beside.submit(self.vocabulary.tokenizer)  # reads a file, while the model is packed
