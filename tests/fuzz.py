@@ -114,10 +114,11 @@ def set_up(scratch: Path) -> Bench:
     os.environ.pop(ALLOW_PRIVATE, None)
     tempfile.tempdir = None  # made up anew, from TMPDIR
 
-    from src import logs
+    from src import cold_start, logs
     from src.rp_handler import handler
 
     logs.set_up("json")
+    cold_start.get_processor()  # its threads are there before the first input
     return Bench(handler, scratch)
 
 
