@@ -12,8 +12,8 @@ from src.clips import clips_of
 from src.diarization import diarize
 from src.errors import Cancelled
 from src.job_control import JobControl
+from src.known_voices import voices_of
 from src.options import Options
-from src.samples import voices_of
 from src.speakers import put_speakers
 from src.transcript import Transcript
 from src.turns import Diarization

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -100,6 +101,7 @@ def shared_out(
     return [(device,) for device in devices]
 
 
+@cache  # so that it is said once, however many models are loaded
 def _nearest_dtype(compute_type: str, device: torch.device) -> torch.dtype:
     fast = _fast_dtypes(device)
     wanted = compute_type if compute_type != "auto" else _name(fast[0])
