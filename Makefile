@@ -10,7 +10,7 @@ UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
 IMAGE_READY := .venv-image/.ready
 IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
-ENGINE_TESTS := weights decoding alignment words scheduler batched coverage fitness handler worker
+ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .PHONY: help setup demo client ui test test-ui lint image-check image-torch serve platform bench coldstart soak fuzz format clips clean

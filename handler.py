@@ -12,26 +12,26 @@ os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
 
 def main() -> None:
     """Starts the worker; inside a function, so that the SDK's helper processes do not load the model again."""
-    from src import cold_start, logs
+    from src import logs, startup
     from src.errors import ModelUnavailable
     from src.settings import SettingsError, get_settings
 
     try:
         settings = get_settings()
-        cold_start.begin()
+        startup.begin()
         logs.set_up(settings.log_format)
         import runpod
 
-        from src import fitness
-        from src.rp_serving import configuration
-        from src.storage import check_bucket_settings
-        from src.webhooks import check_secret
+        from src.delivery.s3 import check_bucket_settings
+        from src.delivery.webhooks import check_secret
+        from src.serving import fitness
+        from src.serving.async_handler import configuration
 
-        processor = cold_start.get_processor()
-        cold_start.end()
+        processor = startup.get_processor()
+        startup.end()
         check_secret(settings.webhook_secret)
         check_bucket_settings(settings)
-        imported, loaded = cold_start.timeline(STARTED)
+        imported, loaded = startup.timeline(STARTED)
         logs.event("worker.loaded", model=processor.model_name, imported=imported, loaded=loaded)
     except (SettingsError, ModelUnavailable, ValueError) as error:
         sys.exit(f"worker-whisper cannot start: {error}")

@@ -26,7 +26,7 @@ from benchmarks.load_weights import save_checkpoint
 from benchmarks.peer_weights import CACHE, weights_for
 from benchmarks.report import machine, markdown
 from benchmarks.systems import cpus
-from src.ffmpeg_process import ffmpeg_executable
+from src.audio.ffmpeg_process import ffmpeg_executable
 from src.settings import ROOT
 from tests.platform.emulator import Platform
 from tests.platform.worker import Worker

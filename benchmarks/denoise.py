@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut, find_recordings, pcm_of, write_wav
 from benchmarks.report import machine, markdown, percent
 from benchmarks.scoring import WITHOUT_SPACES, Errors, edit_distance, errors, in_sum, units
-from src.audio import DENOISE, RATE
-from src.ffmpeg_process import ffmpeg_executable
-from src.options import Options
+from src.audio.decode import DENOISE, RATE
+from src.audio.ffmpeg_process import ffmpeg_executable
+from src.request.options import Options
 from src.whisper_processor import WhisperProcessor
 
 RESULTS = Path(__file__).with_name("results")

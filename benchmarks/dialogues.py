@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recordings import write_wav
-from src.audio import RATE
+from src.audio.decode import RATE
 
 VOICES = ("awb", "kal16", "rms", "slt")
 """A Scot, two Americans and an American woman; all at 16 kHz."""

@@ -29,10 +29,10 @@ import numpy as np
 
 from benchmarks.dialogues import make
 from benchmarks.recordings import REPOSITORY_CLIPS, pcm_of
-from src.diarization import SAME_VOICE, Voiceprint, diarize, voice_of
-from src.options import Options
-from src.turns import Turn
-from src.vad import SAMPLE_RATE, Pcm
+from src.audio.vad import SAMPLE_RATE, Pcm
+from src.request.options import Options
+from src.speakers.diarization import SAME_VOICE, Voiceprint, diarize, voice_of
+from src.transcript.turns import Turn
 from src.whisper_processor import WhisperProcessor
 
 DIALOGUES = REPOSITORY_CLIPS.parents[1] / ".cache" / "dialogues"

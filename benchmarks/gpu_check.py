@@ -31,17 +31,17 @@ from benchmarks import coldstart
 from benchmarks.report import machine, markdown
 from benchmarks.scoring import errors
 from src import __version__
-from src.audio import RATE, decode_audio
-from src.batched import transcribe_in_windows
+from src.audio.decode import RATE, decode_audio
+from src.engine.decoding_options import Vocabulary
 from src.engine.engine import Engine
 from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements
-from src.engine.request import Vocabulary
-from src.engine.weights import embedding_of, load_weights
 from src.job_control import JobControl
-from src.model_store import fetch_model, find_model
-from src.options import Options
+from src.models.store import fetch_model, find_model
+from src.models.weights import embedding_of, load_weights
+from src.request.options import Options
 from src.settings import ROOT, get_settings
+from src.transcription.batched import transcribe_in_windows
 
 RECORDING = ROOT / "tests" / "data" / "long.ogg"
 TEXT = ROOT / "tests" / "data" / "long.txt"

@@ -1,4 +1,4 @@
-"""Time and memory of loading a model: `whisper.load_model` against `src.engine.weights.load_weights`.
+"""Time and memory of loading a model: `whisper.load_model` against `src.models.weights.load_weights`.
 
     python benchmarks/load_weights.py models/base --rounds 7
 
@@ -28,7 +28,7 @@ Load = Callable[[Path], object]
 def loaders() -> dict[str, Load]:
     import whisper
 
-    from src.engine.weights import load_weights
+    from src.models.weights import load_weights
 
     return {"load_model": lambda path: whisper.load_model(str(path), device="cpu"), "load_weights": load_weights}
 
@@ -63,7 +63,7 @@ def save_checkpoint(model: Path, folder: Path) -> Path:
     """The same weights as OpenAI publishes them: a `.pt` in float16."""
     import torch
 
-    from src.engine.weights import load_weights
+    from src.models.weights import load_weights
 
     whisper = load_weights(model).half()
     path = folder / f"{(model.parent if model.is_file() else model).name}.pt"

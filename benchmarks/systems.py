@@ -77,7 +77,7 @@ def load(system: System, weights: str) -> Transcribe:
 
 
 def _load_ours(system: System, weights: str) -> Transcribe:
-    from src.options import Options
+    from src.request.options import Options
     from src.whisper_processor import WhisperProcessor
 
     processor = WhisperProcessor(weights)
@@ -89,7 +89,7 @@ def _load_openai_whisper(system: System, weights: str) -> Transcribe:
     import torch
     import whisper
 
-    from src.engine.weights import load_weights
+    from src.models.weights import load_weights
 
     torch.set_num_threads(cpus())
     model = load_weights(Path(weights)).float()
@@ -152,7 +152,7 @@ def cpus() -> int:
 
 def _waveform(path: Path) -> NDArray[np.float32]:
     """The recording as Whisper wants it: 16 kHz, one channel, -1 to 1."""
-    from src.audio import decode_audio
+    from src.audio.decode import decode_audio
 
     with tempfile.TemporaryDirectory() as scratch:
         return decode_audio(path, Path(scratch), max_seconds=86_400, max_bytes=4 << 30).astype(np.float32) / 32768.0

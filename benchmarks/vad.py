@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio import decode_audio
-from src.vad import SAMPLE_RATE, Pcm, VadOptions, load_vad, speech_regions, windows
+from src.audio.decode import decode_audio
+from src.audio.vad import SAMPLE_RATE, Pcm, VadOptions, load_vad, speech_regions, windows
 
 FRAME = SAMPLE_RATE // 100
 ROUNDS = 5

@@ -19,8 +19,8 @@ import whisper
 
 from benchmarks.peer_weights import weights_for
 from benchmarks.recordings import Recording, find_recordings, pcm_of
-from src.engine.weights import load_weights
-from src.options import Options
+from src.models.weights import load_weights
+from src.request.options import Options
 from src.whisper_processor import WhisperProcessor
 
 

@@ -18,8 +18,8 @@ sys.path.insert(0, str(ROOT))
 def main() -> None:
     print("Loading the model ...", flush=True)
     started = time.perf_counter()
-    from src.fitness import demo_words_in
     from src.rp_handler import handler
+    from src.serving.fitness import demo_words_in
 
     print(
         f"Ready after {time.perf_counter() - started:.1f} s. Transcribing the clip in test_input.json ...", flush=True

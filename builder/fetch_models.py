@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules in builder/ only
 
 from src.errors import ModelUnavailable  # noqa: E402
-from src.model_store import fetch_model  # noqa: E402
+from src.models.store import fetch_model  # noqa: E402
 
 EXAMPLES = """\
 examples:

@@ -133,7 +133,7 @@ def cut(sound: Sound, seams: Sequence[float], folder: Path) -> list[Part]:
 
 
 def _refuse_short_riff(source: Path) -> None:
-    """A WAV or AVI shorter than its header says, which ffmpeg corrects silently (as in `src/audio.py`)."""
+    """A WAV or AVI shorter than its header says, which ffmpeg corrects silently (as in `src/audio/decode.py`)."""
     with source.open("rb") as file:
         head = file.read(8)
     declared, size = int.from_bytes(head[4:], "little"), source.stat().st_size

@@ -16,7 +16,7 @@ from typing import Any
 Output = dict[str, Any]
 
 ALIKE = 0.6
-"""Cosine of two voiceprints from which they are of one voice, as within a part (`src/voice_clusters.py`)."""
+"""Cosine of two voiceprints from which they are of one voice, as within a part (`src/speakers/clustering.py`)."""
 
 MOST_ALIKE = 0.75
 """The same where more speakers are asked for than are found."""

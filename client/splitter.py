@@ -1,4 +1,4 @@
-"""Where to cut a recording into parts: at pauses, as the worker's windows are cut (`src/vad.py`). Pure.
+"""Where to cut a recording into parts: at pauses, as the worker's windows are cut (`src/audio/vad.py`). Pure.
 
 Loudness alone tells pauses from speech here, and no threshold is needed: of all places that are near enough, the one
 that is quietest around.

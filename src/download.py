@@ -21,10 +21,10 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.utils import default_headers, get_environ_proxies, select_proxy
 
-from src.audio_source import AudioSource
 from src.errors import DownloadFailed, InvalidInput, TooLarge
 from src.job_control import JobControl
 from src.public_http import MALFORMED, Failure, NetworkError, check_url, network_errors, send
+from src.request.audio_source import AudioSource
 
 _NAME = "media"  # of the file, whatever the URL calls it
 _CHUNK = 1 << 16  # bytes

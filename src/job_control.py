@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from src.errors import Cancelled
-from src.transcript import Segment
+from src.transcript.transcript import Segment
 
 OnProgress = Callable[[str, float, float], None]
 """Called with the stage's name, and the seconds of the recording that are done, out of how many (0: not known)."""

@@ -18,25 +18,25 @@ from typing import Any
 import torch
 
 from src import __version__, logs
-from src.caption_jobs import caption, find_video
-from src.captions import CaptionedVideo
-from src.chunks import MAX_CHUNK_BYTES
-from src.cold_start import get_processor
-from src.delivery import A_BUCKET, attach_video, deliver, require_bucket, room_for_video
+from src.captions.captioning import caption, find_video
+from src.captions.embed import CaptionedVideo
+from src.captions.probe import Video
+from src.delivery.answer import A_BUCKET, attach_video, deliver, require_bucket, room_for_video
+from src.delivery.chunks import MAX_CHUNK_BYTES
+from src.delivery.s3 import find_bucket
+from src.delivery.webhooks import ProgressNotifier, Webhook, notify
 from src.download import fetch
 from src.engine.scheduler import EngineLost
 from src.errors import CaptionsFailed, OutOfMemory, TooLarge, WorkerError
-from src.faster_whisper_jobs import is_faster_whisper_job, to_answer, to_input
-from src.formats import render
+from src.formats.render import render
 from src.job_control import JobControl
-from src.options import Options
-from src.rp_schema import find_webhook, parse_input
+from src.request.options import Options
+from src.request.validation import find_webhook, parse_input
+from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
 from src.samples import fetch_samples
 from src.settings import get_settings
-from src.storage import find_bucket
-from src.transcript import Transcript
-from src.video import Video
-from src.webhooks import ProgressNotifier, Webhook, notify
+from src.startup import get_processor
+from src.transcript.transcript import Transcript
 
 Job = dict[str, Any]
 Answer = dict[str, Any]

@@ -1,14 +1,14 @@
-"""Samples of known voices, fetched as the recording is: `src/known_voices.py` listens to them."""
+"""Samples of known voices, fetched as the recording is: `src/speakers/enrollment.py` listens to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from src.audio_source import AudioSource
 from src.download import fetch
 from src.job_control import JobControl
-from src.known_voices import MAX_BYTES, sample_of
+from src.request.audio_source import AudioSource
+from src.speakers.enrollment import MAX_BYTES, sample_of
 
 TIMEOUT = 60.0
 """Seconds that the download of one may take."""

@@ -15,29 +15,29 @@ import numpy as np
 import numpy.typing as npt
 from whisper.tokenizer import LANGUAGES
 
-from src.audio import RATE, decode_audio, decode_channels
-from src.batched import transcribe_in_windows
-from src.beside import with_speakers
-from src.channels import merged
-from src.clips import left_out
+from src.audio.clips import left_out
+from src.audio.decode import RATE, decode_audio, decode_channels
+from src.audio.vad import load_vad
+from src.engine.decoding_options import MOST_PROMPT
 from src.engine.engine import Engine
 from src.engine.placement import choose_placements
-from src.engine.request import MOST_PROMPT
 from src.engine.scheduler import Caller
-from src.engine.weights import load_weights
 from src.errors import InvalidInput
-from src.formats import render
+from src.formats.render import render
 from src.job_control import JobControl
-from src.languages import detect_language
-from src.model_shelf import LoadedModel, ModelShelf
-from src.model_store import fetch_model, find_model, size_of
-from src.options import Options
-from src.sequential import SequentialModel, transcribe_sequentially
+from src.models.store import fetch_model, find_model, size_of
+from src.models.weights import load_weights
+from src.request.options import Options
 from src.settings import get_settings
-from src.transcript import Transcript
-from src.vad import load_vad
-from src.vocabulary import correct
-from src.windows import find_windows
+from src.speakers.pipeline import with_speakers
+from src.transcript.channels import merged
+from src.transcript.transcript import Transcript
+from src.transcript.vocabulary import correct
+from src.transcription.batched import transcribe_in_windows
+from src.transcription.language_detection import detect_language
+from src.transcription.model_cache import LoadedModel, ModelShelf
+from src.transcription.sequential import SequentialModel, transcribe_sequentially
+from src.transcription.windows import find_windows
 
 ROOM = 3
 """Memory that a model needs on its device, in sizes of its checkpoint: weights, keys and values of a full batch of

@@ -114,11 +114,11 @@ def set_up(scratch: Path) -> Bench:
     os.environ.pop(ALLOW_PRIVATE, None)
     tempfile.tempdir = None  # made up anew, from TMPDIR
 
-    from src import cold_start, logs
+    from src import logs, startup
     from src.rp_handler import handler
 
     logs.set_up("json")
-    cold_start.get_processor()  # its threads are there before the first input
+    startup.get_processor()  # its threads are there before the first input
     return Bench(handler, scratch)
 
 

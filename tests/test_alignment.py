@@ -19,12 +19,12 @@ from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_SAMPLES, TOKENS_PER_SECOND
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from src.audio import decode_audio
+from src.audio.decode import decode_audio
 from src.engine.alignment import FILTER_WIDTH, Passage, align, first_frames, median_filter
 from src.engine.model import Model
 from src.engine.placement import choose_placements
-from src.engine.weights import load_weights
-from src.transcript import Segment, Word
+from src.models.weights import load_weights
+from src.transcript.transcript import Segment, Word
 from tests.conftest import CLIPS, ROOT
 
 Costs = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""`src.audio` against real media, made here by ffmpeg, and against files that were made to do harm."""
+"""`src.audio.decode` against real media, made here by ffmpeg, and against files that were made to do harm."""
 
 import subprocess
 import sys
@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from src import audio, ffmpeg_process
-from src.audio import MAX_CHANNELS, RATE, decode_audio, decode_channels
+from src.audio import decode as decode_module
+from src.audio import ffmpeg_process
+from src.audio.decode import MAX_CHANNELS, RATE, decode_audio, decode_channels
+from src.audio.ffmpeg_process import ffmpeg_executable
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
-from src.ffmpeg_process import ffmpeg_executable
 
 TONE = 440.0  # Hz
 SECONDS = 8.0
@@ -383,8 +384,8 @@ def test_a_small_file_that_unpacks_to_hours_stops_at_the_limit(folder):
 
 def test_the_disk_holds_no_more_than_the_limit_and_a_sample(folder, monkeypatch):
     sizes: list[int] = []
-    size = audio._size
-    monkeypatch.setattr(audio, "_size", lambda file: sizes.append(size(file)) or sizes[-1])
+    size = decode_module._size
+    monkeypatch.setattr(decode_module, "_size", lambda file: sizes.append(size(file)) or sizes[-1])
     with pytest.raises(TooLarge, match=r"limit of 31\.2 seconds"):
         decode(write(folder, slow_wav(360_000)), folder, max_bytes=1_000_000)
     assert sizes[-1] == 1_000_000 + 2
@@ -414,7 +415,7 @@ def hanging(tmp_path, monkeypatch):
     program.write_text(f"#!{sys.executable}\nwhile True:\n    print('[x] error ' * 9999, flush=True)\n")
     program.chmod(0o755)
     monkeypatch.setattr(ffmpeg_process, "ffmpeg_executable", lambda: str(program))
-    monkeypatch.setattr(audio, "_STALL_SECONDS", 0.5)
+    monkeypatch.setattr(decode_module, "_STALL_SECONDS", 0.5)
 
 
 def test_a_decoder_that_stalls_is_killed(hanging, folder):
@@ -555,8 +556,8 @@ def test_the_disk_holds_no_more_than_the_limit_however_often_channels_come_and_g
     source = changing(folder, (300,), (500, 700), seconds=0.2, times=50)
     assert 20 * RATE < len(decode(source, folder)) < 40 * RATE
     sizes: list[int] = []
-    size = audio._size
-    monkeypatch.setattr(audio, "_size", lambda file: sizes.append(size(file)) or sizes[-1])
+    size = decode_module._size
+    monkeypatch.setattr(decode_module, "_size", lambda file: sizes.append(size(file)) or sizes[-1])
     for way in (decode, split):
         with pytest.raises(TooLarge, match="limit of 10 seconds"):
             way(source, folder, max_seconds=10)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks.scoring import errors
+from src.request.validation import parse_input
 from src.rp_handler import handler
-from src.rp_schema import parse_input
-from src.transcript import Transcript
+from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, as_base64, spoken
 

@@ -19,15 +19,15 @@ import requests
 from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
-from src import caption_jobs
-from src.cold_start import get_processor
-from src.ffmpeg_process import ffmpeg_executable
+from src.audio.ffmpeg_process import ffmpeg_executable
+from src.captions import captioning
+from src.delivery.webhooks import MAX_BYTES, _payload
+from src.formats.layout import Layout
 from src.job_control import JobControl
-from src.options import Options
+from src.request.options import Options
 from src.rp_handler import handler
 from src.settings import get_settings
-from src.subtitles.layout import Layout
-from src.webhooks import MAX_BYTES, _payload
+from src.startup import get_processor
 from tests.conftest import CLIPS, as_base64, spoken, words
 
 NOTO = Path(manimgx_fonts.__file__).parent
@@ -40,7 +40,7 @@ def job(clip: Path, **options: Any) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def fonts(monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> Iterator[None]:
     """No fonts but Noto's for alphabets, and in no test a file left behind."""
-    monkeypatch.setattr(caption_jobs, "SYSTEM_FONTS", ())
+    monkeypatch.setattr(captioning, "SYSTEM_FONTS", ())
     monkeypatch.setenv("FONT_DIR", str(NOTO))
     get_settings.cache_clear()
     yield
@@ -231,8 +231,8 @@ def test_one_word_at_a_time_can_be_asked_for() -> None:
     answer = handler(job(CLIPS / "video.mp4", captions="mux", max_words_per_line=1))
     assert len(texts(base64.b64decode(answer["captioned_video"]["base64"]))[1].split()) == 8
     asked = Options(captions="burn", max_words_per_line=1)
-    assert caption_jobs._fitting(asked.caption_layout, 30) == Layout(max_words_per_line=1)
-    assert caption_jobs._fitting(Options(captions="burn").caption_layout, 30).max_line_width == 30
+    assert captioning._fitting(asked.caption_layout, 30) == Layout(max_words_per_line=1)
+    assert captioning._fitting(Options(captions="burn").caption_layout, 30).max_line_width == 30
 
 
 def test_captions_are_laid_out_for_broadcast_unless_something_is_asked_for() -> None:

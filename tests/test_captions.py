@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
 
-from src import captions
-from src.captions import CaptionedVideo, Captions, Limits, burn, check_drawable, mux, tag_of
+from src.audio.ffmpeg_process import ffmpeg_executable
+from src.captions import embed
+from src.captions.embed import CaptionedVideo, Captions, Limits, burn, check_drawable, mux, tag_of
+from src.captions.fonts import check_family, find_faces, lettering_for, main
+from src.captions.probe import examine
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
-from src.ffmpeg_process import ffmpeg_executable
-from src.fonts import check_family, find_faces, lettering_for, main
+from src.formats.cues import Cue
+from src.formats.drawn import Style, to_drawn
+from src.formats.timed_words import Piece
 from src.job_control import JobControl
-from src.subtitles.cues import Cue
-from src.subtitles.drawn import Style, to_drawn
-from src.subtitles.words import Piece
-from src.video import examine
 
 NOTO = Path(manimgx_fonts.__file__).parent
 CJK = Path(manimgx_fonts_cjk.__file__).parent
@@ -264,10 +264,10 @@ def test_what_looks_like_markup_is_text_in_a_track(film: Callable[..., Path], tm
 def test_each_language_of_whisper_has_a_tag() -> None:
     from whisper.tokenizer import LANGUAGES
 
-    assert all(len(tag_of(code, one)) == 3 for code in LANGUAGES for one in (captions.MP4, captions.MKV))
-    assert tag_of("zh", captions.MKV) == "chi"
-    assert tag_of("jw", captions.MP4) == "jav"
-    assert tag_of("fr", captions.MOV) == "fra"
+    assert all(len(tag_of(code, one)) == 3 for code in LANGUAGES for one in (embed.MP4, embed.MKV))
+    assert tag_of("zh", embed.MKV) == "chi"
+    assert tag_of("jw", embed.MP4) == "jav"
+    assert tag_of("fr", embed.MOV) == "fra"
 
 
 # Drawn into the picture
@@ -543,8 +543,8 @@ def test_a_video_that_stalls_is_given_up(
     sleeping = tmp_path / "ffmpeg"
     sleeping.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     sleeping.chmod(0o755)
-    monkeypatch.setattr("src.ffmpeg_process.ffmpeg_executable", lambda: str(sleeping))
-    monkeypatch.setattr(captions, "_STALL_SECONDS", 0.5)
+    monkeypatch.setattr("src.audio.ffmpeg_process.ffmpeg_executable", lambda: str(sleeping))
+    monkeypatch.setattr(embed, "_STALL_SECONDS", 0.5)
     with pytest.raises(CaptionsFailed, match="stalled"):
         mux(video, [said("x")], tmp_path, AMPLE, JobControl())
 
@@ -553,7 +553,7 @@ def test_without_the_gpu_s_encoder_x264_does_it(
     film: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the trial said: a GPU may encode no more pictures at once, or none of this size."""
-    monkeypatch.setattr(captions, "_encoders", lambda: ["h264_nvenc", "libx264"])
+    monkeypatch.setattr(embed, "_encoders", lambda: ["h264_nvenc", "libx264"])
     made = f"-f lavfi -i color=gray:size=32x32:rate=5:duration=1 {X264} small.mp4"  # too small for NVENC anywhere
     assert burnt(film(made), tmp_path, said("x")).encoder == "libx264"
 

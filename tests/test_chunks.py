@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.chunks import batches, in_chunks, size
+from src.delivery.chunks import batches, in_chunks, size
 
 
 def put_together(chunks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,14 +11,14 @@ import whisper
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src import vad
-from src.clips import clips_of, left_out, seek_points
-from src.engine.weights import load_weights
+from src.audio import vad
+from src.audio.clips import clips_of, left_out, seek_points
+from src.audio.vad import SAMPLE_RATE
 from src.errors import InvalidInput
-from src.options import Options
-from src.rp_schema import parse_input
-from src.vad import SAMPLE_RATE
-from src.windows import find_windows
+from src.models.weights import load_weights
+from src.request.options import Options
+from src.request.validation import parse_input
+from src.transcription.windows import find_windows
 from tests.conftest import ROOT
 from tests.test_vad import SPEECH, clip, overlap, total
 

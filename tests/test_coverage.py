@@ -15,7 +15,7 @@ from whisper import ModelDimensions
 from src.engine.alignment import Passage
 from src.engine.coverage import LEAST_GAP, Span, uncovered, without_echo
 from src.engine.decoding import Attempt, Decoded, NumericalFault
-from src.engine.request import DecodingOptions, Vocabulary
+from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.window import Encode, Steps, Window, WindowTranscript, transcribe_window
 
 spans = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)).map(lambda pair: (min(pair), max(pair))), max_size=6)

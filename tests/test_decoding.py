@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from whisper.decoding import ApplyTimestampRules, DecodingResult, DecodingTask, SuppressBlank, SuppressTokens
 
-from src.audio import decode_audio
+from src.audio.decode import decode_audio
 from src.engine.decoding import Attempt, Batch, BeamBatch, Decoded, NumericalFault, Rules
+from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.model import Model
 from src.engine.placement import choose_placements
-from src.engine.request import DecodingOptions, Vocabulary
-from src.engine.weights import load_weights
+from src.models.weights import load_weights
 from tests.conftest import CLIPS, ROOT
 
 FLOAT32 = choose_placements("float32")[0]

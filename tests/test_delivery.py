@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from runpod.serverless.modules import rp_http
 
-from src.delivery import deliver, require_bucket, seal
+from src.delivery.answer import deliver, require_bucket, seal
+from src.delivery.s3 import Bucket, UploadRequest
 from src.errors import InvalidInput, TooLarge
-from src.formats import render
-from src.storage import Bucket, UploadRequest
-from src.transcript import Segment, Transcript, Word
+from src.formats.render import render
+from src.transcript.transcript import Segment, Transcript, Word
 
 
 def sent(answer: dict[str, object]) -> object:

@@ -22,16 +22,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from whisper.audio import N_FRAMES
 
-from src.audio import decode_audio
+from src.audio.decode import decode_audio
 from src.engine.alignment import Passage, align
+from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.engine import Engine
 from src.engine.model import Model
 from src.engine.placement import Placement, _fused_attention, _plain_linear, choose_placements, shared_out
-from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.scheduler import EngineLost
-from src.engine.weights import load_weights
 from src.engine.window import Window, WindowTranscript
-from src.transcript import Segment
+from src.models.weights import load_weights
+from src.transcript.transcript import Segment
 from tests.conftest import CLIPS, ROOT
 
 Pcm = npt.NDArray[np.int16]

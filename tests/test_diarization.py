@@ -12,13 +12,13 @@ import pytest
 
 from benchmarks.diarization import error_rate, read_rttm
 from benchmarks.recordings import pcm_of, write_wav
-from src.diarization import diarize, voice_of
+from src.audio.vad import SAMPLE_RATE, Pcm, Region
 from src.errors import Cancelled
 from src.job_control import JobControl
-from src.options import Options
-from src.turns import Diarization, Turn
-from src.vad import SAMPLE_RATE, Pcm, Region
-from src.voice_clusters import BLOCK, Counts, cluster
+from src.request.options import Options
+from src.speakers.clustering import BLOCK, Counts, cluster
+from src.speakers.diarization import diarize, voice_of
+from src.transcript.turns import Diarization, Turn
 from tests.conftest import CLIPS, as_base64
 
 TRUTH = read_rttm(CLIPS / "dialogue.rttm")
@@ -146,7 +146,7 @@ def handled() -> Any:
 
 
 def test_a_job_that_is_stopped_leaves_no_thread_behind() -> None:
-    from src.cold_start import get_processor
+    from src.startup import get_processor
 
     control = JobControl()
     control.listen(lambda stage, *_: control.stop("enough") if stage == "transcribing" else None)

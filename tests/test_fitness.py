@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from runpod.serverless.modules import rp_fitness
 
-from src import fitness
-from src.audio import RATE
-from src.ffmpeg_process import ffmpeg_executable
+from src.audio.decode import RATE
+from src.audio.ffmpeg_process import ffmpeg_executable
+from src.serving import fitness
 from src.settings import get_settings
-from src.transcript import Segment, Transcript
+from src.transcript.transcript import Segment, Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import ROOT, spoken, words
 
@@ -33,7 +33,7 @@ CHECKS = """
 import asyncio
 from runpod.serverless.modules.rp_fitness import run_fitness_checks
 from types import SimpleNamespace as Fake
-from src.fitness import register
+from src.serving.fitness import register
 register(Fake(device="cpu"))
 asyncio.run(run_fitness_checks())
 print("still alive")

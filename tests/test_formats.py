@@ -20,9 +20,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types.audio import TranscriptionVerbose
 
-from src.formats import OUTPUT_FORMATS, PLAIN, render
-from src.subtitles import Layout
-from src.transcript import Segment, Transcript, Word
+from src.formats.layout import Layout
+from src.formats.render import OUTPUT_FORMATS, PLAIN, render
+from src.transcript.transcript import Segment, Transcript, Word
 
 MAX_SECONDS = 400_000.0
 """Past 100 hours, so that the hours need a third digit."""

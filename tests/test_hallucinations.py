@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.hallucinations import PHANTOMS, REPEATS, without_hallucinations
-from src.transcript import Segment, Word
+from src.transcript.hallucinations import PHANTOMS, REPEATS, without_hallucinations
+from src.transcript.transcript import Segment, Word
 
 LOOPING = 3.0
 """A compression ratio that only a loop has."""

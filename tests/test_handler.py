@@ -14,8 +14,8 @@ import pytest
 import srt
 import webvtt
 
-from src.cold_start import get_processor
 from src.rp_handler import handler
+from src.startup import get_processor
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, as_base64, spoken, words
 

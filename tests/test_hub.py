@@ -9,7 +9,7 @@ import pytest
 from whisper import available_models
 
 from builder.hub import HUB, with_environment
-from src.rp_schema import parse_input
+from src.request.validation import parse_input
 from src.settings import Settings
 from tests.conftest import ROOT
 from tests.image import steps

@@ -15,12 +15,12 @@ import huggingface_hub.constants
 import pytest
 from safetensors.torch import save
 
-from src.engine import hugging_face_folder
-from src.engine.weights import load_weights
 from src.errors import ModelUnavailable
-from src.hugging_face import Repository, parse_repository
-from src.model_store import fetch_model, find_model
-from src.options import Options
+from src.models import hugging_face
+from src.models.hub import Repository, parse_repository
+from src.models.store import fetch_model, find_model
+from src.models.weights import load_weights
+from src.request.options import Options
 from src.settings import get_settings
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, ROOT, spoken, words
@@ -414,8 +414,8 @@ def test_a_name_tells_the_revision():
 def as_hugging_face(model: Path) -> dict[str, bytes]:
     """A model's files as transformers would have written them."""
     weights = load_weights(model)
-    names = {ours: theirs for theirs, ours in hugging_face_folder._OTHER_NAMES.items()}
-    modules = {ours: theirs for theirs, ours in hugging_face_folder._LAYER_MODULES.items()}
+    names = {ours: theirs for theirs, ours in hugging_face._OTHER_NAMES.items()}
+    modules = {ours: theirs for theirs, ours in hugging_face._LAYER_MODULES.items()}
 
     def renamed(name: str) -> str:
         side, _, rest = name.partition(".blocks.")

@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from src.engine.decoding_options import Vocabulary
 from src.engine.model import Model
 from src.engine.placement import choose_placements
-from src.engine.request import Vocabulary
-from src.engine.weights import embedding_of, knows_alignment, load_weights
 from src.errors import ModelUnavailable
+from src.models.weights import embedding_of, knows_alignment, load_weights
 
 HEADS = [[0, 1], [2, 0]]
 MOST_DIFFERENCE = 1e-4

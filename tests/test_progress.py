@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from src import rp_progress
-from src.rp_progress import ProgressReporter
+from src.serving import progress
+from src.serving.progress import ProgressReporter
 
 
 class Platform:
@@ -29,8 +29,8 @@ class Platform:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rp_progress, "APART", 0.05)
-    monkeypatch.setattr(rp_progress, "NEAR_THE_END", 0.02)
+    monkeypatch.setattr(progress, "APART", 0.05)
+    monkeypatch.setattr(progress, "NEAR_THE_END", 0.02)
 
 
 def report(reporter: ProgressReporter, seconds: float) -> None:

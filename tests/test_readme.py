@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from builder.write_tables import with_tables
+from src.request.validation import parse_input
 from src.rp_handler import handler
-from src.rp_schema import parse_input
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -18,15 +18,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.audio import decode_audio
+from src.audio.decode import decode_audio
 from src.engine.decoding import Batch
+from src.engine.decoding_options import DecodingOptions
 from src.engine.engine import Engine
 from src.engine.model import Encoder, Model
 from src.engine.placement import choose_placements
-from src.engine.request import DecodingOptions
 from src.engine.scheduler import Caller, EngineLost, Scheduler
-from src.engine.weights import load_weights
 from src.engine.window import Window, WindowTranscript
+from src.models.weights import load_weights
 from tests.conftest import CLIPS, ROOT, spoken, words
 
 Pcm = npt.NDArray[np.int16]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from src import rp_serving
 from src.errors import Cancelled
 from src.job_control import JobControl
+from src.serving import async_handler
 from src.settings import get_settings
 from tests.conftest import CLIPS, as_base64, spoken, words
 
@@ -19,7 +19,7 @@ DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg
 
 def test_the_loop_goes_on_while_a_job_runs() -> None:
     async def both() -> tuple[dict[str, Any], int]:
-        answer, turns = asyncio.ensure_future(rp_serving.handle(DEMO)), 0
+        answer, turns = asyncio.ensure_future(async_handler.handle(DEMO)), 0
         while not answer.done():
             await asyncio.sleep(0.005)
             turns += 1
@@ -42,10 +42,10 @@ def test_cancelling_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
             ended.set()
         return {}
 
-    monkeypatch.setattr(rp_serving, "handler", works_on)
+    monkeypatch.setattr(async_handler, "handler", works_on)
 
     async def cancelled() -> None:
-        task = asyncio.ensure_future(rp_serving.handle({"id": "a"}))
+        task = asyncio.ensure_future(async_handler.handle({"id": "a"}))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -62,10 +62,10 @@ def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pyte
         together.wait(10)
         return {"error": "lost", "refresh_worker": True}
 
-    monkeypatch.setattr(rp_serving, "handler", fails)
+    monkeypatch.setattr(async_handler, "handler", fails)
 
     async def all_at_once() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(rp_serving.handle({"id": str(number)}) for number in range(3)))
+        return await asyncio.gather(*(async_handler.handle({"id": str(number)}) for number in range(3)))
 
     answers = asyncio.run(all_at_once())
     assert [answer["error"] for answer in answers] == ["lost"] * 3
@@ -74,7 +74,7 @@ def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pyte
 
 def test_a_stream_ends_with_the_whole_answer() -> None:
     async def chunks() -> list[dict[str, Any]]:
-        return [chunk async for chunk in rp_serving.stream(DEMO)]
+        return [chunk async for chunk in async_handler.stream(DEMO)]
 
     *streamed, whole = asyncio.run(chunks())
     segments = [segment for chunk in streamed for segment in chunk["segments"]]
@@ -84,7 +84,7 @@ def test_a_stream_ends_with_the_whole_answer() -> None:
 
 def test_a_streams_error_begins_with_its_type() -> None:
     async def chunks() -> list[dict[str, Any]]:
-        return [chunk async for chunk in rp_serving.stream({"id": "job-1", "input": {}})]
+        return [chunk async for chunk in async_handler.stream({"id": "job-1", "input": {}})]
 
     (refusal,) = asyncio.run(chunks())
     assert refusal["error_type"] == "InvalidInput"
@@ -95,9 +95,11 @@ def test_streaming_is_for_the_platform_only(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("STREAMING", "true")
     get_settings.cache_clear()
     try:
-        assert rp_serving.configuration()["handler"] is rp_serving.handle  # `python handler.py` takes no generators
+        assert (
+            async_handler.configuration()["handler"] is async_handler.handle
+        )  # `python handler.py` takes no generators
         monkeypatch.setenv("RUNPOD_WEBHOOK_GET_JOB", "http://127.0.0.1/job-take/$ID?")
-        assert rp_serving.configuration()["handler"] is rp_serving.stream
-        assert rp_serving.configuration()["return_aggregate_stream"]
+        assert async_handler.configuration()["handler"] is async_handler.stream
+        assert async_handler.configuration()["return_aggregate_stream"]
     finally:
         get_settings.cache_clear()

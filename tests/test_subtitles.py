@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth
 from whisper.utils import WriteSRT
 
-from src.options import Options
-from src.subtitles import PRESETS, Layout
-from src.subtitles.cues import RIGHT_TO_LEFT_MARK, SHORTEST, Cue, lay_out
-from src.subtitles.writers import to_srt
-from src.transcript import Segment, Word
+from src.formats.cues import RIGHT_TO_LEFT_MARK, SHORTEST, Cue, lay_out
+from src.formats.layout import PRESETS, Layout
+from src.formats.srt_vtt_tsv import to_srt
+from src.request.options import Options
+from src.transcript.transcript import Segment, Word
 
 BROADCAST = PRESETS["broadcast"]
 ENGLISH = (

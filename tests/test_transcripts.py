@@ -12,15 +12,15 @@ import pytest
 from whisper.model import MultiHeadAttention
 
 from benchmarks.scoring import errors
+from src.audio.ffmpeg_process import ffmpeg_executable
+from src.audio.pcm import forget
 from src.errors import Cancelled, InvalidInput
-from src.ffmpeg_process import ffmpeg_executable
-from src.formats import render
+from src.formats.render import render
 from src.job_control import JobControl
-from src.options import Options
-from src.pcm import forget
-from src.rp_schema import parse_input
+from src.request.options import Options
+from src.request.validation import parse_input
 from src.settings import get_settings
-from src.transcript import Transcript
+from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, spoken
 
@@ -223,7 +223,7 @@ def test_what_has_been_read_of_a_long_recording_does_not_stay_in_memory(tmp_path
 def test_a_long_recording_goes_in_parts_of_which_none_cuts_a_word(
     base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("src.sequential.PART_SECONDS", 30)
+    monkeypatch.setattr("src.transcription.sequential.PART_SECONDS", 30)
     told: list[float] = []
     control = JobControl(on_segment=lambda segment: told.append(segment.start))
     transcript = base.transcribe(CLIPS / "long.ogg", asked(chunking="sequential", language="en"), control)

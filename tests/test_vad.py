@@ -20,8 +20,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from src import vad
-from src.vad import (
+from src.audio import vad
+from src.audio.vad import (
     BLOCK,
     FRAME,
     SAMPLE_RATE,
@@ -119,7 +119,7 @@ def test_only_the_detector_is_held_to_one_core():
 from concurrent.futures import ThreadPoolExecutor
 import torch
 torch.set_num_threads(3)
-from src.vad import load_vad
+from src.audio.vad import load_vad
 detector = load_vad()
 assert detector.core.submit(torch.get_num_threads).result() == 1
 assert torch.get_num_threads() == 3

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.errors import InvalidInput
-from src.formats import render
-from src.options import MAX_PHRASES, MAX_TERMS
-from src.rp_schema import parse_input
-from src.transcript import Segment, Transcript, Word
-from src.vocabulary import correct, prompt_of
+from src.formats.render import render
+from src.request.options import MAX_PHRASES, MAX_TERMS
+from src.request.validation import parse_input
+from src.transcript.transcript import Segment, Transcript, Word
+from src.transcript.vocabulary import correct, prompt_of
 
 
 def transcript(*texts: str, timed: bool = True) -> Transcript:

@@ -1,4 +1,4 @@
-"""`src.webhooks` against real servers on loopback, verified by the package that receivers use."""
+"""`src.delivery.webhooks` against real servers on loopback, verified by the package that receivers use."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ import standardwebhooks
 from pydantic import SecretStr, ValidationError
 
 from src import public_http
-from src import webhooks as module
-from src.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, Webhook, check_secret, notify
+from src.delivery import webhooks as module
+from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, Webhook, check_secret, notify
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -438,7 +438,7 @@ def test_nothing_of_it_is_logged(play, serve, caplog, capfd, monkeypatch):
 
 
 def test_the_signer_is_loaded_when_something_is_signed():
-    code = "import sys, src.webhooks; sys.exit('standardwebhooks' in sys.modules)"
+    code = "import sys, src.delivery.webhooks; sys.exit('standardwebhooks' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from whisper.model import ModelDimensions, Whisper
 
-from src.engine.weights import knows_alignment, load_weights
 from src.errors import ModelUnavailable
+from src.models.weights import knows_alignment, load_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "models" / "tiny.en"
@@ -401,7 +401,7 @@ def test_writing_to_a_loaded_model_leaves_its_file_alone(tmp_path):
 MEMORY_PROBE = """
 import sys
 from pathlib import Path
-from src.engine.weights import knows_alignment, load_weights
+from src.models.weights import knows_alignment, load_weights
 
 def private_bytes():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()

@@ -1,6 +1,6 @@
 """A transcript as the page shows it: lines with times, voices and words; and what its reader corrects of them.
 
-Segments are dicts as a job's answer has them (`src/transcript.py`). Nothing in them is trusted.
+Segments are dicts as a job's answer has them (`src/transcript/transcript.py`). Nothing in them is trusted.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from whisper.audio import TOKENS_PER_SECOND
 from whisper.tokenizer import Tokenizer
 
 from src.engine.model import Model, Pair
-from src.engine.words import set_words, text_of
-from src.transcript import Segment
+from src.engine.word_timing import set_words, text_of
+from src.transcript.transcript import Segment
 
 FILTER_WIDTH = 7
 """Frames over which the median smooths a head's weights."""

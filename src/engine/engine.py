@@ -16,8 +16,8 @@ from typing import Any
 
 import whisper
 
+from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.placement import Placement
-from src.engine.request import DecodingOptions, Vocabulary
 from src.engine.scheduler import Caller, EngineLost, Scheduler
 from src.engine.window import Steps, Window, WindowTranscript, identify_language, transcribe_window
 

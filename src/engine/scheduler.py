@@ -32,11 +32,11 @@ from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_
 
 from src.engine.alignment import Passage, align
 from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
+from src.engine.decoding_options import Vocabulary
 from src.engine.model import Model
 from src.engine.placement import Placement, a_core_left, give_memory_back, takes_device_along
-from src.engine.request import Vocabulary
-from src.engine.weights import embedding_of, knows_alignment
 from src.engine.window import Encode, Identify, Steps, Work
+from src.models.weights import embedding_of, knows_alignment
 
 log = logging.getLogger(__name__)
 

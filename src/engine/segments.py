@@ -10,7 +10,7 @@ from whisper.utils import compression_ratio
 
 from src.engine.coverage import without_echo
 from src.engine.decoding import Decoded
-from src.transcript import Segment
+from src.transcript.transcript import Segment
 
 TIMESTAMP_STEP = 0.02
 """Seconds between two timestamp tokens."""

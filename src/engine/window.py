@@ -19,9 +19,9 @@ from whisper.utils import compression_ratio
 from src.engine.alignment import Passage
 from src.engine.coverage import Span, uncovered
 from src.engine.decoding import Attempt, Decoded, NumericalFault
-from src.engine.request import DecodingOptions, Vocabulary
+from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.segments import TIMESTAMP_STEP, merged, placed, segments_of
-from src.transcript import Segment
+from src.transcript.transcript import Segment
 
 RATE = 16_000
 

@@ -23,7 +23,7 @@ def clock(time: float, mark: str) -> str:
 
 
 def written(segments: list[Segment]) -> dict[str, str]:
-    """The worker's subtitles, as simple as it makes them (`src/formats.py`)."""
+    """The worker's subtitles, as simple as it makes them (`src/formats/render.py`)."""
     rows = [(one["start"], one["end"], one["text"].strip()) for one in segments]
     srt = [
         f"{number}\n{clock(start, ',')} --> {clock(end, ',')}\n{text.replace('-->', '->')}\n"

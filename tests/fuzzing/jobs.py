@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from src.formats import OUTPUT_FORMATS
-from src.options import Options
-from src.storage import UploadRequest
-from src.webhooks import Webhook
+from src.delivery.s3 import UploadRequest
+from src.delivery.webhooks import Webhook
+from src.formats.render import OUTPUT_FORMATS
+from src.request.options import Options
 
 Json = SearchStrategy[Any]
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from src.ffmpeg_process import ffmpeg_executable
+from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.conftest import CLIPS
 
 # Containers made of a second and a half of speech, and a picture where there is one: name, ffmpeg's options.

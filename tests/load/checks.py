@@ -8,7 +8,7 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
-from src.webhooks import COMPLETED, FAILED, PROGRESS
+from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS
 from tests.conftest import words
 from tests.load.mix import BUCKET_SECRET, Plan
 from tests.load.recordings import Recording, fault_in_words

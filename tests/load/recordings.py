@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 
-from src.ffmpeg_process import ffmpeg_executable
+from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.conftest import CLIPS, words
 
 # What tiny.en is not sure of, with the share of words that it gets right in whatever way it is asked:

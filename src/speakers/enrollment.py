@@ -1,0 +1,48 @@
+"""Known voices: who speaks in small recordings that come with a job, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from src.audio.decode import decode_audio
+from src.errors import Cancelled, InvalidInput, TooLarge, WorkerError
+from src.job_control import JobControl
+from src.speakers.diarization import Voiceprint, voice_of
+
+MAX_SECONDS = 60.0
+MAX_BYTES = 20 * 2**20
+"""As it comes, and as decoded."""
+
+
+def voices_of(samples: Mapping[str, Path], control: JobControl) -> dict[str, Voiceprint]:
+    """The voice in each sample.
+
+    Raises:
+        WorkerError: naming the sample in which there is none, or that cannot be decoded.
+    """
+    voices = {}
+    for name, path in samples.items():
+        with sample_of(name):
+            pcm = decode_audio(path, path.parent, max_seconds=MAX_SECONDS, max_bytes=MAX_BYTES, control=control)
+            voice = voice_of(pcm)
+            if voice is None:
+                raise InvalidInput("nobody speaks in this sample: send some seconds of speech")
+        voices[name] = voice
+    return voices
+
+
+@contextmanager
+def sample_of(name: str) -> Iterator[None]:
+    """Errors of the block say whose sample is wrong."""
+    try:
+        yield
+    except Cancelled:
+        raise
+    except TooLarge:
+        raise TooLarge(
+            f"options.speakers.{name}: a sample may have {MAX_SECONDS:.0f} s and {MAX_BYTES >> 20} MiB at most"
+        ) from None
+    except WorkerError as error:
+        raise type(error)(f"options.speakers.{name}: {error}") from None

@@ -1,0 +1,407 @@
+"""Files in a bucket of the job or of the endpoint, on a real S3 server, and what is told when it takes none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
+from pydantic import SecretStr, ValidationError
+
+from src.delivery import s3 as s3_module
+from src.delivery.s3 import (
+    Bucket,
+    UploadFailed,
+    UploadRequest,
+    check_bucket_settings,
+    find_bucket,
+    upload,
+    validate_prefix,
+)
+from src.errors import InvalidInput
+from src.settings import Settings, SettingsError
+from tests.conftest import ROOT
+
+SECRET = "wJalrXUtnFEMI-K7MDENG-SECRET"
+ACCESS = "AKIAIOSFODNN7EXAMPLE"
+FILES = {"transcript.json": '{"text": "日本語"}'.encode(), "transcript.srt": b"1\n", "transcript.txt": b""}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    s3 = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    s3.start()
+    host, port = s3.get_host_and_port()
+    yield f"http://{host}:{port}"
+    s3.stop()
+
+
+@pytest.fixture(scope="module")
+def s3(server: str) -> Any:
+    client = boto3.client(
+        "s3", endpoint_url=server, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="results")
+    client.create_bucket(Bucket=time.strftime("%m-%y"))
+    return client
+
+
+@pytest.fixture
+def private_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+
+
+@pytest.fixture(autouse=True)
+def nothing_told(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], no_files_left: Path
+) -> Iterator[None]:
+    """In no test is a secret or a link logged, is there a bar on stderr, or a file left behind."""
+    caplog.set_level(logging.INFO)
+    before = set(ROOT.iterdir())
+    yield
+    printed = capfd.readouterr()
+    told = caplog.text + printed.out + printed.err
+    assert not [word for word in (SECRET, ACCESS, "Signature", "Progress on", "B/s", "%|") if word in told]
+    assert set(ROOT.iterdir()) <= before | {ROOT / ".hypothesis", ROOT / ".pytest_cache"}
+
+
+def bucket(url: str, name: str | None = "results", **changes: Any) -> Bucket:
+    return Bucket(url, ACCESS, SECRET, name, **changes)
+
+
+def config(url: str, **changes: Any) -> dict[str, Any]:
+    return {"accessId": ACCESS, "accessSecret": SECRET, "bucketName": "results", "endpointUrl": url} | changes
+
+
+def settings(**changes: Any) -> Settings:
+    empty = dict.fromkeys(
+        ("bucket_endpoint_url", "bucket_access_key_id", "bucket_secret_access_key", "bucket_name"), None
+    )
+    return Settings().model_copy(update=empty | changes)
+
+
+def endpoint(url: str, **changes: Any) -> Settings:
+    needed = {
+        "bucket_endpoint_url": url,
+        "bucket_access_key_id": ACCESS,
+        "bucket_secret_access_key": SecretStr(SECRET),
+    }
+    return settings(**needed | changes)
+
+
+def assert_tells_nothing(error: BaseException, *more: str) -> None:
+    told = str(error)
+    assert "\n" not in told
+    assert not told.endswith(".")
+    assert not [word for word in (SECRET, ACCESS, "://", "127.0.0.1", *more) if word in told]
+
+
+@pytest.fixture(params=["s3Config", "BUCKET_*", "BUCKET_* without a name"])
+def found(request: pytest.FixtureRequest, server: str, private_allowed: None) -> Bucket | None:
+    if request.param == "s3Config":
+        return find_bucket(config(server), settings())
+    return find_bucket(None, endpoint(server, bucket_name="results" if request.param == "BUCKET_*" else None))
+
+
+def test_files_come_back_by_their_links(found: Bucket, s3: Any) -> None:
+    links = upload(found, "transcripts/job-1", FILES)
+    assert list(links) == list(FILES)
+    for name, data in FILES.items():
+        answer = requests.get(links[name], timeout=10)
+        assert answer.status_code == 200
+        assert answer.content == data
+        assert "X-Amz-Expires=604800" in links[name]
+        stored = s3.get_object(Bucket=found.name or time.strftime("%m-%y"), Key=f"transcripts/job-1/{name}")
+        assert stored["Body"].read() == data
+
+
+def test_browsers_are_told_what_a_file_is(server: str, s3: Any) -> None:
+    links = upload(bucket(server), "types", {f"a.{suffix}": b"x" for suffix in ("json", "txt", "srt", "vtt", "tsv")})
+    types = {name: requests.get(link, timeout=10).headers["Content-Type"] for name, link in links.items()}
+    assert types == {
+        "a.json": "application/json",
+        "a.txt": "text/plain; charset=utf-8",
+        "a.srt": "application/x-subrip; charset=utf-8",
+        "a.vtt": "text/vtt; charset=utf-8",
+        "a.tsv": "text/tab-separated-values; charset=utf-8",
+    }
+
+
+def test_a_file_over_the_size_of_a_part_comes_back(server: str, s3: Any) -> None:
+    data = bytes(range(256)) * 80_000  # 20 MB
+    links = upload(bucket(server), "large", {"transcript.json": data})
+    assert requests.get(links["transcript.json"], timeout=30).content == data
+
+
+@pytest.mark.parametrize("nothing", [None, {}, {"accessId": "", "endpointUrl": None}])
+def test_no_bucket_anywhere_is_none(nothing: Any) -> None:
+    assert find_bucket(nothing, settings()) is None
+    assert find_bucket(nothing, endpoint("", bucket_access_key_id="", bucket_secret_access_key=SecretStr(""))) is None
+
+
+def test_the_jobs_bucket_goes_first(private_allowed: None) -> None:
+    both = find_bucket(config("http://127.0.0.1:1"), endpoint("http://127.0.0.1:2"))
+    assert both == Bucket("http://127.0.0.1:1", ACCESS, SECRET, "results", of_job=True)
+
+
+@pytest.mark.parametrize("key", ["accessId", "accessSecret", "bucketName", "endpointUrl"])
+@pytest.mark.parametrize("wrong", [None, "", 7, ["x"], "käse", "a\r\nHost: b", "x" * 5000])
+def test_a_wrong_key_of_s3_config_is_named(key: str, wrong: Any, private_allowed: None) -> None:
+    with pytest.raises(InvalidInput, match=rf"s3Config.*{key}") as error:
+        find_bucket(config("http://127.0.0.1:9") | {key: wrong}, settings())
+    assert_tells_nothing(error.value, "xxx", "Host", "käse")
+
+
+@pytest.mark.parametrize("wrong", ["text", ["accessId"], 3, True])
+def test_s3_config_is_an_object(wrong: Any) -> None:
+    with pytest.raises(InvalidInput, match="s3Config must be an object"):
+        find_bucket(wrong, settings())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://files.example.com",
+        "files.example.com",
+        "https://",
+        "https://[::1",
+        "https://a.example:0",
+        "https://a.example:99999",
+        "https://user:word@files.example.com",
+        "https://files.example.com/?x=1",
+        "https://files.example.com/#x",
+        "https://files example.com",
+        "file:///etc/passwd",
+    ],
+)
+def test_an_endpoint_is_an_http_address(url: str) -> None:
+    with pytest.raises(InvalidInput, match="endpointUrl must be the http:// or https://") as error:
+        find_bucket(config(url), settings())
+    assert "example" not in str(error.value)
+    with pytest.raises(SettingsError, match="BUCKET_ENDPOINT_URL must be the http:// or https://"):
+        check_bucket_settings(endpoint(url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:9000",
+        "http://169.254.169.254",
+        "http://10.0.0.7",
+        "http://[::1]:9000",
+        "http://[::ffff:10.0.0.1]",
+        "http://localhost",
+        "http://2130706433",
+        "https://no-such-host.invalid",
+        f"https://{'a' * 70}.example",
+    ],
+)
+def test_a_jobs_bucket_is_at_a_public_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
+    with pytest.raises(InvalidInput, match="public address") as error:
+        find_bucket(config(url), settings())
+    assert_tells_nothing(error.value, "169.254", "::1", "localhost", "aaa", "no-such-host")
+
+
+def test_the_endpoints_own_bucket_may_be_private(server: str, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
+    own = find_bucket(None, endpoint(server, bucket_name="results"))
+    assert own
+    assert upload(own, "own", {"a.txt": b"x"})
+
+
+@pytest.mark.parametrize("name", ["results", "foo--use1-az4--x-s3", "arn:aws:s3:us-west-2:123456789012:accesspoint/x"])
+def test_the_address_is_checked_again_when_it_is_dialled(
+    name: str, server: str, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that was public while the recording was transcribed, or that boto puts before the host."""
+    monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
+    with pytest.raises(UploadFailed, match="not at a public address") as error:
+        upload(bucket(server.replace("127.0.0.1", "localhost"), name, of_job=True), "again", {"a.txt": b"x"})
+    assert_tells_nothing(error.value)
+    assert s3.list_objects_v2(Bucket="results", Prefix="again")["KeyCount"] == 0
+
+
+@pytest.mark.parametrize("name", ["arn:aws:s3:us-west-2:123456789012:accesspoint/x", "../results", "a/b", "-a", "a?b"])
+def test_a_jobs_bucket_has_a_plain_name(name: str, private_allowed: None) -> None:
+    with pytest.raises(InvalidInput, match=r"s3Config\.bucketName must be the plain name"):
+        find_bucket(config("http://127.0.0.1:9", bucketName=name), settings())
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"bucket_endpoint_url": None}, "BUCKET_ENDPOINT_URL"),
+        ({"bucket_access_key_id": ""}, "BUCKET_ACCESS_KEY_ID"),
+        ({"bucket_secret_access_key": None}, "BUCKET_SECRET_ACCESS_KEY"),
+        ({"bucket_endpoint_url": None, "bucket_access_key_id": None}, "BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID"),
+    ],
+)
+def test_half_a_bucket_in_the_environment_is_told(changes: dict[str, Any], missing: str) -> None:
+    for ask in (check_bucket_settings, lambda half: find_bucket(None, half)):
+        with pytest.raises(SettingsError, match=f"set {missing} too") as error:
+            ask(endpoint("https://s3.example.com", **changes))
+        assert_tells_nothing(error.value)
+
+
+def test_a_name_alone_is_half_a_bucket_too() -> None:
+    with pytest.raises(SettingsError, match="BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID, BUCKET_SECRET_ACCESS_KEY"):
+        check_bucket_settings(settings(bucket_name="results"))
+
+
+def test_none_or_all_is_right_at_start_up() -> None:
+    check_bucket_settings(settings())
+    check_bucket_settings(endpoint("https://s3.example.com", bucket_name="results"))
+
+
+def test_a_bucket_does_not_show_what_opens_it() -> None:
+    shown = repr(bucket("https://s3.example.com"))
+    assert SECRET not in shown
+    assert ACCESS not in shown
+
+
+def test_a_bucket_that_does_not_exist_is_told_by_its_error_code(server: str) -> None:
+    with pytest.raises(UploadFailed, match=r"^the bucket refused the files \(NoSuchBucket\)$"):
+        upload(bucket(server, "nowhere"), "p", FILES)
+
+
+@pytest.fixture
+def refusing() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server that refuses every key, as S3 does, and keeps the headers that it got."""
+    got: list[dict[str, str]] = []
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            got.append(dict(self.headers))
+            body = (
+                f"<Error><Code>SignatureDoesNotMatch</Code><Message>{SECRET}</Message>"
+                f"<AWSAccessKeyId>{ACCESS}</AWSAccessKeyId><StringToSign>AWS4-HMAC-SHA256</StringToSign></Error>"
+            ).encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", got
+        server.shutdown()
+
+
+def test_wrong_keys_are_told_without_what_the_server_says_of_them(
+    refusing: tuple[str, list[dict[str, str]]],
+) -> None:
+    url, got = refusing
+    with pytest.raises(UploadFailed, match=r"^the bucket refused the files \(SignatureDoesNotMatch\)$"):
+        upload(bucket(url), "p", FILES)
+    assert len(got) == 1  # the rest is not tried
+    assert not [header for header in got[0] if "checksum" in header.lower() or "trailer" in header.lower()]
+
+
+def test_a_real_server_refuses_unknown_keys(server: str, s3: Any) -> None:
+    """moto looks at keys only when it is told to."""
+    requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)
+    try:
+        with pytest.raises(UploadFailed, match="InvalidAccessKeyId") as error:
+            upload(bucket(server), "p", FILES)
+    finally:
+        requests.post(f"{server}/moto-api/reset-auth", data=b"inf", timeout=10)
+    assert_tells_nothing(error.value)
+
+
+def test_a_server_that_is_down_is_told_in_time() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(UploadFailed, match=r"did not get to the bucket \(EndpointConnectionError\)") as error:
+        upload(bucket(url), "p", FILES)
+    assert_tells_nothing(error.value)
+
+
+def test_a_server_that_never_answers_does_not_hold_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_module, "UPLOAD_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(UploadFailed, match=r"within 0\.5 s") as error:
+            upload(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES)
+        assert time.monotonic() - started < 5
+    assert_tells_nothing(error.value)
+
+
+def test_without_boto_nothing_is_put_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(UploadFailed, match="boto3"):
+        upload(bucket("https://s3.example.com"), "p", FILES)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["transcripts", "a/b/c", "year=2026/month=11", "v1.2_(final)!", "team/", "...x", "a" * 200]
+)
+def test_a_folder_is_a_prefix(prefix: str) -> None:
+    assert validate_prefix(prefix) == prefix.removesuffix("/")
+    assert UploadRequest(prefix=prefix).prefix == prefix.removesuffix("/")
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "/", "/etc", "..", "../x", "a/../b", "a/./b", "a//b", "a/b//", "...", "a\\b", "a b", "a\n", "a\0b", "\u202ea",
+     "\ud800", "a?b", "a#b", "a%2e%2e", "~", "a" * 201, "ü"],
+)  # fmt: skip
+def test_a_hostile_prefix_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match="must be a folder") as error:
+        validate_prefix(prefix)
+    assert_tells_nothing(error.value)
+    with pytest.raises(ValidationError):
+        UploadRequest(prefix=prefix)
+
+
+@given(st.text(max_size=300))
+def test_a_prefix_that_is_taken_stays_in_its_folder(prefix: str) -> None:
+    try:
+        taken = validate_prefix(prefix)
+    except ValueError:
+        return
+    assert not taken.startswith("/")
+    assert not {"", ".", ".."} & set(taken.split("/"))
+    assert taken.isascii()
+    assert taken.isprintable()
+
+
+@given(st.text(max_size=300))
+def test_a_job_id_is_one_folder(job_id: str) -> None:
+    assert re.fullmatch("transcripts/[0-9A-Za-z_-]{1,200}", s3_module.folder_of("transcripts", job_id))
+
+
+def test_a_key_stands_for_itself_in_its_link(server: str, s3: Any) -> None:
+    prefix = validate_prefix("v1.2_(it's)!*/year=2026")
+    links = upload(bucket(server), s3_module.folder_of(prefix, "job 1/u2"), {"transcript.txt": b"x"})
+    assert requests.get(links["transcript.txt"], timeout=10).content == b"x"
+    kept = s3.list_objects_v2(Bucket="results", Prefix="v1.2")["Contents"]
+    assert [entry["Key"] for entry in kept] == [f"{prefix}/job_1_u2/transcript.txt"]
+
+
+def test_boto_is_not_imported_before_it_is_needed() -> None:
+    script = (
+        "import sys, json, src.delivery.answer, src.delivery.s3; "
+        "print(json.dumps(sorted({'boto3', 'botocore'} & {*sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,108 @@
+"""A worker's start: what is begun at once, told in the log, and what happens where it cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.serving import fitness
+from src.startup import _read_weights
+from src.whisper_processor import WhisperProcessor
+from tests.conftest import CLIPS, ROOT, as_base64
+
+PROBE = """
+import gc, json, sys, time
+began = time.perf_counter()
+from src import startup
+startup.begin()
+collecting = gc.isenabled()
+import runpod
+there = "torch" in sys.modules
+processor = startup.get_processor()
+assert processor is startup.get_processor()
+imported, loaded = startup.timeline(began)
+startup.end()
+after = gc.isenabled()
+print(json.dumps(dict(collecting=collecting, there=there, after=after, imported=imported, loaded=loaded)))
+"""
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "WHISPER_MODEL": "tiny.en", **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_torch_is_imported_while_the_sdk_is() -> None:
+    ran = run("-c", PROBE)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert told["there"]
+    assert (told["collecting"], told["after"]) == (False, True)
+    assert 0 < told["imported"] < told["loaded"]
+
+
+def test_the_log_tells_when_imports_and_model_were_there() -> None:
+    job = {"input": {"audio": {"base64": as_base64(CLIPS / "silence.flac")}}}
+    ran = run("handler.py", "--test_input", json.dumps(job), LOG_FORMAT="json")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
+    [loaded] = [line for line in lines if line["event"] == "worker.loaded"]
+    assert loaded["model"] == "tiny.en"
+    assert 0 < loaded["imported"] < loaded["loaded"]
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [({"WHISPER_MODEL": "tinyen"}, "did you mean tiny.en?"), ({"WEBHOOK_SECRET": "whsec_?"}, "WEBHOOK_SECRET")],
+)
+def test_a_worker_that_cannot_start_says_so_in_one_sentence(env: dict[str, str], said: str) -> None:
+    ran = run("handler.py", **env)
+    assert ran.returncode == 1
+    assert said in ran.stderr.splitlines()[-1]
+    assert "Traceback" not in ran.stderr
+
+
+def test_reading_ahead_of_what_is_not_there_does_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from src.settings import get_settings
+
+    monkeypatch.setenv("WHISPER_MODEL", str(tmp_path))
+    get_settings.cache_clear()
+    _read_weights()
+    get_settings.cache_clear()
+
+
+def test_a_warm_up_fills_the_batch_greedily_and_with_beams(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = WhisperProcessor("tiny.en")
+    processor.slots = 2  # the real thing, but in a second
+    asked = []
+    transcribe = processor.transcribe
+    monkeypatch.setattr(
+        processor, "transcribe", lambda clip, options: asked.append(options.beam_size) or transcribe(clip, options)
+    )
+    fitness.warm_up(processor)
+    processor.close()
+    assert asked == [None, None, 5, 5]
+
+
+def test_a_warm_up_that_fails_names_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        model_name, slots = "tiny.en", 1
+
+        def transcribe(self, *_: object) -> None:
+            raise MemoryError("no room")
+
+    with pytest.raises(RuntimeError, match="BATCH_SIZE"):
+        fitness.warm_up(Failing())

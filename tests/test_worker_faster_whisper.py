@@ -1,0 +1,323 @@
+"""Jobs of RunPod's worker-faster_whisper: what its README shows is taken, and answered in the same shape."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import srt
+import webvtt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src import rp_handler
+from src.delivery.chunks import in_chunks, size
+from src.errors import InvalidInput
+from src.formats.render import render
+from src.request.options import Options
+from src.request.validation import parse_input
+from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
+from src.rp_handler import handler
+from src.transcript.transcript import Segment, Transcript, Word
+from tests.conftest import CLIPS, as_base64, spoken, words
+
+URL = "https://github.com/runpod-workers/sample-inputs/raw/main/audio/gettysburg.wav"
+
+README_INPUT = {"input": {"audio": URL}}
+
+README_OUTPUT = {
+    "segments": [
+        {
+            "id": 1,
+            "seek": 106,
+            "start": 0.11,
+            "end": 3.11,
+            "text": " Hola mundo.",
+            "tokens": [50364, 22637, 7968, 13, 50513],
+            "temperature": 0.1,
+            "avg_logprob": -0.83,
+            "compression_ratio": 0.578,
+            "no_speech_prob": 0.145,
+        }
+    ],
+    "detected_language": "es",
+    "transcription": "Hola mundo.",
+    "translation": None,
+    "device": "cuda",
+    "model": "large-v2",
+    "translation_time": 0.77,
+}
+
+EVERY_KEY = {
+    "audio": URL,
+    "model": "large-v3",
+    "transcription": "plain_text",
+    "translate": False,
+    "translation": "plain_text",
+    "language": None,
+    "temperature": 0,
+    "best_of": 5,
+    "beam_size": 5,
+    "patience": 1.0,
+    "length_penalty": 0,
+    "suppress_tokens": "-1",
+    "initial_prompt": None,
+    "condition_on_previous_text": True,
+    "temperature_increment_on_fallback": 0.2,
+    "compression_ratio_threshold": 2.4,
+    "logprob_threshold": -1.0,
+    "no_speech_threshold": 0.6,
+    "enable_vad": False,
+    "word_timestamps": False,
+}
+"""Its README's table of inputs, with the defaults told there."""
+
+METADATA = {"language": "es", "device": "cuda:0", "model": "large-v2", "processing_time": 0.77, "warnings": []}
+
+
+def flat(clip: str, **keys: Any) -> dict[str, Any]:
+    return {"id": "job-1", "input": {"audio_base64": as_base64(CLIPS / clip), **keys}}
+
+
+def segment(number: int, text: str, said: list[Word] | None = None) -> Segment:
+    return Segment(number, 0, float(number), number + 1.0, text, [50364, 13], 0.0, -0.2, 1.1, 0.01, said)
+
+
+def ours(*segments: Segment, asked: dict[str, Any]) -> dict[str, Any]:
+    """Our answer to such a job, with these segments."""
+    formats = to_input(asked)["options"]["output_format"]
+    transcription = render(Transcript("es", 0.9, 10.0, list(segments)), formats)
+    return {"transcription": transcription, "metadata": METADATA}
+
+
+@pytest.fixture
+def bare_jobs_are_its(monkeypatch: pytest.MonkeyPatch) -> None:
+    switched = rp_handler.get_settings().model_copy(update={"faster_whisper_jobs": True})
+    monkeypatch.setattr(rp_handler, "get_settings", lambda: switched)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The clips on a web server of this machine, from which jobs may download."""
+    monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+    serve = partial(SimpleHTTPRequestHandler, directory=str(CLIPS))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("bare_jobs_are_its")
+def test_the_request_in_its_readme_gets_the_output_in_its_readme(site: str) -> None:
+    request = {"input": README_INPUT["input"] | {"audio": f"{site}/demo.ogg"}}
+    answer = handler(request)
+    assert list(answer) == [*README_OUTPUT, "metadata"]
+    for key, shown in README_OUTPUT.items():
+        assert answer[key] is None if shown is None else isinstance(answer[key], type(shown)), key
+    assert [list(one) for one in answer["segments"]] == [list(README_OUTPUT["segments"][0])] * len(answer["segments"])
+    assert answer["segments"][0]["id"] == 1
+    assert words(answer["transcription"]) == spoken("demo.ogg")
+    assert (answer["detected_language"], answer["device"], answer["model"]) == ("en", "cpu", "tiny.en")
+
+
+def test_the_output_in_its_readme_comes_to_the_letter() -> None:
+    one = dict(README_OUTPUT["segments"][0], id=0)
+    answer = {"transcription": {"text": "Hola mundo.", "language": "es", "segments": [one]}, "metadata": METADATA}
+    assert to_answer(answer, {"audio": URL}) == README_OUTPUT | {"metadata": METADATA}
+
+
+def test_without_the_setting_a_bare_url_is_ours(site: str) -> None:
+    answer = handler({"input": {"audio": f"{site}/demo.ogg"}})
+    assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
+
+
+@pytest.mark.parametrize("form", ["plain_text", "formatted_text", "srt", "vtt"])
+def test_the_transcription_comes_in_the_form_that_is_asked_for(form: str) -> None:
+    answer = handler(flat("demo.ogg", transcription=form, language="en", beam_size=1))
+    told = answer["transcription"]
+    lines = [one["text"].lstrip() for one in answer["segments"]]
+    if form in ("plain_text", "formatted_text"):
+        assert told == (" " if form == "plain_text" else "\n").join(lines)
+    elif form == "srt":
+        assert [cue.content for cue in srt.parse(told)] == lines
+    else:
+        assert told.startswith("WEBVTT\n\n")
+        assert [cue.text for cue in webvtt.from_string(told)] == lines
+    assert words(" ".join(lines)) == spoken("demo.ogg")
+    assert answer["translation"] is None
+    assert "word_timestamps" not in answer
+
+
+def test_every_key_of_its_table_is_taken_and_nulls_are_as_good_as_nothing() -> None:
+    nulls = {key: None for key in EVERY_KEY if key not in ("audio", "model", "language", "enable_vad")}
+    nothing = {"audio": URL, "model": "large-v3", "enable_vad": False}
+    told = [parse_input(to_input(one)) for one in (EVERY_KEY, nothing | nulls)]
+    assert told[0].options.model_copy(update={"patience": None, "length_penalty": None, "temperature": [0.0]}) == (
+        told[1].options
+    )
+    assert told[0].options.temperature == Options().temperature
+    assert (told[0].options.beam_size, told[0].options.best_of, told[0].options.model) == (5, 5, "large-v3")
+
+
+def test_words_stand_in_one_list_and_not_in_the_segments() -> None:
+    answer = handler(flat("demo.ogg", word_timestamps=True, beam_size=1))
+    assert not any("words" in one for one in answer["segments"])
+    assert all(list(one) == ["word", "start", "end"] for one in answer["word_timestamps"])
+    assert words("".join(one["word"] for one in answer["word_timestamps"])) == spoken("demo.ogg")
+    starts = [one["start"] for one in answer["word_timestamps"]]
+    assert starts == sorted(starts)
+
+
+def test_silence_is_an_empty_text() -> None:
+    answer = handler(flat("silence.flac", language="en"))
+    assert (answer["transcription"], answer["segments"]) == ("", [])
+
+
+@pytest.mark.parametrize("form", ["plain_text", "formatted_text", "srt", "vtt"])
+def test_a_translation_stands_beside_the_transcription_in_a_form_of_its_own(form: str) -> None:
+    asked = {"audio": URL, "translate": True, "translation": form}
+    answer = ours(segment(0, " Hola."), segment(1, " Adiós."), asked=asked)
+    answer["translation"] = ours(segment(0, " Hello."), segment(1, " Good bye."), asked=asked)["transcription"]
+    reshaped = to_answer(answer, asked)
+    assert reshaped["transcription"] == "Hola. Adiós."
+    assert (
+        reshaped["translation"]
+        == {
+            "plain_text": "Hello. Good bye.",
+            "formatted_text": "Hello.\nGood bye.",
+            "srt": "1\n00:00:00,000 --> 00:00:01,000\nHello.\n\n2\n00:00:01,000 --> 00:00:02,000\nGood bye.\n",
+            "vtt": "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nHello.\n\n00:00:01.000 --> 00:00:02.000\nGood bye.\n",
+        }[form]
+    )
+    assert reshaped["metadata"] == METADATA
+
+
+@pytest.mark.parametrize(
+    ("keys", "ladder"),
+    [
+        ({}, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        ({"temperature": 0.5}, [0.5, 0.7, 0.9]),
+        ({"temperature": 1}, [1.0]),
+        ({"temperature": 0.3, "temperature_increment_on_fallback": None}, [0.3]),
+        ({"temperature_increment_on_fallback": 1}, [0.0, 1.0]),
+        ({"temperature_increment_on_fallback": 0.1}, [rung / 10 for rung in range(10)]),
+        ({"temperature_increment_on_fallback": 5e-324}, [0.0] * 10),
+    ],
+)
+def test_the_ladder_climbs_by_its_increment(keys: dict[str, Any], ladder: list[float]) -> None:
+    assert parse_input(to_input({"audio": URL, **keys})).options.temperature == pytest.approx(ladder)
+
+
+@pytest.mark.parametrize(
+    ("keys", "looked_for"), [({}, True), ({"enable_vad": True}, True), ({"enable_vad": False}, False)]
+)
+def test_speech_is_looked_for_unless_that_is_forbidden(keys: dict[str, Any], looked_for: bool) -> None:
+    assert to_input({"audio": URL, **keys})["options"]["vad"] is looked_for
+
+
+def test_a_webhook_and_an_upload_of_ours_may_stand_beside_its_keys() -> None:
+    raw = {"audio": URL, "language": "es", "webhook": {"url": "https://e.x/hook"}, "upload": {"prefix": "a"}}
+    asked = parse_input(to_input(raw))
+    assert asked.webhook is not None
+    assert asked.upload is not None
+    assert asked.options.language == "es"
+
+
+@pytest.mark.parametrize(
+    ("raw", "bare", "its"),
+    [
+        ({"audio": URL}, False, False),
+        ({"audio": URL}, True, True),
+        ({"audio": {"url": URL}}, True, False),
+        ({"audio": 7}, True, False),
+        ({"audio": URL, "webhook": {"url": URL}}, True, False),
+        ({"audio_base64": "AAAA"}, False, True),
+        ({"audio": URL, "model": None}, False, True),
+        ({"audio": URL, "language": "es", "colour": 1}, False, True),
+        ({"audio": URL, "colour": 1}, True, False),
+        ({"audio": URL, "options": {}, "language": "es"}, True, False),
+        ({"audio": {"url": URL}, "language": "es"}, True, False),
+        ({}, True, False),
+        (None, True, False),
+        ([URL], True, False),
+    ],
+)
+def test_its_jobs_are_told_by_the_keys_that_ours_do_not_have(raw: Any, bare: bool, its: bool) -> None:
+    assert is_faster_whisper_job(raw, bare) is its
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"beam_sise": 5, "beam_size": 5}, 'beam_sise: unknown key, did you mean "beam_size"?'),
+        ({"transcription": "text"}, "transcription: input should be 'plain_text', 'formatted_text', 'srt' or 'vtt'"),
+        ({"translation": 1}, "translation: input should be 'plain_text'"),
+        ({"beam_size": 0}, "beam_size: input should be greater than or equal to 1"),
+        ({"beam_size": "5"}, "beam_size: input should be a valid integer"),
+        ({"language": "klingon"}, "language: no language that Whisper knows"),
+        ({"suppress_tokens": "a"}, "suppress_tokens: should be token ids"),
+        ({"temperature": 1.5}, "temperature: input should be less than or equal to 1"),
+        ({"temperature": "0"}, "temperature: input should be a valid number"),
+        ({"temperature_increment_on_fallback": 0}, "temperature_increment_on_fallback: input should be greater than 0"),
+        ({"enable_vad": "no"}, "enable_vad: input should be a valid boolean"),
+        ({"audio_base64": "AAAA"}, 'give exactly one of "audio" and "audio_base64"'),
+        ({"audio": None, "language": "en"}, 'give exactly one of "audio" and "audio_base64"'),
+        ({"audio": 7, "language": "en"}, "audio: input should be a valid string"),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_own_keys(keys: dict[str, Any], told: str) -> None:
+    answer = handler({"input": {"audio": URL, **keys}})
+    assert answer["error_type"] == "InvalidInput"
+    assert told in answer["error"]
+    assert "options" not in answer["error"]
+
+
+@given(st.dictionaries(st.sampled_from([*EVERY_KEY, "x"]), st.none() | st.booleans() | st.floats() | st.text()))
+def test_whatever_comes_is_taken_in_our_form_or_refused(raw: dict[str, Any]) -> None:
+    try:
+        parse_input(to_input(raw))
+    except InvalidInput as error:
+        assert "options" not in str(error)
+
+
+texts = st.sampled_from([" Hola.", "好", ' "-->"', " <b> & \n", "é", " word" * 20])
+said = st.lists(st.builds(Word, texts, st.floats(0, 9), st.floats(0, 9), st.floats(0, 1)), max_size=2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(texts, said), min_size=3, max_size=6),
+    st.sampled_from(["plain_text", "formatted_text", "srt", "vtt"]),
+    st.booleans(),
+)
+def test_an_answer_does_not_grow_over_the_limit_it_was_measured_by(
+    spoken: list[tuple[str, list[Word]]], form: str, word_timestamps: bool
+) -> None:
+    asked = {"audio": URL, "transcription": form, "word_timestamps": word_timestamps}
+    segments = [segment(number, text, own if word_timestamps else None) for number, (text, own) in enumerate(spoken, 8)]
+    answer = ours(*segments, asked=asked)
+    assert size(to_answer(answer, asked)) <= size(answer)
+
+
+def test_what_went_into_files_is_told_as_such() -> None:
+    answer = {"files": {"srt": "https://s3/t.srt"}, "transcription": {"text": "Hola.", "language": "es"}}
+    reshaped = to_answer(answer | {"metadata": METADATA}, {"audio": URL, "transcription": "srt"})
+    assert (reshaped["transcription"], reshaped["segments"]) == (None, [])
+    assert reshaped["files"] == {"srt": "https://s3/t.srt"}
+    assert to_answer(answer | {"metadata": METADATA}, {"audio": URL, "language": "es"})["transcription"] == "Hola."
+    del answer["transcription"]
+    assert to_answer(answer | {"metadata": METADATA}, {"audio": URL, "language": "es"})["transcription"] is None
+
+
+def test_its_answers_go_in_pieces_where_they_are_streamed() -> None:
+    asked = {"audio": URL, "transcription": "formatted_text"}
+    answer = to_answer(ours(*(segment(number, " Hola.") for number in range(40)), asked=asked), asked)
+    chunks = list(in_chunks(answer, 1000))
+    assert all(size(chunk) <= 1000 for chunk in chunks)
+    assert [one for chunk in chunks for one in chunk.get("segments", [])] == answer["segments"]
+    assert "".join(chunk.get("transcription", "") for chunk in chunks) == answer["transcription"]
+    assert chunks[-1]["metadata"] == METADATA
