@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut, find_recordings, pcm_of, write_wav
 from benchmarks.report import machine, markdown, percent
 from benchmarks.scoring import WITHOUT_SPACES, Errors, edit_distance, errors, in_sum, units
-from src.audio.decode import DENOISE, RATE
+from src.audio.decode import DENOISE
 from src.audio.ffmpeg_process import ffmpeg_executable
+from src.audio.pcm import SAMPLE_RATE
 from src.request.options import Options
 from src.whisper_processor import WhisperProcessor
 
@@ -50,7 +51,7 @@ def coloured(exponent: float) -> Noise:
 
     def noise(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
         spectrum = np.fft.rfft(random.normal(size=samples))
-        frequencies = np.fft.rfftfreq(samples, 1 / RATE)
+        frequencies = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
         return np.fft.irfft(spectrum * np.maximum(frequencies, 20.0) ** (-exponent / 2), samples)
 
     return noise
@@ -58,7 +59,7 @@ def coloured(exponent: float) -> Noise:
 
 def hum(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
     """The mains: 50 Hz and ten overtones, the higher the softer."""
-    seconds = np.arange(samples) / RATE
+    seconds = np.arange(samples) / SAMPLE_RATE
     return sum(
         (np.sin(2 * np.pi * (50 * order * seconds + random.random())) / order for order in range(1, 12)),
         start=np.zeros(samples),
@@ -96,7 +97,7 @@ def filtered(recording: Path, chain: str) -> Path:
         return recording
     made = recording.with_suffix(f".{zlib.crc32(chain.encode()):x}.wav")
     ffmpeg = [ffmpeg_executable(), "-nostdin", "-v", "error", "-y"]
-    subprocess.run([*ffmpeg, "-i", recording, "-af", chain, "-ar", str(RATE), made], check=True)
+    subprocess.run([*ffmpeg, "-i", recording, "-af", chain, "-ar", str(SAMPLE_RATE), made], check=True)
     return made
 
 

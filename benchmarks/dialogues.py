@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recordings import write_wav
-from src.audio.decode import RATE
+from src.audio.pcm import SAMPLE_RATE
 
 VOICES = ("awb", "kal16", "rms", "slt")
 """A Scot, two Americans and an American woman; all at 16 kHz."""
@@ -115,13 +115,13 @@ VOICES_OF: Sequence[Sequence[str]] = (
 
 def dialogue(dice: random.Random, voices: Sequence[str]) -> tuple[NDArray[np.int16], list[Turn]]:
     """The sound [samples], and the turns; every voice has at least two, and none follows itself."""
-    pieces: list[NDArray[np.int16]] = [np.zeros(RATE // 2, np.int16)]
+    pieces: list[NDArray[np.int16]] = [np.zeros(SAMPLE_RATE // 2, np.int16)]
     turns: list[Turn] = []
     for voice in _order(dice, voices):
         text, sound = _turn(dice, voice)
-        start = sum(map(len, pieces)) / RATE
-        turns.append(Turn(voice, start, start + len(sound) / RATE, text))
-        pieces += [sound, np.zeros(round(dice.uniform(*PAUSES) * RATE), np.int16)]
+        start = sum(map(len, pieces)) / SAMPLE_RATE
+        turns.append(Turn(voice, start, start + len(sound) / SAMPLE_RATE, text))
+        pieces += [sound, np.zeros(round(dice.uniform(*PAUSES) * SAMPLE_RATE), np.int16)]
     return np.concatenate(pieces), turns
 
 
@@ -148,7 +148,7 @@ def _turn(dice: random.Random, voice: str) -> tuple[str, NDArray[np.int16]]:
     while True:
         text = " ".join(dice.sample(SENTENCES, dice.choice((1, 1, 2))))
         sound = _spoken(voice, text)
-        if SHORTEST <= len(sound) / RATE <= LONGEST:
+        if SHORTEST <= len(sound) / SAMPLE_RATE <= LONGEST:
             return text, sound
 
 
@@ -158,7 +158,7 @@ def _spoken(voice: str, text: str) -> NDArray[np.int16]:
         path = Path(scratch) / "turn.wav"
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True)
         with wave.open(str(path), "rb") as file:
-            assert file.getframerate() == RATE
+            assert file.getframerate() == SAMPLE_RATE
             pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > SILENT)
     return pcm[loud[0] : loud[-1] + 1]

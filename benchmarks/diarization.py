@@ -29,10 +29,10 @@ import numpy as np
 
 from benchmarks.dialogues import make
 from benchmarks.recordings import REPOSITORY_CLIPS, pcm_of
-from src.audio.vad import SAMPLE_RATE, Pcm
+from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.request.options import Options
-from src.speakers.diarization import SAME_VOICE, Voiceprint, diarize, voice_of
-from src.transcript.turns import Turn
+from src.speakers.diarization import SAME_VOICE, Embedding, diarize, embed_sample
+from src.transcript.transcript import Turn
 from src.whisper_processor import WhisperProcessor
 
 DIALOGUES = REPOSITORY_CLIPS.parents[1] / ".cache" / "dialogues"
@@ -163,14 +163,14 @@ def likenesses(recordings: Sequence[Known]) -> tuple[list[float], list[float]]:
     return same, other
 
 
-def _sample(recording: Known, name: str) -> Voiceprint | None:
+def _sample(recording: Known, name: str) -> Embedding | None:
     longest = max((turn for turn in recording.turns if turn.speaker == name), key=lambda turn: turn.end - turn.start)
-    return voice_of(_cut(recording, longest))
+    return embed_sample(_cut(recording, longest))
 
 
-def _whole(recording: Known, name: str) -> Voiceprint:
+def _whole(recording: Known, name: str) -> Embedding:
     parts = [_cut(recording, turn) for turn in recording.turns if turn.speaker == name]
-    voice = voice_of(np.concatenate(parts))
+    voice = embed_sample(np.concatenate(parts))
     assert voice is not None
     return voice
 

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.recordings import pcm_of
 from benchmarks.scoring import errors
 from client.audio import compress
-from src.audio.decode import RATE
+from src.audio.pcm import SAMPLE_RATE
 from tests.platform.emulator import Platform
 from tests.platform.routes import ENDPOINT
 from tests.platform.worker import ROOT, Worker
@@ -78,8 +78,8 @@ def write_long(paths: Sequence[Path], minutes: float, target: Path) -> None:
     with wave.open(str(target), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(np.resize(once, round(minutes * 60 * RATE)).astype("<i2").tobytes())
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(np.resize(once, round(minutes * 60 * SAMPLE_RATE)).astype("<i2").tobytes())
 
 
 @contextmanager

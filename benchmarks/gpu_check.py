@@ -31,7 +31,8 @@ from benchmarks import coldstart
 from benchmarks.report import machine, markdown
 from benchmarks.scoring import errors
 from src import __version__
-from src.audio.decode import RATE, decode_audio
+from src.audio.decode import decode_audio
+from src.audio.pcm import SAMPLE_RATE
 from src.engine.decoding_options import Vocabulary
 from src.engine.engine import Engine
 from src.engine.model import Model
@@ -143,7 +144,7 @@ def _measured(path: Path, placements: Sequence[Placement], slots: int | None, pc
     _forget_peak()
     try:
         with closing(Engine(partial(load_weights, path), placements, slots)) as engine:
-            transcribe_in_windows(engine, pcm[: 60 * RATE], GREEDY, JobControl())  # kernels are made
+            transcribe_in_windows(engine, pcm[: 60 * SAMPLE_RATE], GREEDY, JobControl())  # kernels are made
             started = time.perf_counter()
             text = transcribe_in_windows(engine, pcm, GREEDY, JobControl()).text
             seconds = time.perf_counter() - started
@@ -165,7 +166,7 @@ def _openai(path: Path, placement: Placement, pcm: Pcm, said: str) -> Iterator[s
 
 
 def _figures(pcm: Pcm, seconds: float, text: str, said: str) -> Iterator[str]:
-    yield f"{len(pcm) / RATE / seconds:.1f}"
+    yield f"{len(pcm) / SAMPLE_RATE / seconds:.1f}"
     yield f"{_peak() / 1e9:.2f} GB"
     yield f"{errors(said, text, 'en').rate or 0:.1%}"
 
@@ -191,12 +192,12 @@ def _weights(model: str) -> Path:
 def _recording(minutes: float) -> tuple[Pcm, str]:
     """The repository's longest clip over and over, in whole, and what is said in that."""
     once = _clip()
-    times = max(1, round(minutes * 60 * RATE / len(once)))
+    times = max(1, round(minutes * 60 * SAMPLE_RATE / len(once)))
     return np.tile(once, times), " ".join([TEXT.read_text()] * times)
 
 
 def _waveform(seconds: float) -> torch.Tensor:
-    return torch.from_numpy(_clip()[: round(seconds * RATE)].astype(np.float32) / 32768)
+    return torch.from_numpy(_clip()[: round(seconds * SAMPLE_RATE)].astype(np.float32) / 32768)
 
 
 def _clip() -> Pcm:

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.recordings import REPOSITORY_CLIPS, pcm_of
 from benchmarks.worker import peak_mb
-from src.audio.decode import RATE
+from src.audio.pcm import SAMPLE_RATE
 
 INTERVAL = 1.0
 """Seconds between two looks."""
@@ -59,12 +59,12 @@ def main() -> None:
 def repeated(audio: Path, hours: float, folder: Path) -> Path:
     """A WAV of so many hours, the same recording over and over."""
     pcm = pcm_of(audio).astype("<i2")
-    samples = round(hours * 3600 * RATE)
+    samples = round(hours * 3600 * SAMPLE_RATE)
     path = folder / "long.wav"
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(SAMPLE_RATE)
         for start in range(0, samples, len(pcm)):
             file.writeframes(np.ascontiguousarray(pcm[: samples - start]).tobytes())
     return path

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.models.store import Member, WheelSource, fetch_model, find_model
+from src.models.sources import Member, WheelSource
+from src.models.store import fetch_model, find_model
 from src.settings import ROOT, get_settings
 
 CACHE = ROOT / ".cache" / "bench"

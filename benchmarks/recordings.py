@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.decode import RATE, decode_audio
+from src.audio.decode import decode_audio
+from src.audio.pcm import SAMPLE_RATE
 
 REPOSITORY_CLIPS = Path(__file__).resolve().parents[1] / "tests" / "data"
 
@@ -67,7 +68,7 @@ def _manifest(folder: Path) -> dict[str, dict[str, str | None]]:
 
 def _known(path: Path, entry: dict[str, str | None]) -> Recording:
     language = entry.get("language")
-    return Recording(path, len(pcm_of(path)) / RATE, entry.get("text"), None if language == "und" else language)
+    return Recording(path, len(pcm_of(path)) / SAMPLE_RATE, entry.get("text"), None if language == "und" else language)
 
 
 def pcm_of(path: Path) -> NDArray[np.int16]:
@@ -78,16 +79,16 @@ def pcm_of(path: Path) -> NDArray[np.int16]:
 
 def cut(recording: Recording, start: float, seconds: float, folder: Path) -> Recording:
     """A part of a recording as a WAV of its own in `folder`; its text is known if the part is the whole."""
-    pcm = pcm_of(recording.path)[round(start * RATE) : round((start + seconds) * RATE)]
+    pcm = pcm_of(recording.path)[round(start * SAMPLE_RATE) : round((start + seconds) * SAMPLE_RATE)]
     path = write_wav(pcm, folder / f"{recording.path.stem}-{start:g}s.wav")
     whole = start == 0 and recording.seconds <= seconds
-    return Recording(path, len(pcm) / RATE, recording.text if whole else None, recording.language)
+    return Recording(path, len(pcm) / SAMPLE_RATE, recording.text if whole else None, recording.language)
 
 
 def write_wav(pcm: NDArray[np.int16], path: Path) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(SAMPLE_RATE)
         file.writeframes(pcm.astype("<i2").tobytes())
     return path

@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.decode import decode_audio
-from src.audio.vad import SAMPLE_RATE, Pcm, VadOptions, load_vad, speech_regions, windows
+from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.vad import VadOptions, load_vad, speech_regions
+from src.audio.windowing import join_regions
 
 FRAME = SAMPLE_RATE // 100
 ROUNDS = 5
@@ -80,7 +82,7 @@ def seconds_taken(pcm: Pcm) -> tuple[float, int]:
     taken = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        count = sum(1 for _ in windows(speech_regions(pcm), pcm))
+        count = sum(1 for _ in join_regions(speech_regions(pcm), pcm))
         taken.append(time.perf_counter() - start)
     return statistics.median(taken), count
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from builder.hub import HUB, with_environment  # noqa: E402
 from src.request.options import Options  # noqa: E402
-from src.request.validation import JobInput  # noqa: E402
+from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
 
 README = ROOT / "README.md"

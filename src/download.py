@@ -10,7 +10,7 @@ import binascii
 import concurrent.futures
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from requests.utils import default_headers, get_environ_proxies, select_proxy
 from src.errors import DownloadFailed, InvalidInput, TooLarge
 from src.job_control import JobControl
 from src.public_http import MALFORMED, Failure, NetworkError, check_url, network_errors, send
-from src.request.audio_source import AudioSource
+from src.request.audio_source import MAX_BYTES, AudioSource
+from src.speakers.enrollment import sample_of
 
 _NAME = "media"  # of the file, whatever the URL calls it
 _CHUNK = 1 << 16  # bytes
@@ -32,6 +33,7 @@ _TIMEOUTS = (10.0, 30.0)  # seconds to connect, and to wait for the next bytes
 _ATTEMPTS = 4
 _BACKOFF = 0.5  # seconds before the second attempt, doubled before each further one
 _REDIRECTS = 5
+_SAMPLE_TIMEOUT = 60.0  # seconds that the download of a speaker's sample may take
 
 _LATE = "the download took longer than its time limit"
 _WORDS = {
@@ -55,6 +57,21 @@ def fetch(
     if source.url is None:
         return decode_base64(source.base64 or "", folder, max_bytes=max_bytes)
     return download(source.url, folder, max_bytes=max_bytes, timeout=timeout, control=control)
+
+
+def fetch_samples(sources: Mapping[str, AudioSource], folder: Path, control: JobControl) -> dict[str, Path]:
+    """Each sample as a file in `folder`.
+
+    Raises:
+        WorkerError: naming the sample that cannot be had.
+    """
+    samples = {}
+    for number, (name, source) in enumerate(sources.items()):
+        own = folder / f"sample-{number}"
+        own.mkdir()
+        with sample_of(name):
+            samples[name] = fetch(source, own, max_bytes=MAX_BYTES, timeout=_SAMPLE_TIMEOUT, control=control)
+    return samples
 
 
 def download(url: str, folder: Path, *, max_bytes: int, timeout: float, control: JobControl | None = None) -> Path:

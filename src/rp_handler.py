@@ -21,19 +21,19 @@ from src import __version__, logs
 from src.captions.captioning import caption, find_video
 from src.captions.embed import CaptionedVideo
 from src.captions.probe import Video
-from src.delivery.answer import A_BUCKET, attach_video, deliver, require_bucket, room_for_video
+from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
 from src.delivery.chunks import MAX_CHUNK_BYTES
 from src.delivery.s3 import find_bucket
-from src.delivery.webhooks import ProgressNotifier, Webhook, notify
-from src.download import fetch
+from src.delivery.webhooks import ProgressNotifier, notify
+from src.download import fetch, fetch_samples
 from src.engine.scheduler import EngineLost
 from src.errors import CaptionsFailed, OutOfMemory, TooLarge, WorkerError
 from src.formats.render import render
 from src.job_control import JobControl
 from src.request.options import Options
+from src.request.schema import Webhook
 from src.request.validation import find_webhook, parse_input
 from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
-from src.samples import fetch_samples
 from src.settings import get_settings
 from src.startup import get_processor
 from src.transcript.transcript import Transcript
@@ -94,7 +94,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     processor = get_processor()
     delivery: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
     inline = MAX_CHUNK_BYTES if settings.streaming else settings.max_result_bytes
-    room = room_for_video(inline, settings.max_audio_bytes, bucket)
+    room = max_video_bytes(inline, settings.max_audio_bytes, bucket)
     processor.check(job_input.options, control)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         control.progress("downloading")
@@ -107,7 +107,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
             control=control,
         )
         fetched = time.perf_counter()
-        video = find_video(recording, job_input.options, room, A_BUCKET, control)
+        video = find_video(recording, job_input.options, room, BUCKET_REMEDY, control)
         transcript = processor.transcribe(recording, job_input.options, control, samples)
         captioned = _captioned(video, transcript, job_input.options, Path(folder), room, control)
         written = _written(transcript, job_input.options)

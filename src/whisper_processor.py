@@ -15,27 +15,28 @@ import numpy as np
 import numpy.typing as npt
 from whisper.tokenizer import LANGUAGES
 
-from src.audio.clips import left_out
-from src.audio.decode import RATE, decode_audio, decode_channels
+from src.audio.clips import clip_warnings
+from src.audio.decode import decode_audio, decode_channels
+from src.audio.pcm import SAMPLE_RATE
 from src.audio.vad import load_vad
-from src.engine.decoding_options import MOST_PROMPT
+from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.engine.engine import Engine
 from src.engine.placement import choose_placements
-from src.engine.scheduler import Caller
+from src.engine.scheduler import Client
 from src.errors import InvalidInput
 from src.formats.render import render
 from src.job_control import JobControl
-from src.models.store import fetch_model, find_model, size_of
+from src.models.store import checkpoint_bytes, fetch_model, find_model
 from src.models.weights import load_weights
 from src.request.options import Options
 from src.settings import get_settings
-from src.speakers.pipeline import with_speakers
+from src.speakers.pipeline import transcribe_and_diarize
 from src.transcript.channels import merged
 from src.transcript.transcript import Transcript
 from src.transcript.vocabulary import correct
 from src.transcription.batched import transcribe_in_windows
 from src.transcription.language_detection import detect_language
-from src.transcription.model_cache import LoadedModel, ModelShelf
+from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import SequentialModel, transcribe_sequentially
 from src.transcription.windows import find_windows
 
@@ -59,7 +60,7 @@ class WhisperProcessor:
     def __init__(self, model_name: str | None = None) -> None:
         settings = get_settings()
         self.model_name = model_name or settings.whisper_model
-        self._shelf = ModelShelf(self._load, settings.max_loaded_models)
+        self._shelf = ModelCache(self._load, settings.max_loaded_models)
         with ThreadPoolExecutor(1) as beside:
             detector = beside.submit(load_vad)
             with self._shelf.borrow(self.model_name, JobControl()) as model:
@@ -111,8 +112,8 @@ class WhisperProcessor:
                     told = [_transcribed(model, one, options, control) for one in _in_turn(channels, control)]
                     return merged(told)
 
-                transcript = with_speakers(transcribe, channels[0], options, samples or {}, control)
-                transcript.warnings += left_out(options.clip_timestamps, len(channels[0]))
+                transcript = transcribe_and_diarize(transcribe, channels[0], options, samples or {}, control)
+                transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))
         transcript.model = model.name
         transcript.vocabulary = correct(transcript, options.corrections)
         if transcript.translation is not None:
@@ -134,7 +135,7 @@ class WhisperProcessor:
         settings = get_settings()
         path = find_model(name, settings.model_folders)
         path = path or fetch_model(name, settings.model_store)
-        placements = choose_placements(settings.compute_type, settings.device_map, ROOM * size_of(path))
+        placements = choose_placements(settings.compute_type, settings.device_map, ROOM * checkpoint_bytes(path))
         engine = Engine(partial(load_weights, path), placements, settings.batch_size)
         return LoadedModel(name, engine, SequentialModel(engine.source, placements[0]))
 
@@ -180,7 +181,7 @@ def _decoded(recording: Path, folder: Path, options: Options, control: JobContro
 def _in_turn(channels: list[npt.NDArray[np.int16]], control: JobControl) -> Iterator[npt.NDArray[np.int16]]:
     for number, pcm in enumerate(channels):
         with control.channel(number, len(channels)):
-            control.progress("transcribing", 0.0, len(pcm) / RATE)
+            control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
             yield pcm
 
 
@@ -191,9 +192,9 @@ def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Option
         transcript = _sequentially(model, pcm, options, control)
     if options.prompt and (tokens := model.engine.vocabulary.too_long(options.prompt)):
         transcript.warnings.append(
-            f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MOST_PROMPT}"
+            f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MAX_PROMPT_TOKENS}"
         )
-    if options.needs_words and not model.engine.knows_alignment:
+    if options.needs_words and not model.engine.has_alignment_heads:
         transcript.warnings.append(
             f"the times of words are less exact than usual: the model {model.name} does not say which of its heads "
             "follow them; put alignment_heads into its generation_config.json"
@@ -204,7 +205,7 @@ def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Option
 def _sequentially(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl) -> Transcript:
     if options.language is not None:
         return transcribe_sequentially(model.sequential, pcm, options, options.language, control)
-    caller = Caller()
+    caller = Client()
     with control.ending(lambda: model.engine.cancel(caller)):
         detected, _ = detect_language(model.engine, caller, find_windows(pcm, options), pcm, options, soon=False)
     transcript = transcribe_sequentially(

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from src.audio import decode as decode_module
 from src.audio import ffmpeg_process
-from src.audio.decode import MAX_CHANNELS, RATE, decode_audio, decode_channels
+from src.audio.decode import MAX_CHANNELS, decode_audio, decode_channels
 from src.audio.ffmpeg_process import ffmpeg_executable
+from src.audio.pcm import SAMPLE_RATE
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
 
 TONE = 440.0  # Hz
@@ -133,7 +134,7 @@ def write(folder: Path, content: bytes | str, name: str = "sent") -> Path:
 
 def main_frequency(samples) -> float:
     spectrum = np.abs(np.fft.rfft(np.asarray(samples, dtype=np.float64)))
-    return float(np.argmax(spectrum)) * RATE / len(samples)
+    return float(np.argmax(spectrum)) * SAMPLE_RATE / len(samples)
 
 
 # What is whole
@@ -144,7 +145,7 @@ def test_a_whole_recording_decodes_to_16_khz_mono(kind, media, folder):
     samples = decode(media(kind), folder)
     assert samples.dtype == np.int16
     assert samples.ndim == 1
-    assert len(samples) / RATE == pytest.approx(SECONDS, abs=0.15)
+    assert len(samples) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.15)
     assert main_frequency(samples) == pytest.approx(TONE, abs=1)
     assert np.abs(samples).max() > 1000
 
@@ -169,7 +170,7 @@ def test_a_cover_picture_is_no_video(media, folder):
     encode("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", str(cover))
     tracks = ["-i", str(media("mp3, variable rate")), "-i", str(cover), "-map", "0", "-map", "1"]
     encode(*tracks, "-c", "copy", "-disposition:v", "attached_pic", str(source))
-    assert len(decode(source, folder)) / RATE == pytest.approx(SECONDS, abs=0.1)
+    assert len(decode(source, folder)) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
     (folder / "audio.pcm").unlink()
     assert "cut off" in refused_cut(source, folder)
 
@@ -179,7 +180,7 @@ def test_a_wav_from_a_pipe_has_no_length(declared, media, folder):
     data = bytearray(media("wav").read_bytes())
     at = data.index(b"data")
     data[4:8] = data[at + 4 : at + 8] = declared.to_bytes(4, "little")
-    assert len(decode(write(folder, data), folder)) / RATE == pytest.approx(SECONDS, abs=0.1)
+    assert len(decode(write(folder, data), folder)) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
 
 
 @pytest.mark.parametrize("kind", ["flac", "mp3, variable rate", "m4a, index first", "webm", "ogg opus"])
@@ -188,7 +189,7 @@ def test_a_few_damaged_bytes_are_no_cut(kind, media, folder):
     for part in (2, 3, 4):
         at = len(data) * part // 6
         data[at : at + 20] = bytes(range(20))
-    assert len(decode(write(folder, data), folder)) > SECONDS * RATE / 4
+    assert len(decode(write(folder, data), folder)) > SECONDS * SAMPLE_RATE / 4
 
 
 def test_a_gap_between_packets_is_no_cut_and_keeps_the_clock(folder):
@@ -196,9 +197,9 @@ def test_a_gap_between_packets_is_no_cut_and_keeps_the_clock(folder):
     gap = ["-af", "aselect='not(between(t,2,6))'"]
     encode("-f", "lavfi", "-i", "sine=440:duration=8", *gap, "-c:a", "libopus", str(source))
     pcm = decode(source, folder)
-    assert len(pcm) / RATE == pytest.approx(8, abs=0.1)
-    assert np.abs(pcm[3 * RATE : 5 * RATE]).max() == 0
-    assert np.abs(pcm[7 * RATE :]).max() > 1000
+    assert len(pcm) / SAMPLE_RATE == pytest.approx(8, abs=0.1)
+    assert np.abs(pcm[3 * SAMPLE_RATE : 5 * SAMPLE_RATE]).max() == 0
+    assert np.abs(pcm[7 * SAMPLE_RATE :]).max() > 1000
 
 
 def test_audio_that_starts_after_its_video_keeps_the_videos_clock(folder):
@@ -207,16 +208,16 @@ def test_audio_that_starts_after_its_video_keeps_the_videos_clock(folder):
     sound = ["-itsoffset", "2", "-f", "lavfi", "-i", "sine=440:duration=4"]
     encode(*picture, *sound, "-c:v", "libx264", "-c:a", "aac", str(source))
     pcm = decode(source, folder)
-    assert len(pcm) / RATE == pytest.approx(6, abs=0.1)
-    assert np.abs(pcm[: int(1.9 * RATE)]).max() < 10
-    assert np.abs(pcm[int(2.1 * RATE) : 3 * RATE]).max() > 1000
+    assert len(pcm) / SAMPLE_RATE == pytest.approx(6, abs=0.1)
+    assert np.abs(pcm[: int(1.9 * SAMPLE_RATE)]).max() < 10
+    assert np.abs(pcm[int(2.1 * SAMPLE_RATE) : 3 * SAMPLE_RATE]).max() > 1000
 
 
 def test_a_late_start_is_no_cut(media, folder):
     source = folder.parent / "late.mka"
     late = ["-itsoffset", "10", "-i", str(media("wav")), "-avoid_negative_ts", "disabled"]
     encode(*late, "-c:a", "flac", str(source))
-    assert len(decode(source, folder)) / RATE == pytest.approx(SECONDS, abs=0.1)
+    assert len(decode(source, folder)) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
 
 
 # What is cut off
@@ -236,7 +237,7 @@ def test_a_recording_that_is_cut_off_is_refused(kind, media, folder):
 def test_what_is_there_of_a_raw_stream_is_decoded(kind, media, folder):
     data = media(kind).read_bytes()
     samples = decode(write(folder, data[: len(data) * 6 // 10]), folder)
-    assert len(samples) / RATE == pytest.approx(SECONDS * 0.6, abs=2)  # whole pages
+    assert len(samples) / SAMPLE_RATE == pytest.approx(SECONDS * 0.6, abs=2)  # whole pages
 
 
 def test_the_message_says_how_much_is_missing(media, folder):
@@ -274,7 +275,7 @@ def test_garbage_is_refused_or_short(head, body, folder):
     except UnsupportedMedia:
         assert list(folder.iterdir()) == []
     else:  # a few bytes may happen to be a frame of sound
-        assert 0 < len(samples) < 3600 * RATE
+        assert 0 < len(samples) < 3600 * SAMPLE_RATE
 
 
 # What is hostile
@@ -393,7 +394,7 @@ def test_the_disk_holds_no_more_than_the_limit_and_a_sample(folder, monkeypatch)
 
 def test_the_limits_are_inclusive(media, folder):
     samples = len(decode(media("wav"), folder))
-    assert len(decode(media("wav"), folder, max_bytes=2 * samples, max_seconds=samples / RATE)) == samples
+    assert len(decode(media("wav"), folder, max_bytes=2 * samples, max_seconds=samples / SAMPLE_RATE)) == samples
     with pytest.raises(TooLarge):
         decode(media("wav"), folder, max_bytes=2 * samples - 2)
 
@@ -454,12 +455,12 @@ STEREO = {
 
 def tones(path: Path, *frequencies: float, seconds: float = 2.0) -> Path:
     """A WAV with a sine in each channel."""
-    time = np.arange(int(seconds * RATE)) / RATE
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     samples = np.stack([8000 * np.sin(2 * np.pi * frequency * time) for frequency in frequencies], axis=1)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(len(frequencies))
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(SAMPLE_RATE)
         file.writeframes(samples.astype("<i2").tobytes())
     return path
 
@@ -476,7 +477,7 @@ def test_each_channel_is_decoded_by_itself(kind, folder):
     left, right = split(encoded(tones(folder.parent / "two.wav", 300, 1000), kind), folder)
     assert main_frequency(left) == pytest.approx(300, abs=1)
     assert main_frequency(right) == pytest.approx(1000, abs=1)
-    assert len(left) == len(right) == pytest.approx(2 * RATE, abs=0.1 * RATE)
+    assert len(left) == len(right) == pytest.approx(2 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
 
 
 @pytest.mark.parametrize("kind", STEREO)
@@ -500,7 +501,7 @@ def test_one_word_in_one_channel_alone_makes_two(folder):
     source = tones(folder.parent / "word.wav", *[300] * 2, seconds=40)
     data = bytearray(source.read_bytes())
     samples = np.frombuffer(data, "<i2", offset=44).reshape(-1, 2)
-    samples[31 * RATE : 31 * RATE + RATE // 2, 0] = 0
+    samples[31 * SAMPLE_RATE : 31 * SAMPLE_RATE + SAMPLE_RATE // 2, 0] = 0
     source.write_bytes(data)
     assert len(split(source, folder)) == 2
 
@@ -546,22 +547,22 @@ def test_channels_that_come_and_go_keep_the_clock(layouts, folder):
     found = [np.array(one) for one in split(source, folder)]
     assert len(found) == len(layouts[0])
     for samples in (*found, decode(source, folder)):
-        assert len(samples) == pytest.approx(4 * RATE, abs=0.3 * RATE)
-        assert main_frequency(samples[:RATE]) in (300, 500, 700)
-        assert main_frequency(samples[-RATE:]) in (300, 500, 700)
-        assert main_frequency(samples[:RATE]) != main_frequency(samples[-RATE:])
+        assert len(samples) == pytest.approx(4 * SAMPLE_RATE, abs=0.3 * SAMPLE_RATE)
+        assert main_frequency(samples[:SAMPLE_RATE]) in (300, 500, 700)
+        assert main_frequency(samples[-SAMPLE_RATE:]) in (300, 500, 700)
+        assert main_frequency(samples[:SAMPLE_RATE]) != main_frequency(samples[-SAMPLE_RATE:])
 
 
 def test_the_disk_holds_no_more_than_the_limit_however_often_channels_come_and_go(folder, monkeypatch):
     source = changing(folder, (300,), (500, 700), seconds=0.2, times=50)
-    assert 20 * RATE < len(decode(source, folder)) < 40 * RATE
+    assert 20 * SAMPLE_RATE < len(decode(source, folder)) < 40 * SAMPLE_RATE
     sizes: list[int] = []
     size = decode_module._size
     monkeypatch.setattr(decode_module, "_size", lambda file: sizes.append(size(file)) or sizes[-1])
     for way in (decode, split):
         with pytest.raises(TooLarge, match="limit of 10 seconds"):
             way(source, folder, max_seconds=10)
-        assert 2 * 10 * RATE < sizes[-1] < 2 * 10 * RATE + (1 << 18)  # ffmpeg's buffer
+        assert 2 * 10 * SAMPLE_RATE < sizes[-1] < 2 * 10 * SAMPLE_RATE + (1 << 18)  # ffmpeg's buffer
 
 
 def test_channels_are_views_of_one_file_on_disk(folder):
@@ -575,9 +576,9 @@ def test_channels_are_views_of_one_file_on_disk(folder):
 
 def test_the_limits_hold_for_all_channels_together(folder):
     source = tones(folder.parent / "two.wav", 300, 1000)
-    left, right = split(source, folder, max_bytes=2 * 2 * 2 * RATE, max_seconds=4)
-    assert len(left) == len(right) == 2 * RATE
-    for over in ({"max_seconds": 3.99}, {"max_bytes": 2 * 2 * 2 * RATE - 2}):
+    left, right = split(source, folder, max_bytes=2 * 2 * 2 * SAMPLE_RATE, max_seconds=4)
+    assert len(left) == len(right) == 2 * SAMPLE_RATE
+    for over in ({"max_seconds": 3.99}, {"max_bytes": 2 * 2 * 2 * SAMPLE_RATE - 2}):
         with pytest.raises(TooLarge, match=r"2 channels are together longer than the limit of 3\.99|of 4 seconds"):
             split(source, folder, **over)
         assert list(folder.iterdir()) == []
@@ -608,8 +609,8 @@ def test_denoise_lowers_noise_and_keeps_the_length(folder):
     encode("-f", "lavfi", "-i", noisy, str(source))
     plain = np.array(decode(source, folder), dtype=np.float64)
     clean = np.array(decode(source, folder, denoise=True), dtype=np.float64)
-    assert len(clean) == pytest.approx(len(plain), abs=0.05 * RATE)
-    assert np.mean(clean[2 * RATE :] ** 2) < 0.5 * np.mean(plain[2 * RATE :] ** 2)
+    assert len(clean) == pytest.approx(len(plain), abs=0.05 * SAMPLE_RATE)
+    assert np.mean(clean[2 * SAMPLE_RATE :] ** 2) < 0.5 * np.mean(plain[2 * SAMPLE_RATE :] ** 2)
 
 
 @pytest.fixture

@@ -26,12 +26,13 @@ from rapidocr import RapidOCR
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions import embed
-from src.captions.embed import CaptionedVideo, Captions, Limits, burn, check_drawable, mux, tag_of
+from src.captions.containers import language_tag
+from src.captions.embed import CaptionedVideo, Captions, Limits, burn, check_drawable, mux
 from src.captions.fonts import check_family, find_faces, lettering_for, main
 from src.captions.probe import examine
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.formats.cues import Cue
-from src.formats.drawn import Style, to_drawn
+from src.formats.drawn import Style, to_ass_overlay
 from src.formats.timed_words import Piece
 from src.job_control import JobControl
 
@@ -264,10 +265,10 @@ def test_what_looks_like_markup_is_text_in_a_track(film: Callable[..., Path], tm
 def test_each_language_of_whisper_has_a_tag() -> None:
     from whisper.tokenizer import LANGUAGES
 
-    assert all(len(tag_of(code, one)) == 3 for code in LANGUAGES for one in (embed.MP4, embed.MKV))
-    assert tag_of("zh", embed.MKV) == "chi"
-    assert tag_of("jw", embed.MP4) == "jav"
-    assert tag_of("fr", embed.MOV) == "fra"
+    assert all(len(language_tag(code, one)) == 3 for code in LANGUAGES for one in (embed.MP4, embed.MKV))
+    assert language_tag("zh", embed.MKV) == "chi"
+    assert language_tag("jw", embed.MP4) == "jav"
+    assert language_tag("fr", embed.MOV) == "fra"
 
 
 # Drawn into the picture
@@ -445,7 +446,7 @@ def test_letters_of_all_scripts_are_of_one_size() -> None:
     lettering = lettering_for("H م", None, "ar", FONTS)
     latin, arabic = lettering.faces
     assert arabic.line > 1.4 * latin.line
-    text = to_drawn([cue("H م")], Style(size=10), (1920, 1080), lettering.runs, "ar", False)
+    text = to_ass_overlay([cue("H م")], Style(size=10), (1920, 1080), lettering.runs, "ar", False)
     for face in lettering.faces:
         assert f"{{\\fn{face.family}\\fs{108 * face.line:.2f}}}" in text
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.audio import vad
-from src.audio.clips import clips_of, left_out, seek_points
-from src.audio.vad import SAMPLE_RATE
+from src.audio.clips import clip_regions, clip_warnings, seek_points
+from src.audio.pcm import SAMPLE_RATE
 from src.errors import InvalidInput
 from src.models.weights import load_weights
 from src.request.options import Options
@@ -83,31 +83,31 @@ def test_clips_that_make_no_sense_are_refused(given, told):
 
 @given(some_spans(), st.integers(0, 200 * SAMPLE_RATE))
 def test_clips_are_in_order_within_the_recording(spans, samples):
-    clips = clips_of(spans, samples)
+    clips = clip_regions(spans, samples)
     assert all(0 <= start < end <= samples for start, end in clips)
     assert all(one.end <= other.start for one, other in pairwise(clips))
 
 
 def test_clips_go_as_far_as_the_recording():
     samples = 50 * SAMPLE_RATE + 7
-    assert clips_of([(10, 20.5), (45, 60), (70, 80)], samples) == [(160_000, 328_000), (720_000, samples)]
-    assert clips_of([(45, None)], samples) == clips_of([(45, 1e308)], samples) == [(720_000, samples)]
+    assert clip_regions([(10, 20.5), (45, 60), (70, 80)], samples) == [(160_000, 328_000), (720_000, samples)]
+    assert clip_regions([(45, None)], samples) == clip_regions([(45, 1e308)], samples) == [(720_000, samples)]
 
 
 @pytest.mark.parametrize("spans", [None, []])
 def test_without_clips_it_is_the_whole(spans):
-    assert clips_of(spans, 1000) == [(0, 1000)]
-    assert left_out(spans, 1000) == []
+    assert clip_regions(spans, 1000) == [(0, 1000)]
+    assert clip_warnings(spans, 1000) == []
 
 
 def test_clips_beyond_the_end_are_told():
     samples = 50 * SAMPLE_RATE
-    assert left_out([(0, 10), (45, 60)], samples) == []
-    assert left_out([(0, 10), (50, 60), (70, None)], samples) == [
+    assert clip_warnings([(0, 10), (45, 60)], samples) == []
+    assert clip_warnings([(0, 10), (50, 60), (70, None)], samples) == [
         "2 of 3 parts in clip_timestamps begin after the recording's end, 50.0 s: left out"
     ]
-    assert clips_of([(50, 60), (70, None)], samples) == []
-    assert left_out([(50, 60), (70, None)], samples)[0].startswith("2 of 2 ")
+    assert clip_regions([(50, 60), (70, None)], samples) == []
+    assert clip_warnings([(50, 60), (70, None)], samples)[0].startswith("2 of 2 ")
 
 
 # What is found in them
@@ -132,7 +132,7 @@ def test_what_is_said_in_a_clip_is_found_where_it_is():
 @given(some_spans())
 def test_windows_lie_within_clips_and_hold_all_of_them(spans):
     pcm = np.arange(100 * SAMPLE_RATE).astype(np.int16)
-    clips = clips_of(spans, len(pcm))
+    clips = clip_regions(spans, len(pcm))
     found = list(find_windows(pcm, Options(clip_timestamps=spans, vad=False)))
     assert all((one.window.audio == pcm[one.start : one.end]).all() for one in found)
     assert all(any(start <= one.start and one.end <= end for start, end in clips) for one in found)
@@ -153,7 +153,7 @@ def test_nothing_outside_of_clips_is_looked_at(monkeypatch):
 
 @given(some_spans(), st.integers(0, 200 * SAMPLE_RATE))
 def test_seek_points_are_whole_frames_of_the_recording(spans, samples):
-    clips = clips_of(spans, samples)
+    clips = clip_regions(spans, samples)
     points = seek_points(clips)
     frames = [round(100 * point) for point in points]  # as `whisper.transcribe` does
     assert len(frames) == 2 * len(clips)
@@ -167,7 +167,7 @@ def test_seek_points_are_whole_frames_of_the_recording(spans, samples):
 def test_openai_whisper_transcribes_its_clips_and_ends():
     model = load_weights(ROOT / "models" / "tiny.en").float()
     pcm = clip("long.ogg")[: 24 * SAMPLE_RATE + 159]  # all but a frame of 160
-    points = seek_points(clips_of([(3.4, 7.6), (21.3, 100)], len(pcm)))
+    points = seek_points(clip_regions([(3.4, 7.6), (21.3, 100)], len(pcm)))
     transcribe = partial(whisper.transcribe, model, pcm.astype(np.float32) / 32768, fp16=False, temperature=0.0)
     segments = transcribe(clip_timestamps=points)["segments"]
     text = "".join(segment["text"] for segment in segments).lower()

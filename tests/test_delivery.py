@@ -24,9 +24,10 @@ from moto.server import ThreadedMotoServer
 from runpod.serverless.modules import rp_http
 
 from src.delivery.answer import deliver, require_bucket, seal
-from src.delivery.s3 import Bucket, UploadRequest
+from src.delivery.s3 import Bucket
 from src.errors import InvalidInput, TooLarge
 from src.formats.render import render
+from src.request.schema import UploadRequest
 from src.transcript.transcript import Segment, Transcript, Word
 
 

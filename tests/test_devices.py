@@ -26,8 +26,9 @@ from src.audio.decode import decode_audio
 from src.engine.alignment import Passage, align
 from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.engine import Engine
+from src.engine.kernels import fused_attention, plain_linear
 from src.engine.model import Model
-from src.engine.placement import Placement, _fused_attention, _plain_linear, choose_placements, shared_out
+from src.engine.placement import Placement, choose_placements, shared_out
 from src.engine.scheduler import EngineLost
 from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
@@ -170,7 +171,7 @@ class Apart(TorchDispatchMode):
 def test_every_tensor_of_a_split_model_is_where_its_layer_is(devices: tuple[str, ...]) -> None:
     # As on CUDA: no packed weights, which `meta` does not have.
     placement = Placement(
-        tuple(map(torch.device, devices)), torch.float32, _fused_attention, _plain_linear, _plain_linear, 2, 1
+        tuple(map(torch.device, devices)), torch.float32, fused_attention, plain_linear, plain_linear, 2, 1
     )
     source = load()
     model = Model(source, placement, source.decoder.token_embedding.weight)

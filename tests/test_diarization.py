@@ -12,13 +12,13 @@ import pytest
 
 from benchmarks.diarization import error_rate, read_rttm
 from benchmarks.recordings import pcm_of, write_wav
-from src.audio.vad import SAMPLE_RATE, Pcm, Region
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.errors import Cancelled
 from src.job_control import JobControl
 from src.request.options import Options
 from src.speakers.clustering import BLOCK, Counts, cluster
-from src.speakers.diarization import diarize, voice_of
-from src.transcript.turns import Diarization, Turn
+from src.speakers.diarization import diarize, embed_sample
+from src.transcript.transcript import Diarization, Turn
 from tests.conftest import CLIPS, as_base64
 
 TRUTH = read_rttm(CLIPS / "dialogue.rttm")
@@ -77,7 +77,7 @@ def test_right_counts_change_nothing(pcm: Pcm, found: Diarization) -> None:
 
 
 def test_a_voice_that_is_known_has_its_name_and_others_keep_their_labels(pcm: Pcm) -> None:
-    ada = voice_of(part(pcm, TRUTH[1]))
+    ada = embed_sample(part(pcm, TRUTH[1]))
     assert ada is not None
     stranger = np.roll(ada, 7)
     found = diarize(pcm, known={"Ada": ada, "Stranger": stranger})
@@ -102,7 +102,7 @@ def test_however_short_it_is_nothing_fails(pcm: Pcm, seconds: float) -> None:
 def test_where_nobody_speaks_there_are_no_speakers(clip: str) -> None:
     sound = pcm_of(CLIPS / clip)
     assert diarize(sound).turns == []
-    assert voice_of(sound) is None
+    assert embed_sample(sound) is None
 
 
 def test_the_voices_of_a_long_recording_are_told_apart_in_all_of_its_stretches() -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from runpod.serverless.modules import rp_fitness
 
-from src.audio.decode import RATE
 from src.audio.ffmpeg_process import ffmpeg_executable
+from src.audio.pcm import SAMPLE_RATE
 from src.serving import fitness
 from src.settings import get_settings
 from src.transcript.transcript import Segment, Transcript
@@ -134,8 +134,8 @@ def test_an_ffmpeg_that_does_not_start_is_found_out(broken_ffmpeg: Path, no_file
 @pytest.mark.parametrize(
     ("pcm", "told"),
     [
-        (np.zeros(int(6.7 * RATE), np.int16), r"6\.7 s of silence"),
-        (np.ones(RATE, np.int16), r"1\.0 s of sound"),
+        (np.zeros(int(6.7 * SAMPLE_RATE), np.int16), r"6\.7 s of silence"),
+        (np.ones(SAMPLE_RATE, np.int16), r"1\.0 s of sound"),
     ],
 )
 def test_an_ffmpeg_that_decodes_wrongly_is_found_out(

@@ -18,7 +18,7 @@ from src.engine.decoding_options import Vocabulary
 from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.errors import ModelUnavailable
-from src.models.weights import embedding_of, knows_alignment, load_weights
+from src.models.weights import embedding_of, has_alignment_heads, load_weights
 
 HEADS = [[0, 1], [2, 0]]
 MOST_DIFFERENCE = 1e-4
@@ -150,7 +150,7 @@ def test_tokens_that_fine_tuning_has_added_are_left_out(tmp_path, caplog):
 def test_alignment_heads_are_those_of_the_generation_config(saved):
     loaded = load_weights(saved)
     assert loaded.alignment_heads.to_dense().nonzero().tolist() == HEADS
-    assert knows_alignment(loaded)
+    assert has_alignment_heads(loaded)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_without_usable_heads_all_of_the_upper_layers_are_taken(tmp_path, saved,
     else:
         (tmp_path / "generation_config.json").write_text(content)
     loaded = load_weights(tmp_path)
-    assert not knows_alignment(loaded)
+    assert not has_alignment_heads(loaded)
     assert loaded.alignment_heads.to_dense().nonzero().tolist() == [[1, 0], [1, 1], [2, 0], [2, 1]]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.recordings import pcm_of
-from src.engine.scheduler import Caller
-from src.engine.window import RATE
+from src.audio.pcm import SAMPLE_RATE
+from src.engine.scheduler import Client
 from src.request.options import Options
 from src.transcription.language_detection import AT_HAND, SAMPLES, detect_language
 from src.transcription.windows import find_windows
@@ -27,16 +27,16 @@ class Ear:
         self.places: list[float] = []
         self._pcm, self._says = pcm, says
 
-    def identify_languages(self, windows: Any, caller: Caller) -> Any:
+    def identify_languages(self, windows: Any, caller: Client) -> Any:
         start = self._pcm.ctypes.data
-        self.places = [(window.audio.ctypes.data - start) / 2 / RATE for window in windows]
+        self.places = [(window.audio.ctypes.data - start) / 2 / SAMPLE_RATE for window in windows]
         return [(self._says[at % len(self._says)], window) for at, window in enumerate(windows)]
 
 
 def detected(pcm: Any, says: list[dict[str, float]], soon: bool = False, **options: Any) -> tuple[Any, list[Any], Ear]:
     ear: Any = Ear(pcm, says)
     asked = Options(**options)
-    found, windows = detect_language(ear, Caller(), find_windows(pcm, asked), pcm, asked, soon=soon)
+    found, windows = detect_language(ear, Client(), find_windows(pcm, asked), pcm, asked, soon=soon)
     return found, list(windows), ear
 
 
@@ -44,7 +44,7 @@ def test_the_samples_of_a_short_recording_are_its_own_windows_and_all_come_back(
     found, windows, ear = detected(LONG, [{"en": 0.9, "de": 0.1}])
     assert found.language == "en"
     assert [one.start for one in windows] == [one.start for one in find_windows(LONG, Options())]
-    assert ear.places == [one.start / RATE for one in windows][: len(ear.places)]
+    assert ear.places == [one.start / SAMPLE_RATE for one in windows][: len(ear.places)]
     assert len(ear.places) == min(SAMPLES, len(windows))
 
 
@@ -53,7 +53,7 @@ def test_the_samples_of_a_long_recording_are_from_all_of_it() -> None:
     _, windows, ear = detected(pcm, [{"en": 1.0}])
     assert len(windows) > AT_HAND
     assert len(ear.places) == SAMPLES
-    fifth = len(pcm) / RATE / SAMPLES
+    fifth = len(pcm) / SAMPLE_RATE / SAMPLES
     assert [int(place // fifth) for place in ear.places] == list(range(SAMPLES))
 
 
@@ -77,6 +77,6 @@ def test_only_candidates_are_chosen_from() -> None:
 
 
 def test_without_speech_there_is_nothing_to_tell() -> None:
-    found, windows, _ = detected(np.zeros(5 * RATE, np.int16), [{"en": 1.0}])
+    found, windows, _ = detected(np.zeros(5 * SAMPLE_RATE, np.int16), [{"en": 1.0}])
     assert found is None
     assert windows == []

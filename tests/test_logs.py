@@ -70,7 +70,15 @@ def parsed(value: str) -> Any:
 
 
 def test_an_event_is_one_line_with_its_job_and_its_facts(lines: Lines) -> None:
-    event("job.finished", job="abc", audio_seconds=10.23456, windows=3, cached=True, task="transcribe", error_type=None)
+    event(
+        "job.finished",
+        job="abc",
+        audio_seconds=10.23456,
+        windows=3,
+        cached=True,
+        task="transcribe",
+        error_type=None,
+    )
     [line] = lines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     assert line == {

@@ -11,7 +11,7 @@ import pytest
 
 from src.errors import Cancelled, ModelUnavailable
 from src.job_control import JobControl
-from src.transcription.model_cache import LoadedModel, ModelShelf
+from src.transcription.model_cache import LoadedModel, ModelCache
 
 
 class Models:
@@ -31,14 +31,14 @@ class Models:
         return LoadedModel(name, engine, sequential)
 
 
-def use(shelf: ModelShelf, name: str) -> str:
+def use(shelf: ModelCache, name: str) -> str:
     with shelf.borrow(name, JobControl()) as model:
         return model.name
 
 
 def test_a_model_is_loaded_on_first_use_and_once() -> None:
     models = Models()
-    shelf = ModelShelf(models.load, room=2)
+    shelf = ModelCache(models.load, room=2)
     assert models.loads == []
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(lambda _: use(shelf, "a"), range(40))) == {"a"}
@@ -47,7 +47,7 @@ def test_a_model_is_loaded_on_first_use_and_once() -> None:
 
 def test_the_one_not_used_for_longest_makes_room() -> None:
     models = Models()
-    shelf = ModelShelf(models.load, room=2)
+    shelf = ModelCache(models.load, room=2)
     for name in ("a", "b", "a", "c"):
         use(shelf, name)
     assert models.loaded == {"a", "c"}
@@ -55,7 +55,7 @@ def test_the_one_not_used_for_longest_makes_room() -> None:
 
 def test_a_model_in_use_is_not_given_up_and_whoever_wants_another_waits() -> None:
     models = Models()
-    shelf = ModelShelf(models.load, room=1)
+    shelf = ModelCache(models.load, room=1)
     with ThreadPoolExecutor(1) as threads:
         with shelf.borrow("a", JobControl()):
             other = threads.submit(use, shelf, "b")
@@ -67,7 +67,7 @@ def test_a_model_in_use_is_not_given_up_and_whoever_wants_another_waits() -> Non
 
 
 def test_a_stopped_job_waits_no_longer() -> None:
-    shelf = ModelShelf(Models().load, room=1)
+    shelf = ModelCache(Models().load, room=1)
     control = JobControl()
     with shelf.borrow("a", JobControl()):
         threading.Timer(0.1, control.stop, ["the job was cancelled"]).start()
@@ -77,7 +77,7 @@ def test_a_stopped_job_waits_no_longer() -> None:
 
 def test_a_model_that_cannot_be_loaded_takes_no_room() -> None:
     models = Models()
-    shelf = ModelShelf(models.load, room=1)
+    shelf = ModelCache(models.load, room=1)
     for _ in range(2):
         with pytest.raises(ModelUnavailable):
             use(shelf, "missing")
@@ -86,7 +86,7 @@ def test_a_model_that_cannot_be_loaded_takes_no_room() -> None:
 
 def test_closing_gives_up_all() -> None:
     models = Models()
-    shelf = ModelShelf(models.load, room=2)
+    shelf = ModelCache(models.load, room=2)
     use(shelf, "a")
     use(shelf, "b")
     shelf.close()

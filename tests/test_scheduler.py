@@ -24,7 +24,7 @@ from src.engine.decoding_options import DecodingOptions
 from src.engine.engine import Engine
 from src.engine.model import Encoder, Model
 from src.engine.placement import choose_placements
-from src.engine.scheduler import Caller, EngineLost, Scheduler
+from src.engine.scheduler import Client, EngineLost, Scheduler
 from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
 from tests.conftest import CLIPS, ROOT, spoken, words
@@ -253,7 +253,7 @@ def test_words_and_long_prompts_go_through(shared: Engine, clips: dict[str, Pcm]
 
 
 def test_a_cancelled_caller_is_told_at_once_and_its_rows_leave(engine: Engine, clips: dict[str, Pcm]) -> None:
-    caller = Caller()
+    caller = Client()
     endless = (Window(clips["demo.ogg"]) for _ in itertools.count())
     transcripts = engine.transcribe(endless, GREEDY, caller)
     next(transcripts)

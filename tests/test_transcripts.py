@@ -13,7 +13,7 @@ from whisper.model import MultiHeadAttention
 
 from benchmarks.scoring import errors
 from src.audio.ffmpeg_process import ffmpeg_executable
-from src.audio.pcm import forget
+from src.audio.pcm import release_pages
 from src.errors import Cancelled, InvalidInput
 from src.formats.render import render
 from src.job_control import JobControl
@@ -215,7 +215,7 @@ def test_what_has_been_read_of_a_long_recording_does_not_stay_in_memory(tmp_path
     left = np.memmap(tmp_path / "pcm", "<i2", mode="r").reshape(-1, 2)[:, 0]
     assert left.sum() == 0
     assert mapped_mb() - before > 100
-    forget(left, len(left) // 2)
+    release_pages(left, len(left) // 2)
     assert 50 < mapped_mb() - before < 80
     assert left[:100].sum() == 0  # it can be read again
 

@@ -21,19 +21,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from src.audio import vad
-from src.audio.vad import (
-    BLOCK,
-    FRAME,
-    SAMPLE_RATE,
-    Pcm,
-    Region,
-    VadOptions,
-    Window,
-    load_vad,
-    speech_probabilities,
-    speech_regions,
-    windows,
-)
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.vad import BLOCK, FRAME, VadOptions, load_vad, speech_probabilities, speech_regions
+from src.audio.windowing import SpeechWindow, join_regions
 
 CLIPS = Path(__file__).parent / "data"
 SPEECH: dict[str, list[tuple[float, float]]] = {
@@ -157,7 +147,7 @@ def test_leaves_out_long_pauses():
     ids=["nothing", "zeros", "white noise", "hiss", "hum", "silence.flac", "noise.ogg"],
 )
 def test_no_speech_gives_no_windows(pcm):
-    assert list(windows(speech_regions(pcm), pcm)) == []
+    assert list(join_regions(speech_regions(pcm), pcm)) == []
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
@@ -228,8 +218,8 @@ def test_a_long_recording_is_never_copied_whole(tmp_path):
     pcm = np.memmap(tmp_path / "pcm", dtype=np.int16, mode="w+", shape=300 * SAMPLE_RATE)  # 10 MB, 19 as float32
     load_vad()
     tracemalloc.start()
-    assert list(windows(speech_regions(pcm), pcm)) == []
-    assert len(list(windows([Region(0, len(pcm))], pcm))) > 10
+    assert list(join_regions(speech_regions(pcm), pcm)) == []
+    assert len(list(join_regions([Region(0, len(pcm))], pcm))) > 10
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 6 * BLOCK * 4  # bytes
@@ -239,7 +229,7 @@ def test_the_first_windows_come_before_the_end_is_looked_at(monkeypatch):
     pcm = np.concatenate([clip("long.ogg")] * 5)
     detector, calls = load_vad(), []
     monkeypatch.setattr(vad, "load_vad", lambda: lambda *given: calls.append(1) or detector(*given))
-    next(windows(speech_regions(pcm), pcm))
+    next(join_regions(speech_regions(pcm), pcm))
     assert len(calls) <= 3 < len(pcm) // BLOCK
 
 
@@ -260,8 +250,8 @@ some_regions = st.lists(
 )
 
 
-def short_windows(regions: list[Region]) -> list[Window]:
-    return list(windows(regions, STRETCH, max_seconds=2, max_silence_seconds=1))
+def short_windows(regions: list[Region]) -> list[SpeechWindow]:
+    return list(join_regions(regions, STRETCH, max_seconds=2, max_silence_seconds=1))
 
 
 def joined(spans: Iterable[Region]) -> list[Region]:
@@ -317,13 +307,13 @@ def test_a_long_region_is_cut_where_it_is_quietest(quiet_at):
     pcm = noise(50)
     middle = int(quiet_at * SAMPLE_RATE)
     pcm[middle - 1600 : middle + 1600] //= 10
-    first, second = windows([Region(0, len(pcm))], pcm)
+    first, second = join_regions([Region(0, len(pcm))], pcm)
     assert first.end == second.start == pytest.approx(middle, abs=1600)
 
 
 def test_windows_of_a_clip_start_and_end_in_its_pauses():
     pcm = clip("long.ogg")
-    found = list(windows(speech_regions(pcm), pcm))
+    found = list(join_regions(speech_regions(pcm), pcm))
     assert len(found) == 3
     for edge in (edge for window in found for edge in (window.start, window.end)):
         assert not any(start < edge / SAMPLE_RATE < end - 0.1 for start, end in SPEECH["long.ogg"])
@@ -331,6 +321,6 @@ def test_windows_of_a_clip_start_and_end_in_its_pauses():
 
 @pytest.mark.parametrize("samples", [1, 480_000, 480_001, 100 * SAMPLE_RATE])
 def test_one_region_over_everything_makes_windows_over_everything(samples):
-    found = list(windows([Region(0, samples)], noise(101)[:samples]))
+    found = list(join_regions([Region(0, samples)], noise(101)[:samples]))
     assert joined(Region(window.start, window.end) for window in found) == [Region(0, samples)]
     assert all(0 < window.end - window.start <= 480_000 for window in found)

@@ -18,7 +18,7 @@ from src.formats.render import render
 from src.request.options import MAX_PHRASES, MAX_TERMS
 from src.request.validation import parse_input
 from src.transcript.transcript import Segment, Transcript, Word
-from src.transcript.vocabulary import correct, prompt_of
+from src.transcript.vocabulary import correct, vocabulary_prompt
 
 
 def transcript(*texts: str, timed: bool = True) -> Transcript:
@@ -345,8 +345,8 @@ def test_two_thousand_long_terms_in_two_hundred_thousand_words_take_less_than_tw
 
 
 def test_hints_are_a_glossary() -> None:
-    assert prompt_of(["RunPod", "Cuban\n eddies", "北京"]) == "Glossary: RunPod, Cuban eddies, 北京."
-    assert prompt_of([]) == ""
+    assert vocabulary_prompt(["RunPod", "Cuban\n eddies", "北京"]) == "Glossary: RunPod, Cuban eddies, 北京."
+    assert vocabulary_prompt([]) == ""
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from pydantic import SecretStr, ValidationError
 
 from src import public_http
 from src.delivery import webhooks as module
-from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, Webhook, check_secret, notify
+from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, check_secret, notify
+from src.request.schema import Webhook
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 

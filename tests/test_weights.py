@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from whisper.model import ModelDimensions, Whisper
 
 from src.errors import ModelUnavailable
-from src.models.weights import knows_alignment, load_weights
+from src.models.weights import has_alignment_heads, load_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "models" / "tiny.en"
@@ -209,21 +209,21 @@ def test_a_checkpoints_alignment_heads_are_those_of_its_name(tmp_path):
     loaded = load_weights(save_checkpoint(expected, tmp_path / "tiny.en.pt"))
     assert aligned(loaded) == aligned(expected)
     assert aligned(loaded) != aligned(random_model(dims))
-    assert knows_alignment(loaded)
+    assert has_alignment_heads(loaded)
 
 
 @pytest.mark.parametrize("name", ["my-own.pt", "base.pt"])
 def test_a_checkpoint_without_fitting_heads_keeps_the_default(tmp_path, name):
     loaded = load_weights(save_checkpoint(random_model(), tmp_path / name))
     assert aligned(loaded) == aligned(random_model())
-    assert not knows_alignment(loaded)
+    assert not has_alignment_heads(loaded)
 
 
 def test_a_conversions_alignment_heads_are_those_of_its_config(tmp_path):
     loaded = load_weights(save_conversion(tmp_path, model_bin(ctranslate2_variables(random_model()))))
     assert aligned(loaded) == HEADS
     assert loaded.alignment_heads.is_sparse  # as openai-whisper's timing.py expects
-    assert knows_alignment(loaded)
+    assert has_alignment_heads(loaded)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_conversions_alignment_heads_are_those_of_its_config(tmp_path):
 def test_a_conversion_without_usable_heads_keeps_the_default(tmp_path, config):
     loaded = load_weights(save_conversion(tmp_path, model_bin(ctranslate2_variables(random_model())), config))
     assert aligned(loaded) == aligned(random_model())
-    assert not knows_alignment(loaded)
+    assert not has_alignment_heads(loaded)
 
 
 def test_a_model_bin_alone_keeps_the_default_heads(tmp_path):
@@ -401,7 +401,7 @@ def test_writing_to_a_loaded_model_leaves_its_file_alone(tmp_path):
 MEMORY_PROBE = """
 import sys
 from pathlib import Path
-from src.models.weights import knows_alignment, load_weights
+from src.models.weights import has_alignment_heads, load_weights
 
 def private_bytes():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()

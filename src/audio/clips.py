@@ -1,6 +1,6 @@
 """The parts of a recording that are to be transcribed, where a job asks for some: `clip_timestamps`.
 
-    spans in seconds -> clips_of                     batched: each clip is looked at alone, times are put back
+    spans in seconds -> clip_regions                     batched: each clip is looked at alone, times are put back
                                  -> seek_points      sequential: openai-whisper's own `clip_timestamps`
 
 Nothing outside of the clips is looked at, so that a short clip of a long recording costs what a short recording does.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from src.audio.vad import SAMPLE_RATE, Region
+from src.audio.pcm import SAMPLE_RATE, Region
 
 Spans = Sequence[tuple[float, float | None]]
 """Starts and ends in seconds, in order; None: the recording's end."""
@@ -19,7 +19,7 @@ _FRAME = SAMPLE_RATE // 100
 """Samples of one frame of openai-whisper's spectrogram, in which it counts positions."""
 
 
-def clips_of(spans: Spans | None, samples: int) -> list[Region]:
+def clip_regions(spans: Spans | None, samples: int) -> list[Region]:
     """The clips in samples, as far as the recording goes: none if all lie beyond its end; all of it without spans."""
     edges = [(_position(start, samples), _position(end, samples)) for start, end in spans or [(0.0, None)]]
     return [Region(start, end) for start, end in edges if start < end]
@@ -29,7 +29,7 @@ def _position(seconds: float | None, samples: int) -> int:
     return samples if seconds is None or seconds * SAMPLE_RATE >= samples else round(seconds * SAMPLE_RATE)
 
 
-def left_out(spans: Spans | None, samples: int) -> list[str]:
+def clip_warnings(spans: Spans | None, samples: int) -> list[str]:
     """What the caller should know: a sentence about clips of which the recording has nothing, if there are any."""
     spans = spans or []
     beyond = sum(start * SAMPLE_RATE >= samples for start, _ in spans)

@@ -25,11 +25,11 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from src.audio.ffmpeg_process import command_of, lines_of, recording, running, seconds_of
+from src.audio.ffmpeg_process import compile_command, parse_clock, read_log_lines, recording, running
+from src.audio.pcm import SAMPLE_RATE
 from src.errors import TooLarge, UnsupportedMedia
 from src.job_control import JobControl
 
-RATE = 16_000
 """Samples per second of everything that is decoded: what Whisper listens to."""
 
 MAX_CHANNELS = 8
@@ -91,7 +91,7 @@ def decode_channels(
 
 def _limit(max_seconds: float, max_bytes: int) -> int:
     """Samples of all channels that a recording may have."""
-    return min(int(max_seconds * RATE), max_bytes // _SAMPLE_BYTES)
+    return min(int(max_seconds * SAMPLE_RATE), max_bytes // _SAMPLE_BYTES)
 
 
 def _decode(
@@ -103,7 +103,7 @@ def _decode(
     try:
         log = _run(_command(source, pcm, limit, denoise, mix), pcm, control or JobControl())
         channels = 1 if mix else _told_apart(log.channels)
-        written, late = _size(pcm) // (channels * _SAMPLE_BYTES), round(log.starts * RATE)
+        written, late = _size(pcm) // (channels * _SAMPLE_BYTES), round(log.starts * SAMPLE_RATE)
         _refuse_longer(written + late, channels, limit)
         log.refuse_unless_whole(written)
         if late:
@@ -127,7 +127,7 @@ def _refuse_longer(samples: int, channels: int, limit: int) -> None:
     """Raise TooLarge for a recording of more than `limit` samples in all channels."""
     if samples * channels > limit:
         long = "the recording is" if channels == 1 else f"the recording's {channels} channels are together"
-        raise TooLarge(f"{long} longer than the limit of {_spoken(limit / RATE)}: send it in parts")
+        raise TooLarge(f"{long} longer than the limit of {_spoken(limit / SAMPLE_RATE)}: send it in parts")
 
 
 def _prepend_silence(pcm: Path, size: int) -> None:
@@ -149,8 +149,8 @@ def _is_mono(pcm: npt.NDArray[np.int16]) -> bool:
     whole recording's in its pauses (AAC, MP3, Vorbis). Who speaks on one side of a call alone is all difference.
     """
     powers = []
-    for start in range(0, len(pcm), RATE):
-        second = pcm[start : start + RATE].astype(np.float32)
+    for start in range(0, len(pcm), SAMPLE_RATE):
+        second = pcm[start : start + SAMPLE_RATE].astype(np.float32)
         apart = second - second[:, :1]
         powers.append((np.square(second[:, 0]).mean(), np.square(apart).mean(axis=0).max()))
     first, difference = np.array(powers).T
@@ -181,7 +181,7 @@ def _command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> l
     # Filters begin anew where a stream changes its channels, as broadcasts do: none may pad or count from the start.
     # `fs` holds for all that is written, but looks after each packet: one of a WAV at 1 Hz resamples to 130 MB.
     # async: what has gaps keeps the media's own clock, or subtitles would run ahead of it.
-    filters = [f"aresample={RATE}:async=1", f"atrim=start=0:end_sample={limit + 1}"]
+    filters = [f"aresample={SAMPLE_RATE}:async=1", f"atrim=start=0:end_sample={limit + 1}"]
     if denoise:
         filters.insert(0, DENOISE)
     media = recording(source, threads=1)
@@ -190,14 +190,14 @@ def _command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> l
         f"file:{pcm}",
         format="s16le",
         acodec="pcm_s16le",
-        ar=RATE,
+        ar=SAMPLE_RATE,
         af=",".join(filters),
         fs=(limit + 1) * _SAMPLE_BYTES,
         **({"ac": 1} if mix else {}),
     )
     # Tells the log when the sound starts, and in how many channels.
     facts = ffmpeg.output(media["a:0"], "-", format="null", af="ashowinfo", **{"frames:a": 1})
-    return command_of(ffmpeg.merge_outputs(sound, facts))
+    return compile_command(ffmpeg.merge_outputs(sound, facts))
 
 
 def _run(command: list[str], pcm: Path, control: JobControl) -> "_Log":
@@ -218,7 +218,7 @@ def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path) -> None
             return
         except subprocess.TimeoutExpired:
             grown = _size(pcm) - written
-            if grown < _STALL_SECONDS * RATE * _SAMPLE_BYTES:
+            if grown < _STALL_SECONDS * SAMPLE_RATE * _SAMPLE_BYTES:
                 raise UnsupportedMedia("decoding the file stalled: it is damaged; re-encode it") from None
             written += grown
 
@@ -242,7 +242,7 @@ class _Log:
     def read(self, stream: IO[str]) -> None:
         """Take in the log up to its end."""
         in_header = False
-        for line in lines_of(stream):
+        for line in read_log_lines(stream):
             if line.startswith("Input #0, "):
                 in_header = True
                 self.container = line.removeprefix("Input #0, ").partition(", from ")[0]
@@ -256,7 +256,7 @@ class _Log:
     def _read_header(self, line: str) -> None:
         if found := re.match(r"  Duration: (\d+):(\d\d):(\d\d\.\d+)(?:, start: (-?\d+\.\d+))?", line):
             # A duration may count from zero, while ffmpeg's clock starts with the first packet.
-            self.declared = seconds_of(found) - max(0.0, float(found[4] or 0))
+            self.declared = parse_clock(found) - max(0.0, float(found[4] or 0))
         elif (found := re.match(r" +Stream #0:\d.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): ", line)) and (
             "(attached pic)" not in line
         ):
@@ -265,7 +265,7 @@ class _Log:
 
     def _read_message(self, line: str) -> None:
         if found := re.search(r"\btime=(\d+):(\d\d):(\d\d\.\d+)", line):
-            self.reached = seconds_of(found)
+            self.reached = parse_clock(found)
         elif line.startswith("["):
             self.estimated |= "Estimating duration from bitrate" in line
             if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):

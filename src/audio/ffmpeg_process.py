@@ -51,7 +51,7 @@ def recording(source: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
     return ffmpeg.input(f"file:{source}", protocol_whitelist="file", format_whitelist=_DEMUXERS, **options)
 
 
-def command_of(output: ffmpeg.nodes.OutputStream) -> list[str]:
+def compile_command(output: ffmpeg.nodes.OutputStream) -> list[str]:
     """The command line that makes `output`."""
     limited = output.global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
     command: list[str] = limited.compile(cmd=ffmpeg_executable(), overwrite_output=True)
@@ -89,12 +89,12 @@ def running(
             reader.join()
 
 
-def lines_of(log: IO[str]) -> Iterator[str]:
+def read_log_lines(log: IO[str]) -> Iterator[str]:
     """The lines of a log up to its end; long ones come in pieces, so that memory stays bounded."""
     while line := log.readline(4096):
         yield line
 
 
-def seconds_of(found: "re.Match[str]") -> float:
+def parse_clock(found: "re.Match[str]") -> float:
     """ffmpeg's `hours:minutes:seconds`, the first three groups, as seconds."""
     return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])

@@ -28,7 +28,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SAMPLE_RATE = 16_000
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+
 FRAME = 512
 """Samples that one probability stands for: 32 ms."""
 CONTEXT = 64
@@ -36,20 +37,10 @@ CONTEXT = 64
 BLOCK = 512 * FRAME
 """Samples that the network takes at once: 16 s, some 10 MB of activations. Longer blocks are no faster."""
 
-LONGEST_SECONDS = 30.0
-"""Length of Whisper's window."""
 
-Pcm: TypeAlias = NDArray[np.int16]
 Samples: TypeAlias = NDArray[np.float32]
 State: TypeAlias = tuple[Tensor, Tensor]
 """The LSTM's hidden and cell state, [1, 128] each."""
-
-
-class Region(NamedTuple):
-    """A stretch of the recording, `end` excluded."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +59,6 @@ class VadOptions:
     speech_pad_ms: int = 400
     """Put to both ends of a region, as faster-whisper does; regions nearer than twice this meet halfway. The network
     hears soft beginnings and ends late, and Whisper misses words that begin with the window."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What the decoder is given at once."""
-
-    start: int
-    end: int
-    speech: tuple[Region, ...]
-    """The regions within, in order; none where nobody looked for speech."""
 
 
 class SileroVad(nn.Module):
@@ -140,7 +121,7 @@ def load_vad() -> Detector:
 
 @cache
 def _detector() -> Detector:
-    core = one_core("vad")
+    core = single_threaded_executor("vad")
     # Made there too: threads on which torch has once worked in parallel slow each other down ever after.
     return Detector(core.submit(_network).result(), core)
 
@@ -169,7 +150,7 @@ def _network() -> SileroVad:
     return network
 
 
-def one_core(name: str) -> Executor:
+def single_threaded_executor(name: str) -> Executor:
     """A thread on which torch uses one core, while all others go on with as many as before."""
     cores = torch.get_num_threads()
     core = ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(1,))
@@ -231,57 +212,3 @@ def _padded(regions: Iterable[Region], pad: int, samples: int) -> Iterator[Regio
         held = Region(max(region.start - pad, halfway), region.end)
     if held is not None:
         yield Region(held.start, min(held.end + pad, samples))
-
-
-def windows(
-    regions: Iterable[Region],
-    pcm: Pcm,
-    max_seconds: float = LONGEST_SECONDS,
-    max_silence_seconds: float = 5.0,
-    first_seconds: float = LONGEST_SECONDS,
-) -> Iterator[Window]:
-    """Joins regions into windows of at most `max_seconds` (1 or more) that start and end between regions.
-
-    Each window takes all regions that it has room for, which gives the fewest windows, and each costs the encoder a
-    full 30 s. Silence longer than `max_silence_seconds` ends a window all the same: with 6 s between utterances `base`
-    did as well on joined ones as on each alone, with 10 s it dropped words.
-    A region longer than a window is cut where it is quietest.
-
-    Args:
-        first_seconds: the first window takes no further regions beyond this, for whoever waits for the first words.
-    """
-    longest = int(max_seconds * SAMPLE_RATE)
-    room = int(min(first_seconds, max_seconds) * SAMPLE_RATE)
-    widest = int(max_silence_seconds * SAMPLE_RATE)
-    speech: list[Region] = []
-    for piece in (piece for region in regions for piece in _pieces(region, pcm, longest)):
-        if speech and (piece.end - speech[0].start > room or piece.start - speech[-1].end > widest):
-            yield _around(speech)
-            speech, room = [], longest
-        speech.append(piece)
-    if speech:
-        yield _around(speech)
-
-
-def _around(speech: list[Region]) -> Window:
-    return Window(speech[0].start, speech[-1].end, tuple(speech))
-
-
-def _pieces(region: Region, pcm: Pcm, longest: int) -> Iterator[Region]:
-    """The region in pieces of at most `longest`, none shorter than a third of it: too little to be understood."""
-    start, end = region
-    third = longest // 3
-    while end - start > longest:
-        latest = min(start + longest, end - third)
-        cut = quietest(pcm, latest - third, latest)
-        yield Region(start, cut)
-        start = cut
-    yield Region(start, end)
-
-
-def quietest(pcm: Pcm, start: int, end: int) -> int:
-    """Middle of the 100 ms with the least energy between two positions, in steps of 10 ms."""
-    step, steps = SAMPLE_RATE // 100, 10
-    samples = pcm[start : start + (end - start) // step * step].astype(np.float32)
-    energy = np.square(samples).reshape(-1, step).sum(axis=1)
-    return start + step * (int(np.convolve(energy, np.ones(steps), mode="valid").argmin()) + steps // 2)

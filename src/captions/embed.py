@@ -16,16 +16,27 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import ffmpeg
 
-from src.audio.ffmpeg_process import command_of, lines_of, recording, running, seconds_of
+from src.audio.ffmpeg_process import compile_command, parse_clock, read_log_lines, recording, running
+from src.captions.containers import (
+    CONTAINERS_BY_FAMILY,
+    MKV,
+    MOV,
+    MP4,
+    Container,
+    kept_tracks,
+    language_tag,
+    lost_picture_warnings,
+    lost_track_warnings,
+)
 from src.captions.fonts import SYSTEM_FONTS, lettering_for
-from src.captions.probe import Track, Video
+from src.captions.probe import Video
 from src.errors import CaptionsFailed, TooLarge
 from src.formats.cues import Cue
-from src.formats.drawn import Style, to_drawn, to_timed_text
+from src.formats.drawn import Style, to_ass_overlay, to_timed_text
 from src.formats.srt_vtt_tsv import to_srt, to_vtt
 from src.job_control import JobControl
 
@@ -39,33 +50,6 @@ _QUALITY: dict[str, dict[str, Any]] = {
     "h264_nvenc": {"preset:v:{}": "p5", "rc:v:{}": "vbr", "cq:v:{}": 21, "b:v:{}": 0},
     "libx264": {"preset:v:{}": "veryfast", "crf:v:{}": 20},
 }
-
-
-class Container(NamedTuple):
-    """What a captioned video may be wrapped in."""
-
-    name: str
-    muxer: str
-    captions: str
-    """Codec of a track of captions."""
-    subtitles: frozenset[str]
-    """Codecs of subtitles that may be there already."""
-
-
-MP4 = Container("mp4", "mp4", "mov_text", frozenset(["mov_text", "dvd_subtitle"]))
-MOV = Container("mov", "mov", "mov_text", frozenset(["mov_text"]))
-WEBM = Container("webm", "webm", "webvtt", frozenset(["webvtt"]))
-MKV = Container(
-    "mkv",
-    "matroska",
-    "subrip",
-    frozenset(["subrip", "ass", "ssa", "webvtt", "text"])
-    | {"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "hdmv_text_subtitle"},
-)
-_QUICKTIME = {"cs": "ces", "fr": "fra", "ro": "ron", "sk": "slk", "sv": "sve"}
-"""Codes that ffmpeg takes for QuickTime's own numbers, where they are not the bibliographic ones."""
-
-_OF_FAMILY = {"mp4": MP4, "mov": MOV, "webm": WEBM}
 
 
 @dataclass(frozen=True)
@@ -121,14 +105,14 @@ def mux(video: Video, tracks: Sequence[Captions], folder: Path, limits: Limits, 
         TooLarge: it would be more than `limits` allow.
     """
     log = _Log()
-    for container in dict.fromkeys([_OF_FAMILY.get(video.family, MKV), MKV]):
+    for container in dict.fromkeys([CONTAINERS_BY_FAMILY.get(video.family, MKV), MKV]):
         output = folder / f"captioned.{container.name}"
         texts = [_write_track(captions, container, folder, n) for n, captions in enumerate(tracks)]
-        command = command_of(_with_tracks(video, container, tracks, texts, output))
+        command = compile_command(_with_tracks(video, container, tracks, texts, output))
         log = _run(command, folder, video, _SLOWEST[0] + video.seconds, control)
         if log.status == 0:
             _refuse_larger(output, limits)
-            return CaptionedVideo(output, container.name, None, _warnings(video, container))
+            return CaptionedVideo(output, container.name, None, lost_track_warnings(video, container))
         output.unlink(missing_ok=True)
     raise CaptionsFailed(f"the video cannot be wrapped up with its captions{log.told}")
 
@@ -158,29 +142,24 @@ def burn(
     fonts.mkdir()
     for number, face in enumerate(lettering.faces):
         (fonts / f"{number}{face.file.suffix}").symlink_to(face.file)
-    drawn = to_drawn(cues, style, video.shown, lettering.runs, captions.language, captions.highlight)
+    drawn = to_ass_overlay(cues, style, video.shown, lettering.runs, captions.language, captions.highlight)
     (folder / "captions.ass").write_text(drawn, encoding="utf-8", errors="replace")
     log = _Log()
     natural = {"mp4": MP4, "mov": MOV}.get(video.family, MKV)  # WebM holds no H.264
     for container, encoder in [(natural, one) for one in _encoders()] + [(MKV, "libx264")][: natural is not MKV]:
         output = folder / f"captioned.{container.name}"
-        command = command_of(_with_picture(video, container, encoder, limits, output))
+        command = compile_command(_with_picture(video, container, encoder, limits, output))
         log = _run(command, folder, video, _SLOWEST[0] + _SLOWEST[1] * video.seconds, control)
         if log.status == 0:
             _refuse_larger(output, limits)
-            return CaptionedVideo(output, container.name, encoder, [*_warnings(video, container), *_losses(video.film)])
+            return CaptionedVideo(
+                output,
+                container.name,
+                encoder,
+                [*lost_track_warnings(video, container), *lost_picture_warnings(video.film)],
+            )
         output.unlink(missing_ok=True)
     raise CaptionsFailed(f"captions cannot be drawn into the picture{log.told}")
-
-
-def tag_of(language: str, container: Container) -> str:
-    """ISO 639-2: in Matroska and QuickTime the bibliographic codes (`ger`), in MP4 the others (`deu`)."""
-    if container is MOV and language in _QUICKTIME:
-        return _QUICKTIME[language]
-    import langcodes  # 0.4 s of tables
-
-    found = langcodes.get(language)
-    return found.to_alpha3() if container is MP4 else found.to_alpha3(variant="B")
 
 
 def _write_track(captions: Captions, container: Container, folder: Path, number: int) -> Path:
@@ -199,12 +178,12 @@ def _write_track(captions: Captions, container: Container, folder: Path, number:
 def _with_tracks(
     video: Video, container: Container, tracks: Sequence[Captions], texts: Sequence[Path], output: Path
 ) -> ffmpeg.nodes.OutputStream:
-    kept = _kept(video, container)
+    kept = kept_tracks(video, container)
     first = sum(track.kind == "Subtitle" for track in kept)
     options: dict[str, Any] = {"c": "copy"}
     for number, captions in enumerate(tracks, start=first):
         options[f"c:s:{number}"] = container.captions if container.captions == "mov_text" else "copy"
-        options[f"metadata:s:s:{number}"] = f"language={tag_of(captions.language, container)}"
+        options[f"metadata:s:s:{number}"] = f"language={language_tag(captions.language, container)}"
     if first == 0:
         options["disposition:s:0"] = "default"
     media = recording(video.source, fflags="+genpts")  # AVI tells no times
@@ -216,7 +195,7 @@ def _with_tracks(
 def _with_picture(
     video: Video, container: Container, encoder: str, limits: Limits, output: Path
 ) -> ffmpeg.nodes.OutputStream:
-    kept, film = _kept(video, container), video.film
+    kept, film = kept_tracks(video, container), video.film
     place = [track for track in kept if track.kind == "Video"].index(film)
     width, height = video.shown
     filters = [
@@ -247,44 +226,6 @@ def _output(
     return ffmpeg.output(*streams, f"file:{output}", format=container.muxer, map_metadata=0, map_chapters=0, **options)
 
 
-def _kept(video: Video, container: Container) -> list[Track]:
-    """The tracks that go on, in their order."""
-
-    def fits(track: Track) -> bool:
-        if track.kind == "Subtitle":
-            return track.codec in container.subtitles
-        if track.kind == "Video":  # Matroska has covers as attachments, of which ffmpeg would make films
-            return track.moves or container in (MP4, MOV)
-        return track.kind == "Audio" or (track.kind == "Attachment" and container is MKV)
-
-    return [track for track in video.tracks if fits(track)]
-
-
-def _warnings(video: Video, container: Container) -> list[str]:
-    """What could not stay as it was."""
-    warnings = []
-    if video.family != container.name:
-        warnings.append(
-            f"the captioned video is a .{container.name} file, since its own kind cannot hold what it needs"
-        )
-    # Timecodes and titles of chapters are no tracks of their own for ffmpeg: it writes them anew.
-    lost = [
-        t for t in video.tracks if t not in _kept(video, container) and not re.search(r"\((text|tmcd) ", t.described)
-    ]
-    if lost:
-        kinds = ["cover" if track.kind == "Video" else track.kind.lower() for track in lost]
-        names = ", ".join(sorted({f"{kind} ({track.codec})" for kind, track in zip(kinds, lost, strict=True)}))
-        warnings.append(f"the captioned video lacks tracks that its file cannot hold: {names}")
-    return warnings
-
-
-def _losses(film: Track) -> list[str]:
-    """What a picture of 8 bits cannot show."""
-    if re.search(r"smpte2084|arib-std-b67", film.described):
-        return ["the video is HDR, and its captioned picture has 8 bits a colour: bands may show"]
-    return []
-
-
 def _refuse_larger(output: Path, limits: Limits) -> None:
     if output.stat().st_size > limits.bytes:
         raise TooLarge(f"the captioned video is larger than the limit of {limits.bytes / 1e6:.1f} MB")
@@ -296,7 +237,7 @@ def _encoders() -> list[str]:
     gray = ffmpeg.input("color=gray:size=256x144:rate=5", f="lavfi")
     trial = ffmpeg.output(gray, "-", format="null", vcodec="h264_nvenc", t=1)
     try:
-        done = subprocess.run(command_of(trial), stdin=subprocess.DEVNULL, capture_output=True, env={}, timeout=30)
+        done = subprocess.run(compile_command(trial), stdin=subprocess.DEVNULL, capture_output=True, env={}, timeout=30)
     except subprocess.TimeoutExpired:
         return ["libx264"]
     return ["h264_nvenc", "libx264"] if done.returncode == 0 else ["libx264"]
@@ -350,8 +291,8 @@ class _Log:
 
     def read(self, log: IO[str]) -> None:
         """Takes in the log up to its end."""
-        for line in lines_of(log):
+        for line in read_log_lines(log):
             if found := re.search(r"\btime=(\d+):(\d\d):(\d\d\.\d+)", line):
-                self.reached = max(self.reached, seconds_of(found))
+                self.reached = max(self.reached, parse_clock(found))
             elif "rror" in line or "Invalid" in line or "No space" in line or "not currently supported" in line:
                 self.fault = f"{line[:300]}{self.fault}"[:3000]

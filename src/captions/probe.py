@@ -10,7 +10,7 @@ from typing import IO
 
 import ffmpeg
 
-from src.audio.ffmpeg_process import command_of, lines_of, recording, running, seconds_of
+from src.audio.ffmpeg_process import compile_command, parse_clock, read_log_lines, recording, running
 from src.errors import UnsupportedMedia
 from src.job_control import JobControl
 
@@ -84,7 +84,7 @@ class Video:
     def read(self, log: IO[str]) -> None:
         """Takes in ffmpeg's log up to its end; what comes after the header is not looked at."""
         in_header = False
-        for line in lines_of(log):
+        for line in read_log_lines(log):
             if line.startswith("Input #0, "):
                 in_header = True
                 self.container = line.removeprefix("Input #0, ").partition(", from ")[0]
@@ -95,7 +95,7 @@ class Video:
 
     def _read_header(self, line: str) -> None:
         if found := re.match(r"  Duration: (\d+):(\d\d):(\d\d\.\d+)", line):
-            self.seconds = seconds_of(found)
+            self.seconds = parse_clock(found)
         elif (found := _TRACK.match(line)) and len(self.tracks) < _MOST_TRACKS:
             self.tracks.append(_track(int(found[1]), found[2], found[3], found[4]))
         elif found := re.match(r" +display ?matrix: rotation of (-?[\d.]+) degrees", line, re.IGNORECASE):
@@ -112,7 +112,7 @@ def examine(source: Path, control: JobControl) -> Video:
     video = Video(source)
     # Nothing is decoded; and should the null output not take a track, the header has been told before.
     nothing = ffmpeg.output(recording(source), "-", format="null", map="0", c="copy", t=0)
-    with running(command_of(nothing), video.read, control) as process:
+    with running(compile_command(nothing), video.read, control) as process:
         try:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:

@@ -14,11 +14,12 @@ import math
 from typing import Any
 
 from src.captions.embed import CaptionedVideo
-from src.delivery.s3 import Bucket, UploadFailed, UploadRequest, folder_of
+from src.delivery.s3 import Bucket, UploadFailed, folder_of
 from src.delivery.s3 import upload as put
 from src.errors import InvalidInput, TooLarge, WorkerError
+from src.request.schema import UploadRequest
 
-A_BUCKET = (
+BUCKET_REMEDY = (
     "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "
     "or send s3Config with the job"
 )
@@ -40,7 +41,7 @@ def require_bucket(upload: UploadRequest | None, bucket: Bucket | None) -> None:
         InvalidInput: they have none; it says what to set.
     """
     if upload is not None and bucket is None:
-        raise InvalidInput(f"upload needs a bucket: {A_BUCKET}")
+        raise InvalidInput(f"upload needs a bucket: {BUCKET_REMEDY}")
 
 
 def deliver(
@@ -65,7 +66,7 @@ def deliver(
     if fits and upload is None:
         return plain
     if bucket is None:
-        return _shortened(plain, max_bytes, f"to get all of it in files, {A_BUCKET}")
+        return _shortened(plain, max_bytes, f"to get all of it in files, {BUCKET_REMEDY}")
     try:
         links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain))
     except UploadFailed as failure:
@@ -76,7 +77,7 @@ def deliver(
     return _with_links(plain, links, max_bytes)
 
 
-def room_for_video(max_bytes: int, max_file: int, bucket: Bucket | None) -> int:
+def max_video_bytes(max_bytes: int, max_file: int, bucket: Bucket | None) -> int:
     """Bytes that a file may have to be delivered: in a bucket, or else as base64, four for three of them."""
     return max_file if bucket else max(0, max_bytes - _BESIDE_VIDEO) // 4 * 3
 
@@ -104,7 +105,7 @@ def attach_video(
     told: dict[str, Any] = {"filename": path.name, "bytes": size, "encoder": captioned.encoder}
     whole: dict[str, Any] = _plain({**answer, "captioned_video": told})
     fits = _size(whole) + 4 * (size + 2) // 3 + 20 <= max_bytes
-    reason = f"it is {size / 1e6:.1f} MB, more than the answer has room for: {A_BUCKET}"
+    reason = f"it is {size / 1e6:.1f} MB, more than the answer has room for: {BUCKET_REMEDY}"
     if bucket is not None and (upload is not None or not fits):
         try:
             links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), {path.name: path})

@@ -16,10 +16,10 @@ from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 from runpod.serverless.utils.rp_ssrf import SSRFError, resolve_and_validate
 
 from src.errors import InvalidInput
+from src.request.schema import _MOST_PREFIX
 from src.settings import Settings, SettingsError
 
 UPLOAD_TIMEOUT = 120.0
@@ -41,7 +41,6 @@ _CONTENT_TYPES = {
     ".webm": "video/webm",
     ".mkv": "video/x-matroska",
 }
-_MOST_PREFIX = 200  # characters; a key has room for 1024 bytes
 _MOST_VALUE = 2048  # characters of one value of s3Config
 _SERVER = "must be the http:// or https:// address of an S3 server, without user, query and fragment"
 
@@ -63,36 +62,6 @@ class Bucket:
     """None is month and year (`11-26`), as the SDK has it."""
     of_job: bool = False
     """Sent along with a job: a stranger's, for which only public addresses are dialled."""
-
-
-class UploadRequest(BaseModel):
-    """A caller's wish for files."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    prefix: str = Field(default="transcripts", description="Folder in the bucket.")
-
-    @field_validator("prefix")
-    @classmethod
-    def _checked(cls, prefix: str) -> str:
-        return validate_prefix(prefix)
-
-
-def validate_prefix(prefix: str) -> str:
-    """`prefix` without a slash at its end.
-
-    Raises:
-        ValueError: it cannot be the beginning of a key in every S3 server, or climbs out of its folder.
-    """
-    parts = prefix.removesuffix("/").split("/")
-    # The characters that S3 calls safe, and "=" for folders such as "year=2026".
-    sound = all(re.fullmatch(r"[0-9A-Za-z!_.*'()=-]+", part) and part.strip(".") for part in parts)
-    if not sound or len(prefix) > _MOST_PREFIX:
-        raise ValueError(
-            f'must be a folder such as "team/transcripts", in at most {_MOST_PREFIX} characters: letters, digits '
-            'and !_.*\'()=- between single slashes, without one at the start and without ".."'
-        )
-    return "/".join(parts)
 
 
 def folder_of(prefix: str, job_id: str) -> str:

@@ -20,11 +20,11 @@ from threading import Lock, Thread
 from typing import Any
 
 import requests
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import SecretStr
 
 from src import __version__
-from src.errors import InvalidInput
-from src.public_http import Failure, NetworkError, check_url, send
+from src.public_http import Failure, NetworkError, send
+from src.request.schema import Webhook
 
 COMPLETED = "transcription.completed"
 FAILED = "transcription.failed"
@@ -47,24 +47,6 @@ _WORDS = {
     Failure.SILENT: "its host does not answer, or fell silent",
     Failure.BROKEN: "the connection to its host failed",
 }
-
-
-class Webhook(BaseModel):
-    """Where a job's events go."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    url: str = Field(max_length=8192, repr=False)
-    progress: bool = False
-
-    @field_validator("url")
-    @classmethod
-    def _sound(cls, url: str) -> str:
-        try:
-            check_url(url)
-        except InvalidInput as error:
-            raise ValueError(str(error)) from None
-        return url
 
 
 def check_secret(secret: SecretStr | None) -> None:

@@ -21,7 +21,8 @@ from torch.nn.utils.rnn import pad_sequence
 from whisper.audio import TOKENS_PER_SECOND
 from whisper.tokenizer import Tokenizer
 
-from src.engine.model import Model, Pair
+from src.engine.kv_cache import Pair
+from src.engine.model import Model
 from src.engine.word_timing import set_words, text_of
 from src.transcript.transcript import Segment
 

@@ -12,7 +12,7 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from src.errors import ModelUnavailable
 
-MOST_PROMPT = 223
+MAX_PROMPT_TOKENS = 223
 """Tokens of a prompt that Whisper can take, `n_text_ctx // 2 - 1`; of a longer one the last ones count."""
 
 
@@ -73,7 +73,7 @@ class Vocabulary:
 
     def too_long(self, prompt: str) -> int:
         """How many tokens of a prompt are too many for Whisper, so that its beginning is cut off."""
-        return max(0, len(self.tokenizer().encode(" " + prompt.strip())) - MOST_PROMPT)
+        return max(0, len(self.tokenizer().encode(" " + prompt.strip())) - MAX_PROMPT_TOKENS)
 
     def prompt(self, options: DecodingOptions) -> list[int]:
         """The tokens before the first sampled one (`DecodingTask._get_initial_tokens`)."""
@@ -81,7 +81,7 @@ class Vocabulary:
         start = list(tokenizer.sot_sequence)
         if not options.prompt:
             return start
-        return [tokenizer.sot_prev, *tokenizer.encode(" " + options.prompt.strip())[-MOST_PROMPT:], *start]
+        return [tokenizer.sot_prev, *tokenizer.encode(" " + options.prompt.strip())[-MAX_PROMPT_TOKENS:], *start]
 
     def _suppressed(self, tokens: tuple[int, ...]) -> Tensor:
         """[V], -inf for these tokens and for the special ones (`DecodingTask._get_suppress_tokens`), else 0."""

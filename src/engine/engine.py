@@ -18,7 +18,7 @@ import whisper
 
 from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.placement import Placement
-from src.engine.scheduler import Caller, EngineLost, Scheduler
+from src.engine.scheduler import Client, EngineLost, Scheduler
 from src.engine.window import Steps, Window, WindowTranscript, identify_language, transcribe_window
 
 LOOK_AHEAD = 2
@@ -56,9 +56,9 @@ class Engine:
         return self._schedulers[0].vocabulary
 
     @property
-    def knows_alignment(self) -> bool:
+    def has_alignment_heads(self) -> bool:
         """Whether the weights say which heads tell the times of words."""
-        return self._schedulers[0].knows_alignment
+        return self._schedulers[0].has_alignment_heads
 
     @property
     def device(self) -> str:
@@ -69,7 +69,7 @@ class Engine:
         self,
         windows: Iterable[Window],
         options: DecodingOptions,
-        caller: Caller | None = None,
+        caller: Client | None = None,
         *,
         first_alone: bool = False,
     ) -> Iterator[WindowTranscript]:
@@ -87,7 +87,7 @@ class Engine:
             CancelledError: the caller was cancelled, or the engine closed.
             EngineLost: it can compute no more.
         """
-        caller, source = caller or Caller(), iter(windows)
+        caller, source = caller or Client(), iter(windows)
         pending: deque[Future[WindowTranscript]] = deque()
         ahead = 1 if first_alone else self._look_ahead
         try:
@@ -102,17 +102,17 @@ class Engine:
             self.cancel(caller)
 
     def identify_languages(
-        self, windows: Iterable[Window], caller: Caller | None = None
+        self, windows: Iterable[Window], caller: Client | None = None
     ) -> list[tuple[dict[str, float], Window]]:
         """For each window the probability of each language code, and itself with its features, which saves its second
         encoding."""
-        caller = caller or Caller()
+        caller = caller or Client()
         futures: list[Future[tuple[dict[str, float], Window]]] = [
             self._hand_in(partial(_identifying, window), caller) for window in windows
         ]
         return [future.result() for future in futures]
 
-    def cancel(self, caller: Caller) -> None:
+    def cancel(self, caller: Client) -> None:
         """Ends what is under way for a caller, from any thread; its rows leave before the next step."""
         for scheduler in self._schedulers:
             scheduler.cancel(caller)
@@ -122,7 +122,7 @@ class Engine:
         for scheduler in self._schedulers:
             scheduler.close()
 
-    def _hand_in(self, steps_on: StepsOn, caller: Caller) -> Future[Any]:
+    def _hand_in(self, steps_on: StepsOn, caller: Client) -> Future[Any]:
         """The future result of steps, on whichever device they succeed.
 
         Raises:
@@ -133,7 +133,7 @@ class Engine:
         self._place(result, steps_on, caller)
         return result
 
-    def _place(self, result: Future[Any], steps_on: StepsOn, caller: Caller) -> None:
+    def _place(self, result: Future[Any], steps_on: StepsOn, caller: Client) -> None:
         """Has the least loaded device work for a result, and another one if that is lost."""
         while True:
             scheduler = min(self._schedulers, key=lambda one: (one.lost, one.load))
@@ -146,7 +146,7 @@ class Engine:
                 attempt.add_done_callback(partial(self._settle, result, steps_on, caller))
                 return
 
-    def _settle(self, result: Future[Any], steps_on: StepsOn, caller: Caller, attempt: Future[Any]) -> None:
+    def _settle(self, result: Future[Any], steps_on: StepsOn, caller: Client, attempt: Future[Any]) -> None:
         error = attempt.exception()
         if error is None:
             result.set_result(attempt.result())

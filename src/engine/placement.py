@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+
+from src.engine.kernels import Attention, MakeLinear, fused_attention, packed_linear, plain_linear, tiled_attention
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +24,6 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 # 200 MB higher, and still rising. Two are enough: nearly all that is large is the engine's thread's.
 with suppress(OSError, AttributeError):  # another C library than glibc
     ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
-
-Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Full attention of many queries: q [batch, heads, queries, 64], k and v [batch, heads, keys, 64] -> as q.
-The scale is folded into q already."""
-
-Linear = Callable[[Tensor], Tensor]
-"""[..., in] -> [..., out]"""
-
-MakeLinear = Callable[[Tensor, Tensor | None, bool], Linear]
-"""Weight [out, in], bias [out], and whether a GELU follows."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +129,10 @@ def give_memory_back() -> None:
 
 def _placed(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Placement:
     if devices[0].type == "cuda":
-        return Placement(devices, dtype, _fused_attention, _plain_linear, _plain_linear, slots=16, pass_size=8)
+        return Placement(devices, dtype, fused_attention, plain_linear, plain_linear, slots=16, pass_size=8)
     if dtype == torch.bfloat16:
-        return Placement(devices, dtype, _tiled_attention, _packed_linear, _packed_linear, slots=8, pass_size=1)
-    return Placement(devices, dtype, _fused_attention, _packed_linear, _plain_linear, slots=8, pass_size=1)
+        return Placement(devices, dtype, tiled_attention, packed_linear, packed_linear, slots=8, pass_size=1)
+    return Placement(devices, dtype, fused_attention, packed_linear, plain_linear, slots=8, pass_size=1)
 
 
 def _fast_dtypes(device: torch.device) -> list[torch.dtype]:
@@ -154,43 +144,3 @@ def _fast_dtypes(device: torch.device) -> list[torch.dtype]:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return F.scaled_dot_product_attention(q, k, v, scale=1.0)
-
-
-HEADS_IN_TILE, QUERIES_IN_TILE = 2, 500
-"""Scores that are computed together: 3 MB of them stay in a CPU's cache until they have been used."""
-
-
-def _tiled_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """On the CPU in bfloat16, twice as fast as PyTorch's fused attention over the encoder's 1500 positions."""
-    shape, width = q.shape, q.shape[-1]
-    q, k, v = (one.reshape(-1, one.shape[-2], width) for one in (q, k, v))
-    out = torch.empty_like(q)
-    for head in range(0, len(q), HEADS_IN_TILE):
-        heads = slice(head, head + HEADS_IN_TILE)
-        for query in range(0, q.shape[1], QUERIES_IN_TILE):
-            tile = heads, slice(query, query + QUERIES_IN_TILE)
-            weights = torch.bmm(q[tile], k[heads].transpose(1, 2)).softmax(-1)
-            out[tile] = torch.bmm(weights, v[heads])
-    return out.view(shape)
-
-
-def _plain_linear(weight: Tensor, bias: Tensor | None, gelu: bool) -> Linear:
-    if gelu:
-        return lambda x: F.gelu(F.linear(x, weight, bias))
-    return lambda x: F.linear(x, weight, bias)
-
-
-def _packed_linear(weight: Tensor, bias: Tensor | None, gelu: bool) -> Linear:
-    """A linear whose weight is brought into oneDNN's own layout once, not at every call.
-
-    On the CPU in bfloat16 that is 1.2 times as fast over a window, and twice as fast over the few rows of a decoding
-    step. In float32 it is 1.8 times as fast over a few rows (3 times for the vocabulary), but MKL, behind the plain
-    linear, is better over a window. `torch.compile` uses the same operators.
-    """
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight)
-    activation, algorithm = ("gelu", "none") if gelu else ("none", "")
-    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], algorithm)

@@ -36,7 +36,7 @@ from src.engine.decoding_options import Vocabulary
 from src.engine.model import Model
 from src.engine.placement import Placement, a_core_left, give_memory_back, takes_device_along
 from src.engine.window import Encode, Identify, Steps, Work
-from src.models.weights import embedding_of, knows_alignment
+from src.models.weights import embedding_of, has_alignment_heads
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class EngineLost(Exception):
     """The device, or the engine's own bookkeeping, is beyond repair: nothing more can be computed in this process."""
 
 
-class Caller:
+class Client:
     """Whoever hands in windows. Its windows are started in order; several callers take turns."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Task:
     """A generator of steps on its way, and what happens at its end."""
 
     steps: Steps
-    caller: Caller
+    caller: Client
     done: Callable[[Any, BaseException | None], None]
 
 
@@ -98,12 +98,12 @@ class Scheduler:
 
     Attributes:
         source: the loaded weights, as the file has them.
-        knows_alignment: whether they say which heads tell the times of words.
+        has_alignment_heads: whether they say which heads tell the times of words.
     """
 
     source: whisper.Whisper
     vocabulary: Vocabulary
-    knows_alignment: bool
+    has_alignment_heads: bool
 
     def __init__(self, load: Callable[[], whisper.Whisper], placement: Placement, slots: int) -> None:
         self._load = load
@@ -117,8 +117,8 @@ class Scheduler:
             kind: deque() for kind in (Encode, Identify, Attempt, Passage)
         }
         self._decoding: dict[Attempt, Task] = {}
-        self._queues: dict[Caller, Queue] = {}
-        self._futures: dict[Future[Any], Caller] = {}
+        self._queues: dict[Client, Queue] = {}
+        self._futures: dict[Future[Any], Client] = {}
         self._turn = itertools.count(1)
         self._closed = False
         self._lost: EngineLost | None = None
@@ -132,7 +132,7 @@ class Scheduler:
 
     # --- For callers, on threads of their own -------------------------------------------------------------------
 
-    def submit(self, steps: Steps, caller: Caller) -> Future[Any]:
+    def submit(self, steps: Steps, caller: Client) -> Future[Any]:
         """The future result of a generator of steps; done callbacks run on the engine's thread, and must be quick.
 
         Raises:
@@ -165,7 +165,7 @@ class Scheduler:
     def lost(self) -> bool:
         return self._lost is not None
 
-    def cancel(self, caller: Caller) -> None:
+    def cancel(self, caller: Client) -> None:
         """Ends what is under way for a caller, from any thread; its rows leave before the next step."""
         with self._wake:
             caller.cancelled = True
@@ -218,7 +218,7 @@ class Scheduler:
         with a_core_left():
             # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping it is made from.
             self.source = self._load()
-            self.knows_alignment = knows_alignment(self.source)
+            self.has_alignment_heads = has_alignment_heads(self.source)
             self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
             with ThreadPoolExecutor(1) as beside:
                 tokenizer = beside.submit(self.vocabulary.tokenizer)  # reads a file, while the model is packed

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+from whisper.audio import SAMPLE_RATE
 from whisper.tokenizer import Tokenizer
 from whisper.utils import compression_ratio
 
@@ -22,8 +23,6 @@ from src.engine.decoding import Attempt, Decoded, NumericalFault
 from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.segments import TIMESTAMP_STEP, merged, placed, segments_of
 from src.transcript.transcript import Segment
-
-RATE = 16_000
 
 REPAIR_ROUNDS = 3
 REPAIR_PADDING = 0.2
@@ -46,7 +45,7 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        return len(self.audio) / RATE
+        return float(len(self.audio) / SAMPLE_RATE)
 
 
 @dataclass(frozen=True)
@@ -240,7 +239,7 @@ def _piece(window: Window, gap: Span) -> tuple[float, Window]:
     """A part of a window with some padding, and where it starts in it, in seconds on the grid of timestamps."""
     start = max(0.0, gap[0] - REPAIR_PADDING) // TIMESTAMP_STEP * TIMESTAMP_STEP
     end = min(window.seconds, gap[1] + REPAIR_PADDING)
-    return start, Window(window.audio[round(start * RATE) : round(end * RATE)])
+    return start, Window(window.audio[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)])
 
 
 def _total(spans: Sequence[Span]) -> float:

@@ -75,7 +75,7 @@ class Style:
         return max(1, int(0.9 * picture[0] / (0.5 * self.pixels(picture))))
 
 
-def to_drawn(
+def to_ass_overlay(
     cues: Sequence[Cue], style: Style, picture: tuple[int, int], runs: Runs, language: str, highlight: bool
 ) -> str:
     """ASS for a picture of that width and height.

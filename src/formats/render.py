@@ -13,12 +13,12 @@ from typing import Any
 
 from whisper.tokenizer import LANGUAGES
 
-from src.formats.ass import to_ass, to_lrc
+from src.formats.ass import to_ass
 from src.formats.cues import Cue, lay_out, plain_cues
 from src.formats.layout import Layout
+from src.formats.lrc import to_lrc
 from src.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
-from src.transcript.transcript import Transcript
-from src.transcript.turns import Diarization, Speaker
+from src.transcript.transcript import Diarization, Speaker, Transcript
 
 PLAIN = Layout()
 """Subtitles as the segments are."""

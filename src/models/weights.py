@@ -45,7 +45,7 @@ def load_weights(path: Path) -> Whisper:
 
     The heads that align words with audio come from openai-whisper's table by the `.pt` file's name, or from the
     `config.json` or `generation_config.json` beside the weights. Where there are none, openai-whisper's default stays:
-    see `knows_alignment`.
+    see `has_alignment_heads`.
 
     Raises `ModelUnavailable` for a file that is missing, empty, cut off, foreign, quantised or not a Whisper model.
     """
@@ -77,7 +77,7 @@ def _read(file: Path) -> Checkpoint:
     return read_ctranslate2(file) if file.suffix == ".bin" else _read_checkpoint(file)
 
 
-def knows_alignment(model: Whisper) -> bool:
+def has_alignment_heads(model: Whisper) -> bool:
     """Whether the heads that align words are the model's own: openai-whisper's default is all of the upper layers."""
     return not torch.equal(model.alignment_heads.to_dense(), _default_heads(model))
 

@@ -28,3 +28,10 @@ class AudioSource(BaseModel):
         if (self.url is None) == (self.base64 is None):
             raise ValueError('give exactly one of "url" and "base64"')
         return self
+
+
+MAX_SECONDS = 60.0
+
+
+MAX_BYTES = 20 * 2**20
+"""As it comes, and as decoded."""

@@ -21,7 +21,7 @@ from src.formats.drawn import Style
 from src.formats.layout import PRESETS, Layout
 from src.formats.render import OUTPUT_FORMATS
 from src.request.audio_source import AudioSource
-from src.transcript.vocabulary import prompt_of
+from src.transcript.vocabulary import vocabulary_prompt
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, a few thousand characters at the most."""
@@ -135,7 +135,8 @@ class Options(BaseModel):
         default=True, description="`sequential` only: each window is prompted with the text before it."
     )
     chunking: Literal["vad", "sequential"] = Field(
-        default="vad", description="`vad`: windows at silences, decoded together; `sequential`: openai-whisper's own."
+        default="vad",
+        description="`vad`: windows at silences, decoded together; `sequential`: openai-whisper's own.",
     )
     vad: bool = Field(
         default=True, description="`vad` chunking only: look for speech; if not, windows over everything."
@@ -275,7 +276,10 @@ class Options(BaseModel):
     @property
     def prompt(self) -> str | None:
         """What Whisper is to go by: the vocabulary's terms, then the job's own words, nearest to the text."""
-        return " ".join([*([prompt_of(self.hints)] if self.hints else []), self.initial_prompt or ""]).strip() or None
+        return (
+            " ".join([*([vocabulary_prompt(self.hints)] if self.hints else []), self.initial_prompt or ""]).strip()
+            or None
+        )
 
     @field_validator("language")
     @classmethod

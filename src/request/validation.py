@@ -10,14 +10,13 @@ import re
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from src.delivery.s3 import UploadRequest
-from src.delivery.webhooks import Webhook
 from src.errors import InvalidInput
 from src.request.audio_source import AudioSource
 from src.request.options import Options
+from src.request.schema import JobInput, UploadRequest, Webhook
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,23 +24,6 @@ KNOWN = ", known ones are "
 
 MOST_TOLD = 10
 """Faults named in one answer: a job with a thousand unknown keys gets no book."""
-
-
-class JobInput(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    audio: AudioSource
-    options: Options = Options()
-    webhook: Webhook | None = None
-    upload: UploadRequest | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        """`options: null` is no options."""
-        if isinstance(raw, dict) and raw.get("options", {}) is None:
-            return {key: value for key, value in raw.items() if key != "options"}
-        return raw
 
 
 def parse_input(raw: Any) -> JobInput:

@@ -18,7 +18,7 @@ from src.request.validation import validated
 
 Form = Literal["plain_text", "formatted_text", "srt", "vtt"]
 
-MOST_RUNGS = 10
+MAX_TEMPERATURES = 10
 """Temperatures in a ladder of ours; a longer one is cut."""
 
 
@@ -63,7 +63,7 @@ class FlatInput(BaseModel):
     def ladder(self) -> list[float]:
         """The temperatures, from the first one up to 1."""
         step = self.temperature_increment_on_fallback
-        rungs = 1 if step is None else 1 + int(min(MOST_RUNGS - 1, (1 - self.temperature) / step + 1e-6))
+        rungs = 1 if step is None else 1 + int(min(MAX_TEMPERATURES - 1, (1 - self.temperature) / step + 1e-6))
         return [round(self.temperature + rung * (step or 0), 6) for rung in range(rungs)]
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import runpod
 
-from src.audio.decode import RATE, decode_audio
+from src.audio.decode import decode_audio
+from src.audio.pcm import SAMPLE_RATE
 from src.request.options import Options
 from src.settings import ROOT, get_settings
 from src.transcript.transcript import Transcript
@@ -89,10 +90,10 @@ def ffmpeg_works() -> None:
     """
     with _demo_clip() as clip:
         try:
-            pcm = decode_audio(clip, clip.parent, max_seconds=60, max_bytes=60 * RATE * 2)
+            pcm = decode_audio(clip, clip.parent, max_seconds=60, max_bytes=60 * SAMPLE_RATE * 2)
         except Exception as error:
             raise RuntimeError(f"ffmpeg does not decode the demo's clip ({_reason(error)}): {_INSTALL}") from error
-        seconds, sounds = len(pcm) / RATE, bool(pcm.any())
+        seconds, sounds = len(pcm) / SAMPLE_RATE, bool(pcm.any())
     if not sounds or abs(seconds - DEMO_SECONDS) > 1:
         raise RuntimeError(
             f"ffmpeg makes {seconds:.1f} s of {'sound' if sounds else 'silence'} of the demo's clip, "

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from src.transcript.transcript import Segment, Transcript
-from src.transcript.turns import Diarization, Turn
+from src.transcript.transcript import Diarization, Segment, Transcript, Turn
 
 
-def put_speakers(transcript: Transcript, found: Diarization) -> None:
+def assign_speakers(transcript: Transcript, found: Diarization) -> None:
     """Tells the speakers in a transcript, and in its translation."""
     turns = _Turns(found.turns)
     for text in (transcript, transcript.translation):

@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.pcm import forget
-from src.audio.vad import SAMPLE_RATE, Pcm, Region, VadOptions, speech_regions
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
+from src.audio.vad import VadOptions, speech_regions
 from src.speakers.clustering import Counts, cluster, mean_direction
 from src.speakers.embeddings import BATCH, PIECE, WIDTH, voiceprints
-from src.transcript.turns import Diarization, Speaker, Turn
+from src.transcript.transcript import Diarization, Speaker, Turn
 
-Voiceprint = NDArray[np.float32]
+Embedding = NDArray[np.float32]
 """[WIDTH], of length 1; the cosine of two tells how alike their voices are."""
 
 STEP = SAMPLE_RATE * 5 // 4
@@ -43,7 +43,7 @@ turns of its recordings): 0.57 and more with their own voice, 0.52 and less with
 def diarize(
     pcm: Pcm,
     counts: Counts = ANY,
-    known: Mapping[str, Voiceprint] | None = None,
+    known: Mapping[str, Embedding] | None = None,
     clips: Iterable[Region] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Diarization:
@@ -52,7 +52,7 @@ def diarize(
     Args:
         pcm: [samples] at 16 kHz; read piece by piece, so it may be mapped from disk.
         counts: how many speakers there are; if the sound says otherwise, that is a warning.
-        known: voices by their names: see `voice_of`.
+        known: voices by their names: see `embed_sample`.
         clips: the parts to listen to, in samples; None: all.
         check: called between two steps of some 0.1 s; what it raises ends the work.
     """
@@ -67,7 +67,7 @@ def diarize(
     for number, batch in enumerate(voiceprints(pcm, heard)):
         check()
         prints[number * BATCH : number * BATCH + len(batch)] = batch
-        forget(pcm, heard[number * BATCH].start)
+        release_pages(pcm, heard[number * BATCH].start)
     seconds = np.array([piece.end - piece.start for piece in pieces]) / SAMPLE_RATE
     labels, voices = cluster(prints, seconds, counts)
     turns = _turns(pieces, labels)
@@ -80,7 +80,7 @@ def diarize(
     )
 
 
-def voice_of(pcm: Pcm) -> Voiceprint | None:
+def embed_sample(pcm: Pcm) -> Embedding | None:
     """The voice of a sample in which one person speaks; None: nobody does."""
     pieces = [piece.heard for piece in _pieces(pcm, [Region(0, len(pcm))])]
     return mean_direction(np.concatenate(list(voiceprints(pcm, pieces)))) if pieces else None
@@ -128,7 +128,7 @@ def _speaker(number: int, turns: Sequence[Turn], prints: NDArray[np.float32]) ->
     return Speaker(str(number), seconds, len(own), own[0].start, mean_direction(prints).tolist())
 
 
-def _names(speakers: Sequence[Speaker], known: Mapping[str, Voiceprint]) -> dict[str, str]:
+def _names(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> dict[str, str]:
     """What the speakers are called; of those that are like a sample, the likest gets its name."""
     names = {one.label: f"SPEAKER_{number:02d}" for number, one in enumerate(speakers)}
     pairs = [(float(voice @ one.voiceprint), one.label, name) for one in speakers for name, voice in known.items()]

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from src.audio.vad import SAMPLE_RATE, Pcm, Region, one_core
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.vad import single_threaded_executor
 from src.speakers.campplus import CamPlusPlus
 
 PIECE = SAMPLE_RATE * 3 // 2
@@ -33,7 +34,7 @@ BATCH = 16
 _FRAME, _HOP, _FFT, _BANDS, _LOWEST = 400, 160, 512, 80, 20.0
 
 
-class Voices(NamedTuple):
+class SpeakerEncoder(NamedTuple):
     """The network, and the one core that it runs on: see `Detector` in `src/audio/vad.py`."""
 
     network: CamPlusPlus
@@ -90,21 +91,21 @@ def _mel_banks() -> Tensor:
 _loading = threading.Lock()
 
 
-def load_voices() -> Voices:
+def load_voices() -> SpeakerEncoder:
     """The network, loaded once, at first use: 0.2 s."""
     with _loading:
         return _voices()
 
 
 @cache
-def _voices() -> Voices:
+def _voices() -> SpeakerEncoder:
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     # In float32 it takes three times as long on a CPU; directions differ by a cosine of 0.998 and more.
     on_fast_cpu = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     dtype = torch.bfloat16 if on_fast_cpu else torch.float32
-    core = one_core("voices")
+    core = single_threaded_executor("voices")
     network = core.submit(_network, device, dtype).result()
-    return Voices(network, core.submit(Filters, device).result(), core, device, dtype)
+    return SpeakerEncoder(network, core.submit(Filters, device).result(), core, device, dtype)
 
 
 def _network(device: torch.device, dtype: torch.dtype) -> CamPlusPlus:

@@ -9,14 +9,11 @@ from pathlib import Path
 from src.audio.decode import decode_audio
 from src.errors import Cancelled, InvalidInput, TooLarge, WorkerError
 from src.job_control import JobControl
-from src.speakers.diarization import Voiceprint, voice_of
-
-MAX_SECONDS = 60.0
-MAX_BYTES = 20 * 2**20
-"""As it comes, and as decoded."""
+from src.request.audio_source import MAX_BYTES, MAX_SECONDS
+from src.speakers.diarization import Embedding, embed_sample
 
 
-def voices_of(samples: Mapping[str, Path], control: JobControl) -> dict[str, Voiceprint]:
+def enroll(samples: Mapping[str, Path], control: JobControl) -> dict[str, Embedding]:
     """The voice in each sample.
 
     Raises:
@@ -26,7 +23,7 @@ def voices_of(samples: Mapping[str, Path], control: JobControl) -> dict[str, Voi
     for name, path in samples.items():
         with sample_of(name):
             pcm = decode_audio(path, path.parent, max_seconds=MAX_SECONDS, max_bytes=MAX_BYTES, control=control)
-            voice = voice_of(pcm)
+            voice = embed_sample(pcm)
             if voice is None:
                 raise InvalidInput("nobody speaks in this sample: send some seconds of speech")
         voices[name] = voice

@@ -8,20 +8,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from src.audio.clips import clips_of
-from src.audio.vad import Pcm
+from src.audio.clips import clip_regions
+from src.audio.pcm import Pcm
 from src.errors import Cancelled
 from src.job_control import JobControl
 from src.request.options import Options
-from src.speakers.assignment import put_speakers
+from src.speakers.assignment import assign_speakers
 from src.speakers.clustering import Counts
 from src.speakers.diarization import diarize
-from src.speakers.enrollment import voices_of
-from src.transcript.transcript import Transcript
-from src.transcript.turns import Diarization
+from src.speakers.enrollment import enroll
+from src.transcript.transcript import Diarization, Transcript
 
 
-def with_speakers(
+def transcribe_and_diarize(
     transcribe: Callable[[], Transcript],
     pcm: Pcm,
     options: Options,
@@ -46,10 +45,10 @@ def with_speakers(
     def find() -> tuple[Diarization, float]:
         started = time.perf_counter()
         counts = Counts(*options.speaker_counts)
-        clips = clips_of(options.clip_timestamps, len(pcm))
+        clips = clip_regions(options.clip_timestamps, len(pcm))
         return diarize(pcm, counts, known, clips, check), time.perf_counter() - started
 
-    known = voices_of(samples, control)
+    known = enroll(samples, control)
     with ThreadPoolExecutor(1, "diarization") as thread:
         finding = thread.submit(find)
         try:
@@ -58,5 +57,5 @@ def with_speakers(
             found, transcript.timings["diarization"] = finding.result()
         finally:
             over.set()
-    put_speakers(transcript, found)
+    assign_speakers(transcript, found)
     return transcript

@@ -7,11 +7,10 @@ Times are seconds from the start of the recording. Segments carry openai-whisper
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
-
-from src.transcript.turns import Diarization
+from typing import Any, NamedTuple
 
 
 @dataclass(slots=True)
@@ -135,3 +134,32 @@ class Transcript:
 
 def _voice(segment: Segment) -> str:
     return segment.voice
+
+
+class Turn(NamedTuple):
+    """Seconds in which one speaker speaks."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """What is known of one."""
+
+    label: str
+    seconds: float
+    turns: int
+    start: float
+    """When the first turn begins, in seconds."""
+    voiceprint: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Diarization:
+    """Turns in order, and their speakers in order of first speech."""
+
+    turns: list[Turn] = field(default_factory=list)
+    speakers: list[Speaker] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)

@@ -82,7 +82,7 @@ def corrected(segment: Segment, corrections: Mapping[str, Sequence[str]]) -> Seg
     return replace(alone.segments[0], id=segment.id) if alone.segments else segment
 
 
-def prompt_of(hints: Sequence[str]) -> str:
+def vocabulary_prompt(hints: Sequence[str]) -> str:
     """Terms as a prompt that makes Whisper expect them.
 
     Whisper takes a prompt for what was said before, and goes on in its style: a bare list would be gone on with, while

@@ -9,19 +9,19 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from src.audio.pcm import forget
-from src.audio.vad import LONGEST_SECONDS
+from src.audio.pcm import SAMPLE_RATE, release_pages
+from src.audio.windowing import WINDOW_SECONDS
 from src.engine.decoding_options import DecodingOptions
 from src.engine.engine import Engine
-from src.engine.scheduler import Caller
-from src.engine.window import RATE, Window, WindowTranscript
+from src.engine.scheduler import Client
+from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
 from src.request.options import Options
 from src.transcript.hallucinations import without_hallucinations
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import corrected
 from src.transcription.language_detection import detect_language
-from src.transcription.windows import Placed, find_windows, seconds_heard
+from src.transcription.windows import PositionedWindow, find_windows, seconds_heard
 
 FIRST_SECONDS = 10.0
 """Length at most of the first window where someone waits for the first segment."""
@@ -39,19 +39,19 @@ def transcribe_in_windows(
     Raises:
         Cancelled: the job was stopped.
     """
-    caller = Caller()
+    caller = Client()
     with control.ending(lambda: engine.cancel(caller)):
         return _transcribe(engine, caller, pcm, options, control)
 
 
 def _transcribe(
-    engine: Engine, caller: Caller, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+    engine: Engine, caller: Client, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
 ) -> Transcript:
     transcript = Transcript(
-        options.language or "en", float(options.language is not None), len(pcm) / RATE, task=options.task
+        options.language or "en", float(options.language is not None), len(pcm) / SAMPLE_RATE, task=options.task
     )
     transcript.speech = 0.0 if options.vad else None
-    placed = find_windows(pcm, options, FIRST_SECONDS if control.streams else LONGEST_SECONDS)
+    placed = find_windows(pcm, options, FIRST_SECONDS if control.streams else WINDOW_SECONDS)
     if options.language is None:
         detected, placed = detect_language(engine, caller, placed, pcm, options, soon=control.streams)
         if detected is not None:
@@ -59,18 +59,18 @@ def _transcribe(
             transcript.languages = detected.languages
     if options.translate:
         transcript.translation = Transcript("en", 1.0, transcript.duration, task="translate")
-    places: list[Placed] = []
+    places: list[PositionedWindow] = []
     decoding = _decoding(options, transcript.language)
     results = engine.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)
     for number, result in enumerate(results):
         for segment in _append(transcript, result, places[number], pcm, options):
             control.segment(corrected(segment, options.corrections))
-        control.progress("transcribing", places[number].end / RATE, transcript.duration)
-        forget(pcm, places[number].start)
+        control.progress("transcribing", places[number].end / SAMPLE_RATE, transcript.duration)
+        release_pages(pcm, places[number].start)
     return transcript
 
 
-def _noting(places: list[Placed], placed: Iterator[Placed]) -> Iterator[Window]:
+def _noting(places: list[PositionedWindow], placed: Iterator[PositionedWindow]) -> Iterator[Window]:
     """The windows alone; where they are is noted in `places`."""
     for one in placed:
         places.append(one)
@@ -99,10 +99,14 @@ def _decoding(options: Options, language: str) -> DecodingOptions:
 
 
 def _append(
-    transcript: Transcript, result: WindowTranscript, place: Placed, pcm: npt.NDArray[np.int16], options: Options
+    transcript: Transcript,
+    result: WindowTranscript,
+    place: PositionedWindow,
+    pcm: npt.NDArray[np.int16],
+    options: Options,
 ) -> list[Segment]:
     """Puts a window's segments behind those before it, on the recording's clock, and returns them."""
-    offset = place.start / RATE
+    offset = place.start / SAMPLE_RATE
     fresh, dropped = _placed(result.segments, offset, len(transcript.segments), pcm, options)
     if options.multilingual:
         fresh = [replace(segment, language=result.language) for segment in fresh]
@@ -132,7 +136,7 @@ def _placed(
     if options.drop_hallucinations:
         kept, dropped = without_hallucinations(
             kept,
-            lambda start, end: seconds_heard(pcm[round(start * RATE) : round(end * RATE)], options),
+            lambda start, end: seconds_heard(pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], options),
             compression_ratio_threshold=options.compression_ratio_threshold,
             speech_only=False,  # there is speech in each window
         )

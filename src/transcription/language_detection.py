@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from src.audio.pcm import SAMPLE_RATE
 from src.engine.engine import Engine
-from src.engine.scheduler import Caller
-from src.engine.window import RATE, Window
+from src.engine.scheduler import Client
+from src.engine.window import Window
 from src.request.options import Options
-from src.transcription.windows import Placed, find_windows
+from src.transcription.windows import PositionedWindow, find_windows
 
 SAMPLES = 5
 """Windows that are listened to."""
@@ -44,13 +45,13 @@ class Detected:
 
 def detect_language(
     engine: Engine,
-    caller: Caller,
-    windows: Iterator[Placed],
+    caller: Client,
+    windows: Iterator[PositionedWindow],
     pcm: npt.NDArray[np.int16],
     options: Options,
     *,
     soon: bool,
-) -> tuple[Detected | None, Iterator[Placed]]:
+) -> tuple[Detected | None, Iterator[PositionedWindow]]:
     """The language, and all windows again, of which those that were listened to bring their features; None without any.
 
     Args:
@@ -75,7 +76,7 @@ def detect_language(
 def _farther_on(pcm: npt.NDArray[np.int16], options: Options) -> Iterator[Window]:
     for sample in range(1, SAMPLES):
         start = len(pcm) * sample // SAMPLES
-        found = next(find_windows(pcm[start : start + SEARCH_SECONDS * RATE], options), None)
+        found = next(find_windows(pcm[start : start + SEARCH_SECONDS * SAMPLE_RATE], options), None)
         if found is not None:
             yield found.window
 

@@ -31,7 +31,7 @@ class _Place:
     loading: threading.Lock = field(default_factory=threading.Lock)
 
 
-class ModelShelf:
+class ModelCache:
     """Any number of threads may borrow models at once.
 
     Args:

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import whisper
 
-from src.audio.clips import clips_of, seek_points
-from src.audio.pcm import forget
-from src.audio.vad import Region, quietest
+from src.audio.clips import clip_regions, seek_points
+from src.audio.pcm import SAMPLE_RATE, Region, release_pages
+from src.audio.windowing import quietest
 from src.engine.placement import Placement
-from src.engine.window import RATE
 from src.job_control import JobControl
 from src.request.options import Options
 from src.transcript.hallucinations import without_hallucinations
@@ -100,7 +99,7 @@ def transcribe_sequentially(
     Raises:
         Cancelled: the job was stopped.
     """
-    transcript = Transcript(language, 1.0, len(pcm) / RATE, task=options.task)
+    transcript = Transcript(language, 1.0, len(pcm) / SAMPLE_RATE, task=options.task)
     if options.translate and language != "en":
         transcript.translation = Transcript(language, 1.0, transcript.duration, task="translate")
     for start, end in _parts(pcm):
@@ -110,8 +109,8 @@ def transcribe_sequentially(
                 control.segment(corrected(segment, options.corrections))
         if part.clips and transcript.translation is not None:
             part.transcribed(source, transcript.translation, "translate", control)
-        control.progress("transcribing", end / RATE, transcript.duration)
-        forget(pcm, end)
+        control.progress("transcribing", end / SAMPLE_RATE, transcript.duration)
+        release_pages(pcm, end)
     if options.translate:
         transcript.translation = replace(transcript.translation or transcript, language="en", task="translate")
     return transcript
@@ -119,7 +118,7 @@ def transcribe_sequentially(
 
 def _parts(pcm: npt.NDArray[np.int16]) -> Iterator[tuple[int, int]]:
     """First and last position of each part; all but the last end where it is quietest in their last third."""
-    start, longest = 0, PART_SECONDS * RATE
+    start, longest = 0, PART_SECONDS * SAMPLE_RATE
     while len(pcm) - start > longest:
         end = quietest(pcm, start + longest * 2 // 3, start + longest)
         yield start, end
@@ -135,21 +134,23 @@ class _Part:
         self._start = start
         self._options = options
         self._samples = pcm[start:end]
-        self.clips = seek_points(_within(clips_of(options.clip_timestamps, len(pcm)), start, end))
+        self.clips = seek_points(_within(clip_regions(options.clip_timestamps, len(pcm)), start, end))
         """Seconds from the part's start, as openai-whisper takes them; empty: nothing of it is wanted."""
 
     def transcribed(
         self, source: SequentialModel, transcript: Transcript, task: str, control: JobControl
     ) -> list[Segment]:
         """The part's segments, which are put behind those of the parts before it."""
-        options, offset = self._options, self._start / RATE
+        options, offset = self._options, self._start / SAMPLE_RATE
         prompt = self._prompt(transcript, task)
         result = source.run(lambda model: self._run(model, transcript.language, task, prompt), control)
         spoken = [_segment(raw, offset) for raw in result["segments"] if raw["text"].strip()]
         if options.drop_hallucinations:
             spoken, dropped = without_hallucinations(
                 spoken,
-                lambda start, end: seconds_heard(self._pcm[round(start * RATE) : round(end * RATE)], options),
+                lambda start, end: seconds_heard(
+                    self._pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], options
+                ),
                 compression_ratio_threshold=options.compression_ratio_threshold,
                 speech_only=options.vad,
             )

@@ -11,10 +11,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from src.delivery.s3 import UploadRequest
-from src.delivery.webhooks import Webhook
 from src.formats.render import OUTPUT_FORMATS
 from src.request.options import Options
+from src.request.schema import UploadRequest, Webhook
 
 Json = SearchStrategy[Any]
 
