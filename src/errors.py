@@ -15,6 +15,15 @@ what is wrong and what would be right, and never names a path, key or signed add
 Whatever is not a `WorkerError` is `Internal`.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The end of an error about an unknown name: the nearest known name, or `otherwise` if none is near."""
+    close = get_close_matches(name, list(known), n=1)
+    return f', did you mean "{close[0]}"?' if close else otherwise
+
 
 class WorkerError(Exception):
     """Base of every error that is told to the caller in its own words."""

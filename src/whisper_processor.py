@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.engine.engine import Engine
 from src.engine.placement import choose_placements
 from src.engine.scheduler import Client
-from src.errors import InvalidInput
+from src.errors import InvalidInput, suggest
 from src.formats.render import render
 from src.job_control import JobControl
 from src.models.store import checkpoint_bytes, fetch_model, find_model
@@ -77,9 +76,9 @@ class WhisperProcessor:
         name = options.model or self.model_name
         allowed = list(dict.fromkeys([self.model_name, *get_settings().allowed_models]))
         if name not in allowed:
-            close = get_close_matches(name, allowed, n=1)
-            hint = f", did you mean '{close[0]}'?" if close else ""
-            raise InvalidInput(f"model: should be one of the endpoint's WHISPER_MODELS, {', '.join(allowed)}{hint}")
+            raise InvalidInput(
+                f"model: should be one of the endpoint's WHISPER_MODELS, {', '.join(allowed)}{suggest(name, allowed)}"
+            )
         with self._shelf.borrow(name, control or JobControl()) as model:
             _refuse_what_it_cannot(model, options)
 

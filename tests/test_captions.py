@@ -454,7 +454,7 @@ def test_letters_of_all_scripts_are_of_one_size() -> None:
 def test_a_font_is_used_by_its_name_or_refused(film: Callable[..., Path], tmp_path: Path) -> None:
     assert lettering_for("abc", "noto sans armenian", "en", FONTS).faces[0].family == "Noto Sans Armenian"
     check_family("noto sans", FONTS)
-    with pytest.raises(InvalidInput, match="did you mean 'Noto Sans'"):
+    with pytest.raises(InvalidInput, match='did you mean "Noto Sans"'):
         check_family("Noto Sanz", FONTS)
     for hostile in ("Sans\\N{\\an8}", "x,99,&H0", "../../etc/passwd", "a'b:c=[d]"):
         with pytest.raises(InvalidInput, match="no font of that name"):

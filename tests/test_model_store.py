@@ -320,7 +320,7 @@ def test_the_model_of_the_tests_is_the_published_one(tmp_path):
 
 
 def test_an_unknown_name_gets_the_known_ones_and_the_nearest(tmp_path):
-    with pytest.raises(ModelUnavailable, match=r"large-v3-turbo.*did you mean tiny\.en\?"):
+    with pytest.raises(ModelUnavailable, match=r'large-v3-turbo.*did you mean "tiny\.en"\?'):
         fetch_model("tinyen", tmp_path)
     with pytest.raises(ModelUnavailable, match="large-v3-turbo"):
         fetch_model("../../x", tmp_path)
@@ -338,7 +338,7 @@ def test_the_command_teaches_and_fails_in_one_line(tmp_path):
     done = run("tinyen", "--to", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "did you mean tiny.en?" in done.stderr
+    assert 'did you mean "tiny.en"?' in done.stderr
 
 
 def test_the_commands_help_shows_examples(capsys):

@@ -66,7 +66,7 @@ def test_the_log_tells_when_imports_and_model_were_there() -> None:
 
 @pytest.mark.parametrize(
     ("env", "said"),
-    [({"WHISPER_MODEL": "tinyen"}, "did you mean tiny.en?"), ({"WEBHOOK_SECRET": "whsec_?"}, "WEBHOOK_SECRET")],
+    [({"WHISPER_MODEL": "tinyen"}, 'did you mean "tiny.en"?'), ({"WEBHOOK_SECRET": "whsec_?"}, "WEBHOOK_SECRET")],
 )
 def test_a_worker_that_cannot_start_says_so_in_one_sentence(env: dict[str, str], said: str) -> None:
     ran = run("handler.py", **env)

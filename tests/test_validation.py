@@ -43,7 +43,7 @@ def options(**given: object) -> dict[str, object]:
         (options(task="summarise"), "options.task: input should be 'transcribe' or 'translate'"),
         (options(task=None), "options.task"),
         (options(language="klingon"), "options.language: no language that Whisper knows"),
-        (options(language="germn"), "did you mean 'german'?"),
+        (options(language="germn"), 'did you mean "german"?'),
         (options(language=["en"]), "options.language"),
         (options(output_format="docx"), "should be one of text"),
         (options(word_timestamps="yes"), "options.word_timestamps"),

@@ -13,7 +13,6 @@ import tempfile
 import unicodedata
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -22,7 +21,7 @@ from xml.sax.saxutils import escape
 
 import regex
 
-from src.errors import CaptionsFailed, InvalidInput
+from src.errors import CaptionsFailed, InvalidInput, suggest
 
 SYSTEM_FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path("~/.local/share/fonts").expanduser())
 
@@ -90,8 +89,7 @@ def check_family(family: str, folders: tuple[Path, ...]) -> None:
     """
     families = {face.family.lower(): face.family for face in find_faces(folders)}
     if family.lower() not in families:
-        close = get_close_matches(family.lower(), families, n=1)
-        hint = f", did you mean '{families[close[0]]}'?" if close else ": leave it out, and one that fits is chosen"
+        hint = suggest(family, families.values(), ": leave it out, and one that fits is chosen")
         raise InvalidInput(f"caption_font: the worker has no font of that name{hint}")
 
 

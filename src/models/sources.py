@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
-from src.errors import ModelUnavailable
+from src.errors import ModelUnavailable, suggest
 
 _CHUNK = 1 << 20  # bytes
 
@@ -142,10 +141,7 @@ def sources_of(name: str) -> list[Source]:
     """Where model `name` can be had, in the order to try. Raises `ModelUnavailable` for a name that nobody knows."""
     urls = _openai_urls()
     if name not in urls:
-        near = difflib.get_close_matches(name, urls, n=1)
-        hint = (
-            f"; did you mean {near[0]}?" if near else "; or name a repository, such as distil-whisper/distil-large-v3"
-        )
+        hint = suggest(name, urls, "; or name a repository, such as distil-whisper/distil-large-v3")
         raise ModelUnavailable(f"there is no model {name!r} among {', '.join(urls)}{hint}")
     openai = UrlSource(urls[name], urls[name].split("/")[-2])
     return [openai, *([_MIRRORS[name]] if name in _MIRRORS else [])]

@@ -9,7 +9,6 @@ import math
 import operator
 import re
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from math import inf
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from src.audio.vad import VadOptions
+from src.errors import suggest
 from src.formats.drawn import Style
 from src.formats.layout import PRESETS, Layout
 from src.formats.render import OUTPUT_FORMATS
@@ -414,7 +414,6 @@ def _code(language: str) -> str:
     name = language.strip().lower()
     code: str = TO_LANGUAGE_CODE.get(name, name)
     if code not in LANGUAGES:
-        close = get_close_matches(name, [*LANGUAGES, *TO_LANGUAGE_CODE], n=1)
-        hint = f", did you mean '{close[0]}'?" if close else ", give a code such as 'de' or a name such as 'german'"
+        hint = suggest(name, [*LANGUAGES, *TO_LANGUAGE_CODE], ', give a code such as "de" or a name such as "german"')
         raise ValueError(f"no language that Whisper knows{hint}")
     return code

@@ -7,13 +7,12 @@ values are not repeated, since they may be megabytes or secrets.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from src.errors import InvalidInput
+from src.errors import InvalidInput, suggest
 from src.request.audio_source import AudioSource
 from src.request.options import Options
 from src.request.schema import JobInput, UploadRequest, Webhook
@@ -101,5 +100,4 @@ def _nearest(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) 
     if location[:2] == ("options", "speakers"):
         model = AudioSource
     names = list(model.model_fields)
-    close = get_close_matches(key.lower(), names, n=1)
-    return f', did you mean "{close[0]}"?' if close else f"{KNOWN}{', '.join(names)}"
+    return suggest(key.lower(), names, otherwise=f"{KNOWN}{', '.join(names)}")
