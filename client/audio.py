@@ -1,7 +1,7 @@
-"""Any local recording -> its sound alone, small: Opus, and how loud it is when; then parts of it, without a loss.
+"""Compresses a local recording's audio to Opus, measures its loudness, and cuts it into parts.
 
-The recording is decoded once. Parts are made of Opus' packets as they are, 20 ms each, so that their times are exact;
-a decoder takes 80 ms to tune in, which at a silence nobody hears.
+The recording is decoded and encoded once. Parts are cut between Opus packets of 20 ms without re-encoding, so that
+their times are exact. A decoder needs 80 ms to converge, which is inaudible at a pause.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import ffmpeg
 from client.errors import BadRecording, WrongUsage
 
 BITRATE = 32_000
-"""Bits per second of one channel, mixed or alone; twice that for more."""
+"""Bits per second for mono; twice that for more channels."""
 
-FRAME = 0.04
-"""Seconds that one level stands for."""
+FRAME_S = 0.04
+"""Length of the frames whose loudness is measured."""
 
-_RATE = 16_000  # samples per second: what Whisper listens to
-_SILENT = -120.0  # dB, in place of -inf
+_SAMPLE_RATE = 16_000  # Whisper's
+_SILENCE_DB = -120.0  # in place of -inf
 
 
 @dataclass(frozen=True)
-class Part:
-    """A stretch of a recording, in seconds from its start, as an Opus file."""
+class AudioPart:
+    """A part of a recording as an Opus file; times in seconds from the recording's start."""
 
     path: Path
     start: float
@@ -40,28 +40,30 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Sound:
-    """The first audio track of a recording."""
+class OpusTrack:
+    """The first audio track of a recording as an Opus file."""
 
     path: Path
     levels: list[float]
-    """Loudness in dB of each `FRAME`."""
+    """Loudness of each frame of `FRAME_S`, in dB."""
 
     @property
     def seconds(self) -> float:
-        return len(self.levels) * FRAME
+        """Length of the track."""
+        return len(self.levels) * FRAME_S
 
     @property
     def bytes_per_second(self) -> float:
+        """Mean size of a second of the track."""
         return self.path.stat().st_size / self.seconds
 
 
 @functools.cache
 def ffmpeg_executable() -> str:
-    """The system's ffmpeg, else the one that imageio-ffmpeg brings.
+    """Returns the path of the system's ffmpeg, else of the one from imageio-ffmpeg.
 
     Raises:
-        WrongUsage: there is neither.
+        WrongUsage: neither is installed.
     """
     if found := shutil.which("ffmpeg"):
         return found
@@ -73,67 +75,75 @@ def ffmpeg_executable() -> str:
         raise WrongUsage("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from None
 
 
-def compress(source: Path, folder: Path, *, mono: bool = True) -> Sound:
-    """The first audio track of `source` as Opus, in a file in `folder`.
+def compress(source: Path, folder: Path, *, mono: bool = True) -> OpusTrack:
+    """Encodes the first audio track of `source` to `sound.ogg` in `folder`.
 
     Args:
-        mono: all channels in one; else as many as there are.
+        source: the recording.
+        folder: an existing folder.
+        mono: mix all channels into one; else keep them.
 
     Raises:
-        BadRecording: it is no recording, has no sound, or is cut off: the worker, which refuses such a file, would not
-            see that of what comes out here.
+        BadRecording: it is not a recording, has no audio, or is truncated. The worker refuses truncated files itself,
+            but could not recognise one in the output of this function.
     """
-    _refuse_short_riff(source)
-    sound = folder / "sound.ogg"
-    # async, first_pts: what starts late or has gaps keeps the media's own clock, as in the worker.
+    _refuse_truncated_riff(source)
+    target = folder / "sound.ogg"
+    # async and first_pts keep the media's timestamps for audio that starts late or has gaps, as in the worker.
     filters = [
-        f"aresample={_RATE}:async=1:first_pts=0",
-        f"asetnsamples={round(_RATE * FRAME)}:p=0",
+        f"aresample={_SAMPLE_RATE}:async=1:first_pts=0",
+        f"asetnsamples={round(_SAMPLE_RATE * FRAME_S)}:p=0",
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level",
         "ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-",
     ]
-    mixed = ["aformat=channel_layouts=mono"] if mono else []
+    downmix = ["aformat=channel_layouts=mono"] if mono else []
     media = ffmpeg.input(f"file:{source}", protocol_whitelist="file")["a:0"]
     output = ffmpeg.output(
         media,
-        f"file:{sound}",
-        af=",".join([*mixed, *filters]),
+        f"file:{target}",
+        af=",".join([*downmix, *filters]),
         acodec="libopus",
         audio_bitrate=BITRATE if mono else 2 * BITRATE,
         vbr="constrained",
     )
-    done = _run(output, source)
-    made = Sound(sound, [_decibels(value) for value in re.findall(r"RMS_level=(\S+)", done.stdout)])
-    if not made.levels:
-        raise BadRecording(f"{source.name} has no sound")
-    if _falls_short(done.stderr, made.seconds):
-        raise BadRecording(f"{source.name} is cut off: only its first {made.seconds:.0f} s are there")
-    return made
+    process = _run(output, source)
+    track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", process.stdout)])
+    if not track.levels:
+        raise BadRecording(f"{source.name} has no audio")
+    if _is_truncated(process.stderr, track.seconds):
+        raise BadRecording(f"{source.name} is cut off after its first {track.seconds:.0f} s")
+    return track
 
 
-def cut(sound: Sound, seams: Sequence[float], folder: Path) -> list[Part]:
-    """The parts between the seams (seconds, in order), as files in `folder`, at the nearest packets."""
-    if not seams:
-        return [Part(sound.path, 0.0, sound.seconds)]
-    listed = folder / "parts.csv"
+def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[AudioPart]:
+    """Cuts a track into files in `folder`.
+
+    Args:
+        track: the whole track.
+        cut_points: times in seconds, in order; each is moved to the nearest packet boundary.
+        folder: an existing folder.
+    """
+    if not cut_points:
+        return [AudioPart(track.path, 0.0, track.seconds)]
+    part_list = folder / "parts.csv"
     output = ffmpeg.output(
-        ffmpeg.input(f"file:{sound.path}"),
+        ffmpeg.input(f"file:{track.path}"),
         f"file:{folder}/part-%04d.ogg",
         c="copy",
         f="segment",
         segment_format="ogg",
-        segment_times=",".join(f"{seam:.3f}" for seam in seams),
-        segment_list=f"file:{listed}",
+        segment_times=",".join(f"{time:.3f}" for time in cut_points),
+        segment_list=f"file:{part_list}",
         segment_list_type="csv",
         reset_timestamps=1,
     )
-    _run(output, sound.path)
-    with listed.open(newline="") as rows:
-        return [Part(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
+    _run(output, track.path)
+    with part_list.open(newline="") as rows:
+        return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
 
 
-def _refuse_short_riff(source: Path) -> None:
-    """A WAV or AVI shorter than its header says, which ffmpeg corrects silently (as in `src/audio/decode.py`)."""
+def _refuse_truncated_riff(source: Path) -> None:
+    """Refuses a WAV or AVI shorter than its header says; ffmpeg accepts it silently (see `src/audio/decode.py`)."""
     with source.open("rb") as file:
         head = file.read(8)
     declared, size = int.from_bytes(head[4:], "little"), source.stat().st_size
@@ -141,10 +151,10 @@ def _refuse_short_riff(source: Path) -> None:
         raise BadRecording(f"{source.name} is cut off: it declares {declared} bytes but has {size}")
 
 
-def _falls_short(log: str, seconds: float) -> bool:
-    """Whether ffmpeg's log tells of a file that ends too early, or declares more than there was to decode.
+def _is_truncated(log: str, seconds: float) -> bool:
+    """True if ffmpeg reports an early end, or the file declares more audio than the `seconds` that were decoded.
 
-    Only a lone track tells: beside a video, audio may rightly be the shorter one.
+    The declared duration counts only for a single track: next to a video, audio may be shorter.
     """
     if "partial file" in log or "File ended prematurely" in log:
         return True
@@ -160,24 +170,24 @@ def _run(output: ffmpeg.nodes.OutputStream, source: Path) -> subprocess.Complete
     command = output.global_args("-nostdin", "-hide_banner", "-nostats").compile(
         cmd=ffmpeg_executable(), overwrite_output=True
     )
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if done.returncode != 0:
-        raise BadRecording(_reason(source, done.stderr))
-    return done
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    if process.returncode != 0:
+        raise BadRecording(_failure_message(source, process.stderr))
+    return process
 
 
-def _reason(source: Path, log: str) -> str:
+def _failure_message(source: Path, log: str) -> str:
     if not source.exists():
         return f"there is no file {source}"
     if "matches no streams" in log:
         return f"{source.name} has no audio track"
     if "moov atom not found" in log:
         return f"{source.name} is cut off: its index is missing"
-    told = re.findall("^.*(?:error|invalid).*$", log, re.IGNORECASE | re.MULTILINE)
-    reason = f" ({told[-1][:200]})" if told else ""
-    return f"{source.name} cannot be decoded: it is no audio or video, or damaged{reason}"
+    error_lines = re.findall("^.*(?:error|invalid).*$", log, re.IGNORECASE | re.MULTILINE)
+    reason = f" ({error_lines[-1][:200]})" if error_lines else ""
+    return f"{source.name} cannot be decoded: it is not audio or video, or is damaged{reason}"
 
 
-def _decibels(value: str) -> float:
+def _parse_level(value: str) -> float:
     level = float(value)
-    return level if math.isfinite(level) else _SILENT
+    return level if math.isfinite(level) else _SILENCE_DB

@@ -1,4 +1,4 @@
-"""`clip_timestamps` of a recording in parts: which stretches are sent at all, and what is asked of each. Pure."""
+"""`clip_timestamps` for a recording in parts: the spans to send, and the clips to request from each. Pure."""
 
 from __future__ import annotations
 
@@ -9,49 +9,59 @@ from typing import Any
 
 from client.errors import WrongUsage
 
-Clips = list[tuple[float, float]]
+Clips = Sequence[tuple[float, float]]
 """Starts and ends in seconds, in order; the last may end at infinity."""
 
-MARGIN = 1.0
-"""Seconds around clips that are sent with them: a decoder needs the first 0.08 of them to tune in."""
+MARGIN_S = 1.0
+"""Audio sent before and after clips: a decoder needs 0.08 s of it to converge."""
 
-WORTH_A_CUT = 10.0
-"""Seconds that nobody asked for, from which on they are not sent."""
+MIN_SKIPPED_S = 10.0
+"""Shortest unwanted span that is left out."""
 
 
-def clips_of(options: dict[str, Any]) -> Clips | None:
-    """The option in whichever of the worker's forms it is; None: all of the recording.
+def parse_clips(options: dict[str, Any]) -> list[tuple[float, float]] | None:
+    """Returns the option, in any of the forms that the worker accepts, as clips; None: the whole recording.
 
     Raises:
-        WrongUsage: it is none of them.
+        WrongUsage: the option is malformed.
     """
     given = options.get("clip_timestamps")
     if not given:
         return None
     try:
-        flat: list[Any] = [float(one) for one in given.split(",")] if isinstance(given, str) else given
-        if not isinstance(flat[0], list | tuple):
-            flat = [[*flat[at : at + 2], None][:2] for at in range(0, len(flat), 2)]
-        clips = [(float(start), math.inf if end is None else float(end)) for start, end in flat]
+        pairs: list[Any] = [float(time) for time in given.split(",")] if isinstance(given, str) else given
+        if not isinstance(pairs[0], list | tuple):
+            pairs = [[*pairs[index : index + 2], None][:2] for index in range(0, len(pairs), 2)]
+        clips = [(float(start), math.inf if end is None else float(end)) for start, end in pairs]
     except (TypeError, ValueError, KeyError):
         raise WrongUsage('clip_timestamps should be seconds such as "0,30,75.5,90", or [[0, 30], [75.5, 90]]') from None
-    edges = [edge for clip in clips for edge in clip]
-    if edges[0] < 0 or any(start >= end for start, end in clips) or edges != sorted(edges):
+    times = [time for clip in clips for time in clip]
+    if times[0] < 0 or any(start >= end for start, end in clips) or times != sorted(times):
         raise WrongUsage("clip_timestamps should be in order and not overlap, each with a start before its end")
     return clips
 
 
-def seams_around(clips: Clips, seams: Sequence[float], total: float) -> list[float]:
-    """The seams, and more of them that part what is wanted from what is not."""
-    found = set(seams)
-    for start, end in pairwise([0.0, *seams, total]):
-        if inside := within(clips, start, end):
-            first, last = start + inside[0][0] - MARGIN, start + inside[-1][1] + MARGIN
-            found |= {edge for edge, left_out in ((first, first - start), (last, end - last)) if left_out > WORTH_A_CUT}
+def add_cuts_around_clips(clips: Clips, cut_points: Sequence[float], total: float) -> list[float]:
+    """Returns the cut points with more of them, which separate audio inside clips from audio outside.
+
+    Args:
+        clips: the wanted spans.
+        cut_points: times in seconds, in order.
+        total: length of the recording in seconds.
+    """
+    found = set(cut_points)
+    for start, end in pairwise([0.0, *cut_points, total]):
+        if inside := clips_in_span(clips, start, end):
+            first, last = start + inside[0][0] - MARGIN_S, start + inside[-1][1] + MARGIN_S
+            edges = ((first, first - start), (last, end - last))
+            found |= {edge for edge, skipped in edges if skipped > MIN_SKIPPED_S}
     return sorted(found)
 
 
-def within(clips: Clips, start: float, end: float) -> Clips:
-    """What of the clips lies between two times, in seconds from the first of them."""
-    edges = ((round(max(one, start) - start, 3), round(min(other, end) - start, 3)) for one, other in clips)
-    return [(one, other) for one, other in edges if one < other]
+def clips_in_span(clips: Clips, start: float, end: float) -> list[tuple[float, float]]:
+    """Returns the clips cropped to a span, with times relative to its start."""
+    cropped = (
+        (round(max(clip_start, start) - start, 3), round(min(clip_end, end) - start, 3))
+        for clip_start, clip_end in clips
+    )
+    return [(clip_start, clip_end) for clip_start, clip_end in cropped if clip_start < clip_end]

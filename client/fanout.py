@@ -1,4 +1,4 @@
-"""Several jobs at once over the endpoint's workers, each tried again by itself, none sent twice."""
+"""Runs several jobs at once on the endpoint's workers; each is retried separately, and none is submitted twice."""
 
 from __future__ import annotations
 
@@ -9,67 +9,79 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from client.endpoint import Answer, Endpoint, NoSuchJob
+from client.endpoint import Endpoint, JsonObject, NoSuchJob
 from client.errors import JobFailed, Stopped
-from client.jobs import Listener, answer_of
+from client.jobs import JobListener, wait_for_output
 from client.journal import Journal
 
-TRIES = 3
-"""Jobs for one part at most, where a worker failed and another may do better."""
+MAX_ATTEMPTS = 3
+"""Jobs per part, if workers fail and another may succeed."""
 
-LONG_WAIT = 90.0
-"""Seconds after which it seems that no worker comes: a cold start takes less."""
+NO_WORKER_HINT_S = 90.0
+"""Time in the queue after which the endpoint seems to have no workers: a cold start takes less."""
 
-GRACE = 30.0
-"""Seconds at most to cancel what runs after Ctrl-C; a job that is being sent has an id only when it has been."""
+CANCEL_TIMEOUT_S = 30.0
+"""Time limit for cancelling jobs after Ctrl-C; a job has an id only once its submission is complete."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """One job to be done."""
+class JobSpec:
+    """A job to run."""
 
     name: str
-    """Under which the journal knows it."""
-    request: Callable[[], Answer]
-    """Makes what is submitted, `input` and what stands beside it: base64 of all parts at once would fill the memory."""
+    """Its name in the journal."""
+    build_request: Callable[[], JsonObject]
+    """Builds the request: `input` and the fields next to it. Called late, since the base64 of all parts at once would
+    fill the memory."""
     seconds: float = 1.0
-    """Length of its audio, by which its progress counts."""
+    """Length of its audio, the weight of its progress."""
     start: float = 0.0
-    """Where its audio begins in the recording."""
+    """Start of its audio in the recording, in seconds."""
 
 
 @dataclass(frozen=True)
-class Observer:
-    """Who is told about the work as a whole, on the threads that do it."""
+class ProgressListener:
+    """Callbacks for the progress of all jobs together; called on the threads that run the jobs."""
 
-    progress: Callable[[float, str], None] = lambda _fraction, _stage: None
-    segments: Callable[[Task, list[dict[str, Any]]], None] | None = None
-    """The task, and its segments with times from its own start."""
-    done: Callable[[Task], None] = lambda _task: None
-    begun: Callable[[Sequence[Task]], None] = lambda _tasks: None
-    """All tasks in order, before the first one begins."""
+    on_progress: Callable[[float, str], None] = lambda _fraction, _stage: None
+    """Receives the fraction done, and a description of the current stage."""
+    on_segments: Callable[[JobSpec, list[dict[str, Any]]], None] | None = None
+    """Receives a job and its new segments, with times relative to the job's start; None: they are not requested."""
+    on_job_done: Callable[[JobSpec], None] = lambda _job: None
+    on_start: Callable[[Sequence[JobSpec]], None] = lambda _jobs: None
+    """Receives all jobs in order, before the first one is submitted."""
 
 
-def run(
+def run_jobs(
     endpoint: Endpoint,
-    tasks: Sequence[Task],
+    jobs: Sequence[JobSpec],
     journal: Journal,
     *,
     parallel: int,
     stop: threading.Event,
-    observer: Observer,
-) -> list[Answer]:
-    """The tasks' outputs, in order. After a failure those that run are finished, and noted, but no more are begun.
+    listener: ProgressListener,
+) -> list[JsonObject]:
+    """Returns the jobs' outputs, in order.
+
+    After a failure no more jobs are submitted, but running ones are completed and saved in the journal.
+
+    Args:
+        endpoint: where the jobs run.
+        jobs: in order.
+        journal: earlier outputs and running jobs are taken from it.
+        parallel: maximum number of jobs at once.
+        stop: cancels the running jobs when set.
+        listener: receives the progress.
 
     Raises:
         ClientError: the first failure.
-        Stopped: `stop` was set; what ran is cancelled.
-        KeyboardInterrupt: after the same.
+        Stopped: `stop` was set, and running jobs are cancelled.
+        KeyboardInterrupt: as for Stopped.
     """
-    observer.begun(tasks)
-    crew = _Crew(endpoint, tasks, journal, stop, observer)
-    # Daemons: a local API that does the job within one request cannot be interrupted.
-    threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(min(parallel, len(tasks)))]
+    listener.on_start(jobs)
+    pool = WorkerPool(endpoint, jobs, journal, stop, listener)
+    # Daemon threads, since the request to a local API, which runs the whole job, cannot be interrupted.
+    threads = [threading.Thread(target=pool.work, daemon=True) for _ in range(min(parallel, len(jobs)))]
     for thread in threads:
         thread.start()
     try:
@@ -79,120 +91,135 @@ def run(
     except KeyboardInterrupt:
         stop.set()
         for thread in threads:
-            thread.join(GRACE / len(threads))
+            thread.join(CANCEL_TIMEOUT_S / len(threads))
         raise
-    if crew.failure is not None:
-        raise crew.failure
-    return [crew.outputs[task.name] for task in tasks]
+    if pool.failure is not None:
+        raise pool.failure
+    return [pool.outputs[job.name] for job in jobs]
 
 
-class _Crew:
-    """What the threads of one run share."""
+class WorkerPool:
+    """Shared state of the threads that run the jobs; each thread calls `work`.
+
+    Attributes:
+        outputs: finished jobs by name.
+        failure: the first error; any other error replaces `Stopped`.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, tasks: Sequence[Task], journal: Journal, stop: threading.Event, observer: Observer
+        self,
+        endpoint: Endpoint,
+        jobs: Sequence[JobSpec],
+        journal: Journal,
+        stop: threading.Event,
+        listener: ProgressListener,
     ) -> None:
-        self.outputs: dict[str, Answer] = {}
+        self.outputs: dict[str, JsonObject] = {}
         self.failure: BaseException | None = None
         self._endpoint = endpoint
         self._journal = journal
         self._stop = stop
-        self._observer = observer
-        self._left = deque(tasks)
-        self._done = dict.fromkeys((task.name for task in tasks), 0.0)
-        self._seconds = {task.name: task.seconds for task in tasks}
+        self._listener = listener
+        self._pending = deque(jobs)
+        self._fraction_done = dict.fromkeys((job.name for job in jobs), 0.0)
+        self._seconds = {job.name: job.seconds for job in jobs}
 
     def work(self) -> None:
+        """Runs pending jobs until there are none, or one fails."""
         while self.failure is None:
             try:
-                task = self._left.popleft()
+                job = self._pending.popleft()
             except IndexError:
                 return
             try:
-                self.outputs[task.name] = self._output(task)
+                self.outputs[job.name] = self._run_with_retries(job)
             except BaseException as error:
                 if self.failure is None or isinstance(self.failure, Stopped):
                     self.failure = error
                 return
-            self._tell(task, 1.0, "done")
-            self._observer.done(task)
+            self._report_progress(job, 1.0, "done")
+            self._listener.on_job_done(job)
 
-    def _output(self, task: Task) -> Answer:
-        known = self._journal.output(task.name)
-        if known is not None:
-            self._told_at_once(task, known)
-            return known
-        for left in reversed(range(TRIES)):
+    def _run_with_retries(self, job: JobSpec) -> JsonObject:
+        saved = self._journal.output(job.name)
+        if saved is not None:
+            self._report_all_segments(job, saved)
+            return saved
+        for retries_left in reversed(range(MAX_ATTEMPTS)):
             try:
-                output = self._attempt(task)
+                output = self._run_once(job)
             except JobFailed as failure:
-                self._journal.forget_job(task.name)
-                # Behind a local API there is no other worker.
-                if not left or not failure.worth_a_retry or self._endpoint.is_local_api:
+                self._journal.delete_job_id(job.name)
+                # A local API has no other worker.
+                if not retries_left or not failure.is_retryable or self._endpoint.is_local_api:
                     raise
             else:
-                self._journal.note_output(task.name, output)
+                self._journal.save_output(job.name, output)
                 return output
         raise AssertionError("unreachable")
 
-    def _attempt(self, task: Task) -> Answer:
-        """One job, or the one that an earlier run sent before it ended."""
-        earlier = self._journal.job(task.name)
-        if earlier is not None:
+    def _run_once(self, job: JobSpec) -> JsonObject:
+        """Submits the job and waits for it, or waits for the one that an interrupted run had submitted."""
+        earlier_id = self._journal.job_id(job.name)
+        if earlier_id is not None:
             try:
-                return self._awaited(task, earlier)
-            except (NoSuchJob, JobFailed):  # whoever starts again wants it done again
-                self._journal.forget_job(task.name)
+                return self._wait(job, earlier_id)
+            except (NoSuchJob, JobFailed):  # a new run is a request to try again
+                self._journal.delete_job_id(job.name)
         if self._stop.is_set():
             raise Stopped("stopped")
-        request = task.request()
+        request = job.build_request()
         job_id = self._endpoint.submit(request.pop("input"), **request)
-        self._journal.note_job(task.name, job_id)
-        return self._awaited(task, job_id)
+        self._journal.save_job_id(job.name, job_id)
+        return self._wait(job, job_id)
 
-    def _awaited(self, task: Task, job_id: str) -> Answer:
-        told: list[Any] = []
-        sent = time.monotonic()
+    def _wait(self, job: JobSpec, job_id: str) -> JsonObject:
+        streamed = False
+        started = time.monotonic()
 
-        def tell(segments: list[dict[str, Any]]) -> None:
-            told.append(None)
-            if self._observer.segments is not None:
-                self._observer.segments(task, segments)
+        def on_segments(segments: list[dict[str, Any]]) -> None:
+            nonlocal streamed
+            streamed = True
+            if self._listener.on_segments is not None:
+                self._listener.on_segments(job, segments)
 
-        def progress(status: Answer) -> None:
-            self._tell(task, *_progress(status, time.monotonic() - sent))
+        def on_status(status: JsonObject) -> None:
+            self._report_progress(job, *_describe_progress(status, time.monotonic() - started))
 
         try:
-            listener = Listener(progress, None if self._observer.segments is None else tell)
-            output = answer_of(self._endpoint, job_id, self._stop, listener)
+            listener = JobListener(on_status, None if self._listener.on_segments is None else on_segments)
+            output = wait_for_output(self._endpoint, job_id, self._stop, listener)
         except Stopped:
-            self._journal.forget_job(task.name)
+            self._journal.delete_job_id(job.name)
             raise
-        if not told:
-            self._told_at_once(task, output)
+        if not streamed:
+            self._report_all_segments(job, output)
         return output
 
-    def _told_at_once(self, task: Task, output: Answer) -> None:
-        """Segments of a job that did not stream, or is done already."""
+    def _report_all_segments(self, job: JobSpec, output: JsonObject) -> None:
+        """Reports the segments of a job that did not stream, or was finished before."""
         segments = output.get("transcription", {}).get("segments")
-        if self._observer.segments is not None and segments:
-            self._observer.segments(task, segments)
+        if self._listener.on_segments is not None and segments:
+            self._listener.on_segments(job, segments)
 
-    def _tell(self, task: Task, fraction: float, stage: str) -> None:
-        self._done[task.name] = max(fraction, self._done[task.name])
-        parts = len(self._done)
-        if parts > 1:
-            stage = f"{sum(done == 1.0 for done in self._done.values())} of {parts} parts done"
-        done = sum(self._seconds[name] * part for name, part in self._done.items())
-        self._observer.progress(done / sum(self._seconds.values()), stage)
+    def _report_progress(self, job: JobSpec, fraction: float, stage: str) -> None:
+        # A job that another worker restarts does not set the progress back.
+        self._fraction_done[job.name] = max(fraction, self._fraction_done[job.name])
+        count = len(self._fraction_done)
+        if count > 1:
+            stage = f"{sum(done == 1.0 for done in self._fraction_done.values())} of {count} parts done"
+        seconds_done = sum(self._seconds[name] * done for name, done in self._fraction_done.items())
+        self._listener.on_progress(seconds_done / sum(self._seconds.values()), stage)
 
 
-def _progress(status: Answer, waited: float) -> tuple[float, str]:
-    """How much of a running job is done, and what it is at."""
+def _describe_progress(status: JsonObject, waited_s: float) -> tuple[float, str]:
+    """Returns the fraction of a running job that is done, and its stage."""
     output = status.get("output")
     if status.get("status") == "IN_QUEUE":
-        doubt = ": may the endpoint have any? See its workers in RunPod's console" if waited > LONG_WAIT else ""
-        return 0.0, f"waiting for a worker{doubt}"
+        hint = (
+            ": does the endpoint have any? See its workers in RunPod's console" if waited_s > NO_WORKER_HINT_S else ""
+        )
+        return 0.0, f"waiting for a worker{hint}"
     if not isinstance(output, dict) or "stage" not in output:
         return 0.0, "working"
     return min(output.get("percent", 0) / 100, 0.99), str(output["stage"])

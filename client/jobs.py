@@ -1,4 +1,4 @@
-"""One job on the endpoint, from its submission to its answer."""
+"""One job on the endpoint, from its submission to its output."""
 
 from __future__ import annotations
 
@@ -9,130 +9,137 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from client.endpoint import DONE, Answer, Endpoint
-from client.errors import WORKERS_TYPES, JobFailed, Stopped
+from client.endpoint import FINAL_STATES, Endpoint, JsonObject
+from client.errors import WORKER_ERROR_TYPES, JobFailed, Stopped
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
-"""Seconds between two questions about a job: ever longer, but far below the 60 s for which RunPod keeps a result of
-/runsync (and 30 minutes one of /run), even if a question has to be tried again."""
+FIRST_POLL_INTERVAL_S, MAX_POLL_INTERVAL_S = 0.25, 10.0
+"""The interval between status queries grows, but stays far below the 60 s for which RunPod keeps a result of /runsync
+(30 minutes for /run), even if a query has to be retried."""
 
-UNKNOWN_LENGTH = 3 * 3600.0
-"""Seconds that a job of unknown length may run; RunPod's default of 600 ends those of long recordings."""
+UNKNOWN_LENGTH_TIMEOUT_S = 3 * 3600.0
+"""Time limit of a job with audio of unknown length; RunPod's default of 600 s ends those of long recordings."""
 
-DAY = 24 * 3600.0
+MAX_QUEUE_TIME_S = 24 * 3600.0
 
 
-def _unheard(_: Any) -> None:
+def _ignore(_: Any) -> None:
     return
 
 
 @dataclass(frozen=True)
-class Listener:
-    """Who is told about a job while it runs."""
+class JobListener:
+    """Callbacks for a running job."""
 
-    progress: Callable[[Answer], None] = _unheard
-    """Each status, as /status has it."""
-    segments: Callable[[list[dict[str, Any]]], None] | None = None
-    """Segments as they become final; None: they are not asked for."""
+    on_status: Callable[[JsonObject], None] = _ignore
+    """Receives each response of /status."""
+    on_segments: Callable[[list[JsonObject]], None] | None = None
+    """Receives segments as they become final; None: they are not requested."""
 
 
-def policy(seconds: float | None, timeout: float | None = None) -> dict[str, int]:
-    """How long a job may run, and may take with its wait for a worker, in RunPod's milliseconds.
+def execution_policy(audio_s: float | None, timeout_s: float | None = None) -> dict[str, int]:
+    """Returns RunPod's `policy`: execution time limit, and time to live including the queue, in milliseconds.
 
     Args:
-        seconds: of the recording, if known: a worker is expected to need no more than twice that, and its start.
-        timeout: seconds that the user allows instead.
+        audio_s: length of the recording, if known: a worker is expected to need at most twice that, plus its start.
+        timeout_s: time limit set by the user, in place of that estimate.
     """
-    allowed = timeout or (UNKNOWN_LENGTH if seconds is None else 600.0 + 2 * seconds)
-    return {"executionTimeout": round(allowed * 1000), "ttl": round((allowed + DAY) * 1000)}
+    allowed_s = timeout_s or (UNKNOWN_LENGTH_TIMEOUT_S if audio_s is None else 600.0 + 2 * audio_s)
+    return {"executionTimeout": round(allowed_s * 1000), "ttl": round((allowed_s + MAX_QUEUE_TIME_S) * 1000)}
 
 
-def answer_of(endpoint: Endpoint, job_id: str, stop: threading.Event, listener: Listener) -> Answer:
-    """Waits for the job's end, and gives its output.
+def wait_for_output(endpoint: Endpoint, job_id: str, stop: threading.Event, listener: JobListener) -> JsonObject:
+    """Polls the job until it ends, and returns its output.
 
     Raises:
-        JobFailed: it ended without one.
-        EndpointFailed: the endpoint is gone, or does not know the job.
+        JobFailed: the job ended without output.
+        EndpointFailed: the endpoint does not answer, or does not know the job.
         Stopped: `stop` was set, and the job is cancelled.
     """
-    pause = FIRST_PAUSE
+    interval_s = FIRST_POLL_INTERVAL_S
     while True:
         if stop.is_set():
             endpoint.cancel(job_id)
             raise Stopped("stopped; the job is cancelled on the endpoint")
         status = endpoint.status(job_id)
-        news = listener.segments is not None and _listened(endpoint, status, job_id, listener.segments)
-        if status.get("status") in DONE:
-            return output_of(status)
-        listener.progress(status)
-        pause = FIRST_PAUSE if news else min(pause * 1.3, LONGEST_PAUSE)
-        stop.wait(pause)
+        on_segments = listener.on_segments
+        has_news = on_segments is not None and _forward_segments(endpoint, status, job_id, on_segments)
+        if status.get("status") in FINAL_STATES:
+            return extract_output(status)
+        listener.on_status(status)
+        interval_s = FIRST_POLL_INTERVAL_S if has_news else min(interval_s * 1.3, MAX_POLL_INTERVAL_S)
+        stop.wait(interval_s)
 
 
-def output_of(status: Answer) -> Answer:
-    """The output of a job that is over.
+def extract_output(status: JsonObject) -> JsonObject:
+    """Returns the output of a finished job, from its response of /status.
 
     Raises:
-        JobFailed: with the worker's own sentence, if there is one.
+        JobFailed: there is no output; with the worker's message, if it sent one.
     """
     state, output = str(status.get("status")), status.get("output")
     if isinstance(output, list):
-        output = joined(output)
-    told = output if isinstance(output, dict) else {}
-    error = status.get("error") or told.get("error")
+        output = join_chunks(output)
+    fields = output if isinstance(output, dict) else {}
+    error = status.get("error") or fields.get("error")
     if error:
-        error_type, sentence = _parted(_sentence(str(error)))
-        raise JobFailed(sentence, str(told.get("error_type") or error_type or state))
-    if state == "COMPLETED" and told:
-        return told
-    words = {
-        "COMPLETED": "the job is done but brought no output: it may have been too large for the platform",
+        error_type, message = _split_error_type(_error_message(str(error)))
+        raise JobFailed(message, str(fields.get("error_type") or error_type or state))
+    if state == "COMPLETED" and fields:
+        return fields
+    messages = {
+        "COMPLETED": "the job completed without output: it may have been too large for the platform",
         "CANCELLED": "the job was cancelled",
-        "TIMED_OUT": "the job took longer than it was allowed to: see --timeout",
+        "TIMED_OUT": "the job exceeded its time limit: see --timeout",
     }
-    raise JobFailed(words.get(state, "the job failed without a reason"), state)
+    raise JobFailed(messages.get(state, "the job failed without a reason"), state)
 
 
-def _sentence(error: str) -> str:
-    """What the worker says; of an exception that reached the SDK, which makes JSON of it, the message."""
+def _error_message(error: str) -> str:
+    """Extracts the message from the JSON that the SDK makes of an uncaught exception; other errors are unchanged."""
     try:
         return str(json.loads(error)["error_message"])
     except (ValueError, TypeError, KeyError):
         return error
 
 
-def _parted(sentence: str) -> tuple[str | None, str]:
-    """The type with which an error begins where a worker streams: the SDK keeps it nowhere else."""
-    found = re.fullmatch(f"({'|'.join(WORKERS_TYPES)}): (.+)", sentence, re.DOTALL)
-    return (found[1], found[2]) if found else (None, sentence)
+def _split_error_type(message: str) -> tuple[str | None, str]:
+    """Splits off the `error_type` prefix; for streaming workers the SDK keeps the type nowhere else."""
+    found = re.fullmatch(f"({'|'.join(WORKER_ERROR_TYPES)}): (.+)", message, re.DOTALL)
+    return (found[1], found[2]) if found else (None, message)
 
 
-def joined(chunks: list[Any]) -> Answer:
-    """The whole answer out of what a streaming worker sent: its last chunk, or pieces of it joined by key."""
-    pieces = [chunk for chunk in chunks if isinstance(chunk, dict) and "segments" not in chunk]
-    whole: Answer = dict(pieces[-1]) if pieces else {}
-    if "transcription" in whole:
-        return whole
-    texts: Answer = {}
-    for name, said in (one for piece in pieces[:-1] for one in piece.items() if isinstance(one[1], dict)):
-        parts = texts.setdefault(name, {})
-        for key, value in said.items():
-            parts[key] = parts[key] + value if key in parts and isinstance(value, str | list) else value
-    return {**texts, **whole}
+def join_chunks(chunks: list[Any]) -> JsonObject:
+    """Assembles a streaming worker's output: its last chunk, or a large output's fragments joined by key."""
+    fragments = [chunk for chunk in chunks if isinstance(chunk, dict) and "segments" not in chunk]
+    output: JsonObject = dict(fragments[-1]) if fragments else {}
+    if "transcription" in output:
+        return output
+    texts: JsonObject = {}
+    for fragment in fragments[:-1]:
+        for name, fields in fragment.items():
+            if isinstance(fields, dict):
+                _append_fields(texts.setdefault(name, {}), fields)
+    return {**texts, **output}
 
 
-def _listened(endpoint: Endpoint, status: Answer, job_id: str, tell: Callable[[list[dict[str, Any]]], None]) -> bool:
-    """Whether there were new segments."""
-    segments = [
-        one for chunk in _news(endpoint, status, job_id) if isinstance(chunk, dict) for one in chunk.get("segments", [])
-    ]
+def _append_fields(target: JsonObject, fields: JsonObject) -> None:
+    for key, value in fields.items():
+        target[key] = target[key] + value if key in target and isinstance(value, str | list) else value
+
+
+def _forward_segments(
+    endpoint: Endpoint, status: JsonObject, job_id: str, on_segments: Callable[[list[JsonObject]], None]
+) -> bool:
+    """Passes new segments on; returns True if there were any."""
+    chunks = [chunk for chunk in _new_chunks(endpoint, status, job_id) if isinstance(chunk, dict)]
+    segments = [segment for chunk in chunks for segment in chunk.get("segments", [])]
     if segments:
-        tell(segments)
+        on_segments(segments)
     return bool(segments)
 
 
-def _news(endpoint: Endpoint, status: Answer, job_id: str) -> list[Any]:
-    """What a streaming worker sent since the last call; the local API has all of it in the output."""
+def _new_chunks(endpoint: Endpoint, status: JsonObject, job_id: str) -> list[Any]:
+    """Chunks that a streaming worker sent since the last call; the local API returns all of them in the output."""
     if endpoint.is_local_api:
         output = status.get("output")
         return output if isinstance(output, list) else []

@@ -1,8 +1,8 @@
-"""What is known about an unfinished transcription, on disk, so that a crash or Ctrl-C costs nothing that was done.
+"""On-disk state of an unfinished transcription, so that a crash or Ctrl-C loses no finished work.
 
-One folder each, under the user's cache: the parts' audio, `parts.json` with their times, and for each part `NAME.job`,
-the id of the job that does it, until `NAME.json`, its output, is there. The folder goes when all is done, or after a
-week.
+Each transcription has a folder in the user's cache. It holds the parts' audio, `parts.json` with their times, and for
+each part either `NAME.job`, the id of its running job, or `NAME.json`, its output. The folder is deleted when the
+transcription is complete, or after a week.
 """
 
 from __future__ import annotations
@@ -16,62 +16,71 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client.audio import Part
+from client.audio import AudioPart
 
-WEEK = 7 * 24 * 3600.0
+MAX_AGE_S = 7 * 24 * 3600.0
 
 
 class Journal:
-    """Each note is one file, written whole or not at all: threads and crashes do not meet in it."""
+    """State of one transcription. Every entry is a file, written atomically, so that threads and crashes are safe.
+
+    Args:
+        key: name of the folder; see `make_key`.
+        root: folder of all journals; by default in the user's cache.
+    """
 
     def __init__(self, key: str, root: Path | None = None) -> None:
         root = root or cache_folder()
-        _forget_old(root)
+        _delete_expired(root)
         self.folder = root / key
 
-    def parts(self) -> list[Part] | None:
-        """None before the recording has been cut."""
-        listed = _read(self.folder / "parts.json")
-        return (
-            None
-            if listed is None
-            else [Part(self.folder / name, start, end) for name, start, end in json.loads(listed)]
-        )
+    def parts(self) -> list[AudioPart] | None:
+        """Returns the parts of the recording; None before it has been cut."""
+        saved = _read(self.folder / "parts.json")
+        if saved is None:
+            return None
+        return [AudioPart(self.folder / name, start, end) for name, start, end in json.loads(saved)]
 
-    def note_parts(self, parts: Sequence[Part]) -> None:
-        listed = [[part.path.name, part.start, part.end] for part in parts]
-        write_whole(self.folder / "parts.json", json.dumps(listed))
+    def save_parts(self, parts: Sequence[AudioPart]) -> None:
+        """Records how the recording was cut."""
+        rows = [[part.path.name, part.start, part.end] for part in parts]
+        write_atomically(self.folder / "parts.json", json.dumps(rows))
 
-    def job(self, name: str) -> str | None:
-        """The id of the job that was sent for a part, and not heard of since."""
+    def job_id(self, name: str) -> str | None:
+        """Returns the id of a part's job, if one was sent and has not ended."""
         return _read(self.folder / f"{name}.job")
 
-    def note_job(self, name: str, job_id: str) -> None:
-        write_whole(self.folder / f"{name}.job", job_id)
+    def save_job_id(self, name: str, job_id: str) -> None:
+        """Records that a part's job was sent."""
+        write_atomically(self.folder / f"{name}.job", job_id)
 
-    def forget_job(self, name: str) -> None:
+    def delete_job_id(self, name: str) -> None:
+        """Records that a part's job has ended."""
         (self.folder / f"{name}.job").unlink(missing_ok=True)
 
     def output(self, name: str) -> dict[str, Any] | None:
-        known = _read(self.folder / f"{name}.json")
-        output: dict[str, Any] | None = None if known is None else json.loads(known)
+        """Returns a part's output, if its job is done."""
+        saved = _read(self.folder / f"{name}.json")
+        output: dict[str, Any] | None = None if saved is None else json.loads(saved)
         return output
 
-    def note_output(self, name: str, output: dict[str, Any]) -> None:
-        write_whole(self.folder / f"{name}.json", json.dumps(output))
-        self.forget_job(name)
+    def save_output(self, name: str, output: dict[str, Any]) -> None:
+        """Records a part's output; its job has ended."""
+        write_atomically(self.folder / f"{name}.json", json.dumps(output))
+        self.delete_job_id(name)
 
-    def discard(self) -> None:
+    def delete(self) -> None:
+        """Deletes the folder: the transcription is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def key_of(*facts: Any) -> str:
-    """The same for the same facts, which JSON can hold."""
+def make_key(*facts: Any) -> str:
+    """Returns a hash of JSON-serialisable values; equal values give equal keys."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def content_of(path: Path) -> str:
-    """A file's SHA-256."""
+def file_sha256(path: Path) -> str:
+    """Returns a file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -80,25 +89,26 @@ def content_of(path: Path) -> str:
 
 
 def cache_folder() -> Path:
+    """Returns the client's folder in the user's cache, which need not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worker-whisper"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that nobody ever sees by half."""
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that readers see its old or its new content, never a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-def _forget_old(root: Path) -> None:
+def _delete_expired(root: Path) -> None:
     for folder in root.iterdir() if root.exists() else []:
-        if folder.is_dir() and time.time() - folder.stat().st_mtime > WEEK:
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > MAX_AGE_S:
             shutil.rmtree(folder, ignore_errors=True)

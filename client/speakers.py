@@ -1,221 +1,243 @@
-"""One set of speakers for a recording in parts. Pure.
+"""Unifies the speakers of a recording in parts. Pure.
 
-Each part tells its own speakers apart, and sends a voiceprint of each. Those that are alike get one label, in order of
-first speech over the whole recording; names of known voices stay.
+Each part is diarized by itself, and includes an embedding of each of its speakers. Speakers with similar embeddings get
+one label, numbered by first speech in the whole recording; names of enrolled speakers are kept.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Output = dict[str, Any]
 
-ALIKE = 0.6
-"""Cosine of two voiceprints from which they are of one voice, as within a part (`src/speakers/clustering.py`)."""
+THRESHOLDS_FILE = Path(__file__).with_name("speaker_thresholds.json")
+"""Written by `builder/write_tables.py` from the worker's own (`src/speakers/clustering.py`)."""
 
-MOST_ALIKE = 0.75
-"""The same where more speakers are asked for than are found."""
+_THRESHOLDS: dict[str, float] = json.loads(THRESHOLDS_FILE.read_text(encoding="utf-8"))
 
-_LABEL = re.compile(r"SPEAKER_\d+")
+MERGE_THRESHOLD = _THRESHOLDS["merge"]
+"""Cosine similarity of two embeddings from which they count as one speaker, as within a part."""
+
+STRICT_MERGE_THRESHOLD = _THRESHOLDS["strict_merge"]
+"""The same where more speakers are requested than were found."""
+
+_GENERATED_LABEL = re.compile(r"SPEAKER_\d+")
 
 Labels = dict[str, str]
-"""A part's own label of a speaker -> the whole recording's."""
+"""Labels of the whole recording by a part's own labels."""
 
 
-def to_ask_parts_for(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a part: it need not have all speakers, but has no more of them."""
-    asked = {key: value for key, value in options.items() if key not in ("num_speakers", "min_speakers")}
-    most = options.get("num_speakers") or options.get("max_speakers")
-    return {**asked, "speaker_embeddings": True, **({"max_speakers": most} if most else {})}
+def options_for_parts(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of a part: not all speakers need occur in it, but there are no more of them."""
+    kept = {key: value for key, value in options.items() if key not in ("num_speakers", "min_speakers")}
+    maximum = options.get("num_speakers") or options.get("max_speakers")
+    return {**kept, "speaker_embeddings": True, **({"max_speakers": maximum} if maximum else {})}
 
 
-def with_one_set(starts: Sequence[float], outputs: Sequence[Output], options: dict[str, Any]) -> list[Output]:
-    """The parts' outputs with labels of the whole recording, and without embeddings unless `options` asks for them.
+def unify_speakers(starts: Sequence[float], outputs: Sequence[Output], options: dict[str, Any]) -> list[Output]:
+    """Returns the parts' outputs with the labels of the whole recording.
 
     Args:
-        starts: where each part begins, in seconds.
+        starts: start of each part, in seconds.
+        outputs: of the parts.
+        options: the user's; embeddings are removed unless `speaker_embeddings` is set.
     """
-    least = options.get("num_speakers") or options.get("min_speakers") or 1
-    most = options.get("num_speakers") or options.get("max_speakers") or math.inf
-    clusters = sorted(_clusters(starts, outputs, least, most), key=lambda one: one.start)
-    names: list[Labels] = [{} for _ in outputs]
+    minimum = options.get("num_speakers") or options.get("min_speakers") or 1
+    maximum = options.get("num_speakers") or options.get("max_speakers") or math.inf
+    clusters = sorted(_find_clusters(starts, outputs, minimum, maximum), key=lambda cluster: cluster.start)
+    labels_by_part: list[Labels] = [{} for _ in outputs]
     for number, cluster in enumerate(clusters):
         for part, label in cluster.members:
-            names[part][label] = cluster.name or f"SPEAKER_{number:02d}"
+            labels_by_part[part][label] = cluster.name or f"SPEAKER_{number:02d}"
     warnings = []
-    if 0 < len(clusters) < least:
-        warnings = [f"{least} speakers were asked for, but no more than {len(clusters)} can be told apart"]
+    if 0 < len(clusters) < minimum:
+        warnings = [f"{minimum} speakers were requested, but only {len(clusters)} can be distinguished"]
     keep = bool(options.get("speaker_embeddings"))
-    return [_relabelled(output, own, warnings, keep) for output, own in zip(outputs, names, strict=True)]
+    return [_relabel(output, labels, warnings, keep) for output, labels in zip(outputs, labels_by_part, strict=True)]
 
 
 @dataclass
-class _Cluster:
-    """Speakers of parts, by piece and label, who are one."""
+class _SpeakerCluster:
+    """Speakers of several parts who are the same person."""
 
     members: list[tuple[int, str]]
+    """Index of a part, and the speaker's label in it."""
     start: float
     name: str
-    """Of a known voice; empty: none."""
+    """Name of an enrolled speaker, or empty."""
     sum: list[float]
-    """Of the voiceprints, by the seconds that each is of."""
+    """Sum of the members' embeddings, weighted by their seconds of speech."""
 
-    def may_join(self, other: _Cluster) -> bool:
-        """Whether no part tells them apart."""
-        return not (self.name and other.name) and not {piece for piece, _ in self.members} & {
-            piece for piece, _ in other.members
-        }
+    def can_merge(self, other: _SpeakerCluster) -> bool:
+        """True if the two are not both named, and no part contains both."""
+        parts, other_parts = ({part for part, _ in cluster.members} for cluster in (self, other))
+        return not (self.name and other.name) and not parts & other_parts
 
-    def join(self, other: _Cluster) -> None:
+    def merge(self, other: _SpeakerCluster) -> None:
         self.members += other.members
         self.start = min(self.start, other.start)
         self.name = self.name or other.name
-        self.sum = [one + more for one, more in zip(self.sum, other.sum, strict=True)]
+        self.sum = [value + other_value for value, other_value in zip(self.sum, other.sum, strict=True)]
 
 
-def _clusters(starts: Sequence[float], outputs: Sequence[Output], least: int, most: float) -> list[_Cluster]:
-    for alike in (ALIKE, (ALIKE + MOST_ALIKE) / 2, MOST_ALIKE):
-        clusters = _joined(_of_parts(starts, outputs), alike, most)
-        if len(clusters) >= least:
+def _find_clusters(
+    starts: Sequence[float], outputs: Sequence[Output], minimum: int, maximum: float
+) -> list[_SpeakerCluster]:
+    for threshold in (MERGE_THRESHOLD, (MERGE_THRESHOLD + STRICT_MERGE_THRESHOLD) / 2, STRICT_MERGE_THRESHOLD):
+        clusters = _merge_similar(_initial_clusters(starts, outputs), threshold, maximum)
+        if len(clusters) >= minimum:
             break
     return clusters
 
 
-def _of_parts(starts: Sequence[float], outputs: Sequence[Output]) -> list[_Cluster]:
-    """A cluster for each speaker of each part, but one for each name."""
-    clusters: list[_Cluster] = []
-    named: dict[str, _Cluster] = {}
+def _initial_clusters(starts: Sequence[float], outputs: Sequence[Output]) -> list[_SpeakerCluster]:
+    """Makes a cluster for each speaker of each part, but only one per name."""
+    clusters: list[_SpeakerCluster] = []
+    named: dict[str, _SpeakerCluster] = {}
     for part, (offset, output) in enumerate(zip(starts, outputs, strict=True)):
-        for one in output.get("transcription", {}).get("speakers", []):
-            name = "" if _LABEL.fullmatch(one["speaker"]) else one["speaker"]
-            total = [_weight(one) * value for value in one["embedding"]]
-            fresh = _Cluster([(part, one["speaker"])], offset + one["start"], name, total)
+        for speaker in output.get("transcription", {}).get("speakers", []):
+            label = speaker["speaker"]
+            name = "" if _GENERATED_LABEL.fullmatch(label) else label
+            weighted = [_weight(speaker) * value for value in speaker["embedding"]]
+            cluster = _SpeakerCluster([(part, label)], offset + speaker["start"], name, weighted)
             if name in named:
-                named[name].join(fresh)
+                named[name].merge(cluster)
                 continue
-            clusters.append(fresh)
+            clusters.append(cluster)
             if name:
-                named[name] = fresh
+                named[name] = cluster
     return clusters
 
 
-def _joined(clusters: list[_Cluster], alike: float, most: float) -> list[_Cluster]:
-    """The two most alike are made one as long as any are alike, or there are more than `most`."""
-    likeness = {
-        (one, other): _cosine(clusters[one].sum, clusters[other].sum)
-        for one in range(len(clusters))
-        for other in range(one)
+def _merge_similar(clusters: list[_SpeakerCluster], threshold: float, maximum: float) -> list[_SpeakerCluster]:
+    """Merges the two most similar clusters while any reach the threshold, or there are more than `maximum`."""
+    similarity = {
+        (first, second): _cosine(clusters[first].sum, clusters[second].sum)
+        for first in range(len(clusters))
+        for second in range(first)
     }
-    left = set(range(len(clusters)))
-    while likeness:
-        too_many = len(left) > most
-        pairs = [pair for pair in likeness if too_many or likeness[pair] >= alike]
-        apart = [(one, other) for one, other in pairs if clusters[one].may_join(clusters[other])]
-        if too_many and not apart:  # two of one part after all
-            apart = [(one, other) for one, other in pairs if not (clusters[one].name and clusters[other].name)]
-        if not apart:
+    remaining = set(range(len(clusters)))
+    while similarity:
+        too_many = len(remaining) > maximum
+        pairs = [pair for pair in similarity if too_many or similarity[pair] >= threshold]
+        mergeable = [(first, second) for first, second in pairs if clusters[first].can_merge(clusters[second])]
+        if too_many and not mergeable:  # accept two speakers of one part
+            mergeable = [
+                (first, second) for first, second in pairs if not (clusters[first].name and clusters[second].name)
+            ]
+        if not mergeable:
             break
-        one, other = max(apart, key=lambda pair: likeness[pair])
-        clusters[one].join(clusters[other])
-        left.remove(other)
-        likeness = {pair: value for pair, value in likeness.items() if other not in pair}
-        for pair in (pair for pair in likeness if one in pair):
-            likeness[pair] = _cosine(clusters[pair[0]].sum, clusters[pair[1]].sum)
-    return [clusters[number] for number in left]
+        first, second = max(mergeable, key=lambda pair: similarity[pair])
+        clusters[first].merge(clusters[second])
+        remaining.remove(second)
+        similarity = {pair: value for pair, value in similarity.items() if second not in pair}
+        for pair in (pair for pair in similarity if first in pair):
+            similarity[pair] = _cosine(clusters[pair[0]].sum, clusters[pair[1]].sum)
+    return [clusters[index] for index in remaining]
 
 
 def _weight(speaker: dict[str, Any]) -> float:
     return max(float(speaker["seconds"]), 0.001)
 
 
-def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    return float(sum(map(operator.mul, one, other)) / (math.hypot(*one) * math.hypot(*other) or 1.0))
+def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    return float(sum(map(operator.mul, a, b)) / (math.hypot(*a) * math.hypot(*b) or 1.0))
 
 
-# --- labels in what a part said
+# --- new labels in a part's output
 
 
-def _relabelled(output: Output, names: Labels, warnings: list[str], keep_embeddings: bool) -> Output:
-    said: Output = {key: _texts(output[key], names) for key in ("transcription", "translation") if key in output}
-    for speaker in (one for text in said.values() for one in text.get("speakers", [])):
-        if not keep_embeddings:
+def _relabel(output: Output, labels: Labels, warnings: list[str], keep_embeddings: bool) -> Output:
+    texts: Output = {
+        key: _relabel_formats(output[key], labels) for key in ("transcription", "translation") if key in output
+    }
+    if not keep_embeddings:
+        for speaker in (speaker for formats in texts.values() for speaker in formats.get("speakers", [])):
             speaker.pop("embedding")
     metadata = {**output["metadata"], "warnings": [*output["metadata"].get("warnings", []), *warnings]}
-    return {**output, **said, "metadata": metadata}
+    return {**output, **texts, "metadata": metadata}
 
 
-def _texts(said: Output, names: Labels) -> Output:
-    return {key: _FORMS[key](value, names) if key in _FORMS else value for key, value in said.items()}
+def _relabel_formats(formats: Output, labels: Labels) -> Output:
+    return {name: _RELABELERS[name](value, labels) if name in _RELABELERS else value for name, value in formats.items()}
 
 
-def _spoken(value: Any, names: Labels) -> Any:
-    """Segments with their words, turns, speakers: whatever has the key `speaker`."""
+def _relabel_json(value: Any, labels: Labels) -> Any:
+    """Replaces the value of each key `speaker`: in segments, words, turns and speakers."""
     if isinstance(value, list):
-        return [_spoken(one, names) for one in value]
+        return [_relabel_json(item, labels) for item in value]
     if not isinstance(value, dict):
         return value
-    changed = {key: _spoken(one, names) for key, one in value.items()}
-    return changed | ({"speaker": names.get(value["speaker"], value["speaker"])} if "speaker" in value else {})
+    relabeled = {key: _relabel_json(item, labels) for key, item in value.items()}
+    return relabeled | ({"speaker": labels.get(value["speaker"], value["speaker"])} if "speaker" in value else {})
 
 
-def _by(pattern: str, written: Callable[[str], str] = str) -> Callable[[str, Labels], str]:
-    """Replaces the labels in a text where `pattern` has `{}`.
+def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callable[[str, Labels], str]:
+    """Makes a function that replaces the labels in a text where `pattern` has `{}`.
 
     Args:
-        written: how a label stands there.
+        pattern: a regular expression around `{}`.
+        encode: spelling of a label in this format.
     """
     before, after = pattern.split("{}")
 
-    def replaced(text: str, names: Labels) -> str:
-        new = {written(label): written(name) for label, name in names.items()}
-        labels = "|".join(map(re.escape, new))
-        place = rf"({before})({labels})(?={after})"
-        return re.sub(place, lambda found: found[1] + new[found[2]], text, flags=re.MULTILINE) if new else text
+    def relabel(text: str, labels: Labels) -> str:
+        encoded = {encode(label): encode(new_label) for label, new_label in labels.items()}
+        alternatives = "|".join(map(re.escape, encoded))
+        labelled = rf"({before})({alternatives})(?={after})"
+        if not encoded:
+            return text
+        return re.sub(labelled, lambda found: found[1] + encoded[found[2]], text, flags=re.MULTILINE)
 
-    return replaced
+    return relabel
 
 
-_FORMS: dict[str, Callable[[Any, Labels], Any]] = {
-    "text": _by("^{}: "),
-    "srt": _by(r" --> .*\n{}: "),
-    "vtt": _by(r" --> .*\n<v {}>"),
-    "tsv": _by(r"^\d+\t\d+\t{}\t"),
-    "ass": _by(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),
-    "rttm": _by(r"^SPEAKER audio 1 \S+ \S+ <NA> <NA> {} ", lambda label: label.replace(" ", "_")),
-    **dict.fromkeys(("segments", "speakers", "speaker_turns", "verbose_json"), _spoken),
+_RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
+    "text": _text_relabeler("^{}: "),
+    "srt": _text_relabeler(r" --> .*\n{}: "),
+    "vtt": _text_relabeler(r" --> .*\n<v {}>"),
+    "tsv": _text_relabeler(r"^\d+\t\d+\t{}\t"),
+    "ass": _text_relabeler(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),
+    "rttm": _text_relabeler(r"^SPEAKER audio 1 \S+ \S+ <NA> <NA> {} ", lambda label: label.replace(" ", "_")),
+    **dict.fromkeys(("segments", "speakers", "speaker_turns", "verbose_json"), _relabel_json),
 }
+"""By format."""
 
 
-# --- speakers of the whole
+# --- speakers of the whole recording
 
 
-def summed(starts: Sequence[float], parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The speakers of all parts, in order of first speech; their labels are the whole's already.
+def sum_speakers(starts: Sequence[float], parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Returns the speakers of all parts, ordered by first speech.
 
     Args:
-        starts: where each part begins, in seconds.
+        starts: start of each part, in seconds.
+        parts: the speakers of each part, with the labels of the whole recording.
     """
-    whole: dict[str, list[dict[str, Any]]] = {}
+    by_label: dict[str, list[dict[str, Any]]] = {}
     for offset, speakers in zip(starts, parts, strict=True):
-        for one in speakers:
-            whole.setdefault(one["speaker"], []).append({**one, "start": round(one["start"] + offset, 3)})
-    return sorted(map(_sum, whole.values()), key=lambda one: float(one["start"]))
+        for speaker in speakers:
+            shifted = {**speaker, "start": round(speaker["start"] + offset, 3)}
+            by_label.setdefault(speaker["speaker"], []).append(shifted)
+    return sorted(map(_sum_speaker, by_label.values()), key=lambda speaker: float(speaker["start"]))
 
 
-def _sum(same: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _sum_speaker(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     speaker = {
-        "speaker": same[0]["speaker"],
-        "seconds": round(sum(one["seconds"] for one in same), 3),
-        "turns": sum(one["turns"] for one in same),
-        "start": min(one["start"] for one in same),
+        "speaker": entries[0]["speaker"],
+        "seconds": round(sum(entry["seconds"] for entry in entries), 3),
+        "turns": sum(entry["turns"] for entry in entries),
+        "start": min(entry["start"] for entry in entries),
     }
-    if "embedding" in same[0]:
-        weighted = [[_weight(one) * value for value in one["embedding"]] for one in same]
+    if "embedding" in entries[0]:
+        weighted = [[_weight(entry) * value for value in entry["embedding"]] for entry in entries]
         total = [sum(values) for values in zip(*weighted, strict=True)]
         length = math.hypot(*total) or 1.0
         speaker["embedding"] = [round(value / length, 4) for value in total]

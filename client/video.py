@@ -1,4 +1,4 @@
-"""The captioned video of a job's output -> a file."""
+"""Saves the captioned video of a job's output."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ from client.errors import EndpointFailed
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
-def save(output: dict[str, Any], target: Path) -> Path | None:
-    """Writes `talk.captioned.mp4` for the target `talk`, whole or not at all; None where the output has no video.
+def save_video(output: dict[str, Any], target: Path) -> Path | None:
+    """Writes the video, whole or not at all.
+
+    Args:
+        output: of a job.
+        target: `talk` gives `talk.captioned.mp4`.
+
+    Returns:
+        The video's path; None if the output has no video.
 
     Raises:
-        EndpointFailed: the video is damaged, or cannot be fetched from the bucket.
+        EndpointFailed: the video is damaged, or cannot be downloaded from the bucket.
     """
     video = output.get("captioned_video") or {}
     if "base64" not in video and "url" not in video:
@@ -31,42 +38,43 @@ def save(output: dict[str, Any], target: Path) -> Path | None:
     suffix = PurePosixPath(str(video.get("filename"))).suffix
     path = target.with_name(f"{target.name}.captioned{suffix if suffix in SUFFIXES else '.mkv'}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with fresh.open("wb") as file:
-            file.writelines(_decoded(video["base64"]) if "base64" in video else _fetched(video["url"]))
-        fresh.replace(path)
+        with temporary.open("wb") as file:
+            file.writelines(_decode(video["base64"]) if "base64" in video else _download(video["url"]))
+        temporary.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return path
 
 
-def saved_before(target: Path) -> list[Path]:
-    """The captioned videos of that target which are there."""
-    return [path for path in (target.with_name(f"{target.name}.captioned{one}") for one in SUFFIXES) if path.exists()]
+def existing_videos(target: Path) -> list[Path]:
+    """Returns the captioned videos that `target` already has."""
+    candidates = [target.with_name(f"{target.name}.captioned{suffix}") for suffix in SUFFIXES]
+    return [path for path in candidates if path.exists()]
 
 
-def without_video(output: dict[str, Any]) -> dict[str, Any]:
-    """The output as it is kept in a JSON file: what is known of the video, but not the video itself."""
+def strip_video(output: dict[str, Any]) -> dict[str, Any]:
+    """Returns the output for a JSON file: with the facts about the video, but without its data."""
     video = output.get("captioned_video")
     if not isinstance(video, dict):
         return output
     return {**output, "captioned_video": {key: value for key, value in video.items() if key != "base64"}}
 
 
-def _decoded(text: str) -> Iterator[bytes]:
+def _decode(text: str) -> Iterator[bytes]:
     try:
         yield base64.b64decode(text, validate=True)
     except binascii.Error:
         raise EndpointFailed("the captioned video in the answer is damaged") from None
 
 
-def _fetched(link: str) -> Iterator[bytes]:
+def _download(link: str) -> Iterator[bytes]:
     try:
-        with closing(requests.get(link, timeout=60, stream=True)) as answer:
-            answer.raise_for_status()
-            yield from answer.iter_content(_BLOCK)
+        with closing(requests.get(link, timeout=60, stream=True)) as response:
+            response.raise_for_status()
+            yield from response.iter_content(_BLOCK_BYTES)
     except requests.RequestException as error:
         raise EndpointFailed(
-            f"the captioned video cannot be fetched from the bucket ({type(error).__name__})"
+            f"the captioned video cannot be downloaded from the bucket ({type(error).__name__})"
         ) from None

@@ -1,4 +1,4 @@
-"""The client stands on its own feet: a user's machine has nothing of the worker."""
+"""The client does not depend on the worker, which is not installed on a user's machine."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 from tests.client.conftest import ROOT
 
 FILES = sorted((ROOT / "client").rglob("*.py"))
-FOREIGN = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
+WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_file_of_the_client_imports_nothing_of_the_worker(path: Path) -> None:
-    assert not imported(path) & FOREIGN
+def test_the_client_imports_nothing_from_the_worker(path: Path) -> None:
+    assert not imported_packages(path) & WORKER_MODULES
 
 
-def test_what_the_command_line_imports_is_in_its_requirements() -> None:
-    names = {name for path in FILES if path.parent.name == "client" for name in imported(path)}
+def test_imports_of_the_command_line_are_in_its_requirements() -> None:
+    names = {name for path in FILES if path.parent.name == "client" for name in imported_packages(path)}
     pinned = (ROOT / "client" / "requirements.txt").read_text()
-    for name in names - sys.stdlib_module_names - {"client", "gradio"}:  # gradio: client/app.py, the page's own
+    for name in names - sys.stdlib_module_names - {"client", "gradio"}:  # gradio: only client/app.py, the page
         assert {"ffmpeg": "ffmpeg-python", "imageio_ffmpeg": "imageio-ffmpeg"}.get(name, name) + "==" in pinned
 
 
-def imported(path: Path) -> set[str]:
-    """The packages that a file imports, wherever in it."""
+def imported_packages(path: Path) -> set[str]:
+    """Top-level packages imported anywhere in a file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):

@@ -10,7 +10,7 @@ import srt
 from actor import HOSTILE, TALK, segment
 from docx import Document
 
-from client.page.exports import WRITERS, Written, export
+from client.page.exports import WRITERS, ExportContent, export
 from client.page.lines import Corrections, clock, corrected, default_name, lines
 from client.page.viewer import transcript
 
@@ -18,7 +18,7 @@ NAMED = Corrections(names={"SPEAKER_00": "Anna"})
 
 
 def written(form: str, segments: list[dict], corrections: Corrections = NAMED, **options: object) -> str:
-    content = export(form, Written(segments, "talk", "en", options).corrected(corrections))
+    content = export(form, ExportContent(segments, "talk", "en", options).corrected(corrections))
     if form == "docx":
         return "\n".join(paragraph.text for paragraph in Document(io.BytesIO(content)).paragraphs)
     return content.decode()
@@ -78,7 +78,7 @@ def test_subtitles_keep_to_the_width_of_lines_that_was_asked_for() -> None:
 
 def test_the_workers_subtitles_are_handed_out_until_something_is_changed() -> None:
     own = {"srt": "the worker's own", "vtt": "WEBVTT"}
-    whole = Written(TALK, "talk", "en", {}, own)
+    whole = ExportContent(TALK, "talk", "en", {}, own)
     untouched = Corrections({0: "Good morning, may I  come in?"}, {"SPEAKER_00": "Speaker 1"})
     for form, text in own.items():
         assert export(form, whole.corrected(untouched)).decode() == text
