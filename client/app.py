@@ -102,7 +102,7 @@ class Page:
         }
 
     def _transcribe(self, request: gr.Request, *values: Any) -> Iterator[ComponentUpdates]:
-        """Runs a job, and yields updates of the page up to the transcript or an error message."""
+        """Run a job, and yield updates of the page up to the transcript or an error message."""
         stop = self._stop_events[str(request.session_hash)] = threading.Event()
         yield self._reset()
         try:
@@ -139,7 +139,7 @@ class Page:
         }
 
     def _show_video(self, form_request: FormRequest, result: JobResult) -> ComponentUpdates:
-        """Offers the captioned video for download; the player shows it if its captions are burned in."""
+        """Offer the captioned video for download; the player shows it if its captions are burned in."""
         with tempfile.TemporaryDirectory(prefix="video-") as folder:
             try:
                 saved = save_video(result.output, Path(folder) / form_request.title)
@@ -172,14 +172,14 @@ class Page:
 
     @staticmethod
     def _export(suffix: str, content: ExportContent, collected: Any) -> str:
-        """Writes a file with the corrected transcript, named after the recording, and returns its path."""
+        """Write a file with the corrected transcript, named after the recording, and return its path."""
         path = Path(tempfile.mkdtemp(prefix="transcript-")) / f"{content.title}.{suffix}"
         path.write_bytes(export(suffix, content.corrected(Corrections.from_page(collected))))
         return str(path)
 
 
 def _to_sentence(error: ClientError) -> str:
-    """Capitalises and punctuates an error message."""
+    """Capitalise and punctuate an error message."""
     text = str(error)
     first, _, rest = text.partition(" ")
     # Names, such as those of options, are not capitalised.
@@ -187,7 +187,7 @@ def _to_sentence(error: ClientError) -> str:
 
 
 def _summary(result: JobResult) -> str:
-    """Describes a finished job: lengths of audio and processing, language, and the worker's warnings."""
+    """Describe a finished job: lengths of audio and processing, language, and the worker's warnings."""
     if not result.segments:
         return "No speech was found in this recording."
     metadata = result.metadata
@@ -206,7 +206,7 @@ def main(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
 ) -> None:
-    """Serves a web page for an endpoint, or with --base-url http://localhost:8000 for `make serve`, without a key."""
+    """Serve a web page for an endpoint, or with --base-url http://localhost:8000 for `make serve`, without a key."""
     Page(Endpoint(connection)).blocks.launch(
         server_name=host,
         server_port=port,

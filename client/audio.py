@@ -60,7 +60,7 @@ class OpusTrack:
 
 @functools.cache
 def ffmpeg_executable() -> str:
-    """Returns the path of the system's ffmpeg, else of the one from imageio-ffmpeg.
+    """Return the path of the system's ffmpeg, else of the one from imageio-ffmpeg.
 
     Raises:
         WrongUsage: neither is installed.
@@ -76,7 +76,7 @@ def ffmpeg_executable() -> str:
 
 
 def compress(source: Path, folder: Path, *, mono: bool = True) -> OpusTrack:
-    """Encodes the first audio track of `source` to `sound.ogg` in `folder`.
+    """Encode the first audio track of `source` to `sound.ogg` in `folder`.
 
     Args:
         source: the recording.
@@ -116,7 +116,7 @@ def compress(source: Path, folder: Path, *, mono: bool = True) -> OpusTrack:
 
 
 def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[AudioPart]:
-    """Cuts a track into files in `folder`.
+    """Cut a track into files in `folder`.
 
     Args:
         track: the whole track.
@@ -143,7 +143,7 @@ def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[Aud
 
 
 def _refuse_truncated_riff(source: Path) -> None:
-    """Refuses a WAV or AVI shorter than its header says; ffmpeg accepts it silently (see `src/audio/decode.py`)."""
+    """Refuse a WAV or AVI shorter than its header says; ffmpeg accepts it silently (see `src/audio/decode.py`)."""
     with source.open("rb") as file:
         head = file.read(8)
     declared, size = int.from_bytes(head[4:], "little"), source.stat().st_size

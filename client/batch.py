@@ -96,14 +96,14 @@ class CompletionRecord:
         return is_same and all(path.exists() for path in item.targets.values())
 
     def add(self, item: BatchItem, content_hash: str) -> None:
-        """Records that a file is done."""
+        """Record that a file is done."""
         with self._lock:
             self._entries[item.name] = {"content": content_hash, "options": self._options_key}
             write_atomically(self._path, json.dumps(self._entries, indent=1, sort_keys=True) + "\n")
 
 
 def find_recordings(source: Path, target: Path, formats: Sequence[str]) -> list[BatchItem]:
-    """Returns all audio and video files under `source`.
+    """Return all audio and video files under `source`.
 
     Args:
         source: folder of the recordings.
@@ -131,11 +131,11 @@ def transcribe_all(
     max_workers: int,
     bar: ProgressBar,
 ) -> BatchResult:
-    """Transcribes all files that are not done yet, several at once, and continues after failures."""
+    """Transcribe all files that are not done yet, several at once, and continue after failures."""
     result, stop = BatchResult(), threading.Event()
 
     def transcribe(item: BatchItem) -> dict[str, Any] | None:
-        """Returns the output's metadata; None if the file was already done."""
+        """Return the output's metadata; None if the file was already done."""
         content_hash = file_sha256(item.source)
         if record.is_done(item, content_hash):
             return None
@@ -176,7 +176,7 @@ def _add_result(result: BatchResult, item: BatchItem, future: Future[dict[str, A
 
 
 def report_tables(result: BatchResult, seconds: float, price: float | None) -> Iterator[Table]:
-    """Yields the tables of the final report.
+    """Yield the tables of the final report.
 
     Args:
         result: of the run.
@@ -215,7 +215,7 @@ def main(
     payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
     quiet: QuietFlag = False,
 ) -> None:
-    """Transcribes all audio and video files of a folder.
+    """Transcribe all audio and video files of a folder.
 
     Files whose content was transcribed before with the same options are skipped. Exit codes: 0 all done; 6 some failed;
     others as for client.transcribe.

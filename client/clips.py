@@ -20,7 +20,7 @@ MIN_SKIPPED_S = 10.0
 
 
 def parse_clips(options: dict[str, Any]) -> list[tuple[float, float]] | None:
-    """Returns the option, in any of the forms that the worker accepts, as clips; None: the whole recording.
+    """Return the option, in any of the forms that the worker accepts, as clips; None: the whole recording.
 
     Raises:
         WrongUsage: the option is malformed.
@@ -42,7 +42,7 @@ def parse_clips(options: dict[str, Any]) -> list[tuple[float, float]] | None:
 
 
 def add_cuts_around_clips(clips: Clips, cut_points: Sequence[float], total: float) -> list[float]:
-    """Returns the cut points with more of them, which separate audio inside clips from audio outside.
+    """Return the cut points with more of them, which separate audio inside clips from audio outside.
 
     Args:
         clips: the wanted spans.
@@ -59,7 +59,7 @@ def add_cuts_around_clips(clips: Clips, cut_points: Sequence[float], total: floa
 
 
 def clips_in_span(clips: Clips, start: float, end: float) -> list[tuple[float, float]]:
-    """Returns the clips cropped to a span, with times relative to its start."""
+    """Return the clips cropped to a span, with times relative to its start."""
     cropped = (
         (round(max(clip_start, start) - start, 3), round(min(clip_end, end) - start, 3))
         for clip_start, clip_end in clips

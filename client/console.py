@@ -49,7 +49,7 @@ class ProgressBar:
         self._progress.stop()
 
     def update(self, fraction: float, stage: str) -> None:
-        """Shows the fraction done and the current stage."""
+        """Show the fraction done and the current stage."""
         self._progress.update(self._task, completed=fraction, description=escape(stage))
 
 
@@ -69,11 +69,11 @@ class SegmentPrinter:
         self._done: set[int] = set()
 
     def on_start(self, jobs: Sequence[JobSpec]) -> None:
-        """Sets the order of the parts."""
+        """Set the order of the parts."""
         self._unfinished = deque(_start_ms(job) for job in jobs)
 
     def on_segments(self, job: JobSpec, segments: list[dict[str, Any]]) -> None:
-        """Prints or buffers new segments of a part."""
+        """Print or buffer new segments of a part."""
         start = _start_ms(job)
         self.has_segments = True
         lines = "".join(map(_format_line, shift_segments(segments, job.start)))
@@ -82,7 +82,7 @@ class SegmentPrinter:
             self._print()
 
     def on_job_done(self, job: JobSpec) -> None:
-        """Marks a part as complete."""
+        """Mark a part as complete."""
         with self._lock:
             self._done.add(_start_ms(job))
             self._print()
@@ -97,7 +97,7 @@ class SegmentPrinter:
 
 
 def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorates a command so that a client error or Ctrl-C prints a sentence and exits with its own code."""
+    """Decorate a command so that a client error or Ctrl-C prints a sentence and exits with its own code."""
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:

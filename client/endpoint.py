@@ -68,7 +68,7 @@ class Endpoint:
         return self._post_only
 
     def submit(self, job_input: JsonObject, **fields: Any) -> str:
-        """Queues a job.
+        """Queue a job.
 
         Args:
             job_input: the job's `input`.
@@ -88,7 +88,7 @@ class Endpoint:
         return str(response["id"])
 
     def status(self, job_id: str) -> JsonObject:
-        """Returns `status`, and `output` (progress while the job runs) or `error`.
+        """Return `status`, and `output` (progress while the job runs) or `error`.
 
         Raises:
             EndpointFailed: the endpoint does not answer.
@@ -97,18 +97,18 @@ class Endpoint:
         return self._query("status", job_id)
 
     def stream(self, job_id: str) -> JsonObject:
-        """Returns `status` and `stream`, a list of `{"output": ...}` that arrived since the last call."""
+        """Return `status` and `stream`, a list of `{"output": ...}` that arrived since the last call."""
         return self._query("stream", job_id)
 
     def cancel(self, job_id: str) -> None:
-        """Cancels a queued or running job; does nothing if the endpoint has no /cancel or does not know the job."""
+        """Cancel a queued or running job; do nothing if the endpoint has no /cancel or does not know the job."""
         try:
             self._request("POST", f"cancel/{job_id}")
         except NoSuchJob:
             return
 
     def health(self) -> JsonObject:
-        """Returns the numbers of jobs and workers by state."""
+        """Return the numbers of jobs and workers by state."""
         return self._request("GET", "health")
 
     def _query(self, verb: str, job_id: str) -> JsonObject:
@@ -121,7 +121,7 @@ class Endpoint:
         return self._request_once("POST", f"{verb}/{job_id}", None)
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> JsonObject:
-        """Sends a request, with retries."""
+        """Send a request, with retries."""
         timeout_s = self.retry_timeout_s if self._has_answered else min(self.retry_timeout_s, FIRST_CONTACT_TIMEOUT_S)
         retrying = Retrying(
             retry=retry_if_exception_type(_TransientFailure),
@@ -206,7 +206,7 @@ class _TrackedBody:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Marks the body as a stream for requests, which then calls `read`."""
+        """Mark the body as a stream for requests, which then calls `read`."""
         return iter(lambda: self.read(1 << 16), b"")
 
     def read(self, size: int = -1) -> bytes:
@@ -221,7 +221,7 @@ class _TrackedBody:
 
 
 def _parse(response: requests.Response, content: bytes, path: str) -> JsonObject:
-    """Returns the response's JSON object, or raises the error that its status stands for."""
+    """Return the response's JSON object, or raise the error that its status stands for."""
     status, is_submission, names_job = response.status_code, path == "run", "/" in path
     if status == 405 and response.request.method == "GET":
         raise _MethodNotAllowed("the endpoint accepts only POST")

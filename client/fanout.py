@@ -61,7 +61,7 @@ def run_jobs(
     stop: threading.Event,
     listener: ProgressListener,
 ) -> list[JsonObject]:
-    """Returns the jobs' outputs, in order.
+    """Return the jobs' outputs, in order.
 
     After a failure no more jobs are submitted, but running ones are completed and saved in the journal.
 
@@ -125,7 +125,7 @@ class WorkerPool:
         self._seconds = {job.name: job.seconds for job in jobs}
 
     def work(self) -> None:
-        """Runs pending jobs until there are none, or one fails."""
+        """Run pending jobs until there are none, or one fails."""
         while self.failure is None:
             try:
                 job = self._pending.popleft()
@@ -159,7 +159,7 @@ class WorkerPool:
         raise AssertionError("unreachable")
 
     def _run_once(self, job: JobSpec) -> JsonObject:
-        """Submits the job and waits for it, or waits for the one that an interrupted run had submitted."""
+        """Submit the job, or find the one that an interrupted run submitted, and wait for its output."""
         earlier_id = self._journal.job_id(job.name)
         if earlier_id is not None:
             try:
@@ -197,7 +197,7 @@ class WorkerPool:
         return output
 
     def _report_all_segments(self, job: JobSpec, output: JsonObject) -> None:
-        """Reports the segments of a job that did not stream, or was finished before."""
+        """Report the segments of a job that did not stream, or was finished before."""
         segments = output.get("transcription", {}).get("segments")
         if self._listener.on_segments is not None and segments:
             self._listener.on_segments(job, segments)
@@ -213,7 +213,7 @@ class WorkerPool:
 
 
 def _describe_progress(status: JsonObject, waited_s: float) -> tuple[float, str]:
-    """Returns the fraction of a running job that is done, and its stage."""
+    """Return the fraction of a running job that is done, and its stage."""
     output = status.get("output")
     if status.get("status") == "IN_QUEUE":
         hint = (

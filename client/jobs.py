@@ -37,7 +37,7 @@ class JobListener:
 
 
 def execution_policy(audio_s: float | None, timeout_s: float | None = None) -> dict[str, int]:
-    """Returns RunPod's `policy`: execution time limit, and time to live including the queue, in milliseconds.
+    """Return RunPod's `policy`: execution time limit, and time to live including the queue, in milliseconds.
 
     Args:
         audio_s: length of the recording, if known: a worker is expected to need at most twice that, plus its start.
@@ -48,7 +48,7 @@ def execution_policy(audio_s: float | None, timeout_s: float | None = None) -> d
 
 
 def wait_for_output(endpoint: Endpoint, job_id: str, stop: threading.Event, listener: JobListener) -> JsonObject:
-    """Polls the job until it ends, and returns its output.
+    """Poll the job until it ends, and return its output.
 
     Raises:
         JobFailed: the job ended without output.
@@ -71,7 +71,7 @@ def wait_for_output(endpoint: Endpoint, job_id: str, stop: threading.Event, list
 
 
 def extract_output(status: JsonObject) -> JsonObject:
-    """Returns the output of a finished job, from its response of /status.
+    """Return the output of a finished job, from its response of /status.
 
     Raises:
         JobFailed: there is no output; with the worker's message, if it sent one.
@@ -95,7 +95,7 @@ def extract_output(status: JsonObject) -> JsonObject:
 
 
 def _error_message(error: str) -> str:
-    """Extracts the message from the JSON that the SDK makes of an uncaught exception; other errors are unchanged."""
+    """Extract the message from the JSON that the SDK makes of an uncaught exception; other errors are unchanged."""
     try:
         return str(json.loads(error)["error_message"])
     except (ValueError, TypeError, KeyError):
@@ -103,13 +103,13 @@ def _error_message(error: str) -> str:
 
 
 def _split_error_type(message: str) -> tuple[str | None, str]:
-    """Splits off the `error_type` prefix; for streaming workers the SDK keeps the type nowhere else."""
+    """Split off the `error_type` prefix; for streaming workers the SDK keeps the type nowhere else."""
     found = re.fullmatch(f"({'|'.join(WORKER_ERROR_TYPES)}): (.+)", message, re.DOTALL)
     return (found[1], found[2]) if found else (None, message)
 
 
 def join_chunks(chunks: list[Any]) -> JsonObject:
-    """Assembles a streaming worker's output: its last chunk, or a large output's fragments joined by key."""
+    """Assemble a streaming worker's output: its last chunk, or a large output's fragments joined by key."""
     fragments = [chunk for chunk in chunks if isinstance(chunk, dict) and "segments" not in chunk]
     output: JsonObject = dict(fragments[-1]) if fragments else {}
     if "transcription" in output:
@@ -130,7 +130,7 @@ def _append_fields(target: JsonObject, fields: JsonObject) -> None:
 def _forward_segments(
     endpoint: Endpoint, status: JsonObject, job_id: str, on_segments: Callable[[list[JsonObject]], None]
 ) -> bool:
-    """Passes new segments on; returns True if there were any."""
+    """Pass new segments on; return True if there were any."""
     chunks = [chunk for chunk in _new_chunks(endpoint, status, job_id) if isinstance(chunk, dict)]
     segments = [segment for chunk in chunks for segment in chunk.get("segments", [])]
     if segments:

@@ -35,52 +35,52 @@ class Journal:
         self.folder = root / key
 
     def parts(self) -> list[AudioPart] | None:
-        """Returns the parts of the recording; None before it has been cut."""
+        """Return the parts of the recording; None before it has been cut."""
         saved = _read(self.folder / "parts.json")
         if saved is None:
             return None
         return [AudioPart(self.folder / name, start, end) for name, start, end in json.loads(saved)]
 
     def save_parts(self, parts: Sequence[AudioPart]) -> None:
-        """Records how the recording was cut."""
+        """Record how the recording was cut."""
         rows = [[part.path.name, part.start, part.end] for part in parts]
         write_atomically(self.folder / "parts.json", json.dumps(rows))
 
     def job_id(self, name: str) -> str | None:
-        """Returns the id of a part's job, if one was sent and has not ended."""
+        """Return the id of a part's job, if one was sent and has not ended."""
         return _read(self.folder / f"{name}.job")
 
     def save_job_id(self, name: str, job_id: str) -> None:
-        """Records that a part's job was sent."""
+        """Record that a part's job was sent."""
         write_atomically(self.folder / f"{name}.job", job_id)
 
     def delete_job_id(self, name: str) -> None:
-        """Records that a part's job has ended."""
+        """Record that a part's job has ended."""
         (self.folder / f"{name}.job").unlink(missing_ok=True)
 
     def output(self, name: str) -> dict[str, Any] | None:
-        """Returns a part's output, if its job is done."""
+        """Return a part's output, if its job is done."""
         saved = _read(self.folder / f"{name}.json")
         output: dict[str, Any] | None = None if saved is None else json.loads(saved)
         return output
 
     def save_output(self, name: str, output: dict[str, Any]) -> None:
-        """Records a part's output; its job has ended."""
+        """Record a part's output; its job has ended."""
         write_atomically(self.folder / f"{name}.json", json.dumps(output))
         self.delete_job_id(name)
 
     def delete(self) -> None:
-        """Deletes the folder: the transcription is complete."""
+        """Delete the folder: the transcription is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def make_key(*facts: Any) -> str:
-    """Returns a hash of JSON-serialisable values; equal values give equal keys."""
+    """Return a hash of JSON-serialisable values; equal values give equal keys."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def file_sha256(path: Path) -> str:
-    """Returns a file's SHA-256 in hexadecimal."""
+    """Return a file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -89,12 +89,12 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Returns the client's folder in the user's cache, which need not exist."""
+    """Return the client's folder in the user's cache, which need not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worker-whisper"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that readers see its old or its new content, never a part of it."""
+    """Write a file so that readers see its old or its new content, never a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:

@@ -27,12 +27,12 @@ class PartOutput:
 
 
 def formats_for_parts(formats: Sequence[str]) -> list[str]:
-    """Returns the formats to request from parts, so that `merge_outputs` can produce `formats`."""
+    """Return the formats to request from parts, so that `merge_outputs` can produce `formats`."""
     return list(dict.fromkeys([*formats, "json"]))
 
 
 def merge_outputs(parts: Sequence[PartOutput], formats: Sequence[str]) -> Output:
-    """Returns one output with times relative to the whole recording.
+    """Return one output with times relative to the whole recording.
 
     Args:
         parts: in order.
@@ -47,7 +47,7 @@ def merge_outputs(parts: Sequence[PartOutput], formats: Sequence[str]) -> Output
 
 
 def majority_language(parts: Sequence[PartOutput]) -> str:
-    """Returns the language with the most speech in the recording."""
+    """Return the language with the most speech in the recording."""
     seconds: dict[str, float] = {}
     for part in parts:
         metadata = part.output["metadata"]
@@ -57,7 +57,7 @@ def majority_language(parts: Sequence[PartOutput]) -> str:
 
 
 def shift_segments(segments: Sequence[dict[str, Any]], offset: float, first_id: int = 0) -> list[dict[str, Any]]:
-    """Returns the segments `offset` seconds later, with ids from `first_id` on."""
+    """Return the segments `offset` seconds later, with ids from `first_id` on."""
     return [
         {
             **_shift_times(segment, offset),
@@ -70,7 +70,7 @@ def shift_segments(segments: Sequence[dict[str, Any]], offset: float, first_id: 
 
 
 def _merge_texts(parts: Sequence[PartOutput], name: str, formats: Sequence[str], metadata: Output) -> Output:
-    """Merges the transcriptions or the translations."""
+    """Merge the transcriptions or the translations."""
     texts = [part.output[name] for part in parts]
     starts = [part.start for part in parts]
     segments: list[dict[str, Any]] = []
@@ -97,7 +97,7 @@ def _merge_texts(parts: Sequence[PartOutput], name: str, formats: Sequence[str],
 
 
 def _join_text(segments: Sequence[dict[str, Any]]) -> str:
-    """Joins the segments' texts; with speakers or channels, one line per turn, as the worker does."""
+    """Join the segments' texts; with speakers or channels, one line per turn, as the worker does."""
     turns = [
         (speaker, "".join(segment["text"] for segment in turn).strip()) for speaker, turn in groupby(segments, _speaker)
     ]
@@ -111,7 +111,7 @@ def _speaker(segment: dict[str, Any]) -> str:
 
 
 def _merge_verbose_json(texts: Sequence[Output], starts: Sequence[float], common: Output, metadata: Output) -> Output:
-    """Merges OpenAI's `verbose_json`, where words are listed apart from the segments."""
+    """Merge OpenAI's `verbose_json`, where words are listed apart from the segments."""
     segments = [{key: value for key, value in segment.items() if key != "words"} for segment in common["segments"]]
     return {
         **texts[0],
@@ -148,7 +148,7 @@ def _merge_vtt(parts: Sequence[str], offsets: Sequence[int]) -> str:
 
 
 def _shift_cues(text: str, offset: int, decimal_mark: str) -> list[str]:
-    """Splits a text into its cues, with shifted times; cues are separated by blank lines and contain none."""
+    """Split a text into its cues, with shifted times; cues are separated by blank lines and contain none."""
     time = rf"(\d+:\d\d:\d\d\{decimal_mark}\d{{3}})"
 
     def shift(found: re.Match[str]) -> str:
@@ -160,7 +160,7 @@ def _shift_cues(text: str, offset: int, decimal_mark: str) -> list[str]:
 
 
 def _merge_tsv(parts: Sequence[str], offsets: Sequence[int]) -> str:
-    """Keeps the longest header: a part without speech has no speaker column."""
+    """Keep the longest header: a part without speech has no speaker column."""
     header = max((part.partition("\n")[0] for part in parts), key=len)
     rows = []
     for part, offset in zip(parts, offsets, strict=True):
@@ -180,7 +180,7 @@ def _merge_rttm(parts: Sequence[str], offsets: Sequence[int]) -> str:
 
 
 def _merge_lrc(parts: Sequence[str], offsets: Sequence[int]) -> str:
-    """Shifts lines `[mm:ss.xx]` and words `<mm:ss.xx>`; the total length is the last part's offset plus its length."""
+    """Shift lines `[mm:ss.xx]` and words `<mm:ss.xx>`; the total length is the last part's offset plus its length."""
 
     def shift_by(offset: int) -> Callable[[re.Match[str]], str]:
         def shift(found: re.Match[str]) -> str:
@@ -200,7 +200,7 @@ def _merge_lrc(parts: Sequence[str], offsets: Sequence[int]) -> str:
 
 
 def _merge_ass(parts: Sequence[str], offsets: Sequence[int]) -> str:
-    """Takes the header of the first part and the dialogue of all; times are in hundredths of a second."""
+    """Take the header of the first part and the dialogue of all; times are in hundredths of a second."""
 
     def shift_by(offset: int) -> Callable[[re.Match[str]], str]:
         def shift(found: re.Match[str]) -> str:
@@ -236,7 +236,7 @@ def _to_ms(seconds: float) -> int:
 
 
 def _parse_clock(clock: str) -> int:
-    """Returns the milliseconds of `01:02:03,456`."""
+    """Return the milliseconds of `01:02:03,456`."""
     hours, minutes, seconds, milliseconds = map(int, re.split(r"[:.,]", clock))
     return ((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds
 
@@ -252,7 +252,7 @@ _SUMMED_KEYS = ("processing_time", "audio_duration", "speech_duration", "repaire
 
 
 def _merge_metadata(parts: Sequence[PartOutput]) -> Output:
-    """Sums durations and counts, averages probabilities; other values become a list by part where they differ."""
+    """Sum durations and counts, average probabilities; other values become a list by part where they differ."""
     sources = [part.output["metadata"] for part in parts]
     merged: Output = {key: _single_or_all([source.get(key) for source in sources]) for key in sources[0]}
     for key in _SUMMED_KEYS:
@@ -287,7 +287,7 @@ def _sum_by_key(counts: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _mean_probability(parts: Sequence[PartOutput], language: str, key: str) -> Any:
-    """Averages over the parts in the recording's language, weighted by their length."""
+    """Average over the parts in the recording's language, weighted by their length."""
     matching = [part for part in parts if part.output["metadata"]["language"] == language]
     total = sum(part.end - part.start for part in matching)
     weights = [(part.end - part.start) / total for part in matching]

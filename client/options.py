@@ -40,20 +40,20 @@ _CONNECTION_FLAGS = {
 
 @functools.cache
 def option_schemas() -> dict[str, Schema]:
-    """Returns the JSON Schema of each of the worker's options, by name."""
+    """Return the JSON Schema of each of the worker's options, by name."""
     schema: Schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     options: dict[str, Schema] = schema["$defs"]["Options"]["properties"]
     return options
 
 
 def with_options(command: Command) -> Command:
-    """Gives a command a flag for each of the worker's options; the given ones arrive as its parameter `options`."""
+    """Give a command a flag for each of the worker's options; those set arrive as its parameter `options`."""
     flags = [_option_flag(name, schema) for name, schema in option_schemas().items()]
     return _with_flags(command, "options", flags, _parse_options)
 
 
 def with_connection(command: Command) -> Command:
-    """Gives a command the flags that select an endpoint; they arrive as its parameter `connection`."""
+    """Give a command the flags that select an endpoint; they arrive as its parameter `connection`."""
     flags = [_keyword(name, annotation) for name, annotation in _CONNECTION_FLAGS.items()]
     return _with_flags(command, "connection", flags, _find_connection)
 
@@ -61,7 +61,7 @@ def with_connection(command: Command) -> Command:
 def _with_flags(
     command: Command, name: str, flags: Sequence[inspect.Parameter], parse: Callable[[dict[str, Any]], Any]
 ) -> Command:
-    """Replaces the parameter `name` of a command by flags, from whose values `parse` makes its argument."""
+    """Replace the parameter `name` of a command by flags; `parse` converts their values to its argument."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     parameters = [*(parameter for parameter in own if parameter.name != name), *flags]
 
@@ -101,7 +101,7 @@ def _option_flag(name: str, schema: Schema) -> inspect.Parameter:
 
 
 def _non_null(schema: Schema) -> Schema:
-    """Returns the first alternative that is not null."""
+    """Return the first alternative that is not null."""
     alternatives = [schema for schema in schema.get("anyOf", [schema]) if schema.get("type") != "null"]
     first: Schema = alternatives[0]
     return first
@@ -118,7 +118,7 @@ def _parse_options(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_value(name: str, given: Any) -> Any:
-    """Converts a flag's text to the option's type: JSON, `@FILE` with JSON, or a comma-separated list."""
+    """Convert a flag's text to the option's type: JSON, `@FILE` with JSON, or a comma-separated list."""
     schema = _non_null(option_schemas()[name])
     if not isinstance(given, str) or schema.get("type") == "string":
         return given

@@ -34,25 +34,25 @@ _JSON_KEYS = ("text", "language", "segments", "speakers", "speaker_turns")
 
 
 def expand_formats(formats: Sequence[str]) -> list[str]:
-    """Replaces `all` by the formats that it stands for, and removes duplicates."""
+    """Replace `all` by the formats that it stands for, and remove duplicates."""
     expanded = [single for name in formats for single in (_ALL_FORMATS if name == "all" else (name,))]
     return list(dict.fromkeys(expanded))
 
 
 def target_paths(base: Path, formats: Sequence[str]) -> dict[str, Path]:
-    """Returns the file of each format; `base` has no suffix."""
+    """Return the file of each format; `base` has no suffix."""
     return {name: base.with_name(f"{base.name}{SUFFIXES[name]}") for name in expand_formats(formats)}
 
 
 def base_path(targets: dict[str, Path]) -> Path:
-    """Returns the common path of a recording's files, without the suffixes."""
+    """Return the common path of a recording's files, without the suffixes."""
     name, path = next(iter(targets.items()))
     stem = path.name.removesuffix(SUFFIXES[name])
     return path.with_name(stem if stem != path.name else path.stem)
 
 
 def write_files(output: Output, targets: dict[str, Path]) -> list[Path]:
-    """Writes each format, whole or not at all; translations go to `talk.translation.srt` and so on.
+    """Write each format, whole or not at all; translations go to `talk.translation.srt` and so on.
 
     Returns:
         The files written.
@@ -69,7 +69,7 @@ def write_files(output: Output, targets: dict[str, Path]) -> list[Path]:
 
 
 def file_text(output: Output, name: str, key: str = "transcription") -> str:
-    """Returns the content of a file.
+    """Return the content of a file.
 
     Args:
         output: of a job.
@@ -90,7 +90,7 @@ def file_text(output: Output, name: str, key: str = "transcription") -> str:
 
 
 def download_text(output: Output, name: str) -> str:
-    """Downloads a file that was too large for the response from the bucket.
+    """Download a file from the bucket, where texts too large for the response are stored.
 
     Raises:
         EndpointFailed: there is no such file, or it cannot be downloaded.

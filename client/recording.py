@@ -58,7 +58,7 @@ def transcribe_recording(
     listener: ProgressListener,
     cache: Path | None = None,
 ) -> JsonObject:
-    """Returns the output for a recording: `transcription` (or `files`) and `metadata`.
+    """Return the output for a recording: `transcription` (or `files`) and `metadata`.
 
     Results of an earlier, interrupted call are taken from its journal.
 
@@ -123,7 +123,7 @@ def _transcribe_parts(
 
 
 def _hide_speakers(listener: ProgressListener) -> ProgressListener:
-    """Removes speakers from streamed segments: until all parts are done, labels are those of a single part."""
+    """Remove speakers from streamed segments: until all parts are done, labels are valid only within a part."""
     on_segments = listener.on_segments
     if on_segments is None:
         return listener
@@ -143,7 +143,7 @@ def _unify_language(
     journal: Journal,
     stop: threading.Event,
 ) -> list[PartOutput]:
-    """Repeats parts whose detected language differs from the majority's; a single job has one language as well."""
+    """Repeat parts whose detected language differs from the majority's; a single job has one language as well."""
     language = majority_language(part_outputs)
     outliers = [index for index, part in enumerate(part_outputs) if part.output["metadata"]["language"] != language]
     if not outliers:
@@ -167,7 +167,7 @@ def _cut_recording(source: Path, options: Options, settings: RunSettings, journa
 
 
 def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPart]:
-    """Returns the parts that contain requested clips."""
+    """Return the parts that contain requested clips."""
     clips = parse_clips(options)
     if clips is None:
         return parts
@@ -186,7 +186,7 @@ def _choose_cut_points(track: OpusTrack, options: Options, settings: RunSettings
 
 
 def _check_no_captions(source: Path, options: Options) -> None:
-    """Refuses captions for a file of which only the audio would be sent."""
+    """Refuse captions for a file of which only the audio would be sent."""
     if options.get("captions"):
         raise WrongUsage(
             f"captions need the video itself, and {source.name} is too large for one request: give its URL instead, or "
@@ -196,7 +196,7 @@ def _check_no_captions(source: Path, options: Options) -> None:
 
 
 def _check_no_webhook(settings: RunSettings) -> None:
-    """Refuses a webhook for a recording in parts."""
+    """Refuse a webhook for a recording in parts."""
     if settings.webhook:
         raise WrongUsage(
             "a webhook would be called for each part separately, and the recording is too large for one request: "
@@ -218,7 +218,7 @@ def _part_job(part: AudioPart, options: Options, settings: RunSettings, suffix: 
 def _build_request(
     audio: JsonObject, options: Options, settings: RunSettings, seconds: float | None = None
 ) -> JsonObject:
-    """Returns the body of /run."""
+    """Return the body of /run."""
     job_input: JsonObject = {"audio": audio, "options": options}
     if settings.webhook:
         job_input["webhook"] = {"url": settings.webhook}
@@ -230,18 +230,18 @@ def _encode_base64(path: Path) -> JsonObject:
 
 
 def _max_audio_bytes(options: Options, settings: RunSettings) -> int:
-    """Returns the size of the largest audio that fits into a request: base64 turns three bytes into four."""
+    """Return the size of the largest audio that fits into a request: base64 turns three bytes into four."""
     overhead = _RESERVED_BYTES + len(json.dumps(options)) + len(settings.webhook or "")
     return (settings.request_limit - overhead) // 4 * 3
 
 
 def _requested_formats(options: Options) -> list[str]:
-    """Returns the formats as a list, with the worker's default."""
+    """Return the formats as a list, with the worker's default."""
     formats = options.get("output_format") or ["all"]
     return [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
 
 
 def _journal_key(endpoint: Endpoint, source: Path | str, options: Options, settings: RunSettings) -> str:
-    """Identifies the work: a run with the same recording, options and endpoint resumes it."""
+    """Identify the work: a run with the same recording, options and endpoint resumes it."""
     origin = source if isinstance(source, str) else [str(source.resolve()), file_sha256(source)]
     return make_key(origin, options, endpoint.settings.url, settings.request_limit)

@@ -59,7 +59,7 @@ def find_settings(
     config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> EndpointSettings:
-    """Looks up each setting in the arguments, then the environment, then the configuration file.
+    """Look up each setting in the arguments, then the environment, then the configuration file.
 
     Raises:
         WrongUsage: a setting is missing or malformed; the message says where to set it.
@@ -73,7 +73,7 @@ def find_settings(
 
 
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """Returns the path of the user's configuration file, which need not exist."""
+    """Return the path of the user's configuration file, which need not exist."""
     folder = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(folder) / "worker-whisper.toml"
 

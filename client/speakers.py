@@ -35,14 +35,14 @@ Labels = dict[str, str]
 
 
 def options_for_parts(options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of a part: not all speakers need occur in it, but there are no more of them."""
+    """Return the options of a part: not all speakers need occur in it, but there are no more of them."""
     kept = {key: value for key, value in options.items() if key not in ("num_speakers", "min_speakers")}
     maximum = options.get("num_speakers") or options.get("max_speakers")
     return {**kept, "speaker_embeddings": True, **({"max_speakers": maximum} if maximum else {})}
 
 
 def unify_speakers(starts: Sequence[float], outputs: Sequence[Output], options: dict[str, Any]) -> list[Output]:
-    """Returns the parts' outputs with the labels of the whole recording.
+    """Return the parts' outputs with the labels of the whole recording.
 
     Args:
         starts: start of each part, in seconds.
@@ -98,7 +98,7 @@ def _find_clusters(
 
 
 def _initial_clusters(starts: Sequence[float], outputs: Sequence[Output]) -> list[_SpeakerCluster]:
-    """Makes a cluster for each speaker of each part, but only one per name."""
+    """Make a cluster for each speaker of each part, but only one per name."""
     clusters: list[_SpeakerCluster] = []
     named: dict[str, _SpeakerCluster] = {}
     for part, (offset, output) in enumerate(zip(starts, outputs, strict=True)):
@@ -117,7 +117,7 @@ def _initial_clusters(starts: Sequence[float], outputs: Sequence[Output]) -> lis
 
 
 def _merge_similar(clusters: list[_SpeakerCluster], threshold: float, maximum: float) -> list[_SpeakerCluster]:
-    """Merges the two most similar clusters while any reach the threshold, or there are more than `maximum`."""
+    """Merge the two most similar clusters while any reach the threshold, or there are more than `maximum`."""
     similarity = {
         (first, second): _cosine(clusters[first].sum, clusters[second].sum)
         for first in range(len(clusters))
@@ -170,7 +170,7 @@ def _relabel_formats(formats: Output, labels: Labels) -> Output:
 
 
 def _relabel_json(value: Any, labels: Labels) -> Any:
-    """Replaces the value of each key `speaker`: in segments, words, turns and speakers."""
+    """Replace the value of each key `speaker`: in segments, words, turns and speakers."""
     if isinstance(value, list):
         return [_relabel_json(item, labels) for item in value]
     if not isinstance(value, dict):
@@ -180,7 +180,7 @@ def _relabel_json(value: Any, labels: Labels) -> Any:
 
 
 def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callable[[str, Labels], str]:
-    """Makes a function that replaces the labels in a text where `pattern` has `{}`.
+    """Make a function that replaces the labels in a text where `pattern` has `{}`.
 
     Args:
         pattern: a regular expression around `{}`.
@@ -215,7 +215,7 @@ _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
 
 
 def sum_speakers(starts: Sequence[float], parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Returns the speakers of all parts, ordered by first speech.
+    """Return the speakers of all parts, ordered by first speech.
 
     Args:
         starts: start of each part, in seconds.

@@ -24,7 +24,7 @@ MIN_PART_S = 300.0
 
 
 def cut_points(levels: Sequence[float], frame_s: float, max_part_s: float, wanted: int = 1) -> list[float]:
-    """Returns the times, in seconds, that cut a recording into parts of about equal length.
+    """Return the times, in seconds, that cut a recording into parts of about equal length.
 
     Args:
         levels: loudness of each frame, in dB.
@@ -47,7 +47,7 @@ def cut_points(levels: Sequence[float], frame_s: float, max_part_s: float, wante
 
 
 def _quietest_point(levels: Sequence[float], frame_s: float, earliest: float, latest: float) -> float:
-    """Returns the middle of the quietest `PAUSE_S` between two times; of equally quiet ones, the most central."""
+    """Return the middle of the quietest `PAUSE_S` between two times; of equally quiet ones, the most central."""
     step, half = round(GRID_S / frame_s), round(PAUSE_S / 2 / frame_s)
     first = math.ceil(earliest / GRID_S) * step
     last = max(first, math.floor(latest / GRID_S) * step)

@@ -47,7 +47,7 @@ def transcribe_audio(
     listener: ProgressListener | None = None,
     stop: threading.Event | None = None,
 ) -> Output:
-    """Returns the job's output: `transcription`, with the requested formats, and `metadata`.
+    """Return the job's output: `transcription`, with the requested formats, and `metadata`.
 
     Args:
         audio_file_path: a local recording of any size.
@@ -98,7 +98,7 @@ def main(
     payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
     quiet: QuietFlag = False,
 ) -> None:
-    """Transcribes a recording.
+    """Transcribe a recording.
 
     Exit codes: 0 done; 2 wrong usage; 3 the file is not a recording; 4 the job failed; 5 the endpoint failed; 130
     Ctrl-C, after which the same command resumes the work.
@@ -147,7 +147,7 @@ def _is_url(source: str) -> bool:
 
 
 def _targets(recording: Path | str, output: Path | None, formats: list[str]) -> dict[str, Path]:
-    """Returns the file of each format."""
+    """Return the file of each format."""
     stem = recording.stem if isinstance(recording, Path) else Path(unquote(urlsplit(recording).path)).stem
     folder = recording.parent if isinstance(recording, Path) else Path()
     if output is None:

@@ -20,7 +20,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def save_video(output: dict[str, Any], target: Path) -> Path | None:
-    """Writes the video, whole or not at all.
+    """Write the video, whole or not at all.
 
     Args:
         output: of a job.
@@ -49,13 +49,13 @@ def save_video(output: dict[str, Any], target: Path) -> Path | None:
 
 
 def existing_videos(target: Path) -> list[Path]:
-    """Returns the captioned videos that `target` already has."""
+    """Return the captioned videos that `target` already has."""
     candidates = [target.with_name(f"{target.name}.captioned{suffix}") for suffix in SUFFIXES]
     return [path for path in candidates if path.exists()]
 
 
 def strip_video(output: dict[str, Any]) -> dict[str, Any]:
-    """Returns the output for a JSON file: with the facts about the video, but without its data."""
+    """Return the output for a JSON file: with the facts about the video, but without its data."""
     video = output.get("captioned_video")
     if not isinstance(video, dict):
         return output

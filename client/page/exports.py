@@ -39,13 +39,13 @@ class ExportContent:
     """The worker's subtitles, by file suffix."""
 
     def corrected(self, corrections: Corrections) -> ExportContent:
-        """Returns a copy with corrections, and with names in place of speaker keys."""
+        """Return a copy with corrections, and with names in place of speaker keys."""
         kept = {} if has_changes(self.segments, corrections) else self.subtitles
         return replace(self, segments=corrected(self.segments, corrections), subtitles=kept)
 
 
 def _to_txt(content: ExportContent) -> str:
-    """Returns a line per segment; with speakers, a paragraph per turn."""
+    """Return a line per segment; with speakers, a paragraph per turn."""
     paragraphs = []
     for speaker, turn in itertools.groupby(content.segments, key=speaker_key):
         texts = [_single_line(segment) for segment in turn]
@@ -94,7 +94,7 @@ WRITERS: dict[str, Callable[[ExportContent], str | bytes]] = {
 
 
 def export(suffix: str, content: ExportContent) -> bytes:
-    """Returns the content of a file; text in UTF-8."""
+    """Return the content of a file; text in UTF-8."""
     written = WRITERS[suffix](content)
     return written if isinstance(written, bytes) else written.encode("utf-8", "replace")
 

@@ -92,7 +92,7 @@ class Form:
             self._other_options = gr.Textbox(label="Other options (JSON)", placeholder='{"beam_size": 5}', lines=2)
 
     def on_change(self, update: Callable[..., Any], button: gr.Button, hint: gr.HTML) -> None:
-        """Calls `update` with the values of `fields` when the recording to transcribe changes.
+        """Call `update` with the values of `fields` when the recording to transcribe changes.
 
         Args:
             update: returns new states of the button and the hint.
@@ -112,7 +112,7 @@ class Form:
 
     @staticmethod
     def missing_step(values: Sequence[Any]) -> str | None:
-        """Returns the step to take before there is a recording to transcribe; None if there is one."""
+        """Return the step to take before there is a recording to transcribe; None if there is one."""
         tab, file, recording, url = values[:4]
         return None if {"file": file, "recording": recording, "url": (url or "").strip()}[tab] else HINTS[tab]
 
@@ -127,7 +127,7 @@ class Form:
 
     @staticmethod
     def parse(values: Sequence[Any]) -> FormRequest:
-        """Makes a request from the values of `fields`.
+        """Make a request from the values of `fields`.
 
         Raises:
             WrongUsage: a value is missing or malformed.

@@ -48,7 +48,7 @@ Update = ProgressUpdate | Segments | JobResult
 def stream_updates(
     endpoint: Endpoint, source: Path | str, options: JsonObject, stop: threading.Event
 ) -> Iterator[Update]:
-    """Runs a job and yields its updates.
+    """Run a job and yield its updates.
 
     Args:
         endpoint: where the job runs.

@@ -43,7 +43,7 @@ class Corrections:
 
     @classmethod
     def from_page(cls, collected: Any) -> Corrections:
-        """Reads `{"texts": {"3": "..."}, "names": {"SPEAKER_00": "..."}}`, as collected by viewer.js."""
+        """Read `{"texts": {"3": "..."}, "names": {"SPEAKER_00": "..."}}`, as collected by viewer.js."""
         texts, names = (dict((collected or {}).get(key) or {}) for key in ("texts", "names"))
         return cls(
             {int(number): str(text) for number, text in texts.items()},
@@ -52,7 +52,7 @@ class Corrections:
 
 
 def to_lines(segments: Segments) -> list[Line]:
-    """Returns a line for each segment, in the same order."""
+    """Return a line for each segment, in the same order."""
     return [_to_line(segment) for segment in segments]
 
 
@@ -63,14 +63,14 @@ def _to_line(segment: Mapping[str, Any]) -> Line:
 
 
 def speaker_key(segment: Mapping[str, Any]) -> str | None:
-    """Returns the key of a segment's speaker, else of its channel."""
+    """Return the key of a segment's speaker, else of its channel."""
     if segment.get("speaker") is not None:
         return str(segment["speaker"])
     return None if segment.get("channel") is None else f"CHANNEL_{segment['channel']}"
 
 
 def _locate_words(text: str, words: Sequence[Mapping[str, Any]]) -> tuple[WordPosition, ...]:
-    """Finds the words in `text`; those that are not in it, such as words replaced by the vocabulary, are left out."""
+    """Find the words in `text`; those that are not in it, such as words replaced by the vocabulary, are left out."""
     found = []
     search_from = 0
     for word, next_word in zip(words, [*words[1:], {"word": " "}], strict=True):
@@ -85,23 +85,23 @@ def _locate_words(text: str, words: Sequence[Mapping[str, Any]]) -> tuple[WordPo
 
 
 def speaker_keys(segments: Segments) -> list[str]:
-    """Returns the keys of all speakers and channels, in order of first speech."""
+    """Return the keys of all speakers and channels, in order of first speech."""
     return list(dict.fromkeys(key for segment in segments if (key := speaker_key(segment)) is not None))
 
 
 def default_name(speaker: str) -> str:
-    """Returns the displayed name of a speaker without a name: `Speaker 1` for `SPEAKER_00`."""
+    """Return the displayed name of a speaker without a name: `Speaker 1` for `SPEAKER_00`."""
     kind, _, number = speaker.rpartition("_")
     return f"{kind.replace('_', ' ').capitalize()} {int(number) + 1}" if kind and number.isdecimal() else speaker
 
 
 def display_name(speaker: str, corrections: Corrections) -> str:
-    """Returns the name that the user gave a speaker, else the default one."""
+    """Return the name that the user gave a speaker, else the default one."""
     return corrections.names.get(speaker) or default_name(speaker)
 
 
 def corrected(segments: Segments, corrections: Corrections) -> list[dict[str, Any]]:
-    """Returns the segments with corrected texts, and with names in place of speaker keys."""
+    """Return the segments with corrected texts, and with names in place of speaker keys."""
     return [_corrected(segment, corrections.texts.get(number), corrections) for number, segment in enumerate(segments)]
 
 
@@ -126,14 +126,14 @@ def _corrected(segment: Mapping[str, Any], text: str | None, corrections: Correc
 
 
 def _respell(words: Sequence[Mapping[str, Any]], spellings: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns the words with new spellings; none if their number changed, since new words have no known times."""
+    """Return the words with new spellings; none if their number changed, since new words have no known times."""
     if len(words) != len(spellings):
         return []
     return [dict(word) | {"word": f" {spelling}"} for word, spelling in zip(words, spellings, strict=True)]
 
 
 def format_clock(seconds: float) -> str:
-    """Returns `1:02:03`, `2:03` or `0:03`."""
+    """Return `1:02:03`, `2:03` or `0:03`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -24,7 +24,7 @@ _Cue = tuple[timedelta, timedelta, str, str]
 
 
 def to_srt(segments: Segments, options: Mapping[str, Any]) -> str:
-    """Returns SubRip. The format has no escapes, so that the arrow of timing lines is removed from texts.
+    """Return SubRip. The format has no escapes, so that the arrow of timing lines is removed from texts.
 
     Args:
         segments: with names as speakers.
@@ -39,7 +39,7 @@ def to_srt(segments: Segments, options: Mapping[str, Any]) -> str:
 
 
 def to_vtt(segments: Segments, options: Mapping[str, Any]) -> str:
-    """Returns WebVTT (W3C), with voice tags for speakers. Not by webvtt-py, which does not escape texts.
+    """Return WebVTT (W3C), with voice tags for speakers. Not by webvtt-py, which does not escape texts.
 
     Args:
         segments: with names as speakers.
@@ -62,11 +62,11 @@ def _to_cues(segments: Segments) -> Iterator[_Cue]:
 
 
 def _single_line(text: str) -> str:
-    """Joins lines, and replaces NUL as WebVTT parsers do (section 6.1)."""
+    """Join lines, and replace NUL as WebVTT parsers do (section 6.1)."""
     return " ".join(text.replace("\0", "\ufffd").split())
 
 
 def _wrap(text: str, options: Mapping[str, Any]) -> list[str]:
-    """Wraps a text to the job's line width, if it has one; full-width characters count as two."""
+    """Wrap a text to the job's line width, if it has one; full-width characters count as two."""
     width = options.get("max_line_width") or _PRESET_WIDTHS.get(str(options.get("subtitle_preset")))
     return wrap(text, width, control_codes="ignore", break_on_hyphens=False) if width else [text]

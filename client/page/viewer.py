@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 
 
 def head() -> str:
-    """Returns the elements of the page's head; nothing is loaded from other servers."""
+    """Return the elements of the page's head; nothing is loaded from other servers."""
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("viewer.css", "viewer.js"))
     return (
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style>'
@@ -31,7 +31,7 @@ def head() -> str:
 
 
 def transcript(segments: Segments, *, complete: bool) -> str:
-    """Returns clickable lines; they can be edited only if the transcript is complete."""
+    """Return clickable lines; they can be edited only if the transcript is complete."""
     colours = {speaker: number % NUM_COLOURS for number, speaker in enumerate(speaker_keys(segments))}
     rows = "".join(_row(number, line, colours, complete) for number, line in enumerate(to_lines(segments)))
     busy = "false" if complete else "true"
@@ -61,12 +61,12 @@ def _row(number: int, line: Line, colours: dict[str, int], complete: bool) -> st
 
 
 def _utf16_offset(text: str, characters: int) -> int:
-    """Converts an offset to JavaScript's, where characters above U+FFFF count as two."""
+    """Convert an offset to JavaScript's, where characters above U+FFFF count as two."""
     return characters + sum(character > "\uffff" for character in text[:characters])
 
 
 def _speaker_fields(colours: dict[str, int]) -> str:
-    """Returns a name field for each speaker."""
+    """Return a name field for each speaker."""
     if not colours:
         return ""
     fields = "".join(_speaker_field(speaker, default_name(speaker), colour) for speaker, colour in colours.items())
@@ -81,7 +81,7 @@ def _speaker_field(speaker: str, name: str, colour: int) -> str:
 
 
 def player(source: Path | str) -> str:
-    """Returns a player for a URL, or for a file, which Gradio serves."""
+    """Return a player for a URL, or for a file, which Gradio serves."""
     url = f"gradio_api/file={quote(str(source))}" if isinstance(source, Path) else source
     is_video = (mimetypes.guess_type(urlsplit(str(source)).path)[0] or "").startswith("video/")
     tag = "video" if is_video else "audio"
@@ -93,7 +93,7 @@ def player(source: Path | str) -> str:
 
 
 def progress(stage: str, percent: float = 0.0) -> str:
-    """Returns the current stage with a progress bar, which is indeterminate at 0 percent."""
+    """Return the current stage with a progress bar, which is indeterminate at 0 percent."""
     value, suffix = (f' value="{percent:.0f}"', f": {percent:.0f} %") if percent else ("", "")
     return (
         f'<div class="notice" role="status"><span>{escape(stage.capitalize() + suffix)}</span>'
@@ -102,15 +102,15 @@ def progress(stage: str, percent: float = 0.0) -> str:
 
 
 def hint(text: str) -> str:
-    """Returns a hint about the next step."""
+    """Return a hint about the next step."""
     return f'<p class="hint">{escape(text)}</p>'
 
 
 def notice(text: str) -> str:
-    """Returns the outcome of a job."""
+    """Return the outcome of a job."""
     return f'<div class="notice" role="status">{escape(text)}</div>'
 
 
 def problem(text: str) -> str:
-    """Returns an error message."""
+    """Return an error message."""
     return f'<div class="notice problem" role="alert">{escape(text)}</div>'

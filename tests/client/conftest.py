@@ -124,7 +124,7 @@ def environment(where: Platform | str, folder: Path) -> dict[str, str]:
 
 
 def start_command(module: str, *arguments: Any, where: Platform | str, folder: Path) -> subprocess.Popen[str]:
-    """Starts a command of the client in the working directory `folder`."""
+    """Start a command of the client in the working directory `folder`."""
     return subprocess.Popen(
         [sys.executable, "-m", f"client.{module}", *map(str, arguments)],
         cwd=folder,
@@ -138,7 +138,7 @@ def start_command(module: str, *arguments: Any, where: Platform | str, folder: P
 def run_command(
     module: str, *arguments: Any, where: Platform | str, folder: Path, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command of the client, and checks its exit code and that it prints no traceback."""
+    """Run a command of the client, and check its exit code and that it prints no traceback."""
     process = start_command(module, *arguments, where=where, folder=folder)
     out, err = process.communicate(timeout=120)
     assert process.returncode == code, out + err

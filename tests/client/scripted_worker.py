@@ -58,7 +58,7 @@ class ScriptedWorker:
 
 
 def make_answer(text: str, seconds: float = 10.0, language: str = "en") -> Answer:
-    """Returns what a worker posts for a recording with a single segment."""
+    """Return what a worker posts for a recording with a single segment."""
     segment = {"id": 0, "seek": 0, "start": 1.0, "end": 2.0, "text": f" {text}", "tokens": [1]}
     return {
         "output": {

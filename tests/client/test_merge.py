@@ -79,7 +79,7 @@ def test_merging_undoes_splitting(parts: list[list[str]], length: int) -> None:
 
 
 def round_floats(value: Any) -> Any:
-    """Rounds all floats, since sums differ in the last bit."""
+    """Round all floats, since sums differ in the last bit."""
     if isinstance(value, list):
         return [round_floats(item) for item in value]
     if isinstance(value, dict):

@@ -87,7 +87,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _running(command: Sequence[str | Path], announced: str, **env: str) -> Iterator[str]:
-    """Runs a process, and yields the address that it prints, found by the pattern `announced`."""
+    """Run a process, and yield the address that it prints, found by the pattern `announced`."""
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
