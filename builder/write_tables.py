@@ -25,7 +25,7 @@ from src.speakers import clustering  # noqa: E402
 
 README = ROOT / "README.md"
 SCHEMA = ROOT / "client" / "job_input.schema.json"
-THRESHOLDS = ROOT / "client" / "speaker_thresholds.json"
+THRESHOLDS = ROOT / "client" / "merge" / "speaker_thresholds.json"
 
 
 def with_tables(text: str) -> str:

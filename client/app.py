@@ -17,8 +17,8 @@ import typer
 from gradio.processing_utils import save_file_to_cache
 
 from client.console import exit_on_client_error
-from client.endpoint import Endpoint
 from client.errors import ClientError, Stopped
+from client.media.video import save_video
 from client.options import with_connection
 from client.page import viewer
 from client.page.exports import WRITERS, ExportContent, export
@@ -26,7 +26,7 @@ from client.page.form import HINTS, Form, FormRequest
 from client.page.job import JobResult, ProgressUpdate, stream_updates
 from client.page.lines import Corrections
 from client.settings import EndpointSettings
-from client.video import save_video
+from client.transport.endpoint import Endpoint
 
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 FILE_LIFETIME_S = 24 * 3600

@@ -22,15 +22,15 @@ from rich.console import Console
 from rich.table import Table
 
 from client.console import ProgressBar, exit_on_client_error
-from client.endpoint import Endpoint
 from client.errors import EXIT_SOME_FILES_FAILED, ClientError, Stopped, WrongUsage
-from client.fanout import ProgressListener
-from client.journal import file_sha256, make_key, write_atomically
+from client.media.video import save_video
 from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
 from client.output import base_path, expand_formats, target_paths, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings
-from client.video import save_video
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
+from client.transport.journal import file_sha256, make_key, write_atomically
 
 RECORD_FILE = ".worker-whisper.json"
 """In the folder of transcripts: the content and options that each recording's files were made from."""

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from client.errors import ClientError, Stopped
-from client.fanout import JobSpec
-from client.merge import shift_segments
+from client.merge.outputs import shift_segments
+from client.transport.fanout import JobSpec
 
 
 class ProgressBar:

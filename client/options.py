@@ -62,8 +62,8 @@ def _with_flags(
     command: Command, name: str, flags: Sequence[inspect.Parameter], parse: Callable[[dict[str, Any]], Any]
 ) -> Command:
     """Replace the parameter `name` of a command by flags; `parse` converts their values to its argument."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    parameters = [*(parameter for parameter in own if parameter.name != name), *flags]
+    existing = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [*(parameter for parameter in existing if parameter.name != name), *flags]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import requests
 
 from client.errors import EndpointFailed
-from client.journal import write_atomically
-from client.video import strip_video
+from client.media.video import strip_video
+from client.transport.journal import write_atomically
 
 Output = dict[str, Any]
 

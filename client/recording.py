@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from client.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
-from client.clips import add_cuts_around_clips, clips_in_span, parse_clips
-from client.endpoint import Endpoint, JsonObject
 from client.errors import BadRecording, WrongUsage
-from client.fanout import JobSpec, ProgressListener, run_jobs
-from client.jobs import execution_policy
-from client.journal import Journal, file_sha256, make_key
-from client.merge import PartOutput, formats_for_parts, majority_language, merge_outputs
-from client.speakers import options_for_parts, unify_speakers
-from client.splitter import cut_points
+from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
+from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
+from client.media.splitter import cut_points
+from client.merge.outputs import PartOutput, formats_for_parts, majority_language, merge_outputs
+from client.merge.speakers import options_for_parts, unify_speakers
+from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.fanout import JobSpec, ProgressListener, run_jobs
+from client.transport.jobs import execution_policy
+from client.transport.journal import Journal, file_sha256, make_key
 
 RUN_LIMIT_BYTES = 10_000_000
 """Largest request that RunPod's /run accepts."""

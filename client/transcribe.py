@@ -23,14 +23,14 @@ import typer
 from rich.console import Console
 
 from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
-from client.endpoint import Endpoint
 from client.errors import WrongUsage
-from client.fanout import ProgressListener
+from client.media.video import existing_videos, save_video
 from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
 from client.output import base_path, expand_formats, file_text, target_paths, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings, find_settings
-from client.video import existing_videos, save_video
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
 
 Output = dict[str, Any]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from client.endpoint import Endpoint, JsonObject
-from client.fanout import JobSpec, ProgressListener
-from client.merge import shift_segments
+from client.merge.outputs import shift_segments
 from client.output import download_text, file_text
 from client.recording import RunSettings, transcribe_recording
+from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.fanout import JobSpec, ProgressListener
 
 Segments = list[dict[str, Any]]
 
@@ -39,7 +39,7 @@ class JobResult:
     subtitles: dict[str, str]
     """The worker's subtitles, by format."""
     output: JsonObject
-    """The complete output, as `client/video.py` expects it."""
+    """The complete output, as `client/media/video.py` expects it."""
 
 
 Update = ProgressUpdate | Segments | JobResult

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from client.endpoint import Endpoint
 from client.settings import EndpointSettings
+from client.transport.endpoint import Endpoint
 from tests.platform.emulator import Platform
 from tests.platform.routes import ENDPOINT
 from tests.platform.worker import Worker

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from client.audio import AudioPart, compress, cut, ffmpeg_executable
 from client.errors import BadRecording
+from client.media.audio import AudioPart, compress, cut, ffmpeg_executable
 from tests.client.conftest import CLIPS
 
 

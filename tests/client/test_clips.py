@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.clips import MARGIN_S, MIN_SKIPPED_S, add_cuts_around_clips, clips_in_span, parse_clips
 from client.errors import WrongUsage
+from client.media.clips import MARGIN_S, MIN_SKIPPED_S, add_cuts_around_clips, clips_in_span, parse_clips
 
 
 @pytest.mark.parametrize("given", ["1,2.5, 4", [1, 2.5, 4], [[1, 2.5], [4, None]]])

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from client.endpoint import Endpoint, NoSuchJob
 from client.errors import EndpointFailed, SubmissionUncertain
 from client.settings import EndpointSettings
+from client.transport.endpoint import Endpoint, NoSuchJob
 from tests.client.conftest import settings_of
 from tests.platform.emulator import Fault, Platform
 

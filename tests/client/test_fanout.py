@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import requests
 
-from client.endpoint import Endpoint
 from client.errors import JobFailed
-from client.fanout import ProgressListener
 from client.recording import RunSettings, transcribe_recording
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
 from tests.client.conftest import run_command, start_command, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Fault, Platform

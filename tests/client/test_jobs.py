@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from client.errors import JobFailed
-from client.jobs import execution_policy, extract_output, join_chunks
+from client.transport.jobs import execution_policy, extract_output, join_chunks
 
 ANSWER = {"transcription": {"text": "ab", "segments": [1, 2], "language": "en"}, "metadata": {"model": "m"}}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.merge import PartOutput, formats_for_parts, merge_outputs
+from client.merge.outputs import PartOutput, formats_for_parts, merge_outputs
 from tests.client.scripted_worker import make_answer
 
 Segment = dict[str, Any]

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from client.endpoint import Endpoint
-from client.fanout import ProgressListener
-from client.merge import PartOutput, merge_outputs
+from client.merge.outputs import PartOutput, merge_outputs
+from client.merge.speakers import unify_speakers
 from client.recording import RunSettings, transcribe_recording
-from client.speakers import unify_speakers
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 

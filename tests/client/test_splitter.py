@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.splitter import GRID_S, cut_points
+from client.media.splitter import GRID_S, cut_points
 
 FRAME = 0.04
 LOUD, QUIET = -20.0, -60.0

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from client.endpoint import Endpoint
 from client.errors import EndpointFailed, WrongUsage
-from client.fanout import ProgressListener
+from client.media.video import save_video
 from client.output import file_text
 from client.recording import RunSettings, transcribe_recording
-from client.video import save_video
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
 from tests.client.conftest import CLIPS, run_command
 from tests.platform.emulator import Platform
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from client.endpoint import FINAL_STATES, Endpoint, JsonObject
 from client.errors import WORKER_ERROR_TYPES, JobFailed, Stopped
+from client.transport.endpoint import FINAL_STATES, Endpoint, JsonObject
 
 FIRST_POLL_INTERVAL_S, MAX_POLL_INTERVAL_S = 0.25, 10.0
 """The interval between status queries grows, but stays far below the 60 s for which RunPod keeps a result of /runsync

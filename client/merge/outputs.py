@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from client.speakers import sum_speakers
+from client.merge.speakers import sum_speakers
 
 Output = dict[str, Any]
 

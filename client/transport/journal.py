@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client.audio import AudioPart
+from client.media.audio import AudioPart
 
 MAX_AGE_S = 7 * 24 * 3600.0
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from client.endpoint import Endpoint, JsonObject, NoSuchJob
 from client.errors import JobFailed, Stopped
-from client.jobs import JobListener, wait_for_output
-from client.journal import Journal
+from client.transport.endpoint import Endpoint, JsonObject, NoSuchJob
+from client.transport.jobs import JobListener, wait_for_output
+from client.transport.journal import Journal
 
 MAX_ATTEMPTS = 3
 """Jobs per part, if workers fail and another may succeed."""
