@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.recordings import pcm_of
 from benchmarks.scoring import errors
-from client.audio import compress
+from client.media.audio import compress
 from src.audio.pcm import SAMPLE_RATE
 from tests.platform.emulator import Platform
 from tests.platform.routes import ENDPOINT

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.recordings import find_recordings
 from benchmarks.scoring import Errors, errors, in_sum
-from client.audio import compress, ffmpeg_executable
+from client.media.audio import compress, ffmpeg_executable
 from src.request.options import Options
 from src.whisper_processor import WhisperProcessor
 

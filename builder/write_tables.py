@@ -21,9 +21,11 @@ from builder.hub import HUB, with_environment  # noqa: E402
 from src.request.options import Options  # noqa: E402
 from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
+from src.speakers import clustering  # noqa: E402
 
 README = ROOT / "README.md"
 SCHEMA = ROOT / "client" / "job_input.schema.json"
+THRESHOLDS = ROOT / "client" / "merge" / "speaker_thresholds.json"
 
 
 def with_tables(text: str) -> str:
@@ -35,6 +37,11 @@ def with_tables(text: str) -> str:
 def schema() -> str:
     """The input of a job, in JSON Schema."""
     return json.dumps(JobInput.model_json_schema(), indent=2) + "\n"
+
+
+def thresholds() -> str:
+    """Similarities from which the client merges speakers of parts, the same as the worker's within one recording."""
+    return json.dumps({"merge": clustering.ALIKE, "strict_merge": clustering.MOST_ALIKE}, indent=2) + "\n"
 
 
 def _table(heading: str, model: type[BaseModel], *, upper: bool = False) -> str:
@@ -61,4 +68,5 @@ def _replaced(text: str, name: str, table: str) -> str:
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text()))
     SCHEMA.write_text(schema())
+    THRESHOLDS.write_text(thresholds())
     HUB.write_text(with_environment(HUB.read_text()))

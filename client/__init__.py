@@ -1,5 +1,5 @@
-"""What runs on the user's own machine: recordings to the endpoint, transcripts back.
+"""Client for the worker: sends recordings to an endpoint and saves the transcripts.
 
-No torch, no Whisper, and nothing of `src/`: it has an environment of its own (`make client`). Nothing is imported here,
-so that `python -m client.transcribe` is the first to import it.
+It runs on the user's machine in its own environment (`make client`), without torch, Whisper or anything from `src/`.
+This file imports nothing, so that `python -m client.transcribe` does not import the module twice.
 """

@@ -1,43 +1,52 @@
-"""The client's errors: one tree, and the exit code of a command for each leaf.
+"""The client's error tree, with the exit code of a command for each leaf.
 
     ClientError
-    ├── WrongUsage       2      arguments, settings or configuration
-    ├── BadRecording     3      the local file holds no sound, or ffmpeg cannot read it
-    ├── JobFailed        4      the worker, or the platform, ended the job without a transcript
-    ├── EndpointFailed   5      the endpoint cannot be reached, refuses, or has lost the job
-    │   └── Uncertain    5      a job may be there or not: it is not sent twice
-    └── Stopped          130    Ctrl-C, as shells have it
+    ├── WrongUsage                 2      arguments, settings or configuration
+    ├── BadRecording               3      the local file has no audio, or ffmpeg cannot read it
+    ├── JobFailed                  4      the worker or the platform ended the job without a transcript
+    ├── EndpointFailed             5      the endpoint cannot be reached, refuses, or has lost the job
+    │   └── SubmissionUncertain    5      the job may or may not be queued: it is not sent twice
+    └── Stopped                    130    Ctrl-C, as in shells
 
-0 is success, 1 a fault of the client itself, 6 a batch with failed files. The message is one sentence for the user,
-begun small and without a full stop as Python's own.
+0 is success, 1 a bug in the client, 6 a batch with failed files. Messages follow Python's own style: one sentence for
+the user, in lower case and without a full stop.
 """
 
 from __future__ import annotations
 
-FAILED_FILES = 6
+EXIT_SOME_FILES_FAILED = 6
 
-WORKERS_TYPES = (
-    "InvalidInput", "DownloadFailed", "UnsupportedMedia", "TooLarge", "OutOfMemory", "Cancelled", "Internal",
+WORKER_ERROR_TYPES = (
+    "InvalidInput", "DownloadFailed", "UnsupportedMedia", "TooLarge", "OutOfMemory", "CaptionsFailed", "Cancelled",
+    "Internal",
 )  # fmt: skip
-"""Values of `error_type`, as the README has them."""
+"""Values of `error_type`, the same as in `src/errors.py` (a test compares them)."""
 
 
 class ClientError(Exception):
-    """Base of every error that is told to the user in its own words."""
+    """Base of every error whose message is shown to the user."""
 
     exit_code = 1
 
 
 class WrongUsage(ClientError):
+    """Wrong arguments, settings or configuration."""
+
     exit_code = 2
 
 
 class BadRecording(ClientError):
+    """The local file is missing, has no audio, or cannot be read."""
+
     exit_code = 3
 
 
 class JobFailed(ClientError):
-    """The job ended without a transcript. `error_type` is the worker's own, or else the job's final status."""
+    """The job ended without a transcript.
+
+    Attributes:
+        error_type: the worker's `error_type` if it sent one, else the job's final status.
+    """
 
     exit_code = 4
 
@@ -46,20 +55,22 @@ class JobFailed(ClientError):
         self.error_type = error_type
 
     @property
-    def worth_a_retry(self) -> bool:
-        """Whether another worker may do better: what is wrong with the input stays wrong."""
+    def is_retryable(self) -> bool:
+        """True if another worker may succeed; invalid input fails everywhere."""
         return self.error_type in ("Internal", "OutOfMemory", "DownloadFailed", "FAILED")
 
 
 class EndpointFailed(ClientError):
+    """The endpoint cannot be reached, refuses the request, or has lost the job."""
+
     exit_code = 5
 
 
-class Uncertain(EndpointFailed):
+class SubmissionUncertain(EndpointFailed):
     """The connection broke after a job was sent and before its id came back."""
 
 
 class Stopped(ClientError):
-    """The user did not want to wait any longer; what was running is cancelled on the endpoint."""
+    """The user stopped waiting; running jobs are cancelled on the endpoint."""
 
     exit_code = 130

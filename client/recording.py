@@ -1,7 +1,7 @@
-"""One recording, a local file of any size or a URL -> the job's output, by as many jobs as it takes.
+"""Transcribes one recording, a local file of any size or a URL, with as many jobs as it needs.
 
-A URL, or a file that fits into a request as it is, is one job. A larger file is sent as its sound alone, in as many
-parts as the limit and the workers ask for; their outputs are merged.
+A URL, or a file that fits into a request as it is, is one job. For a larger file only the audio is sent, in as many
+parts as the request limit and the number of parallel jobs call for, and the outputs are merged.
 """
 
 from __future__ import annotations
@@ -14,232 +14,234 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from client.audio import FRAME, Part, Sound, compress, cut
-from client.clips import clips_of, seams_around, within
-from client.endpoint import Answer, Endpoint
 from client.errors import BadRecording, WrongUsage
-from client.fanout import Observer, Task, run
-from client.jobs import policy
-from client.journal import Journal, content_of, key_of
-from client.merge import Piece, language_of, merged, to_ask_for
-from client.speakers import to_ask_parts_for, with_one_set
-from client.splitter import seams
+from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
+from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
+from client.media.splitter import cut_points
+from client.merge.outputs import PartOutput, formats_for_parts, majority_language, merge_outputs
+from client.merge.speakers import options_for_parts, unify_speakers
+from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.fanout import JobSpec, ProgressListener, run_jobs
+from client.transport.jobs import execution_policy
+from client.transport.journal import Journal, file_sha256, make_key
 
-RUN_LIMIT = 10_000_000
-"""Bytes of one request that RunPod's /run takes."""
+RUN_LIMIT_BYTES = 10_000_000
+"""Largest request that RunPod's /run accepts."""
 
-_RESERVE = 20_000  # bytes, for what stands around the audio besides the options
+_RESERVED_BYTES = 20_000  # for the fields of a request other than audio and options
+_SIZE_MARGIN = 1.1  # Opus needs more bytes for complex passages than on average
 
 Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How the work is to be done; nothing of it changes the transcript."""
+class RunSettings:
+    """How jobs are run; does not affect the transcript."""
 
     parallel: int = 4
-    """Jobs at once, for a recording in parts."""
-    timeout: float | None = None
-    """Seconds that one job may run; None: by the length of its audio."""
+    """Maximum number of jobs at once, for a recording in parts."""
+    timeout_s: float | None = None
+    """Time limit of a job; None: derived from the length of its audio."""
     webhook: str | None = None
-    """URL that the worker tells of the outcome."""
-    limit: int = RUN_LIMIT
-    """Bytes of one request."""
+    """URL that the worker notifies when the job ends."""
+    request_limit: int = RUN_LIMIT_BYTES
+    """Maximum size of a request in bytes."""
 
 
-def transcribed(
+def transcribe_recording(
     endpoint: Endpoint,
     source: Path | str,
     options: Options,
-    terms: Terms,
+    settings: RunSettings,
     *,
     stop: threading.Event,
-    observer: Observer,
+    listener: ProgressListener,
     cache: Path | None = None,
-) -> Answer:
-    """The output of a recording: `transcription` (or `files`) and `metadata`.
+) -> JsonObject:
+    """Return the output for a recording: `transcription` (or `files`) and `metadata`.
 
-    What an earlier call did before it ended is taken from the journal in `cache`.
+    Results of an earlier, interrupted call are taken from its journal.
 
     Args:
-        source: a file, or a URL that the worker can reach.
+        endpoint: where the jobs run.
+        source: a file, or a URL that the worker can download.
+        options: the worker's, by name.
+        settings: how the jobs are run.
+        stop: cancels the running jobs when set.
+        listener: receives the progress.
+        cache: folder of the journals; by default in the user's cache.
 
     Raises:
         ClientError: see `client/errors.py`.
     """
     if isinstance(source, Path) and source.is_dir():
-        raise WrongUsage(f"{source} is a folder: client.batch does those")
+        raise WrongUsage(f"{source} is a folder: use client.batch")
     if isinstance(source, Path) and not source.is_file():
         raise BadRecording(f"there is no file {source}")
-    journal = Journal(_key(endpoint, source, options, terms), cache)
+    journal = Journal(_journal_key(endpoint, source, options, settings), cache)
     if isinstance(source, str):
-        tasks = [Task("url", lambda: _request({"url": source}, options, terms))]
-    elif _fits(source.stat().st_size, options, terms):
-        tasks = [Task("file", lambda: _request(_base64(source), options, terms))]
+        jobs = [JobSpec("url", lambda: _build_request({"url": source}, options, settings))]
+    elif source.stat().st_size <= _max_audio_bytes(options, settings):
+        jobs = [JobSpec("file", lambda: _build_request(_encode_base64(source), options, settings))]
     else:
-        _check_sent_whole(source, options)
-        parts = journal.parts() or _cut(source, options, terms, journal)
+        _check_no_captions(source, options)
+        parts = journal.parts() or _cut_recording(source, options, settings, journal)
         if len(parts) > 1 or parts[0].start > 0:
-            output = _in_parts(endpoint, parts, options, terms, journal, stop, observer)
-            journal.discard()
+            output = _transcribe_parts(endpoint, parts, options, settings, journal, stop, listener)
+            journal.delete()
             return output
-        tasks = [_task(parts[0], options, terms)]
-    output = run(endpoint, tasks, journal, parallel=1, stop=stop, observer=observer)[0]
-    journal.discard()
+        jobs = [_part_job(parts[0], options, settings)]
+    output = run_jobs(endpoint, jobs, journal, parallel=1, stop=stop, listener=listener)[0]
+    journal.delete()
     return output
 
 
-def _in_parts(
+def _transcribe_parts(
     endpoint: Endpoint,
-    parts: Sequence[Part],
+    parts: Sequence[AudioPart],
     options: Options,
-    terms: Terms,
+    settings: RunSettings,
     journal: Journal,
     stop: threading.Event,
-    observer: Observer,
-) -> Answer:
-    _check_divisible(options, terms)
-    formats = _formats(options)
-    asked = {**options, "output_format": to_ask_for(formats)}
+    listener: ProgressListener,
+) -> JsonObject:
+    _check_no_webhook(settings)
+    formats = _requested_formats(options)
+    part_options = {**options, "output_format": formats_for_parts(formats)}
     if options.get("diarize"):
-        asked, observer = to_ask_parts_for(asked), _without_speakers(observer)
-    tasks = [_task(part, asked, terms) for part in parts]
-    outputs = run(endpoint, tasks, journal, parallel=terms.parallel, stop=stop, observer=observer)
-    pieces = [Piece(part.start, part.end, output) for part, output in zip(parts, outputs, strict=True)]
+        part_options, listener = options_for_parts(part_options), _hide_speakers(listener)
+    jobs = [_part_job(part, part_options, settings) for part in parts]
+    outputs = run_jobs(endpoint, jobs, journal, parallel=settings.parallel, stop=stop, listener=listener)
+    part_outputs = [PartOutput(part.start, part.end, output) for part, output in zip(parts, outputs, strict=True)]
     if not options.get("language") and not options.get("multilingual"):
-        pieces = _in_one_language(endpoint, parts, pieces, asked, terms, journal, stop)
+        part_outputs = _unify_language(endpoint, parts, part_outputs, part_options, settings, journal, stop)
     if options.get("diarize"):
-        starts, outputs = [piece.start for piece in pieces], [piece.output for piece in pieces]
-        told = with_one_set(starts, outputs, options)
-        pieces = [Piece(piece.start, piece.end, output) for piece, output in zip(pieces, told, strict=True)]
-    return merged(pieces, formats)
+        starts = [part.start for part in part_outputs]
+        outputs = unify_speakers(starts, [part.output for part in part_outputs], options)
+        part_outputs = [replace(part, output=output) for part, output in zip(part_outputs, outputs, strict=True)]
+    return merge_outputs(part_outputs, formats)
 
 
-def _without_speakers(observer: Observer) -> Observer:
-    """Who speaks in a part is known by that part's own labels until all are done."""
-    tell = observer.segments
-    if tell is None:
-        return observer
+def _hide_speakers(listener: ProgressListener) -> ProgressListener:
+    """Remove speakers from streamed segments: until all parts are done, labels are valid only within a part."""
+    on_segments = listener.on_segments
+    if on_segments is None:
+        return listener
 
-    def segments(task: Task, told: list[dict[str, Any]]) -> None:
-        tell(task, [{key: value for key, value in one.items() if key != "speaker"} for one in told])
+    def without_speakers(job: JobSpec, segments: list[dict[str, Any]]) -> None:
+        on_segments(job, [{key: value for key, value in item.items() if key != "speaker"} for item in segments])
 
-    return replace(observer, segments=segments)
+    return replace(listener, on_segments=without_speakers)
 
 
-def _in_one_language(
+def _unify_language(
     endpoint: Endpoint,
-    parts: Sequence[Part],
-    pieces: Sequence[Piece],
+    parts: Sequence[AudioPart],
+    part_outputs: Sequence[PartOutput],
     options: Options,
-    terms: Terms,
+    settings: RunSettings,
     journal: Journal,
     stop: threading.Event,
-) -> list[Piece]:
-    """Parts taken for another language than most are done again in that of most: one job hears one language too."""
-    language = language_of(pieces)
-    others = [n for n, piece in enumerate(pieces) if piece.output["metadata"]["language"] != language]
-    if not others:
-        return list(pieces)
-    tasks = [_task(parts[n], {**options, "language": language}, terms, f"-{language}") for n in others]
-    again = run(endpoint, tasks, journal, parallel=terms.parallel, stop=stop, observer=Observer())
-    better = dict(zip(others, again, strict=True))
-    return [Piece(piece.start, piece.end, better.get(n, piece.output)) for n, piece in enumerate(pieces)]
+) -> list[PartOutput]:
+    """Repeat parts whose detected language differs from the majority's; a single job has one language as well."""
+    language = majority_language(part_outputs)
+    outliers = [index for index, part in enumerate(part_outputs) if part.output["metadata"]["language"] != language]
+    if not outliers:
+        return list(part_outputs)
+    language_options = {**options, "language": language}
+    jobs = [_part_job(parts[index], language_options, settings, f"-{language}") for index in outliers]
+    outputs = run_jobs(endpoint, jobs, journal, parallel=settings.parallel, stop=stop, listener=ProgressListener())
+    repeated = dict(zip(outliers, outputs, strict=True))
+    return [replace(part, output=repeated.get(index, part.output)) for index, part in enumerate(part_outputs)]
 
 
-def _cut(source: Path, options: Options, terms: Terms, journal: Journal) -> list[Part]:
+def _cut_recording(source: Path, options: Options, settings: RunSettings, journal: Journal) -> list[AudioPart]:
     journal.folder.mkdir(parents=True, exist_ok=True)
-    sound = compress(source, journal.folder, mono=options.get("channels") != "split")
-    parts = _wanted(cut(sound, _seams(sound, options, terms), journal.folder), options)
+    track = compress(source, journal.folder, mono=options.get("channels") != "split")
+    parts = _parts_with_clips(cut(track, _choose_cut_points(track, options, settings), journal.folder), options)
     if len(parts) > 1:
-        _check_divisible(options, terms)
-        sound.path.unlink()
-    journal.note_parts(parts)
+        _check_no_webhook(settings)
+        track.path.unlink()
+    journal.save_parts(parts)
     return parts
 
 
-def _wanted(parts: list[Part], options: Options) -> list[Part]:
-    """The parts of which something is to be transcribed."""
-    clips = clips_of(options)
+def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPart]:
+    """Return the parts that contain requested clips."""
+    clips = parse_clips(options)
     if clips is None:
         return parts
-    wanted = [part for part in parts if within(clips, part.start, part.end)]
-    if not wanted:
+    selected = [part for part in parts if clips_in_span(clips, part.start, part.end)]
+    if not selected:
         raise WrongUsage(f"clip_timestamps begin after the recording's end, {parts[-1].end:.1f} s")
-    return wanted
+    return selected
 
 
-def _seams(sound: Sound, options: Options, terms: Terms) -> list[float]:
-    # Opus takes more bytes for what is harder to say: a tenth to spare.
-    longest = _room(options, terms) / sound.bytes_per_second / 1.1
-    places = seams(sound.levels, FRAME, longest, wanted=terms.parallel if longest < sound.seconds else 1)
-    clips = clips_of(options)
-    return places if clips is None else seams_around(clips, places, sound.seconds)
+def _choose_cut_points(track: OpusTrack, options: Options, settings: RunSettings) -> list[float]:
+    max_part_s = _max_audio_bytes(options, settings) / track.bytes_per_second / _SIZE_MARGIN
+    wanted = settings.parallel if max_part_s < track.seconds else 1
+    times = cut_points(track.levels, FRAME_S, max_part_s, wanted=wanted)
+    clips = parse_clips(options)
+    return times if clips is None else add_cuts_around_clips(clips, times, track.seconds)
 
 
-def _check_sent_whole(source: Path, options: Options) -> None:
-    """
-    Raises:
-        WrongUsage: captions are asked for, and only the sound would be sent.
-    """
+def _check_no_captions(source: Path, options: Options) -> None:
+    """Refuse captions for a file of which only the audio would be sent."""
     if options.get("captions"):
         raise WrongUsage(
             f"captions need the video itself, and {source.name} is too large for one request: give its URL instead, or "
-            "leave captions out, take its subtitles with --format srt, and add them on this machine: "
+            "leave captions out, request subtitles with --format srt, and add them on this machine: "
             "ffmpeg -i VIDEO -i VIDEO.srt -map 0 -map 1 -c copy -c:s mov_text CAPTIONED.mp4"
         )
 
 
-def _check_divisible(options: Options, terms: Terms) -> None:
-    """
-    Raises:
-        WrongUsage: something is asked for that a recording in parts cannot have.
-    """
-    remedy = "the recording is too large for one request: give its URL instead, or leave that out"
-    if terms.webhook:
-        raise WrongUsage(f"a webhook would be told of each part by itself, and {remedy}")
+def _check_no_webhook(settings: RunSettings) -> None:
+    """Refuse a webhook for a recording in parts."""
+    if settings.webhook:
+        raise WrongUsage(
+            "a webhook would be called for each part separately, and the recording is too large for one request: "
+            "give its URL instead, or leave the webhook out"
+        )
 
 
-def _task(part: Part, options: Options, terms: Terms, suffix: str = "") -> Task:
+def _part_job(part: AudioPart, options: Options, settings: RunSettings, suffix: str = "") -> JobSpec:
     seconds = part.end - part.start
-    if clips := clips_of(options):
-        options = {**options, "clip_timestamps": within(clips, part.start, part.end)}
+    if clips := parse_clips(options):
+        options = {**options, "clip_timestamps": clips_in_span(clips, part.start, part.end)}
 
-    def request() -> Answer:
-        return _request(_base64(part.path), options, terms, seconds)
+    def build_request() -> JsonObject:
+        return _build_request(_encode_base64(part.path), options, settings, seconds)
 
-    return Task(f"{part.path.stem}{suffix}", request, seconds, part.start)
-
-
-def _request(audio: Answer, options: Options, terms: Terms, seconds: float | None = None) -> Answer:
-    """What goes to /run."""
-    job_input: Answer = {"audio": audio, "options": options}
-    if terms.webhook:
-        job_input["webhook"] = {"url": terms.webhook}
-    return {"input": job_input, "policy": policy(seconds, terms.timeout)}
+    return JobSpec(f"{part.path.stem}{suffix}", build_request, seconds, part.start)
 
 
-def _base64(path: Path) -> Answer:
+def _build_request(
+    audio: JsonObject, options: Options, settings: RunSettings, seconds: float | None = None
+) -> JsonObject:
+    """Return the body of /run."""
+    job_input: JsonObject = {"audio": audio, "options": options}
+    if settings.webhook:
+        job_input["webhook"] = {"url": settings.webhook}
+    return {"input": job_input, "policy": execution_policy(seconds, settings.timeout_s)}
+
+
+def _encode_base64(path: Path) -> JsonObject:
     return {"base64": base64.b64encode(path.read_bytes()).decode()}
 
 
-def _fits(size: int, options: Options, terms: Terms) -> bool:
-    return size <= _room(options, terms)
+def _max_audio_bytes(options: Options, settings: RunSettings) -> int:
+    """Return the size of the largest audio that fits into a request: base64 turns three bytes into four."""
+    overhead = _RESERVED_BYTES + len(json.dumps(options)) + len(settings.webhook or "")
+    return (settings.request_limit - overhead) // 4 * 3
 
 
-def _room(options: Options, terms: Terms) -> int:
-    """Bytes of audio in one request: base64 has four for three of them."""
-    around = _RESERVE + len(json.dumps(options)) + len(terms.webhook or "")
-    return (terms.limit - around) // 4 * 3
-
-
-def _formats(options: Options) -> list[str]:
-    """What is asked for, by the worker's own default and spelling."""
+def _requested_formats(options: Options) -> list[str]:
+    """Return the formats as a list, with the worker's default."""
     formats = options.get("output_format") or ["all"]
-    return [one.strip() for one in formats.split(",")] if isinstance(formats, str) else list(formats)
+    return [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
 
 
-def _key(endpoint: Endpoint, source: Path | str, options: Options, terms: Terms) -> str:
-    """Of the work: the same recording, options and endpoint go on where they were."""
-    where = source if isinstance(source, str) else [str(source.resolve()), content_of(source)]
-    return key_of(where, options, endpoint.settings.url, terms.limit)
+def _journal_key(endpoint: Endpoint, source: Path | str, options: Options, settings: RunSettings) -> str:
+    """Identify the work: a run with the same recording, options and endpoint resumes it."""
+    origin = source if isinstance(source, str) else [str(source.resolve()), file_sha256(source)]
+    return make_key(origin, options, endpoint.settings.url, settings.request_limit)

@@ -1,12 +1,12 @@
-"""Which endpoint, with which key, at which address: from arguments, else the environment, else a file.
+"""Endpoint, API key and address, from arguments, else the environment, else a file.
 
     argument      environment           ~/.config/worker-whisper.toml
     --endpoint    RUNPOD_ENDPOINT_ID    endpoint_id = "..."
     --api-key     RUNPOD_API_KEY        api_key = "..."
     --base-url    RUNPOD_BASE_URL       base_url = "https://api.runpod.ai/v2"
 
-The file is looked for in the user's own configuration alone (or where --config says): one in the working directory
-could send the key to somebody else's address.
+Only the user's own configuration file (or the one that --config names) is read: a file in the working directory could
+send the key to a stranger's address.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-RUNPOD = "https://api.runpod.ai/v2"
+RUNPOD_API_URL = "https://api.runpod.ai/v2"
 _VARIABLES = {"endpoint_id": "RUNPOD_ENDPOINT_ID", "api_key": "RUNPOD_API_KEY", "base_url": "RUNPOD_BASE_URL"}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Where jobs go."""
+class EndpointSettings:
+    """Address and credentials of an endpoint."""
 
-    base_url: str = RUNPOD
+    base_url: str = RUNPOD_API_URL
     endpoint_id: str | None = None
-    """None at a worker's own local API, which has one endpoint and no ids."""
+    """None for a worker's local API, which has no endpoint ids."""
     api_key: str | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
-        """The address to which /run, /status/… and so on are added."""
+        """The address to which /run, /status/… are appended."""
         base = self.base_url.rstrip("/")
         return base if self.is_single_worker else f"{base}/{quote(self.endpoint_id or '', safe='')}"
 
     @property
     def is_single_worker(self) -> bool:
-        """Whether the address is a worker's own (`http://localhost:8000`): platforms have theirs under a path."""
+        """True for a worker's own address (`http://localhost:8000`); a platform's address has a path."""
         return not urlsplit(self.base_url).path.strip("/")
 
 
@@ -58,22 +58,22 @@ def find_settings(
     *,
     config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
-) -> Settings:
-    """The first that is given of argument, environment and file, for each setting by itself.
+) -> EndpointSettings:
+    """Look up each setting in the arguments, then the environment, then the configuration file.
 
     Raises:
-        WrongUsage: a setting is missing or malformed; it says where to put it.
+        WrongUsage: a setting is missing or malformed; the message says where to set it.
     """
     arguments = {"endpoint_id": endpoint_id, "api_key": api_key, "base_url": base_url}
     saved = _read(config, environment)
     found = {name: arguments[name] or environment.get(_VARIABLES[name]) or saved.get(name) for name in _VARIABLES}
-    settings = Settings(found["base_url"] or RUNPOD, found["endpoint_id"], found["api_key"])
+    settings = EndpointSettings(found["base_url"] or RUNPOD_API_URL, found["endpoint_id"], found["api_key"])
     _check(settings)
     return settings
 
 
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the user's own configuration is, whether it exists or not."""
+    """Return the path of the user's configuration file, which need not exist."""
     folder = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(folder) / "worker-whisper.toml"
 
@@ -89,14 +89,14 @@ def _read(config: Path | None, environment: Mapping[str, str]) -> dict[str, str]
     except ValueError as error:
         raise WrongUsage(f"{path} is not TOML: {error}") from None
     if wrong := [name for name, value in saved.items() if name not in _VARIABLES or not isinstance(value, str)]:
-        raise WrongUsage(f"{path}: {wrong[0]} is unknown or no text; it may have {', '.join(_VARIABLES)}")
+        raise WrongUsage(f"{path}: {wrong[0]} is unknown or not a string; allowed are {', '.join(_VARIABLES)}")
     return saved
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: EndpointSettings) -> None:
     address = urlsplit(settings.base_url)
     if address.scheme not in ("http", "https") or not address.hostname:
-        raise WrongUsage(f"the base URL {settings.base_url!r} is no http(s) address such as {RUNPOD}")
+        raise WrongUsage(f"the base URL {settings.base_url!r} is not an http(s) address such as {RUNPOD_API_URL}")
     if settings.is_single_worker:
         return
     for name, argument, words in (("endpoint_id", "--endpoint", "endpoint's id"), ("api_key", "--api-key", "API key")):

@@ -1,9 +1,13 @@
-"""A recording -> its transcript, by the worker on an endpoint.
+"""Transcribes a recording with the worker on an endpoint.
 
-python -m client.transcribe talk.mp3 --format srt --language de
+As a command:
 
-from client.transcribe import transcribe_audio
-transcribe_audio(audio_file_path="talk.mp3", options={"output_format": "srt"})["transcription"]["srt"]
+    python -m client.transcribe talk.mp3 --format srt --language de
+
+As a function:
+
+    from client.transcribe import transcribe_audio
+    transcribe_audio(audio_file_path="talk.mp3", options={"output_format": "srt"})["transcription"]["srt"]
 """
 
 from __future__ import annotations
@@ -18,15 +22,15 @@ from urllib.parse import unquote, urlsplit
 import typer
 from rich.console import Console
 
-from client.console import Bar, Printer, told
-from client.endpoint import Endpoint
+from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
 from client.errors import WrongUsage
-from client.fanout import Observer
-from client.options import with_options
-from client.output import base_of, paths, single_formats, text_of, write
-from client.recording import RUN_LIMIT, Terms, transcribed
-from client.settings import find_settings
-from client.video import save, saved_before
+from client.media.video import existing_videos, save_video
+from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
+from client.output import base_path, expand_formats, file_text, target_paths, write_files
+from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
+from client.settings import EndpointSettings, find_settings
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
 
 Output = dict[str, Any]
 
@@ -39,33 +43,35 @@ def transcribe_audio(
     endpoint_id: str | None = None,
     api_key: str | None = None,
     base_url: str | None = None,
-    terms: Terms | None = None,
-    observer: Observer | None = None,
+    settings: RunSettings | None = None,
+    listener: ProgressListener | None = None,
     stop: threading.Event | None = None,
 ) -> Output:
-    """The job's output: `transcription`, with the forms that were asked for, and `metadata`.
+    """Return the job's output: `transcription`, with the requested formats, and `metadata`.
 
     Args:
-        audio_file_path: a local recording of any size; or else
-        audio_url: one that the worker downloads.
-        options: the worker's, by their names.
+        audio_file_path: a local recording of any size.
+        audio_url: a recording that the worker downloads, in place of `audio_file_path`.
+        options: the worker's, by name.
         endpoint_id: for this and the next two, see `client/settings.py`.
-        terms: how many jobs at once, how long they may take.
-        observer: is told of the progress.
-        stop: ends the work when it is set, from another thread.
+        api_key: of RunPod.
+        base_url: address of the API.
+        settings: number of parallel jobs, time limit and so on.
+        listener: receives the progress.
+        stop: cancels the jobs when another thread sets it.
 
     Raises:
-        ClientError: one of the leaves in `client/errors.py`; `JobFailed` has the worker's own words.
+        ClientError: one of its subclasses in `client/errors.py`; `JobFailed` has the worker's message.
     """
     if (audio_file_path is None) == (audio_url is None):
         raise WrongUsage("give either audio_file_path or audio_url")
-    return transcribed(
+    return transcribe_recording(
         Endpoint(find_settings(endpoint_id, api_key, base_url)),
         Path(audio_file_path) if audio_file_path is not None else str(audio_url),
         options or {},
-        terms or Terms(),
+        settings or RunSettings(),
         stop=stop or threading.Event(),
-        observer=observer or Observer(),
+        listener=listener or ProgressListener(),
     )
 
 
@@ -73,72 +79,67 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 @app.command()
-@told
+@exit_on_client_error
 @with_options
+@with_connection
 def main(
-    source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A recording: any file, or an http(s) address.")],
+    source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A recording: a media file, or an http(s) URL.")],
+    connection: EndpointSettings,
     options: dict[str, Any],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file, a folder, or - for the screen; by default beside the recording."),
+        typer.Option("--output", "-o", help="A file, a folder, or - for stdout; default: next to the recording."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replaces files that are there.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Prints segments as they come.")] = False,
-    parallel: Annotated[int, typer.Option(min=1, help="Jobs at once for a large file.")] = 4,
-    timeout: Annotated[float | None, typer.Option(min=5, help="Seconds that one job may run.")] = None,
-    webhook: Annotated[str | None, typer.Option(help="URL that the worker tells of the outcome.")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Its id; else RUNPOD_ENDPOINT_ID.")] = None,
-    api_key: Annotated[str | None, typer.Option(help="Better in RUNPOD_API_KEY: others may see arguments.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Else RUNPOD_BASE_URL, else RunPod's own.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Else ~/.config/worker-whisper.toml.")] = None,
-    payload_limit: Annotated[int, typer.Option(min=50_000, help="Bytes of one request.")] = RUN_LIMIT,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Print segments as they arrive.")] = False,
+    parallel: Annotated[int, typer.Option(min=1, help="Maximum number of jobs at once for a large file.")] = 4,
+    timeout: TimeoutFlag = None,
+    webhook: Annotated[str | None, typer.Option(help="URL that the worker notifies when the job ends.")] = None,
+    payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
+    quiet: QuietFlag = False,
 ) -> None:
-    """Transcribes a recording.
+    """Transcribe a recording.
 
-    Exit codes: 0 done; 2 wrong usage; 3 the file is no recording; 4 the job failed; 5 the endpoint failed; 130 Ctrl-C,
-    after which the same command goes on where it was.
+    Exit codes: 0 done; 2 wrong usage; 3 the file is not a recording; 4 the job failed; 5 the endpoint failed; 130
+    Ctrl-C, after which the same command resumes the work.
     """
-    settings = find_settings(endpoint, api_key, base_url, config=config)
     recording: Path | str = source if _is_url(source) else Path(source)
-    formats = single_formats(options.get("output_format") or ["all"])
-    to_screen = str(output) == "-"
-    targets = _targets(recording, None if to_screen else output, formats)
-    place = base_of(targets)  # of a captioned video, which no screen takes
-    targets = {} if to_screen else targets
-    there = [path for path in targets.values() if path.exists()]
-    there += saved_before(place) if "captions" in options else []
-    if not overwrite and there:
-        raise WrongUsage(f"{there[0]} is there already: --overwrite replaces it")
+    formats = expand_formats(options.get("output_format") or ["all"])
+    to_stdout = str(output) == "-"
+    targets = _targets(recording, None if to_stdout else output, formats)
+    video_base = base_path(targets)  # a captioned video is always a file
+    targets = {} if to_stdout else targets
+    existing = [path for path in targets.values() if path.exists()]
+    existing += existing_videos(video_base) if "captions" in options else []
+    if not overwrite and existing:
+        raise WrongUsage(f"{existing[0]} already exists: --overwrite replaces it")
     console = Console(stderr=True)
-    printer = Printer() if stream else None
-    with Bar(console, Path(source).name, quiet=quiet) as bar:
-        result = transcribed(
-            Endpoint(settings),
+    printer = SegmentPrinter() if stream else None
+    with ProgressBar(console, Path(source).name, quiet=quiet) as bar:
+        result = transcribe_recording(
+            Endpoint(connection),
             recording,
             options,
-            Terms(parallel, timeout, webhook, payload_limit),
+            RunSettings(parallel, timeout, webhook, payload_limit),
             stop=threading.Event(),
-            observer=Observer(bar.progress, printer.segments, printer.done, printer.begun)
-            if printer
-            else Observer(bar.progress),
+            listener=_listener(bar, printer),
         )
     for warning in result["metadata"].get("warnings", []):
         console.print(f"Note: {warning}", markup=False, highlight=False)
     if printer and not printer.has_segments:
-        console.print("Note: no segments came; an endpoint streams them with STREAMING=true")
-    if to_screen:
-        sys.stdout.write("".join(text_of(result, name) for name in formats))
-    for path in write(result, targets):
+        console.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
+    if to_stdout:
+        sys.stdout.write("".join(file_text(result, name) for name in formats))
+    for path in write_files(result, targets):
         console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
-    if video := save(result, place):
+    if video := save_video(result, video_base):
         console.print(f"Wrote {video}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _observer(bar: Bar, printer: Printer | None) -> Observer:
+def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListener:
     if printer is None:
-        return Observer(bar.progress)
-    return Observer(bar.progress, printer.segments, printer.done, printer.begun)
+        return ProgressListener(bar.update)
+    return ProgressListener(bar.update, printer.on_segments, printer.on_job_done, printer.on_start)
 
 
 def _is_url(source: str) -> bool:
@@ -146,16 +147,16 @@ def _is_url(source: str) -> bool:
 
 
 def _targets(recording: Path | str, output: Path | None, formats: list[str]) -> dict[str, Path]:
-    """Where each format goes."""
-    name = recording.stem if isinstance(recording, Path) else Path(unquote(urlsplit(recording).path)).stem
-    beside = recording.parent if isinstance(recording, Path) else Path()
+    """Return the file of each format."""
+    stem = recording.stem if isinstance(recording, Path) else Path(unquote(urlsplit(recording).path)).stem
+    folder = recording.parent if isinstance(recording, Path) else Path()
     if output is None:
-        return paths(beside / (name or "transcript"), formats)
+        return target_paths(folder / (stem or "transcript"), formats)
     if output.is_dir():
-        return paths(output / (name or "transcript"), formats)
+        return target_paths(output / (stem or "transcript"), formats)
     if len(formats) == 1:
         return {formats[0]: output}
-    return paths(output.with_suffix(""), formats)
+    return target_paths(output.with_suffix(""), formats)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What the page in `client/app.py` is made of: its form, the job, the transcript and the files that it gives."""
+"""Parts of the web page in `client/app.py`: form, job, transcript, and downloads."""

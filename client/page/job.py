@@ -1,4 +1,4 @@
-"""One job of the page, as it happens: its progress, its segments as they arrive, its transcript."""
+"""Runs one job of the page and streams its updates: progress, segments, final result."""
 
 from __future__ import annotations
 
@@ -10,94 +10,110 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from client.endpoint import Answer, Endpoint
-from client.fanout import Observer, Task
-from client.merge import shifted
-from client.output import fetched, text_of
-from client.recording import Terms, transcribed
+from client.merge.outputs import shift_segments
+from client.output import download_text, file_text
+from client.recording import RunSettings, transcribe_recording
+from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.fanout import JobSpec, ProgressListener
 
 Segments = list[dict[str, Any]]
 
-SUBTITLES = ("srt", "vtt")
+SUBTITLE_FORMATS = ("srt", "vtt")
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProgressUpdate:
+    """Current stage of a job, and how much of it is done."""
+
     stage: str
     percent: float
 
 
 @dataclass(frozen=True)
-class Transcript:
-    """A job's answer, in the parts that a page shows."""
+class JobResult:
+    """A job's output, in the parts that the page uses."""
 
     segments: Segments
     language: str
-    metadata: Answer
+    metadata: JsonObject
     subtitles: dict[str, str]
-    """The worker's own, by their format."""
-    output: Answer
-    """All of it, as `client/video.py` takes it."""
+    """The worker's subtitles, by format."""
+    output: JsonObject
+    """The complete output, as `client/media/video.py` expects it."""
 
 
-News = Progress | Segments | Transcript
+Update = ProgressUpdate | Segments | JobResult
 
 
-def followed(endpoint: Endpoint, source: Path | str, options: Answer, stop: threading.Event) -> Iterator[News]:
-    """What is new about a job, as it comes: all segments so far, whenever there are more; the transcript at last.
+def stream_updates(
+    endpoint: Endpoint, source: Path | str, options: JsonObject, stop: threading.Event
+) -> Iterator[Update]:
+    """Run a job and yield its updates.
 
-    `stop` ends the job; so does whoever leaves this iterator early.
+    Args:
+        endpoint: where the job runs.
+        source: a file, or a URL.
+        options: the worker's.
+        stop: cancels the job when set. Closing this iterator early sets it as well.
+
+    Yields:
+        Progress; all segments so far, whenever there are new ones; finally the result.
 
     Raises:
-        ClientError: there will be no transcript; in a sentence for the user.
+        ClientError: the job has no result.
     """
-    work = _Work(endpoint, source, options, stop)
-    threading.Thread(target=work.run, daemon=True).start()
+    job = _BackgroundJob(endpoint, source, options, stop)
+    threading.Thread(target=job.run, daemon=True).start()
     try:
         while True:
-            news = work.news.get()
-            if isinstance(news, BaseException):
-                raise news
-            yield news
-            if isinstance(news, Transcript):
+            update = job.updates.get()
+            if isinstance(update, BaseException):
+                raise update
+            yield update
+            if isinstance(update, JobResult):
                 return
     finally:
         stop.set()
 
 
-class _Work:
-    """A job on a thread of its own; what it hears goes into a queue."""
+class _BackgroundJob:
+    """A job on its own thread, which puts updates into a queue."""
 
-    def __init__(self, endpoint: Endpoint, source: Path | str, options: Answer, stop: threading.Event) -> None:
-        self.news: SimpleQueue[News | BaseException] = SimpleQueue()
+    def __init__(self, endpoint: Endpoint, source: Path | str, options: JsonObject, stop: threading.Event) -> None:
+        self.updates: SimpleQueue[Update | BaseException] = SimpleQueue()
         self._endpoint, self._source, self._options, self._stop = endpoint, source, options, stop
-        self._heard: dict[tuple[float, Any], dict[str, Any]] = {}
+        self._segments: dict[tuple[float, Any], dict[str, Any]] = {}
+        """By start and channel: a job that a second worker restarts sends its segments again."""
 
     def run(self) -> None:
-        observer = Observer(self._progress, self._segments)
         try:
-            answer = transcribed(
-                self._endpoint, self._source, self._options, Terms(), stop=self._stop, observer=observer
+            output = transcribe_recording(
+                self._endpoint,
+                self._source,
+                self._options,
+                RunSettings(),
+                stop=self._stop,
+                listener=ProgressListener(self._on_progress, self._on_segments),
             )
-            self.news.put(_transcript(answer))
+            self.updates.put(_to_result(output))
         except BaseException as error:
-            self.news.put(error)
+            self.updates.put(error)
 
-    def _progress(self, fraction: float, stage: str) -> None:
-        self.news.put(Progress(stage, 100 * fraction))
+    def _on_progress(self, fraction: float, stage: str) -> None:
+        self.updates.put(ProgressUpdate(stage, 100 * fraction))
 
-    def _segments(self, task: Task, segments: Sequence[dict[str, Any]]) -> None:
-        # By place: a job that a second worker begins anew sends them again.
-        self._heard |= {(one["start"], one.get("channel")): one for one in shifted(segments, task.start)}
-        self.news.put(sorted(self._heard.values(), key=lambda one: float(one["start"])))
+    def _on_segments(self, job: JobSpec, segments: Sequence[dict[str, Any]]) -> None:
+        shifted = shift_segments(segments, job.start)
+        self._segments |= {(segment["start"], segment.get("channel")): segment for segment in shifted}
+        self.updates.put(sorted(self._segments.values(), key=lambda segment: float(segment["start"])))
 
 
-def _transcript(answer: Answer) -> Transcript:
-    said = answer.get("transcription", {})
-    if "segments" not in said:  # they were too large for the answer, and are in the bucket
-        said = json.loads(fetched(answer, "json"))
-    metadata: Answer = answer.get("metadata") or {}
-    there = {**said, **answer.get("files", {})}
-    subtitles = {form: text_of(answer, form) for form in SUBTITLES if form in there}
-    language = str(said.get("language") or "")
-    return Transcript(said["segments"], language, metadata, subtitles, answer)
+def _to_result(output: JsonObject) -> JobResult:
+    transcription = output.get("transcription", {})
+    if "segments" not in transcription:  # too large for the response: stored in the bucket
+        transcription = json.loads(download_text(output, "json"))
+    metadata: JsonObject = output.get("metadata") or {}
+    available = {**transcription, **output.get("files", {})}
+    subtitles = {name: file_text(output, name) for name in SUBTITLE_FORMATS if name in available}
+    language = str(transcription.get("language") or "")
+    return JobResult(transcription["segments"], language, metadata, subtitles, output)

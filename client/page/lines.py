@@ -1,6 +1,6 @@
-"""A transcript as the page shows it: lines with times, voices and words; and what its reader corrects of them.
+"""The transcript as lines with times, speakers and words, and the user's corrections of them.
 
-Segments are dicts as a job's answer has them (`src/transcript/transcript.py`). Nothing in them is trusted.
+Segments are dicts from a job's output (`src/transcript/transcript.py`). Their content is untrusted.
 """
 
 from __future__ import annotations
@@ -13,127 +13,127 @@ Segments = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a word stands in its line, as offsets of characters, and when it is said, in seconds."""
+class WordPosition:
+    """A word's times in seconds, and its character offsets in the text of its line."""
 
     start: float
     end: float
-    begins: int
-    ends: int
+    text_start: int
+    text_end: int
 
 
 @dataclass(frozen=True)
 class Line:
-    """One segment. Times in seconds."""
+    """One segment; times in seconds."""
 
     start: float
     end: float
     text: str
-    voice: str | None
-    """Key of the speaker or the channel; None where nobody told them apart."""
-    words: tuple[Place, ...]
+    speaker: str | None
+    """Key of the speaker or the channel; None if the job distinguished neither."""
+    words: tuple[WordPosition, ...]
 
 
 @dataclass(frozen=True)
 class Corrections:
-    """What the reader of a page changed: texts by the number of the segment, and names by the key of the voice."""
+    """The user's changes: texts by segment number, and names by speaker key."""
 
     texts: Mapping[int, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_page(cls, sent: Any) -> Corrections:
-        """From `{"texts": {"3": "..."}, "names": {"SPEAKER_00": "..."}}`, as viewer.js collects it."""
-        texts, names = (dict((sent or {}).get(key) or {}) for key in ("texts", "names"))
+    def from_page(cls, collected: Any) -> Corrections:
+        """Read `{"texts": {"3": "..."}, "names": {"SPEAKER_00": "..."}}`, as collected by viewer.js."""
+        texts, names = (dict((collected or {}).get(key) or {}) for key in ("texts", "names"))
         return cls(
             {int(number): str(text) for number, text in texts.items()},
-            {str(voice): " ".join(str(name).split()) for voice, name in names.items() if str(name).strip()},
+            {str(speaker): " ".join(str(name).split()) for speaker, name in names.items() if str(name).strip()},
         )
 
 
-def lines(segments: Segments) -> list[Line]:
-    """The segments as lines, in the order that they have."""
-    return [_line(segment) for segment in segments]
+def to_lines(segments: Segments) -> list[Line]:
+    """Return a line for each segment, in the same order."""
+    return [_to_line(segment) for segment in segments]
 
 
-def _line(segment: Mapping[str, Any]) -> Line:
+def _to_line(segment: Mapping[str, Any]) -> Line:
     text = " ".join(str(segment["text"]).split())
-    start = float(segment["start"])
-    return Line(start, float(segment["end"]), text, voice_of(segment), _places(text, segment.get("words") or []))
+    words = _locate_words(text, segment.get("words") or [])
+    return Line(float(segment["start"]), float(segment["end"]), text, speaker_key(segment), words)
 
 
-def voice_of(segment: Mapping[str, Any]) -> str | None:
-    """Whose line it is: the speaker's key where there is one, else the channel's."""
+def speaker_key(segment: Mapping[str, Any]) -> str | None:
+    """Return the key of a segment's speaker, else of its channel."""
     if segment.get("speaker") is not None:
         return str(segment["speaker"])
     return None if segment.get("channel") is None else f"CHANNEL_{segment['channel']}"
 
 
-def _places(text: str, words: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:
-    """The words' places in `text`; a word that is not there (the vocabulary corrected it, say) has none."""
-    places = []
-    at = 0
-    for word, following in zip(words, [*words[1:], {"word": " "}], strict=True):
-        said = " ".join(str(word["word"]).split())
-        begins = text.find(said, at)
-        ends = begins + len(said)
-        # "Run" is not in "RunPod", unless what follows belongs to it: not all languages have blanks.
-        if said and begins >= 0 and (text[ends : ends + 1] in ("", " ") or str(following["word"])[:1] != " "):
-            at = ends
-            places.append(Place(float(word["start"]), float(word["end"]), begins, ends))
-    return tuple(places)
+def _locate_words(text: str, words: Sequence[Mapping[str, Any]]) -> tuple[WordPosition, ...]:
+    """Find the words in `text`; those that are not in it, such as words replaced by the vocabulary, are left out."""
+    found = []
+    search_from = 0
+    for word, next_word in zip(words, [*words[1:], {"word": " "}], strict=True):
+        spelling = " ".join(str(word["word"]).split())
+        start = text.find(spelling, search_from)
+        end = start + len(spelling)
+        # "Run" does not match in "RunPod", unless the next word continues it: not all scripts have spaces.
+        if spelling and start >= 0 and (text[end : end + 1] in ("", " ") or str(next_word["word"])[:1] != " "):
+            search_from = end
+            found.append(WordPosition(float(word["start"]), float(word["end"]), start, end))
+    return tuple(found)
 
 
-def voices(segments: Segments) -> list[str]:
-    """The keys of all voices, in the order in which they are heard first."""
-    return list(dict.fromkeys(voice for segment in segments if (voice := voice_of(segment)) is not None))
+def speaker_keys(segments: Segments) -> list[str]:
+    """Return the keys of all speakers and channels, in order of first speech."""
+    return list(dict.fromkeys(key for segment in segments if (key := speaker_key(segment)) is not None))
 
 
-def default_name(voice: str) -> str:
-    """`Speaker 1` for `SPEAKER_00`: what a voice is called until somebody names it."""
-    kind, _, number = voice.rpartition("_")
-    return f"{kind.replace('_', ' ').capitalize()} {int(number) + 1}" if kind and number.isdecimal() else voice
+def default_name(speaker: str) -> str:
+    """Return the displayed name of a speaker without a name: `Speaker 1` for `SPEAKER_00`."""
+    kind, _, number = speaker.rpartition("_")
+    return f"{kind.replace('_', ' ').capitalize()} {int(number) + 1}" if kind and number.isdecimal() else speaker
 
 
-def name_of(voice: str, corrections: Corrections) -> str:
-    return corrections.names.get(voice) or default_name(voice)
+def display_name(speaker: str, corrections: Corrections) -> str:
+    """Return the name that the user gave a speaker, else the default one."""
+    return corrections.names.get(speaker) or default_name(speaker)
 
 
 def corrected(segments: Segments, corrections: Corrections) -> list[dict[str, Any]]:
-    """The segments with the reader's texts, and with names in place of the keys of voices."""
+    """Return the segments with corrected texts, and with names in place of speaker keys."""
     return [_corrected(segment, corrections.texts.get(number), corrections) for number, segment in enumerate(segments)]
 
 
-def changed(segments: Segments, corrections: Corrections) -> bool:
-    """Whether the corrections make a difference: a page sends the names that voices have anyway, too."""
+def has_changes(segments: Segments, corrections: Corrections) -> bool:
+    """True if the corrections change anything; the page also sends names that are still the default."""
     return corrected(segments, corrections) != corrected(segments, Corrections())
 
 
 def _corrected(segment: Mapping[str, Any], text: str | None, corrections: Corrections) -> dict[str, Any]:
-    changed = dict(segment)
-    voice = voice_of(segment)
-    if voice is not None:
-        changed["speaker"] = name_of(voice, corrections)
+    copy = dict(segment)
+    speaker = speaker_key(segment)
+    if speaker is not None:
+        copy["speaker"] = display_name(speaker, corrections)
     if text is not None and text.split() != str(segment["text"]).split():
-        changed["text"] = " " + " ".join(text.split())
-        # They were of what was heard: of another text they would be wrong.
-        changed.pop("tokens", None)
-        words = _renamed(segment.get("words") or [], text.split())
-        changed.pop("words", None)
-        if words:
-            changed["words"] = words
-    return changed
+        copy["text"] = " " + " ".join(text.split())
+        # Tokens belong to the original text.
+        copy.pop("tokens", None)
+        copy.pop("words", None)
+        if words := _respell(segment.get("words") or [], text.split()):
+            copy["words"] = words
+    return copy
 
 
-def _renamed(words: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Words with their times and new spellings; none where their number changed, and nobody knows the times."""
-    if len(words) != len(texts):
+def _respell(words: Sequence[Mapping[str, Any]], spellings: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the words with new spellings; none if their number changed, since new words have no known times."""
+    if len(words) != len(spellings):
         return []
-    return [dict(word) | {"word": f" {text}"} for word, text in zip(words, texts, strict=True)]
+    return [dict(word) | {"word": f" {spelling}"} for word, spelling in zip(words, spellings, strict=True)]
 
 
-def clock(seconds: float) -> str:
-    """`1:02:03`, `2:03` or `0:03`."""
+def format_clock(seconds: float) -> str:
+    """Return `1:02:03`, `2:03` or `0:03`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

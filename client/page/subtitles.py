@@ -1,7 +1,6 @@
-"""Corrected segments as SRT and WebVTT: a cue each.
+"""Writes corrected segments as SRT and WebVTT, one cue per segment.
 
-The layout of the worker's own subtitles goes by the times of words, which a correction may take away: of it, the width
-of lines is left.
+The worker lays out its subtitles by word times, which a correction may remove. Only the line width is kept here.
 """
 
 from __future__ import annotations
@@ -15,48 +14,59 @@ from typing import Any
 import srt
 from wcwidth import wrap
 
-from client.page.lines import Segments, voice_of
+from client.page.lines import Segments, speaker_key
 
 _PRESET_WIDTHS = {"broadcast": 42}
-"""`max_line_width` of each `subtitle_preset`, as the README has it."""
+"""`max_line_width` of each `subtitle_preset`, as in the README."""
 
 _Cue = tuple[timedelta, timedelta, str, str]
-"""Start, end, whose it is (or empty), text in one line."""
+"""Start, end, speaker (or empty), text in one line."""
 
 
 def to_srt(segments: Segments, options: Mapping[str, Any]) -> str:
-    """SubRip. It has no escapes, so that the arrow of a timing line must go."""
+    """Return SubRip. The format has no escapes, so that the arrow of timing lines is removed from texts.
+
+    Args:
+        segments: with names as speakers.
+        options: the job's, for the line width.
+    """
     cues = []
-    for number, (start, end, voice, text) in enumerate(_cues(segments), start=1):
-        said = re.sub("-{2,}>", "->", f"{voice}: {text}" if voice else text)
-        cues.append(srt.Subtitle(number, start, end, "\n".join(_lines(said, options))))
-    # Its own numbering would leave out cues that are over as they begin.
+    for number, (start, end, speaker, text) in enumerate(_to_cues(segments), start=1):
+        content = re.sub("-{2,}>", "->", f"{speaker}: {text}" if speaker else text)
+        cues.append(srt.Subtitle(number, start, end, "\n".join(_wrap(content, options))))
+    # The library's renumbering would drop cues of no length.
     return str(srt.compose(cues, reindex=False))
 
 
 def to_vtt(segments: Segments, options: Mapping[str, Any]) -> str:
-    """WebVTT (W3C): with a voice tag where voices are told apart; webvtt-py would leave the escapes to its caller."""
+    """Return WebVTT (W3C), with voice tags for speakers. Not by webvtt-py, which does not escape texts.
+
+    Args:
+        segments: with names as speakers.
+        options: the job's, for the line width.
+    """
     blocks = ["WEBVTT\n"]
-    for start, end, voice, text in _cues(segments):
-        said = "\n".join(escape(line, quote=False) for line in _lines(text, options))
+    for start, end, speaker, text in _to_cues(segments):
+        content = "\n".join(escape(line, quote=False) for line in _wrap(text, options))
         times = (srt.timedelta_to_srt_timestamp(time).replace(",", ".") for time in (start, end))
-        blocks.append(f"{' --> '.join(times)}\n{f'<v {escape(voice, quote=False)}>' if voice else ''}{said}\n")
+        voice_tag = f"<v {escape(speaker, quote=False)}>" if speaker else ""
+        blocks.append(f"{' --> '.join(times)}\n{voice_tag}{content}\n")
     return "\n".join(blocks)
 
 
-def _cues(segments: Segments) -> Iterator[_Cue]:
+def _to_cues(segments: Segments) -> Iterator[_Cue]:
     for segment in segments:
-        if text := _one_line(str(segment["text"])):
+        if text := _single_line(str(segment["text"])):
             start, end = (timedelta(milliseconds=round(1000 * float(segment[key]))) for key in ("start", "end"))
-            yield start, max(start, end), _one_line(voice_of(segment) or ""), text
+            yield start, max(start, end), _single_line(speaker_key(segment) or ""), text
 
 
-def _one_line(text: str) -> str:
-    """NUL becomes what every reader of WebVTT would make of it (section 6.1)."""
+def _single_line(text: str) -> str:
+    """Join lines, and replace NUL as WebVTT parsers do (section 6.1)."""
     return " ".join(text.replace("\0", "\ufffd").split())
 
 
-def _lines(text: str, options: Mapping[str, Any]) -> list[str]:
-    """No wider than the job's lines, where those have a width; a full-width character counts as two."""
+def _wrap(text: str, options: Mapping[str, Any]) -> list[str]:
+    """Wrap a text to the job's line width, if it has one; full-width characters count as two."""
     width = options.get("max_line_width") or _PRESET_WIDTHS.get(str(options.get("subtitle_preset")))
     return wrap(text, width, control_codes="ignore", break_on_hyphens=False) if width else [text]

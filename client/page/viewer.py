@@ -1,6 +1,6 @@
-"""The transcript, the player and the progress as HTML; `viewer.js` brings them to life, `viewer.css` dresses them.
+"""HTML for the transcript, the player and the progress; `viewer.js` adds behaviour, `viewer.css` style.
 
-Every text and every address is escaped here: a transcript is whatever somebody said, or a hostile server sent.
+All texts and URLs are escaped here: a transcript may contain anything that was said, or that a hostile server sent.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from client.page.lines import Line, Segments, clock, default_name, lines, voices
+from client.page.lines import Line, Segments, default_name, format_clock, speaker_keys, to_lines
 
-COLOURS = 8
-"""Number of colours for voices in viewer.css."""
+NUM_COLOURS = 8
+"""Speaker colours in viewer.css."""
 
-EMPTY = '<p class="empty">The transcript will be here.</p>'
+EMPTY = '<p class="empty">The transcript will appear here.</p>'
 
 FOLDER = Path(__file__).parent
 
 
 def head() -> str:
-    """What the page's head needs: nothing is fetched from elsewhere."""
+    """Return the elements of the page's head; nothing is loaded from other servers."""
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("viewer.css", "viewer.js"))
     return (
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style>'
@@ -31,82 +31,86 @@ def head() -> str:
 
 
 def transcript(segments: Segments, *, complete: bool) -> str:
-    """Lines to click on; only a complete transcript can be corrected."""
-    colours = {voice: number % COLOURS for number, voice in enumerate(voices(segments))}
-    rows = "".join(_row(number, line, colours, complete) for number, line in enumerate(lines(segments)))
+    """Return clickable lines; they can be edited only if the transcript is complete."""
+    colours = {speaker: number % NUM_COLOURS for number, speaker in enumerate(speaker_keys(segments))}
+    rows = "".join(_row(number, line, colours, complete) for number, line in enumerate(to_lines(segments)))
     busy = "false" if complete else "true"
-    return f'{_legend(colours)}<ol id="lines" aria-label="Transcript" aria-busy="{busy}">{rows}</ol>'
+    return f'{_speaker_fields(colours)}<ol id="lines" aria-label="Transcript" aria-busy="{busy}">{rows}</ol>'
 
 
 def _row(number: int, line: Line, colours: dict[str, int], complete: bool) -> str:
-    at = clock(line.start)
-    # One line is in the order of the Tab key, the first one to begin with: see viewer.js.
-    first = 0 if number == 0 else -1
-    words = [[one.start, one.end, _units(line.text, one.begins), _units(line.text, one.ends)] for one in line.words]
-    voice = ""
-    if line.voice is not None:
-        name = escape(default_name(line.voice))
-        voice = f'<b class="voice voice-{colours[line.voice]}" data-voice="{escape(line.voice)}">{name}</b>'
-    edit = f'<button class="edit" tabindex="{first}" aria-label="Correct {at}">✎</button>' if complete else ""
+    time = format_clock(line.start)
+    # Only one line is in the tab order, at first the top one; see viewer.js.
+    tabindex = 0 if number == 0 else -1
+    words = [
+        [word.start, word.end, _utf16_offset(line.text, word.text_start), _utf16_offset(line.text, word.text_end)]
+        for word in line.words
+    ]
+    speaker = ""
+    if line.speaker is not None:
+        name = escape(default_name(line.speaker))
+        key = escape(line.speaker)
+        speaker = f'<b class="speaker speaker-{colours[line.speaker]}" data-speaker="{key}">{name}</b>'
+    edit = f'<button class="edit" tabindex="{tabindex}" aria-label="Edit {time}">✎</button>' if complete else ""
     return (
         f'<li class="line" data-number="{number}" data-start="{line.start}" data-end="{line.end}" '
         f'data-words="{json.dumps(words)}">'
-        f'<button class="time" tabindex="{first}" aria-label="Play from {at}">{at}</button>'
-        f'<span class="said">{voice}<span class="text">{escape(line.text)}</span></span>{edit}</li>'
+        f'<button class="time" tabindex="{tabindex}" aria-label="Play from {time}">{time}</button>'
+        f'<span class="content">{speaker}<span class="text">{escape(line.text)}</span></span>{edit}</li>'
     )
 
 
-def _units(text: str, characters: int) -> int:
-    """An offset as JavaScript counts it: characters beyond the first 65,536 are two."""
+def _utf16_offset(text: str, characters: int) -> int:
+    """Convert an offset to JavaScript's, where characters above U+FFFF count as two."""
     return characters + sum(character > "\uffff" for character in text[:characters])
 
 
-def _legend(colours: dict[str, int]) -> str:
-    """The voices, each with a field for its name."""
+def _speaker_fields(colours: dict[str, int]) -> str:
+    """Return a name field for each speaker."""
     if not colours:
         return ""
-    names = "".join(_name(voice, default_name(voice), colour) for voice, colour in colours.items())
-    return f'<div id="voices" role="group" aria-label="Names of the speakers">{names}</div>'
+    fields = "".join(_speaker_field(speaker, default_name(speaker), colour) for speaker, colour in colours.items())
+    return f'<div id="speakers" role="group" aria-label="Speaker names">{fields}</div>'
 
 
-def _name(voice: str, name: str, colour: int) -> str:
+def _speaker_field(speaker: str, name: str, colour: int) -> str:
     return (
-        f'<label class="voice voice-{colour}"><span class="unseen">Name of {escape(name)}</span>'
-        f'<input class="name" data-voice="{escape(voice)}" value="{escape(name)}" maxlength="60"></label>'
+        f'<label class="speaker speaker-{colour}"><span class="visually-hidden">Name of {escape(name)}</span>'
+        f'<input class="name" data-speaker="{escape(speaker)}" value="{escape(name)}" maxlength="60"></label>'
     )
 
 
 def player(source: Path | str) -> str:
-    """The recording with the browser's own controls: a file comes from this server, by Gradio's own route."""
-    address = f"gradio_api/file={quote(str(source))}" if isinstance(source, Path) else source
-    film = (mimetypes.guess_type(urlsplit(str(source)).path)[0] or "").startswith("video/")
-    tag = "video" if film else "audio"
+    """Return a player for a URL, or for a file, which Gradio serves."""
+    url = f"gradio_api/file={quote(str(source))}" if isinstance(source, Path) else source
+    is_video = (mimetypes.guess_type(urlsplit(str(source)).path)[0] or "").startswith("video/")
+    tag = "video" if is_video else "audio"
     return (
-        f'<{tag} id="player" controls preload="metadata" playsinline src="{escape(address)}" '
+        f'<{tag} id="player" controls preload="metadata" playsinline src="{escape(url)}" '
         f'aria-label="Recording"></{tag}>'
-        '<p id="unplayable" hidden>This browser cannot play the recording. Its transcript is not affected.</p>'
+        '<p id="unplayable" hidden>This browser cannot play the recording. The transcript is not affected.</p>'
     )
 
 
 def progress(stage: str, percent: float = 0.0) -> str:
-    """What happens now; as long as nothing is done, the bar shows that nobody knows how long it takes."""
-    value, done = (f' value="{percent:.0f}"', f": {percent:.0f} %") if percent else ("", "")
+    """Return the current stage with a progress bar, which is indeterminate at 0 percent."""
+    value, suffix = (f' value="{percent:.0f}"', f": {percent:.0f} %") if percent else ("", "")
     return (
-        f'<div class="notice" role="status"><span>{escape(stage.capitalize() + done)}</span>'
+        f'<div class="notice" role="status"><span>{escape(stage.capitalize() + suffix)}</span>'
         f'<progress max="100"{value} aria-label="Progress"></progress></div>'
     )
 
 
 def hint(text: str) -> str:
-    """What is to be done first."""
+    """Return a hint about the next step."""
     return f'<p class="hint">{escape(text)}</p>'
 
 
 def notice(text: str) -> str:
-    """What came of it."""
+    """Return the outcome of a job."""
     return f'<div class="notice" role="status">{escape(text)}</div>'
 
 
 def problem(text: str) -> str:
-    """What went wrong, in a sentence."""
+    """Return an error message."""
     return f'<div class="notice problem" role="alert">{escape(text)}</div>'

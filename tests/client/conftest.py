@@ -1,4 +1,4 @@
-"""What the client's tests share: the platform in this process, real workers in the worker's own environment."""
+"""Fixtures of the client's tests: the platform emulated in this process, real workers in the worker's environment."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 import requests
 
-from client.endpoint import Endpoint
-from client.settings import Settings
+from client.settings import EndpointSettings
+from client.transport.endpoint import Endpoint
 from tests.platform.emulator import Platform
 from tests.platform.routes import ENDPOINT
 from tests.platform.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / "tests" / "data"
-WORKERS_PYTHON = ROOT / ".venv" / "bin" / "python"
+WORKER_PYTHON = ROOT / ".venv" / "bin" / "python"
 MODEL = {"WHISPER_MODEL": "tiny.en"}
 
 
@@ -37,43 +37,43 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture
 def endpoint(platform: Platform) -> Endpoint:
-    return Endpoint(settings_of(platform), patience=10.0)
+    return Endpoint(settings_of(platform), retry_timeout_s=10.0)
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[Platform]:
-    """A platform with a real worker that streams."""
-    with Platform() as platform, Worker(platform, env={**MODEL, "STREAMING": "true"}, python=WORKERS_PYTHON) as worker:
+def streaming_platform() -> Iterator[Platform]:
+    """A platform with a real worker that streams segments."""
+    with Platform() as platform, Worker(platform, env={**MODEL, "STREAMING": "true"}, python=WORKER_PYTHON) as worker:
         worker.wait_ready()
         yield platform
 
 
 @dataclass(frozen=True)
 class LocalWorker:
-    """A real worker behind the SDK's own API, as `make serve` has it."""
+    """A real worker behind the SDK's local API, as started by `make serve`."""
 
     url: str
     streams: bool
     log: Path
 
     @property
-    def begun(self) -> int:
-        """How many jobs it has begun."""
+    def jobs_started(self) -> int:
+        """Number of jobs that the worker has started."""
         return self.log.read_text().count("job.started")
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["plain", "streaming"])
 def local_worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalWorker]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     worker = LocalWorker(f"http://localhost:{port}", request.param, tmp_path_factory.mktemp("local") / "log")
-    command = [WORKERS_PYTHON, "handler.py", "--rp_serve_api", "--rp_api_port", str(port)]
+    command = [str(WORKER_PYTHON), "handler.py", "--rp_serve_api", "--rp_api_port", str(port)]
     env = {**os.environ, **MODEL, "STREAMING": str(request.param).lower()}
     with worker.log.open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
     try:
-        until(lambda: answers(f"{worker.url}/"), 60)
+        wait_until(lambda: is_up(f"{worker.url}/"), 60)
         yield worker
     finally:
         process.send_signal(signal.SIGINT)
@@ -81,8 +81,8 @@ def local_worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def long() -> Path:
-    """A recording of 78 s and 137 kB, which a small request cannot hold."""
+def long_recording() -> Path:
+    """A recording of 78 s and 137 kB, too large for a small request."""
     return CLIPS / "long.ogg"
 
 
@@ -96,31 +96,35 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recording(folder: Path) -> Path:
-    """A short recording to be transcribed."""
+    """A short recording, copied to the working directory."""
     return Path(shutil.copy(CLIPS / "demo.ogg", folder / "talk.ogg"))
 
 
-def settings_of(platform: Platform) -> Settings:
-    return Settings(platform.url.rpartition("/")[0], ENDPOINT, platform.api_key)
+def settings_of(platform: Platform) -> EndpointSettings:
+    return EndpointSettings(platform.url.rpartition("/")[0], ENDPOINT, platform.api_key)
 
 
 def environment(where: Platform | str, folder: Path) -> dict[str, str]:
-    """What a command needs to find its endpoint, with a cache of its own."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
-    own = {"XDG_CACHE_HOME": str(folder / "cache"), "XDG_CONFIG_HOME": str(folder / "config"), "PYTHONPATH": str(ROOT)}
+    """Environment variables that lead a command to its endpoint, with a separate cache and configuration."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
+    folders = {
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "PYTHONPATH": str(ROOT),
+    }
     if isinstance(where, str):
-        return {**known, **own, "RUNPOD_BASE_URL": where}
+        return {**inherited, **folders, "RUNPOD_BASE_URL": where}
     settings = settings_of(where)
-    names = {
+    variables = {
         "RUNPOD_BASE_URL": settings.base_url,
         "RUNPOD_ENDPOINT_ID": ENDPOINT,
         "RUNPOD_API_KEY": where.api_key,
     }
-    return {**known, **own, **names}
+    return {**inherited, **folders, **variables}
 
 
-def start(module: str, *arguments: Any, where: Platform | str, folder: Path) -> subprocess.Popen[str]:
-    """A command of the client, in the working directory `folder`."""
+def start_command(module: str, *arguments: Any, where: Platform | str, folder: Path) -> subprocess.Popen[str]:
+    """Start a command of the client in the working directory `folder`."""
     return subprocess.Popen(
         [sys.executable, "-m", f"client.{module}", *map(str, arguments)],
         cwd=folder,
@@ -131,25 +135,25 @@ def start(module: str, *arguments: Any, where: Platform | str, folder: Path) -> 
     )
 
 
-def command(
+def run_command(
     module: str, *arguments: Any, where: Platform | str, folder: Path, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """The same, run to its end, which must be with this exit code, and without a traceback."""
-    process = start(module, *arguments, where=where, folder=folder)
+    """Run a command of the client, and check its exit code and that it prints no traceback."""
+    process = start_command(module, *arguments, where=where, folder=folder)
     out, err = process.communicate(timeout=120)
     assert process.returncode == code, out + err
     assert "Traceback" not in out + err
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "not so in time"
+        assert time.monotonic() < end, f"still not true after {seconds:.0f} s"
         time.sleep(0.05)
 
 
-def answers(url: str) -> bool:
+def is_up(url: str) -> bool:
     try:
         return requests.get(url, timeout=2).ok
     except requests.ConnectionError:

@@ -1,4 +1,4 @@
-"""A tree of recordings: mirrored, skipped when done, and what failed is done by the next run."""
+"""Batches: a folder tree is mirrored, finished files are skipped, and the next run repeats failed ones."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from client.batch import RECORD
-from tests.client.conftest import CLIPS, command, start, until
-from tests.client.played import PlayedWorker, said
+from client.batch import RECORD_FILE
+from tests.client.conftest import CLIPS, run_command, start_command, wait_until
+from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 
 FORMATS = ["--format", "json,srt"]
 
 
 @pytest.fixture
-def worker(platform: Platform) -> Iterator[PlayedWorker]:
-    """Fails jobs whose audio is no audio."""
+def worker(platform: Platform) -> Iterator[ScriptedWorker]:
+    """A worker that fails jobs whose audio is too short to be audio."""
     refusal = {"error": "not a recording", "output": {"error_type": "UnsupportedMedia"}}
-    with PlayedWorker(
-        platform, lambda job: refusal if len(job["input"]["audio"]["base64"]) < 100 else said("hello", 3600.0)
+    with ScriptedWorker(
+        platform, lambda job: refusal if len(job["input"]["audio"]["base64"]) < 100 else make_answer("hello", 3600.0)
     ) as worker:
         yield worker
 
 
 @pytest.fixture
 def tree(folder: Path) -> Path:
-    """Two recordings that differ in the suffix, one deeper in, one damaged, and a text."""
+    """Two recordings that differ only in the suffix, one in a subfolder, a damaged one, and a text file."""
     root = folder / "audio"
     (root / "deep" / "er").mkdir(parents=True)
     shutil.copy(CLIPS / "demo.ogg", root / "talk.ogg")
@@ -40,18 +40,18 @@ def tree(folder: Path) -> Path:
     return root
 
 
-def files(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_tree_is_mirrored_and_a_second_run_does_only_what_failed(
-    platform: Platform, folder: Path, worker: PlayedWorker
+def test_a_tree_is_mirrored_and_a_second_run_repeats_only_failures(
+    platform: Platform, folder: Path, worker: ScriptedWorker
 ) -> None:
-    first = command("batch", "audio", "out", *FORMATS, "--price", 0.1, where=platform, folder=folder, code=6)
+    first = run_command("batch", "audio", "out", *FORMATS, "--price", 0.1, where=platform, folder=folder, code=6)
     done = ["deep/er/numbers.json", "deep/er/numbers.srt"]
     done += ["talk.MP4.json", "talk.MP4.srt", "talk.ogg.json", "talk.ogg.srt"]
-    assert files(folder / "out") == [RECORD, *done]
+    assert list_files(folder / "out") == [RECORD_FILE, *done]
     assert "deep/bad.wav" in first.stdout
     assert "not a recording" in first.stdout
     row = next(line for line in first.stdout.splitlines() if "3.000" in line)
@@ -59,42 +59,42 @@ def test_a_tree_is_mirrored_and_a_second_run_does_only_what_failed(
     assert "0.3000" in row
     assert len(worker.jobs) == 4
 
-    command("batch", "audio", "out", *FORMATS, where=platform, folder=folder, code=6)
+    run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder, code=6)
     assert len(worker.jobs) == 5
 
     shutil.copy(CLIPS / "demo.ogg", folder / "audio" / "deep" / "bad.wav")
-    command("batch", "audio", "out", *FORMATS, where=platform, folder=folder)
+    run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder)
     assert len(worker.jobs) == 6
 
 
-def test_a_file_is_done_again_when_its_content_its_options_or_its_transcript_changed(
-    platform: Platform, folder: Path, worker: PlayedWorker, tree: Path
+def test_a_file_is_repeated_if_its_content_options_or_transcript_changed(
+    platform: Platform, folder: Path, worker: ScriptedWorker, tree: Path
 ) -> None:
     shutil.rmtree(tree / "deep")
     (tree / "talk.MP4").unlink()
 
-    def jobs_of_a_run(*flags: str) -> int:
+    def count_jobs(*flags: str) -> int:
         before = len(worker.jobs)
-        command("batch", "audio", "out", *flags, where=platform, folder=folder)
+        run_command("batch", "audio", "out", *flags, where=platform, folder=folder)
         return len(worker.jobs) - before
 
-    assert jobs_of_a_run(*FORMATS) == 1
+    assert count_jobs(*FORMATS) == 1
     (tree / "talk.ogg").touch()
-    assert jobs_of_a_run(*FORMATS) == 0
+    assert count_jobs(*FORMATS) == 0
     shutil.copy(CLIPS / "long.ogg", tree / "talk.ogg")
-    assert jobs_of_a_run(*FORMATS) == 1
-    assert jobs_of_a_run(*FORMATS, "--language", "de") == 1
+    assert count_jobs(*FORMATS) == 1
+    assert count_jobs(*FORMATS, "--language", "de") == 1
     (folder / "out" / "talk.srt").unlink()
-    assert jobs_of_a_run(*FORMATS, "--language", "de") == 1
+    assert count_jobs(*FORMATS, "--language", "de") == 1
 
 
 @pytest.mark.usefixtures("tree")
-def test_ctrl_c_cancels_the_jobs_and_leaves_no_half_of_a_file(
-    platform: Platform, folder: Path, worker: PlayedWorker
+def test_ctrl_c_cancels_the_jobs_and_leaves_no_partial_files(
+    platform: Platform, folder: Path, worker: ScriptedWorker
 ) -> None:
     worker.held_after = 0
-    stopped = start("batch", "audio", "out", *FORMATS, where=platform, folder=folder)
-    until(lambda: len(platform.jobs) == 3)
+    stopped = start_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder)
+    wait_until(lambda: len(platform.jobs) == 3)
     stopped.send_signal(signal.SIGINT)
     stopped.communicate(timeout=20)
     assert stopped.returncode == 130
@@ -103,5 +103,5 @@ def test_ctrl_c_cancels_the_jobs_and_leaves_no_half_of_a_file(
 
 
 def test_a_folder_without_recordings_is_wrong_usage(platform: Platform, folder: Path) -> None:
-    refused = command("batch", folder, "out", where=platform, folder=folder, code=2)
+    refused = run_command("batch", folder, "out", where=platform, folder=folder, code=2)
     assert "no audio or video files" in refused.stderr

@@ -1,4 +1,4 @@
-"""The endpoint's API under faults: everything is tried again, but no job is sent twice."""
+"""The endpoint's API under faults: requests are retried, but no job is submitted twice."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from client.endpoint import Endpoint, NoSuchJob
-from client.errors import EndpointFailed, Uncertain
-from client.settings import Settings
+from client.errors import EndpointFailed, SubmissionUncertain
+from client.settings import EndpointSettings
+from client.transport.endpoint import Endpoint, NoSuchJob
 from tests.client.conftest import settings_of
 from tests.platform.emulator import Fault, Platform
 
 LARGE = "x" * 9_000_000
-"""More than the buffers of a connection hold."""
+"""More than a connection's buffers hold."""
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_429, Fault.ERROR_500, Fault.ERROR_502])
-def test_a_submission_that_was_refused_is_sent_again(platform: Platform, endpoint: Endpoint, fault: Fault) -> None:
+def test_a_refused_submission_is_retried(platform: Platform, endpoint: Endpoint, fault: Fault) -> None:
     platform.faults.next("run", fault)
     job = endpoint.submit({"n": 1}, policy={"ttl": 100_000})
     assert platform.faults.count("run") == 1
@@ -26,16 +26,16 @@ def test_a_submission_that_was_refused_is_sent_again(platform: Platform, endpoin
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP, Fault.BROKEN_JSON])
-def test_a_submission_without_a_clear_answer_is_not_sent_again(
+def test_a_submission_without_a_clear_answer_is_not_retried(
     platform: Platform, endpoint: Endpoint, fault: Fault
 ) -> None:
     platform.faults.next("run", fault)
-    with pytest.raises(Uncertain, match="not sent a second time"):
+    with pytest.raises(SubmissionUncertain, match="not sent again"):
         endpoint.submit({"n": 1})
     assert platform.jobs == {}
 
 
-def test_a_submission_that_broke_on_its_way_is_sent_again(platform: Platform, endpoint: Endpoint) -> None:
+def test_a_submission_interrupted_during_the_upload_is_retried(platform: Platform, endpoint: Endpoint) -> None:
     platform.faults.next("run", Fault.DROP)
     endpoint.submit({"audio": LARGE})
     assert platform.faults.count("run") == 1
@@ -43,7 +43,7 @@ def test_a_submission_that_broke_on_its_way_is_sent_again(platform: Platform, en
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_429, Fault.ERROR_502, Fault.BROKEN_JSON, Fault.DROP])
-def test_questions_about_a_job_are_asked_again(platform: Platform, endpoint: Endpoint, fault: Fault) -> None:
+def test_status_queries_are_retried(platform: Platform, endpoint: Endpoint, fault: Fault) -> None:
     job = endpoint.submit({"n": 1})
     platform.faults.next("status", fault)
     assert endpoint.status(job)["status"] == "IN_QUEUE"
@@ -53,37 +53,37 @@ def test_questions_about_a_job_are_asked_again(platform: Platform, endpoint: End
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        (lambda endpoint: endpoint.status("nobody"), "does not know the job"),
-        (lambda endpoint: endpoint.submit({"audio": "x" * 10_000_000}), "larger than the platform takes"),
+        (lambda endpoint: endpoint.status("unknown"), "does not know the job"),
+        (lambda endpoint: endpoint.submit({"audio": "x" * 10_000_000}), "larger than the platform accepts"),
         (lambda endpoint: endpoint.submit({"n": 1}, webhook="me"), "webhook"),
     ],
 )
-def test_a_refusal_is_told_and_not_tried_again(
+def test_a_refusal_is_reported_and_not_retried(
     endpoint: Endpoint, act: Callable[[Endpoint], object], sentence: str
 ) -> None:
     with pytest.raises(EndpointFailed, match=sentence):
         act(endpoint)
 
 
-def test_a_wrong_key_is_told_without_the_key(platform: Platform) -> None:
+def test_the_error_for_a_wrong_key_does_not_contain_the_key(platform: Platform) -> None:
     settings = settings_of(platform)
-    with pytest.raises(EndpointFailed, match="the API key is wrong") as told:
-        Endpoint(Settings(settings.base_url, settings.endpoint_id, "secret-key")).health()
-    assert "secret" not in str(told.value) + repr(settings)
+    with pytest.raises(EndpointFailed, match="the API key is wrong") as failure:
+        Endpoint(EndpointSettings(settings.base_url, settings.endpoint_id, "secret-key")).health()
+    assert "secret" not in str(failure.value) + repr(settings)
 
 
-def test_an_address_where_nobody_answers_is_given_up(platform: Platform) -> None:
+def test_an_unreachable_address_is_given_up(platform: Platform) -> None:
     settings = settings_of(platform)
     platform.close()
     with pytest.raises(EndpointFailed, match="cannot be reached"):
-        Endpoint(settings, patience=0.5).health()
+        Endpoint(settings, retry_timeout_s=0.5).health()
     platform.start()  # for the fixture, which closes it
 
 
-def test_a_cancelled_job_is_over_and_an_unknown_one_is_no_error(platform: Platform, endpoint: Endpoint) -> None:
+def test_cancelling_ends_a_job_and_ignores_unknown_ones(platform: Platform, endpoint: Endpoint) -> None:
     job = endpoint.submit({"n": 1})
     endpoint.cancel(job)
     assert platform.job(job).status == "CANCELLED"
-    endpoint.cancel("nobody")
+    endpoint.cancel("unknown")
     with pytest.raises(NoSuchJob):
-        endpoint.stream("nobody")
+        endpoint.stream("unknown")

@@ -1,4 +1,4 @@
-"""Parts under faults: what failed is done again and nothing else, what is running can be stopped, and gone on with."""
+"""Recordings in parts under faults: only failed parts are repeated, running jobs can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -11,137 +11,148 @@ from typing import Any
 import pytest
 import requests
 
-from client.endpoint import Endpoint
 from client.errors import JobFailed
-from client.fanout import Observer
-from client.recording import Terms, transcribed
-from tests.client.conftest import command, start, until
-from tests.client.played import PlayedWorker, said
+from client.recording import RunSettings, transcribe_recording
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
+from tests.client.conftest import run_command, start_command, wait_until
+from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Fault, Platform
 from tests.platform.records import Job
 
 LIMIT = 160_000
+"""Bytes of a request."""
 PARTS = 4
+"""Number of parts of the long recording under that limit."""
 
 
 @pytest.fixture
-def worker(platform: Platform) -> Iterator[PlayedWorker]:
-    with PlayedWorker(platform, lambda job: said(f"{len(job['input']['audio']['base64'])}")) as worker:
+def worker(platform: Platform) -> Iterator[ScriptedWorker]:
+    with ScriptedWorker(platform, lambda job: make_answer(f"{len(job['input']['audio']['base64'])}")) as worker:
         yield worker
 
 
-def by_status(platform: Platform, status: str) -> list[Job]:
+def jobs_with_status(platform: Platform, status: str) -> list[Job]:
     return [job for job in platform.jobs.values() if job.status == status]
 
 
-def work(endpoint: Endpoint, recording: Path, cache: Path, **options: Any) -> dict[str, Any]:
-    return transcribed(
-        endpoint, recording, options, Terms(limit=LIMIT), stop=threading.Event(), observer=Observer(), cache=cache
+def transcribe(endpoint: Endpoint, recording: Path, cache: Path, **options: Any) -> dict[str, Any]:
+    return transcribe_recording(
+        endpoint,
+        recording,
+        options,
+        RunSettings(request_limit=LIMIT),
+        stop=threading.Event(),
+        listener=ProgressListener(),
+        cache=cache,
     )
 
 
-def test_only_the_part_that_failed_is_done_again(
-    platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path
+def test_only_the_failed_part_is_repeated(
+    platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:
-    answers = iter([said("one"), {"error": "out of luck", "output": {"error_type": "Internal"}}])
-    with PlayedWorker(platform, lambda _: next(answers, said("more"))) as worker:
-        output = work(endpoint, long, tmp_path)
+    answers = iter([make_answer("one"), {"error": "crashed", "output": {"error_type": "Internal"}}])
+    with ScriptedWorker(platform, lambda _: next(answers, make_answer("more"))) as worker:
+        output = transcribe(endpoint, long_recording, tmp_path)
     assert len(output["metadata"]["parts"]) == PARTS
     audio = [job["input"]["audio"]["base64"] for job in worker.jobs]
     assert (len(audio), len(set(audio))) == (PARTS + 1, PARTS)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_of_the_parts_is_told_as_that_of_the_whole(
-    platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path
+def test_progress_of_the_parts_is_reported_for_the_whole_recording(
+    platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:
-    told: list[tuple[float, str]] = []
+    updates: list[tuple[float, str]] = []
     half = {"status": "IN_PROGRESS", "output": {"stage": "transcribing", "percent": 50}}
 
     def answer(job: dict[str, Any]) -> dict[str, Any]:
-        address = f"{platform.url}/job-done/played/{job['id']}"
+        address = f"{platform.url}/job-done/scripted/{job['id']}"
         requests.post(address, json=half, headers={"Authorization": platform.worker_key}, timeout=10)
-        seen = len(told)
-        until(lambda: len(told) > seen)
-        return said("something")
+        seen = len(updates)
+        wait_until(lambda: len(updates) > seen)
+        return make_answer("something")
 
-    with PlayedWorker(platform, answer):
-        observer = Observer(lambda fraction, stage: told.append((fraction, stage)))
-        terms = Terms(limit=LIMIT, parallel=1)
-        transcribed(endpoint, long, {}, terms, stop=threading.Event(), observer=observer, cache=tmp_path)
-    fractions = [fraction for fraction, _ in told]
+    with ScriptedWorker(platform, answer):
+        listener = ProgressListener(lambda fraction, stage: updates.append((fraction, stage)))
+        settings = RunSettings(request_limit=LIMIT, parallel=1)
+        transcribe_recording(
+            endpoint, long_recording, {}, settings, stop=threading.Event(), listener=listener, cache=tmp_path
+        )
+    fractions = [fraction for fraction, _ in updates]
     assert fractions == sorted(fractions)
     assert 0 < fractions[len(fractions) // 2] < 1
-    assert told[-1] == (pytest.approx(1.0), f"{PARTS} of {PARTS} parts done")
+    assert fractions[-1] == pytest.approx(1.0)
+    assert updates[-1][1] == f"{PARTS} of {PARTS} parts done"
 
 
-def test_a_wrong_input_is_not_tried_again_and_ends_the_work(
-    platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path
+def test_invalid_input_is_not_retried_and_ends_the_run(
+    platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:
     refusal = {"error": "no such language", "output": {"error_type": "InvalidInput"}}
-    with PlayedWorker(platform, lambda _: refusal) as worker, pytest.raises(JobFailed, match="no such language"):
-        work(endpoint, long, tmp_path)
+    with ScriptedWorker(platform, lambda _: refusal) as worker, pytest.raises(JobFailed, match="no such language"):
+        transcribe(endpoint, long_recording, tmp_path)
     assert len(worker.jobs) <= PARTS
 
 
-def test_faults_of_the_platform_cost_no_second_job(
-    platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path, worker: PlayedWorker
+def test_faults_of_the_platform_cause_no_second_job(
+    platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path, worker: ScriptedWorker
 ) -> None:
     platform.faults.next("run", Fault.ERROR_429)
     platform.faults.next("run", Fault.ERROR_500)
     for fault in (Fault.DROP, Fault.BROKEN_JSON, Fault.ERROR_502):
         platform.faults.next("status", fault)
-    assert len(work(endpoint, long, tmp_path)["metadata"]["parts"]) == PARTS
+    assert len(transcribe(endpoint, long_recording, tmp_path)["metadata"]["parts"]) == PARTS
     assert platform.faults.count("run") == 2
     assert len(platform.jobs) == len(worker.jobs) == PARTS
 
 
-def test_a_part_in_another_language_is_done_again_in_that_of_most(
-    platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path
+def test_a_part_in_another_language_is_repeated_in_the_majority_language(
+    platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:
     languages = iter(["de", "cy", "de", "de"])
 
     def answer(job: dict[str, Any]) -> dict[str, Any]:
-        named = job["input"]["options"].get("language")
-        return said(f"in {named}" if named else "heard", language=named or next(languages))
+        language = job["input"]["options"].get("language")
+        return make_answer(f"in {language}" if language else "detected", language=language or next(languages))
 
-    with PlayedWorker(platform, answer) as worker:
-        output = work(endpoint, long, tmp_path)
+    with ScriptedWorker(platform, answer) as worker:
+        output = transcribe(endpoint, long_recording, tmp_path)
     assert output["metadata"]["language"] == "de"
     assert output["transcription"]["text"].split().count("in") == 1
     assert len(worker.jobs) == PARTS + 1
 
 
-def test_a_client_that_is_killed_goes_on_with_its_jobs(
-    platform: Platform, folder: Path, long: Path, worker: PlayedWorker
+def test_a_killed_client_resumes_its_jobs(
+    platform: Platform, folder: Path, long_recording: Path, worker: ScriptedWorker
 ) -> None:
-    arguments = [long, "--payload-limit", LIMIT, "--parallel", 2, "--format", "srt", "--output", "out.srt"]
+    arguments = [long_recording, "--payload-limit", LIMIT, "--parallel", 2, "--format", "srt", "--output", "out.srt"]
     worker.held_after = 1
-    killed = start("transcribe", *arguments, where=platform, folder=folder)
-    notes = folder.parent / "cache" / "worker-whisper"
-    until(lambda: len(list(notes.glob("*/part-*.job"))) == 2 and len(platform.jobs) == 3)
+    killed = start_command("transcribe", *arguments, where=platform, folder=folder)
+    journals = folder.parent / "cache" / "worker-whisper"
+    wait_until(lambda: len(list(journals.glob("*/part-*.job"))) == 2 and len(platform.jobs) == 3)
     killed.kill()
     killed.communicate()
     worker.release()
-    command("transcribe", *arguments, where=platform, folder=folder)
+    run_command("transcribe", *arguments, where=platform, folder=folder)
     assert len(platform.jobs) == PARTS
     assert (folder / "out.srt").read_text().count("-->") == PARTS
-    assert list(notes.iterdir()) == []
+    assert list(journals.iterdir()) == []
 
 
-def test_ctrl_c_cancels_what_runs_and_keeps_what_is_done(
-    platform: Platform, folder: Path, long: Path, worker: PlayedWorker
+def test_ctrl_c_cancels_running_jobs_and_keeps_finished_ones(
+    platform: Platform, folder: Path, long_recording: Path, worker: ScriptedWorker
 ) -> None:
-    arguments = [long, "--payload-limit", LIMIT, "--parallel", 2, "--format", "text", "--output", "out.txt"]
+    arguments = [long_recording, "--payload-limit", LIMIT, "--parallel", 2, "--format", "text", "--output", "out.txt"]
     worker.held_after = 1
-    stopped = start("transcribe", *arguments, where=platform, folder=folder)
-    until(lambda: len(platform.jobs) == 3)
+    stopped = start_command("transcribe", *arguments, where=platform, folder=folder)
+    wait_until(lambda: len(platform.jobs) == 3)
     stopped.send_signal(signal.SIGINT)
     _, err = stopped.communicate(timeout=20)
     assert stopped.returncode == 130
-    assert "goes on where it was" in err
-    assert [len(by_status(platform, status)) for status in ("COMPLETED", "CANCELLED")] == [1, 2]
+    assert "to resume" in err
+    assert [len(jobs_with_status(platform, status)) for status in ("COMPLETED", "CANCELLED")] == [1, 2]
     worker.release()
-    command("transcribe", *arguments, where=platform, folder=folder)
+    run_command("transcribe", *arguments, where=platform, folder=folder)
     assert len(platform.jobs) == PARTS + 2
     assert len((folder / "out.txt").read_text().split()) == PARTS

@@ -1,4 +1,4 @@
-"""The client stands on its own feet: a user's machine has nothing of the worker."""
+"""The client does not depend on the worker, which is not installed on a user's machine, and its imports run one way."""
 
 from __future__ import annotations
 
@@ -11,27 +11,42 @@ import pytest
 from tests.client.conftest import ROOT
 
 FILES = sorted((ROOT / "client").rglob("*.py"))
-FOREIGN = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
+PAGE_FILES = {path for path in FILES if path.parent.name == "page" or path.name == "app.py"}
+WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
+ARROWS: dict[str, set[str]] = {
+    "merge": set(),
+    "media": {"errors"},
+    "transport": {"errors", "media", "settings"},
+}
+"""The other modules of the client that a package may import."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_file_of_the_client_imports_nothing_of_the_worker(path: Path) -> None:
-    assert not imported(path) & FOREIGN
+def test_the_client_imports_nothing_from_the_worker(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imported_modules(path)} & WORKER_MODULES
 
 
-def test_what_the_command_line_imports_is_in_its_requirements() -> None:
-    names = {name for path in FILES if path.parent.name == "client" for name in imported(path)}
+def test_imports_of_the_command_line_are_in_its_requirements() -> None:
+    modules = {name for path in FILES if path not in PAGE_FILES for name in imported_modules(path)}
+    names = {name.partition(".")[0] for name in modules}
     pinned = (ROOT / "client" / "requirements.txt").read_text()
-    for name in names - sys.stdlib_module_names - {"client", "gradio"}:  # gradio: client/app.py, the page's own
+    for name in names - sys.stdlib_module_names - {"client"}:
         assert {"ffmpeg": "ffmpeg-python", "imageio_ffmpeg": "imageio-ffmpeg"}.get(name, name) + "==" in pinned
 
 
-def imported(path: Path) -> set[str]:
-    """The packages that a file imports, wherever in it."""
+@pytest.mark.parametrize("package", ARROWS)
+def test_imports_between_packages_run_one_way(package: str) -> None:
+    modules = {name for path in (ROOT / "client" / package).glob("*.py") for name in imported_modules(path)}
+    imported = {name.split(".")[1] for name in modules if name.startswith("client.")}
+    assert imported - {package} == ARROWS[package]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules imported anywhere in a file, by their full names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
-    return {name.partition(".")[0] for name in found}
+    return found

@@ -1,4 +1,4 @@
-"""What the end of a job means."""
+"""Outputs and errors of finished jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from client.errors import JobFailed
-from client.jobs import joined, output_of, policy
+from client.transport.jobs import execution_policy, extract_output, join_chunks
 
 ANSWER = {"transcription": {"text": "ab", "segments": [1, 2], "language": "en"}, "metadata": {"model": "m"}}
 
@@ -21,36 +21,38 @@ ANSWER = {"transcription": {"text": "ab", "segments": [1, 2], "language": "en"},
         ({"status": "FAILED", "error": "TooLarge: it is: too long"}, "^it is: too long$", "TooLarge"),
         ({"status": "FAILED", "error": "ffmpeg: too long"}, "^ffmpeg: too long$", "FAILED"),
         ({"status": "FAILED"}, "without a reason", "FAILED"),
-        ({"status": "COMPLETED"}, "brought no output", "COMPLETED"),
+        ({"status": "COMPLETED"}, "without output", "COMPLETED"),
         (
             {"status": "COMPLETED", "output": [{"segments": []}, {"error": "bad", "error_type": "Internal"}]},
             "bad",
             "Int",
         ),
         ({"status": "CANCELLED"}, "was cancelled", "CANCELLED"),
-        ({"status": "TIMED_OUT"}, "longer than it was allowed", "TIMED_OUT"),
+        ({"status": "TIMED_OUT"}, "exceeded its time limit", "TIMED_OUT"),
     ],
 )
-def test_a_job_without_a_transcript_failed(status: dict[str, Any], sentence: str, error_type: str) -> None:
+def test_a_job_without_a_transcript_has_failed(status: dict[str, Any], sentence: str, error_type: str) -> None:
     with pytest.raises(JobFailed, match=sentence) as failure:
-        output_of({"id": "1", **status})
+        extract_output({"id": "1", **status})
     assert failure.value.error_type.startswith(error_type)
 
 
-def test_a_streams_whole_answer_is_its_last_chunk() -> None:
-    assert joined([{"segments": [{"id": 0}]}, {"segments": []}, ANSWER]) == ANSWER
+def test_the_output_of_a_stream_is_its_last_chunk() -> None:
+    assert join_chunks([{"segments": [{"id": 0}]}, {"segments": []}, ANSWER]) == ANSWER
 
 
-def test_an_answer_in_pieces_is_put_together() -> None:
-    pieces = [{"text": "a"}, {"text": "b"}, {"segments": [1]}, {"segments": [2]}, {"language": "en"}]
-    chunks: list[Any] = [{"segments": [{"id": 0}]}, *({"transcription": piece} for piece in pieces)]
-    assert joined([*chunks, {"metadata": {"model": "m"}}]) == ANSWER
+def test_a_fragmented_output_is_joined() -> None:
+    fragments = [{"text": "a"}, {"text": "b"}, {"segments": [1]}, {"segments": [2]}, {"language": "en"}]
+    chunks: list[Any] = [{"segments": [{"id": 0}]}, *({"transcription": fragment} for fragment in fragments)]
+    assert join_chunks([*chunks, {"metadata": {"model": "m"}}]) == ANSWER
     chunks += [{"translation": {"text": "c"}}, {"translation": {"text": "d"}}]
-    assert joined([*chunks, {"metadata": {"model": "m"}}]) == {**ANSWER, "translation": {"text": "cd"}}
+    assert join_chunks([*chunks, {"metadata": {"model": "m"}}]) == {**ANSWER, "translation": {"text": "cd"}}
 
 
-def test_long_recordings_may_take_longer_than_the_platforms_ten_minutes() -> None:
-    assert policy(3600.0)["executionTimeout"] == (600 + 7200) * 1000
-    assert policy(None)["executionTimeout"] == 3 * 3600 * 1000
-    assert policy(3600.0, timeout=50)["executionTimeout"] == 50_000
-    assert all(allowed["ttl"] > allowed["executionTimeout"] for allowed in (policy(1.0), policy(None)))
+def test_long_recordings_get_more_than_the_platforms_ten_minutes() -> None:
+    assert execution_policy(3600.0)["executionTimeout"] == (600 + 7200) * 1000
+    assert execution_policy(None)["executionTimeout"] == 3 * 3600 * 1000
+    assert execution_policy(3600.0, timeout_s=50)["executionTimeout"] == 50_000
+    assert all(
+        allowed["ttl"] > allowed["executionTimeout"] for allowed in (execution_policy(1.0), execution_policy(None))
+    )

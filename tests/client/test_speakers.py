@@ -1,4 +1,4 @@
-"""Parts of one recording get one set of speakers, in every form of the answer."""
+"""Speakers of a recording in parts: one set of labels, in every format."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import Any
 
 import pytest
 
-from client.endpoint import Endpoint
-from client.fanout import Observer
-from client.merge import Piece, merged
-from client.recording import Terms, transcribed
-from client.speakers import with_one_set
-from tests.client.played import PlayedWorker, said
+from client.merge.outputs import PartOutput, merge_outputs
+from client.merge.speakers import unify_speakers
+from client.recording import RunSettings, transcribe_recording
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
+from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 
 Output = dict[str, Any]
 
-DICE = random.Random(1)
+RANDOM = random.Random(1)
 
 
-def voice(width: int = 192) -> list[float]:
-    values = [DICE.gauss(0, 1) for _ in range(width)]
+def random_voice(width: int = 192) -> list[float]:
+    values = [RANDOM.gauss(0, 1) for _ in range(width)]
     return [value / math.hypot(*values) for value in values]
 
 
-def like(one: list[float]) -> list[float]:
-    """The same voice in another part: a cosine of some 0.9."""
-    return [value + 0.5 * other for value, other in zip(one, voice(), strict=True)]
+def similar(voice: list[float]) -> list[float]:
+    """The same voice in another part, with a cosine similarity of about 0.9."""
+    return [value + 0.5 * noise for value, noise in zip(voice, random_voice(), strict=True)]
 
 
-ANN, BOB, EVE = voice(), voice(), voice()
+ANN, BOB, EVE = random_voice(), random_voice(), random_voice()
 
 
-def part(*spoken: tuple[str, list[float]]) -> Output:
-    """What a worker answers where each speaker says one sentence of a second, at 1 s, 3 s and so on."""
-    output: Output = said("")["output"]
+def make_output(*spoken: tuple[str, list[float]]) -> Output:
+    """A worker's output where each speaker says one sentence of a second, at 1 s, 3 s and so on."""
+    output: Output = make_answer("")["output"]
     times = [(1.0 + 2 * number, 2.0 + 2 * number) for number in range(len(spoken))]
     rows = [(*time, label) for time, (label, _) in zip(times, spoken, strict=True)]
     text = "Was it SPEAKER_00: or <v SPEAKER_01>?"
@@ -75,34 +75,36 @@ def part(*spoken: tuple[str, list[float]]) -> Output:
     return output
 
 
-def whole(*outputs: Output, **options: Any) -> Output:
+def merge_parts(*outputs: Output, **options: Any) -> Output:
     starts = [100.0 * number for number in range(len(outputs))]
-    told = with_one_set(starts, list(outputs), options)
-    pieces = [Piece(start, start + 100, output) for start, output in zip(starts, told, strict=True)]
-    return merged(pieces, ["all", "srt", "rttm"])
+    unified = unify_speakers(starts, list(outputs), options)
+    parts = [PartOutput(start, start + 100, output) for start, output in zip(starts, unified, strict=True)]
+    return merge_outputs(parts, ["all", "srt", "rttm"])
 
 
 def labels(output: Output) -> list[str]:
-    return [one["speaker"] for one in output["transcription"]["segments"]]
+    return [segment["speaker"] for segment in output["transcription"]["segments"]]
 
 
 def test_a_voice_has_one_label_in_all_parts_in_order_of_first_speech() -> None:
-    output = whole(
-        part(("SPEAKER_00", ANN), ("SPEAKER_01", BOB)),
-        part(("SPEAKER_00", like(BOB)), ("SPEAKER_01", EVE)),
-        part(("SPEAKER_00", like(EVE)), ("SPEAKER_01", like(ANN))),
+    output = merge_parts(
+        make_output(("SPEAKER_00", ANN), ("SPEAKER_01", BOB)),
+        make_output(("SPEAKER_00", similar(BOB)), ("SPEAKER_01", EVE)),
+        make_output(("SPEAKER_00", similar(EVE)), ("SPEAKER_01", similar(ANN))),
     )
     assert labels(output) == [f"SPEAKER_0{number}" for number in (0, 1, 1, 2, 2, 0)]
     speakers = output["transcription"]["speakers"]
-    assert [(one["speaker"], one["start"], one["turns"], one["seconds"]) for one in speakers] == [
+    assert [tuple(entry[key] for key in ("speaker", "start", "turns", "seconds")) for entry in speakers] == [
         ("SPEAKER_00", 1.0, 2, 2.0),
         ("SPEAKER_01", 3.0, 2, 2.0),
         ("SPEAKER_02", 103.0, 2, 2.0),
     ]
 
 
-def test_every_form_has_the_new_labels_and_leaves_what_is_said() -> None:
-    output = whole(part(("SPEAKER_00", ANN)), part(("SPEAKER_00", BOB), ("SPEAKER_01", like(ANN))))["transcription"]
+def test_every_format_gets_the_new_labels_but_texts_are_unchanged() -> None:
+    output = merge_parts(
+        make_output(("SPEAKER_00", ANN)), make_output(("SPEAKER_00", BOB), ("SPEAKER_01", similar(ANN)))
+    )["transcription"]
     text = "Was it SPEAKER_00: or <v SPEAKER_01>?"
     order = ["SPEAKER_00", "SPEAKER_01", "SPEAKER_00"]
     assert output["text"].splitlines() == [f"{label}: {text}" for label in order]
@@ -115,74 +117,83 @@ def test_every_form_has_the_new_labels_and_leaves_what_is_said() -> None:
     assert [line.split()[3] + line.split()[7] for line in output["rttm"].splitlines()] == [
         f"{start:.3f}{label}" for start, label in zip((1, 101, 103), order, strict=True)
     ]
-    assert [one["words"][0]["speaker"] for one in output["segments"]] == order
-    assert [(one["start"], one["speaker"]) for one in output["speaker_turns"]] == list(
+    assert [segment["words"][0]["speaker"] for segment in output["segments"]] == order
+    assert [(turn["start"], turn["speaker"]) for turn in output["speaker_turns"]] == list(
         zip((1.0, 101.0, 103.0), order, strict=True)
     )
 
 
-def test_two_speakers_of_one_part_stay_two_however_alike() -> None:
-    assert labels(whole(part(("SPEAKER_00", ANN), ("SPEAKER_01", like(ANN))), part(("SPEAKER_00", like(ANN))))) in (
+def test_two_speakers_of_one_part_are_never_merged() -> None:
+    assert labels(
+        merge_parts(
+            make_output(("SPEAKER_00", ANN), ("SPEAKER_01", similar(ANN))), make_output(("SPEAKER_00", similar(ANN)))
+        )
+    ) in (
         ["SPEAKER_00", "SPEAKER_01", "SPEAKER_00"],
         ["SPEAKER_00", "SPEAKER_01", "SPEAKER_01"],
     )
 
 
-def test_a_name_of_one_part_is_that_of_the_voice_in_all() -> None:
-    output = whole(
-        part(("SPEAKER_00", BOB), ("Ann Lee", ANN)), part(("SPEAKER_00", like(ANN)), ("SPEAKER_01", like(BOB)))
+def test_a_name_in_one_part_applies_to_all_parts() -> None:
+    output = merge_parts(
+        make_output(("SPEAKER_00", BOB), ("Ann Lee", ANN)),
+        make_output(("SPEAKER_00", similar(ANN)), ("SPEAKER_01", similar(BOB))),
     )
     assert labels(output) == ["SPEAKER_00", "Ann Lee", "Ann Lee", "SPEAKER_00"]
     assert " Ann_Lee " in output["transcription"]["rttm"].splitlines()[2]
 
 
-def test_a_name_is_one_speaker_even_where_voiceprints_differ() -> None:
-    assert labels(whole(part(("Ann", ANN)), part(("Ann", BOB)))) == ["Ann", "Ann"]
+def test_a_name_is_one_speaker_even_if_embeddings_differ() -> None:
+    assert labels(merge_parts(make_output(("Ann", ANN)), make_output(("Ann", BOB)))) == ["Ann", "Ann"]
 
 
 @pytest.mark.parametrize("count", ["num_speakers", "max_speakers"])
-def test_there_are_no_more_speakers_than_asked_for(count: str) -> None:
-    output = whole(part(("SPEAKER_00", ANN), ("SPEAKER_01", BOB)), part(("SPEAKER_00", EVE)), **{count: 2})
+def test_the_number_of_speakers_is_limited_as_requested(count: str) -> None:
+    output = merge_parts(
+        make_output(("SPEAKER_00", ANN), ("SPEAKER_01", BOB)), make_output(("SPEAKER_00", EVE)), **{count: 2}
+    )
     assert set(labels(output)) == {"SPEAKER_00", "SPEAKER_01"}
 
 
-def test_fewer_speakers_than_asked_for_are_a_warning() -> None:
-    output = whole(part(("SPEAKER_00", ANN)), part(("SPEAKER_00", like(ANN))), num_speakers=3)
-    assert any("3 speakers were asked for" in warning for warning in output["metadata"]["warnings"])
+def test_fewer_speakers_than_requested_cause_a_warning() -> None:
+    output = merge_parts(make_output(("SPEAKER_00", ANN)), make_output(("SPEAKER_00", similar(ANN))), num_speakers=3)
+    assert any("3 speakers were requested" in warning for warning in output["metadata"]["warnings"])
 
 
-def test_embeddings_come_only_if_asked_for() -> None:
-    parts = [part(("SPEAKER_00", ANN)), part(("SPEAKER_00", like(ANN)))]
-    assert "embedding" not in whole(*copy.deepcopy(parts))["transcription"]["speakers"][0]
-    embedding = whole(*parts, speaker_embeddings=True)["transcription"]["speakers"][0]["embedding"]
+def test_embeddings_are_included_only_on_request() -> None:
+    parts = [make_output(("SPEAKER_00", ANN)), make_output(("SPEAKER_00", similar(ANN)))]
+    assert "embedding" not in merge_parts(*copy.deepcopy(parts))["transcription"]["speakers"][0]
+    embedding = merge_parts(*parts, speaker_embeddings=True)["transcription"]["speakers"][0]["embedding"]
     assert math.hypot(*embedding) == pytest.approx(1.0, abs=0.01)
 
 
-def test_a_part_in_which_nobody_speaks_changes_nothing() -> None:
-    output = whole(part(), part(("SPEAKER_00", ANN)), part())
+def test_a_part_without_speech_changes_nothing() -> None:
+    output = merge_parts(make_output(), make_output(("SPEAKER_00", ANN)), make_output())
     assert labels(output) == ["SPEAKER_00"]
     assert output["transcription"]["tsv"].splitlines()[0] == "start\tend\tspeaker\ttext"
 
 
-def test_a_recording_in_parts_is_asked_for_and_told_as_one(
-    platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path
+def test_a_diarized_recording_in_parts_is_merged(
+    platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:
     shown: list[Output] = []
-    answers = iter([("SPEAKER_00", ANN), ("SPEAKER_00", BOB), ("SPEAKER_00", like(ANN)), ("SPEAKER_00", like(BOB))])
+    answers = iter(
+        [("SPEAKER_00", ANN), ("SPEAKER_00", BOB), ("SPEAKER_00", similar(ANN)), ("SPEAKER_00", similar(BOB))]
+    )
     options = {"diarize": True, "num_speakers": 2, "output_format": "json"}
-    with PlayedWorker(platform, lambda _: {"output": part(next(answers))}) as worker:
-        output = transcribed(
+    with ScriptedWorker(platform, lambda _: {"output": make_output(next(answers))}) as worker:
+        output = transcribe_recording(
             endpoint,
-            long,
+            long_recording,
             options,
-            Terms(limit=160_000, parallel=1),
+            RunSettings(request_limit=160_000, parallel=1),
             stop=threading.Event(),
-            observer=Observer(segments=lambda _, segments: shown.extend(segments)),
+            listener=ProgressListener(on_segments=lambda _, segments: shown.extend(segments)),
             cache=tmp_path,
         )
-    asked = [job["input"]["options"] for job in worker.jobs]
-    assert all(one["speaker_embeddings"] and one["max_speakers"] == 2 for one in asked)
-    assert not any("num_speakers" in one for one in asked)
+    requested = [job["input"]["options"] for job in worker.jobs]
+    assert all(options["speaker_embeddings"] and options["max_speakers"] == 2 for options in requested)
+    assert not any("num_speakers" in options for options in requested)
     assert labels(output) == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_00", "SPEAKER_01"]
     assert len(shown) == 4
-    assert not any("speaker" in one for one in shown)
+    assert not any("speaker" in segment for segment in shown)

@@ -1,4 +1,4 @@
-"""The command and the function, with real workers: on the platform, and behind a worker's own API."""
+"""The command and the function with real workers, on the platform and behind the local API."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from pathlib import Path
 import pytest
 
 from client.errors import JobFailed, WrongUsage
-from client.recording import Terms
+from client.recording import RunSettings
 from client.transcribe import transcribe_audio
-from tests.client.conftest import LocalWorker, command, environment
-from tests.client.played import PlayedWorker, said
+from tests.client.conftest import LocalWorker, environment, run_command
+from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 
 SMALL = 160_000
-"""Bytes of a request that hold some 20 s of sound."""
+"""Bytes of a request that holds about 20 s of audio."""
 
 
-def words(text: str) -> list[str]:
+def to_words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def changes(before: list[str], after: list[str]) -> int:
-    """Words that one of the texts does not have in that place."""
+def count_differences(before: list[str], after: list[str]) -> int:
+    """Number of words that are inserted, deleted or replaced."""
     steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     return sum(max(step[2] - step[1], step[4] - step[3]) for step in steps if step[0] != "equal")
 
 
 @pytest.fixture
-def at(served: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The streaming worker, as the environment has it."""
-    for name, value in environment(served, tmp_path).items():
+def connected(streaming_platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environment variables that lead to the streaming worker."""
+    for name, value in environment(streaming_platform, tmp_path).items():
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.usefixtures("at")
-def test_the_function_gives_the_jobs_output(recording: Path) -> None:
+@pytest.mark.usefixtures("connected")
+def test_the_function_returns_the_jobs_output(recording: Path) -> None:
     output = transcribe_audio(audio_file_path=str(recording), options={"output_format": "srt", "language": "en"})
     assert "brown fox" in output["transcription"]["text"]
     assert output["transcription"]["srt"].startswith("1\n00:00:0")
     assert output["metadata"]["audio_duration"] == pytest.approx(6.72, abs=0.1)
 
 
-@pytest.mark.usefixtures("at")
-def test_the_workers_refusal_is_an_exception_with_its_sentence_and_no_second_job(
-    served: Platform, recording: Path
-) -> None:
-    before = len(served.jobs)
+@pytest.mark.usefixtures("connected")
+def test_a_refusal_raises_the_workers_message_and_is_not_retried(streaming_platform: Platform, recording: Path) -> None:
+    before = len(streaming_platform.jobs)
     with pytest.raises(JobFailed, match=r'^options\.langage: unknown key, did you mean "language"') as refused:
         transcribe_audio(recording, options={"langage": "en"})
     assert refused.value.error_type == "InvalidInput"
-    assert len(served.jobs) - before == 1
+    assert len(streaming_platform.jobs) - before == 1
     with pytest.raises(WrongUsage, match="either audio_file_path or audio_url"):
         transcribe_audio()
 
 
-@pytest.mark.usefixtures("at")
-def test_a_large_recording_goes_in_parts_and_comes_back_whole(long: Path) -> None:
-    output = transcribe_audio(long, terms=Terms(limit=SMALL), options={"word_timestamps": True})
+@pytest.mark.usefixtures("connected")
+def test_a_large_recording_is_sent_in_parts_and_merged(long_recording: Path) -> None:
+    output = transcribe_audio(
+        long_recording, settings=RunSettings(request_limit=SMALL), options={"word_timestamps": True}
+    )
     text, segments, metadata = (*map(output["transcription"].get, ("text", "segments")), output["metadata"])
     assert len(metadata["parts"]) == 4
-    # tiny.en mistakes a word or two of these 190, in one piece or in four.
-    assert changes(words(long.with_suffix(".txt").read_text()), words(text)) <= 4
+    # tiny.en gets one or two of these 190 words wrong, whether whole or in four parts.
+    assert count_differences(to_words(long_recording.with_suffix(".txt").read_text()), to_words(text)) <= 4
     assert metadata["audio_duration"] == pytest.approx(78.4, abs=0.1)
     assert [segment["id"] for segment in segments] == list(range(len(segments)))
     assert all(before["end"] <= after["start"] + 0.5 for before, after in pairwise(segments))
@@ -73,53 +73,63 @@ def test_a_large_recording_goes_in_parts_and_comes_back_whole(long: Path) -> Non
     assert output["transcription"]["srt"].count("-->") == len(segments)
 
 
-@pytest.mark.usefixtures("at")
-def test_clips_of_a_large_recording_are_all_that_is_sent(served: Platform, long: Path) -> None:
-    before = len(served.jobs)
-    clips = [[15.0, 22.0], [60.0, None]]
+@pytest.mark.usefixtures("connected")
+def test_only_the_clips_of_a_large_recording_are_sent(streaming_platform: Platform, long_recording: Path) -> None:
+    before = len(streaming_platform.jobs)
+    clips: list[tuple[float, float | None]] = [(15.0, 22.0), (60.0, None)]
     options = {"clip_timestamps": clips, "output_format": ["json", "srt"]}
-    output = transcribe_audio(long, terms=Terms(limit=SMALL), options=options)
+    output = transcribe_audio(long_recording, settings=RunSettings(request_limit=SMALL), options=options)
     text, segments = (output["transcription"][key] for key in ("text", "segments"))
-    assert len(served.jobs) - before == len(output["metadata"]["parts"]) < 5
+    assert len(streaming_platform.jobs) - before == len(output["metadata"]["parts"]) < 5
     assert output["metadata"]["audio_duration"] < 45
-    assert all(any(start <= one["start"] and one["end"] <= (end or 79) for start, end in clips) for one in segments)
-    alone = transcribe_audio(long, options=options)["transcription"]
-    assert changes(words(alone["text"]), words(text)) <= 4
+    for segment in segments:
+        assert any(start <= segment["start"] and segment["end"] <= (end or 79) for start, end in clips)
+    single_job = transcribe_audio(long_recording, options=options)["transcription"]
+    assert count_differences(to_words(single_job["text"]), to_words(text)) <= 4
     assert output["transcription"]["srt"].count("-->") == len(segments)
 
 
-def test_files_are_written_beside_the_recording(served: Platform, folder: Path, recording: Path) -> None:
-    done = command("transcribe", recording, "--format", "text,json", where=served, folder=folder)
+def test_files_are_written_next_to_the_recording(streaming_platform: Platform, folder: Path, recording: Path) -> None:
+    done = run_command("transcribe", recording, "--format", "text,json", where=streaming_platform, folder=folder)
     assert "Wrote" in done.stderr
     assert "brown fox" in (folder / "talk.txt").read_text()
     saved = json.loads((folder / "talk.json").read_text())
     assert set(saved["transcription"]) == {"text", "language", "segments"}
     assert saved["metadata"]["model"] == "tiny.en"
-    refused = command("transcribe", recording, "--format", "text", where=served, folder=folder, code=2)
+    refused = run_command("transcribe", recording, "--format", "text", where=streaming_platform, folder=folder, code=2)
     assert "--overwrite" in refused.stderr
 
 
-def test_segments_are_printed_as_they_come_and_in_order(served: Platform, folder: Path, long: Path) -> None:
+def test_segments_are_printed_as_they_arrive_and_in_order(
+    streaming_platform: Platform, folder: Path, long_recording: Path
+) -> None:
     arguments = ["--stream", "--payload-limit", SMALL, "--parallel", 2, "--format", "srt", "--output", "out.srt"]
-    printed = command("transcribe", long, *arguments, where=served, folder=folder).stdout.splitlines()
+    printed = run_command(
+        "transcribe", long_recording, *arguments, where=streaming_platform, folder=folder
+    ).stdout.splitlines()
     subtitles = (folder / "out.srt").read_text()
     starts = [line[1:13] for line in printed]
     assert starts == sorted(starts)
     assert starts == [time.replace(",", ".") for time in re.findall(r"([\d:,]+) -->", subtitles)]
 
 
-def test_options_have_the_workers_names_and_types(served: Platform, folder: Path, recording: Path) -> None:
+def test_flags_have_the_names_and_types_of_the_workers_options(
+    streaming_platform: Platform, folder: Path, recording: Path
+) -> None:
     (folder / "terms.json").write_text('{"vixen": ["fox"]}')
     flags = ["--beam-size", 2, "--no-vad", "--temperature", "0,0.4", "--suppress-tokens=-1", "--word-timestamps"]
     vocabulary = ["--custom-vocabulary", "@terms.json", "--output", "-", "--format", "text"]
-    assert "brown vixen" in command("transcribe", recording, *flags, *vocabulary, where=served, folder=folder).stdout
+    assert (
+        "brown vixen"
+        in run_command("transcribe", recording, *flags, *vocabulary, where=streaming_platform, folder=folder).stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (["nowhere.mp3"], 3, "there is no file nowhere.mp3"),
-        (["."], 2, "is a folder: client.batch does those"),
+        (["."], 2, "is a folder: use client.batch"),
         (["talk.ogg", "--endpoint", "other"], 5, "there is no such endpoint: check --endpoint"),
         (["talk.ogg", "--task", "sing"], 2, "--task"),
         (["talk.ogg", "--beam-size", "99"], 2, "--beam-size"),
@@ -131,35 +141,37 @@ def test_options_have_the_workers_names_and_types(served: Platform, folder: Path
     ],
 )
 @pytest.mark.usefixtures("recording")
-def test_exit_codes_tell_what_went_wrong(
-    served: Platform, folder: Path, arguments: list[str], code: int, sentence: str
+def test_errors_have_exit_codes_and_sentences(
+    streaming_platform: Platform, folder: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
-    assert sentence in command("transcribe", *arguments, where=served, folder=folder, code=code).stderr
+    assert sentence in run_command("transcribe", *arguments, where=streaming_platform, folder=folder, code=code).stderr
 
 
-def test_a_workers_own_api_does_the_same(local_worker: LocalWorker, folder: Path, long: Path) -> None:
+def test_a_local_api_transcribes_a_recording_in_parts(
+    local_worker: LocalWorker, folder: Path, long_recording: Path
+) -> None:
     limits = ["--payload-limit", 200_000, "--parallel", 2, "--format", "json,vtt", "--output", "out"]
-    before = local_worker.begun
-    command("transcribe", long, *limits, where=local_worker.url, folder=folder)
+    before = local_worker.jobs_started
+    run_command("transcribe", long_recording, *limits, where=local_worker.url, folder=folder)
     saved = json.loads((folder / "out.json").read_text())
-    assert len(saved["metadata"]["parts"]) == local_worker.begun - before == 3
-    assert words(saved["transcription"]["text"]).count("museum") == 2
+    assert len(saved["metadata"]["parts"]) == local_worker.jobs_started - before == 3
+    assert to_words(saved["transcription"]["text"]).count("museum") == 2
 
 
-def test_a_workers_own_api_does_each_job_once(local_worker: LocalWorker, folder: Path, recording: Path) -> None:
-    before = local_worker.begun
-    printed = command("transcribe", recording, "--stream", "--format", "srt", where=local_worker.url, folder=folder)
+def test_a_local_api_runs_each_job_once(local_worker: LocalWorker, folder: Path, recording: Path) -> None:
+    before = local_worker.jobs_started
+    printed = run_command("transcribe", recording, "--stream", "--format", "srt", where=local_worker.url, folder=folder)
     assert (folder / "talk.srt").read_text().count("-->") == 2
     assert printed.stdout.count("-->") == (2 if local_worker.streams else 0)
     assert ("STREAMING=true" in printed.stderr) == (not local_worker.streams)
     wrong = [recording, "--stream", "--language", "klingon", "--output", "bad"]
-    refused = command("transcribe", *wrong, where=local_worker.url, folder=folder, code=4)
+    refused = run_command("transcribe", *wrong, where=local_worker.url, folder=folder, code=4)
     assert "no language that Whisper knows" in refused.stderr
-    assert local_worker.begun - before == 2
+    assert local_worker.jobs_started - before == 2
 
 
-def test_what_does_not_go_in_parts_is_refused_before_anything_is_sent(
-    platform: Platform, folder: Path, long: Path
+def test_options_not_possible_in_parts_are_refused_before_anything_is_sent(
+    platform: Platform, folder: Path, long_recording: Path
 ) -> None:
     limit = ["--payload-limit", SMALL, "--output", "out"]
     for flags, sentence in (
@@ -167,15 +179,15 @@ def test_what_does_not_go_in_parts_is_refused_before_anything_is_sent(
         (["--clip-timestamps", "100,130"], "begin after the recording's end, 78.4 s"),
         (["--clip-timestamps", "30,20"], "each with a start before its end"),
     ):
-        refused = command("transcribe", long, *limit, *flags, where=platform, folder=folder, code=2)
+        refused = run_command("transcribe", long_recording, *limit, *flags, where=platform, folder=folder, code=2)
         assert sentence in refused.stderr
     assert platform.jobs == {}
 
 
-def test_webhook_policy_and_url_go_with_the_job(platform: Platform, folder: Path) -> None:
-    with PlayedWorker(platform, lambda _: said("hello")) as worker:
+def test_webhook_policy_and_url_are_sent_with_the_job(platform: Platform, folder: Path) -> None:
+    with ScriptedWorker(platform, lambda _: make_answer("hello")) as worker:
         flags = ["--webhook", "https://example.com/hook", "--timeout", 100, "--format", "srt"]
-        command("transcribe", "https://example.com/my%20talk.mp3?key=1", *flags, where=platform, folder=folder)
+        run_command("transcribe", "https://example.com/my%20talk.mp3?key=1", *flags, where=platform, folder=folder)
     (job,) = platform.jobs.values()
     assert worker.jobs[0]["input"] == {
         "audio": {"url": "https://example.com/my%20talk.mp3?key=1"},

@@ -1,4 +1,4 @@
-"""Captioned videos: written beside the transcript, whatever the answer says of their names, or refused in time."""
+"""Captioned videos: saved next to the transcript under a safe name, or refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -12,63 +12,63 @@ from typing import Any
 
 import pytest
 
-from client.endpoint import Endpoint
 from client.errors import EndpointFailed, WrongUsage
-from client.fanout import Observer
-from client.output import text_of
-from client.recording import Terms, transcribed
-from client.video import save
-from tests.client.conftest import CLIPS, command
+from client.media.video import save_video
+from client.output import file_text
+from client.recording import RunSettings, transcribe_recording
+from client.transport.endpoint import Endpoint
+from client.transport.fanout import ProgressListener
+from tests.client.conftest import CLIPS, run_command
 from tests.platform.emulator import Platform
 
 DATA = bytes(range(256)) * 9
 
 
-def answer(**video: Any) -> dict[str, Any]:
+def make_output(**video: Any) -> dict[str, Any]:
     return {"captioned_video": {"filename": "captioned.mp4", **video}, "metadata": {}}
 
 
-def test_the_video_is_written_beside_the_transcript(served: Platform, folder: Path) -> None:
+def test_the_video_is_saved_next_to_the_transcript(streaming_platform: Platform, folder: Path) -> None:
     video = folder / "clip.mp4"
     shutil.copy(CLIPS / "video.mp4", video)
-    asked = ("transcribe", video, "--format", "json", "--captions", "mux", "--highlight-words")
-    done = command(*asked, where=served, folder=folder)
+    arguments = ("transcribe", video, "--format", "json", "--captions", "mux", "--highlight-words")
+    done = run_command(*arguments, where=streaming_platform, folder=folder)
     assert "clip.captioned.mp4" in done.stderr
     captioned = (folder / "clip.captioned.mp4").read_bytes()
     assert captioned[4:8] == b"ftyp"
     assert b"moving" in captioned
-    told = json.loads((folder / "clip.json").read_text())["captioned_video"]
-    assert told == {"filename": "captioned.mp4", "bytes": len(captioned), "encoder": None}
+    facts = json.loads((folder / "clip.json").read_text())["captioned_video"]
+    assert facts == {"filename": "captioned.mp4", "bytes": len(captioned), "encoder": None}
     (folder / "clip.json").unlink()
-    assert "--overwrite" in command(*asked, where=served, folder=folder, code=2).stderr
+    assert "--overwrite" in run_command(*arguments, where=streaming_platform, folder=folder, code=2).stderr
 
 
-def test_a_recording_of_which_only_the_sound_would_go_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_captions_are_refused_if_only_the_audio_would_be_sent(endpoint: Endpoint, tmp_path: Path) -> None:
     video = tmp_path / "film.mp4"
     video.write_bytes((CLIPS / "video.mp4").read_bytes() + bytes(200_000))
     with pytest.raises(WrongUsage, match=r"captions need the video itself, and film\.mp4 is too large .* ffmpeg -i"):
-        transcribed(
+        transcribe_recording(
             endpoint,
             video,
             {"captions": "burn"},
-            Terms(limit=100_000),
+            RunSettings(request_limit=100_000),
             stop=threading.Event(),
-            observer=Observer(),
+            listener=ProgressListener(),
             cache=tmp_path / "cache",
         )
 
 
 @pytest.mark.parametrize("name", ["../../evil.sh", "captioned.exe", "", None, ".mp4/../x", 7])
-def test_a_hostile_name_stays_a_video_in_its_folder(tmp_path: Path, name: Any) -> None:
-    output = answer(base64=base64.b64encode(DATA).decode()) | {}
+def test_a_hostile_file_name_is_replaced(tmp_path: Path, name: Any) -> None:
+    output = make_output(base64=base64.b64encode(DATA).decode()) | {}
     output["captioned_video"]["filename"] = name
-    path = save(output, tmp_path / "talk")
+    path = save_video(output, tmp_path / "talk")
     assert path == tmp_path / "talk.captioned.mkv"
     assert path.read_bytes() == DATA
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_video_in_the_bucket_is_fetched(tmp_path: Path) -> None:
+def test_a_video_in_the_bucket_is_downloaded(tmp_path: Path) -> None:
     class Bucket(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/there" else 403)
@@ -82,23 +82,23 @@ def test_a_video_in_the_bucket_is_fetched(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Bucket) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         link = f"http://127.0.0.1:{server.server_port}"
-        path = save(answer(url=f"{link}/there"), tmp_path / "talk")
+        path = save_video(make_output(url=f"{link}/there"), tmp_path / "talk")
         assert path is not None
         assert path.read_bytes() == DATA
-        with pytest.raises(EndpointFailed, match=r"cannot be fetched from the bucket \(HTTPError\)"):
-            save(answer(url=f"{link}/gone?signature=secret"), tmp_path / "other")
+        with pytest.raises(EndpointFailed, match=r"cannot be downloaded from the bucket \(HTTPError\)"):
+            save_video(make_output(url=f"{link}/gone?signature=secret"), tmp_path / "other")
         server.shutdown()
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_no_video_is_no_file(tmp_path: Path) -> None:
-    assert save({"metadata": {}}, tmp_path / "talk") is None
-    assert save(answer(error="no font"), tmp_path / "talk") is None
+def test_without_a_valid_video_no_file_is_written(tmp_path: Path) -> None:
+    assert save_video({"metadata": {}}, tmp_path / "talk") is None
+    assert save_video(make_output(error="no font"), tmp_path / "talk") is None
     with pytest.raises(EndpointFailed, match="damaged"):
-        save(answer(base64="!"), tmp_path / "talk")
+        save_video(make_output(base64="!"), tmp_path / "talk")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_transcript_as_json_does_not_carry_the_video() -> None:
-    output = answer(base64="AAAA", bytes=3) | {"transcription": {"text": "x"}}
-    assert json.loads(text_of(output, "json"))["captioned_video"] == {"filename": "captioned.mp4", "bytes": 3}
+def test_a_json_file_does_not_contain_the_video() -> None:
+    output = make_output(base64="AAAA", bytes=3) | {"transcription": {"text": "x"}}
+    assert json.loads(file_text(output, "json"))["captioned_video"] == {"filename": "captioned.mp4", "bytes": 3}

@@ -1,6 +1,6 @@
-"""What the page's tests share: platforms with workers, the page on top of them, and a browser.
+"""Fixtures of the page's tests: platforms with workers, the page connected to them, and a browser.
 
-All are processes of their own, as at a user's: the platform and its workers in .venv, the page in .venv-client.
+All are separate processes, as for a user: the platform and its workers from .venv, the page from .venv-client.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / "tests" / "data"
 ARTEFACTS = Path(__file__).parent / "artefacts"
 KEY = "the-key-that-no-browser-may-see"
-PATIENCE = 240.0
-"""Seconds: a machine may be slow, and busy."""
+TIMEOUT_S = 240.0
+"""Generous, for slow and busy machines."""
 
-expect.set_options(timeout=PATIENCE * 1000)
+expect.set_options(timeout=TIMEOUT_S * 1000)
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class Server:
 
 @pytest.fixture(scope="session")
 def whisper() -> Iterator[Server]:
-    """The page over a real worker with tiny.en."""
+    """The page with a real worker and tiny.en."""
     with _page("handler.py", WHISPER_MODEL="tiny.en", STREAMING="true") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Server]:
-    """The page over `make serve`: one worker, with neither endpoint nor key."""
+    """The page with `make serve`: one worker, with neither endpoint nor key."""
     port = str(_free_port())
-    command = [ROOT / ".venv/bin/python", "-u", "handler.py", "--rp_serve_api", "--rp_api_port", port]
+    command = [str(ROOT / ".venv/bin/python"), "-u", "handler.py", "--rp_serve_api", "--rp_api_port", port]
     with (
         _running(command, r"running on (http\S+)", WHISPER_MODEL="tiny.en"),
         _served(RUNPOD_BASE_URL=f"http://localhost:{port}", RUNPOD_ENDPOINT_ID="", RUNPOD_API_KEY="") as server,
@@ -57,14 +57,14 @@ def serve() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def actor() -> Iterator[Server]:
-    """The page over a worker that says what it is told to."""
+    """The page with a scripted worker."""
     with _page("tests/ui/actor.py") as server:
         yield server
 
 
 @contextmanager
 def _page(script: str, **env: str) -> Iterator[Server]:
-    command = [ROOT / ".venv/bin/python", "-u", "-m", "tests.platform", "--port", "0", "--api-key", KEY]
+    command = [str(ROOT / ".venv/bin/python"), "-u", "-m", "tests.platform", "--port", "0", "--api-key", KEY]
     with (
         _running([*command, "--script", script], r"base URL +(\S+)", **env) as base,
         _served(RUNPOD_BASE_URL=base, RUNPOD_ENDPOINT_ID="ep", RUNPOD_API_KEY=KEY) as server,
@@ -86,18 +86,18 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: list[str | Path], announced: str, **env: str) -> Iterator[str]:
-    """A process, from when it announces its address until it is not needed any more."""
+def _running(command: Sequence[str | Path], announced: str, **env: str) -> Iterator[str]:
+    """Run a process, and yield the address that it prints, found by the pattern `announced`."""
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout
     try:
-        said = ""
-        while not (found := re.search(announced, said)):
+        printed = ""
+        while not (found := re.search(announced, printed)):
             line = process.stdout.readline()
-            assert line, f"{command} ended:\n{said}"
-            said += line
+            assert line, f"{command} ended:\n{printed}"
+            printed += line
         yield found[1]
     finally:
         process.terminate()
@@ -105,16 +105,16 @@ def _running(command: list[str | Path], announced: str, **env: str) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the browser's microphone hears, over and over."""
-    path = tmp_path_factory.mktemp("voice") / "voice.wav"
+def microphone_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The audio of the browser's fake microphone, played in a loop."""
+    path = tmp_path_factory.mktemp("microphone") / "microphone.wav"
     _ffmpeg("-i", CLIPS / "numbers.mp3", "-ar", "48000", path)
     return path
 
 
 @pytest.fixture(scope="session")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A call in stereo: two that speak in turn, each on a channel."""
+    """A stereo call: two people who speak in turn, one per channel."""
     path = tmp_path_factory.mktemp("call") / "call.wav"
     turns = [CLIPS / "long.ogg", CLIPS / "demo.ogg", CLIPS / "video.mp4"]
     mix = (
@@ -133,11 +133,11 @@ def _ffmpeg(*arguments: str | Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser(voice: Path) -> Iterator[Browser]:
+def browser(microphone_audio: Path) -> Iterator[Browser]:
     arguments = [
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
         "--disable-background-networking", "--disable-component-update", "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={voice}",
+        "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={microphone_audio}",
     ]  # fmt: skip
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
@@ -147,20 +147,20 @@ def browser(voice: Path) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A tab that keeps a screenshot, and sees to it that nothing is fetched from elsewhere, and no script fails."""
+    """A tab that saves a screenshot, and fails the test if anything is loaded from elsewhere or a script fails."""
     context = browser.new_context(
         viewport=getattr(request, "param", {"width": 1280, "height": 860}), permissions=["microphone"]
     )
-    context.set_default_timeout(PATIENCE * 1000)
+    context.set_default_timeout(TIMEOUT_S * 1000)
     page = context.new_page()
     elsewhere: list[str] = []
     errors: list[str] = []
 
-    def asks(asked: Request) -> None:
-        if not re.match(r"(http://(127\.0\.0\.1|localhost)[:/]|data:|blob:)", asked.url):
-            elsewhere.append(asked.url)
+    def check_origin(request: Request) -> None:
+        if not re.match(r"(http://(127\.0\.0\.1|localhost)[:/]|data:|blob:)", request.url):
+            elsewhere.append(request.url)
 
-    page.on("request", asks)
+    page.on("request", check_origin)
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     ARTEFACTS.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""A worker that is played: it takes jobs as the SDK does, and answers what a test wants, when it wants."""
+"""A worker without a model: takes jobs as the SDK does, and answers what and when a test wants."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from tests.platform.emulator import Platform
 Answer = dict[str, Any]
 
 
-class PlayedWorker:
-    """Answers jobs, one at a time, until `close`.
+class ScriptedWorker:
+    """Answers jobs, one at a time, while its context is open.
 
     Args:
-        answer: gets the job, gives what is posted: `{"output": ...}`, or with `error`.
+        platform: takes the jobs from here.
+        answer: returns the body to post for a job: `{"output": ...}`, or with `error`.
     """
 
     def __init__(self, platform: Platform, answer: Callable[[Answer], Answer]) -> None:
         self.jobs: list[Answer] = []
         self.held_after: int | None = None
-        """How many jobs are answered; the next one is taken, but held until `release`."""
+        """Number of jobs to answer; the next one is taken, but not answered before `release`."""
         self._platform = platform
         self._answer = answer
         self._released = threading.Event()
-        self._over = threading.Event()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> PlayedWorker:
+    def __enter__(self) -> ScriptedWorker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._closed.set()
         self.release()
         self._thread.join(10)
 
@@ -45,19 +46,19 @@ class PlayedWorker:
     def _work(self) -> None:
         session = requests.Session()
         session.headers["Authorization"] = self._platform.worker_key
-        while not self._over.is_set():
-            taken = session.get(f"{self._platform.url}/job-take/played", timeout=10)
-            if taken.status_code != 200:
+        while not self._closed.is_set():
+            response = session.get(f"{self._platform.url}/job-take/scripted", timeout=10)
+            if response.status_code != 200:
                 continue
-            job = taken.json()
+            job = response.json()
             self.jobs.append(job)
             if self.held_after is not None and len(self.jobs) > self.held_after:
                 self._released.wait()
-            session.post(f"{self._platform.url}/job-done/played/{job['id']}", json=self._answer(job), timeout=10)
+            session.post(f"{self._platform.url}/job-done/scripted/{job['id']}", json=self._answer(job), timeout=10)
 
 
-def said(text: str, seconds: float = 10.0, language: str = "en") -> Answer:
-    """What a worker posts for a recording in which one thing is said."""
+def make_answer(text: str, seconds: float = 10.0, language: str = "en") -> Answer:
+    """Return what a worker posts for a recording with a single segment."""
     segment = {"id": 0, "seek": 0, "start": 1.0, "end": 2.0, "text": f" {text}", "tokens": [1]}
     return {
         "output": {
@@ -68,7 +69,7 @@ def said(text: str, seconds: float = 10.0, language: str = "en") -> Answer:
                 "segments": [segment],
             },
             "metadata": {
-                "model": "played",
+                "model": "scripted",
                 "processing_time": 1.0,
                 "audio_duration": seconds,
                 "real_time_factor": 0.1,

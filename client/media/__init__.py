@@ -1,0 +1,1 @@
+"""Local media files: compression, cutting into parts, clips, and captioned videos."""

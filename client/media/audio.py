@@ -1,0 +1,193 @@
+"""Compresses a local recording's audio to Opus, measures its loudness, and cuts it into parts.
+
+The recording is decoded and encoded once. Parts are cut between Opus packets of 20 ms without re-encoding, so that
+their times are exact. A decoder needs 80 ms to converge, which is inaudible at a pause.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ffmpeg
+
+from client.errors import BadRecording, WrongUsage
+
+BITRATE = 32_000
+"""Bits per second for mono; twice that for more channels."""
+
+FRAME_S = 0.04
+"""Length of the frames whose loudness is measured."""
+
+_SAMPLE_RATE = 16_000  # Whisper's
+_SILENCE_DB = -120.0  # in place of -inf
+
+
+@dataclass(frozen=True)
+class AudioPart:
+    """A part of a recording as an Opus file; times in seconds from the recording's start."""
+
+    path: Path
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class OpusTrack:
+    """The first audio track of a recording as an Opus file."""
+
+    path: Path
+    levels: list[float]
+    """Loudness of each frame of `FRAME_S`, in dB."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the track."""
+        return len(self.levels) * FRAME_S
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Mean size of a second of the track."""
+        return self.path.stat().st_size / self.seconds
+
+
+@functools.cache
+def ffmpeg_executable() -> str:
+    """Return the path of the system's ffmpeg, else of the one from imageio-ffmpeg.
+
+    Raises:
+        WrongUsage: neither is installed.
+    """
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        raise WrongUsage("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from None
+
+
+def compress(source: Path, folder: Path, *, mono: bool = True) -> OpusTrack:
+    """Encode the first audio track of `source` to `sound.ogg` in `folder`.
+
+    Args:
+        source: the recording.
+        folder: an existing folder.
+        mono: mix all channels into one; else keep them.
+
+    Raises:
+        BadRecording: it is not a recording, has no audio, or is truncated. The worker refuses truncated files itself,
+            but could not recognise one in the output of this function.
+    """
+    _refuse_truncated_riff(source)
+    target = folder / "sound.ogg"
+    # async and first_pts keep the media's timestamps for audio that starts late or has gaps, as in the worker.
+    filters = [
+        f"aresample={_SAMPLE_RATE}:async=1:first_pts=0",
+        f"asetnsamples={round(_SAMPLE_RATE * FRAME_S)}:p=0",
+        "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level",
+        "ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-",
+    ]
+    downmix = ["aformat=channel_layouts=mono"] if mono else []
+    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file")["a:0"]
+    output = ffmpeg.output(
+        media,
+        f"file:{target}",
+        af=",".join([*downmix, *filters]),
+        acodec="libopus",
+        audio_bitrate=BITRATE if mono else 2 * BITRATE,
+        vbr="constrained",
+    )
+    process = _run(output, source)
+    track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", process.stdout)])
+    if not track.levels:
+        raise BadRecording(f"{source.name} has no audio")
+    if _is_truncated(process.stderr, track.seconds):
+        raise BadRecording(f"{source.name} is cut off after its first {track.seconds:.0f} s")
+    return track
+
+
+def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[AudioPart]:
+    """Cut a track into files in `folder`.
+
+    Args:
+        track: the whole track.
+        cut_points: times in seconds, in order; each is moved to the nearest packet boundary.
+        folder: an existing folder.
+    """
+    if not cut_points:
+        return [AudioPart(track.path, 0.0, track.seconds)]
+    part_list = folder / "parts.csv"
+    output = ffmpeg.output(
+        ffmpeg.input(f"file:{track.path}"),
+        f"file:{folder}/part-%04d.ogg",
+        c="copy",
+        f="segment",
+        segment_format="ogg",
+        segment_times=",".join(f"{time:.3f}" for time in cut_points),
+        segment_list=f"file:{part_list}",
+        segment_list_type="csv",
+        reset_timestamps=1,
+    )
+    _run(output, track.path)
+    with part_list.open(newline="") as rows:
+        return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
+
+
+def _refuse_truncated_riff(source: Path) -> None:
+    """Refuse a WAV or AVI shorter than its header says; ffmpeg accepts it silently (see `src/audio/decode.py`)."""
+    with source.open("rb") as file:
+        head = file.read(8)
+    declared, size = int.from_bytes(head[4:], "little"), source.stat().st_size
+    if head.startswith(b"RIFF") and declared < 0x7FFF_0000 and declared - size > 4096 + declared // 200:
+        raise BadRecording(f"{source.name} is cut off: it declares {declared} bytes but has {size}")
+
+
+def _is_truncated(log: str, seconds: float) -> bool:
+    """True if ffmpeg reports an early end, or the file declares more audio than the `seconds` that were decoded.
+
+    The declared duration counts only for a single track: next to a video, audio may be shorter.
+    """
+    if "partial file" in log or "File ended prematurely" in log:
+        return True
+    declared = re.search(r"Duration: (\d+):(\d\d):(\d\d\.\d+)", log)
+    tracks = log.partition("Stream mapping:")[0].count("  Stream #0:")
+    if declared is None or tracks != 1 or "Estimating duration from bitrate" in log:
+        return False
+    total = int(declared[1]) * 3600 + int(declared[2]) * 60 + float(declared[3])
+    return total - seconds > 1.0 + 0.002 * total
+
+
+def _run(output: ffmpeg.nodes.OutputStream, source: Path) -> subprocess.CompletedProcess[str]:
+    command = output.global_args("-nostdin", "-hide_banner", "-nostats").compile(
+        cmd=ffmpeg_executable(), overwrite_output=True
+    )
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    if process.returncode != 0:
+        raise BadRecording(_failure_message(source, process.stderr))
+    return process
+
+
+def _failure_message(source: Path, log: str) -> str:
+    if not source.exists():
+        return f"there is no file {source}"
+    if "matches no streams" in log:
+        return f"{source.name} has no audio track"
+    if "moov atom not found" in log:
+        return f"{source.name} is cut off: its index is missing"
+    error_lines = re.findall("^.*(?:error|invalid).*$", log, re.IGNORECASE | re.MULTILINE)
+    reason = f" ({error_lines[-1][:200]})" if error_lines else ""
+    return f"{source.name} cannot be decoded: it is not audio or video, or is damaged{reason}"
+
+
+def _parse_level(value: str) -> float:
+    level = float(value)
+    return level if math.isfinite(level) else _SILENCE_DB

@@ -1,0 +1,80 @@
+"""Saves the captioned video of a job's output."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import requests
+
+from client.errors import EndpointFailed
+
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+
+_BLOCK_BYTES = 1 << 20
+
+
+def save_video(output: dict[str, Any], target: Path) -> Path | None:
+    """Write the video, whole or not at all.
+
+    Args:
+        output: of a job.
+        target: `talk` gives `talk.captioned.mp4`.
+
+    Returns:
+        The video's path; None if the output has no video.
+
+    Raises:
+        EndpointFailed: the video is damaged, or cannot be downloaded from the bucket.
+    """
+    video = output.get("captioned_video") or {}
+    if "base64" not in video and "url" not in video:
+        return None
+    suffix = PurePosixPath(str(video.get("filename"))).suffix
+    path = target.with_name(f"{target.name}.captioned{suffix if suffix in SUFFIXES else '.mkv'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(_decode(video["base64"]) if "base64" in video else _download(video["url"]))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def existing_videos(target: Path) -> list[Path]:
+    """Return the captioned videos that `target` already has."""
+    candidates = [target.with_name(f"{target.name}.captioned{suffix}") for suffix in SUFFIXES]
+    return [path for path in candidates if path.exists()]
+
+
+def strip_video(output: dict[str, Any]) -> dict[str, Any]:
+    """Return the output for a JSON file: with the facts about the video, but without its data."""
+    video = output.get("captioned_video")
+    if not isinstance(video, dict):
+        return output
+    return {**output, "captioned_video": {key: value for key, value in video.items() if key != "base64"}}
+
+
+def _decode(text: str) -> Iterator[bytes]:
+    try:
+        yield base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise EndpointFailed("the captioned video in the answer is damaged") from None
+
+
+def _download(link: str) -> Iterator[bytes]:
+    try:
+        with closing(requests.get(link, timeout=60, stream=True)) as response:
+            response.raise_for_status()
+            yield from response.iter_content(_BLOCK_BYTES)
+    except requests.RequestException as error:
+        raise EndpointFailed(
+            f"the captioned video cannot be downloaded from the bucket ({type(error).__name__})"
+        ) from None

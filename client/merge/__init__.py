@@ -1,0 +1,1 @@
+"""Merging of the outputs and the speakers of a recording in parts."""

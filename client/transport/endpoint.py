@@ -1,0 +1,275 @@
+"""RunPod's HTTP API for one endpoint: submit, query, stream and cancel jobs.
+
+Transient failures are retried: 429, 5xx, broken connections. But a job is never submitted twice. When a submission gets
+no clear answer, a retry is safe in three cases, since nothing was accepted: the connection was never made, it broke
+before the whole request was sent, or the platform refused. In any other case the job may be queued under an unknown id:
+`SubmissionUncertain` reports that, and the caller decides.
+
+The SDK's local API (`handler.py --rp_serve_api`) accepts only POST and has no /cancel. It runs the job within /status,
+or a second time within /stream, and then forgets it. Its /status is therefore called exactly once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from client.errors import EndpointFailed, SubmissionUncertain, WrongUsage
+from client.settings import EndpointSettings
+
+JsonObject = dict[str, Any]
+
+FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
+"""States of a finished job; the others are IN_QUEUE and IN_PROGRESS."""
+
+RETRY_TIMEOUT_S = 300.0
+"""How long a failing request is retried: a sixth of the time for which RunPod keeps a result."""
+
+FIRST_CONTACT_TIMEOUT_S = 20.0
+"""The same for an endpoint that has never answered: its address may be wrong."""
+
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 60.0
+_MAX_RETRY_AFTER_S = 60.0
+_PROXY_TIMEOUTS = {504, 520, 524}
+"""A proxy (Cloudflare, in front of RunPod) stopped waiting for the answer; the job may have been accepted."""
+
+_STATUS_MESSAGES = {
+    401: "the API key is wrong: check --api-key or RUNPOD_API_KEY; RunPod's console creates new ones under Settings",
+    403: "the API key may not use this endpoint: RunPod's console shows its permissions under Settings",
+    404: "there is no such endpoint: check --endpoint or RUNPOD_ENDPOINT_ID, the id in its page's address",
+    413: "the request is larger than the platform accepts",
+}
+
+
+class Endpoint:
+    """Thread-safe client of one endpoint; each thread has its own connection.
+
+    Args:
+        settings: address and credentials.
+        retry_timeout_s: how long a failing request is retried.
+    """
+
+    def __init__(self, settings: EndpointSettings, *, retry_timeout_s: float = RETRY_TIMEOUT_S) -> None:
+        self.settings = settings
+        self.retry_timeout_s = retry_timeout_s
+        self._thread_local = threading.local()
+        self._post_only = False
+        self._has_answered = False
+
+    @property
+    def is_local_api(self) -> bool:
+        """True once a status query has shown that this is the SDK's local API."""
+        return self._post_only
+
+    def submit(self, job_input: JsonObject, **fields: Any) -> str:
+        """Queue a job.
+
+        Args:
+            job_input: the job's `input`.
+            **fields: sent next to `input`: policy, webhook, s3Config.
+
+        Returns:
+            The job's id.
+
+        Raises:
+            SubmissionUncertain: the job may or may not be queued.
+            EndpointFailed: the job is not queued.
+        """
+        body = json.dumps({"input": job_input, **fields}).encode()
+        response = self._request("POST", "run", body)
+        if not isinstance(response.get("id"), str):
+            raise SubmissionUncertain("the endpoint accepted the job without giving its id: it is not sent again")
+        return str(response["id"])
+
+    def status(self, job_id: str) -> JsonObject:
+        """Return `status`, and `output` (progress while the job runs) or `error`.
+
+        Raises:
+            EndpointFailed: the endpoint does not answer.
+            NoSuchJob: the endpoint does not know the job (any more).
+        """
+        return self._query("status", job_id)
+
+    def stream(self, job_id: str) -> JsonObject:
+        """Return `status` and `stream`, a list of `{"output": ...}` that arrived since the last call."""
+        return self._query("stream", job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a queued or running job; do nothing if the endpoint has no /cancel or does not know the job."""
+        try:
+            self._request("POST", f"cancel/{job_id}")
+        except NoSuchJob:
+            return
+
+    def health(self) -> JsonObject:
+        """Return the numbers of jobs and workers by state."""
+        return self._request("GET", "health")
+
+    def _query(self, verb: str, job_id: str) -> JsonObject:
+        if not self._post_only:
+            try:
+                return self._request("GET", f"{verb}/{job_id}")
+            except _MethodNotAllowed:
+                self._post_only = True
+        # No retries: each request to the local API runs the job again.
+        return self._request_once("POST", f"{verb}/{job_id}", None)
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> JsonObject:
+        """Send a request, with retries."""
+        timeout_s = self.retry_timeout_s if self._has_answered else min(self.retry_timeout_s, FIRST_CONTACT_TIMEOUT_S)
+        retrying = Retrying(
+            retry=retry_if_exception_type(_TransientFailure),
+            wait=_seconds_before_retry,
+            stop=stop_after_delay(timeout_s),
+            reraise=True,
+        )
+        response: JsonObject = retrying(self._request_once, method, path, body)
+        return response
+
+    def _request_once(self, method: str, path: str, body: bytes | None) -> JsonObject:
+        upload = None if body is None else _TrackedBody(body)
+        # The local API runs the whole job before it answers a POST.
+        read_timeout_s = _READ_TIMEOUT_S if path == "run" or not self._post_only else None
+        try:
+            response = self._session.request(
+                method,
+                f"{self.settings.url}/{path}",
+                data=upload,
+                headers={"Content-Type": "application/json"},
+                timeout=(_CONNECT_TIMEOUT_S, read_timeout_s),
+                allow_redirects=False,
+            )
+            content = response.content
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
+            raise WrongUsage(f"the endpoint's address or key is malformed: {error}") from None
+        except requests.RequestException as error:
+            if upload is None or not upload.was_read or isinstance(error, requests.ConnectTimeout):
+                raise _TransientFailure(f"{self._unreachable_message} ({_reason(error)})") from None
+            raise SubmissionUncertain(
+                f"the connection broke before the endpoint answered ({_reason(error)}): the job may be in its queue, "
+                "and is not sent again"
+            ) from None
+        self._has_answered = True
+        return _parse(response, content, path)
+
+    @property
+    def _unreachable_message(self) -> str:
+        host = urlsplit(self.settings.url).netloc.rpartition("@")[2]
+        first_step = "start the worker (`make serve`)" if self.settings.is_single_worker else "check the network"
+        return f"{host} cannot be reached: {first_step}, then check the address in --base-url or RUNPOD_BASE_URL"
+
+    @property
+    def _session(self) -> requests.Session:
+        if not hasattr(self._thread_local, "session"):
+            self._thread_local.session = requests.Session()
+            # An auth object, since ~/.netrc would override a session header.
+            self._thread_local.session.auth = self._authorize
+        session: requests.Session = self._thread_local.session
+        return session
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.settings.api_key:
+            request.headers["Authorization"] = f"Bearer {self.settings.api_key}"
+        return request
+
+
+class NoSuchJob(EndpointFailed):
+    """The endpoint does not know the job (any more)."""
+
+
+class _TransientFailure(EndpointFailed):
+    """A failure worth a retry; `retry_after_s` is the delay that the platform asks for."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class _MethodNotAllowed(EndpointFailed):
+    pass
+
+
+class _TrackedBody:
+    """A request body that knows whether all of it was handed to the connection."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Mark the body as a stream for requests, which then calls `read`."""
+        return iter(lambda: self.read(1 << 16), b"")
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._position
+        self._position = len(self._body) if size < 0 else min(start + size, len(self._body))
+        return self._body[start : self._position]
+
+    @property
+    def was_read(self) -> bool:
+        """True if the endpoint may have the whole request: a body shorter than its declared length is rejected."""
+        return self._position == len(self._body)
+
+
+def _parse(response: requests.Response, content: bytes, path: str) -> JsonObject:
+    """Return the response's JSON object, or raise the error that its status stands for."""
+    status, is_submission, names_job = response.status_code, path == "run", "/" in path
+    if status == 405 and response.request.method == "GET":
+        raise _MethodNotAllowed("the endpoint accepts only POST")
+    if is_submission and status in _PROXY_TIMEOUTS:
+        raise SubmissionUncertain(f"the endpoint answered {status}: the job may be in its queue, and is not sent again")
+    if status == 429 or status >= 500:
+        raise _TransientFailure(f"the endpoint answers {status}{_platform_message(content)}", _retry_after(response))
+    if status == 404 and names_job:
+        raise NoSuchJob("the endpoint does not know the job; results are kept for 30 minutes")
+    if status != 200:
+        raise EndpointFailed(
+            _STATUS_MESSAGES.get(status) or f"the endpoint answers {status}{_platform_message(content)}"
+        )
+    try:
+        parsed = json.loads(content)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict):
+        return parsed
+    if is_submission:
+        raise SubmissionUncertain("the endpoint's answer is broken: the job may be in its queue, and is not sent again")
+    raise _TransientFailure("the endpoint's answer is broken")
+
+
+def _platform_message(content: bytes) -> str:
+    """The platform's explanation of a refusal, if it gives one."""
+    try:
+        message = json.loads(content)["error"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    return f": {str(message)[:300]}"
+
+
+def _retry_after(response: requests.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), _MAX_RETRY_AFTER_S) if value.isdigit() else 0.0
+
+
+_backoff = wait_random_exponential(multiplier=0.5, max=15)
+
+
+def _seconds_before_retry(state: RetryCallState) -> float:
+    """Exponential backoff, or the platform's Retry-After if that is longer."""
+    failure = state.outcome.exception() if state.outcome else None
+    retry_after_s: float = getattr(failure, "retry_after_s", 0.0)
+    return max(float(_backoff(state)), retry_after_s)
+
+
+def _reason(error: requests.RequestException) -> str:
+    """The error's type alone: messages of requests contain the address and the key."""
+    return type(error).__name__
