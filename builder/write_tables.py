@@ -78,9 +78,7 @@ def _table(heading: str, rows: dict[str, tuple[Any, str | None]]) -> str:
 def _default(value: Any) -> str:
     if value is None or value == "":
         return "none"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{value}`"
+    return f"`{json.dumps(value) if isinstance(value, (bool, list)) else value}`"
 
 
 def main() -> int:
