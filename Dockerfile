@@ -1,4 +1,4 @@
-# The image that a RunPod endpoint pulls; the README ("Deploying") tells how to build it, and how large its layers are.
+# The image that a RunPod endpoint pulls; docs/deployment.md says how to build it, and how large its layers are.
 # The base is RunPod's own, which its hosts keep. Any other with Python 3.11 or newer and pip will do: python:3.12-slim
 # makes a smaller image, without compilers, but all of it has to be pulled.
 ARG BASE_IMAGE=runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404

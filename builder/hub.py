@@ -1,6 +1,7 @@
-"""The variables of a worker as RunPod's Hub asks for them: what `.runpod/hub.json` has under `config.env`.
+"""The environment variables of `.runpod/hub.json`, generated from the settings.
 
-The format: https://docs.runpod.io/hub/publishing-guide
+RunPod's Hub asks for them when somebody deploys the worker. The format (`config.env`):
+https://docs.runpod.io/hub/publishing-guide
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from src.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 HUB = ROOT / ".runpod" / "hub.json"
 
-_SHOWN = {"whisper_model", "whisper_models", "compute_type", "streaming"}
-"""What most people choose; the Hub folds the others away as advanced."""
+_BASIC = {"whisper_model", "whisper_models", "compute_type", "streaming"}
+"""Variables that the Hub shows at once; it hides the others under "advanced"."""
 
 _TYPES = {str: "string", Path: "string", SecretStr: "string", int: "number", float: "number", bool: "boolean"}
 
 
 def with_environment(hub: str) -> str:
-    """`hub.json` with the variables that the settings have."""
+    """Returns the text of `hub.json` with `config.env` replaced by the current settings."""
     listing = json.loads(hub)
     listing["config"]["env"] = environment()
     return json.dumps(listing, indent=2) + "\n"
 
 
 def environment() -> list[dict[str, Any]]:
-    """Each variable with the default that it has in the image."""
+    """Returns the Hub's entry for each variable. Defaults are the image's where the Dockerfile sets one."""
     image = DockerfileParser(str(ROOT)).envs
     return [
         {"key": name.upper(), "input": _input(name, field, image.get(name.upper(), field.default))}
@@ -43,26 +44,27 @@ def environment() -> list[dict[str, Any]]:
 
 
 def _input(name: str, field: FieldInfo, default: Any) -> dict[str, Any]:
-    kind = _without_none(field.annotation)
-    asked: dict[str, Any] = {
+    value_type = _without_none(field.annotation)
+    is_choice = get_origin(value_type) is Literal
+    entry: dict[str, Any] = {
         "name": name.replace("_", " ").capitalize(),
-        "type": "string" if get_origin(kind) is Literal else _TYPES[kind],
+        "type": "string" if is_choice else _TYPES[value_type],
         "description": (field.description or "").replace("`", ""),
-        "advanced": name not in _SHOWN,
+        "advanced": name not in _BASIC,
     }
-    if get_origin(kind) is Literal:
-        asked["options"] = [{"label": one, "value": one} for one in get_args(kind)]
-    if kind is bool:
-        asked |= {"trueValue": "true", "falseValue": "false"}
-    asked |= _limits(field)
+    if is_choice:
+        entry["options"] = [{"label": choice, "value": choice} for choice in get_args(value_type)]
+    if value_type is bool:
+        entry |= {"trueValue": "true", "falseValue": "false"}
+    entry |= _limits(field)
     if default is not None:
-        asked["default"] = default
-    return asked
+        entry["default"] = default
+    return entry
 
 
 def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) is UnionType:
-        return next(one for one in get_args(annotation) if one is not NoneType)
+        return next(member for member in get_args(annotation) if member is not NoneType)
     return annotation
 
 

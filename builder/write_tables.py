@@ -1,18 +1,23 @@
-"""Writes what is told in two places from the classes that define it: the README's tables of options and of environment
-variables, the JSON Schema of a job's input, by which the client makes its flags, and the variables in `hub.json`.
+"""Writes everything that is generated from the worker's classes.
 
-python builder/write_tables.py
+- `docs/options.md`: the table of a job's options
+- `docs/configuration.md`: the table of environment variables
+- `client/job_input.schema.json`: a job's input as JSON Schema, from which the client makes its flags
+- `client/merge/speaker_thresholds.json`: the similarities from which speakers of parts are merged
+- `.runpod/hub.json`: the environment variables for RunPod's Hub
+
+    .venv/bin/python builder/write_tables.py            # writes the files
+    .venv/bin/python builder/write_tables.py --check    # changes nothing; fails if a file is out of date
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -23,50 +28,80 @@ from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
 from src.speakers import clustering  # noqa: E402
 
-README = ROOT / "README.md"
+OPTIONS = ROOT / "docs" / "options.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
 SCHEMA = ROOT / "client" / "job_input.schema.json"
 THRESHOLDS = ROOT / "client" / "merge" / "speaker_thresholds.json"
 
 
-def with_tables(text: str) -> str:
-    """The README with its tables as the code has them."""
-    text = _replaced(text, "options", _table("option", Options))
-    return _replaced(text, "environment", _table("variable", Settings, upper=True))
+def generate() -> dict[Path, str]:
+    """Returns the generated files with their text as it should be."""
+    return {
+        OPTIONS: insert_table(OPTIONS.read_text(), "options", option_table()),
+        CONFIGURATION: insert_table(CONFIGURATION.read_text(), "environment", environment_table()),
+        SCHEMA: schema(),
+        THRESHOLDS: thresholds(),
+        HUB: with_environment(HUB.read_text()),
+    }
+
+
+def option_table() -> str:
+    """Returns the options of a job as a Markdown table."""
+    return _table("option", {name: (field.default, field.description) for name, field in Options.model_fields.items()})
+
+
+def environment_table() -> str:
+    """Returns the worker's environment variables as a Markdown table."""
+    fields = Settings.model_fields.items()
+    return _table("variable", {name.upper(): (field.default, field.description) for name, field in fields})
 
 
 def schema() -> str:
-    """The input of a job, in JSON Schema."""
+    """Returns the JSON Schema of a job's input."""
     return json.dumps(JobInput.model_json_schema(), indent=2) + "\n"
 
 
 def thresholds() -> str:
-    """Similarities from which the client merges speakers of parts, the same as the worker's within one recording."""
+    """Returns the similarities from which the client merges speakers of parts: the worker's within one recording."""
     return json.dumps({"merge": clustering.ALIKE, "strict_merge": clustering.MOST_ALIKE}, indent=2) + "\n"
 
 
-def _table(heading: str, model: type[BaseModel], *, upper: bool = False) -> str:
-    rows = [
-        f"| `{name.upper() if upper else name}` | {_default(field.default)} | {field.description} |"
-        for name, field in model.model_fields.items()
-    ]
-    return "\n".join([f"| {heading} | default | meaning |", "| --- | --- | --- |", *rows])
+def insert_table(text: str, name: str, table: str) -> str:
+    """Replaces what is between `<!-- name -->` and `<!-- /name -->` in a document.
+
+    Raises:
+        ValueError: The document does not have exactly one such place.
+    """
+    place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    text, count = place.subn(lambda match: f"{match[1]}{table}\n{match[2]}", text)
+    if count != 1:
+        raise ValueError(f"expected one place for the table {name}, found {count}")
+    return text
+
+
+def _table(heading: str, rows: dict[str, tuple[Any, str | None]]) -> str:
+    lines = [f"| `{name}` | {_default(default)} | {description} |" for name, (default, description) in rows.items()]
+    return "\n".join([f"| {heading} | default | meaning |", "| --- | --- | --- |", *lines])
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "none"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{value}`"
+    return f"`{json.dumps(value) if isinstance(value, (bool, list)) else value}`"
 
 
-def _replaced(text: str, name: str, table: str) -> str:
-    marked = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-    return marked.sub(lambda found: found[1] + table + found[2], text)
+def main() -> int:
+    """Returns the exit code: 1 if `--check` finds a file that is out of date."""
+    parser = argparse.ArgumentParser(description="Generates tables, the client's schema and the Hub's variables.")
+    parser.add_argument("--check", action="store_true", help="only compare; fail if a file is out of date")
+    check = parser.parse_args().check
+    outdated = {path: text for path, text in generate().items() if path.read_text() != text}
+    for path, text in outdated.items():
+        if not check:
+            path.write_text(text)
+        print(f"{path.relative_to(ROOT)}: {'out of date: run builder/write_tables.py' if check else 'written'}")
+    return 1 if check and outdated else 0
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
-    SCHEMA.write_text(schema())
-    THRESHOLDS.write_text(thresholds())
-    HUB.write_text(with_environment(HUB.read_text()))
+    sys.exit(main())

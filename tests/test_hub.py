@@ -1,4 +1,4 @@
-"""`.runpod/`: what RunPod's Hub asks for is what the worker takes, and its tests are jobs that the worker takes."""
+"""`.runpod/`: the Hub's variables are valid settings, and its tests are valid jobs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ TESTS = json.loads((ROOT / ".runpod" / "tests.json").read_text())
 
 
 def settings(**variables: Any) -> Settings:
-    """The settings by variables as the Hub sets them: as text."""
+    """The settings for variables that the Hub passes as text."""
     return Settings(
         **{key.lower(): value if isinstance(value, str) else json.dumps(value) for key, value in variables.items()}
     )
 
 
-def test_the_variables_are_those_of_the_settings() -> None:
+def test_the_hub_has_the_variables_of_the_settings() -> None:
     assert with_environment(HUB.read_text()) == HUB.read_text(), "run builder/write_tables.py"
     assert {key.lower() for key in INPUTS} == set(Settings.model_fields)
 
 
-def test_the_listing_has_what_the_hub_requires() -> None:
+def test_the_listing_has_the_fields_that_the_hub_requires() -> None:
     assert LISTING["title"]
     assert LISTING["description"]
     assert LISTING["type"] == "serverless"
@@ -44,21 +44,21 @@ def test_the_listing_has_what_the_hub_requires() -> None:
     assert all((ROOT / name).is_file() for name in ("handler.py", "Dockerfile", "README.md"))
 
 
-def test_a_worker_starts_with_the_hubs_defaults_as_with_those_of_the_image() -> None:
+def test_the_hubs_defaults_equal_those_of_the_image() -> None:
     defaults = {key: variable["default"] for key, variable in INPUTS.items() if "default" in variable}
     image = {key: value for key, value in steps()[-1].lasting.items() if key in INPUTS}
     assert settings(**defaults) == settings(**image)
 
 
 @pytest.mark.parametrize("key", [key for key, variable in INPUTS.items() if {"min", "max", "options"} & set(variable)])
-def test_a_worker_starts_with_whatever_the_hub_lets_one_choose(key: str) -> None:
+def test_each_choice_in_the_hub_is_a_valid_setting(key: str) -> None:
     variable = INPUTS[key]
     choices = [variable[end] for end in ("min", "max") if end in variable]
     for choice in choices + [option["value"] for option in variable.get("options", [])]:
         settings(**{key: choice})
 
 
-def test_a_variable_that_is_left_blank_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blank_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in INPUTS:
         monkeypatch.delenv(key, raising=False)
     expected = Settings()
@@ -68,23 +68,23 @@ def test_a_variable_that_is_left_blank_is_one_that_is_not_set(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("preset", CONFIG["presets"], ids=lambda preset: preset["name"])
-def test_a_preset_names_models_that_can_be_had(preset: dict[str, Any]) -> None:
+def test_a_preset_names_models_that_exist(preset: dict[str, Any]) -> None:
     assert set(preset["defaults"]) <= set(INPUTS)
     assert set(settings(**preset["defaults"]).allowed_models) <= set(available_models())
 
 
-def test_the_first_preset_is_what_the_image_carries() -> None:
+def test_the_first_preset_is_the_model_in_the_image() -> None:
     image = steps()[-1].lasting
     assert CONFIG["presets"][0]["defaults"] == {"WHISPER_MODEL": image["WHISPER_MODEL"]}
 
 
 @pytest.mark.parametrize("test", TESTS["tests"], ids=lambda test: test["name"])
-def test_a_test_of_the_hub_is_a_job_that_the_worker_takes(test: dict[str, Any]) -> None:
+def test_each_test_of_the_hub_is_a_valid_job(test: dict[str, Any]) -> None:
     parse_input(test["input"])
     assert isinstance(test["timeout"], int)
 
 
-def test_the_hub_tests_the_demos_clip_on_a_gpu_with_a_cuda_that_the_listing_allows() -> None:
+def test_the_hub_tests_the_demo_clip_on_a_gpu_and_cuda_of_the_listing() -> None:
     assert TESTS["tests"][0]["input"] == json.loads((ROOT / "test_input.json").read_text())["input"]
     assert TESTS["config"]["allowedCudaVersions"] == CONFIG["allowedCudaVersions"]
     assert TESTS["config"]["gpuTypeId"] == "NVIDIA GeForce RTX 4090"
