@@ -1,6 +1,6 @@
-"""The variables of a worker as RunPod's Hub asks for them: what `.runpod/hub.json` has under `config.env`.
+"""The worker's environment variables for RunPod's Hub: `config.env` in `.runpod/hub.json`.
 
-The format: https://docs.runpod.io/hub/publishing-guide
+Format: https://docs.runpod.io/hub/publishing-guide
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ from src.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 HUB = ROOT / ".runpod" / "hub.json"
 
-_SHOWN = {"whisper_model", "whisper_models", "compute_type", "streaming"}
-"""What most people choose; the Hub folds the others away as advanced."""
+_BASIC = {"whisper_model", "whisper_models", "compute_type", "streaming"}
+"""Variables that most users set; the Hub shows all others under "advanced"."""
 
 _TYPES = {str: "string", Path: "string", SecretStr: "string", int: "number", float: "number", bool: "boolean"}
 
 
 def with_environment(hub: str) -> str:
-    """`hub.json` with the variables that the settings have."""
+    """Returns the text of `hub.json` with the variables of `Settings`."""
     listing = json.loads(hub)
     listing["config"]["env"] = environment()
     return json.dumps(listing, indent=2) + "\n"
 
 
 def environment() -> list[dict[str, Any]]:
-    """Each variable with the default that it has in the image."""
+    """Returns all variables, with their defaults in the image."""
     image = DockerfileParser(str(ROOT)).envs
     return [
-        {"key": name.upper(), "input": _input(name, field, image.get(name.upper(), field.default))}
+        {"key": name.upper(), "input": _make_input(name, field, image.get(name.upper(), field.default))}
         for name, field in Settings.model_fields.items()
     ]
 
 
-def _input(name: str, field: FieldInfo, default: Any) -> dict[str, Any]:
+def _make_input(name: str, field: FieldInfo, default: Any) -> dict[str, Any]:
     kind = _without_none(field.annotation)
-    asked: dict[str, Any] = {
+    hub_input: dict[str, Any] = {
         "name": name.replace("_", " ").capitalize(),
         "type": "string" if get_origin(kind) is Literal else _TYPES[kind],
         "description": (field.description or "").replace("`", ""),
-        "advanced": name not in _SHOWN,
+        "advanced": name not in _BASIC,
     }
     if get_origin(kind) is Literal:
-        asked["options"] = [{"label": one, "value": one} for one in get_args(kind)]
+        hub_input["options"] = [{"label": choice, "value": choice} for choice in get_args(kind)]
     if kind is bool:
-        asked |= {"trueValue": "true", "falseValue": "false"}
-    asked |= _limits(field)
+        hub_input |= {"trueValue": "true", "falseValue": "false"}
+    hub_input |= _limits(field)
     if default is not None:
-        asked["default"] = default
-    return asked
+        hub_input["default"] = default
+    return hub_input
 
 
 def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) is UnionType:
-        return next(one for one in get_args(annotation) if one is not NoneType)
+        return next(member for member in get_args(annotation) if member is not NoneType)
     return annotation
 
 
