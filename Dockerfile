@@ -1,18 +1,18 @@
-# The image that a RunPod endpoint pulls; docs/deployment.md says how to build it, and how large its layers are.
-# The base is RunPod's own, which its hosts keep. Any other with Python 3.11 or newer and pip will do: python:3.12-slim
-# makes a smaller image, without compilers, but all of it has to be pulled.
+# The image of a RunPod endpoint. docs/deployment.md has the build commands and the layer sizes.
+# The base is RunPod's own image, which RunPod's hosts have cached. Any other with Python 3.11 or newer and pip works:
+# python:3.12-slim makes a smaller image, without compilers, but every host has to pull all of it.
 ARG BASE_IMAGE=runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404
 FROM ${BASE_IMAGE}
 WORKDIR /
 
-# The fonts are for burnt captions, in whatever script.
+# Fonts for burnt captions in all scripts.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
         ffmpeg fonts-noto-core fonts-noto-cjk \
     && rm -rf /var/lib/apt/lists/*
 
-# The base's torch, of its CUDA, is as good as installed: pip brings it only to a base without. An environment that
-# sees the base's packages, because what Debian's Python brings (cryptography) cannot be replaced by pip where it is.
+# The base has torch, built for its CUDA: pip installs it only where the base has none. The environment sees the base's
+# packages; it is needed because pip cannot replace packages of Debian's Python (cryptography) in place.
 ARG TORCH_VERSION=2.8.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cu128
 RUN python3 -m venv --system-site-packages --without-pip /opt/worker \
@@ -21,16 +21,16 @@ RUN python3 -m venv --system-site-packages --without-pip /opt/worker \
 COPY builder/requirements.txt /builder/requirements.txt
 RUN sed -i "s/^torch==[^ ]*/torch==${TORCH_VERSION}/" /builder/requirements.txt
 
-# `video` lets ffmpeg into the GPU's encoder. The SDK's own log level, DEBUG, would tell of every job and answer.
+# `video` gives ffmpeg access to the GPU's encoder. The SDK's default log level, DEBUG, would log every job and answer.
 ENV PATH=/opt/worker/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
     RUNPOD_LOG_LEVEL=INFO
-# Whatever has no wheel would have to be compiled, and ends the build; openai-whisper is nothing but Python.
+# A package without a wheel would have to be compiled, and fails the build; openai-whisper is pure Python.
 RUN python -m pip install --no-cache-dir --only-binary :all: --no-binary openai-whisper \
         --requirement /builder/requirements.txt
 
-# The models have a layer of their own below the code, in the folder where the worker looks first.
+# The models have their own layer below the code, in the folder that the worker searches first.
 ARG WHISPER_MODEL=medium
 ARG WHISPER_MODELS=
 ENV WHISPER_MODEL=${WHISPER_MODEL} \
@@ -45,8 +45,8 @@ COPY src /src
 COPY handler.py test_input.json /
 COPY builder/demo.py /builder/demo.py
 
-# An image that does not understand its own clip, on the CPU, is none. `docker run IMAGE python /builder/demo.py` asks
-# the same of a GPU.
+# The build fails if the worker cannot transcribe its demo clip on the CPU. `docker run IMAGE python /builder/demo.py`
+# is the same check on a GPU.
 RUN python /builder/demo.py
 
 CMD ["python", "-u", "/handler.py"]

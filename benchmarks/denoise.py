@@ -1,11 +1,12 @@
-"""What noise reduction does for Whisper: its errors on speech in noise, as it comes and after ffmpeg's filters.
+"""Measures Whisper's word errors on noisy speech, as it is and after ffmpeg's noise reduction filters.
 
-    python -m benchmarks.denoise [AUDIO...] [--model base] [--filters highpass=f=100 ...]
+    .venv/bin/python -m benchmarks.denoise [AUDIO...] [--model base] [--filters highpass=f=100 ...]
 
-Each recording whose text is known, or its first minute, is mixed with white noise, pink noise, a hum of 50 Hz and the
-babble of other recordings, made here with fixed seeds. Signal-to-noise ratio is that of the mean powers of the whole
-recording and of the noise. The mixture goes through a filter, then through the worker with its default options but the
-language. Errors are in sum over the recordings; the ladder of temperatures draws lots, so that a second run differs.
+The first minute of each recording with a reference text is mixed with white noise, pink noise, a 50 Hz hum and the
+babble of the other recordings, all generated here with fixed seeds. The signal-to-noise ratio is that of the mean
+powers of speech and noise over the whole recording. The mixture goes through a filter, then through the worker with its
+default options except for the language. Errors are added up over the recordings. Temperature fallback samples at
+random, so that a second run differs slightly; the figures depend on the model and the recordings.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut, find_recordings, pcm_of, write_wav
-from benchmarks.report import machine, markdown, percent
-from benchmarks.scoring import WITHOUT_SPACES, Errors, edit_distance, errors, in_sum, units
+from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut_recording, find_recordings, load_pcm, write_wav
+from benchmarks.report import describe_run, format_rate, markdown_table
+from benchmarks.scoring import LANGUAGES_WITHOUT_SPACES, Errors, count_errors, edit_distance, split_units, sum_errors
 from src.audio.decode import DENOISE
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
@@ -32,22 +33,21 @@ from src.request.options import Options
 from src.whisper_processor import WhisperProcessor
 
 RESULTS = Path(__file__).with_name("results")
-VOICES = 6
-"""Speakers of the babble."""
-AT_ONCE = 8
-"""Recordings in the worker at once."""
+BABBLE_VOICES = 6
+CONCURRENCY = 8
+"""Recordings in the worker at the same time."""
 
 Pcm = NDArray[np.int16]
 Samples = NDArray[np.float64]
-Noise = Callable[[int, np.random.Generator, Sequence[Pcm]], Samples]
-"""Samples of noise of a length; the last argument is what others say."""
+NoiseMaker = Callable[[int, np.random.Generator, Sequence[Pcm]], Samples]
+"""Returns that many samples of noise; the last argument is the other recordings' speech."""
 
-TRIED = [DENOISE, f"{DENOISE}:tn=1", "highpass=f=80,lowpass=f=7000", "dynaudnorm"]
-"""Filters of ffmpeg's that are compared where none are named."""
+DEFAULT_FILTERS = [DENOISE, f"{DENOISE}:tn=1", "highpass=f=80,lowpass=f=7000", "dynaudnorm"]
+"""The ffmpeg filters that are compared by default."""
 
 
-def coloured(exponent: float) -> Noise:
-    """Noise whose power falls with frequency by this exponent: 0 white, 1 pink, 2 brown; from 20 Hz up."""
+def make_coloured_noise(exponent: float) -> NoiseMaker:
+    """Returns a source of noise with power ~ frequency ** -exponent from 20 Hz up: 0 white, 1 pink, 2 brown."""
 
     def noise(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
         spectrum = np.fft.rfft(random.normal(size=samples))
@@ -57,8 +57,8 @@ def coloured(exponent: float) -> Noise:
     return noise
 
 
-def hum(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
-    """The mains: 50 Hz and ten overtones, the higher the softer."""
+def make_hum(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
+    """Returns mains hum: 50 Hz and its first ten overtones, with amplitudes 1 / order."""
     seconds = np.arange(samples) / SAMPLE_RATE
     return sum(
         (np.sin(2 * np.pi * (50 * order * seconds + random.random())) / order for order in range(1, 12)),
@@ -66,129 +66,156 @@ def hum(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
     )
 
 
-def babble(samples: int, random: np.random.Generator, others: Sequence[Pcm]) -> Samples:
-    """Several voices at once, equally loud: other recordings, from anywhere in them on."""
-    voices = np.zeros(samples)
-    for turn in range(VOICES):
-        voice = others[turn % len(others)].astype(np.float64)
-        said = np.resize(np.roll(voice, -int(random.integers(len(voice)))), samples)
-        voices += said / (_power(said) ** 0.5 or 1.0)
-    return voices
+def make_babble(samples: int, random: np.random.Generator, other_speech: Sequence[Pcm]) -> Samples:
+    """Returns several equally loud voices at once: other recordings, each from a random position on."""
+    babble = np.zeros(samples)
+    for index in range(BABBLE_VOICES):
+        speech = other_speech[index % len(other_speech)].astype(np.float64)
+        voice = np.resize(np.roll(speech, -int(random.integers(len(speech)))), samples)
+        babble += voice / (_mean_power(voice) ** 0.5 or 1.0)
+    return babble
 
 
-NOISES: dict[str, Noise] = {"white": coloured(0), "pink": coloured(1), "hum": hum, "babble": babble}
+NOISES: dict[str, NoiseMaker] = {
+    "white": make_coloured_noise(0),
+    "pink": make_coloured_noise(1),
+    "hum": make_hum,
+    "babble": make_babble,
+}
 
 
-def mixed(speech: Pcm, noise: Samples, ratio: float) -> Pcm:
-    """Speech with noise so loud that it lies `ratio` dB under the speech; softer as a whole where that would clip."""
-    loudness = (_power(speech) / _power(noise) / 10 ** (ratio / 10)) ** 0.5
-    mixture = speech + loudness * noise
-    fitting: Pcm = np.rint(mixture * min(1.0, 32_767 / np.abs(mixture).max())).astype(np.int16)
-    return fitting
+def mix(speech: Pcm, noise: Samples, snr_db: float) -> Pcm:
+    """Adds noise at a signal-to-noise ratio; scales the mixture down where it would clip."""
+    noise_gain = (_mean_power(speech) / _mean_power(noise) / 10 ** (snr_db / 10)) ** 0.5
+    mixture = speech + noise_gain * noise
+    scaled: Pcm = np.rint(mixture * min(1.0, 32_767 / np.abs(mixture).max())).astype(np.int16)
+    return scaled
 
 
-def _power(samples: Samples | Pcm) -> float:
+def _mean_power(samples: Samples | Pcm) -> float:
     return float(np.square(samples, dtype=np.float64).mean())
 
 
-def filtered(recording: Path, chain: str) -> Path:
-    """A new file beside the recording, after a chain of ffmpeg's filters; the recording itself without one."""
+def apply_filter(recording: Path, chain: str) -> Path:
+    """Writes a filtered copy beside the recording; returns the recording itself for an empty filter chain."""
     if not chain:
         return recording
-    made = recording.with_suffix(f".{zlib.crc32(chain.encode()):x}.wav")
+    target = recording.with_suffix(f".{zlib.crc32(chain.encode()):x}.wav")
     ffmpeg = [ffmpeg_executable(), "-nostdin", "-v", "error", "-y"]
-    subprocess.run([*ffmpeg, "-i", recording, "-af", chain, "-ar", str(SAMPLE_RATE), made], check=True)
-    return made
+    subprocess.run([*ffmpeg, "-i", recording, "-af", chain, "-ar", str(SAMPLE_RATE), target], check=True)
+    return target
 
 
-def until(text: str, transcript: str, language: str | None) -> str:
-    """The beginning of a text that comes nearest to a transcript of the beginning of its recording."""
-    said = units(text, language)
-    lengths = range(len(said) + 1)
-    length = min(lengths, key=lambda length: edit_distance(said[:length], units(transcript, language)))
-    return ("" if language in WITHOUT_SPACES else " ").join(said[:length])
+def matching_beginning(text: str, transcript: str, language: str | None) -> str:
+    """Returns the beginning of a text that is nearest to a transcript, normalised as for scoring."""
+    units = split_units(text, language)
+    transcribed = split_units(transcript, language)
+    length = min(range(len(units) + 1), key=lambda length: edit_distance(units[:length], transcribed))
+    return ("" if language in LANGUAGES_WITHOUT_SPACES else " ").join(units[:length])
 
 
-def shortened(recording: Recording, seconds: float, processor: WhisperProcessor, folder: Path) -> Recording:
-    """The beginning of a longer recording, with that part of its text which the model hears there without noise."""
+def shorten(recording: Recording, seconds: float, processor: WhisperProcessor, folder: Path) -> Recording:
+    """Cuts a longer recording; its reference text is cut where the model's transcript without noise ends."""
     if recording.seconds <= seconds:
         return recording
-    part = cut(recording, 0, seconds, folder)
-    heard = processor.transcribe(part.path, Options(language=recording.language)).text
-    return replace(part, text=until(recording.text or "", heard, recording.language))
+    beginning = cut_recording(recording, 0, seconds, folder)
+    transcript = processor.transcribe(beginning.path, Options(language=recording.language)).text
+    return replace(beginning, text=matching_beginning(recording.text or "", transcript, recording.language))
 
 
 class Comparison:
-    """One model, and the recordings that it hears under all conditions."""
+    """Transcribes the same recordings with one model under all conditions."""
 
     def __init__(self, processor: WhisperProcessor, recordings: Sequence[Recording]) -> None:
         self._processor = processor
         self._recordings = recordings
-        self._pcm = [pcm_of(recording.path) for recording in recordings]
+        self._pcm = [load_pcm(recording.path) for recording in recordings]
 
-    def errors_of(self, noise: str | None, ratio: float, chains: Sequence[str]) -> list[Errors]:
-        """The errors in sum after each chain of filters; without noise if there is none."""
+    def measure(self, noise: str | None, snr_db: float, chains: Sequence[str]) -> list[Errors]:
+        """Returns the errors after each filter chain, added up over the recordings; `noise` None adds none."""
         with tempfile.TemporaryDirectory() as folder:
-            paths = list(self._mixtures(noise, ratio, Path(folder)))
-            return [in_sum(self._errors([filtered(path, chain) for path in paths])) for chain in chains]
+            paths = list(self._write_mixtures(noise, snr_db, Path(folder)))
+            return [sum_errors(self._count_errors([apply_filter(path, chain) for path in paths])) for chain in chains]
 
-    def _mixtures(self, noise: str | None, ratio: float, folder: Path) -> Iterator[Path]:
+    def _write_mixtures(self, noise: str | None, snr_db: float, folder: Path) -> Iterator[Path]:
         for number, speech in enumerate(self._pcm):
-            heard = speech
+            mixture = speech
             if noise is not None:
-                others = [pcm for other, pcm in enumerate(self._pcm) if other != number]
-                heard = mixed(speech, NOISES[noise](len(speech), np.random.default_rng(number), others), ratio)
-            yield write_wav(heard, folder / f"{number}.wav")
+                other_speech = [pcm for index, pcm in enumerate(self._pcm) if index != number]
+                samples = NOISES[noise](len(speech), np.random.default_rng(number), other_speech)
+                mixture = mix(speech, samples, snr_db)
+            yield write_wav(mixture, folder / f"{number}.wav")
 
-    def _errors(self, paths: Sequence[Path]) -> list[Errors]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(self._errors_in, self._recordings, paths))
+    def _count_errors(self, paths: Sequence[Path]) -> list[Errors]:
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            return list(pool.map(self._transcribe_and_count, self._recordings, paths))
 
-    def _errors_in(self, recording: Recording, path: Path) -> Errors:
+    def _transcribe_and_count(self, recording: Recording, path: Path) -> Errors:
         text = self._processor.transcribe(path, Options(language=recording.language)).text
-        return errors(recording.text or "", text, recording.language)
+        return count_errors(recording.text or "", text, recording.language)
 
 
 def main() -> None:
-    arguments = _arguments()
+    """Measures all noises, ratios and filters, prints the table and saves it."""
+    arguments = _parse_arguments()
     recordings = [recording for recording in find_recordings(arguments.audio) if recording.text]
     if len(recordings) < 2:
-        raise SystemExit("two recordings with a known text are needed: one is the other's babble")
+        raise SystemExit("two recordings with a reference text are needed: each is the other's babble")
     processor = WhisperProcessor(arguments.model)
     with tempfile.TemporaryDirectory() as folder:
-        recordings = [shortened(one, arguments.seconds, processor, Path(folder)) for one in recordings]
+        recordings = [shorten(recording, arguments.seconds, processor, Path(folder)) for recording in recordings]
         comparison = Comparison(processor, recordings)
-    conditions = [(None, 0.0), *((noise, ratio) for noise in NOISES for ratio in arguments.snr)]
+    conditions = [(None, 0.0), *((noise, snr_db) for noise in NOISES for snr_db in arguments.snr)]
     rows: dict[str, list[Errors]] = {}
-    for noise, ratio in conditions:
-        name = "none" if noise is None else f"{noise}, {ratio:g} dB"
-        rows[name] = comparison.errors_of(noise, ratio, ["", *arguments.filters])
-        print(name, *(percent(one) for one in rows[name]), flush=True)
+    for noise, snr_db in conditions:
+        name = "none" if noise is None else f"{noise}, {snr_db:g} dB"
+        rows[name] = comparison.measure(noise, snr_db, ["", *arguments.filters])
+        print(name, *(format_rate(errors) for errors in rows[name]), flush=True)
     _save(arguments, rows)
 
 
 def _save(arguments: argparse.Namespace, rows: dict[str, list[Errors]]) -> None:
-    """Prints and keeps the table: a row a noise, a column a filter."""
+    """Prints and saves the table: a row for each noise, a column for each filter."""
     clean, *noisy = rows.values()
-    rows = {**rows, "in sum, with noise": [in_sum(column) for column in zip(*noisy, strict=True)]}
-    heads = ["noise", "as it is", *(f"`{chain}`" for chain in arguments.filters)]
-    cells = [[name, *map(percent, row)] for name, row in rows.items()]
-    title = f"# {arguments.model}: errors in {clean[0].said} words, under each noise"
-    text = f"{title}\n\n{machine()}\n\n{markdown(heads, cells)}\n"
+    rows = {**rows, "all noises": [sum_errors(column) for column in zip(*noisy, strict=True)]}
+    headings = ["noise", "no filter", *(f"`{chain}`" for chain in arguments.filters)]
+    cells = [[name, *map(format_rate, row)] for name, row in rows.items()]
+    title = f"# {arguments.model}: errors in {clean[0].total} words, by noise and filter"
+    text = f"{title}\n\n{describe_run()}\n\n{markdown_table(headings, cells)}\n"
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "denoise.md"
     path.write_text(text, encoding="utf-8")
     print(f"\n{text}\nsaved as {path}")
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("audio", type=Path, nargs="*", default=[REPOSITORY_CLIPS], metavar="AUDIO")
-    parser.add_argument("--model", default="base", help="name, or path to weights (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each recording at most (default: %(default)g)")
-    parser.add_argument("--snr", type=float, nargs="+", default=[10.0, 5.0, 0.0], metavar="DB", help="default: 10 5 0")
     parser.add_argument(
-        "--filters", nargs="+", default=TRIED, metavar="CHAIN", help="of ffmpeg's (default: %(default)s)"
+        "audio",
+        type=Path,
+        nargs="*",
+        default=[REPOSITORY_CLIPS],
+        metavar="AUDIO",
+        help="files, or folders with a manifest.json (default: the repository's clips)",
+    )
+    parser.add_argument("--model", default="base", help="name, or path to weights (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="maximum length of each recording (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--snr",
+        type=float,
+        nargs="+",
+        default=[10.0, 5.0, 0.0],
+        metavar="DB",
+        help="signal-to-noise ratios (default: 10 5 0)",
+    )
+    parser.add_argument(
+        "--filters",
+        nargs="+",
+        default=DEFAULT_FILTERS,
+        metavar="CHAIN",
+        help="ffmpeg filter chains (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the table (default: %(default)s)")
     return parser.parse_args()

@@ -1,19 +1,19 @@
-"""Dialogues of flite's four voices, with who speaks when: recordings whose truth is exact.
+"""Generates dialogues of flite's four voices with exact speaker turns, for `benchmarks.diarization`.
 
     apt-get install flite
-    python -m benchmarks.dialogues FOLDER
+    .venv/bin/python -m benchmarks.dialogues FOLDER
 
-Ten of them, each with 2 to 4 voices, turns of 2 to 8 s and pauses of 0.2 to 1 s. The same flite gives the same bytes.
-FOLDER gets a WAV and an RTTM for each, and a `manifest.json`.
+There are ten dialogues, each with 2 to 4 voices, turns of 2 to 8 s and pauses of 0.2 to 1 s. FOLDER gets a WAV and an
+RTTM for each, and a `manifest.json`. The random seeds are fixed: the same flite gives the same bytes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import wave
 from collections.abc import Iterator, Sequence
@@ -27,17 +27,17 @@ from benchmarks.recordings import write_wav
 from src.audio.pcm import SAMPLE_RATE
 
 VOICES = ("awb", "kal16", "rms", "slt")
-"""A Scot, two Americans and an American woman; all at 16 kHz."""
+"""A Scottish man, two American men and an American woman; all at 16 kHz."""
 
 DIALOGUES = 10
 TURNS = range(8, 13)
-SHORTEST, LONGEST = 2.0, 8.0
-"""Seconds of a turn."""
-PAUSES = 0.2, 1.0
-"""Seconds between two turns."""
+"""Possible numbers of turns in a dialogue."""
+MIN_TURN_S, MAX_TURN_S = 2.0, 8.0
+PAUSE_RANGE_S = 0.2, 1.0
+"""Shortest and longest pause between two turns."""
 
-SILENT = 300
-"""Amplitude below which flite's sound is the silence that it puts before and after."""
+SILENCE_AMPLITUDE = 300
+"""Samples below it belong to the silence that flite adds before and after a sentence."""
 
 SENTENCES = (
     "Did you find the papers that I left on your desk this morning?",
@@ -69,7 +69,7 @@ SENTENCES = (
 
 @dataclass(frozen=True)
 class Turn:
-    """What one voice says without a break; times in seconds."""
+    """Uninterrupted speech of one voice; times in seconds."""
 
     voice: str
     start: float
@@ -77,28 +77,28 @@ class Turn:
     text: str
 
 
-def make(folder: Path) -> None:
-    """Writes the dialogues.
+def write_dialogues(folder: Path) -> None:
+    """Generates the dialogues and writes them to `folder`.
 
     Raises:
         SystemExit: flite is not installed.
     """
     if shutil.which("flite") is None:
-        raise SystemExit("the dialogues are made by flite: apt-get install flite")
+        raise SystemExit("flite generates the dialogues and is not installed: apt-get install flite")
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for number in range(DIALOGUES):
         name = f"dialogue-{number}"
-        pcm, turns = dialogue(random.Random(number), VOICES_OF[number % len(VOICES_OF)])
+        pcm, turns = make_dialogue(random.Random(number), CASTS[number % len(CASTS)])
         write_wav(pcm, folder / f"{name}.wav")
-        (folder / f"{name}.rttm").write_text(rttm(name, turns))
+        (folder / f"{name}.rttm").write_text(format_rttm(name, turns))
         text = " ".join(turn.text for turn in turns)
         entries.append({"file": f"{name}.wav", "rttm": f"{name}.rttm", "text": text, "language": "en"})
-    # Last: a folder with a manifest is complete.
+    # Written last: a folder with a manifest is complete.
     (folder / "manifest.json").write_text(json.dumps(entries, indent=1))
 
 
-VOICES_OF: Sequence[Sequence[str]] = (
+CASTS: Sequence[Sequence[str]] = (
     ("slt", "rms"),
     ("awb", "slt", "kal16"),
     VOICES,
@@ -110,22 +110,23 @@ VOICES_OF: Sequence[Sequence[str]] = (
     ("rms", "awb", "kal16"),
     ("awb", "slt", "rms"),
 )
-"""Who speaks in each dialogue."""
+"""The voices of each dialogue."""
 
 
-def dialogue(dice: random.Random, voices: Sequence[str]) -> tuple[NDArray[np.int16], list[Turn]]:
-    """The sound [samples], and the turns; every voice has at least two, and none follows itself."""
+def make_dialogue(rng: random.Random, voices: Sequence[str]) -> tuple[NDArray[np.int16], list[Turn]]:
+    """Returns the PCM [samples] and the turns; each voice has at least two turns, never two in a row."""
     pieces: list[NDArray[np.int16]] = [np.zeros(SAMPLE_RATE // 2, np.int16)]
     turns: list[Turn] = []
-    for voice in _order(dice, voices):
-        text, sound = _turn(dice, voice)
+    for voice in _choose_voices(rng, voices):
+        text, speech = _make_turn(rng, voice)
         start = sum(map(len, pieces)) / SAMPLE_RATE
-        turns.append(Turn(voice, start, start + len(sound) / SAMPLE_RATE, text))
-        pieces += [sound, np.zeros(round(dice.uniform(*PAUSES) * SAMPLE_RATE), np.int16)]
+        turns.append(Turn(voice, start, start + len(speech) / SAMPLE_RATE, text))
+        pieces += [speech, np.zeros(round(rng.uniform(*PAUSE_RANGE_S) * SAMPLE_RATE), np.int16)]
     return np.concatenate(pieces), turns
 
 
-def rttm(name: str, turns: Sequence[Turn]) -> str:
+def format_rttm(name: str, turns: Sequence[Turn]) -> str:
+    """Returns the turns as an RTTM file's text."""
     lines = (
         f"SPEAKER {name} 1 {turn.start:.3f} {turn.end - turn.start:.3f} <NA> <NA> {turn.voice} <NA> <NA>\n"
         for turn in turns
@@ -133,36 +134,43 @@ def rttm(name: str, turns: Sequence[Turn]) -> str:
     return "".join(lines)
 
 
-def _order(dice: random.Random, voices: Sequence[str]) -> Iterator[str]:
-    """Each voice once, then once more, then as it comes."""
+def _choose_voices(rng: random.Random, voices: Sequence[str]) -> Iterator[str]:
+    """Yields each voice twice in order, then voices at random, without repeating the last one."""
     last = ""
-    for number in range(dice.choice(TURNS)):
-        due = voices[number % len(voices)] if number < 2 * len(voices) else dice.choice(voices)
-        voice = due if due != last else dice.choice([one for one in voices if one != last])
+    for number in range(rng.choice(TURNS)):
+        candidate = voices[number % len(voices)] if number < 2 * len(voices) else rng.choice(voices)
+        voice = candidate if candidate != last else rng.choice([voice for voice in voices if voice != last])
         yield voice
         last = voice
 
 
-def _turn(dice: random.Random, voice: str) -> tuple[str, NDArray[np.int16]]:
-    """Sentences until the turn is long enough, but not too long."""
+def _make_turn(rng: random.Random, voice: str) -> tuple[str, NDArray[np.int16]]:
+    """Draws sentences until the turn's length is in range; returns their text and PCM."""
     while True:
-        text = " ".join(dice.sample(SENTENCES, dice.choice((1, 1, 2))))
-        sound = _spoken(voice, text)
-        if SHORTEST <= len(sound) / SAMPLE_RATE <= LONGEST:
-            return text, sound
+        text = " ".join(rng.sample(SENTENCES, rng.choice((1, 1, 2))))
+        speech = _synthesize(voice, text)
+        if MIN_TURN_S <= len(speech) / SAMPLE_RATE <= MAX_TURN_S:
+            return text, speech
 
 
-def _spoken(voice: str, text: str) -> NDArray[np.int16]:
-    """[samples] without the silence around them."""
+def _synthesize(voice: str, text: str) -> NDArray[np.int16]:
+    """Runs flite and returns PCM [samples] without leading and trailing silence."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "turn.wav"
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True)
         with wave.open(str(path), "rb") as file:
             assert file.getframerate() == SAMPLE_RATE
             pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > SILENT)
+    loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > SILENCE_AMPLITUDE)
     return pcm[loud[0] : loud[-1] + 1]
 
 
+def main() -> None:
+    """Writes the dialogues to the folder of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the recordings")
+    write_dialogues(parser.parse_args().folder)
+
+
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    main()

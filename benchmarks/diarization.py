@@ -1,14 +1,17 @@
-"""Diarization: how much of the speech has the right speaker, by how much senko alone does, and what it costs.
+"""Measures diarization: error rate beside senko's, words with the wrong speaker, voice similarity, and CPU time.
 
-    python -m benchmarks.diarization DIR [--model base]
+    .venv/bin/python -m benchmarks.diarization DIR [--model base]
 
 DIR holds recordings and a `manifest.json`: a list of objects with `file` and, where the speakers' turns are known,
-`rttm`. Ten dialogues of flite's voices (benchmarks/dialogues.py) are measured besides, and made if they are missing.
+`rttm`. Ten dialogues of flite's voices (benchmarks/dialogues.py) are measured too, and generated if they are missing.
 
-    DER          diarization error rate: missed speech, false alarm and confusion, by the speech there is; speakers who
-                 speak at once count each; 0.125 s before and after each border do not count (pyannote's collar=0.25)
-    words        words with another speaker than who speaks in their middle by the RTTM, of those in which one speaks
-    likeness     cosine of a sample, a speaker's longest turn, with the voices of all other recordings
+    DER          diarization error rate: missed speech, false alarm and confusion, divided by the seconds of speech;
+                 overlapping speakers count once each; 0.125 s on both sides of each turn boundary do not count
+                 (pyannote's collar=0.25)
+    words        words whose speaker differs from the RTTM's at their middle, of all words with a single speaker there
+    similarity   cosine of a sample, a speaker's longest turn, with the voices of all other recordings
+
+Times are CPU times of this process and depend on the CPU; all other figures depend on the recordings and the model.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.dialogues import make
-from benchmarks.recordings import REPOSITORY_CLIPS, pcm_of
+from benchmarks.dialogues import write_dialogues
+from benchmarks.recordings import REPOSITORY_CLIPS, load_pcm, read_rttm
+from benchmarks.report import describe_run
 from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.request.options import Options
 from src.speakers.diarization import SAME_VOICE, Embedding, diarize, embed_sample
@@ -37,16 +41,16 @@ from src.whisper_processor import WhisperProcessor
 
 DIALOGUES = REPOSITORY_CLIPS.parents[1] / ".cache" / "dialogues"
 
-COLLAR = 0.25
-"""Seconds around each border that do not count, half of them on each side."""
+COLLAR_S = 0.25
+"""Seconds around each turn boundary that do not count, half of them on each side."""
 
-PARTS = {"missed": "missed detection", "alarm": "false alarm", "confused": "confusion"}
-"""Of the error rate, under pyannote.metrics' own names."""
+ERROR_TYPES = {"missed": "missed detection", "alarm": "false alarm", "confused": "confusion"}
+"""Parts of the error rate, with their names in pyannote.metrics."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """A recording, and who speaks when in truth."""
+class AnnotatedRecording:
+    """A recording with its true speaker turns."""
 
     path: Path
     pcm: Pcm
@@ -54,31 +58,28 @@ class Known:
 
     @property
     def speakers(self) -> list[str]:
+        """The speakers' names, sorted."""
         return sorted({turn.speaker for turn in self.turns})
 
 
-def known_recordings(folder: Path) -> Iterator[Known]:
+def find_annotated(folder: Path) -> Iterator[AnnotatedRecording]:
+    """Yields the recordings of a folder's manifest that have an RTTM."""
     for entry in json.loads((folder / "manifest.json").read_text()):
         if entry.get("rttm"):
             path = folder / entry["file"]
-            yield Known(path, pcm_of(path), read_rttm(folder / entry["rttm"]))
-
-
-def read_rttm(path: Path) -> list[Turn]:
-    fields = [line.split() for line in path.read_text().splitlines() if line.startswith("SPEAKER")]
-    return [Turn(float(one[3]), float(one[3]) + float(one[4]), one[7]) for one in fields]
+            yield AnnotatedRecording(path, load_pcm(path), read_rttm(folder / entry["rttm"]))
 
 
 def error_rate(truth: Sequence[Turn], found: Sequence[Turn]) -> dict[str, float]:
-    """The rate and its parts, by the seconds of speech there are; and the `mapping` of speakers that is best."""
+    """Returns the `DER` and its parts (`ERROR_TYPES`), divided by the seconds of speech."""
     from pyannote.metrics.diarization import DiarizationErrorRate
 
-    metric = DiarizationErrorRate(collar=COLLAR)
+    metric = DiarizationErrorRate(collar=COLLAR_S)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it would like to be told what is evaluated: all of it
+        warnings.simplefilter("ignore")  # it warns that no evaluated region is given: all of the recording is evaluated
         parts = metric(_annotation(truth), _annotation(found), detailed=True)
     total = parts["total"]
-    return {"DER": parts["diarization error rate"], **{name: parts[key] / total for name, key in PARTS.items()}}
+    return {"DER": parts["diarization error rate"], **{name: parts[key] / total for name, key in ERROR_TYPES.items()}}
 
 
 def _annotation(turns: Sequence[Turn]) -> Any:
@@ -90,132 +91,150 @@ def _annotation(turns: Sequence[Turn]) -> Any:
     return annotation
 
 
-def words_confused(known: Known, segments: Sequence[dict[str, Any]], found: Sequence[Turn]) -> tuple[int, int]:
-    """Words with the wrong speaker, and words in all."""
+def count_confused_words(
+    recording: AnnotatedRecording, segments: Sequence[dict[str, Any]], found: Sequence[Turn]
+) -> tuple[int, int]:
+    """Returns the number of words with the wrong speaker, and of all words that have a single speaker in truth."""
     from pyannote.metrics.diarization import DiarizationErrorRate
 
-    mapping = DiarizationErrorRate().optimal_mapping(_annotation(known.turns), _annotation(found))
-    wrong = count = 0
+    mapping = DiarizationErrorRate().optimal_mapping(_annotation(recording.turns), _annotation(found))
+    confused = count = 0
     for word in (word for segment in segments for word in segment["words"]):
         middle = (word["start"] + word["end"]) / 2
-        speaking = {turn.speaker for turn in known.turns if turn.start <= middle <= turn.end}
-        if len(speaking) == 1:
+        speakers = {turn.speaker for turn in recording.turns if turn.start <= middle <= turn.end}
+        if len(speakers) == 1:
             count += 1
-            wrong += mapping.get(word["speaker"]) not in speaking
-    return wrong, count
+            confused += mapping.get(word["speaker"]) not in speakers
+    return confused, count
 
 
-def senko_alone() -> Callable[[Pcm], list[Turn]]:
-    """What `senko.Diarizer` itself makes of a recording."""
+def load_senko() -> Callable[[Pcm], list[Turn]]:
+    """Returns `senko.Diarizer` as a function from PCM to turns."""
     with contextlib.redirect_stdout(io.StringIO()):
         import senko
 
         diarizer = senko.Diarizer(device="cpu", warmup=False)
-        diarizer.logical_cores = 1  # it sets the whole process's threads to this
+        diarizer.logical_cores = 1  # senko sets the threads of the whole process to this number
 
-    def turns(pcm: Pcm) -> list[Turn]:
-        found = diarizer.diarize_samples(pcm)
-        return [Turn(one["start"], one["end"], one["speaker"]) for one in found["merged_segments"]] if found else []
+    def diarize_with_senko(pcm: Pcm) -> list[Turn]:
+        result = diarizer.diarize_samples(pcm)
+        if not result:
+            return []
+        return [Turn(segment["start"], segment["end"], segment["speaker"]) for segment in result["merged_segments"]]
 
-    return turns
+    return diarize_with_senko
 
 
-def measure(known: Known, processor: WhisperProcessor, senko: Callable[[Pcm], list[Turn]]) -> dict[str, float]:
-    """One recording's figures; seconds are the processor's, not the clock's."""
-    found = diarize(known.pcm)
-    rates = error_rate(known.turns, found.turns)
-    asked = Options(diarize=True, word_timestamps=True, output_format=["json"])
-    plain_seconds = _processor_seconds(lambda: processor.process_audio(known.path, Options()))
-    seconds = _processor_seconds(lambda: processor.process_audio(known.path, asked))
-    segments = processor.process_audio(known.path, asked)["segments"]
-    wrong, words = words_confused(known, segments, found.turns)
+def measure(
+    recording: AnnotatedRecording, processor: WhisperProcessor, diarize_with_senko: Callable[[Pcm], list[Turn]]
+) -> dict[str, float]:
+    """Returns the figures of one recording; `plain` and `seconds` are CPU time without and with diarization."""
+    found = diarize(recording.pcm)
+    rates = error_rate(recording.turns, found.turns)
+    with_speakers = Options(diarize=True, word_timestamps=True, output_format=["json"])
+    plain_seconds = _cpu_seconds(lambda: processor.process_audio(recording.path, Options()))
+    seconds = _cpu_seconds(lambda: processor.process_audio(recording.path, with_speakers))
+    segments = processor.process_audio(recording.path, with_speakers)["segments"]
+    confused, words = count_confused_words(recording, segments, found.turns)
     return {
         **rates,
         "found": len(found.speakers),
-        "there": len(known.speakers),
-        "senko": error_rate(known.turns, senko(known.pcm))["DER"],
-        "wrong": wrong,
+        "speakers": len(recording.speakers),
+        "senko": error_rate(recording.turns, diarize_with_senko(recording.pcm))["DER"],
+        "confused_words": confused,
         "words": words,
         "plain": plain_seconds,
         "seconds": seconds,
     }
 
 
-def _processor_seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    started = time.process_time()
     work()
-    return time.process_time() - start
+    return time.process_time() - started
 
 
-def likenesses(recordings: Sequence[Known]) -> tuple[list[float], list[float]]:
-    """Of samples with the voices of other recordings: where it is the same speaker, and where it is another."""
+def compare_voices(recordings: Sequence[AnnotatedRecording]) -> tuple[list[float], list[float]]:
+    """Compares samples with the voices of other recordings.
+
+    Returns:
+        The cosines of pairs of the same speaker, and of pairs of different speakers.
+    """
     samples = [
-        (one, name, voice) for one in recordings for name in one.speakers if (voice := _sample(one, name)) is not None
+        (recording, name, sample)
+        for recording in recordings
+        for name in recording.speakers
+        if (sample := _embed_longest_turn(recording, name)) is not None
     ]
     same: list[float] = []
-    other: list[float] = []
+    different: list[float] = []
     for recording in recordings:
         for name in recording.speakers:
-            voice = _whole(recording, name)
-            for source, own, sample in samples:
-                if source is not recording:
-                    (same if own == name else other).append(float(sample @ voice))
-    return same, other
+            voice = _embed_all_turns(recording, name)
+            for sample_recording, sample_name, sample in samples:
+                if sample_recording is not recording:
+                    (same if sample_name == name else different).append(float(sample @ voice))
+    return same, different
 
 
-def _sample(recording: Known, name: str) -> Embedding | None:
+def _embed_longest_turn(recording: AnnotatedRecording, name: str) -> Embedding | None:
     longest = max((turn for turn in recording.turns if turn.speaker == name), key=lambda turn: turn.end - turn.start)
-    return embed_sample(_cut(recording, longest))
+    return embed_sample(_cut_turn(recording, longest))
 
 
-def _whole(recording: Known, name: str) -> Embedding:
-    parts = [_cut(recording, turn) for turn in recording.turns if turn.speaker == name]
+def _embed_all_turns(recording: AnnotatedRecording, name: str) -> Embedding:
+    parts = [_cut_turn(recording, turn) for turn in recording.turns if turn.speaker == name]
     voice = embed_sample(np.concatenate(parts))
     assert voice is not None
     return voice
 
 
-def _cut(recording: Known, turn: Turn) -> Pcm:
+def _cut_turn(recording: AnnotatedRecording, turn: Turn) -> Pcm:
     return recording.pcm[round(turn.start * SAMPLE_RATE) : round(turn.end * SAMPLE_RATE)]
 
 
-def _line(name: str, row: dict[str, float]) -> str:
-    parts = " ".join(f"{100 * row[key]:6.1f}" for key in ("DER", *PARTS, "senko"))
-    words = f"{row['wrong']:.0f}/{row['words']:.0f}"
-    more = 100 * (row["seconds"] / row["plain"] - 1)
-    times = f"{row['plain']:7.2f} {row['seconds']:7.2f} {more:5.0f}%"
-    return f"{name:32} {parts} {row['found']:.0f}/{row['there']:.0f} {words:>8} {times}"
+def _format_row(name: str, row: dict[str, float]) -> str:
+    rates = " ".join(f"{100 * row[key]:6.1f}" for key in ("DER", *ERROR_TYPES, "senko"))
+    speakers = f"{row['found']:.0f}/{row['speakers']:.0f}"
+    words = f"{row['confused_words']:.0f}/{row['words']:.0f}"
+    added = 100 * (row["seconds"] / row["plain"] - 1)
+    times = f"{row['plain']:7.2f} {row['seconds']:7.2f} {added:5.0f}%"
+    return f"{name:32} {rates} {speakers:>8} {words:>8} {times}"
 
 
 def main() -> None:
+    """Measures the dialogues and the recordings of the folder, then all voices with each other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="base")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with recordings and a manifest.json")
+    parser.add_argument("--model", default="base", help="name, or path to weights (default: %(default)s)")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if not (DIALOGUES / "manifest.json").is_file():
-        make(DIALOGUES)
-    processor, senko = WhisperProcessor(arguments.model), senko_alone()
-    print(f"{'':32}    DER missed  alarm confus  senko    #    words   plain diarize   more")
-    every: list[Known] = []
+        write_dialogues(DIALOGUES)
+    processor, diarize_with_senko = WhisperProcessor(arguments.model), load_senko()
+    print(f"{describe_run()}\n\nRates in percent, times in seconds of CPU time without and with diarization.\n")
+    print(f"{'recording':32}    DER missed  alarm confus  senko speakers    words   plain diarize added")
+    all_recordings: list[AnnotatedRecording] = []
     rows: list[dict[str, float]] = []
     for folder in (DIALOGUES, arguments.folder):
-        recordings = list(known_recordings(folder))
-        for known in recordings:
-            rows.append(measure(known, processor, senko))
-            print(_line(known.path.name, rows[-1]), flush=True)
-        every += recordings
+        recordings = list(find_annotated(folder))
+        for recording in recordings:
+            rows.append(measure(recording, processor, diarize_with_senko))
+            print(_format_row(recording.path.name, rows[-1]), flush=True)
+        all_recordings += recordings
     processor.close()
+    _print_totals(rows, *compare_voices(all_recordings))
+
+
+def _print_totals(rows: Sequence[dict[str, float]], same: Sequence[float], different: Sequence[float]) -> None:
     plain, seconds = (sum(row[key] for row in rows) for key in ("plain", "seconds"))
+    print(f"all: {plain:.1f} s of CPU time without diarization, {seconds:.1f} s with it: {seconds / plain - 1:+.0%}")
+    print(f"similarity of the same voice: at least {min(same):.2f}; of different voices: at most {max(different):.2f}")
+    accepted = sum(cosine >= SAME_VOICE for cosine in same) / len(same)
+    mistaken = sum(cosine >= SAME_VOICE for cosine in different) / len(different)
     print(
-        f"in sum, diarization makes {plain:.1f} s of the processor's time {seconds:.1f} s: {seconds / plain - 1:+.0%}"
-    )
-    same, other = likenesses(every)
-    print(f"likeness of the same voice {min(same):.2f} and more, of others {max(other):.2f} and less")
-    taken = sum(one >= SAME_VOICE for one in same) / len(same)
-    mistaken = sum(one >= SAME_VOICE for one in other) / len(other)
-    print(
-        f"from {SAME_VOICE} on: {taken:.1%} of the same, {mistaken:.1%} of the others ({len(same)}, {len(other)} pairs)"
+        f"at {SAME_VOICE} or more: {accepted:.1%} of {len(same)} pairs of the same voice,"
+        f" {mistaken:.1%} of {len(different)} pairs of different voices"
     )
 
 

@@ -1,9 +1,10 @@
-"""One long recording as one job, and in parts over several workers: the words that differ, and the time.
+"""Compares one long recording as one job with the same in parts over several workers: differing words, and time.
 
-    python -m benchmarks.fanout AUDIO... --minutes 20 --slots 1 2 4 --model base
+    .venv/bin/python -m benchmarks.fanout AUDIO... --minutes 20 --slots 1 2 4 --model base
 
 The files are repeated one after another up to that length. Each slot is a worker process with one CPU thread under the
-emulated platform; the client is the command, from its own environment (`make client`).
+platform emulator. The client is its own command line, run from its own environment (`make client`). The times depend
+on the number of CPUs: more slots than CPUs gain nothing. The differing words depend on the recordings.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import wave
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.recordings import pcm_of
-from benchmarks.scoring import errors
+from benchmarks.recordings import load_pcm, write_wav
+from benchmarks.report import describe_run
+from benchmarks.scoring import count_errors
 from client.media.audio import compress
 from src.audio.pcm import SAMPLE_RATE
 from tests.platform.emulator import Platform
@@ -37,78 +38,88 @@ CLIENT = ROOT / ".venv-client" / "bin" / "python"
 
 
 def main() -> None:
-    arguments = parse()
+    """Transcribes the recording as one job, then in parts with each number of slots."""
+    arguments = parse_arguments()
+    print(describe_run())
     with tempfile.TemporaryDirectory() as scratch:
         recording = Path(scratch) / "long.wav"
-        write_long(arguments.audio, arguments.minutes, recording)
-        with workers(1, arguments.model) as platform, served(recording.parent) as address:
-            whole, seconds = timed(platform, f"{address}/{recording.name}", Path(scratch))
+        write_repeated(arguments.audio, arguments.minutes, recording)
+        with run_workers(1, arguments.model) as platform, serve_folder(recording.parent) as address:
+            whole, seconds = run_client(platform, f"{address}/{recording.name}", Path(scratch))
             compress(recording, recording.parent)
-            small, _ = timed(platform, f"{address}/sound.ogg", Path(scratch))
+            whole_opus, _ = run_client(platform, f"{address}/sound.ogg", Path(scratch))
         text = whole["transcription"]["text"]
         print(f"one job: {seconds:.1f} s, {len(text.split())} words of {whole['metadata']['audio_duration']:.0f} s")
-        print(f"one job with Opus: other words {differing(text, small)}")
-        print("slots  parts  seconds  other words than one job, than one with Opus", flush=True)
+        print(f"one job with Opus: differing words {count_differing(text, whole_opus)}")
+        print("slots  parts  seconds  differing words from one job, from one job with Opus", flush=True)
         for slots in arguments.slots:
-            with workers(slots, arguments.model) as platform:
+            with run_workers(slots, arguments.model) as platform:
                 flags = ["--parallel", slots, "--payload-limit", arguments.payload_limit]
-                parted, seconds = timed(platform, str(recording), Path(scratch), *flags)
-            parts = len(parted["metadata"].get("parts", [0]))
-            others = f"{differing(text, parted)}, {differing(small['transcription']['text'], parted)}"
-            print(f"{slots:5}  {parts:5}  {seconds:7.1f}  {others}", flush=True)
+                merged, seconds = run_client(platform, str(recording), Path(scratch), *flags)
+            parts = len(merged["metadata"].get("parts", [0]))
+            differing = (
+                f"{count_differing(text, merged)}, {count_differing(whole_opus['transcription']['text'], merged)}"
+            )
+            print(f"{slots:5}  {parts:5}  {seconds:7.1f}  {differing}", flush=True)
 
 
-def differing(text: str, output: dict[str, Any]) -> str:
-    other = errors(text, output["transcription"]["text"], output["metadata"]["language"])
-    return f"{other.edits} of {other.said} ({100 * (other.rate or 0):.2f}%)"
+def count_differing(text: str, output: dict[str, Any]) -> str:
+    """Returns the number and share of words in which an output differs from `text`."""
+    errors = count_errors(text, output["transcription"]["text"], output["metadata"]["language"])
+    return f"{errors.edits} of {errors.total} ({100 * (errors.rate or 0):.2f}%)"
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__)
-    parser.add_argument("audio", nargs="+", type=Path)
-    parser.add_argument("--minutes", type=float, default=120.0)
-    parser.add_argument("--slots", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--model", default="base")
-    parser.add_argument("--payload-limit", type=int, default=10_000_000, help="bytes of one request")
+def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("audio", nargs="+", type=Path, metavar="AUDIO", help="recordings to repeat")
+    parser.add_argument(
+        "--minutes", type=float, default=120.0, help="length of the whole recording (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--slots", type=int, nargs="+", default=[1, 2, 4], help="numbers of workers (default: %(default)s)"
+    )
+    parser.add_argument("--model", default="base", help="(default: %(default)s)")
+    parser.add_argument(
+        "--payload-limit", type=int, default=10_000_000, help="bytes of one request (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
-def write_long(paths: Sequence[Path], minutes: float, target: Path) -> None:
-    once = np.concatenate([pcm_of(path) for path in paths])
-    with wave.open(str(target), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.resize(once, round(minutes * 60 * SAMPLE_RATE)).astype("<i2").tobytes())
+def write_repeated(paths: Sequence[Path], minutes: float, target: Path) -> None:
+    """Writes a WAV of that length, with the recordings over and over."""
+    pcm = np.concatenate([load_pcm(path) for path in paths])
+    write_wav(np.resize(pcm, round(minutes * 60 * SAMPLE_RATE)), target)
 
 
 @contextmanager
-def workers(count: int, model: str) -> Iterator[Platform]:
+def run_workers(count: int, model: str) -> Iterator[Platform]:
+    """Runs workers with one thread each under the platform emulator."""
     env = {"WHISPER_MODEL": model, "OMP_NUM_THREADS": "1", "MAX_CONCURRENCY": "1"}
     env["RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS"] = "true"
     with Platform(execution_timeout=36_000) as platform, ExitStack() as stack:
-        crew = [stack.enter_context(Worker(platform, env=env)) for _ in range(count)]
-        for worker in crew:
+        workers = [stack.enter_context(Worker(platform, env=env)) for _ in range(count)]
+        for worker in workers:
             worker.wait_ready()
         yield platform
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address at which a folder can be downloaded from."""
+def serve_folder(folder: Path) -> Iterator[str]:
+    """Serves a folder over HTTP and yields its address."""
 
-    class Quiet(SimpleHTTPRequestHandler):
+    class QuietHandler(SimpleHTTPRequestHandler):
         def log_message(self, *_: Any) -> None:
             return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
-def timed(platform: Platform, source: str, scratch: Path, *flags: Any) -> tuple[dict[str, Any], float]:
-    """The command's output for a recording, and the seconds that it took."""
+def run_client(platform: Platform, source: str, scratch: Path, *flags: Any) -> tuple[dict[str, Any], float]:
+    """Runs the client's command for a recording and returns its output and the seconds it took."""
     settings = {
         "RUNPOD_BASE_URL": platform.url.rpartition("/")[0],
         "RUNPOD_ENDPOINT_ID": ENDPOINT,

@@ -1,12 +1,12 @@
-"""openai-whisper's model as the file that whisper.cpp reads: ggml's first format, weights in float16.
+"""Writes openai-whisper's model as the file that whisper.cpp reads: ggml's original format, weights in float16.
 
-All numbers are little-endian, integers are 32 bits wide:
+All numbers are little-endian, integers have 32 bits:
 
-    the magic number; 10 dimensions of the model; 1 for float16
-    the mel filters: rows, columns, float32 values
-    the vocabulary without special tokens: their number, then of each its length and its bytes
-    each tensor: number of dimensions, length of the name, 0 for float32 or 1 for float16; its dimensions, the fastest
-    first; its name; its values
+    magic number; 10 model dimensions; 1 for float16
+    mel filters: rows, columns, float32 values
+    vocabulary without special tokens: number of tokens, then length and bytes of each
+    each tensor: number of dimensions, length of the name, 0 for float32 or 1 for float16; its dimensions, the
+    fastest-varying first; its name; its values
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from whisper.audio import mel_filters
 from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import get_encoding
 
-MAGIC = 0x67676D6C  # "ggml"
+_MAGIC = 0x67676D6C  # "ggml"
 _DIMENSIONS = (
     "n_vocab",
     "n_audio_ctx",
@@ -37,10 +37,10 @@ _DIMENSIONS = (
 
 
 def write_ggml(model: Whisper, path: Path) -> None:
-    """Writes the model, whole or not at all."""
+    """Writes the model under a temporary name and renames it, so that `path` is never a partial file."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     with unfinished.open("wb") as file:
-        file.write(header(model.dims))
+        file.write(_header(model.dims))
         filters = mel_filters("cpu", model.dims.n_mels).numpy()
         file.write(struct.pack("<2i", *filters.shape) + filters.astype("<f4").tobytes())
         _write_vocabulary(file, multilingual=model.is_multilingual)
@@ -49,8 +49,8 @@ def write_ggml(model: Whisper, path: Path) -> None:
     unfinished.replace(path)
 
 
-def header(dims: ModelDimensions) -> bytes:
-    return struct.pack("<12i", MAGIC, *(getattr(dims, name) for name in _DIMENSIONS), 1)
+def _header(dims: ModelDimensions) -> bytes:
+    return struct.pack("<12i", _MAGIC, *(getattr(dims, name) for name in _DIMENSIONS), 1)
 
 
 def _write_vocabulary(file: IO[bytes], *, multilingual: bool) -> None:
@@ -63,7 +63,7 @@ def _write_vocabulary(file: IO[bytes], *, multilingual: bool) -> None:
 
 def _write_tensor(file: IO[bytes], name: str, values: NDArray[np.floating]) -> None:
     if name in ("encoder.conv1.bias", "encoder.conv2.bias"):
-        values = values[:, np.newaxis]  # whisper.cpp adds them to [channels, time] as they are
+        values = values[:, np.newaxis]  # whisper.cpp adds them to [channels, time] without reshaping
     half = values.ndim > 1 and not name.endswith((".bias", "positional_embedding"))
     label = name.encode()
     file.write(struct.pack("<3i", values.ndim, len(label), half))

@@ -1,19 +1,18 @@
-"""What only a GPU can show, in one command, as a report that can be pasted into an issue.
+"""Runs all checks and measurements that need a GPU, as one report to paste into an issue.
 
-    .venv/bin/python -m benchmarks.gpu_check --model turbo            # some minutes; --help for less or more
+    .venv/bin/python -m benchmarks.gpu_check --model turbo            # takes some minutes
 
-It compares the numbers with openai-whisper's on the same weights, measures speed by batch size beside openai-whisper,
-memory, and a worker's start. On a machine without a GPU it does the same on the CPU, to show that it works.
+It compares logits with openai-whisper's on the same weights, and measures speed and memory by batch size, beside
+openai-whisper, and a worker's start. Without a GPU it does the same on the CPU, to show that it works. The figures
+depend on the GPU, its driver and torch's CUDA version, which the report names.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import resource
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -28,10 +27,10 @@ from tqdm import tqdm
 from whisper.audio import N_FRAMES, log_mel_spectrogram, pad_or_trim
 
 from benchmarks import coldstart
-from benchmarks.report import machine, markdown
-from benchmarks.scoring import errors
+from benchmarks.recordings import load_pcm
+from benchmarks.report import describe_run, markdown_table
+from benchmarks.scoring import count_errors
 from src import __version__
-from src.audio.decode import decode_audio
 from src.audio.pcm import SAMPLE_RATE
 from src.engine.decoding_options import Vocabulary
 from src.engine.engine import Engine
@@ -46,115 +45,129 @@ from src.transcription.batched import transcribe_in_windows
 
 RECORDING = ROOT / "tests" / "data" / "long.ogg"
 TEXT = ROOT / "tests" / "data" / "long.txt"
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 GREEDY = Options(language="en", temperature=[0.0])
-CLOSE = 1e-2
-"""How far logits in float32 may be from openai-whisper's; they are some tens large. On CPUs 1e-3 is held by a test."""
+LOGIT_TOLERANCE = 1e-2
+"""Largest difference of float32 logits from openai-whisper's. Logits reach some tens; on CPUs a test checks 1e-3."""
 
 Pcm = npt.NDArray[np.int16]
 
 
 def main() -> None:
-    arguments = parse()
-    path = _weights(arguments.model)
+    """Runs all sections and prints the report."""
+    arguments = parse_arguments()
+    path = _find_weights(arguments.model)
     placement = choose_placements("float16" if torch.cuda.is_available() else "auto", "replicate")[0]
     sections: list[tuple[str, Callable[[], str]]] = [
-        ("Machine", lambda: about(arguments.model, placement)),
-        ("Numbers against openai-whisper's", lambda: numbers(path, placement)),
-        ("Speed and memory by batch size", lambda: speed(path, placement, arguments.batches, arguments.minutes)),
-        ("All devices", lambda: all_devices(path, arguments.minutes)),
-        ("Cold start", lambda: cold_start(arguments.model, arguments.starts)),
+        ("Machine", lambda: describe_setup(arguments.model, placement)),
+        ("Logits compared with openai-whisper's", lambda: compare_logits(path, placement)),
+        (
+            "Speed and memory by batch size",
+            lambda: measure_batch_sizes(path, placement, arguments.batches, arguments.minutes),
+        ),
+        ("All devices", lambda: measure_all_devices(path, arguments.minutes)),
+        ("Cold start", lambda: measure_cold_start(arguments.model, arguments.starts)),
     ]
     print(f"# worker-whisper {__version__} on a GPU: {arguments.model}")
     for title, section in tqdm(sections, desc="sections", leave=False):
         print(f"\n## {title}\n\n{section()}", flush=True)
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="turbo", help="as WHISPER_MODEL, fetched if need be (default: %(default)s)")
+    parser.add_argument("--model", default="turbo", help="as WHISPER_MODEL; fetched if missing (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the recording (default: %(default)s)")
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="batch sizes (default: %(default)s)")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=BATCH_SIZES, help="batch sizes (default: %(default)s)"
+    )
     parser.add_argument("--starts", type=int, default=3, help="fresh workers for the cold start (default: %(default)s)")
     return parser.parse_args()
 
 
-def about(model: str, placement: Placement) -> str:
-    lines = [machine(), f"torch {torch.__version__}, CUDA {torch.version.cuda}, {model} in {placement.compute_type}"]
+def describe_setup(model: str, placement: Placement) -> str:
+    """Returns the facts of the run, the versions of torch and CUDA, and the GPUs."""
+    lines = [
+        describe_run(),
+        f"torch {torch.__version__}, CUDA {torch.version.cuda}, {model} in {placement.compute_type}",
+    ]
     for number in range(torch.cuda.device_count()):
-        one = torch.cuda.get_device_properties(number)
-        lines.append(f"{number}: {one.name}, {one.total_memory / 1e9:.1f} GB, capability {one.major}.{one.minor}")
-    return "\n".join(lines if torch.cuda.is_available() else [*lines, "NO GPU: what follows is the CPU's"])
+        gpu = torch.cuda.get_device_properties(number)
+        lines.append(f"{number}: {gpu.name}, {gpu.total_memory / 1e9:.1f} GB, capability {gpu.major}.{gpu.minor}")
+    return "\n".join(lines if torch.cuda.is_available() else [*lines, "NO GPU: all figures below are the CPU's"])
 
 
-def numbers(path: Path, placement: Placement) -> str:
-    """Logits of a window's text, and the text itself, in float32 and in the worker's own format."""
+def compare_logits(path: Path, placement: Placement) -> str:
+    """Compares the logits of one window's text, in float32 and in the worker's compute type."""
     source = load_weights(path)
     reference = copy.deepcopy(source).float().to(placement.device)
     rows = [
-        [one.compute_type, *_compared(Model(source, one, embedding_of(source)), reference)]
-        for one in dict.fromkeys((placement.in_float32(), placement))
+        [place.compute_type, *_compare_logits(Model(source, place, embedding_of(source)), reference)]
+        for place in dict.fromkeys((placement.in_float32(), placement))
     ]
-    heads = ["format", "largest difference of a logit", f"below {CLOSE:g}", "same likeliest tokens"]
-    return markdown(heads, rows)
+    headings = ["compute type", "largest logit difference", f"below {LOGIT_TOLERANCE:g}", "same most likely tokens"]
+    return markdown_table(headings, rows)
 
 
 @torch.inference_mode()
-def _compared(model: Model, reference: whisper.Whisper) -> list[str]:
+def _compare_logits(model: Model, reference: whisper.Whisper) -> list[str]:
     device = reference.device
     mel = pad_or_trim(log_mel_spectrogram(_waveform(30.0).to(device), reference.dims.n_mels), N_FRAMES)[None]
     tokenizer = Vocabulary(reference.dims, device).tokenizer()
-    spoken = tokenizer.encode(" " + TEXT.read_text().strip())[:150]
-    tokens = torch.tensor([[*tokenizer.sot_sequence_including_notimestamps, *spoken]], device=device)
-    right = reference.decoder(tokens, reference.encoder(mel)).float()
+    text = tokenizer.encode(" " + TEXT.read_text().strip())[:150]
+    tokens = torch.tensor([[*tokenizer.sot_sequence_including_notimestamps, *text]], device=device)
+    expected = reference.decoder(tokens, reference.encoder(mel)).float()
     ours = model.decoder.logits(model.decoder.read(tokens, model.encoder(mel), lambda *_: None))
-    difference = float((ours - right).abs().max())
-    alike = float((ours.argmax(-1) == right.argmax(-1)).float().mean())
-    return [f"{difference:.2g}", "yes" if difference < CLOSE else "no", f"{alike:.1%}"]
+    difference = float((ours - expected).abs().max())
+    matching = float((ours.argmax(-1) == expected.argmax(-1)).float().mean())
+    return [f"{difference:.2g}", "yes" if difference < LOGIT_TOLERANCE else "no", f"{matching:.1%}"]
 
 
-def speed(path: Path, placement: Placement, batches: Sequence[int], minutes: float) -> str:
-    """Ours by the windows that are decoded at once, then openai-whisper's own `transcribe`."""
-    pcm, said = _recording(minutes)
-    rows = [[f"ours, batch {size}", *_measured(path, [placement], size, pcm, said)] for size in batches]
-    rows.append(["openai-whisper, greedy", *_openai(path, placement, pcm, said)])
-    return markdown(["system", "x real time", "peak memory", "word errors"], rows)
+def measure_batch_sizes(path: Path, placement: Placement, batches: Sequence[int], minutes: float) -> str:
+    """Measures ours by the number of windows that are decoded at once, then openai-whisper's `transcribe`."""
+    pcm, reference = _make_recording(minutes)
+    rows = [[f"ours, batch {size}", *_measure_ours(path, [placement], size, pcm, reference)] for size in batches]
+    rows.append(["openai-whisper, greedy", *_measure_openai_whisper(path, placement, pcm, reference)])
+    return markdown_table(["system", "x real time", "peak memory", "word errors"], rows)
 
 
-def all_devices(path: Path, minutes: float) -> str:
-    """Copies on all of the machine's GPUs, and one model split over them."""
+def measure_all_devices(path: Path, minutes: float) -> str:
+    """Measures copies of the model on all GPUs, and one model split over them."""
     if torch.cuda.device_count() < 2:
-        return "There are none besides."
-    pcm, said = _recording(minutes)
+        return "There is only one device."
+    pcm, reference = _make_recording(minutes)
     rows = [
-        [mode, *_measured(path, choose_placements("float16", mode), None, pcm, said)] for mode in ("replicate", "split")
+        [mode, *_measure_ours(path, choose_placements("float16", mode), None, pcm, reference)]
+        for mode in ("replicate", "split")
     ]
-    return markdown(["DEVICE_MAP", "x real time", "peak memory of the first", "word errors"], rows)
+    return markdown_table(["DEVICE_MAP", "x real time", "peak memory of the first", "word errors"], rows)
 
 
-def cold_start(model: str, rounds: int) -> str:
-    audio = json.loads((ROOT / "test_input.json").read_text())["input"]["audio"]
-    job = {"audio": audio, "options": {"language": "en"}}
-    worker = coldstart.System("worker-whisper", ROOT / "handler.py", {"WHISPER_MODEL": model})
-    starts = [coldstart.measure(worker, job, dict(os.environ)) for _ in range(rounds)]
-    return coldstart.report({worker.name: coldstart.middle(starts)}, coldstart.measure_imports({}))
+def measure_cold_start(model: str, rounds: int) -> str:
+    """Measures fresh workers and returns the medians of their stages."""
+    job = coldstart.demo_job()
+    worker = coldstart.WorkerScript("worker-whisper", ROOT / "handler.py", {"WHISPER_MODEL": model})
+    starts = [coldstart.measure_start(worker, job, dict(os.environ)) for _ in range(rounds)]
+    return coldstart.format_starts({worker.name: coldstart.median_start(starts)}, coldstart.measure_imports({}))
 
 
-def _measured(path: Path, placements: Sequence[Placement], slots: int | None, pcm: Pcm, said: str) -> Iterator[str]:
-    _forget_peak()
+def _measure_ours(
+    path: Path, placements: Sequence[Placement], slots: int | None, pcm: Pcm, reference: str
+) -> Iterator[str]:
+    _reset_peak()
     try:
         with closing(Engine(partial(load_weights, path), placements, slots)) as engine:
-            transcribe_in_windows(engine, pcm[: 60 * SAMPLE_RATE], GREEDY, JobControl())  # kernels are made
+            transcribe_in_windows(engine, pcm[: 60 * SAMPLE_RATE], GREEDY, JobControl())  # warm-up: compiles kernels
             started = time.perf_counter()
             text = transcribe_in_windows(engine, pcm, GREEDY, JobControl()).text
             seconds = time.perf_counter() - started
     except torch.OutOfMemoryError:
         return iter(["out of memory", "", ""])
-    return _figures(pcm, seconds, text, said)
+    return _format_figures(pcm, seconds, text, reference)
 
 
-def _openai(path: Path, placement: Placement, pcm: Pcm, said: str) -> Iterator[str]:
-    _forget_peak()
+def _measure_openai_whisper(path: Path, placement: Placement, pcm: Pcm, reference: str) -> Iterator[str]:
+    _reset_peak()
     model = load_weights(path)
     on_gpu = placement.device.type == "cuda"
     model = model.to(placement.device) if on_gpu else model.float()
@@ -162,47 +175,42 @@ def _openai(path: Path, placement: Placement, pcm: Pcm, said: str) -> Iterator[s
     text = str(
         whisper.transcribe(model, pcm.astype(np.float32) / 32768, language="en", temperature=0.0, fp16=on_gpu)["text"]
     )
-    return _figures(pcm, time.perf_counter() - started, text, said)
+    return _format_figures(pcm, time.perf_counter() - started, text, reference)
 
 
-def _figures(pcm: Pcm, seconds: float, text: str, said: str) -> Iterator[str]:
+def _format_figures(pcm: Pcm, seconds: float, text: str, reference: str) -> Iterator[str]:
     yield f"{len(pcm) / SAMPLE_RATE / seconds:.1f}"
-    yield f"{_peak() / 1e9:.2f} GB"
-    yield f"{errors(said, text, 'en').rate or 0:.1%}"
+    yield f"{_peak_bytes() / 1e9:.2f} GB"
+    yield f"{count_errors(reference, text, 'en').rate or 0:.1%}"
 
 
-def _forget_peak() -> None:
+def _reset_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
-def _peak() -> int:
-    """Bytes: of the first GPU since `_forget_peak`, else of the process since its start."""
+def _peak_bytes() -> int:
+    """Peak memory: of the first GPU since `_reset_peak`, or of the process since its start."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _weights(model: str) -> Path:
+def _find_weights(model: str) -> Path:
     settings = get_settings()
     return find_model(model, settings.model_folders) or fetch_model(model, settings.model_store)
 
 
-def _recording(minutes: float) -> tuple[Pcm, str]:
-    """The repository's longest clip over and over, in whole, and what is said in that."""
-    once = _clip()
-    times = max(1, round(minutes * 60 * SAMPLE_RATE / len(once)))
-    return np.tile(once, times), " ".join([TEXT.read_text()] * times)
+def _make_recording(minutes: float) -> tuple[Pcm, str]:
+    """Repeats the repository's longest clip, whole, to about that length; returns PCM and reference text."""
+    clip = load_pcm(RECORDING)
+    times = max(1, round(minutes * 60 * SAMPLE_RATE / len(clip)))
+    return np.tile(clip, times), " ".join([TEXT.read_text()] * times)
 
 
 def _waveform(seconds: float) -> torch.Tensor:
-    return torch.from_numpy(_clip()[: round(seconds * SAMPLE_RATE)].astype(np.float32) / 32768)
-
-
-def _clip() -> Pcm:
-    with tempfile.TemporaryDirectory() as scratch:
-        return np.array(decode_audio(RECORDING, Path(scratch), max_seconds=600, max_bytes=1 << 30))
+    return torch.from_numpy(load_pcm(RECORDING)[: round(seconds * SAMPLE_RATE)].astype(np.float32) / 32768)
 
 
 if __name__ == "__main__":

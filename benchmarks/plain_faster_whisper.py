@@ -1,4 +1,4 @@
-"""faster-whisper in a minimal RunPod handler, for the weights in $WEIGHTS. Run by `benchmarks.coldstart`."""
+"""faster-whisper in a minimal RunPod handler, with the weights in $WEIGHTS; `benchmarks.coldstart` runs it."""
 
 import base64
 import io
@@ -11,8 +11,8 @@ STARTED = time.perf_counter()
 
 
 def main() -> None:
-    """All in a function, so that the SDK's helper process does not do it again."""
-    if "WITHOUT_TORCH" in os.environ:  # CTranslate2 imports it wherever it is installed, and does without it elsewhere
+    """Starts the worker; in a function, because the SDK's helper process imports this module again."""
+    if "WITHOUT_TORCH" in os.environ:  # CTranslate2 imports torch if it is installed, but works without it
         sys.modules["torch"] = None  # type: ignore[assignment]
     import runpod
     from faster_whisper import WhisperModel

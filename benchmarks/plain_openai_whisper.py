@@ -1,4 +1,4 @@
-"""The plain way: openai-whisper in a minimal RunPod handler, with $WEIGHTS. Run by `benchmarks.coldstart`."""
+"""openai-whisper in a minimal RunPod handler, with the weights in $WEIGHTS; `benchmarks.coldstart` runs it."""
 
 import base64
 import os
@@ -10,7 +10,7 @@ STARTED = time.perf_counter()
 
 
 def main() -> None:
-    """All in a function, so that the SDK's helper process does not do it again."""
+    """Starts the worker; in a function, because the SDK's helper process imports this module again."""
     import runpod
     import whisper
 

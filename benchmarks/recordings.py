@@ -1,4 +1,4 @@
-"""The recordings that a benchmark listens to, with what is known of them."""
+"""Recordings for the benchmarks, with their reference texts and speaker turns."""
 
 from __future__ import annotations
 
@@ -14,47 +14,58 @@ from numpy.typing import NDArray
 
 from src.audio.decode import decode_audio
 from src.audio.pcm import SAMPLE_RATE
+from src.transcript.transcript import Turn
 
 REPOSITORY_CLIPS = Path(__file__).resolve().parents[1] / "tests" / "data"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file, and who knows what is said in it."""
+    """An audio file and its reference text."""
 
     path: Path
     seconds: float
     text: str | None = None
-    """What is said; empty: nothing is; None: nobody wrote it down."""
+    """The spoken words. Empty: there is no speech. None: there is no reference text."""
     language: str | None = None
 
     @property
     def name(self) -> str:
+        """The file's name."""
         return self.path.name
 
     @property
     def group(self) -> str:
+        """The group of languages under which errors are added up."""
         return "English" if self.language in (None, "en") else "other languages"
 
 
 def find_recordings(paths: Iterable[Path]) -> list[Recording]:
-    """The recordings in files and in folders; what a folder's manifest.json or clips.json knows of them is kept."""
-    return [recording for path in paths for recording in (_in_folder(path) if path.is_dir() else [_file(path)])]
+    """Finds the recordings in files and folders, with the facts from a folder's manifest.json or clips.json.
+
+    Raises:
+        SystemExit: A folder has neither of these files.
+    """
+    return [
+        recording
+        for path in paths
+        for recording in (_folder_recordings(path) if path.is_dir() else [_file_recording(path)])
+    ]
 
 
-def _in_folder(folder: Path) -> list[Recording]:
-    known = _manifest(folder)
-    if not known:
+def _folder_recordings(folder: Path) -> list[Recording]:
+    entries = _read_manifest(folder)
+    if not entries:
         raise SystemExit(f"{folder} has no manifest.json or clips.json: name its audio files instead")
-    return [_known(folder / file, entry) for file, entry in known.items()]
+    return [_make_recording(folder / file, entry) for file, entry in entries.items()]
 
 
-def _file(path: Path) -> Recording:
-    return _known(path, _manifest(path.parent).get(path.name, {}))
+def _file_recording(path: Path) -> Recording:
+    return _make_recording(path, _read_manifest(path.parent).get(path.name, {}))
 
 
-def _manifest(folder: Path) -> dict[str, dict[str, str | None]]:
-    """What is known of the files in a folder: their text and their language."""
+def _read_manifest(folder: Path) -> dict[str, dict[str, str | None]]:
+    """Returns the `text` and `language` of each file that the folder's manifest lists."""
     if (folder / "manifest.json").is_file():
         entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return {entry["file"]: {key: entry.get(key) for key in ("text", "language")} for entry in entries}
@@ -66,29 +77,37 @@ def _manifest(folder: Path) -> dict[str, dict[str, str | None]]:
     return {}
 
 
-def _known(path: Path, entry: dict[str, str | None]) -> Recording:
+def _make_recording(path: Path, entry: dict[str, str | None]) -> Recording:
     language = entry.get("language")
-    return Recording(path, len(pcm_of(path)) / SAMPLE_RATE, entry.get("text"), None if language == "und" else language)
+    seconds = len(load_pcm(path)) / SAMPLE_RATE
+    return Recording(path, seconds, entry.get("text"), None if language == "und" else language)
 
 
-def pcm_of(path: Path) -> NDArray[np.int16]:
-    """The samples of a recording at 16 kHz, in memory."""
+def load_pcm(path: Path) -> NDArray[np.int16]:
+    """Decodes a recording to 16 kHz mono PCM, held in memory."""
     with tempfile.TemporaryDirectory() as scratch:
         return np.array(decode_audio(path, Path(scratch), max_seconds=86_400, max_bytes=4 << 30))
 
 
-def cut(recording: Recording, start: float, seconds: float, folder: Path) -> Recording:
-    """A part of a recording as a WAV of its own in `folder`; its text is known if the part is the whole."""
-    pcm = pcm_of(recording.path)[round(start * SAMPLE_RATE) : round((start + seconds) * SAMPLE_RATE)]
+def cut_recording(recording: Recording, start: float, seconds: float, folder: Path) -> Recording:
+    """Writes a part of a recording to `folder` as WAV; the reference text is kept only if the part is the whole."""
+    pcm = load_pcm(recording.path)[round(start * SAMPLE_RATE) : round((start + seconds) * SAMPLE_RATE)]
     path = write_wav(pcm, folder / f"{recording.path.stem}-{start:g}s.wav")
-    whole = start == 0 and recording.seconds <= seconds
-    return Recording(path, len(pcm) / SAMPLE_RATE, recording.text if whole else None, recording.language)
+    is_whole = start == 0 and recording.seconds <= seconds
+    return Recording(path, len(pcm) / SAMPLE_RATE, recording.text if is_whole else None, recording.language)
 
 
 def write_wav(pcm: NDArray[np.int16], path: Path) -> Path:
+    """Writes 16 kHz mono PCM and returns `path`."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes(pcm.astype("<i2").tobytes())
     return path
+
+
+def read_rttm(path: Path) -> list[Turn]:
+    """Reads the speaker turns of an RTTM file."""
+    rows = [line.split() for line in path.read_text().splitlines() if line.startswith("SPEAKER")]
+    return [Turn(float(row[3]), float(row[3]) + float(row[4]), row[7]) for row in rows]

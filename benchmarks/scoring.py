@@ -1,4 +1,4 @@
-"""How far a transcript is from what was said, as Whisper's paper counts: its normalisers, then edit distance."""
+"""Transcription errors as Whisper's paper counts them: its text normalisers, then the edit distance."""
 
 from __future__ import annotations
 
@@ -7,51 +7,60 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WITHOUT_SPACES = {"zh", "yue", "ja", "th", "lo", "my", "km"}
-"""Languages that put no space between words, so that letters are counted instead: WER becomes CER."""
+LANGUAGES_WITHOUT_SPACES = {"zh", "yue", "ja", "th", "lo", "my", "km"}
+"""Languages that put no space between words. Characters are counted in them: WER becomes CER."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Words (or letters) wrong, missing or invented, out of `said`."""
+    """Errors of a transcript against a reference text.
+
+    Attributes:
+        edits: Words (or characters) that are substituted, deleted or inserted.
+        total: Words (or characters) of the reference.
+    """
 
     edits: int = 0
-    said: int = 0
+    total: int = 0
 
     @property
     def rate(self) -> float | None:
-        return self.edits / self.said if self.said else None
+        """Word (or character) error rate; None without a reference."""
+        return self.edits / self.total if self.total else None
 
 
-def errors(reference: str, transcript: str, language: str | None) -> Errors:
-    said, heard = units(reference, language), units(transcript, language)
-    return Errors(edit_distance(said, heard), len(said))
+def count_errors(reference: str, transcript: str, language: str | None) -> Errors:
+    """Counts the errors of a transcript; `language` decides on the normaliser and on words or characters."""
+    expected, actual = split_units(reference, language), split_units(transcript, language)
+    return Errors(edit_distance(expected, actual), len(expected))
 
 
-def in_sum(parts: Iterable[Errors]) -> Errors:
-    """The errors of several transcripts as of one long one, in which each word weighs the same."""
+def sum_errors(parts: Iterable[Errors]) -> Errors:
+    """Adds the errors of several transcripts, so that each word has the same weight."""
     parts = list(parts)
-    return Errors(sum(part.edits for part in parts), sum(part.said for part in parts))
+    return Errors(sum(part.edits for part in parts), sum(part.total for part in parts))
 
 
-def units(text: str, language: str | None) -> list[str]:
-    """What is compared: words without case, punctuation and spelling variants; letters where no words are marked."""
+def split_units(text: str, language: str | None) -> list[str]:
+    """Returns normalised words, without case, punctuation and spelling variants; characters in CER languages."""
     from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer  # imports torch
 
     if language in (None, "en"):
         return list(EnglishTextNormalizer()(text).split())
-    return list(BasicTextNormalizer(split_letters=language in WITHOUT_SPACES)(text).split())
+    return list(BasicTextNormalizer(split_letters=language in LANGUAGES_WITHOUT_SPACES)(text).split())
 
 
-def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Least number of insertions, deletions and substitutions between two sequences (Levenshtein)."""
+def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Returns the smallest number of insertions, deletions and substitutions (Levenshtein)."""
     ids: dict[str, int] = {}
-    left, right = (np.array([ids.setdefault(item, len(ids)) for item in items], int) for items in (one, other))
+    left, right = (
+        np.array([ids.setdefault(item, len(ids)) for item in items], int) for items in (reference, hypothesis)
+    )
     column = np.arange(len(right) + 1)
     row = column
     for index, item in enumerate(left):
         replaced_or_deleted = np.minimum(row[:-1] + (right != item), row[1:] + 1)
         row = np.concatenate(([index + 1], replaced_or_deleted))
-        # Insertions run along the row, one each: what is left of a cell reaches it at its cost plus the way.
+        # An insertion moves one column to the right and costs 1: less the column number, that is a running minimum.
         row = np.minimum.accumulate(row - column) + column
     return int(row[-1])

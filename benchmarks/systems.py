@@ -1,6 +1,7 @@
-"""The systems that transcribe side by side, each with its own defaults but for what its name says.
+"""The systems of the side-by-side benchmark, each with its own defaults except for the settings in its name.
 
-All get as many threads as the process has CPUs. ffmpeg decodes for all but faster-whisper, which brings a decoder.
+All use as many threads as the process has CPUs. ffmpeg decodes for all except faster-whisper, which has
+its own decoder.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Transcribe = Callable[[Path, "str | None"], str]
-"""The text of a recording in a language; None: to be detected."""
+"""Transcribes a recording in a language (None: detect it) and returns the text."""
 
 
 @dataclass(frozen=True)
 class System:
-    """An engine and the way it is run. One beam is greedy decoding, with openai-whisper's ladder of temperatures."""
+    """An engine and its settings. One beam is greedy decoding with openai-whisper's temperature fallback."""
 
     engine: str
     beams: int = 1
@@ -30,43 +31,48 @@ class System:
 
     @property
     def name(self) -> str:
-        return self._form + ("" if self.beams == 1 else f" beam {self.beams}")
+        """The engine and its settings, as tables print them."""
+        return self._engine_and_format + ("" if self.beams == 1 else f" beam {self.beams}")
 
     @property
-    def _form(self) -> str:
+    def _engine_and_format(self) -> str:
         batched = f"batched {self.batch}" if self.batch > 1 else ""
         return " ".join(part for part in (self.engine, batched, self.compute_type) if part)
 
 
-def _both_searches(engine: str, compute_type: str = "", batch: int = 1) -> list[System]:
+def _greedy_and_beam(engine: str, compute_type: str = "", batch: int = 1) -> list[System]:
     return [System(engine, beams, compute_type, batch) for beams in (1, 5)]
 
 
 SYSTEMS = [
-    *_both_searches("ours"),
-    *_both_searches("openai-whisper"),
-    *_both_searches("whisper.cpp"),
+    *_greedy_and_beam("ours"),
+    *_greedy_and_beam("openai-whisper"),
+    *_greedy_and_beam("whisper.cpp"),
     *(
         system
         for batch in (1, 8, 16)
         for compute_type in ("int8", "float32")
-        for system in _both_searches("faster-whisper", compute_type, batch)
+        for system in _greedy_and_beam("faster-whisper", compute_type, batch)
     ),
 ]
 
 
 def select(patterns: Sequence[str]) -> list[System]:
-    """The systems whose names match one of the patterns, as a shell would match files."""
+    """Returns the systems whose names match a shell pattern.
+
+    Raises:
+        SystemExit: No name matches.
+    """
     found = [system for system in SYSTEMS if any(fnmatchcase(system.name, pattern) for pattern in patterns)]
     if not found:
         raise SystemExit(
-            f"no system is called {' or '.join(patterns)}; there are: {', '.join(s.name for s in SYSTEMS)}"
+            f"no system matches {' or '.join(patterns)}; the systems are: {', '.join(s.name for s in SYSTEMS)}"
         )
     return found
 
 
 def load(system: System, weights: str) -> Transcribe:
-    """The system, ready to transcribe; its packages are imported by this, and no other's."""
+    """Imports the system's packages, and only these, and loads its model."""
     loaders = {
         "ours": _load_ours,
         "openai-whisper": _load_openai_whisper,
@@ -91,7 +97,7 @@ def _load_openai_whisper(system: System, weights: str) -> Transcribe:
 
     from src.models.weights import load_weights
 
-    torch.set_num_threads(cpus())
+    torch.set_num_threads(cpu_count())
     model = load_weights(Path(weights)).float()
     beam_size = None if system.beams == 1 else system.beams
 
@@ -109,7 +115,7 @@ def _load_whisper_cpp(system: System, weights: str) -> Transcribe:
         weights,
         params_sampling_strategy=int(system.beams > 1),
         beam_search={"beam_size": system.beams, "patience": -1.0},
-        n_threads=cpus(),
+        n_threads=cpu_count(),
         print_progress=False,
         redirect_whispercpp_logs_to=None,
     )
@@ -124,7 +130,7 @@ def _load_whisper_cpp(system: System, weights: str) -> Transcribe:
 def _load_faster_whisper(system: System, weights: str) -> Transcribe:
     from faster_whisper import WhisperModel
 
-    model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpus())
+    model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpu_count())
 
     def transcribe(path: Path, language: str | None) -> str:
         segments, _ = model.transcribe(str(path), language=language, beam_size=system.beams)
@@ -136,7 +142,7 @@ def _load_faster_whisper(system: System, weights: str) -> Transcribe:
 def _load_faster_whisper_batched(system: System, weights: str) -> Transcribe:
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpus())
+    model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpu_count())
     pipeline = BatchedInferencePipeline(model)
 
     def transcribe(path: Path, language: str | None) -> str:
@@ -146,12 +152,13 @@ def _load_faster_whisper_batched(system: System, weights: str) -> Transcribe:
     return transcribe
 
 
-def cpus() -> int:
+def cpu_count() -> int:
+    """Returns the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def _waveform(path: Path) -> NDArray[np.float32]:
-    """The recording as Whisper wants it: 16 kHz, one channel, -1 to 1."""
+    """Decodes to Whisper's input: 16 kHz, mono, -1 to 1."""
     from src.audio.decode import decode_audio
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,7 @@
-"""Eight short jobs at once against the same eight one after another: what sharing a batch is worth (ours only)."""
+"""The `together` scenario: eight short jobs at once and the same eight one after another (ours only).
+
+Run by `benchmarks.transcription --scenario together`. The ratio of the two times is the gain from sharing a batch.
+"""
 
 from __future__ import annotations
 
@@ -9,45 +12,51 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.peer_weights import weights_for
-from benchmarks.process import Request, SystemProcess
-from benchmarks.recordings import Recording, cut
-from benchmarks.report import machine
+from benchmarks.recordings import Recording, cut_recording
+from benchmarks.report import describe_run, run_facts
+from benchmarks.system_process import Request, SystemProcess
 from benchmarks.systems import System
 
 JOBS = 8
-SECONDS = 10
+CLIP_SECONDS = 10
 
 
-def clips(recordings: Sequence[Recording], folder: Path) -> list[Recording]:
-    """Eight clips of 10 s from the recordings that hold one, again from the first if there are fewer."""
-    found = [
-        cut(recording, start, SECONDS, folder)
+def cut_clips(recordings: Sequence[Recording], folder: Path) -> list[Recording]:
+    """Cuts eight clips of 10 s from the recordings with speech, and repeats them if there are fewer.
+
+    Raises:
+        SystemExit: No recording is that long.
+    """
+    clips = [
+        cut_recording(recording, start, CLIP_SECONDS, folder)
         for recording in recordings
         if recording.text != ""
-        for start in range(0, int(recording.seconds) - SECONDS + 1, SECONDS)
+        for start in range(0, int(recording.seconds) - CLIP_SECONDS + 1, CLIP_SECONDS)
     ]
-    if not found:
-        raise SystemExit(f"no recording is {SECONDS} s long")
-    return list(islice(cycle(found), JOBS))
+    if not clips:
+        raise SystemExit(f"no recording is {CLIP_SECONDS} s long")
+    return list(islice(cycle(clips), JOBS))
 
 
 def compare(jobs: Sequence[Recording], model: str, rounds: int, out: Path) -> None:
-    """Prints the seconds of both ways, which take turns, and their ratio; saves them in `out`."""
+    """Measures both ways in turn, prints the seconds and their ratio, and saves them in `out`."""
+    print(describe_run())
     paths = [job.path for job in jobs]
-    single, shared = Request(paths, jobs[0].language), Request(paths, jobs[0].language, at_once=len(paths))
-    turns = []
+    sequential = Request(paths, jobs[0].language)
+    concurrent = Request(paths, jobs[0].language, concurrency=len(paths))
+    results = []
     with SystemProcess(System("ours"), weights_for("ours", model)) as ours:
-        ours.ask(single)
+        ours.transcribe(sequential)  # not measured: the first request is slower
         for round_ in range(rounds):
-            alone, together = ours.ask(single).seconds, ours.ask(shared).seconds
-            turns.append({"alone": alone, "together": together, "ratio": alone / together})
+            alone, together = ours.transcribe(sequential).seconds, ours.transcribe(concurrent).seconds
+            results.append({"alone": alone, "together": together, "ratio": alone / together})
             print(
-                f"round {round_ + 1}/{rounds}  {len(paths)} clips of {SECONDS} s: one after another {alone:.2f} s,"
+                f"round {round_ + 1}/{rounds}  {len(paths)} clips of {CLIP_SECONDS} s: one after another {alone:.2f} s,"
                 f" together {together:.2f} s, {alone / together:.2f} times as fast",
                 flush=True,
             )
-    ratios = [turn["ratio"] for turn in turns]
+    ratios = [result["ratio"] for result in results]
     print(f"together {statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f}) times as fast")
     out.mkdir(parents=True, exist_ok=True)
-    whole = {"model": model, "machine": machine(), "rounds": turns}
-    (out / "together.json").write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    document = {"model": model, **run_facts(), "rounds": results}
+    (out / "together.json").write_text(json.dumps(document, indent=1), encoding="utf-8")

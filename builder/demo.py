@@ -1,6 +1,6 @@
-"""Runs the job in `test_input.json` through the handler, as RunPod would, and prints what comes back.
+"""Runs the job in `test_input.json` through the handler, as RunPod would, and prints the answer.
 
-make demo, and the last step of the image's build: it fails if the clip is not understood.
+`make demo` and the last step of the image's build run it. It fails if the transcript is wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ sys.path.insert(0, str(ROOT))
 
 
 def main() -> None:
+    """Loads the model, runs the job and checks the transcript.
+
+    Raises:
+        SystemExit: The job failed, or less than half of the clip's words were recognised.
+    """
     print("Loading the model ...", flush=True)
     started = time.perf_counter()
     from src.rp_handler import handler
@@ -27,13 +32,14 @@ def main() -> None:
     answer = handler(json.loads((ROOT / "test_input.json").read_text()))
     if "error" in answer:
         sys.exit(f"{answer['error_type']}: {answer['error']}")
-    show(answer)
-    understood, expected = demo_words_in(answer["transcription"]["text"])
-    if 2 * understood < expected:
-        sys.exit(f"Only {understood} of {expected} words of the clip were understood.")
+    print_answer(answer)
+    recognised, expected = demo_words_in(answer["transcription"]["text"])
+    if 2 * recognised < expected:
+        sys.exit(f"Only {recognised} of {expected} words of the clip were recognised.")
 
 
-def show(answer: dict[str, Any]) -> None:
+def print_answer(answer: dict[str, Any]) -> None:
+    """Prints the text, segments, SRT and metadata."""
     print(f"\nText\n  {answer['transcription']['text']}\n\nSegments")
     for segment in answer["transcription"]["segments"]:
         print(f"  {segment['start']:6.2f} - {segment['end']:6.2f}  {segment['text'].strip()}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scoring import errors
+from benchmarks.scoring import count_errors
 from src.request.validation import parse_input
 from src.rp_handler import handler
 from src.transcript.transcript import Transcript
@@ -35,7 +35,7 @@ def test_a_recording_of_several_windows_keeps_its_words_and_their_order(
     base: WhisperProcessor, options: dict[str, Any]
 ) -> None:
     transcript = transcribed(base, "long.ogg", **options)
-    assert errors(SPOKEN, transcript.text, "en").rate < 0.05
+    assert count_errors(SPOKEN, transcript.text, "en").rate < 0.05
     assert transcript.uncovered == []
     times = [time for one in transcript.segments for time in (one.start, one.end)]
     assert times == sorted(times)
@@ -60,7 +60,7 @@ def test_the_language_is_detected_with_its_probability(base: WhisperProcessor) -
 
 def test_a_translation_of_english_is_english(base: WhisperProcessor) -> None:
     translation = transcribed(base, "demo.ogg", task="translate").text
-    assert errors(" ".join(spoken("demo.ogg")), translation, "en").edits <= 1
+    assert count_errors(" ".join(spoken("demo.ogg")), translation, "en").edits <= 1
 
 
 @pytest.mark.parametrize("clip", ["silence.flac", "noise.ogg"])

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.diarization import error_rate, read_rttm
-from benchmarks.recordings import pcm_of, write_wav
+from benchmarks.diarization import error_rate
+from benchmarks.recordings import load_pcm, read_rttm, write_wav
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.errors import Cancelled
 from src.job_control import JobControl
@@ -26,7 +26,7 @@ TRUTH = read_rttm(CLIPS / "dialogue.rttm")
 
 @pytest.fixture(scope="module")
 def pcm() -> Pcm:
-    return pcm_of(CLIPS / "dialogue.ogg")
+    return load_pcm(CLIPS / "dialogue.ogg")
 
 
 def part(pcm: Pcm, turn: Turn) -> Pcm:
@@ -100,7 +100,7 @@ def test_however_short_it_is_nothing_fails(pcm: Pcm, seconds: float) -> None:
 
 @pytest.mark.parametrize("clip", ["silence.flac", "noise.ogg"])
 def test_where_nobody_speaks_there_are_no_speakers(clip: str) -> None:
-    sound = pcm_of(CLIPS / clip)
+    sound = load_pcm(CLIPS / clip)
     assert diarize(sound).turns == []
     assert embed_sample(sound) is None
 
@@ -120,7 +120,7 @@ def test_the_voices_of_a_long_recording_are_told_apart_in_all_of_its_stretches()
 
 
 def test_one_voice_alone_is_one_speaker() -> None:
-    assert len(diarize(pcm_of(CLIPS / "long.ogg")).speakers) == 1
+    assert len(diarize(load_pcm(CLIPS / "long.ogg")).speakers) == 1
 
 
 def test_work_that_no_one_waits_for_ends(pcm: Pcm) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.recordings import pcm_of
+from benchmarks.recordings import load_pcm
 from src.audio.pcm import SAMPLE_RATE
 from src.engine.scheduler import Client
 from src.request.options import Options
@@ -16,7 +16,7 @@ from src.transcription.language_detection import AT_HAND, SAMPLES, detect_langua
 from src.transcription.windows import find_windows
 from tests.conftest import CLIPS
 
-LONG = pcm_of(CLIPS / "long.ogg")
+LONG = load_pcm(CLIPS / "long.ogg")
 
 
 class Ear:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from whisper.model import MultiHeadAttention
 
-from benchmarks.scoring import errors
+from benchmarks.scoring import count_errors
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.audio.pcm import release_pages
 from src.errors import Cancelled, InvalidInput
@@ -157,7 +157,7 @@ def test_quiet_speech_is_heard(base: WhisperProcessor, chunking: str, tmp_path: 
     command = [ffmpeg_executable(), "-v", "error", "-i", CLIPS / "demo.ogg", "-af", "volume=-18dB", quiet]
     subprocess.run(command, check=True)
     transcript = base.transcribe(quiet, asked(chunking=chunking, language="en"))
-    assert errors(SPOKEN, transcript.text, "en").edits <= 2
+    assert count_errors(SPOKEN, transcript.text, "en").edits <= 2
 
 
 # --- Channels --------------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_each_channel_of_a_call_is_transcribed_and_named(base: WhisperProcessor,
     transcript = base.transcribe(call, asked(chunking=chunking, channels="split", language="en"))
     for channel, clip in enumerate(["demo.ogg", "numbers.mp3"]):
         said = " ".join(segment.text for segment in transcript.segments if segment.channel == channel)
-        assert errors(" ".join(spoken(clip)), said, "en").edits <= 2
+        assert count_errors(" ".join(spoken(clip)), said, "en").edits <= 2
     starts = [segment.start for segment in transcript.segments]
     assert starts == sorted(starts)
     assert [segment.id for segment in transcript.segments] == list(range(len(starts)))
@@ -227,7 +227,7 @@ def test_a_long_recording_goes_in_parts_of_which_none_cuts_a_word(
     told: list[float] = []
     control = JobControl(on_segment=lambda segment: told.append(segment.start))
     transcript = base.transcribe(CLIPS / "long.ogg", asked(chunking="sequential", language="en"), control)
-    assert errors(" ".join(spoken("long.ogg")), transcript.text, "en").rate < 0.05
+    assert count_errors(" ".join(spoken("long.ogg")), transcript.text, "en").rate < 0.05
     assert told == sorted(told) == [segment.start for segment in transcript.segments]
 
 
@@ -245,7 +245,7 @@ def test_a_job_that_is_stopped_while_its_words_are_placed_leaves_the_model_as_it
     with pytest.raises(Cancelled):
         base.transcribe(CLIPS / "demo.ogg", options, StoppedWhileWordsArePlaced())
     heard = base.transcribe(CLIPS / "demo.ogg", options).text
-    assert errors(SPOKEN, heard, "en").rate < 0.1
+    assert count_errors(SPOKEN, heard, "en").rate < 0.1
 
 
 # --- Models ----------------------------------------------------------------------------------------------------------

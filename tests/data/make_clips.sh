@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes every audio file that this repository carries, what is said in them (clips.json, long.txt),
-# and test_input.json. Needed only to make them again: the results are committed.
+# Generates all audio files of this repository, their reference texts (clips.json, long.txt) and
+# test_input.json. Only needed to regenerate them: the results are committed.
 #
-#     apt-get install flite        # Debian's flite with its voice slt (CMU)
+#     apt-get install flite        # Debian's flite, with the voices slt, awb and kal16 (CMU)
 #     tests/data/make_clips.sh     # any ffmpeg with libopus, libmp3lame and libx264
 #
 # The same flite and ffmpeg give the same bytes every time; another release may give others.
-# Whoever changes a sentence checks that tiny.en still understands it word for word.
-# The sentences were chosen for that: the clips show that the worker works, never how accurate a model is.
+# After changing a sentence, check that tiny.en still transcribes it word for word. The sentences were
+# chosen for that: the clips show that the worker works, not how accurate a model is.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,7 +20,7 @@ ffmpeg=$(command -v ffmpeg ||
 
 # No version, date, serial number or encoder name in the files.
 exact=(-map_metadata -1 -fflags +bitexact -flags:a bitexact -flags:v bitexact)
-# slt speaks at 16 kHz; two bytes a sample, one channel: 32 bytes are a millisecond.
+# slt's output is 16 kHz mono with 2 bytes per sample: 32 bytes per millisecond.
 pcm=(-f s16le -ar 16000 -ac 1)
 bytes_per_ms=32
 opus=(-c:a libopus -b:a 24k)
@@ -33,8 +33,8 @@ length() { echo $(($(stat -c %s "$1") / bytes_per_ms)); } # of a .pcm file, in m
 
 seconds() { printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)); } # of milliseconds
 
-# speak NAME: lines of "PAUSE SENTENCE" (ms of silence before it) on stdin -> $work/NAME.pcm, and NAME's facts
-# in $work/NAME.txt (a sentence a line) and $work/NAME.speech (its start and end as a JSON pair a line).
+# speak NAME: reads lines of "PAUSE SENTENCE" (PAUSE: ms of silence before it) and writes $work/NAME.pcm,
+# $work/NAME.txt (one sentence per line) and $work/NAME.speech (its start and end, a JSON pair per line).
 speak() {
     local name=$1 pause sentence start
     : >"$work/$name.pcm"
@@ -51,15 +51,15 @@ speak() {
 # encode FILE [OPTION...]: $work/FILE.pcm -> tests/data/FILE
 encode() { run_ffmpeg "${pcm[@]}" -i "$work/$1.pcm" "${@:2}" "${exact[@]}" "$here/$1"; }
 
-joined() { paste -sd "$1" "$2" 2>/dev/null || true; } # the lines of a file; nothing where there is none
+join_lines() { paste -sd "$1" "$2" 2>/dev/null || true; } # of a file, if it exists
 
-# entry FILE: its line of clips.json. The sentences hold no character that JSON would escape.
+# entry FILE: prints its line of clips.json. The sentences have no characters that JSON would escape.
 entry() {
     printf '  "%s": {"text": "%s", "speech": [%s]}' \
-        "$1" "$(joined ' ' "$work/$1.txt")" "$(joined ',' "$work/$1.speech" | sed 's/\],\[/], [/g')"
+        "$1" "$(join_lines ' ' "$work/$1.txt")" "$(join_lines ',' "$work/$1.speech" | sed 's/\],\[/], [/g')"
 }
 
-# Two sentences, a pause between: the clip of the README and of test_input.json.
+# Two sentences with a pause between them: the demo clip, also in test_input.json.
 speak demo.ogg <<'END'
 300 The quick brown fox jumps over the lazy dog.
 900 Speech goes in, and text comes out.
@@ -83,7 +83,7 @@ encode silence.flac -c:a flac -metadata_header_padding 0
 run_ffmpeg -f lavfi -i anoisesrc=color=pink:amplitude=0.2:seed=1:sample_rate=16000:duration=4 \
     "${opus[@]}" "${exact[@]}" "$here/noise.ogg"
 
-# More than two windows of 30 s. Fewer bits than the rest, to keep the repository small.
+# More than two windows of 30 s. At a lower bit rate than the others, to keep the repository small.
 speak long.ogg <<'END'
 400 Good morning, and welcome to the museum.
 700 Our tour today begins in the garden behind the main building.
@@ -108,7 +108,7 @@ END
 encode long.ogg -c:a libopus -b:a 16k
 cp "$work/long.ogg.txt" "$here/long.txt"
 
-# Three voices (flite's awb, slt and kal16), and who speaks when.
+# A dialogue of three voices (flite's awb, slt and kal16), with their turns as RTTM.
 (cd "$root" && .venv/bin/python -m benchmarks.dialogues "$work/dialogues")
 run_ffmpeg -i "$work/dialogues/dialogue-1.wav" -c:a libopus -b:a 10k "${exact[@]}" "$here/dialogue.ogg"
 sed 's/dialogue-1/dialogue/' "$work/dialogues/dialogue-1.rttm" >"$here/dialogue.rttm"

@@ -1,6 +1,6 @@
-"""A system in a process of its own: it loads once, then answers requests over a pipe, and is idle in between.
+"""One system in its own process: it loads once, then answers requests over a pipe.
 
-So its memory is its own, no system slows another's imports, and all can take turns.
+So that its memory can be measured alone, no system's imports affect another's, and all systems can take turns.
 """
 
 from __future__ import annotations
@@ -20,44 +20,51 @@ from benchmarks.systems import System
 
 @dataclass(frozen=True)
 class Request:
-    """Recordings of one language, `at_once` of them from threads of their own."""
+    """Recordings of one language to transcribe, `concurrency` of them at a time, each in its own thread."""
 
     paths: Sequence[Path]
     language: str | None
-    at_once: int = 1
+    concurrency: int = 1
 
 
 @dataclass(frozen=True)
 class Answer:
+    """The texts of a request, and what they took."""
+
     texts: Sequence[str]
     seconds: float
     peak_mb: float
-    """Most memory that was resident since the process began, file pages that can be dropped included."""
+    """The highest resident memory since the process began, file pages that the kernel may drop included."""
 
 
 class SystemFailed(Exception):
-    """Why a system has no answer, in a few words."""
+    """A system could not load or answer; the message is the reason in a few words."""
 
 
 class SystemProcess:
-    """Raises SystemFailed, on entering if the system cannot be loaded, on `ask` if it cannot answer."""
+    """Runs one system in a child process while the block lasts."""
 
     def __init__(self, system: System, weights: str) -> None:
         self.system = system
         self._weights = weights
 
     def __enter__(self) -> SystemProcess:
-        self._pipe, theirs = Pipe()
+        """Starts the process and loads the model.
+
+        Raises:
+            SystemFailed: The system cannot be loaded.
+        """
+        self._pipe, child_pipe = Pipe()
         self._log = tempfile.TemporaryFile("w+")
-        command = [sys.executable, "-m", "benchmarks.worker", str(theirs.fileno())]
+        command = [sys.executable, "-m", "benchmarks.system_worker", str(child_pipe.fileno())]
         self._process = subprocess.Popen(
             command,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[child_pipe.fileno()],
             stdout=subprocess.DEVNULL,
             stderr=self._log,
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
-        theirs.close()
+        child_pipe.close()
         try:
             self._exchange((self.system, self._weights))
         except SystemFailed:
@@ -65,7 +72,12 @@ class SystemProcess:
             raise
         return self
 
-    def ask(self, request: Request) -> Answer:
+    def transcribe(self, request: Request) -> Answer:
+        """Sends a request and waits for its answer.
+
+        Raises:
+            SystemFailed: The system raised an error, or its process ended.
+        """
         answer = self._exchange(request)
         assert isinstance(answer, Answer)
         return answer
@@ -76,13 +88,14 @@ class SystemProcess:
             answer = self._pipe.recv()
         except (EOFError, OSError) as error:
             self._log.seek(0)
-            lines = self._log.read().strip().splitlines() or ["it said nothing"]
+            lines = self._log.read().strip().splitlines() or ["no output"]
             raise SystemFailed(f"its process ended: {lines[-1]}") from error
         if isinstance(answer, SystemFailed):
             raise answer
         return answer
 
     def close(self) -> None:
+        """Kills the process."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""The other end of `benchmarks.process`: one system that answers requests until its pipe is closed."""
+"""The child process of `benchmarks.system_process`: one system that answers requests until its pipe is closed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from pathlib import Path
 
-from benchmarks.process import Answer, Request, SystemFailed
+from benchmarks.process_memory import peak_mb
+from benchmarks.system_process import Answer, Request, SystemFailed
 from benchmarks.systems import System, Transcribe, load
 
 
 def serve(pipe: Connection[object, object]) -> None:
+    """Loads the system of the first message and answers every later one; errors are sent back."""
     transcribe: Transcribe | None = None
     while True:
         try:
@@ -24,13 +25,13 @@ def serve(pipe: Connection[object, object]) -> None:
                 assert transcribe is not None
                 pipe.send(_answer(transcribe, message))
             else:
-                transcribe = _loaded(message)
+                transcribe = _load(message)
                 pipe.send("ready")
-        except Exception as error:  # whatever a foreign package raises is an answer too
+        except Exception as error:  # a system may raise anything, and the parent has to report it
             pipe.send(SystemFailed(f"{type(error).__name__}: {error}"))
 
 
-def _loaded(message: object) -> Transcribe:
+def _load(message: object) -> Transcribe:
     assert isinstance(message, tuple)
     system, weights = message
     assert isinstance(system, System)
@@ -38,19 +39,13 @@ def _loaded(message: object) -> Transcribe:
 
 
 def _answer(transcribe: Transcribe, request: Request) -> Answer:
-    began = time.perf_counter()
-    if request.at_once == 1:
+    started = time.perf_counter()
+    if request.concurrency == 1:
         texts = [transcribe(path, request.language) for path in request.paths]
     else:
-        with ThreadPoolExecutor(request.at_once) as threads:
+        with ThreadPoolExecutor(request.concurrency) as threads:
             texts = list(threads.map(lambda path: transcribe(path, request.language), request.paths))
-    return Answer(texts, time.perf_counter() - began, peak_mb())
-
-
-def peak_mb() -> float:
-    """Linux's own account of this process. (`getrusage`'s peak would be the parent's, kept over `exec`.)"""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    return Answer(texts, time.perf_counter() - started, peak_mb())
 
 
 if __name__ == "__main__":
