@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from src import __version__, logs
-from src.captions.captioning import caption, find_video
+from src.captions.captioning import CaptionRequest, caption, find_video
 from src.captions.embed import CaptionedVideo
 from src.captions.probe import Video
 from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
@@ -107,9 +107,10 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
             control=control,
         )
         fetched = time.perf_counter()
-        video = find_video(recording, job_input.options, room, BUCKET_REMEDY, control)
+        captions = _caption_request(job_input.options)
+        video = find_video(recording, captions, room, BUCKET_REMEDY, control) if captions else None
         transcript = processor.transcribe(recording, job_input.options, control, samples)
-        captioned = _captioned(video, transcript, job_input.options, Path(folder), room, control)
+        captioned = _captioned(video, transcript, captions, Path(folder), room, control)
         written = _written(transcript, job_input.options)
         finished = time.perf_counter()
         metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
@@ -118,18 +119,29 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     return deliver(answer, max_bytes=settings.max_result_bytes, **delivery)
 
 
+def _caption_request(options: Options) -> CaptionRequest | None:
+    if options.captions is None:
+        return None
+    return CaptionRequest(options.captions, options.caption_layout, options.caption_style, options.caption_font)
+
+
 def _captioned(
-    video: Video | None, transcript: Transcript, options: Options, folder: Path, room: int, control: JobControl
+    video: Video | None,
+    transcript: Transcript,
+    request: CaptionRequest | None,
+    folder: Path,
+    room: int,
+    control: JobControl,
 ) -> CaptionedVideo | WorkerError | None:
     """The captioned video, or why there is none although it was asked for: the transcript is worth having all the same.
 
     Raises:
         Cancelled: the job was stopped.
     """
-    if video is None:
+    if video is None or request is None:
         return None
     try:
-        return caption(video, transcript, options, folder, room, control)
+        return caption(video, transcript, request, folder, room, control)
     except (CaptionsFailed, TooLarge) as error:
         return error
 
@@ -138,7 +150,7 @@ def _written(transcript: Transcript, options: Options) -> Answer:
     """The transcript in the forms that were asked for, and its translation in the same ones."""
     texts = {"transcription": transcript, "translation": transcript.translation}
     written = {
-        key: render(text, options.output_format, options.layout, voiceprints=options.speaker_embeddings)
+        key: render(text, options.output_format, options.layout, speaker_embeddings=options.speaker_embeddings)
         for key, text in texts.items()
         if text
     }

@@ -30,7 +30,7 @@ from src.models.weights import load_weights
 from src.request.options import Options
 from src.settings import get_settings
 from src.speakers.pipeline import transcribe_and_diarize
-from src.transcript.channels import merged
+from src.transcript.channels import merge_channels
 from src.transcript.transcript import Transcript
 from src.transcript.vocabulary import correct
 from src.transcription.batched import transcribe_in_windows
@@ -109,7 +109,7 @@ class WhisperProcessor:
 
                 def transcribe() -> Transcript:
                     told = [_transcribed(model, one, options, control) for one in _in_turn(channels, control)]
-                    return merged(told)
+                    return merge_channels(told)
 
                 transcript = transcribe_and_diarize(transcribe, channels[0], options, samples or {}, control)
                 transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))

@@ -231,8 +231,8 @@ def test_one_word_at_a_time_can_be_asked_for() -> None:
     answer = handler(job(CLIPS / "video.mp4", captions="mux", max_words_per_line=1))
     assert len(texts(base64.b64decode(answer["captioned_video"]["base64"]))[1].split()) == 8
     asked = Options(captions="burn", max_words_per_line=1)
-    assert captioning._fitting(asked.caption_layout, 30) == Layout(max_words_per_line=1)
-    assert captioning._fitting(Options(captions="burn").caption_layout, 30).max_line_width == 30
+    assert captioning.fit_to_picture(asked.caption_layout, 30) == Layout(max_words_per_line=1)
+    assert captioning.fit_to_picture(Options(captions="burn").caption_layout, 30).max_line_width == 30
 
 
 def test_captions_are_laid_out_for_broadcast_unless_something_is_asked_for() -> None:

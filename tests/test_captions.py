@@ -25,21 +25,20 @@ from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
 
 from src.audio.ffmpeg_process import ffmpeg_executable
-from src.captions import embed
-from src.captions.containers import language_tag
-from src.captions.embed import CaptionedVideo, Captions, Limits, burn, check_drawable, mux
-from src.captions.fonts import check_family, find_faces, lettering_for, main
-from src.captions.probe import examine
+from src.captions.containers import MKV, MOV, MP4, language_tag
+from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
+from src.captions.fonts import check_family, choose_fonts, find_faces, main
+from src.captions.probe import check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
+from src.formats.ass import Style, to_ass_overlay
 from src.formats.cues import Cue
-from src.formats.drawn import Style, to_ass_overlay
-from src.formats.timed_words import Piece
+from src.formats.timed_words import TimedWord
 from src.job_control import JobControl
 
 NOTO = Path(manimgx_fonts.__file__).parent
 CJK = Path(manimgx_fonts_cjk.__file__).parent
 FONTS = (NOTO, CJK)
-AMPLE = Limits(seconds=3600, bytes=1 << 30)
+AMPLE = VideoLimits(seconds=3600, bytes=1 << 30)
 
 SOUND = "-f lavfi -i sine=330:duration=4 -f lavfi -i sine=660:duration=4"
 PICTURE = "-f lavfi -i testsrc2=size=640x360:rate=25:duration=4"
@@ -66,8 +65,10 @@ def cue(text: str, start: int = 1000, end: int = 3000) -> Cue:
     """A cue of one line, whose words take equal times."""
     words = text.split(" ")
     step = (end - start) // len(words)
-    pieces = [Piece(" " * (at > 0) + word, start + at * step, start + (at + 1) * step) for at, word in enumerate(words)]
-    return Cue(start, end, [pieces])
+    line = [
+        TimedWord(" " * (at > 0) + word, start + at * step, start + (at + 1) * step) for at, word in enumerate(words)
+    ]
+    return Cue(start, end, [line])
 
 
 def said(*texts: str, language: str = "en", highlight: bool = False) -> Captions:
@@ -94,18 +95,25 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
-def muxed(source: Path, folder: Path, *tracks: Captions, limits: Limits = AMPLE) -> CaptionedVideo:
+def muxed(source: Path, folder: Path, *tracks: Captions, limits: VideoLimits = AMPLE) -> CaptionedVideo:
     control = JobControl()
-    return mux(examine(source, control), tracks, folder, limits, control)
+    return mux(EmbedJob(probe_video(source, control), folder, limits, control), tracks)
 
 
 def burnt(
-    source: Path, folder: Path, what: Captions, style: Style | None = None, font: str | None = None, **others: Any
+    source: Path,
+    folder: Path,
+    captions: Captions,
+    style: Style | None = None,
+    *,
+    limits: VideoLimits = AMPLE,
+    control: JobControl | None = None,
+    font_folders: tuple[Path, ...] = FONTS,
+    encoders: list[str] | None = None,
 ) -> CaptionedVideo:
-    control = others.pop("control", JobControl())
-    video = examine(source, control)
-    limits = others.pop("limits", AMPLE)
-    return burn(video, what, style or Style(), font, folder, limits, control, others.pop("fonts", FONTS))
+    control = control or JobControl()
+    job = EmbedJob(probe_video(source, control), folder, limits, control)
+    return burn(job, captions, style or Style(), font_folders=font_folders, encoders=encoders)
 
 
 # What is in a file
@@ -240,8 +248,8 @@ def test_covers_timecodes_and_the_order_of_tracks_stay(film: Callable[..., Path]
             folder = tmp_path / f"{source.name}-{make.__name__}"
             folder.mkdir()
             done = make(source, folder, said("x"))
-            tracks = [track for track in examine(done.path, JobControl()).tracks if track.kind != "Subtitle"]
-            kinds[folder.name] = [(track.codec, track.moves) for track in tracks], done.warnings
+            tracks = [track for track in probe_video(done.path, JobControl()).tracks if track.kind != "Subtitle"]
+            kinds[folder.name] = [(track.codec, track.is_moving_picture) for track in tracks], done.warnings
     film_and_sound = [("h264", True), ("aac", False), ("aac", False)]
     assert kinds["d.mp4-muxed"] == kinds["d.mp4-burnt"] == ([*film_and_sound, ("mjpeg", False)], [])
     assert kinds["d.mov-muxed"] == kinds["d.mov-burnt"] == ([*film_and_sound, ("none", False)], [])
@@ -265,10 +273,10 @@ def test_what_looks_like_markup_is_text_in_a_track(film: Callable[..., Path], tm
 def test_each_language_of_whisper_has_a_tag() -> None:
     from whisper.tokenizer import LANGUAGES
 
-    assert all(len(language_tag(code, one)) == 3 for code in LANGUAGES for one in (embed.MP4, embed.MKV))
-    assert language_tag("zh", embed.MKV) == "chi"
-    assert language_tag("jw", embed.MP4) == "jav"
-    assert language_tag("fr", embed.MOV) == "fra"
+    assert all(len(language_tag(code, one)) == 3 for code in LANGUAGES for one in (MP4, MKV))
+    assert language_tag("zh", MKV) == "chi"
+    assert language_tag("jw", MP4) == "jav"
+    assert language_tag("fr", MOV) == "fra"
 
 
 # Drawn into the picture
@@ -399,7 +407,7 @@ def test_scripts_that_the_reader_does_not_know_look_as_they_should(
 
 def written(text: str) -> NDArray[np.uint8]:
     """The text as Pillow writes it, which shapes letters by a library of its own."""
-    face = lettering_for(text, None, SHAPED[text], FONTS).faces[-1]
+    face = choose_fonts(text, None, SHAPED[text], FONTS).faces[-1]
     image = Image.new("RGB", (1200, 120), (0x40, 0x40, 0x40))
     direction = "rtl" if SHAPED[text] == "ar" else "ltr"
     font = ImageFont.truetype(str(face.file), 36, index=face.index, layout_engine=ImageFont.Layout.RAQM)
@@ -427,32 +435,32 @@ NOT_THERE = {
 def test_a_script_without_a_font_is_named_with_its_remedy(film: Callable[..., Path], tmp_path: Path, text: str) -> None:
     named, package = NOT_THERE[text]
     with pytest.raises(CaptionsFailed, match=f"no font for {named} .*{package}"):
-        burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text), fonts=(NOTO,))
+        burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text), font_folders=(NOTO,))
     assert not (tmp_path / "captioned.mp4").exists()
 
 
 def test_signs_without_a_font_are_left_out(film: Callable[..., Path], tmp_path: Path) -> None:
-    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said("Well 🂡🂡 done"), fonts=(NOTO,))
+    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said("Well 🂡🂡 done"), font_folders=(NOTO,))
     assert read(line_at(picture(done.path, 1.5))).replace(" ", "") == "Welldone"
 
 
 def test_han_characters_have_their_language_s_shapes() -> None:
-    families = [lettering_for("直", None, code, FONTS).faces[-1].family for code in ("zh", "ja", "ko", "yue")]
+    families = [choose_fonts("直", None, code, FONTS).faces[-1].family for code in ("zh", "ja", "ko", "yue")]
     assert families == [f"Noto Sans CJK {region}" for region in ("SC", "JP", "KR", "HK")]
 
 
 def test_letters_of_all_scripts_are_of_one_size() -> None:
     """A line of Arabic takes 2.2 times its font's size, one of Latin 1.5: as libass counts, it would be tiny."""
-    lettering = lettering_for("H م", None, "ar", FONTS)
-    latin, arabic = lettering.faces
-    assert arabic.line > 1.4 * latin.line
-    text = to_ass_overlay([cue("H م")], Style(size=10), (1920, 1080), lettering.runs, "ar", False)
-    for face in lettering.faces:
-        assert f"{{\\fn{face.family}\\fs{108 * face.line:.2f}}}" in text
+    fonts = choose_fonts("H م", None, "ar", FONTS)
+    latin, arabic = fonts.faces
+    assert arabic.line_height > 1.4 * latin.line_height
+    text = to_ass_overlay([cue("H م")], Style(size=10), (1920, 1080), fonts.split_by_font, "ar", False)
+    for face in fonts.faces:
+        assert f"{{\\fn{face.family}\\fs{108 * face.line_height:.2f}}}" in text
 
 
 def test_a_font_is_used_by_its_name_or_refused(film: Callable[..., Path], tmp_path: Path) -> None:
-    assert lettering_for("abc", "noto sans armenian", "en", FONTS).faces[0].family == "Noto Sans Armenian"
+    assert choose_fonts("abc", "noto sans armenian", "en", FONTS).faces[0].family == "Noto Sans Armenian"
     check_family("noto sans", FONTS)
     with pytest.raises(InvalidInput, match='did you mean "Noto Sans"'):
         check_family("Noto Sanz", FONTS)
@@ -473,7 +481,7 @@ def test_a_machine_s_fonts_are_told_by_script(capsys: pytest.CaptureFixture[str]
 def test_no_fonts_at_all_is_told(tmp_path: Path) -> None:
     assert find_faces((tmp_path,)) == []
     with pytest.raises(CaptionsFailed, match="fonts-noto-core"):
-        lettering_for("abc", None, "en", (tmp_path,))
+        choose_fonts("abc", None, "en", (tmp_path,))
 
 
 # Limits
@@ -488,24 +496,24 @@ def test_no_fonts_at_all_is_told(tmp_path: Path) -> None:
 )
 def test_a_recording_without_a_film_is_refused(film: Callable[..., Path], made: str) -> None:
     with pytest.raises(UnsupportedMedia, match="captions need a video, and the recording has none"):
-        examine(film(made), JobControl())
+        probe_video(film(made), JobControl())
 
 
 @pytest.mark.parametrize("data", [b"", b"no video at all", b"#EXTM3U\nhttp://127.0.0.1/x.mp4\n"])
 def test_what_is_no_video_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.mp4").write_bytes(data)
     with pytest.raises(UnsupportedMedia, match="not audio or video"):
-        examine(tmp_path / "x.mp4", JobControl())
+        probe_video(tmp_path / "x.mp4", JobControl())
 
 
 def test_too_large_a_picture_and_too_long_a_video_are_refused(film: Callable[..., Path]) -> None:
-    huge = examine(film("-f lavfi -i color=red:size=8000x4000:rate=1:duration=1 -c:v mpeg4 h.mp4"), JobControl())
+    huge = probe_video(film("-f lavfi -i color=red:size=8000x4000:rate=1:duration=1 -c:v mpeg4 h.mp4"), JobControl())
     with pytest.raises(TooLarge, match=r"8000 x 4000.*mux"):
-        check_drawable(huge, AMPLE)
-    plain = examine(film(f"{GRAY} {X264} g.mp4"), JobControl())
-    check_drawable(plain, AMPLE)
+        check_drawable(huge, AMPLE.seconds)
+    plain = probe_video(film(f"{GRAY} {X264} g.mp4"), JobControl())
+    check_drawable(plain, AMPLE.seconds)
     with pytest.raises(TooLarge, match="4 s long"):
-        check_drawable(plain, replace(AMPLE, seconds=2))
+        check_drawable(plain, 2)
 
 
 def test_a_result_over_the_limit_is_refused(film: Callable[..., Path], tmp_path: Path) -> None:
@@ -540,23 +548,21 @@ def test_a_job_that_is_stopped_ends_at_once(film: Callable[..., Path], tmp_path:
 def test_a_video_that_stalls_is_given_up(
     film: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video = examine(film(f"{GRAY} {X264} g.mp4"), JobControl())
+    video = probe_video(film(f"{GRAY} {X264} g.mp4"), JobControl())
     sleeping = tmp_path / "ffmpeg"
     sleeping.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     sleeping.chmod(0o755)
     monkeypatch.setattr("src.audio.ffmpeg_process.ffmpeg_executable", lambda: str(sleeping))
-    monkeypatch.setattr(embed, "_STALL_SECONDS", 0.5)
+    job = EmbedJob(video, tmp_path, AMPLE, JobControl(), stall_seconds=0.3)
     with pytest.raises(CaptionsFailed, match="stalled"):
-        mux(video, [said("x")], tmp_path, AMPLE, JobControl())
+        mux(job, [said("x")])
 
 
-def test_without_the_gpu_s_encoder_x264_does_it(
-    film: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_gpu_s_encoder_x264_does_it(film: Callable[..., Path], tmp_path: Path) -> None:
     """Whatever the trial said: a GPU may encode no more pictures at once, or none of this size."""
-    monkeypatch.setattr(embed, "_encoders", lambda: ["h264_nvenc", "libx264"])
     made = f"-f lavfi -i color=gray:size=32x32:rate=5:duration=1 {X264} small.mp4"  # too small for NVENC anywhere
-    assert burnt(film(made), tmp_path, said("x")).encoder == "libx264"
+    done = burnt(film(made), tmp_path, said("x"), encoders=["h264_nvenc", "libx264"])
+    assert done.encoder == "libx264"
 
 
 def test_damaged_pictures_end_in_a_sentence(film: Callable[..., Path], tmp_path: Path) -> None:

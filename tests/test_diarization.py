@@ -56,7 +56,7 @@ def test_speakers_sum_up_their_turns(found: Diarization) -> None:
         own = [turn for turn in found.turns if turn.speaker == speaker.label]
         assert speaker.turns == len(own)
         assert speaker.seconds == pytest.approx(sum(turn.end - turn.start for turn in own))
-        assert np.linalg.norm(speaker.voiceprint) == pytest.approx(1.0, abs=1e-3)
+        assert np.linalg.norm(speaker.embedding) == pytest.approx(1.0, abs=1e-3)
 
 
 @pytest.mark.parametrize(("counts", "expected"), [(Counts(2, 2), 2), (Counts(1, 2), 2), (Counts(1, 1), 1)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.transcript.hallucinations import PHANTOMS, REPEATS, without_hallucinations
+from src.transcript.hallucinations import KEPT_REPEATS, PHANTOM_PHRASES, remove_hallucinations
 from src.transcript.transcript import Segment, Word
 
 LOOPING = 3.0
@@ -20,7 +20,7 @@ def segment(text: str, start: float = 0.0, ratio: float = 1.2, words: list[Word]
 
 
 def left(*segments: Segment, speech: float = 1.0, speech_only: bool = False) -> tuple[list[str], dict[str, int]]:
-    kept, dropped = without_hallucinations(
+    kept, dropped = remove_hallucinations(
         segments, lambda start, end: speech, compression_ratio_threshold=2.4, speech_only=speech_only
     )
     assert [one.id for one in kept] == list(range(len(kept)))
@@ -56,8 +56,8 @@ def test_any_text_over_nothing_goes_where_only_speech_is_wanted() -> None:
 def test_a_segment_that_comes_over_and_over_in_a_loop_is_left_standing_a_few_times() -> None:
     again = [segment(" And then we go.", start=2.0 * at, ratio=LOOPING) for at in range(8)]
     texts, dropped = left(segment(" First."), *again, segment(" Last.", start=30.0))
-    assert texts == [" First.", *[" And then we go."] * REPEATS, " Last."]
-    assert dropped == {"loops": 8 - REPEATS}
+    assert texts == [" First.", *[" And then we go."] * KEPT_REPEATS, " Last."]
+    assert dropped == {"loops": 8 - KEPT_REPEATS}
 
 
 def test_what_people_repeat_stays() -> None:
@@ -69,16 +69,16 @@ def test_what_people_repeat_stays() -> None:
 @pytest.mark.parametrize(
     ("said", "stays"),
     [
-        (" We go home." * 20 + " Good night.", " We go home." * REPEATS + " Good night."),
-        (" Yes." + " ha" * 60, " Yes." + " ha" * REPEATS),
-        ("好" * 80, "好" * REPEATS),
+        (" We go home." * 20 + " Good night.", " We go home." * KEPT_REPEATS + " Good night."),
+        (" Yes." + " ha" * 60, " Yes." + " ha" * KEPT_REPEATS),
+        ("好" * 80, "好" * KEPT_REPEATS),
     ],
 )
 def test_a_loop_within_a_segment_is_cut_with_its_words(said: str, stays: str) -> None:
     pieces = said.split(" ")[1:] if " " in said else list(said)
     spaced = [f" {piece}" for piece in pieces] if " " in said else pieces
     words = [Word(piece, 0.1 * at, 0.1 * at + 0.1, 0.5) for at, piece in enumerate(spaced)]
-    kept, dropped = without_hallucinations(
+    kept, dropped = remove_hallucinations(
         [segment(said, ratio=LOOPING, words=words)], lambda *_: 1.0, compression_ratio_threshold=2.4, speech_only=False
     )
     assert kept[0].text == stays
@@ -87,16 +87,16 @@ def test_a_loop_within_a_segment_is_cut_with_its_words(said: str, stays: str) ->
 
 
 def test_phrases_are_as_they_are_compared() -> None:
-    for phrase in PHANTOMS:
+    for phrase in PHANTOM_PHRASES:
         assert left(segment(phrase), speech=0.0) == ([], {"phantom_phrases": 1}), phrase
 
 
 @given(st.lists(st.text(st.sampled_from(" abc.好"), max_size=30), max_size=8), st.sampled_from([0.0, 1.0]))
 def test_nothing_new_is_said_and_what_is_left_would_be_left_again(texts: list[str], speech: float) -> None:
     segments = [segment(text, ratio=LOOPING) for text in texts]
-    kept, _ = without_hallucinations(segments, lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False)
+    kept, _ = remove_hallucinations(segments, lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False)
     assert sum(len(one.text) for one in kept) <= sum(len(text) for text in texts)
-    again, _ = without_hallucinations(
+    again, _ = remove_hallucinations(
         [replace(one) for one in kept], lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False
     )
     assert len(again) <= len(kept)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth
 from whisper.utils import WriteSRT
 
-from src.formats.cues import RIGHT_TO_LEFT_MARK, SHORTEST, Cue, lay_out
+from src.formats.cues import MIN_CUE_MS, RIGHT_TO_LEFT_MARK, Cue, lay_out
 from src.formats.layout import PRESETS, Layout
 from src.formats.srt_vtt_tsv import to_srt
 from src.request.options import Options
@@ -117,14 +117,14 @@ def test_cues_keep_to_the_layout_and_leave_out_nothing(made, layout, language):
     for cue, following in pairwise([*cues, None]):
         assert cue is not None
         room = following.start - gap - cue.start if following else 10**9
-        assert cue.end - cue.start >= SHORTEST
-        assert following is None or cue.end <= following.start - (gap if room >= SHORTEST else 0)
+        assert cue.end - cue.start >= MIN_CUE_MS
+        assert following is None or cue.end <= following.start - (gap if room >= MIN_CUE_MS else 0)
         needed = max(
             layout.min_cue_duration or 0, columns(cue.text.replace("\n", " ")) / (layout.max_chars_per_second or 1e9)
         )
         longest = layout.max_cue_duration or 1e9
         assert cue.end - cue.start <= round(1000 * longest)
-        assert cue.end - cue.start >= min(round(1000 * min(needed, longest)) - 1, max(room, SHORTEST))
+        assert cue.end - cue.start >= min(round(1000 * min(needed, longest)) - 1, max(room, MIN_CUE_MS))
         shown = cue.text.split("\n")
         assert len(shown) <= (layout.max_line_count or (1 if layout.max_line_width is None else len(shown)))
         for line in shown:

@@ -1,52 +1,51 @@
-"""Any audio or video file → 16 kHz PCM on disk, by ffmpeg: the mix of its channels, or each of them.
+"""Decodes any audio or video file to 16 kHz PCM on disk, by ffmpeg: the mix of its channels, or each channel.
 
-The file is hostile until proven otherwise: ffmpeg looks at nothing else (`src/audio/ffmpeg_process.py`), and works
-under limits that hold for what comes out, not for what a header declares.
+The file is treated as hostile: ffmpeg opens no other file (`src/audio/ffmpeg_process.py`), and the limits apply to the
+decoded output, not to what a header declares.
 
-What is cut off is refused rather than transcribed by half. Four signs tell it, none of which an intact file
-shows (tried with ffmpeg 5.1 and 9.0):
+A truncated file is refused, not transcribed in part. Four signs show it, none of which an intact file has (tried with
+ffmpeg 5.1 and 9.0):
 
-    mov/mp4         no index (`moov`), or a packet of the audio track that lies beyond the end of the file
+    mov/mp4         no index (`moov`), or a packet of the audio track beyond the end of the file
     matroska/webm   the file ends inside an element
-    wav, avi        the RIFF header declares more bytes than there are
+    wav, avi        the RIFF header declares more bytes than the file has
     one track only  a header declares a duration (flac, mp3 with Xing, wv…) that the audio does not reach
 
-Raw streams (ogg, aac, mp3 without Xing…) carry no sign: what is there is decoded.
+Raw streams (ogg, aac, mp3 without Xing…) have no such sign: whatever they contain is decoded.
 """
 
-import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from src.audio.ffmpeg_process import compile_command, parse_clock, read_log_lines, recording, running
+from src.audio.ffmpeg_process import FfmpegLog, compile_command, sandboxed_input, start_ffmpeg
 from src.audio.pcm import SAMPLE_RATE
 from src.errors import TooLarge, UnsupportedMedia
 from src.job_control import JobControl
 
-"""Samples per second of everything that is decoded: what Whisper listens to."""
-
 MAX_CHANNELS = 8
-"""Channels that are told apart at the most: 7.1 has as many."""
+"""The most channels that are decoded separately; 7.1 has as many."""
+
+STALL_SECONDS = 60.0
+"""Decoding has stalled if in this time it advances by less than the same length of the recording."""
+
+DENOISE = "afftdn=nf=-25"
+"""ffmpeg's filter for `denoise`.
+
+It lowers white noise at -44 dB by 12 dB, with the default floor of -50 by only 4; a tone at -21 dB stays. No filter we
+measured improves Whisper consistently (benchmarks/denoise.py), so none is configurable.
+"""
 
 _SAMPLE_BYTES = 2
 
-# Demuxers whose duration was written by the encoder; others guess it from the bytes that are there.
+# Demuxers whose duration was written by the encoder; others estimate it from the size of the file.
 _DECLARING = {"aiff", "ape", "au", "flac", "matroska,webm", "mp3", "rm", "tta", "wav", "wv"}
 
-# White noise at -44 dB falls by 12 dB, by only 4 with the default floor of -50; a tone at -21 dB stays.
-# No filter that was tried helps Whisper throughout (benchmarks/denoise.py), so that there is no choice of them.
-DENOISE = "afftdn=nf=-25"
-
-_STALL_SECONDS = 60.0
-
-# RIFF sizes from here up are what writers to a pipe put in place of the length that they cannot know.
+# RIFF sizes from here up are placeholders of programs that write to a pipe and cannot know the length.
 _RIFF_PLACEHOLDER = 0x7FFF_0000
 
 _AGAIN = "upload it again in full"
@@ -60,14 +59,29 @@ def decode_audio(
     max_bytes: int,
     denoise: bool = False,
     control: JobControl | None = None,
+    stall_seconds: float = STALL_SECONDS,
 ) -> npt.NDArray[np.int16]:
-    """Decode the first audio track of `source` to a file in `folder`, and map it read-only: int16 [samples].
+    """Decodes the first audio track of `source` to a file in `folder`, and maps it read-only.
 
-    `max_seconds` bounds the length of the recording and `max_bytes` the room it takes on disk when decoded;
-    `denoise` lowers steady background noise. Raises UnsupportedMedia for what is not a whole recording with
-    sound, TooLarge for one over a limit, and Cancelled when `control` stops the job; none leaves a file behind.
+    Args:
+        source: the recording.
+        folder: where the samples are written; no file stays there after an error.
+        max_seconds: longest recording.
+        max_bytes: most bytes that the samples may take on disk.
+        denoise: lowers steady background noise.
+        control: stops decoding with the job.
+        stall_seconds: see `STALL_SECONDS`.
+
+    Returns:
+        The mix of all channels, int16 [samples].
+
+    Raises:
+        UnsupportedMedia: the file is not a complete recording with sound.
+        TooLarge: it is over a limit.
+        Cancelled: the job was stopped.
     """
-    return _decode(source, folder, _limit(max_seconds, max_bytes), denoise, control)[:, 0]
+    limit = _max_samples(max_seconds, max_bytes)
+    return _decode(source, folder, limit, denoise, control, stall_seconds)[:, 0]
 
 
 def decode_channels(
@@ -78,34 +92,47 @@ def decode_channels(
     max_bytes: int,
     denoise: bool = False,
     control: JobControl | None = None,
+    stall_seconds: float = STALL_SECONDS,
 ) -> list[npt.NDArray[np.int16]]:
-    """Decode each channel of the first audio track of `source`, in the track's order: int16 [samples] each.
+    """Decodes each channel of the first audio track of `source`, in the track's order.
 
-    As `decode_audio`, but that the limits hold for all channels together, each of which is work of its own. The arrays
-    are strided views of one file, in which the channels lie interleaved. Channels that hold the same sound, such as
-    those of a mono recording on a stereo track, are one. Raises UnsupportedMedia also for more than `MAX_CHANNELS`.
+    Arguments and errors are those of `decode_audio`, except that the limits apply to all channels together, since each
+    is transcribed separately, and that more than `MAX_CHANNELS` are an UnsupportedMedia.
+
+    Returns:
+        int16 [samples] for each channel: strided views of one file with interleaved channels. Channels with the same
+        sound, such as a mono recording on a stereo track, are returned as one.
     """
-    pcm = _decode(source, folder, _limit(max_seconds, max_bytes), denoise, control, mix=False)
+    limit = _max_samples(max_seconds, max_bytes)
+    pcm = _decode(source, folder, limit, denoise, control, stall_seconds, mix=False)
     return [pcm[:, channel] for channel in range(1 if _is_mono(pcm) else pcm.shape[1])]
 
 
-def _limit(max_seconds: float, max_bytes: int) -> int:
-    """Samples of all channels that a recording may have."""
+def _max_samples(max_seconds: float, max_bytes: int) -> int:
+    """Returns the most samples, of all channels together, that a recording may have."""
     return min(int(max_seconds * SAMPLE_RATE), max_bytes // _SAMPLE_BYTES)
 
 
 def _decode(
-    source: Path, folder: Path, limit: int, denoise: bool, control: JobControl | None, *, mix: bool = True
+    source: Path,
+    folder: Path,
+    limit: int,
+    denoise: bool,
+    control: JobControl | None,
+    stall_seconds: float,
+    *,
+    mix: bool = True,
 ) -> npt.NDArray[np.int16]:
-    """The first audio track, mapped read-only: int16 [samples, channels]; one channel if they are mixed."""
+    """Returns the first audio track, mapped read-only: int16 [samples, channels]; one channel if they are mixed."""
     _refuse_short_riff(source)
     pcm = folder / "audio.pcm"
     try:
-        log = _run(_command(source, pcm, limit, denoise, mix), pcm, control or JobControl())
-        channels = 1 if mix else _told_apart(log.channels)
-        written, late = _size(pcm) // (channels * _SAMPLE_BYTES), round(log.starts * SAMPLE_RATE)
+        command = _decode_command(source, pcm, limit, denoise, mix)
+        log = _run(command, pcm, control or JobControl(), stall_seconds)
+        channels = 1 if mix else _check_channels(log.channels)
+        written, late = _file_size(pcm) // (channels * _SAMPLE_BYTES), round(log.audio_start * SAMPLE_RATE)
         _refuse_longer(written + late, channels, limit)
-        log.refuse_unless_whole(written)
+        _refuse_incomplete(log, written)
         if late:
             _prepend_silence(pcm, late * channels * _SAMPLE_BYTES)
         return np.memmap(pcm, dtype="<i2", mode="r").reshape(-1, channels)
@@ -114,8 +141,8 @@ def _decode(
         raise
 
 
-def _told_apart(channels: int) -> int:
-    """The number of channels; one in what could not be decoded. Raises UnsupportedMedia for too many."""
+def _check_channels(channels: int) -> int:
+    """Returns the number of channels, 1 if nothing was decoded; raises UnsupportedMedia for too many."""
     if channels > MAX_CHANNELS:
         raise UnsupportedMedia(
             f"the recording has {channels} channels, of which at most {MAX_CHANNELS} can be told apart: send fewer"
@@ -124,43 +151,43 @@ def _told_apart(channels: int) -> int:
 
 
 def _refuse_longer(samples: int, channels: int, limit: int) -> None:
-    """Raise TooLarge for a recording of more than `limit` samples in all channels."""
+    """Raises TooLarge for a recording of more than `limit` samples in all channels."""
     if samples * channels > limit:
-        long = "the recording is" if channels == 1 else f"the recording's {channels} channels are together"
-        raise TooLarge(f"{long} longer than the limit of {_spoken(limit / SAMPLE_RATE)}: send it in parts")
+        subject = "the recording is" if channels == 1 else f"the recording's {channels} channels are together"
+        raise TooLarge(f"{subject} longer than the limit of {_format_limit(limit / SAMPLE_RATE)}: send it in parts")
 
 
 def _prepend_silence(pcm: Path, size: int) -> None:
-    """Puts zeros of so many bytes before the samples."""
-    late = pcm.with_suffix(".late")
+    """Inserts `size` bytes of zeros before the samples."""
+    padded = pcm.with_suffix(".padded")
     try:
-        with pcm.open("rb") as samples, late.open("wb") as file:
+        with pcm.open("rb") as samples, padded.open("wb") as file:
             file.seek(size)
             shutil.copyfileobj(samples, file, 1 << 20)
-        late.replace(pcm)
+        padded.replace(pcm)
     finally:
-        late.unlink(missing_ok=True)
+        padded.unlink(missing_ok=True)
 
 
 def _is_mono(pcm: npt.NDArray[np.int16]) -> bool:
-    """Whether all channels, of [samples, channels], sound like the first one, in each second.
+    """Returns true if all channels of `pcm` [samples, channels] sound like the first one, in each second.
 
-    One sound in two channels differs by what codecs do to it: 11 dB below the sound at the most, or 28 dB below the
-    whole recording's in its pauses (AAC, MP3, Vorbis). Who speaks on one side of a call alone is all difference.
+    The same sound in two channels differs only by its codec: by at most -11 dB relative to the sound, or -28 dB
+    relative to the whole recording in its pauses (AAC, MP3, Vorbis). A speaker on one side of a call is all difference.
     """
     powers = []
     for start in range(0, len(pcm), SAMPLE_RATE):
         second = pcm[start : start + SAMPLE_RATE].astype(np.float32)
-        apart = second - second[:, :1]
-        powers.append((np.square(second[:, 0]).mean(), np.square(apart).mean(axis=0).max()))
+        differences = second - second[:, :1]
+        powers.append((np.square(second[:, 0]).mean(), np.square(differences).mean(axis=0).max()))
     first, difference = np.array(powers).T
     return bool((difference <= 0.1 * first + 0.01 * first.mean()).all())
 
 
 def _refuse_short_riff(source: Path) -> None:
-    """Raise UnsupportedMedia for an empty file, and for a WAV or AVI shorter than its header says.
+    """Raises UnsupportedMedia for an empty file, and for a WAV or AVI shorter than its header says.
 
-    ffmpeg corrects such a header silently. A length that is off by little is a sloppy writer's, not a cut.
+    ffmpeg corrects such a header silently. A small difference comes from a sloppy encoder, not from a cut.
     """
     size = source.stat().st_size
     if size == 0:
@@ -176,15 +203,15 @@ def _refuse_short_riff(source: Path) -> None:
         )
 
 
-def _command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> list[str]:
-    """The ffmpeg command that writes the sound of `source` to `pcm`: hardly more than `limit` samples."""
-    # Filters begin anew where a stream changes its channels, as broadcasts do: none may pad or count from the start.
-    # `fs` holds for all that is written, but looks after each packet: one of a WAV at 1 Hz resamples to 130 MB.
-    # async: what has gaps keeps the media's own clock, or subtitles would run ahead of it.
+def _decode_command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> list[str]:
+    """Returns the ffmpeg command that writes the sound of `source` to `pcm`: hardly more than `limit` samples."""
+    # Filters restart where a stream changes its channels, as broadcasts do: none may pad or count from the start.
+    # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
+    # `async` fills gaps, so that samples keep the media's clock; without it, subtitles would run ahead.
     filters = [f"aresample={SAMPLE_RATE}:async=1", f"atrim=start=0:end_sample={limit + 1}"]
     if denoise:
         filters.insert(0, DENOISE)
-    media = recording(source, threads=1)
+    media = sandboxed_input(source, threads=1)
     sound = ffmpeg.output(
         media["a:0"],
         f"file:{pcm}",
@@ -195,120 +222,72 @@ def _command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> l
         fs=(limit + 1) * _SAMPLE_BYTES,
         **({"ac": 1} if mix else {}),
     )
-    # Tells the log when the sound starts, and in how many channels.
-    facts = ffmpeg.output(media["a:0"], "-", format="null", af="ashowinfo", **{"frames:a": 1})
-    return compile_command(ffmpeg.merge_outputs(sound, facts))
+    # Logs the start of the sound and its number of channels.
+    first_frame = ffmpeg.output(media["a:0"], "-", format="null", af="ashowinfo", **{"frames:a": 1})
+    return compile_command(ffmpeg.merge_outputs(sound, first_frame))
 
 
-def _run(command: list[str], pcm: Path, control: JobControl) -> "_Log":
-    """Run ffmpeg to its end, or kill it when it stalls (UnsupportedMedia), or when the job or the caller ends."""
-    log = _Log()
-    with running(command, log.read, control) as process:
-        _wait_while_it_advances(process, pcm)
-    log.status = process.returncode
+def _run(command: list[str], pcm: Path, control: JobControl, stall_seconds: float) -> FfmpegLog:
+    """Runs ffmpeg to its end; kills it when the job ends, or when it stalls (UnsupportedMedia)."""
+    log = FfmpegLog()
+    with start_ffmpeg(command, log, control) as process:
+        _wait_while_it_advances(process, pcm, stall_seconds)
     return log
 
 
-def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path) -> None:
-    """Wait for the end of `process` as long as it decodes no slower than the recording would play."""
+def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path, stall_seconds: float) -> None:
+    """Waits for the end of `process` as long as it decodes at least at the recording's own speed."""
     written = 0
     while True:
         try:
-            process.wait(_STALL_SECONDS)
+            process.wait(stall_seconds)
             return
         except subprocess.TimeoutExpired:
-            grown = _size(pcm) - written
-            if grown < _STALL_SECONDS * SAMPLE_RATE * _SAMPLE_BYTES:
+            advance = _file_size(pcm) - written
+            if advance < stall_seconds * SAMPLE_RATE * _SAMPLE_BYTES:
                 raise UnsupportedMedia("decoding the file stalled: it is damaged; re-encode it") from None
-            written += grown
+            written += advance
 
 
-@dataclass
-class _Log:
-    """The few facts of ffmpeg's log that matter; a hostile file can make the log itself endless."""
-
-    status: int = 0
-    container: str = ""  # the demuxer's name, empty when the file could not be opened
-    tracks: int = 0  # of any kind, other than cover pictures
-    has_audio: bool = False
-    channels: int = 0  # of the first audio track at its start; 0 when nothing could be decoded
-    starts: float = 0.0  # seconds on the container's clock, never negative, at which its sound starts
-    declared: float = 0.0  # seconds that the container says it lasts; 0 when it does not say
-    estimated: bool = False  # `declared` was computed from the file's size
-    reached: float = 0.0  # seconds on the container's clock, gaps included, up to which audio was decoded
-    no_index: bool = False
-    ended_early: bool = False
-
-    def read(self, stream: IO[str]) -> None:
-        """Take in the log up to its end."""
-        in_header = False
-        for line in read_log_lines(stream):
-            if line.startswith("Input #0, "):
-                in_header = True
-                self.container = line.removeprefix("Input #0, ").partition(", from ")[0]
-            elif line.startswith(("Stream mapping:", "Output #0")):
-                in_header = False
-            elif in_header:
-                self._read_header(line)
-            else:
-                self._read_message(line)
-
-    def _read_header(self, line: str) -> None:
-        if found := re.match(r"  Duration: (\d+):(\d\d):(\d\d\.\d+)(?:, start: (-?\d+\.\d+))?", line):
-            # A duration may count from zero, while ffmpeg's clock starts with the first packet.
-            self.declared = parse_clock(found) - max(0.0, float(found[4] or 0))
-        elif (found := re.match(r" +Stream #0:\d.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): ", line)) and (
-            "(attached pic)" not in line
-        ):
-            self.tracks += 1
-            self.has_audio |= found[1] == "Audio"
-
-    def _read_message(self, line: str) -> None:
-        if found := re.search(r"\btime=(\d+):(\d\d):(\d\d\.\d+)", line):
-            self.reached = parse_clock(found)
-        elif line.startswith("["):
-            self.estimated |= "Estimating duration from bitrate" in line
-            if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
-                self.starts = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
-                self.channels = int(found[2])
-            self.no_index |= line.endswith("moov atom not found\n")
-            self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
-
-    def refuse_unless_whole(self, samples: int) -> None:
-        """Raise UnsupportedMedia unless a recording with sound was decoded from its start to its end."""
-        if self.no_index:
-            raise UnsupportedMedia(f"the recording is cut off: its index is missing; {_AGAIN}")
-        if not self.container:
-            raise UnsupportedMedia("the file is not audio or video in a format that can be decoded")
-        if not self.has_audio:
-            raise UnsupportedMedia("the file has no audio track")
-        if self.status != 0 or samples == 0:
-            raise UnsupportedMedia("the file's audio cannot be decoded: it is damaged or in an unknown codec")
-        if self._falls_short():
-            raise UnsupportedMedia(
-                f"the recording is cut off: it declares {self.declared:.1f} s "
-                f"but only {self.reached:.1f} s could be decoded; {_AGAIN}"
-            )
-        if self.ended_early:
-            raise UnsupportedMedia(f"the recording is cut off: the file ends in the midst of its audio; {_AGAIN}")
-
-    def _falls_short(self) -> bool:
-        """Whether the audio ends before the declared duration, by more than a few damaged packets explain.
-
-        Only a lone track tells: beside a video, audio may rightly be the shorter one.
-        """
-        if self.tracks != 1 or self.estimated or self.container not in _DECLARING:
-            return False
-        return self.declared - self.reached > 1.0 + 0.002 * self.declared
+def _refuse_incomplete(log: FfmpegLog, samples: int) -> None:
+    """Raises UnsupportedMedia unless a recording with sound was decoded from its start to its end."""
+    if log.lacks_index:
+        raise UnsupportedMedia(f"the recording is cut off: its index is missing; {_AGAIN}")
+    if not log.container:
+        raise UnsupportedMedia("the file is not audio or video in a format that can be decoded")
+    if not any(stream.kind == "Audio" for stream in log.streams):
+        raise UnsupportedMedia("the file has no audio track")
+    if log.status != 0 or samples == 0:
+        raise UnsupportedMedia("the file's audio cannot be decoded: it is damaged or in an unknown codec")
+    # The declared duration may count from zero, while ffmpeg's clock starts with the first packet.
+    declared = log.duration - max(0.0, log.start)
+    if _declares_duration_of_audio(log) and _falls_short(declared, log.position):
+        raise UnsupportedMedia(
+            f"the recording is cut off: it declares {declared:.1f} s "
+            f"but only {log.position:.1f} s could be decoded; {_AGAIN}"
+        )
+    if log.ended_early:
+        raise UnsupportedMedia(f"the recording is cut off: the file ends in the middle of its audio; {_AGAIN}")
 
 
-def _size(file: Path) -> int:
-    """Bytes of `file`; 0 when ffmpeg has not come to make it."""
+def _declares_duration_of_audio(log: FfmpegLog) -> bool:
+    """True if the declared duration is exact and of a single track: audio may be shorter than the video beside it."""
+    tracks = [stream for stream in log.streams if "(attached pic)" not in stream.description]
+    return len(tracks) == 1 and not log.is_duration_estimated and log.container in _DECLARING
+
+
+def _falls_short(declared: float, decoded: float) -> bool:
+    """True if more seconds are missing than a few damaged packets explain."""
+    return declared - decoded > 1.0 + 0.002 * declared
+
+
+def _file_size(file: Path) -> int:
+    """Returns the bytes of `file`; 0 if ffmpeg has not created it yet."""
     return file.stat().st_size if file.exists() else 0
 
 
-def _spoken(seconds: float) -> str:
-    """A limit in the largest unit that fits it: `12 hours`, `90 seconds`."""
+def _format_limit(seconds: float) -> str:
+    """Returns a limit in the largest unit that suits it: `12 hours`, `90 seconds`."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.3g} {unit}"

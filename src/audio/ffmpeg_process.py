@@ -1,16 +1,16 @@
-"""ffmpeg as every part of the worker runs it: which one, on what it may look at, and to its end or ours.
+"""Runs ffmpeg sandboxed: executable lookup, allowed demuxers, cancellation, and the facts of its log.
 
-The file is hostile until proven otherwise. ffmpeg opens nothing but that file, only through demuxers of
-recordings (a playlist, a concat script or a subtitle track would name further files and addresses), with
-an empty environment.
+The file is treated as hostile. ffmpeg opens no other file, uses only demuxers of recordings (a playlist, a concat
+script or a subtitle track would name further files and addresses), and gets an empty environment.
 """
 
 import functools
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
@@ -20,8 +20,8 @@ import ffmpeg
 from src.errors import WorkerError
 from src.job_control import JobControl
 
-# Demuxers that hold media themselves. Kept out: playlists, scripts, subtitles, devices, image lists, whatever
-# needs a second file (mxf, imf, vobsub), and raw formats that match any bytes. Names missing in a build do no harm.
+# Demuxers of files that contain their media. Left out: playlists, scripts, subtitles, devices, image lists, formats
+# that need a second file (mxf, imf, vobsub), and raw formats that match any bytes. Names that a build lacks do no harm.
 _DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,"
     "mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
@@ -29,12 +29,106 @@ _DEMUXERS = (
 
 _MAX_ALLOC = 512 << 20  # bytes in one block; a day of MP4 index takes 100 MB, a forged one asks for gigabytes
 
+_MAX_STREAMS = 1000
+"""ffmpeg itself opens no more (its option `max_streams`)."""
+
+_MAX_ERROR_CHARACTERS = 3000
+
+_CLOCK = r"(\d+):(\d\d):(\d\d\.\d+)"
+
+
+@dataclass
+class LoggedStream:
+    """One stream of the input, as the header in ffmpeg's log describes it."""
+
+    index: int
+    kind: str
+    """`Audio`, `Video`, `Subtitle`, `Data`, `Attachment` or `Unknown`."""
+    codec: str
+    description: str
+    """The rest of the stream's line."""
+    rotation: float = 0.0
+    """Degrees by which players rotate the picture."""
+
+
+@dataclass
+class FfmpegLog:
+    """The facts of ffmpeg's log that the worker needs; its size is bounded, since a hostile file can log endlessly."""
+
+    status: int = -1
+    """ffmpeg's exit status."""
+    container: str = ""
+    """Name of the demuxer; empty if the file could not be opened."""
+    streams: list[LoggedStream] = field(default_factory=list)
+    duration: float = 0.0
+    """Seconds that the container declares; 0 if it declares none."""
+    start: float = 0.0
+    """Seconds on the container's clock at which its first packet begins."""
+    is_duration_estimated: bool = False
+    """True if `duration` was computed from the file's size."""
+    position: float = 0.0
+    """Seconds on the container's clock, gaps included, up to which the output is written."""
+    audio_start: float = 0.0
+    """Seconds on the container's clock, never negative, at which its sound begins; from the filter `ashowinfo`."""
+    channels: int = 0
+    """Channels of the first audio frame, from `ashowinfo`; 0 if no frame was decoded."""
+    lacks_index: bool = False
+    """True if an MP4 has no `moov` atom."""
+    ended_early: bool = False
+    """True if the file ends inside an element or a packet."""
+    errors: str = ""
+    """Lines that look like errors, the last one first, at most `_MAX_ERROR_CHARACTERS`."""
+
+    def read(self, stream: IO[str]) -> None:
+        """Reads the log to its end."""
+        is_in_header = False
+        while line := stream.readline(4096):  # a longer line comes in pieces, so that memory stays bounded
+            if line.startswith("Input #0, "):
+                is_in_header = True
+                self.container = line.removeprefix("Input #0, ").partition(", from ")[0]
+            elif line.startswith(("Stream mapping:", "Output #0")):
+                is_in_header = False
+            elif is_in_header:
+                self._read_header(line)
+            else:
+                self._read_message(line)
+            self._keep_error(line)
+
+    def _read_header(self, line: str) -> None:
+        if found := re.match(rf"  Duration: {_CLOCK}(?:, start: (-?\d+\.\d+))?", line):
+            self.duration, self.start = _to_seconds(found), float(found[4] or 0)
+        elif found := re.match(
+            r" +Stream #0:(\d+).*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): (\w*)(.*)", line
+        ):
+            if len(self.streams) < _MAX_STREAMS:
+                self.streams.append(LoggedStream(int(found[1]), found[2], found[3], found[4]))
+        elif self.streams and (
+            found := re.match(r" +display ?matrix: rotation of (-?[\d.]+) degrees", line, re.IGNORECASE)
+        ):
+            self.streams[-1].rotation = float(found[1])
+
+    def _read_message(self, line: str) -> None:
+        if found := re.search(rf"\btime={_CLOCK}", line):
+            self.position = max(self.position, _to_seconds(found))
+        elif line.startswith("["):
+            self.is_duration_estimated |= "Estimating duration from bitrate" in line
+            if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
+                self.audio_start = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
+                self.channels = int(found[2])
+            self.lacks_index |= line.endswith("moov atom not found\n")
+            self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
+
+    def _keep_error(self, line: str) -> None:
+        if any(sign in line for sign in ("rror", "Invalid", "No space", "not currently supported")):
+            self.errors = f"{line[:300]}{self.errors}"[:_MAX_ERROR_CHARACTERS]
+
 
 @functools.cache
 def ffmpeg_executable() -> str:
-    """The ffmpeg that every part of the worker runs: the system's, else the one that imageio-ffmpeg brings.
+    """Returns the path of ffmpeg: the system's, else the one of the package imageio-ffmpeg.
 
-    Raises WorkerError when there is neither.
+    Raises:
+        WorkerError: there is neither.
     """
     if found := shutil.which("ffmpeg"):
         return found
@@ -46,27 +140,32 @@ def ffmpeg_executable() -> str:
         raise WorkerError("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from error
 
 
-def recording(source: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
-    """`source` as an input of ffmpeg's; `options` are those of the input."""
+def sandboxed_input(source: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
+    """Returns `source` as an input that cannot open anything else; `options` are ffmpeg's options of the input."""
     return ffmpeg.input(f"file:{source}", protocol_whitelist="file", format_whitelist=_DEMUXERS, **options)
 
 
 def compile_command(output: ffmpeg.nodes.OutputStream) -> list[str]:
-    """The command line that makes `output`."""
+    """Returns the command line that writes `output`."""
     limited = output.global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
     command: list[str] = limited.compile(cmd=ffmpeg_executable(), overwrite_output=True)
     return command
 
 
 @contextmanager
-def running(
-    command: list[str], read_log: Callable[[IO[str]], None], control: JobControl, folder: Path | None = None
+def start_ffmpeg(
+    command: list[str], log: FfmpegLog, control: JobControl, folder: Path | None = None
 ) -> Iterator["subprocess.Popen[str]"]:
-    """ffmpeg at work; the end of the block, or of the job, kills it. Its log has then been read to its end.
+    """Starts ffmpeg; the end of the block, or of the job, kills it.
 
     Args:
-        read_log: takes in the log, on a thread of its own; it must not keep more than a bounded part of it.
-        folder: where ffmpeg runs.
+        command: from `compile_command`.
+        log: filled by a thread while ffmpeg runs; complete, with the exit status, after the block.
+        control: stops ffmpeg with the job.
+        folder: ffmpeg's working directory.
+
+    Raises:
+        Cancelled: the job was stopped.
     """
     with subprocess.Popen(
         command,
@@ -79,7 +178,7 @@ def running(
         cwd=folder,
     ) as process:
         assert process.stderr is not None
-        reader = Thread(target=read_log, args=(process.stderr,), daemon=True)
+        reader = Thread(target=log.read, args=(process.stderr,), daemon=True)
         reader.start()
         try:
             with control.ending(process.kill):
@@ -87,14 +186,9 @@ def running(
         finally:
             process.kill()
             reader.join()
+    log.status = process.returncode
 
 
-def read_log_lines(log: IO[str]) -> Iterator[str]:
-    """The lines of a log up to its end; long ones come in pieces, so that memory stays bounded."""
-    while line := log.readline(4096):
-        yield line
-
-
-def parse_clock(found: "re.Match[str]") -> float:
-    """ffmpeg's `hours:minutes:seconds`, the first three groups, as seconds."""
-    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+def _to_seconds(clock: "re.Match[str]") -> float:
+    """Converts hours, minutes and seconds, the first three groups of a match, to seconds."""
+    return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])

@@ -1,0 +1,1 @@
+"""Captions in a video: as a track, or drawn into its picture."""

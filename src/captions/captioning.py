@@ -1,106 +1,116 @@
-"""What a job's captions take: what can be told of them before the model works, and the captioned video after it."""
+"""Captions a job's video: checks that run before transcription, and the captioned video after it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from src.captions.embed import CaptionedVideo, Captions, Limits, burn, check_drawable, mux
+from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
 from src.captions.fonts import SYSTEM_FONTS, check_family
-from src.captions.probe import Video, examine
+from src.captions.probe import Video, check_drawable, probe_video
 from src.errors import TooLarge
+from src.formats.ass import Style
 from src.formats.cues import Cue, lay_out
 from src.formats.layout import Layout
 from src.job_control import JobControl
-from src.request.options import Options
 from src.settings import Settings, get_settings
 from src.transcript.transcript import Transcript
 
 
-def find_video(recording: Path, options: Options, room: int, remedy: str, control: JobControl) -> Video | None:
-    """The video that is to have captions; None where none are asked for.
+@dataclass(frozen=True)
+class CaptionRequest:
+    """The captions that a job asks for."""
+
+    mode: Literal["mux", "burn"]
+    """`mux` adds a track; `burn` draws captions into the picture."""
+    layout: Layout
+    style: Style
+    """The look of burnt captions."""
+    font: str | None = None
+    """Font family of burnt captions; None: one with all letters of the text."""
+
+
+def find_video(recording: Path, request: CaptionRequest, max_bytes: int, remedy: str, control: JobControl) -> Video:
+    """Returns the video, after the checks of whether it can be captioned.
 
     Args:
-        room: bytes that the captioned video may have.
-        remedy: how to get room for more.
+        recording: the file with the video.
+        request: the captions that the job asks for.
+        max_bytes: the largest captioned video.
+        remedy: the end of the error sentence: how to get a larger limit.
+        control: stops the checks with the job.
 
     Raises:
-        InvalidInput: the font that is asked for is not there.
-        UnsupportedMedia: there is no video.
-        TooLarge: the captioned video would be too much, of pixels or of bytes.
+        InvalidInput: the worker lacks the font.
+        UnsupportedMedia: the recording has no video.
+        TooLarge: the captioned video would have too many pixels or bytes.
     """
-    if options.captions is None:
-        return None
-    video = examine(recording, control)
-    if options.captions == "burn":
-        check_drawable(video, _limits(room))
-        if options.caption_font is not None:
-            check_family(options.caption_font, _font_folders(get_settings()))
-    elif (size := recording.stat().st_size) > room:
+    video = probe_video(recording, control)
+    if request.mode == "burn":
+        check_drawable(video, get_settings().max_audio_seconds)
+        if request.font is not None:
+            check_family(request.font, _font_folders(get_settings()))
+    elif (size := recording.stat().st_size) > max_bytes:
         raise TooLarge(
-            f"the captioned video would be {size / 1e6:.1f} MB, and there is room for {room / 1e6:.1f} MB: {remedy}"
+            f"the captioned video would be {size / 1e6:.1f} MB, and there is room for {max_bytes / 1e6:.1f} MB: "
+            f"{remedy}"
         )
     return video
 
 
 def caption(
-    video: Video, transcript: Transcript, options: Options, folder: Path, room: int, control: JobControl
+    video: Video, transcript: Transcript, request: CaptionRequest, folder: Path, max_bytes: int, control: JobControl
 ) -> CaptionedVideo:
-    """The video with the transcript as captions, in `folder`; a second track has its translation, if there is one.
+    """Writes the video with the transcript as captions to `folder`; with `mux`, a translation gets a second track.
 
     Raises:
-        CaptionsFailed: it cannot be done; the transcript is none the worse for it.
-        TooLarge: it is more than `room`, in bytes.
+        CaptionsFailed: the captions cannot be added; the transcript is unaffected.
+        TooLarge: the captioned video has more than `max_bytes`.
         Cancelled: the job was stopped.
     """
     started = time.perf_counter()
-    video.seconds = video.seconds or transcript.duration  # some files declare none
-    work = _burnt if options.captions == "burn" else _muxed
+    video = replace(video, seconds=video.seconds or transcript.duration)  # some files declare no duration
+    job = EmbedJob(video, folder, _limits(max_bytes), control)
+    embed = _burn if request.mode == "burn" else _mux
     try:
-        return work(video, transcript, options, folder, room, control)
+        return embed(job, transcript, request)
     finally:
         transcript.timings["captions"] = time.perf_counter() - started
 
 
-def _muxed(
-    video: Video, transcript: Transcript, options: Options, folder: Path, room: int, control: JobControl
-) -> CaptionedVideo:
+def _mux(job: EmbedJob, transcript: Transcript, request: CaptionRequest) -> CaptionedVideo:
     texts = [transcript, *([transcript.translation] if transcript.translation else [])]
-    tracks = [_captions(video, text, options.caption_layout) for text in texts]
-    return mux(video, tracks, folder, _limits(room), control)
+    return mux(job, [_to_captions(job.video, text, request.layout) for text in texts])
 
 
-def _burnt(
-    video: Video, transcript: Transcript, options: Options, folder: Path, room: int, control: JobControl
-) -> CaptionedVideo:
-    captions = _captions(
-        video, transcript, _fitting(options.caption_layout, options.caption_style.columns(video.shown))
-    )
-    style, font, folders = options.caption_style, options.caption_font, _font_folders(get_settings())
-    return burn(video, captions, style, font, folder, _limits(room), control, folders)
+def _burn(job: EmbedJob, transcript: Transcript, request: CaptionRequest) -> CaptionedVideo:
+    layout = fit_to_picture(request.layout, request.style.max_columns(job.video.display_size))
+    captions = _to_captions(job.video, transcript, layout)
+    return burn(job, captions, request.style, font=request.font, font_folders=_font_folders(get_settings()))
 
 
-def _captions(video: Video, transcript: Transcript, layout: Layout) -> Captions:
-    cues = lay_out(transcript.segments, layout, transcript.written)
-    longest = max(video.seconds, transcript.duration)
-    return Captions(_within(cues, longest), transcript.written, layout.highlight_words)
+def _to_captions(video: Video, transcript: Transcript, layout: Layout) -> Captions:
+    cues = lay_out(transcript.segments, layout, transcript.text_language)
+    end = max(video.seconds, transcript.duration)
+    return Captions(_cut_at(end, cues), transcript.text_language, layout.highlight_words)
 
 
-def _within(cues: list[Cue], seconds: float) -> list[Cue]:
-    """Captions that do not outlast the video, which would be longer for them."""
+def _cut_at(seconds: float, cues: list[Cue]) -> list[Cue]:
+    """Returns the cues up to the end of the video, which later ones would lengthen."""
     end = int(1000 * seconds)
     return [cue._replace(end=min(cue.end, end)) for cue in cues if cue.start < end]
 
 
-def _fitting(layout: Layout, columns: int) -> Layout:
-    """Lines that are as wide as is asked for, as far as the picture has room."""
+def fit_to_picture(layout: Layout, max_columns: int) -> Layout:
+    """Returns the layout with lines no wider than the picture."""
     width = layout.max_line_width
-    return layout if width is None else replace(layout, max_line_width=min(width, columns))
+    return layout if width is None else replace(layout, max_line_width=min(width, max_columns))
 
 
-def _limits(room: int) -> Limits:
-    return Limits(seconds=get_settings().max_audio_seconds, bytes=room)
+def _limits(max_bytes: int) -> VideoLimits:
+    return VideoLimits(seconds=get_settings().max_audio_seconds, bytes=max_bytes)
 
 
 def _font_folders(settings: Settings) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""Containers for captioned videos: the codecs and subtitle tracks that each takes."""
+"""Containers for captioned videos: the codecs and subtitle tracks that each can hold."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ from src.captions.probe import Track, Video
 
 
 class Container(NamedTuple):
-    """What a captioned video may be wrapped in."""
+    """A file format for captioned videos."""
 
     name: str
     muxer: str
-    captions: str
-    """Codec of a track of captions."""
-    subtitles: frozenset[str]
-    """Codecs of subtitles that may be there already."""
+    caption_codec: str
+    """Codec of the captions that are added."""
+    subtitle_codecs: frozenset[str]
+    """Codecs of existing subtitles that can stay."""
 
 
 MP4 = Container("mp4", "mp4", "mov_text", frozenset(["mov_text", "dvd_subtitle"]))
-
-
 MOV = Container("mov", "mov", "mov_text", frozenset(["mov_text"]))
-
-
 WEBM = Container("webm", "webm", "webvtt", frozenset(["webvtt"]))
-
-
 MKV = Container(
     "mkv",
     "matroska",
@@ -36,18 +30,17 @@ MKV = Container(
     | {"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "hdmv_text_subtitle"},
 )
 
-
-_QUICKTIME = {"cs": "ces", "fr": "fra", "ro": "ron", "sk": "slk", "sv": "sve"}
-"""Codes that ffmpeg takes for QuickTime's own numbers, where they are not the bibliographic ones."""
-
-
 CONTAINERS_BY_FAMILY = {"mp4": MP4, "mov": MOV, "webm": WEBM}
+"""The container that keeps a video's own format; any other format becomes Matroska."""
+
+_QUICKTIME_LANGUAGES = {"cs": "ces", "fr": "fra", "ro": "ron", "sk": "slk", "sv": "sve"}
+"""Codes that ffmpeg maps to QuickTime's language numbers, where they differ from the bibliographic ones."""
 
 
 def language_tag(language: str, container: Container) -> str:
-    """ISO 639-2: in Matroska and QuickTime the bibliographic codes (`ger`), in MP4 the others (`deu`)."""
-    if container is MOV and language in _QUICKTIME:
-        return _QUICKTIME[language]
+    """Returns the ISO 639-2 code: bibliographic in Matroska and QuickTime (`ger`), terminological in MP4 (`deu`)."""
+    if container is MOV and language in _QUICKTIME_LANGUAGES:
+        return _QUICKTIME_LANGUAGES[language]
     import langcodes  # 0.4 s of tables
 
     found = langcodes.get(language)
@@ -55,30 +48,29 @@ def language_tag(language: str, container: Container) -> str:
 
 
 def kept_tracks(video: Video, container: Container) -> list[Track]:
-    """The tracks that go on, in their order."""
+    """Returns the tracks that the container can hold, in their order."""
 
     def fits(track: Track) -> bool:
         if track.kind == "Subtitle":
-            return track.codec in container.subtitles
-        if track.kind == "Video":  # Matroska has covers as attachments, of which ffmpeg would make films
-            return track.moves or container in (MP4, MOV)
+            return track.codec in container.subtitle_codecs
+        if track.kind == "Video":  # Matroska stores covers as attachments; ffmpeg would write them as video tracks
+            return track.is_moving_picture or container in (MP4, MOV)
         return track.kind == "Audio" or (track.kind == "Attachment" and container is MKV)
 
     return [track for track in video.tracks if fits(track)]
 
 
 def lost_track_warnings(video: Video, container: Container) -> list[str]:
-    """What could not stay as it was."""
+    """Returns warnings about a changed container and about tracks that it cannot hold."""
     warnings = []
     if video.family != container.name:
         warnings.append(
             f"the captioned video is a .{container.name} file, since its own kind cannot hold what it needs"
         )
-    # Timecodes and titles of chapters are no tracks of their own for ffmpeg: it writes them anew.
+    kept = kept_tracks(video, container)
+    # ffmpeg writes timecodes and chapter titles anew, so their tracks are not lost.
     lost = [
-        t
-        for t in video.tracks
-        if t not in kept_tracks(video, container) and not re.search(r"\((text|tmcd) ", t.described)
+        track for track in video.tracks if track not in kept and not re.search(r"\((text|tmcd) ", track.description)
     ]
     if lost:
         kinds = ["cover" if track.kind == "Video" else track.kind.lower() for track in lost]
@@ -87,8 +79,8 @@ def lost_track_warnings(video: Video, container: Container) -> list[str]:
     return warnings
 
 
-def lost_picture_warnings(film: Track) -> list[str]:
-    """What a picture of 8 bits cannot show."""
-    if re.search(r"smpte2084|arib-std-b67", film.described):
+def lost_picture_warnings(track: Track) -> list[str]:
+    """Returns a warning if the picture is HDR, since 8 bits per colour cannot show it."""
+    if re.search(r"smpte2084|arib-std-b67", track.description):
         return ["the video is HDR, and its captioned picture has 8 bits a colour: bands may show"]
     return []

@@ -1,26 +1,25 @@
-"""A video and what is said in it -> the same video with captions: in a track of their own, or drawn into its picture.
+"""Adds captions to a video: as a track (mux), or drawn into the picture (burn).
 
-Whatever is not said here stays as it is: a track of captions leaves every other track's bytes alone, and captions that
-are drawn cost the picture one encoding, while its times, its sound, its chapters and other tracks are copied.
+Everything else stays as it is. Muxing leaves the bytes of all other tracks alone. Burning encodes the picture once,
+with the same timestamps; sound, chapters and other tracks are copied.
 
-ffmpeg runs in a folder of our own, where subtitles and fonts have names of our own: nothing that a caller sends gets
-into a command or a filter.
+ffmpeg runs in a folder of the job, where subtitles and fonts have fixed names: nothing that a caller sends gets into a
+command or a filter.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ffmpeg
 
-from src.audio.ffmpeg_process import compile_command, parse_clock, read_log_lines, recording, running
+from src.audio.ffmpeg_process import FfmpegLog, compile_command, sandboxed_input, start_ffmpeg
 from src.captions.containers import (
     CONTAINERS_BY_FAMILY,
     MKV,
@@ -32,208 +31,211 @@ from src.captions.containers import (
     lost_picture_warnings,
     lost_track_warnings,
 )
-from src.captions.fonts import SYSTEM_FONTS, lettering_for
-from src.captions.probe import Video
+from src.captions.fonts import SYSTEM_FONTS, FontFace, choose_fonts
+from src.captions.probe import MAX_PIXELS, Video
 from src.errors import CaptionsFailed, TooLarge
+from src.formats.ass import Style, to_ass_overlay, to_timed_text
 from src.formats.cues import Cue
-from src.formats.drawn import Style, to_ass_overlay, to_timed_text
 from src.formats.srt_vtt_tsv import to_srt, to_vtt
 from src.job_control import JobControl
 
-MOST_PIXELS = 4096 * 2304
-"""Of a picture that is drawn into: 4K."""
+STALL_SECONDS = 60.0
+"""ffmpeg has stalled if it makes no progress for so long."""
 
-_STALL_SECONDS = 60.0  # without any progress
-_SLOWEST = 600.0, 20.0  # seconds that drawing may take, and those for each second of the video
+_POLL_INTERVAL_S = 0.5
+
+_BASE_SECONDS = 600.0
+"""Seconds that ffmpeg may take, in addition to the video's length (mux) or `_BURN_FACTOR` times its length."""
+_BURN_FACTOR = 20.0
 
 _QUALITY: dict[str, dict[str, Any]] = {
     "h264_nvenc": {"preset:v:{}": "p5", "rc:v:{}": "vbr", "cq:v:{}": 21, "b:v:{}": 0},
     "libx264": {"preset:v:{}": "veryfast", "crf:v:{}": 20},
 }
+"""Options of each encoder; `{}` is the number of the video track."""
 
 
 @dataclass(frozen=True)
 class Captions:
-    """What is to be read, in one language."""
+    """Captions in one language."""
 
     cues: Sequence[Cue]
     language: str
-    """Whisper's code of it."""
+    """Whisper's code."""
     highlight: bool = False
-    """Whether the word that is being spoken is marked."""
+    """If true, the word that is being spoken is highlighted."""
 
 
 @dataclass(frozen=True)
 class CaptionedVideo:
+    """The result: a file, and how it was made."""
+
     path: Path
     container: str
     encoder: str | None
-    """What drew the captions in; None: they have a track of their own, and nothing was encoded."""
+    """The encoder of the picture with captions; None if they are a track and nothing was encoded."""
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a captioned video may take."""
+class VideoLimits:
+    """The longest video that is encoded, and the most bytes of a captioned video."""
 
     seconds: float
     bytes: int
 
 
-def check_drawable(video: Video, limits: Limits) -> None:
-    """
-    Raises:
-        TooLarge: captions cannot be drawn into that much of a picture.
-    """
-    film = video.film
-    if film.width * film.height > MOST_PIXELS:
-        raise TooLarge(
-            f"the picture is {film.width} x {film.height}, and captions are drawn into at most 4096 x 2304: "
-            'ask for captions "mux"'
-        )
-    if video.seconds > limits.seconds:
-        raise TooLarge(
-            f"the video is {video.seconds:.0f} s long, and captions are drawn into at most {limits.seconds:.0f} s"
-        )
+@dataclass(frozen=True)
+class EmbedJob:
+    """One video to be captioned, and the bounds of the work."""
+
+    video: Video
+    folder: Path
+    """Working directory of ffmpeg, and place of the captioned video."""
+    limits: VideoLimits
+    control: JobControl
+    stall_seconds: float = STALL_SECONDS
 
 
-def mux(video: Video, tracks: Sequence[Captions], folder: Path, limits: Limits, control: JobControl) -> CaptionedVideo:
-    """The video with a track for each of `tracks`; nothing is encoded.
+def mux(job: EmbedJob, tracks: Sequence[Captions]) -> CaptionedVideo:
+    """Adds a track for each of `tracks`; nothing is encoded.
 
     Raises:
-        CaptionsFailed: it cannot be wrapped up again.
-        TooLarge: it would be more than `limits` allow.
+        CaptionsFailed: the video cannot be muxed again.
+        TooLarge: the captioned video is over the limits.
     """
-    log = _Log()
-    for container in dict.fromkeys([CONTAINERS_BY_FAMILY.get(video.family, MKV), MKV]):
-        output = folder / f"captioned.{container.name}"
-        texts = [_write_track(captions, container, folder, n) for n, captions in enumerate(tracks)]
-        command = compile_command(_with_tracks(video, container, tracks, texts, output))
-        log = _run(command, folder, video, _SLOWEST[0] + video.seconds, control)
+    log = FfmpegLog()
+    for container in dict.fromkeys([CONTAINERS_BY_FAMILY.get(job.video.family, MKV), MKV]):
+        texts = [_write_track(captions, container, job.folder, number) for number, captions in enumerate(tracks)]
+        path = job.folder / f"captioned.{container.name}"
+        log = _run(_mux_output(job.video, container, tracks, texts, path), path, job, job.video.seconds)
         if log.status == 0:
-            _refuse_larger(output, limits)
-            return CaptionedVideo(output, container.name, None, lost_track_warnings(video, container))
-        output.unlink(missing_ok=True)
-    raise CaptionsFailed(f"the video cannot be wrapped up with its captions{log.told}")
+            return CaptionedVideo(path, container.name, None, lost_track_warnings(job.video, container))
+    raise CaptionsFailed(f"the video cannot be wrapped up with its captions{_explain_failure(log)}")
 
 
 def burn(
-    video: Video,
+    job: EmbedJob,
     captions: Captions,
     style: Style,
-    font: str | None,
-    folder: Path,
-    limits: Limits,
-    control: JobControl,
+    *,
+    font: str | None = None,
     font_folders: tuple[Path, ...] = SYSTEM_FONTS,
+    encoders: Sequence[str] | None = None,
 ) -> CaptionedVideo:
-    """The video with the captions drawn into its picture: H.264, by the GPU where that encodes.
+    """Draws the captions into the picture and encodes it as H.264.
 
     Args:
-        font: name of a family; None: one that fits.
+        job: the video and the bounds of the work.
+        captions: the text.
+        style: its look.
+        font: a family; None: fonts that have all letters.
+        font_folders: where fonts are looked for.
+        encoders: tried in this order; None: those of `find_encoders`.
 
     Raises:
-        CaptionsFailed: no font draws them, or the picture cannot be decoded.
-        TooLarge: the outcome would be more than `limits` allow.
+        CaptionsFailed: the fonts lack a letter, or the picture cannot be decoded.
+        TooLarge: the captioned video is over the limits.
     """
-    cues, whole = captions.cues, "".join(f"{cue.voice}{cue.text}" for cue in captions.cues)
-    lettering = lettering_for(f"{whole}:", font, captions.language, font_folders)
-    fonts = folder / "fonts"
-    fonts.mkdir()
-    for number, face in enumerate(lettering.faces):
-        (fonts / f"{number}{face.file.suffix}").symlink_to(face.file)
-    drawn = to_ass_overlay(cues, style, video.shown, lettering.runs, captions.language, captions.highlight)
-    (folder / "captions.ass").write_text(drawn, encoding="utf-8", errors="replace")
-    log = _Log()
-    natural = {"mp4": MP4, "mov": MOV}.get(video.family, MKV)  # WebM holds no H.264
-    for container, encoder in [(natural, one) for one in _encoders()] + [(MKV, "libx264")][: natural is not MKV]:
-        output = folder / f"captioned.{container.name}"
-        command = compile_command(_with_picture(video, container, encoder, limits, output))
-        log = _run(command, folder, video, _SLOWEST[0] + _SLOWEST[1] * video.seconds, control)
+    video = job.video
+    text = "".join(f"{cue.voice}{cue.text}" for cue in captions.cues)
+    fonts = choose_fonts(f"{text}:", font, captions.language, font_folders)
+    _link_fonts(fonts.faces, job.folder / "fonts")
+    overlay = to_ass_overlay(
+        captions.cues, style, video.display_size, fonts.split_by_font, captions.language, captions.highlight
+    )
+    (job.folder / "captions.ass").write_text(overlay, encoding="utf-8", errors="replace")
+    log = FfmpegLog()
+    for container, encoder in _burn_attempts(video, encoders or find_encoders()):
+        path = job.folder / f"captioned.{container.name}"
+        output = _burn_output(video, container, encoder, job.limits, path)
+        log = _run(output, path, job, _BURN_FACTOR * video.seconds)
         if log.status == 0:
-            _refuse_larger(output, limits)
-            return CaptionedVideo(
-                output,
-                container.name,
-                encoder,
-                [*lost_track_warnings(video, container), *lost_picture_warnings(video.film)],
-            )
-        output.unlink(missing_ok=True)
-    raise CaptionsFailed(f"captions cannot be drawn into the picture{log.told}")
+            warnings = [*lost_track_warnings(video, container), *lost_picture_warnings(video.picture_track)]
+            return CaptionedVideo(path, container.name, encoder, warnings)
+    raise CaptionsFailed(f"captions cannot be drawn into the picture{_explain_failure(log)}")
+
+
+def _burn_attempts(video: Video, encoders: Sequence[str]) -> list[tuple[Container, str]]:
+    """Returns containers and encoders in the order in which they are tried: Matroska last, since it holds anything."""
+    container = {"mp4": MP4, "mov": MOV}.get(video.family, MKV)  # WebM cannot hold H.264
+    attempts = [(container, encoder) for encoder in encoders]
+    return attempts if container is MKV else [*attempts, (MKV, "libx264")]
+
+
+def _link_fonts(faces: Iterable[FontFace], folder: Path) -> None:
+    folder.mkdir()
+    for number, face in enumerate(faces):
+        (folder / f"{number}{face.file.suffix}").symlink_to(face.file)
 
 
 def _write_track(captions: Captions, container: Container, folder: Path, number: int) -> Path:
-    """A file from which ffmpeg makes a track, in the form that it changes least."""
-    forms: dict[str, tuple[str, Callable[[], str]]] = {
-        "mov_text": (".ass", lambda: to_timed_text(captions.cues, captions.highlight)),
-        "subrip": (".srt", lambda: to_srt(captions.cues, captions.highlight)),
-        "webvtt": (".vtt", lambda: to_vtt(captions.cues, captions.highlight)),
+    """Writes the file from which ffmpeg makes the track, in the format that it changes least."""
+    formats: dict[str, tuple[str, Callable[[Sequence[Cue], bool], str]]] = {
+        "mov_text": (".ass", to_timed_text),
+        "subrip": (".srt", to_srt),
+        "webvtt": (".vtt", to_vtt),
     }
-    suffix, text = forms[container.captions]
+    suffix, write = formats[container.caption_codec]
     path = folder / f"captions-{number}{suffix}"
-    path.write_text(text(), encoding="utf-8", errors="replace")
+    path.write_text(write(captions.cues, captions.highlight), encoding="utf-8", errors="replace")
     return path
 
 
-def _with_tracks(
-    video: Video, container: Container, tracks: Sequence[Captions], texts: Sequence[Path], output: Path
+def _mux_output(
+    video: Video, container: Container, tracks: Sequence[Captions], texts: Sequence[Path], path: Path
 ) -> ffmpeg.nodes.OutputStream:
     kept = kept_tracks(video, container)
     first = sum(track.kind == "Subtitle" for track in kept)
     options: dict[str, Any] = {"c": "copy"}
     for number, captions in enumerate(tracks, start=first):
-        options[f"c:s:{number}"] = container.captions if container.captions == "mov_text" else "copy"
+        options[f"c:s:{number}"] = container.caption_codec if container.caption_codec == "mov_text" else "copy"
         options[f"metadata:s:s:{number}"] = f"language={language_tag(captions.language, container)}"
     if first == 0:
         options["disposition:s:0"] = "default"
-    media = recording(video.source, fflags="+genpts")  # AVI tells no times
-    formats = {".ass": "ass", ".srt": "srt", ".vtt": "webvtt"}
-    added = [ffmpeg.input(f"file:{text}", f=formats[text.suffix], protocol_whitelist="file")["s:0"] for text in texts]
-    return _output([*(media[str(track.number)] for track in kept), *added], container, output, options)
+    media = sandboxed_input(video.source, fflags="+genpts")  # AVI has no timestamps
+    demuxers = {".ass": "ass", ".srt": "srt", ".vtt": "webvtt"}
+    added = [ffmpeg.input(f"file:{text}", f=demuxers[text.suffix], protocol_whitelist="file")["s:0"] for text in texts]
+    return _output([*(media[str(track.index)] for track in kept), *added], container, path, options)
 
 
-def _with_picture(
-    video: Video, container: Container, encoder: str, limits: Limits, output: Path
+def _burn_output(
+    video: Video, container: Container, encoder: str, limits: VideoLimits, path: Path
 ) -> ffmpeg.nodes.OutputStream:
-    kept, film = kept_tracks(video, container), video.film
-    place = [track for track in kept if track.kind == "Video"].index(film)
-    width, height = video.shown
+    kept, picture = kept_tracks(video, container), video.picture_track
+    number = [track for track in kept if track.kind == "Video"].index(picture)
+    width, height = video.display_size
     filters = [
         f"ass=filename=captions.ass:fontsdir=fonts:original_size={width}x{height}",
-        "pad=ceil(iw/2)*2:ceil(ih/2)*2",  # H.264 has colours for two by two pixels
+        "pad=ceil(iw/2)*2:ceil(ih/2)*2",  # H.264 stores colours for two by two pixels
         "format=yuv420p",
     ]
-    options: dict[str, Any] = {f"c:{n}": "copy" for n, track in enumerate(kept) if track is not film}
+    options: dict[str, Any] = {f"c:{index}": "copy" for index, track in enumerate(kept) if track is not picture}
     options |= {
-        f"c:v:{place}": encoder,
-        f"filter:v:{place}": ",".join(filters),
-        f"fps_mode:v:{place}": "passthrough",
-        **{name.format(place): value for name, value in _QUALITY[encoder].items()},
+        f"c:v:{number}": encoder,
+        f"filter:v:{number}": ",".join(filters),
+        f"fps_mode:v:{number}": "passthrough",
+        **{name.format(number): value for name, value in _QUALITY[encoder].items()},
         "fs": limits.bytes + 1,
         "t": limits.seconds,
     }
-    if film.clock:
-        options[f"enc_time_base:v:{place}"] = f"1:{film.clock}"
-    media = recording(video.source, max_pixels=MOST_PIXELS)
-    return _output([media[str(track.number)] for track in kept], container, output, options)
+    if picture.ticks_per_second:
+        options[f"enc_time_base:v:{number}"] = f"1:{picture.ticks_per_second}"
+    media = sandboxed_input(video.source, max_pixels=MAX_PIXELS)
+    return _output([media[str(track.index)] for track in kept], container, path, options)
 
 
 def _output(
-    streams: Sequence[ffmpeg.nodes.FilterableStream], container: Container, output: Path, options: dict[str, Any]
+    streams: Sequence[ffmpeg.nodes.FilterableStream], container: Container, path: Path, options: dict[str, Any]
 ) -> ffmpeg.nodes.OutputStream:
     if container.muxer in ("mp4", "mov"):
         options["movflags"] = "+faststart"
-    return ffmpeg.output(*streams, f"file:{output}", format=container.muxer, map_metadata=0, map_chapters=0, **options)
-
-
-def _refuse_larger(output: Path, limits: Limits) -> None:
-    if output.stat().st_size > limits.bytes:
-        raise TooLarge(f"the captioned video is larger than the limit of {limits.bytes / 1e6:.1f} MB")
+    return ffmpeg.output(*streams, f"file:{path}", format=container.muxer, map_metadata=0, map_chapters=0, **options)
 
 
 @functools.cache
-def _encoders() -> list[str]:
-    """The GPU's, if it encodes a picture, and x264."""
+def find_encoders() -> list[str]:
+    """Returns the GPU's H.264 encoder, if a trial with it succeeds, and x264."""
     gray = ffmpeg.input("color=gray:size=256x144:rate=5", f="lavfi")
     trial = ffmpeg.output(gray, "-", format="null", vcodec="h264_nvenc", t=1)
     try:
@@ -243,56 +245,48 @@ def _encoders() -> list[str]:
     return ["h264_nvenc", "libx264"] if done.returncode == 0 else ["libx264"]
 
 
-def _run(command: list[str], folder: Path, video: Video, longest: float, control: JobControl) -> _Log:
-    """ffmpeg to its end, as long as it gets on.
+def _run(output: ffmpeg.nodes.OutputStream, path: Path, job: EmbedJob, extra_seconds: float) -> FfmpegLog:
+    """Runs ffmpeg while it makes progress; if it fails, the file at `path` is removed.
 
     Raises:
-        CaptionsFailed: it stalls, or takes too long.
+        CaptionsFailed: ffmpeg stalls, or takes more than `extra_seconds` in addition to `_BASE_SECONDS`.
+        TooLarge: the file is over the limit.
     """
-    log = _Log()
-    started = moved = time.monotonic()
-    reached = 0.0
-    with running(command, log.read, control, folder) as process:
-        while True:
-            control.progress("captioning", min(log.reached, video.seconds), video.seconds)
-            try:
-                process.wait(0.5)
-                break
-            except subprocess.TimeoutExpired:
-                now = time.monotonic()
-            if log.reached > reached:
-                reached, moved = log.reached, now
-            if now - moved > _STALL_SECONDS:
-                raise CaptionsFailed("captioning the video stalled: it is damaged; re-encode it")
-            if now - started > longest:
-                raise CaptionsFailed(f"captioning the video took longer than {longest:.0f} s: send it in parts")
-    log.status = process.returncode
+    log = FfmpegLog()
+    with start_ffmpeg(compile_command(output), log, job.control, job.folder) as process:
+        _wait_while_it_advances(process, log, job, _BASE_SECONDS + extra_seconds)
+    if log.status != 0:
+        path.unlink(missing_ok=True)
+    elif path.stat().st_size > job.limits.bytes:
+        raise TooLarge(f"the captioned video is larger than the limit of {job.limits.bytes / 1e6:.1f} MB")
     return log
 
 
-@dataclass
-class _Log:
-    """The few facts of ffmpeg's log that matter."""
+def _wait_while_it_advances(
+    process: subprocess.Popen[str], log: FfmpegLog, job: EmbedJob, timeout_seconds: float
+) -> None:
+    started = last_advance = time.monotonic()
+    position = 0.0
+    while True:
+        job.control.progress("captioning", min(log.position, job.video.seconds), job.video.seconds)
+        try:
+            process.wait(_POLL_INTERVAL_S)
+            return
+        except subprocess.TimeoutExpired:
+            now = time.monotonic()
+        if log.position > position:
+            position, last_advance = log.position, now
+        if now - last_advance > job.stall_seconds:
+            raise CaptionsFailed("captioning the video stalled: it is damaged; re-encode it")
+        if now - started > timeout_seconds:
+            raise CaptionsFailed(f"captioning the video took longer than {timeout_seconds:.0f} s: send it in parts")
 
-    status: int = -1
-    reached: float = 0.0
-    """Seconds of the video that are done."""
-    fault: str = ""
 
-    @property
-    def told(self) -> str:
-        """What ffmpeg says of its failure, as far as we know what it means."""
-        known = {
-            "No space left": "the disk is full",
-            "Invalid data found": "it is damaged; re-encode it",
-            "not currently supported in container": "a codec of it fits into no container here; re-encode it",
-        }
-        return next((f": {words}" for sign, words in known.items() if sign in self.fault), ": re-encode it")
-
-    def read(self, log: IO[str]) -> None:
-        """Takes in the log up to its end."""
-        for line in read_log_lines(log):
-            if found := re.search(r"\btime=(\d+):(\d\d):(\d\d\.\d+)", line):
-                self.reached = max(self.reached, parse_clock(found))
-            elif "rror" in line or "Invalid" in line or "No space" in line or "not currently supported" in line:
-                self.fault = f"{line[:300]}{self.fault}"[:3000]
+def _explain_failure(log: FfmpegLog) -> str:
+    """Returns the end of an error sentence: the reason, if the log shows a known one, and the remedy."""
+    reasons = {
+        "No space left": "the disk is full",
+        "Invalid data found": "it is damaged; re-encode it",
+        "not currently supported in container": "a codec of it fits into no container here; re-encode it",
+    }
+    return next((f": {reason}" for sign, reason in reasons.items() if sign in log.errors), ": re-encode it")

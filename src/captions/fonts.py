@@ -1,8 +1,9 @@
-"""Which font draws which character, of those on this machine (fontconfig's, through the package of that name).
+"""Chooses the fonts that draw a text, from those that fontconfig finds on this machine.
 
-`python -m src.captions.fonts` tells of which scripts there are fonts.
+`python -m src.captions.fonts` lists the scripts for which there are fonts.
 
-libass falls back by itself, but to a box where it finds nothing, and never tells: so the choice is made here.
+libass has a fallback of its own, but it draws a box for a character without a font and does not report it; so the fonts
+are chosen here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SYSTEM_FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path("
 
 _CJK = {"CJK", "Hiragana", "Katakana", "Hangul", "Bopomofo"}
 _REGION = {"zh": "SC", "yue": "HK", "ja": "JP", "ko": "KR"}
-"""Whose shapes a Han character takes, as Noto's families are called."""
+"""Suffix of the Noto family with each language's shapes of Han characters."""
 
 SCRIPTS = {
     "Latin": "Aßę",
@@ -38,54 +39,55 @@ SCRIPTS = {
     "Japanese": "かナ",
     "Korean": "한",
 }
-"""Those that most captions are in, and letters of each."""
+"""The scripts of most captions, with sample letters of each."""
 
-_REGULAR = 80.0  # fontconfig's weight of a regular face
+_REGULAR_WEIGHT = 80.0  # on fontconfig's scale
 
 
 @dataclass(frozen=True)
-class Face:
-    """An upright face of regular weight, or the nearest to it in its family."""
+class FontFace:
+    """The face of a font family that is nearest to upright and regular."""
 
     family: str
     file: Path
     index: int
-    """Its number in the file, which may hold several."""
+    """Index of the face in its file, which may hold several."""
     characters: Container[str]
 
     @property
-    def line(self) -> float:
-        """Height of a line, in the font's sizes (ems), as Windows and libass take it: 1.5 of Latin, 2.2 of Arabic."""
-        return _line(self.file, self.index)
+    def line_height(self) -> float:
+        """Height of a line in ems, as Windows and libass compute it: 1.5 for Latin, 2.2 for Arabic."""
+        return _line_height(self.file, self.index)
 
 
 @dataclass(frozen=True)
-class Lettering:
-    """The faces for a text, in the order in which they are asked."""
+class FontFallback:
+    """The faces for a text, in order of preference."""
 
-    faces: list[Face]
+    faces: list[FontFace]
 
-    def runs(self, text: str) -> Iterator[tuple[Face, str]]:
-        """Each stretch in one face; characters that none has are left out.
+    def split_by_font(self, text: str) -> Iterator[tuple[FontFace, str]]:
+        """Yields runs of the text, each with its face; characters without a face are left out.
 
-        What belongs to no script, such as a comma or a blank, goes with what is before it.
+        Characters of no script, such as commas and spaces, stay in the run before them if its face has them.
         """
-        placed: list[tuple[Face, str]] = []
-        before = self.faces[0]
+        placed: list[tuple[FontFace, str]] = []
+        last_face = self.faces[0]
         for character in text:
-            drawing = [face for face in self.faces if _draws(face, character)]
-            if drawing:
-                stays = before in drawing and regex.match(r"[\p{Common}\p{Inherited}]", character)
-                before = before if stays else drawing[0]
-                placed.append((before, character))
+            faces = [face for face in self.faces if _has_glyph(face, character)]
+            if faces:
+                stays = last_face in faces and regex.match(r"[\p{Common}\p{Inherited}]", character)
+                last_face = last_face if stays else faces[0]
+                placed.append((last_face, character))
         for face, run in groupby(placed, itemgetter(0)):
             yield face, "".join(character for _, character in run)
 
 
 def check_family(family: str, folders: tuple[Path, ...]) -> None:
-    """
+    """Checks that there is a font family of that name, in any case.
+
     Raises:
-        InvalidInput: there is no such font; it names the nearest one.
+        InvalidInput: there is none; the error names the nearest one.
     """
     families = {face.family.lower(): face.family for face in find_faces(folders)}
     if family.lower() not in families:
@@ -93,68 +95,71 @@ def check_family(family: str, folders: tuple[Path, ...]) -> None:
         raise InvalidInput(f"caption_font: the worker has no font of that name{hint}")
 
 
-def lettering_for(text: str, family: str | None, language: str, folders: tuple[Path, ...]) -> Lettering:
-    """The faces that draw `text`: the one that is asked for, and others for what it has not.
+def choose_fonts(text: str, family: str | None, language: str, folders: tuple[Path, ...]) -> FontFallback:
+    """Chooses the faces that draw `text`: the requested family first, others for the letters that it lacks.
 
     Args:
-        language: whose shapes Han characters take.
+        text: all characters that will be drawn.
+        family: the requested family, if there is one.
+        language: Whisper's code; decides the shapes of Han characters.
+        folders: where fonts are looked for.
 
     Raises:
-        CaptionsFailed: no font has some letter of the text; it names the script and what to install.
+        CaptionsFailed: no font has some letter of the text; the error names the script and the package to install.
     """
     faces = sorted(find_faces(folders), key=lambda face: _rank(face.family, family, language))
-    chosen: list[Face] = faces[:1]
+    chosen: list[FontFace] = faces[:1]
     missing = ""
     for character in sorted(set(text), key=text.index):
-        if any(_draws(face, character) for face in chosen):
+        if any(_has_glyph(face, character) for face in chosen):
             continue
-        if fitting := next((face for face in faces if _draws(face, character)), None):
-            chosen.append(fitting)
+        if fallback := next((face for face in faces if _has_glyph(face, character)), None):
+            chosen.append(fallback)
         elif unicodedata.category(character)[0] in "LMN":
             missing += character
     if missing or not faces:
-        raise CaptionsFailed(_lacking(missing))
-    return Lettering(chosen)
+        raise CaptionsFailed(_explain_missing_fonts(missing))
+    return FontFallback(chosen)
 
 
 @functools.lru_cache(maxsize=4)
-def find_faces(folders: tuple[Path, ...]) -> list[Face]:
-    """One face for each family in `folders`."""
+def find_faces(folders: tuple[Path, ...]) -> list[FontFace]:
+    """Returns one face for each family in `folders`, sorted by family."""
     from fontconfig import Config, ObjectSet, Pattern
 
-    where = "".join(f"<dir>{escape(str(folder.absolute()))}</dir>" for folder in folders if folder.is_dir())
+    directories = "".join(f"<dir>{escape(str(folder.absolute()))}</dir>" for folder in folders if folder.is_dir())
     config = Config.create()
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:  # a text in memory, fontconfig-py takes for a name
-        file.write(f'<fontconfig>{where}<cachedir prefix="xdg">fontconfig</cachedir></fontconfig>')
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:  # fontconfig-py would take text in memory for a name
+        file.write(f'<fontconfig>{directories}<cachedir prefix="xdg">fontconfig</cachedir></fontconfig>')
         file.flush()
         config.parse_and_load(file.name)
     config.build_fonts()
-    wanted = ObjectSet.create()
+    properties = ObjectSet.create()
     for key in ("family", "file", "index", "charset", "weight", "width", "slant", "color", "scalable"):
-        wanted.add(key)
-    best: dict[str, tuple[float, Face]] = {}
-    for pattern in config.font_list(Pattern.create(), wanted):
-        face = _face(pattern)
-        if face is not None and (face.family not in best or _distance(pattern) < best[face.family][0]):
-            best[face.family] = _distance(pattern), face
-    return [face for _, (_, face) in sorted(best.items())]
+        properties.add(key)
+    nearest: dict[str, tuple[float, FontFace]] = {}
+    for pattern in config.font_list(Pattern.create(), properties):
+        face = _to_face(pattern)
+        if face is not None and (face.family not in nearest or _distance(pattern) < nearest[face.family][0]):
+            nearest[face.family] = _distance(pattern), face
+    return [face for _, (_, face) in sorted(nearest.items())]
 
 
-def _face(pattern: Any) -> Face | None:
-    """None for what libass cannot draw, or what ASS cannot name."""
-    family = str(_of(pattern, "family", ""))
-    if _of(pattern, "color", False) or not _of(pattern, "scalable", True):
+def _to_face(pattern: Any) -> FontFace | None:
+    """Returns a face of fontconfig's, or None if libass cannot draw it or ASS cannot name it."""
+    family = str(_get(pattern, "family", ""))
+    if _get(pattern, "color", False) or not _get(pattern, "scalable", True):
         return None
-    if isinstance(_of(pattern, "weight", _REGULAR), tuple):  # a range; its instances come by themselves
+    if isinstance(_get(pattern, "weight", _REGULAR_WEIGHT), tuple):  # a variable font; its instances are listed too
         return None
     if not family or set("\\{},\n@") & set(family):
         return None
-    index = int(_of(pattern, "index", 0)) & 0xFFFF  # above it, the number of a variable font's instance
-    return Face(family, Path(_of(pattern, "file", "")), index, _of(pattern, "charset", ()))
+    index = int(_get(pattern, "index", 0)) & 0xFFFF  # the higher bits are the instance of a variable font
+    return FontFace(family, Path(_get(pattern, "file", "")), index, _get(pattern, "charset", ()))
 
 
 @functools.lru_cache(maxsize=100)
-def _line(file: Path, index: int) -> float:
+def _line_height(file: Path, index: int) -> float:
     from fontTools.ttLib import TTFont
 
     with TTFont(file, fontNumber=index, lazy=True) as font:
@@ -163,65 +168,67 @@ def _line(file: Path, index: int) -> float:
 
 
 def _distance(pattern: Any) -> float:
-    """How far from upright, of regular weight and width."""
-    weight, width = float(_of(pattern, "weight", _REGULAR)), float(_of(pattern, "width", 100.0))
-    return abs(weight - _REGULAR) + abs(width - 100.0) + 1000 * int(_of(pattern, "slant", 0))
+    """Returns the distance from an upright face of regular weight and width."""
+    weight, width = float(_get(pattern, "weight", _REGULAR_WEIGHT)), float(_get(pattern, "width", 100.0))
+    return abs(weight - _REGULAR_WEIGHT) + abs(width - 100.0) + 1000 * int(_get(pattern, "slant", 0))
 
 
-def _of(pattern: Any, key: str, default: Any) -> Any:
+def _get(pattern: Any, key: str, default: Any) -> Any:
     try:
         return pattern.get(key)
     except KeyError:
         return default
 
 
-def _draws(face: Face, character: str) -> bool:
-    # What is not seen needs no glyph.
+def _has_glyph(face: FontFace, character: str) -> bool:
+    # Invisible characters need no glyph.
     return character in face.characters or character.isspace() or unicodedata.category(character) == "Cf"
 
 
-def _rank(family: str, asked: str | None, language: str) -> tuple[int, str]:
-    """What is asked for first, then one design for all scripts, then others that are made for screens."""
-    firsts = [
-        family.lower() == (asked or "").lower(),
+def _rank(family: str, requested: str | None, language: str) -> tuple[int, str]:
+    """Returns the sort key of a family: the requested one, then Noto Sans for all scripts, then other screen fonts."""
+    preferences = [
+        family.lower() == (requested or "").lower(),
         family == "Noto Sans",
         family == f"Noto Sans CJK {_REGION.get(language, 'JP')}",
         family.startswith("Noto Sans ") and not family.startswith("Noto Sans Mono"),
         family in ("DejaVu Sans", "Liberation Sans"),
         "Sans" in family and "Mono" not in family,
     ]
-    return next((rank for rank, fits in enumerate(firsts) if fits), len(firsts)), family
+    return next((rank for rank, applies in enumerate(preferences) if applies), len(preferences)), family
 
 
-def _lacking(missing: str) -> str:
+def _explain_missing_fonts(missing: str) -> str:
+    """Returns an error sentence for characters without a font; `missing` is empty if there are no fonts at all."""
     if not missing:
         return "the worker has no fonts: install some, such as Debian's fonts-noto-core and fonts-noto-cjk"
     scripts = {_script(character): character for character in reversed(missing)}
-    names = " and ".join(f"{name} ('{one}')" for name, one in reversed(scripts.items()))
+    names = " and ".join(f"{name} ('{character}')" for name, character in reversed(scripts.items()))
     package = "fonts-noto-cjk" if set(scripts) <= _CJK else "fonts-noto-core"
     package = package if not _CJK & set(scripts) or package == "fonts-noto-cjk" else f"{package} and fonts-noto-cjk"
     return f"the worker has no font for {names}: install one, such as Debian's {package}, or set FONT_DIR"
 
 
 def _script(character: str) -> str:
-    """The first word of its name: `Arabic`, `CJK`."""
+    """Returns the first word of the character's name: `Arabic`, `CJK`."""
     word = unicodedata.name(character, "unknown").partition(" ")[0]
     return word if word == "CJK" else word.title()
 
 
 def main(folders: tuple[Path, ...] = SYSTEM_FONTS) -> int:
-    """Tells which font draws each of the scripts that most captions are in; 1 where one has none.
+    """Prints the font for each of `SCRIPTS`, and fills fontconfig's cache so that the first job need not wait for it.
 
-    Besides, it fills fontconfig's cache, so that the first job need not wait for that.
+    Returns:
+        1 if a script has no font, else 0.
     """
-    lacking = 0
+    status = 0
     for name, letters in SCRIPTS.items():
         try:
-            print(f"{name}: {lettering_for(letters, None, 'en', folders).faces[-1].family}")
+            print(f"{name}: {choose_fonts(letters, None, 'en', folders).faces[-1].family}")
         except CaptionsFailed as error:
-            lacking = 1
+            status = 1
             print(f"{name}: {error}")
-    return lacking
+    return status
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""A transcript as text, JSON and subtitles. Everything here is pure."""

@@ -1,7 +1,7 @@
-"""Where lines and cues part: of all ways within the limits, the one that costs least.
+"""Splits words into cues and lines: of all splits within the limits, the one of lowest cost.
 
-Words become units that a line should not part. What counts are the breaks (`line_breaks.py`), lines that are full and
-of like length, pauses within a cue, and the time that is lacking to read it.
+Words first become units, which a line does not split. The cost counts the breaks (`line_breaks.py`), lines of unequal
+length, pauses within a cue, and the reading time that a cue lacks.
 """
 
 from __future__ import annotations
@@ -11,183 +11,189 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import inf
 
-from src.formats.layout import Limits
+from src.formats.layout import CueLimits
 from src.formats.line_breaks import (
-    INSIDE,
-    NEVER,
-    PHRASE,
-    SENTENCE,
+    FORBIDDEN_BREAK,
+    INSIDE_PHRASE_BREAK,
+    PHRASE_BREAK,
+    SENTENCE_BREAK,
     break_costs,
+    display_width,
     is_unspaced,
     split_graphemes,
-    width,
 )
-from src.formats.timed_words import Line, Piece, spread
+from src.formats.timed_words import Line, TimedWord, spread_over_time
 
-_CHOICES = 16
-"""Ends of a line that are looked at: all that a line of broadcasting has, and few enough for one of 1000 columns."""
+_MAX_LINE_ENDS = 16
+"""Line ends that are considered for each start: all ends that a line of 42 columns has, yet few for one of 1000."""
 
-_CUE = 3.0
-_LINE = 0.5
-_CUE_BREAK = 2.0
-_LINE_BREAK = 0.6
-"""By the cost of the break itself."""
-_EMPTY_LINE = 3.0
-"""By the square of the part of a line that is empty, so that two lines are best of one length."""
-_PASSED_SENTENCE = 4.0
-"""By each end of a sentence that is not the end of its line."""
-_PAUSE = 8.0
-_SHORT_PAUSE = 400
-"""By each second of a pause within a cue beyond this one."""
-_TOO_SHORT = 6.0
-"""By each second that a cue lacks to be read."""
-
-
-Way = tuple[float, tuple[int, ...]]
-"""What the lines of a cue cost, and the units that they end before."""
+_CUE_COST = 3.0
+_LINE_COST = 0.5
+_CUE_BREAK_FACTOR = 2.0
+_LINE_BREAK_FACTOR = 0.6
+"""Cost of a cue's or line's end, times the cost of the break itself."""
+_EMPTY_LINE_COST = 3.0
+"""Cost per squared share of a line that is empty; two lines are cheapest at equal length."""
+_INNER_SENTENCE_COST = 4.0
+"""Cost per end of a sentence inside a line."""
+_PAUSE_COST = 8.0
+"""Cost per second of a pause within a cue, beyond `_FREE_PAUSE_MS`."""
+_FREE_PAUSE_MS = 400
+_TOO_SHORT_COST = 6.0
+"""Cost per second of reading time that a cue lacks."""
 
 
-def part(run: Sequence[Piece], limits: Limits, language: str, *, whole: bool, until: int) -> list[list[Line]]:
-    """The cues of a run, each as its lines.
+Breaks = tuple[float, tuple[int, ...]]
+"""The cost of a cue's lines, and the unit after each line's last one."""
+
+
+def split_cues(
+    words: Sequence[TimedWord], limits: CueLimits, language: str, *, prefer_one: bool, next_start: int
+) -> list[list[Line]]:
+    """Splits a group of words into cues, each as its lines.
 
     Args:
-        whole: whether the run is one cue if it can be.
-        until: when the next run starts (ms).
+        words: at least one.
+        limits: the limits of cues and lines.
+        language: Whisper's code of the text's language.
+        prefer_one: if true, the words become a single cue if the limits allow it.
+        next_start: start of the next group in milliseconds.
     """
-    return _Parting(_units(run, limits, language), limits, until).best(whole)
+    return _CueSplitter(_make_units(words, limits, language), limits, next_start).split(prefer_one)
 
 
 @dataclass(slots=True)
 class _Unit:
-    """What a line should not part: mostly a word; in a script without blanks, a phrase."""
+    """Words that a line keeps together: mostly one word; in a script without spaces, a phrase."""
 
-    pieces: list[Piece]
+    words: list[TimedWord]
     width: int
-    """Without the blank before it."""
-    blank: int
-    """Width of the blank before it."""
+    """Columns without the space before the unit."""
+    space: int
+    """Columns of the space before the unit."""
     cost: float
-    """Of a break after it."""
+    """Cost of a break after the unit."""
 
     @property
     def start(self) -> int:
-        return self.pieces[0].start
+        return self.words[0].start
 
     @property
     def end(self) -> int:
-        return self.pieces[-1].end
+        return self.words[-1].end
 
 
-def _units(run: Sequence[Piece], limits: Limits, language: str) -> list[_Unit]:
-    pieces = [part for piece in run for part in _narrow(piece, limits)]
-    costs = break_costs([piece.text for piece in pieces], language)
-    for at, piece in enumerate(pieces):
-        if piece.is_first:
-            costs[at - 1] = min(costs[at - 1], SENTENCE if is_unspaced(piece.text.lstrip()[0]) else PHRASE)
+def _make_units(words: Sequence[TimedWord], limits: CueLimits, language: str) -> list[_Unit]:
+    words = [part for word in words for part in _split_wide_word(word, limits)]
+    costs = break_costs([word.text for word in words], language)
+    for at, word in enumerate(words):
+        if word.starts_segment:
+            segment_break = SENTENCE_BREAK if is_unspaced(word.text.lstrip()[0]) else PHRASE_BREAK
+            costs[at - 1] = min(costs[at - 1], segment_break)
     units = [
-        _Unit([piece], width(piece.text.lstrip()), int(piece.text[0] == " "), cost)
-        for piece, cost in zip(pieces, costs, strict=True)
+        _Unit([word], display_width(word.text.lstrip()), int(word.text[0] == " "), cost)
+        for word, cost in zip(words, costs, strict=True)
     ]
-    # What never parts comes first, so that where a phrase is too long for a line, its marks stay with its words.
-    return _joined(_joined(units, NEVER, limits), INSIDE, limits)
+    # Forbidden breaks are closed first: where a phrase is too long for a line, its marks then stay with their words.
+    return _join_units(_join_units(units, FORBIDDEN_BREAK, limits), INSIDE_PHRASE_BREAK, limits)
 
 
-def _narrow(piece: Piece, limits: Limits) -> list[Piece]:
-    """A word that no line can hold, as its characters."""
-    if width(piece.text.lstrip()) <= limits.width:
-        return [piece]
-    first, *others = spread(split_graphemes(piece.text), piece.start, piece.end)
-    return [first._replace(is_first=piece.is_first), *others]
+def _split_wide_word(word: TimedWord, limits: CueLimits) -> list[TimedWord]:
+    """Splits a word that is wider than a line into its characters."""
+    if display_width(word.text.lstrip()) <= limits.max_width:
+        return [word]
+    first, *rest = spread_over_time(split_graphemes(word.text), word.start, word.end)
+    return [first._replace(starts_segment=word.starts_segment), *rest]
 
 
-def _joined(units: Sequence[_Unit], cost: float, limits: Limits) -> list[_Unit]:
-    """The units with all breaks of `cost` closed, as far as a line and a cue can hold them."""
+def _join_units(units: Sequence[_Unit], cost: float, limits: CueLimits) -> list[_Unit]:
+    """Joins units across breaks of at least `cost`, where a line and a cue can hold the result."""
     joined: list[_Unit] = []
     for unit in units:
         last = joined[-1] if joined else unit
-        together = last.width + unit.blank + unit.width
-        fits = together <= limits.width and unit.end - last.start <= limits.longest
+        width = last.width + unit.space + unit.width
+        fits = width <= limits.max_width and unit.end - last.start <= limits.max_ms
         if joined and last.cost >= cost and fits:
-            joined[-1] = _Unit(last.pieces + unit.pieces, together, last.blank, unit.cost)
+            joined[-1] = _Unit(last.words + unit.words, width, last.space, unit.cost)
         else:
             joined.append(unit)
     return joined
 
 
-class _Parting:
-    """The ways to part a run into cues and lines, and the best of them."""
+class _CueSplitter:
+    """Finds the cheapest split of units into cues and lines, by dynamic programming."""
 
-    def __init__(self, units: Sequence[_Unit], limits: Limits, until: int) -> None:
+    def __init__(self, units: Sequence[_Unit], limits: CueLimits, next_start: int) -> None:
         self._units, self._limits = units, limits
-        self._starts = [unit.start for unit in units] + [until]
+        self._starts = [unit.start for unit in units] + [next_start]
         self._ends = [unit.end for unit in units]
-        self._columns = list(accumulate((unit.width + unit.blank for unit in units), initial=0))
-        self._sentences = list(accumulate((unit.cost == SENTENCE for unit in units), initial=0))
-        pauses = (max(0, after.start - before.end - _SHORT_PAUSE) for before, after in pairwise(units))
-        self._pauses = list(accumulate((pause / 1000 * _PAUSE for pause in pauses), initial=0.0))
+        self._columns = list(accumulate((unit.width + unit.space for unit in units), initial=0))
+        self._sentences = list(accumulate((unit.cost == SENTENCE_BREAK for unit in units), initial=0))
+        pauses = (max(0, after.start - before.end - _FREE_PAUSE_MS) for before, after in pairwise(units))
+        self._pause_costs = list(accumulate((pause / 1000 * _PAUSE_COST for pause in pauses), initial=0.0))
         self._lines = [self._lines_from(at) for at in range(len(units))] + [[]]
 
-    def best(self, whole: bool) -> list[list[Line]]:
-        """Cues as lists of lines; one, if that is wanted and can be."""
+    def split(self, prefer_one: bool) -> list[list[Line]]:
+        """Returns the cues as lists of lines; a single cue if `prefer_one` and the limits allow it."""
         end = len(self._units)
-        if whole and (way := self._cues_from(0).get(end)):
-            return [self._cut(0, way[1])]
+        if prefer_one and (breaks := self._cues_from(0).get(end)):
+            return [self._to_lines(0, breaks[1])]
         best: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 0, ()), *((inf, 0, ()) for _ in self._units)]
         for start in range(end):
-            for stop, (cost, ends) in self._cues_from(start).items():
+            for stop, (cost, line_ends) in self._cues_from(start).items():
                 total = best[start][0] + cost + self._cue_cost(start, stop)
                 if total < best[stop][0]:
-                    best[stop] = (total, start, ends)
+                    best[stop] = (total, start, line_ends)
         cues: list[list[Line]] = []
         while end:
-            _, start, ends = best[end]
-            cues.append(self._cut(start, ends))
+            _, start, line_ends = best[end]
+            cues.append(self._to_lines(start, line_ends))
             end = start
         return cues[::-1]
 
-    def _cut(self, start: int, ends: Sequence[int]) -> list[Line]:
-        bounds = pairwise([start, *ends])
-        return [[piece for unit in self._units[first:last] for piece in unit.pieces] for first, last in bounds]
+    def _to_lines(self, start: int, line_ends: Sequence[int]) -> list[Line]:
+        bounds = pairwise([start, *line_ends])
+        return [[word for unit in self._units[first:last] for word in unit.words] for first, last in bounds]
 
-    def _cues_from(self, start: int) -> dict[int, Way]:
-        """For each end that a cue from `start` may have, the best way to break its lines."""
-        latest = self._starts[start] + self._limits.longest
-        cues: dict[int, Way] = {}
-        ways: dict[int, Way] = {start: (0.0, ())}
-        for _ in range(min(self._limits.lines, len(self._units) - start)):
-            longer: dict[int, Way] = {}
-            for at, (cost, ends) in ways.items():
-                cost += _LINE + (_LINE_BREAK * self._units[at - 1].cost if ends else 0.0)
-                for end, shape in self._lines[at]:
+    def _cues_from(self, start: int) -> dict[int, Breaks]:
+        """Returns the cheapest line breaks for each end that a cue from `start` can have."""
+        latest = self._starts[start] + self._limits.max_ms
+        cues: dict[int, Breaks] = {}
+        last_breaks: dict[int, Breaks] = {start: (0.0, ())}
+        for _ in range(min(self._limits.max_lines, len(self._units) - start)):
+            longer: dict[int, Breaks] = {}
+            for at, (cost, line_ends) in last_breaks.items():
+                cost += _LINE_COST + (_LINE_BREAK_FACTOR * self._units[at - 1].cost if line_ends else 0.0)
+                for end, line_cost in self._lines[at]:
                     if self._ends[end - 1] > latest and end > start + 1:
                         break
-                    if end not in cues or cost + shape < cues[end][0]:
-                        cues[end] = longer[end] = (cost + shape, (*ends, end))
+                    if end not in cues or cost + line_cost < cues[end][0]:
+                        cues[end] = longer[end] = (cost + line_cost, (*line_ends, end))
             if not longer:
                 break
-            ways = longer
+            last_breaks = longer
         return cues
 
     def _lines_from(self, start: int) -> list[tuple[int, float]]:
-        """The ends of lines that start at `start`, and what they cost: for room that is empty, for sentences passed.
+        """Returns the ends of lines from `start` with their costs: for empty columns and for inner sentence ends.
 
-        Where there are many, only the first, the last and the cheapest are looked at.
+        Of many ends, only the first, the last and the cheapest are kept.
         """
         lines: list[tuple[int, float]] = []
-        for end in range(start + 1, min(len(self._units), start + self._limits.words) + 1):
-            used = self._columns[end] - self._columns[start] - self._units[start].blank
-            fits = used <= self._limits.width and self._ends[end - 1] <= self._starts[start] + self._limits.longest
+        for end in range(start + 1, min(len(self._units), start + self._limits.max_words) + 1):
+            used = self._columns[end] - self._columns[start] - self._units[start].space
+            fits = used <= self._limits.max_width and self._ends[end - 1] <= self._starts[start] + self._limits.max_ms
             if lines and not fits:
                 break
-            passed = self._sentences[end - 1] - self._sentences[start]
-            empty = 1 - used / self._limits.width
-            lines.append((end, _EMPTY_LINE * empty**2 + _PASSED_SENTENCE * passed))
-        between = sorted(lines[1:-1], key=lambda line: line[1] + _LINE_BREAK * self._units[line[0] - 1].cost)
-        return sorted({*lines[:1], *between[:_CHOICES], *lines[-1:]})
+            inner_sentences = self._sentences[end - 1] - self._sentences[start]
+            empty = 1 - used / self._limits.max_width
+            lines.append((end, _EMPTY_LINE_COST * empty**2 + _INNER_SENTENCE_COST * inner_sentences))
+        by_cost = sorted(lines[1:-1], key=lambda line: line[1] + _LINE_BREAK_FACTOR * self._units[line[0] - 1].cost)
+        return sorted({*lines[:1], *by_cost[:_MAX_LINE_ENDS], *lines[-1:]})
 
     def _cue_cost(self, start: int, end: int) -> float:
-        """What a cue costs beside its lines: the break after it, the pauses in it, the time that it lacks."""
-        needed = self._limits.reading_time(self._columns[end] - self._columns[start])
-        lack = max(0, needed + self._limits.gap - (self._starts[end] - self._starts[start]))
-        pauses = self._pauses[end - 1] - self._pauses[start]
-        return _CUE + _CUE_BREAK * self._units[end - 1].cost + pauses + _TOO_SHORT * lack / 1000
+        """Returns the cost of a cue apart from its lines: the break after it, its pauses, the reading time it lacks."""
+        needed_ms = self._limits.reading_ms(self._columns[end] - self._columns[start])
+        lack_ms = max(0, needed_ms + self._limits.gap_ms - (self._starts[end] - self._starts[start]))
+        pauses = self._pause_costs[end - 1] - self._pause_costs[start]
+        return _CUE_COST + _CUE_BREAK_FACTOR * self._units[end - 1].cost + pauses + _TOO_SHORT_COST * lack_ms / 1000

@@ -1,4 +1,4 @@
-"""A transcript's text as cues: what is on the screen, and from when to when. All times are whole milliseconds."""
+"""Lays out a transcript as cues: the texts on the screen, with their times. All times are whole milliseconds."""
 
 from __future__ import annotations
 
@@ -8,115 +8,128 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
-from src.formats.cue_splitting import part
-from src.formats.layout import EVER, Layout, Limits
-from src.formats.line_breaks import width
-from src.formats.timed_words import Line, Piece, runs_of
+from src.formats.cue_splitting import split_cues
+from src.formats.layout import UNLIMITED, CueLimits, Layout
+from src.formats.line_breaks import display_width
+from src.formats.timed_words import Line, TimedWord, group_words
 from src.transcript.transcript import Segment
 
-SHORTEST = 10
-"""The shortest cue, and the finest time that LRC and ASS can tell."""
+MIN_CUE_MS = 10
+"""The shortest cue: LRC and ASS give times in hundredths of a second."""
 
 RIGHT_TO_LEFT = frozenset(["ar", "fa", "he", "ps", "sd", "ur", "yi"])
+"""Whisper's codes of the languages that are written from right to left."""
+
 RIGHT_TO_LEFT_MARK = "\u200f"
-"""Takes no room, and has what stands after it read from the right."""
+"""An invisible character; text that begins with it is shown from right to left."""
 
 
 class Cue(NamedTuple):
-    """What is on the screen at one time."""
+    """The text on the screen during one interval."""
 
     start: int
     end: int
     lines: Sequence[Line]
     voice: str = ""
-    """Who speaks; empty where nobody looked."""
+    """Label of the speaker or channel (a WebVTT voice); empty unless the job asked for them."""
 
     @property
     def text(self) -> str:
+        """The lines as plain text."""
         return "\n".join(line_text(line) for line in self.lines)
 
 
 def line_text(line: Line) -> str:
-    return "".join(piece.text for piece in line).strip()
+    """Returns a line as plain text."""
+    return "".join(word.text for word in line).strip()
 
 
-def plain_cues(segments: Sequence[Segment]) -> list[Cue]:
-    """The segments that have text, in order, as they are: each is a cue of one line."""
+def cue_per_segment(segments: Sequence[Segment]) -> list[Cue]:
+    """Returns each segment that has text as a cue of one line, in order, with its own times."""
     cues = []
     for segment in segments:
-        if text := single_line(segment.text):
+        if text := to_single_line(segment.text):
             start = round(segment.start * 1000)
             end = max(start, round(segment.end * 1000))
-            cues.append(Cue(start, end, [[Piece(text, start, end)]], segment.voice))
+            cues.append(Cue(start, end, [[TimedWord(text, start, end)]], segment.voice))
     return cues
 
 
-def single_line(text: str) -> str:
-    """`text` without line breaks and outer blanks; blanks between words stay as they are.
+def to_single_line(text: str) -> str:
+    r"""Returns `text` without line breaks and outer spaces; spaces between words stay as they are.
 
-    `str.splitlines` knows every character that some reader takes for a line break (\\v, \\f, U+0085, U+2028…).
-    NUL becomes U+FFFD, as every WebVTT reader would make it (W3C WebVTT, section 6.1).
+    `str.splitlines` knows every character that some reader takes for a line break (\v, \f, U+0085, U+2028…).
+    NUL becomes U+FFFD, as in every WebVTT reader (W3C WebVTT, section 6.1).
     """
     lines = (line.strip() for line in text.replace("\0", "\ufffd").splitlines())
     return " ".join(line for line in lines if line)
 
 
 def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
-    """The text of `segments` as cues that keep to `layout`; `language` is the code of what is written.
+    """Lays out the text of `segments` as cues that keep to `layout`.
 
-    Cues of one voice never overlap, and none is shorter than `SHORTEST`. A line is too wide only where a single
-    character is.
+    Cues of one voice never overlap, and none is shorter than `MIN_CUE_MS`. A line is wider than the layout allows only
+    if a single character is.
+
+    Args:
+        segments: in any order; those of one voice are laid out together.
+        layout: the limits to keep to.
+        language: Whisper's code of the language that the text is in.
     """
     voices = dict.fromkeys(segment.voice for segment in segments)
     cues = [
         cue._replace(voice=voice)
         for voice in voices
-        for cue in _of_one_voice([one for one in segments if one.voice == voice], _beside(voice, layout), language)
+        for cue in _lay_out_voice(
+            [segment for segment in segments if segment.voice == voice], _leave_room_for(voice, layout), language
+        )
     ]
     return sorted(cues, key=lambda cue: cue.start)
 
 
-def _beside(voice: str, layout: Layout) -> Layout:
-    """The layout of what stands after the voice's name, which takes its part of the first line."""
+def _leave_room_for(voice: str, layout: Layout) -> Layout:
+    """Returns the layout of the text after `voice: `, which takes a part of the first line."""
     if not voice or layout.max_line_width is None:
         return layout
     return replace(layout, max_line_width=max(1, layout.max_line_width - len(f"{voice}: ")))
 
 
-def _of_one_voice(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
+def _lay_out_voice(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
     limits = layout.limits
-    runs = list(runs_of(segments, layout))
-    starts = [run[0].start for run in runs]
-    parted = [
+    groups = list(group_words(segments, layout))
+    starts = [group[0].start for group in groups]
+    cues = [
         lines
-        for run, until in zip(runs, [*starts[1:], EVER], strict=False)
-        for lines in part(run, limits, language, whole=layout.keeps_segments, until=until)
+        for group, next_start in zip(groups, [*starts[1:], UNLIMITED], strict=False)
+        for lines in split_cues(group, limits, language, prefer_one=layout.keeps_segments, next_start=next_start)
     ]
-    return list(_timed(parted, limits, language))
+    return list(_set_times(cues, limits, language))
 
 
-def _timed(parted: Sequence[Sequence[Line]], limits: Limits, language: str) -> Iterator[Cue]:
-    """Cues with their times: each stays as long as it is spoken, and to be read as far as the next one lets it."""
-    starts = list(accumulate((lines[0][0].start for lines in parted), lambda last, start: max(start, last + SHORTEST)))
-    for lines, start, following in zip(parted, starts, [*starts[1:], EVER], strict=False):
-        columns = sum(width(line_text(line)) for line in lines) + len(lines) - 1
-        end = max(lines[-1][-1].end, start + SHORTEST, start + limits.reading_time(columns))
-        apart = following - limits.gap if following - limits.gap >= start + SHORTEST else following
-        end = min(end, apart, start + limits.longest)
-        yield Cue(start, end, [_directed([_within(piece, start, end) for piece in line], language) for line in lines])
+def _set_times(cues: Sequence[Sequence[Line]], limits: CueLimits, language: str) -> Iterator[Cue]:
+    """Yields the cues with times: each lasts as long as it is spoken, or longer to be read if the next one allows."""
+    starts = list(accumulate((lines[0][0].start for lines in cues), lambda last, start: max(start, last + MIN_CUE_MS)))
+    for lines, start, next_start in zip(cues, starts, [*starts[1:], UNLIMITED], strict=False):
+        columns = sum(display_width(line_text(line)) for line in lines) + len(lines) - 1
+        end = max(lines[-1][-1].end, start + MIN_CUE_MS, start + limits.reading_ms(columns))
+        latest = next_start - limits.gap_ms if next_start - limits.gap_ms >= start + MIN_CUE_MS else next_start
+        end = min(end, latest, start + limits.max_ms)
+        timed = [[_clamp(word, start, end) for word in line] for line in lines]
+        yield Cue(start, end, [_mark_direction(line, language) for line in timed])
 
 
-def _within(piece: Piece, start: int, end: int) -> Piece:
-    return piece._replace(start=min(max(piece.start, start), end), end=min(max(piece.end, start), end))
+def _clamp(word: TimedWord, start: int, end: int) -> TimedWord:
+    return word._replace(start=min(max(word.start, start), end), end=min(max(word.end, start), end))
 
 
-def _directed(line: Line, language: str) -> Line:
-    """A line of a right-to-left text, marked as such where it begins with a word that is read from the left.
+def _mark_direction(line: Line, language: str) -> Line:
+    """Marks a line of right-to-left text that begins with a left-to-right word.
 
-    Players take the direction of a line from its first letter (UAX #9, rule P2), which here would be wrong.
+    Players take the direction of a line from its first letter (UAX #9, rule P2), which would be wrong there.
     """
-    directions = (unicodedata.bidirectional(character) for piece in line for character in piece.text)
-    if language not in RIGHT_TO_LEFT or next((one for one in directions if one in ("L", "R", "AL")), "R") != "L":
+    directions = (unicodedata.bidirectional(character) for word in line for character in word.text)
+    strong = (direction for direction in directions if direction in ("L", "R", "AL"))
+    if language not in RIGHT_TO_LEFT or next(strong, "R") != "L":
         return line
-    first, *others = line
-    return [first._replace(text=RIGHT_TO_LEFT_MARK + first.text.lstrip()), *others]
+    first, *rest = line
+    return [first._replace(text=RIGHT_TO_LEFT_MARK + first.text.lstrip()), *rest]

@@ -1,6 +1,6 @@
-"""Words by which it shows where a phrase begins, for languages that many subtitles are made in.
+"""Function words, which show where a phrase begins, for the commonest languages of subtitles.
 
-Other languages go without: there, a lower-case word of up to three letters is taken for one that begins a phrase.
+In other languages, a lower-case word of up to three letters is taken for the beginning of a phrase.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ def _tables(**lists: str) -> dict[str, frozenset[str]]:
     return {language: frozenset(words.split()) for language, words in lists.items()}
 
 
-OPENERS = _tables(
+CLAUSE_STARTERS = _tables(
     en="""and but or nor so yet for of to in on at by as if with from into onto about over under after before
     between through during against without within than that which who whom whose when where while because although
     though unless until till since whether how what why upon towards i he she we they there""",
@@ -26,9 +26,9 @@ OPENERS = _tables(
     pt="""e ou mas porque que quem quando onde como se embora enquanto a ao à de do da dos das em no na nos nas com
     por pelo pela para sem sobre entre desde até eu ele ela nós eles""",
 )
-"""Conjunctions, prepositions, pronouns of the subject: a line breaks better before than after them."""
+"""Conjunctions, prepositions and subject pronouns: a line breaks better before than after them."""
 
-LEANERS = _tables(
+PROCLITICS = _tables(
     en="""a an the my your his her its our their this these those every each some any no not very too more most is are
     was were am be been being has have had will would can could shall should may might must do does did don't didn't
     can't couldn't won't wouldn't it's you're you'll let's you""",
@@ -43,12 +43,12 @@ LEANERS = _tables(
     pt="""o os as um uma meu minha seu sua este esta esse essa não muito mais é são era foi tem tinha se me te
     lhe""",
 )
-"""Articles, possessives, auxiliaries: they belong to the word after them."""
+"""Articles, possessives and auxiliaries: they belong to the word after them."""
 
 TITLES = frozenset(
     ["mr", "mrs", "ms", "dr", "prof", "st", "gen", "capt", "lt", "sgt", "hr", "fr", "mme", "mlle", "sra"]
 )
-"""Their full stop ends no sentence, and they belong to the word after them."""
+"""Titles: their full stop does not end a sentence, and they belong to the word after them."""
 
 NAME_PARTICLES = frozenset(["of", "the", "de", "del", "della", "di", "da", "la", "le", "van", "von", "ibn", "al", "du"])
-"""May stand between two parts of a name."""
+"""Words that may stand between two parts of a name."""

@@ -1,4 +1,4 @@
-"""How subtitles are to be shaped."""
+"""The shape of subtitles: line width, lines in a cue, durations, gaps and reading speed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-EVER = 10**12
-"""Milliseconds, or columns, that nothing reaches."""
+UNLIMITED = 10**12
+"""Stands for "no limit": more milliseconds, columns, lines or words than any cue has."""
 
-LONGEST = 30_000
-"""Milliseconds that a cue stays at most, where no other limit is given and segments give none."""
+MAX_CUE_MS = 30_000
+"""The longest cue where neither the layout nor the segments limit it."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How subtitles are shaped; widths in columns, times in seconds. None: as the segments are.
+    """The shape of subtitles as a job asks for it; None leaves it as it is in the segments.
 
-    The first four are openai-whisper's (`whisper/utils.py`): without both of the first two, each segment has cues of
-    its own. A column holds a character; a full-width one takes two, as on the screen.
+    Widths are in columns, times in seconds. A column holds one character; a full-width character takes two, as on the
+    screen. The first four fields are openai-whisper's (`whisper/utils.py`): unless both of the first two are given, no
+    cue spans two segments.
     """
 
     max_line_width: int | None = None
@@ -32,42 +33,44 @@ class Layout:
 
     @property
     def needs_words(self) -> bool:
-        """Whether it is more than the segments as they are, for which the times of words are needed."""
+        """True if the layout changes the segments, which takes word timestamps."""
         return self != Layout()
 
     @property
     def keeps_segments(self) -> bool:
-        """Whether no cue goes on over a segment's end."""
+        """True if no cue may span two segments."""
         return self.max_line_width is None or self.max_line_count is None
 
     @property
-    def limits(self) -> Limits:
-        longest = EVER if self.keeps_segments else LONGEST
-        return Limits(
-            width=self.max_line_width or EVER,
-            lines=self.max_line_count or (EVER if self.max_line_width else 1),
-            words=self.max_words_per_line or EVER,
-            shortest=round(1000 * (self.min_cue_duration or 0.0)),
-            longest=round(1000 * self.max_cue_duration) if self.max_cue_duration else longest,
-            gap=round(1000 * (self.min_cue_gap or 0.0)),
-            column_time=1000 / self.max_chars_per_second if self.max_chars_per_second else 0.0,
+    def limits(self) -> CueLimits:
+        """The layout as numbers, with defaults for the fields that are None."""
+        max_ms = UNLIMITED if self.keeps_segments else MAX_CUE_MS
+        return CueLimits(
+            max_width=self.max_line_width or UNLIMITED,
+            max_lines=self.max_line_count or (UNLIMITED if self.max_line_width else 1),
+            max_words=self.max_words_per_line or UNLIMITED,
+            min_ms=round(1000 * (self.min_cue_duration or 0.0)),
+            max_ms=round(1000 * self.max_cue_duration) if self.max_cue_duration else max_ms,
+            gap_ms=round(1000 * (self.min_cue_gap or 0.0)),
+            ms_per_column=1000 / self.max_chars_per_second if self.max_chars_per_second else 0.0,
         )
 
 
-class Limits(NamedTuple):
-    """A layout's numbers, with one for each that it does not give; times in milliseconds."""
+class CueLimits(NamedTuple):
+    """The limits of a cue and its lines: widths in columns, times in milliseconds."""
 
-    width: int
-    lines: int
-    words: int
-    shortest: int
-    longest: int
-    gap: int
-    column_time: float
+    max_width: int
+    max_lines: int
+    max_words: int
+    """Words in a line."""
+    min_ms: int
+    max_ms: int
+    gap_ms: int
+    ms_per_column: float
 
-    def reading_time(self, columns: int) -> int:
-        """How long a text of that many columns should stay."""
-        return min(max(self.shortest, ceil(columns * self.column_time)), self.longest)
+    def reading_ms(self, columns: int) -> int:
+        """Returns the time for which a text of that width should stay on the screen."""
+        return min(max(self.min_ms, ceil(columns * self.ms_per_column)), self.max_ms)
 
 
 PRESETS: dict[str, Layout] = {
@@ -80,5 +83,8 @@ PRESETS: dict[str, Layout] = {
         max_chars_per_second=20.0,
     )
 }
-"""What broadcasters ask for (Netflix's Timed Text Style Guide: 42 characters, 2 lines, 5/6 to 7 s, 2 frames apart, 20
-characters a second for English)."""
+"""The layouts that `subtitle_preset` names.
+
+`broadcast` follows Netflix's Timed Text Style Guide: 42 characters, 2 lines, 5/6 to 7 s, a gap of 2 frames, 20
+characters per second for English.
+"""

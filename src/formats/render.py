@@ -1,8 +1,8 @@
-"""A transcript as text, JSON and subtitles: the part of a job's output that carries it.
+"""Renders a transcript as text, JSON and subtitles: the `transcription` part of a job's output.
 
-Everything here is pure. The forms are those of openai-whisper's writers (`whisper/utils.py`), with three
-repairs: a segment's text always stays on one line, so that no blank line can end a cue early; a segment
-without text makes no cue; and what would be markup in WebVTT is escaped. `verbose_json` is OpenAI's API's.
+Everything here is pure. The forms are those of openai-whisper's writers (`whisper/utils.py`), with three repairs: a
+segment's text always stays on one line, so that no blank line can end a cue early; a segment without text makes no cue;
+and markup in the text is escaped in WebVTT. `verbose_json` is the form of OpenAI's API.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 from whisper.tokenizer import LANGUAGES
 
 from src.formats.ass import to_ass
-from src.formats.cues import Cue, lay_out, plain_cues
+from src.formats.cues import Cue, cue_per_segment, lay_out
 from src.formats.layout import Layout
 from src.formats.lrc import to_lrc
 from src.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
 from src.transcript.transcript import Diarization, Speaker, Transcript
 
 PLAIN = Layout()
-"""Subtitles as the segments are."""
+"""One cue per segment, with its own text and times."""
 
 _KEYS: dict[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -35,42 +35,42 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "verbose_json": ("text", "verbose_json"),
     "all": ("text", "language", "segments", "srt", "vtt", "tsv"),
 }
+"""The output keys of each format; each key is a property of `_Renderer`."""
 
 OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
-"""The names that a job may ask for; the schema and the README take them from here."""
-
-
-_WHO = ("speakers", "speaker_turns")
-"""Further keys where speakers were told apart; the second one is for whoever wants segments."""
+"""The formats that a job may ask for; the schema and the documentation take them from here."""
 
 
 def render(
-    transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN, *, voiceprints: bool = False
+    transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN, *, speaker_embeddings: bool = False
 ) -> dict[str, Any]:
-    """The `transcription` part of a job's output; the formats are some of `OUTPUT_FORMATS`.
+    """Returns the `transcription` part of a job's output.
 
     Args:
-        voiceprints: whether speakers come with their `embedding`.
+        transcript: if it has a diarization, the output has `speakers`, and with `segments` also `speaker_turns`.
+        output_formats: some of `OUTPUT_FORMATS`.
+        layout: the shape of subtitles.
+        speaker_embeddings: if true, each speaker has an `embedding`.
     """
-    forms = _Forms(transcript, layout, voiceprints)
-    keys = [key for one in output_formats for key in _KEYS[one]]
+    renderer = _Renderer(transcript, layout, speaker_embeddings)
+    keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if transcript.diarization is not None:
-        keys += _WHO if "segments" in keys else _WHO[:1]
-    return {key: getattr(forms, key) for key in dict.fromkeys(keys)}
+        keys += ["speakers", "speaker_turns"] if "segments" in keys else ["speakers"]
+    return {key: getattr(renderer, key) for key in dict.fromkeys(keys)}
 
 
-class _Forms:
-    """One transcript under each key of the output; the cues are made once for all of them."""
+class _Renderer:
+    """One transcript, with a property for each key of the output; all formats share the same cues."""
 
-    def __init__(self, transcript: Transcript, layout: Layout, voiceprints: bool) -> None:
-        self._transcript, self._layout, self._voiceprints = transcript, layout, voiceprints
-        self._who = transcript.diarization or Diarization()
-        self._written = transcript.written
+    def __init__(self, transcript: Transcript, layout: Layout, speaker_embeddings: bool) -> None:
+        self._transcript, self._layout, self._speaker_embeddings = transcript, layout, speaker_embeddings
+        self._diarization = transcript.diarization or Diarization()
+        self._text_language = transcript.text_language
         self._has_words = any(segment.words for segment in transcript.segments)
 
     @property
     def text(self) -> str:
-        """The whole text in one piece, as openai-whisper's `text` key has it."""
+        """The whole text as one string, like openai-whisper's key `text`."""
         return self._transcript.text
 
     @property
@@ -84,31 +84,34 @@ class _Forms:
     @property
     def speakers(self) -> list[dict[str, Any]]:
         """In order of first speech."""
-        return [_plain(one, voiceprint=self._voiceprints) for one in self._who.speakers]
+        return [
+            _speaker_to_dict(speaker, with_embedding=self._speaker_embeddings) for speaker in self._diarization.speakers
+        ]
 
     @property
     def speaker_turns(self) -> list[dict[str, Any]]:
         return [
-            {"start": round(one.start, 3), "end": round(one.end, 3), "speaker": one.speaker} for one in self._who.turns
+            {"start": round(turn.start, 3), "end": round(turn.end, 3), "speaker": turn.speaker}
+            for turn in self._diarization.turns
         ]
 
     @property
     def rttm(self) -> str:
-        """NIST's Rich Transcription Time Marked: a line for each turn, with blanks between fields and in none."""
-        named = [(one, one.speaker.replace(" ", "_")) for one in self._who.turns]
+        """NIST's Rich Transcription Time Marked: a line for each turn, its fields separated by spaces."""
+        named = [(turn, turn.speaker.replace(" ", "_")) for turn in self._diarization.turns]
         return "".join(
-            f"SPEAKER audio 1 {one.start:.3f} {one.end - one.start:.3f} <NA> <NA> {name} <NA> <NA>\n"
-            for one, name in named
+            f"SPEAKER audio 1 {turn.start:.3f} {turn.end - turn.start:.3f} <NA> <NA> {name} <NA> <NA>\n"
+            for turn, name in named
         )
 
     @property
     def verbose_json(self) -> dict[str, Any]:
-        """What OpenAI's API calls so (`TranscriptionVerbose`): the language by name, words apart from the segments."""
+        """OpenAI's `TranscriptionVerbose`: the language by its name, and words apart from the segments."""
         segments = self.segments
         words = [word for segment in segments for word in segment.pop("words", [])]
         return {
             "task": self._transcript.task,
-            "language": LANGUAGES[self._written],
+            "language": LANGUAGES[self._text_language],
             "duration": self._transcript.duration,
             "text": self.text,
             "segments": segments,
@@ -125,31 +128,31 @@ class _Forms:
 
     @property
     def tsv(self) -> str:
-        """By segment whatever the layout, as with openai-whisper."""
-        return to_tsv(plain_cues(self._transcript.segments))
+        """One row per segment whatever the layout, as in openai-whisper."""
+        return to_tsv(cue_per_segment(self._transcript.segments))
 
     @property
     def lrc(self) -> str:
-        return to_lrc(self._timed, self._transcript.duration, karaoke=self._has_words)
+        return to_lrc(self._laid_out, self._transcript.duration, karaoke=self._has_words)
 
     @property
     def ass(self) -> str:
-        return to_ass(self._timed, self._written, karaoke=self._has_words)
+        return to_ass(self._laid_out, self._text_language, karaoke=self._has_words)
 
     @property
     def _subtitles(self) -> list[Cue]:
-        return plain_cues(self._transcript.segments) if self._layout == PLAIN else self._timed
+        return cue_per_segment(self._transcript.segments) if self._layout == PLAIN else self._laid_out
 
     @cached_property
-    def _timed(self) -> list[Cue]:
-        return lay_out(self._transcript.segments, self._layout, self._written)
+    def _laid_out(self) -> list[Cue]:
+        return lay_out(self._transcript.segments, self._layout, self._text_language)
 
 
-def _plain(speaker: Speaker, *, voiceprint: bool) -> dict[str, Any]:
-    plain: dict[str, Any] = {
+def _speaker_to_dict(speaker: Speaker, *, with_embedding: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {
         "speaker": speaker.label,
         "seconds": round(speaker.seconds, 3),
         "turns": speaker.turns,
         "start": round(speaker.start, 3),
     }
-    return {**plain, "embedding": [round(one, 4) for one in speaker.voiceprint]} if voiceprint else plain
+    return {**fields, "embedding": [round(value, 4) for value in speaker.embedding]} if with_embedding else fields

@@ -7,81 +7,78 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from src.formats.cues import Cue
-from src.formats.timed_words import Piece
+from src.formats.timed_words import TimedWord
 
 
 def to_srt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
-    """SubRip: numbered cues, a blank line between them."""
+    """Returns SubRip: numbered cues with a blank line between them."""
     blocks = []
-    for number, (start, end, text, voice) in enumerate(_shown(cues, highlight_words, str), start=1):
-        # SubRip has no escapes, so the arrow must go; however long its shaft, or `--->` would leave a `-->`.
+    for number, (start, end, text, voice) in enumerate(_render_cues(cues, highlight_words, str), start=1):
+        # SubRip has no escapes, so the arrow has to go, however long its shaft: `--->` would leave a `-->`.
         text = re.sub("-{2,}>", "->", f"{voice}: {text}" if voice else text)
-        blocks.append(f"{number}\n{timestamp(start, ',')} --> {timestamp(end, ',')}\n{text}\n")
+        blocks.append(f"{number}\n{format_timestamp(start, ',')} --> {format_timestamp(end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
 
 def to_vtt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
-    """WebVTT (W3C): a header, then cues without numbers, a blank line between them."""
+    """Returns WebVTT (W3C): a header, then cues without numbers, with a blank line between them."""
     blocks = [
-        f"{timestamp(start, '.')} --> {timestamp(end, '.')}\n{f'<v {voice}>' if voice else ''}{text}\n"
-        for start, end, text, voice in _shown(cues, highlight_words, _escaped)
+        f"{format_timestamp(start, '.')} --> {format_timestamp(end, '.')}\n{f'<v {voice}>' if voice else ''}{text}\n"
+        for start, end, text, voice in _render_cues(cues, highlight_words, _escape_html)
     ]
     return "WEBVTT\n\n" + "\n".join(blocks)
 
 
 def to_tsv(cues: Sequence[Cue]) -> str:
-    """Tab-separated values under a header: start and end in milliseconds, text without tabs and without quoting.
+    """Returns tab-separated values under a header: start and end in milliseconds, and the text, without quoting.
 
-    Where voices are told apart, a column `speaker` comes before the text.
+    Tabs in the text become spaces. If any cue has a voice, a column `speaker` comes before the text.
     """
-    spoken = any(cue.voice for cue in cues)
-    rows = ["start\tend\tspeaker\ttext\n" if spoken else "start\tend\ttext\n"]
+    has_voices = any(cue.voice for cue in cues)
+    rows = ["start\tend\tspeaker\ttext\n" if has_voices else "start\tend\ttext\n"]
     for cue in cues:
-        voice = f"{cue.voice}\t" if spoken else ""
+        voice = f"{cue.voice}\t" if has_voices else ""
         rows.append(f"{cue.start}\t{cue.end}\t{voice}{cue.text.replace(chr(9), ' ')}\n")
     return "".join(rows)
 
 
-def _escaped(text: str) -> str:
-    # With `>` escaped, no text can be taken for the arrow of a timing line.
+def _escape_html(text: str) -> str:
+    # With `>` escaped, no text can be mistaken for the arrow of a timing line.
     return html.escape(text, quote=False)
 
 
-def timestamp(time: int, decimal_mark: str) -> str:
-    """`HH:MM:SS` and three decimals of `time` (ms); hours take more digits from 100 on."""
-    seconds, thousandths = divmod(time, 1000)
+def format_timestamp(time_ms: int, decimal_mark: str) -> str:
+    """Returns `HH:MM:SS` and three decimals; from 100 hours on, the hours have more digits."""
+    seconds, thousandths = divmod(time_ms, 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{decimal_mark}{thousandths:03d}"
 
 
-def _shown(
-    cues: Sequence[Cue], highlight_words: bool, escaped: Callable[[str], str]
+def _render_cues(
+    cues: Sequence[Cue], highlight_words: bool, escape: Callable[[str], str]
 ) -> Iterator[tuple[int, int, str, str]]:
-    """From when to when something is on the screen, the text, and whose it is.
-
-    Each cue, or each as often as the word that is underlined in it changes.
-    """
+    """Yields start, end, text and voice of each cue; with `highlight_words`, of each change of the underlined word."""
     for cue in cues:
-        for start, end, spoken in steps(cue) if highlight_words else [(cue.start, cue.end, None)]:
-            lines = ("".join(_marked(piece, piece is spoken, escaped) for piece in line) for line in cue.lines)
+        for start, end, spoken in split_by_spoken_word(cue) if highlight_words else [(cue.start, cue.end, None)]:
+            lines = ("".join(_render_word(word, word is spoken, escape) for word in line) for line in cue.lines)
             yield start, end, "\n".join(line.strip() for line in lines), cue.voice
 
 
-def steps(cue: Cue) -> Iterator[tuple[int, int, Piece | None]]:
-    """Who is being spoken when: a word, or none in a pause."""
-    shown = cue.start
-    for piece in (piece for line in cue.lines for piece in line if piece.end > piece.start):
-        if shown < piece.start:
-            yield shown, piece.start, None
-        yield piece.start, piece.end, piece
-        shown = piece.end
-    if shown < cue.end:
-        yield shown, cue.end, None
+def split_by_spoken_word(cue: Cue) -> Iterator[tuple[int, int, TimedWord | None]]:
+    """Yields start and end of each interval of a cue, with the word that is spoken in it; None in a pause."""
+    time = cue.start
+    for word in (word for line in cue.lines for word in line if word.end > word.start):
+        if time < word.start:
+            yield time, word.start, None
+        yield word.start, word.end, word
+        time = word.end
+    if time < cue.end:
+        yield time, cue.end, None
 
 
-def _marked(piece: Piece, is_spoken: bool, escaped: Callable[[str], str]) -> str:
+def _render_word(word: TimedWord, is_spoken: bool, escape: Callable[[str], str]) -> str:
     if not is_spoken:
-        return escaped(piece.text)
-    word = piece.text.lstrip()
-    return f"{piece.text[: -len(word)]}<u>{escaped(word)}</u>"
+        return escape(word.text)
+    letters = word.text.lstrip()
+    return f"{word.text[: -len(letters)]}<u>{escape(letters)}</u>"

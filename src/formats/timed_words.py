@@ -1,4 +1,4 @@
-"""The words of segments with their times, in runs that may share cues."""
+"""The words of segments with their times, in groups that may share cues. All times are whole milliseconds."""
 
 from __future__ import annotations
 
@@ -7,88 +7,94 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from src.formats.layout import EVER, Layout
+from src.formats.layout import UNLIMITED, Layout
 from src.formats.line_breaks import is_full_width_mark, is_torn, split_words
 from src.transcript.transcript import Segment
 
-LONG_PAUSE = 3000
-"""No cue goes on over a longer one (ms), as with openai-whisper."""
+MAX_PAUSE_MS = 3000
+"""No cue spans a longer pause, as in openai-whisper."""
 
 
-class Piece(NamedTuple):
-    """A word with the blank before it, if there is one; or as much of a word as a line can hold."""
+class TimedWord(NamedTuple):
+    """A word with the space before it, if there is one; or the part of a long word that fits into a line."""
 
     text: str
     start: int
     end: int
-    is_first: bool = False
-    """Whether a segment within the run begins with it."""
+    starts_segment: bool = False
+    """True for the first word of a segment that is not the first one of its group."""
 
 
-Line = Sequence[Piece]
+Line = Sequence[TimedWord]
 
 
-def runs_of(segments: Sequence[Segment], layout: Layout) -> Iterator[list[Piece]]:
-    """What may share cues: the words of a segment, or all words up to a long pause."""
-    by_segment = [_pieces(segment) for segment in segments]
-    firsts = set(accumulate(map(len, by_segment), initial=0))
-    run: list[Piece] = []
-    for at, piece in enumerate(_in_order([piece for pieces in by_segment for piece in pieces])):
-        if run and ((at in firsts and layout.keeps_segments) or piece.start - run[-1].end > LONG_PAUSE):
-            yield run
-            run = []
-        run.append(_first(piece, run[-1]) if run and at in firsts else piece)
-    if run:
-        yield run
+def group_words(segments: Sequence[Segment], layout: Layout) -> Iterator[list[TimedWord]]:
+    """Yields groups of words that may share cues: those of one segment, or all words up to a long pause."""
+    by_segment = [_to_timed_words(segment) for segment in segments]
+    segment_starts = set(accumulate(map(len, by_segment), initial=0))
+    group: list[TimedWord] = []
+    for at, word in enumerate(_make_monotonic([word for words in by_segment for word in words])):
+        if group and ((at in segment_starts and layout.keeps_segments) or word.start - group[-1].end > MAX_PAUSE_MS):
+            yield group
+            group = []
+        group.append(_as_segment_start(word, group[-1]) if group and at in segment_starts else word)
+    if group:
+        yield group
 
 
-def _pieces(segment: Segment) -> list[Piece]:
-    """The words of a segment; where it has none, or others than its text, times go by the length of the text."""
-    parts = [spread(re.findall(r"\s*\S+", text), start, end) for text, start, end in _words(segment)]
-    if "".join(piece.text for part in parts for piece in part).split() != segment.text.replace("\0", "\ufffd").split():
-        parts = [spread(split_words(segment.text), milliseconds(segment.start), milliseconds(segment.end))]
-    pieces: list[Piece] = []
-    for piece in (piece for part in parts for piece in part):
-        if pieces and is_torn(pieces[-1].text, piece.text):
-            pieces[-1] = Piece(pieces[-1].text + piece.text, pieces[-1].start, piece.end)
+def _to_timed_words(segment: Segment) -> list[TimedWord]:
+    """Returns the words of a segment.
+
+    If it has none, or words that do not match its text, the text is spread over the segment's time by length.
+    """
+    spans = [spread_over_time(re.findall(r"\s*\S+", text), start, end) for text, start, end in _word_spans(segment)]
+    if "".join(word.text for words in spans for word in words).split() != segment.text.replace("\0", "\ufffd").split():
+        spans = [
+            spread_over_time(split_words(segment.text), to_milliseconds(segment.start), to_milliseconds(segment.end))
+        ]
+    joined: list[TimedWord] = []
+    for word in (word for words in spans for word in words):
+        if joined and is_torn(joined[-1].text, word.text):
+            joined[-1] = TimedWord(joined[-1].text + word.text, joined[-1].start, word.end)
         else:
-            pieces.append(piece)
-    return pieces
+            joined.append(word)
+    return joined
 
 
-def _words(segment: Segment) -> Iterator[tuple[str, int, int]]:
-    """Words and their times; a blank after a word goes before the next one."""
-    blank = ""
+def _word_spans(segment: Segment) -> Iterator[tuple[str, int, int]]:
+    """Yields text, start and end of each word; a space after a word moves to the front of the next one."""
+    space = ""
     for word in segment.words or []:
-        text = blank + word.word
-        yield text, milliseconds(word.start), milliseconds(word.end)
-        blank = " " if text[-1:].isspace() else ""
+        text = space + word.word
+        yield text, to_milliseconds(word.start), to_milliseconds(word.end)
+        space = " " if text[-1:].isspace() else ""
 
 
-def milliseconds(seconds: float) -> int:
+def to_milliseconds(seconds: float) -> int:
+    """Rounds a time to whole milliseconds; negative times become 0."""
     return max(0, round(seconds * 1000))
 
 
-def spread(texts: Sequence[str], start: int, end: int) -> list[Piece]:
-    """`texts` with times between `start` and `end`, by their length."""
-    places = list(accumulate(map(len, texts), initial=0))
-    times = [start + (end - start) * place // places[-1] for place in places] if texts else []
+def spread_over_time(texts: Sequence[str], start: int, end: int) -> list[TimedWord]:
+    """Returns `texts` as words that share the time from `start` to `end` in proportion to their length."""
+    offsets = list(accumulate(map(len, texts), initial=0))
+    times = [start + (end - start) * offset // offsets[-1] for offset in offsets] if texts else []
     return [
-        Piece(" " * text[0].isspace() + text.strip().replace("\0", "\ufffd"), *times)
+        TimedWord(" " * text[0].isspace() + text.strip().replace("\0", "\ufffd"), *times)
         for text, times in zip(texts, pairwise(times), strict=True)
     ]
 
 
-def _in_order(pieces: Sequence[Piece]) -> list[Piece]:
-    """The same with no start before the one before it, and no end before its start or after the next one's."""
-    starts = list(accumulate((piece.start for piece in pieces), max))
+def _make_monotonic(words: Sequence[TimedWord]) -> list[TimedWord]:
+    """Returns the words with starts that never go back, and ends between their own start and the next word's."""
+    starts = list(accumulate((word.start for word in words), max))
     return [
-        Piece(piece.text, start, min(max(start, piece.end), following))
-        for piece, start, following in zip(pieces, starts, [*starts[1:], EVER], strict=False)
+        TimedWord(word.text, start, min(max(start, word.end), next_start))
+        for word, start, next_start in zip(words, starts, [*starts[1:], UNLIMITED], strict=False)
     ]
 
 
-def _first(piece: Piece, before: Piece) -> Piece:
-    """The first word of a segment, with a blank before it unless a full-width mark is."""
-    blank = "" if piece.text[0] == " " or is_full_width_mark(before.text[-1]) else " "
-    return piece._replace(text=blank + piece.text, is_first=True)
+def _as_segment_start(word: TimedWord, previous: TimedWord) -> TimedWord:
+    """Returns the first word of a segment, with a space before it unless it follows a full-width mark."""
+    space = "" if word.text[0] == " " or is_full_width_mark(previous.text[-1]) else " "
+    return word._replace(text=space + word.text, starts_segment=True)

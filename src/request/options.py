@@ -17,7 +17,7 @@ from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from src.audio.vad import VadOptions
 from src.errors import suggest
-from src.formats.drawn import Style
+from src.formats.ass import Style
 from src.formats.layout import PRESETS, Layout
 from src.formats.render import OUTPUT_FORMATS
 from src.request.audio_source import AudioSource

@@ -131,7 +131,7 @@ def _speaker(number: int, turns: Sequence[Turn], prints: NDArray[np.float32]) ->
 def _names(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> dict[str, str]:
     """What the speakers are called; of those that are like a sample, the likest gets its name."""
     names = {one.label: f"SPEAKER_{number:02d}" for number, one in enumerate(speakers)}
-    pairs = [(float(voice @ one.voiceprint), one.label, name) for one in speakers for name, voice in known.items()]
+    pairs = [(float(voice @ one.embedding), one.label, name) for one in speakers for name, voice in known.items()]
     named: set[str] = set()
     for likeness, label, name in sorted(pairs, reverse=True):
         if likeness >= SAME_VOICE and name not in names.values() and label not in named:

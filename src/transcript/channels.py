@@ -1,4 +1,4 @@
-"""The transcripts of a recording's channels as one, in the order of what was said."""
+"""Merges the transcripts of a recording's channels into one, in order of time."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from dataclasses import replace
 from src.transcript.transcript import Segment, Transcript
 
 
-def merged(channels: Sequence[Transcript]) -> Transcript:
-    """One transcript, whose segments tell their channel; that of a single channel as it is.
+def merge_channels(channels: Sequence[Transcript]) -> Transcript:
+    """Returns one transcript whose segments carry their channel; a single channel comes back unchanged.
 
-    Language and probabilities are those of the channel that says the most.
+    Language and probabilities are those of the channel with the most speech in its segments.
     """
     if len(channels) == 1:
         return channels[0]
-    main = max(channels, key=lambda one: sum(segment.end - segment.start for segment in one.segments))
-    translations = [one.translation for one in channels if one.translation is not None]
-    heard = [one.speech for one in channels if one.speech is not None]
+    main = max(channels, key=lambda channel: sum(segment.end - segment.start for segment in channel.segments))
+    translations = [channel.translation for channel in channels if channel.translation is not None]
+    speech = [channel.speech for channel in channels if channel.speech is not None]
     return replace(
         main,
-        segments=_in_order(channels),
-        translation=replace(translations[0], segments=_in_order(translations)) if translations else None,
-        speech=sum(heard) if heard else None,
-        uncovered=sorted(gap for one in channels for gap in one.uncovered),
-        repaired=sum(one.repaired for one in channels),
-        dropped=sum((one.dropped for one in channels), Counter()),
-        warnings=list(dict.fromkeys(warning for one in channels for warning in one.warnings)),
+        segments=_interleave(channels),
+        translation=replace(translations[0], segments=_interleave(translations)) if translations else None,
+        speech=sum(speech) if speech else None,
+        uncovered=sorted(gap for channel in channels for gap in channel.uncovered),
+        repaired=sum(channel.repaired for channel in channels),
+        dropped=sum((channel.dropped for channel in channels), Counter()),
+        warnings=list(dict.fromkeys(warning for channel in channels for warning in channel.warnings)),
     )
 
 
-def _in_order(channels: Sequence[Transcript]) -> list[Segment]:
-    told = [replace(segment, channel=number) for number, one in enumerate(channels) for segment in one.segments]
-    return [replace(one, id=number) for number, one in enumerate(sorted(told, key=lambda one: one.start))]
+def _interleave(channels: Sequence[Transcript]) -> list[Segment]:
+    segments = [
+        replace(segment, channel=number) for number, channel in enumerate(channels) for segment in channel.segments
+    ]
+    segments.sort(key=lambda segment: segment.start)
+    return [replace(segment, id=number) for number, segment in enumerate(segments)]

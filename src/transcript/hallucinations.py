@@ -1,11 +1,11 @@
-"""What Whisper says although no one spoke, and loops that it could not leave: left out here, and counted.
+"""Removes hallucinations: text that Whisper writes although nobody spoke, and loops that it does not leave.
 
-Most of it is prevented before: by voice detection, and by the thresholds of no-speech, compression and log-probability
-while decoding. What still comes through is of three kinds. Each takes two signs, so that no one's words are lost:
+Voice activity detection, and the no-speech, compression-ratio and log-probability thresholds of decoding, prevent most
+of them. The rest are of three kinds. Each has to show two signs, so that nothing that was said is lost:
 
-    loops            a phrase said over and over, and the text shrinks more than `compression_ratio_threshold` allows
-    phantom_phrases  what subtitles of videos end with, and the voice detector hears no one
-    without_speech   any text over a stretch in which the voice detector hears nothing at all
+    loops            a phrase is repeated, and the text compresses by more than `compression_ratio_threshold`
+    phantom_phrases  the text is a phrase that ends subtitles of videos, and the VAD finds no speech
+    without_speech   any text at all, where the VAD finds not a moment of speech; only with `speech_only`
 """
 
 from __future__ import annotations
@@ -20,57 +20,65 @@ from unicodedata import combining
 
 from src.transcript.transcript import Segment, Word
 
-HeardSpeech = Callable[[float, float], float]
-"""Seconds of speech that the voice detector hears between two times, in seconds from the recording's start."""
+CountSpeech = Callable[[float, float], float]
+"""Returns the seconds of speech that the VAD finds between two times, in seconds from the recording's start."""
 
-LEAST_SPEECH = 0.25
-"""Seconds of speech below which a phantom phrase was not said: its shortest, "bye", takes as long."""
+MIN_SPEECH_S = 0.25
+"""Seconds of speech below which a phantom phrase was not said: the shortest, "bye", takes as long."""
 
-REPEATS = 3
-"""A phrase in a loop is left standing this often, and a loop has at least one more: people say "no, no, no" too."""
+KEPT_REPEATS = 3
+"""Repetitions of a phrase that stay; a loop has at least one more, since people do say "no, no, no"."""
 
-LONGEST_PHRASE = 120
-"""Characters of a repeated phrase that are looked for."""
+MAX_PHRASE_CHARACTERS = 120
+"""The longest repeated phrase that is looked for."""
 
-PHANTOMS = frozenset(Path(__file__).with_name("phantoms.txt").read_text(encoding="utf-8").split("\n")) - {""}
-"""What Whisper's training data, subtitles of videos, says where no one speaks, as `_plain` gives it. Users reported
-them in openai/whisper's discussion 679 and in issues of amicalhq/amical (71) and Vexa-ai/vexa (617)."""
+PHANTOM_PHRASES = frozenset(Path(__file__).with_name("phantoms.txt").read_text(encoding="utf-8").split("\n")) - {""}
+"""Phrases that Whisper writes where nobody speaks, from subtitles of videos in its training data; `_normalize`d.
+
+Reported by users in openai/whisper's discussion 679 and in issues of amicalhq/amical (71) and Vexa-ai/vexa (617).
+"""
+
+_LOOP = re.compile(
+    rf"(?P<phrase>\S.{{0,{MAX_PHRASE_CHARACTERS - 1}}}?)(?:\s*(?P=phrase)){{{KEPT_REPEATS},}}", re.DOTALL
+)
 
 
-def without_hallucinations(
+def remove_hallucinations(
     segments: Iterable[Segment],
-    heard: HeardSpeech,
+    count_speech: CountSpeech,
     *,
     compression_ratio_threshold: float | None,
     speech_only: bool,
 ) -> tuple[list[Segment], Counter[str]]:
-    """The segments that stay, and how many were left out or shortened for which reason.
+    """Returns the segments that stay, and how many were removed or shortened for each reason.
 
     Args:
-        speech_only: text where nothing is heard is left out, whatever it says.
+        segments: in order of time.
+        count_speech: the VAD's opinion.
+        compression_ratio_threshold: ratio above which a text is a loop; None keeps loops.
+        speech_only: if true, all text where the VAD finds no speech is removed.
     """
     dropped: Counter[str] = Counter()
     kept: list[Segment] = []
-    for text, same in groupby(segments, key=lambda segment: _plain(segment.text)):
-        run = list(same)
-        if len(run) > REPEATS and _is_loop(run[0], compression_ratio_threshold):
-            dropped["loops"] += len(run) - REPEATS
-            run = run[:REPEATS]
+    for text, equal_segments in groupby(segments, key=lambda segment: _normalize(segment.text)):
+        run = list(equal_segments)
+        if len(run) > KEPT_REPEATS and _is_loop(run[0], compression_ratio_threshold):
+            dropped["loops"] += len(run) - KEPT_REPEATS
+            run = run[:KEPT_REPEATS]
         for segment in run:
-            if reason := _phantom(text, segment, heard, speech_only):
+            if reason := _reason_to_drop(text, segment, count_speech, speech_only):
                 dropped[reason] += 1
                 continue
-            shorter = _without_loop(segment) if _is_loop(segment, compression_ratio_threshold) else segment
-            dropped["loops"] += shorter is not segment
-            kept.append(shorter)
-    return [replace(one, id=number) for number, one in enumerate(kept)], +dropped
+            shortened = _shorten_loops(segment) if _is_loop(segment, compression_ratio_threshold) else segment
+            dropped["loops"] += shortened is not segment
+            kept.append(shortened)
+    return [replace(segment, id=number) for number, segment in enumerate(kept)], +dropped
 
 
-def _phantom(text: str, segment: Segment, heard: HeardSpeech, speech_only: bool) -> str | None:
-    """Why a segment is left out, if it is."""
-    if text in PHANTOMS and heard(segment.start, segment.end) < LEAST_SPEECH:
+def _reason_to_drop(text: str, segment: Segment, count_speech: CountSpeech, speech_only: bool) -> str | None:
+    if text in PHANTOM_PHRASES and count_speech(segment.start, segment.end) < MIN_SPEECH_S:
         return "phantom_phrases"
-    if speech_only and heard(segment.start, segment.end) == 0:
+    if speech_only and count_speech(segment.start, segment.end) == 0:
         return "without_speech"
     return None
 
@@ -79,45 +87,43 @@ def _is_loop(segment: Segment, threshold: float | None) -> bool:
     return threshold is not None and segment.compression_ratio > threshold
 
 
-_LOOP = re.compile(rf"(?P<phrase>\S.{{0,{LONGEST_PHRASE - 1}}}?)(?:\s*(?P=phrase)){{{REPEATS},}}", re.DOTALL)
-
-
-def _without_loop(segment: Segment) -> Segment:
-    """The segment with phrases that come over and over left standing `REPEATS` times; its tokens stay as decoded."""
-    gaps = [(match.start() + _standing(match), match.end()) for match in _LOOP.finditer(segment.text)]
-    gaps = [gap for gap in gaps if gap[0] < gap[1]]
-    if not gaps:
+def _shorten_loops(segment: Segment) -> Segment:
+    """Returns the segment with each repeated phrase kept `KEPT_REPEATS` times; its tokens stay as they were decoded."""
+    cuts = [(match.start() + _kept_length(match), match.end()) for match in _LOOP.finditer(segment.text)]
+    cuts = [(start, end) for start, end in cuts if start < end]
+    if not cuts:
         return segment
-    words = None if segment.words is None else list(_outside(segment.words, gaps))
-    return replace(segment, text=_cut(segment.text, gaps), words=words)
+    words = None if segment.words is None else list(_words_outside(segment.words, cuts))
+    return replace(segment, text=_cut_text(segment.text, cuts), words=words)
 
 
-def _standing(match: re.Match[str]) -> int:
-    """How many characters of a loop are left standing."""
+def _kept_length(loop: re.Match[str]) -> int:
+    """Returns the number of characters of a loop that stay."""
     end = 0
-    for _ in range(REPEATS):
-        end = match[0].index(match["phrase"], end) + len(match["phrase"])
+    for _ in range(KEPT_REPEATS):
+        end = loop[0].index(loop["phrase"], end) + len(loop["phrase"])
     return end
 
 
-def _cut(text: str, gaps: list[tuple[int, int]]) -> str:
-    parts, at = [], 0
-    for start, end in gaps:
-        parts.append(text[at:start])
-        at = end
-    return "".join([*parts, text[at:]])
+def _cut_text(text: str, cuts: list[tuple[int, int]]) -> str:
+    parts, kept_from = [], 0
+    for start, end in cuts:
+        parts.append(text[kept_from:start])
+        kept_from = end
+    return "".join([*parts, text[kept_from:]])
 
 
-def _outside(words: Iterable[Word], gaps: list[tuple[int, int]]) -> Iterator[Word]:
-    """Words by their places in the segment's text, which is all of them joined."""
-    at = 0
+def _words_outside(words: Iterable[Word], cuts: list[tuple[int, int]]) -> Iterator[Word]:
+    """Yields the words that begin outside the cuts; the segment's text is its words joined."""
+    offset = 0
     for word in words:
-        start, at = at, at + len(word.word)
-        if not any(gap[0] <= start < gap[1] for gap in gaps):
+        if not any(start <= offset < end for start, end in cuts):
             yield word
+        offset += len(word.word)
 
 
-def _plain(text: str) -> str:
-    """Letters and digits in lower case, with one space between words."""
-    letters = (one for one in text.casefold().replace("-", " ") if one.isalnum() or one.isspace() or combining(one))
-    return " ".join("".join(letters).split())
+def _normalize(text: str) -> str:
+    """Returns letters and digits in lower case, with one space between words."""
+    folded = text.casefold().replace("-", " ")
+    kept = (character for character in folded if character.isalnum() or character.isspace() or combining(character))
+    return " ".join("".join(kept).split())

@@ -1,7 +1,7 @@
-"""What a recording became: the one result type that every stage of the worker shares.
+"""The result of a transcription, shared by all stages of the worker.
 
-Times are seconds from the start of the recording. Segments carry openai-whisper's keys, with its meanings
-(`whisper/transcribe.py`), so that whatever reads its JSON reads ours.
+Times are seconds from the start of the recording. Segments have openai-whisper's keys, with its meanings
+(`whisper/transcribe.py`), so that programs that read its JSON can read ours.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from typing import Any, NamedTuple
 
 @dataclass(slots=True)
 class Word:
-    """One word with the space or punctuation that Whisper put to it."""
+    """One word, with the space and punctuation that Whisper attaches to it."""
 
     word: str
     start: float
     end: float
     probability: float
     speaker: str | None = None
-    """None unless speakers were asked for."""
+    """None unless the job asked for speakers."""
 
     def to_dict(self) -> dict[str, Any]:
-        plain = {"word": self.word, "start": self.start, "end": self.end, "probability": self.probability}
-        return plain if self.speaker is None else {**plain, "speaker": self.speaker}
+        """Returns the word in its JSON form."""
+        word = {"word": self.word, "start": self.start, "end": self.end, "probability": self.probability}
+        return word if self.speaker is None else {**word, "speaker": self.speaker}
 
 
 @dataclass(slots=True)
 class Segment:
-    """A phrase between two timestamps, as the decoder put it."""
+    """The text between two timestamps of the decoder."""
 
     id: int
     seek: int
-    """Start of the window it was decoded in, in log-mel frames of 10 ms."""
+    """Start of the segment's window, in log-mel frames of 10 ms."""
     start: float
     end: float
     text: str
@@ -45,23 +46,24 @@ class Segment:
     compression_ratio: float
     no_speech_prob: float
     words: list[Word] | None = None
-    """None unless word timestamps were asked for."""
+    """None unless the job asked for word timestamps."""
     language: str | None = None
-    """None unless each window's language was detected."""
+    """None unless the language of each window was detected."""
     channel: int | None = None
-    """Number of the channel, from 0; None unless each was transcribed by itself."""
+    """Number of the channel, from 0; None unless channels were transcribed separately."""
     speaker: str | None = None
-    """None unless speakers were asked for."""
+    """None unless the job asked for speakers."""
 
     @property
     def voice(self) -> str:
-        """Who speaks, as texts and subtitles name them; empty where nobody looked."""
+        """Label of the speaker or channel in texts and subtitles; empty unless the job asked for either."""
         if self.speaker is not None:
             return self.speaker
         return "" if self.channel is None else f"CHANNEL_{self.channel}"
 
     def to_dict(self) -> dict[str, Any]:
-        plain: dict[str, Any] = {
+        """Returns the segment in its JSON form."""
+        fields: dict[str, Any] = {
             "id": self.id,
             "seek": self.seek,
             "start": self.start,
@@ -74,70 +76,18 @@ class Segment:
             "no_speech_prob": self.no_speech_prob,
         }
         if self.words is not None:
-            plain["words"] = [word.to_dict() for word in self.words]
+            fields["words"] = [word.to_dict() for word in self.words]
         if self.language is not None:
-            plain["language"] = self.language
+            fields["language"] = self.language
         if self.channel is not None:
-            plain["channel"] = self.channel
+            fields["channel"] = self.channel
         if self.speaker is not None:
-            plain["speaker"] = self.speaker
-        return plain
-
-
-@dataclass(slots=True)
-class Transcript:
-    """All that was understood of a recording, and how it was come by."""
-
-    language: str
-    """ISO 639-1 code, as in `whisper.tokenizer.LANGUAGES`."""
-    language_probability: float
-    """1.0 where the caller named the language."""
-    duration: float
-    """Length of the recording in seconds."""
-    segments: list[Segment] = field(default_factory=list)
-    task: str = "transcribe"
-    """What the text is: what was said, or with `translate` its English translation."""
-    languages: dict[str, float] = field(default_factory=dict)
-    """The likeliest languages and their probabilities; empty where the caller named one."""
-    translation: Transcript | None = None
-    """The same in English, if it was asked for besides."""
-    speech: float | None = None
-    """Seconds that were taken as speech, padding included; None where nobody looked."""
-    uncovered: list[tuple[float, float]] = field(default_factory=list)
-    """Speech, start and end, that no segment stands for although it was tried again."""
-    repaired: float = 0.0
-    """Seconds of speech that only a second attempt understood."""
-    dropped: Counter[str] = field(default_factory=Counter)
-    """How often something was left out, by the reason: see `src/transcript/hallucinations.py`."""
-    vocabulary: dict[str, int] = field(default_factory=dict)
-    """How often each term of the custom vocabulary was put in."""
-    diarization: Diarization | None = None
-    """Who speaks when, if that was asked for."""
-    model: str = ""
-    """Name of the model that understood it."""
-    timings: dict[str, float] = field(default_factory=dict)
-    """Seconds spent in each stage."""
-    warnings: list[str] = field(default_factory=list)
-    """What the caller should know of how this came about, a sentence each."""
-
-    @property
-    def written(self) -> str:
-        """Code of the language that the text is in."""
-        return "en" if self.task == "translate" else self.language
-
-    @property
-    def text(self) -> str:
-        """All of it in one piece; where voices are told apart, a line for each turn."""
-        turns = [(voice, "".join(one.text for one in turn).strip()) for voice, turn in groupby(self.segments, _voice)]
-        return "\n".join(f"{voice}: {text}" if voice else text for voice, text in turns)
-
-
-def _voice(segment: Segment) -> str:
-    return segment.voice
+            fields["speaker"] = self.speaker
+        return fields
 
 
 class Turn(NamedTuple):
-    """Seconds in which one speaker speaks."""
+    """An interval in which one speaker speaks, in seconds."""
 
     start: float
     end: float
@@ -146,20 +96,71 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Speaker:
-    """What is known of one."""
+    """One speaker of a recording."""
 
     label: str
     seconds: float
+    """Total length of the speaker's turns."""
     turns: int
     start: float
-    """When the first turn begins, in seconds."""
-    voiceprint: Sequence[float]
+    """Start of the first turn, in seconds."""
+    embedding: Sequence[float]
+    """The speaker embedding: 192 numbers, of length 1."""
 
 
 @dataclass(frozen=True)
 class Diarization:
-    """Turns in order, and their speakers in order of first speech."""
+    """The turns in order of time, and their speakers in order of first speech."""
 
     turns: list[Turn] = field(default_factory=list)
     speakers: list[Speaker] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The transcript of a recording, with how it was produced."""
+
+    language: str
+    """ISO 639-1 code, as in `whisper.tokenizer.LANGUAGES`."""
+    language_probability: float
+    """1.0 if the caller gave the language."""
+    duration: float
+    """Length of the recording in seconds."""
+    segments: list[Segment] = field(default_factory=list)
+    task: str = "transcribe"
+    """`transcribe` for a text in the spoken language, `translate` for an English one."""
+    languages: dict[str, float] = field(default_factory=dict)
+    """The most likely languages and their probabilities; empty if the caller gave the language."""
+    translation: Transcript | None = None
+    """The English translation, if the job asked for one as well."""
+    speech: float | None = None
+    """Seconds of detected speech, padding included; None if the VAD did not run."""
+    uncovered: list[tuple[float, float]] = field(default_factory=list)
+    """Start and end of speech that no segment covers, even after decoding it again."""
+    repaired: float = 0.0
+    """Seconds of speech that were transcribed only when decoded again."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Number of removed hallucinations by reason: see `src/transcript/hallucinations.py`."""
+    vocabulary: dict[str, int] = field(default_factory=dict)
+    """Number of replacements by each term of the custom vocabulary."""
+    diarization: Diarization | None = None
+    """Speakers and their turns, if the job asked for them."""
+    model: str = ""
+    """Name of the model that was used."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds spent in each stage."""
+    warnings: list[str] = field(default_factory=list)
+    """Sentences for the caller."""
+
+    @property
+    def text_language(self) -> str:
+        """Code of the language that the text is in."""
+        return "en" if self.task == "translate" else self.language
+
+    @property
+    def text(self) -> str:
+        """The whole text; with speakers or channels, a line for each turn."""
+        by_voice = groupby(self.segments, key=lambda segment: segment.voice)
+        turns = [(voice, "".join(segment.text for segment in turn).strip()) for voice, turn in by_voice]
+        return "\n".join(f"{voice}: {text}" if voice else text for voice, text in turns)

@@ -1,10 +1,11 @@
-"""The caller's own vocabulary: what was misheard is put right, in text, segments and words alike.
+"""Applies the caller's custom vocabulary: corrects misheard terms in texts, segments and words alike.
 
-A "heard as" is found as whole words, in any case, whatever stands for its blanks, apostrophes and hyphens, and over the
-ends of lines and segments. Of several that begin at one place the longest is taken, and what was put in is never looked
-at again. In scripts that put no blanks between words, any characters in a row are found.
+A "heard as" phrase matches whole words, in any case, with any kind of spaces, apostrophes and hyphens, and across the
+ends of lines and segments. Of several phrases that begin at one place the longest wins, and inserted terms are not
+searched again. In scripts without spaces between words, any run of characters matches.
 
-Text is compared token by token, each folded by itself: no fold (ß is ss, é may be two characters) shifts a place.
+Text is compared token by token, each case-folded separately: so folding (ß is ss, é may be two characters) never shifts
+an offset.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ahocorasick_rs import AhoCorasick, MatchKind
 
 from src.transcript.transcript import Segment, Transcript, Word
 
-# A character of a script that puts no blanks between words.
+# A character of a script without spaces between words.
 _UNSPACED = r"[\w&&[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Mymr}\p{scx=Khmr}]]"
 _LETTER = rf"[\w--{_UNSPACED}--ʼ]"
 
@@ -33,7 +34,7 @@ _TOKEN = regex.compile(
     (?: ({_UNSPACED} \p{{M}}*)
       | ({_LETTER}+ (?: (?: \.                             # node.js, 3.5
                           | (?<=\d) , (?=\d)               # 10,000
-                          | (?<=[Nn]) ['’ʼ] (?=[Tt](?!\w)) # can't; but RunPod's and l'OpenAI are two words
+                          | (?<=[Nn]) ['’ʼ] (?=[Tt](?!\w)) # can't; but RunPod's and l'OpenAI are two tokens
                         ) {_LETTER}+ )*
         | \S) )
     """,
@@ -42,39 +43,39 @@ _TOKEN = regex.compile(
 _REST_OF_WORD = regex.compile(rf"(?: (?!{_UNSPACED}) \S )*", regex.VERSION1 | regex.VERBOSE)
 _WORD = regex.compile(r"\s*\S+(?:\s+$)?")
 
-_ALIKE = str.maketrans("’‘ʼ＇‐‑‒–−ı", "''''-----i")
+_PUNCTUATION_VARIANTS = str.maketrans("’‘ʼ＇‐‑‒–−ı", "''''-----i")
 
 
 def correct(transcript: Transcript, corrections: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Puts each term wherever one of its "heard as" stands in the transcript, and tells how often.
+    """Replaces each "heard as" phrase in the transcript by its term, in place.
 
-    A place where a term stands already, in any case, is left alone unless that is a "heard as" too: "New York" makes no
-    "New York City City". A phrase that reaches over the end of a segment goes, with the rest of its last word, to the
-    segment where it begins, but never to another channel; a segment that has nothing left is dropped. `tokens` stay as
-    they were decoded.
+    Occurrences of the term itself, in any case, stay unless they are a "heard as" phrase too: "New York" does not turn
+    "New York City" into "New York City City". A phrase that spans two segments moves, with the rest of its last word,
+    to the first of them, but never to another channel; a segment without text left is removed. `tokens` stay as they
+    were decoded.
 
-    Words keep their times. Where their number changes, those that come share the time of those that go, by length, and
-    have their mean probability.
+    Words keep their times. Where their number changes, the new words share the time of the old ones in proportion to
+    their length, and have their mean probability.
 
     Args:
         transcript: changed in place; its translation is not.
-        corrections: each term with what is heard in its place.
+        corrections: each term with its "heard as" phrases.
 
     Returns:
-        How often each term was put in; 0 for one that never was.
+        The number of replacements by each term, 0 included.
     """
-    phrases = _Phrases(corrections)
-    found: Counter[str] = Counter()
+    matcher = _PhraseMatcher(corrections)
+    counts: Counter[str] = Counter()
     for channel in {segment.channel for segment in transcript.segments}:
-        found += _put_in(phrases, [segment for segment in transcript.segments if segment.channel == channel])
-    left = [segment for segment in transcript.segments if segment.text]
-    if len(left) < len(transcript.segments):
-        transcript.segments = [replace(segment, id=number) for number, segment in enumerate(left)]
-    return {term: found[_on_one_line(term)] for term in corrections}
+        counts += _replace_phrases(matcher, [segment for segment in transcript.segments if segment.channel == channel])
+    kept = [segment for segment in transcript.segments if segment.text]
+    if len(kept) < len(transcript.segments):
+        transcript.segments = [replace(segment, id=number) for number, segment in enumerate(kept)]
+    return {term: counts[_to_one_line(term)] for term in corrections}
 
 
 def corrected(segment: Segment, corrections: Mapping[str, Sequence[str]]) -> Segment:
-    """A copy of one segment as `correct` would leave it if it stood alone: for whoever hears it before the end."""
+    """Returns a corrected copy of one segment, for streaming: as `correct` would leave it without its neighbours."""
     if not corrections:
         return segment
     alone = Transcript("", 1.0, segment.end, [replace(segment)])
@@ -83,214 +84,222 @@ def corrected(segment: Segment, corrections: Mapping[str, Sequence[str]]) -> Seg
 
 
 def vocabulary_prompt(hints: Sequence[str]) -> str:
-    """Terms as a prompt that makes Whisper expect them.
+    """Returns a prompt that makes Whisper expect these terms.
 
-    Whisper takes a prompt for what was said before, and goes on in its style: a bare list would be gone on with, while
-    a glossary with a full stop is a finished sentence (the form in OpenAI's guide to prompting Whisper). Of a prompt
-    over 223 tokens it reads the end only, so that the first terms are lost.
+    Whisper reads a prompt as the preceding text and continues in its style: it would continue a bare list, while a
+    glossary with a full stop is a finished sentence (the form in OpenAI's guide to prompting Whisper). Of a prompt over
+    223 tokens Whisper reads only the end, so the first terms are lost.
     """
-    return f"Glossary: {', '.join(_on_one_line(hint) for hint in hints)}." if hints else ""
+    return f"Glossary: {', '.join(_to_one_line(hint) for hint in hints)}." if hints else ""
 
 
-def _put_in(phrases: _Phrases, segments: Sequence[Segment]) -> Counter[str]:
-    """Corrects the segments of one channel, and counts the terms; of segments with nothing left the text is empty."""
+def _replace_phrases(matcher: _PhraseMatcher, segments: Sequence[Segment]) -> Counter[str]:
+    """Corrects the segments of one channel and counts the terms; segments without text left have an empty text."""
     texts = [segment.text for segment in segments]
     words = [segment.words or [] for segment in segments]
-    joined = ["".join(word.word for word in own) for own in words]
-    passage = phrases.find(texts)
-    spoken = passage if joined == texts else phrases.find(joined)
-    before = None
-    for segment, text, own, reached in zip(
-        segments, passage.corrected(), spoken.recast(words), passage.reached, strict=True
+    word_texts = ["".join(word.word for word in segment_words) for segment_words in words]
+    edited = matcher.find(texts)
+    edited_words = edited if word_texts == texts else matcher.find(word_texts)
+    previous = None
+    for segment, text, new_words, is_entered in zip(
+        segments, edited.texts(), edited_words.words(words), edited.is_entered, strict=True
     ):
         segment.text = text
-        segment.words = None if segment.words is None else own
-        if before and reached:
-            _meet(before, segment)
-        before = segment if segment.text else before
-    return Counter(edit.term for edit in passage.edits)
+        segment.words = None if segment.words is None else new_words
+        if previous and is_entered:
+            _move_boundary(previous, segment)
+        previous = segment if segment.text else previous
+    return Counter(edit.term for edit in edited.edits)
 
 
-def _meet(before: Segment, segment: Segment) -> None:
-    """Has two segments meet where the phrase ends that reached from one into the other, as far as that is known."""
-    if not segment.text.strip():
-        segment.text = ""
-        before.end = max(before.end, segment.end)
-    elif before.words:
-        end = before.words[-1].end
-        before.end = max(before.end, end)
-        segment.start = min(max(segment.start, end), segment.end)
+def _move_boundary(first: Segment, second: Segment) -> None:
+    """Moves the boundary of two segments to the end of a phrase that spans both, if word timestamps give it."""
+    if not second.text.strip():
+        second.text = ""
+        first.end = max(first.end, second.end)
+    elif first.words:
+        end = first.words[-1].end
+        first.end = max(first.end, end)
+        second.start = min(max(second.start, end), second.end)
 
 
 class _Edit(NamedTuple):
-    """A place in a text, from its first character to after its last, and the term that belongs there."""
+    """The characters [start, end) of a text, and the term that replaces them."""
 
     start: int
     end: int
     term: str
 
 
-class _Phrases:
-    """All that is looked for at once, in time linear in the text however many phrases there are."""
+class _PhraseMatcher:
+    """Finds all phrases at once, in time linear in the text, whatever their number."""
 
     def __init__(self, corrections: Mapping[str, Sequence[str]]) -> None:
         terms: dict[str, str | None] = {}
-        for term, heard in corrections.items():
-            for phrase in heard:
-                terms.setdefault(_Folded([phrase]).text, _on_one_line(term))
+        for term, phrases in corrections.items():
+            for phrase in phrases:
+                terms.setdefault(_FoldedText([phrase]).text, _to_one_line(term))
         for term in corrections:
-            terms.setdefault(_Folded([term]).text, None)  # found so that nothing in it is
+            terms.setdefault(_FoldedText([term]).text, None)  # matched so that no phrase inside it is
         terms.pop("", None)
         self._terms = list(terms.values())
         self._automaton = AhoCorasick(list(terms), matchkind=MatchKind.LeftmostLongest)
 
-    def find(self, parts: Sequence[str]) -> _Passage:
-        """What there is to correct in a text; its parts are one text, but no word goes over the end of one."""
-        folded, text = _Folded(parts), "".join(parts)
+    def find(self, parts: Sequence[str]) -> _EditedText:
+        """Finds the edits of one text in several parts; no word spans two parts."""
+        folded, text = _FoldedText(parts), "".join(parts)
         edits = []
         for number, begin, end in self._automaton.find_matches_as_indexes(folded.text):
-            term, place = self._terms[number], folded.place(begin, end)
-            if term is not None and text[place] != term:
-                edits.append(_Edit(place.start, place.stop, term))
-        return _Passage(text, list(accumulate(map(len, parts))), edits)
+            term, original = self._terms[number], folded.to_original(begin, end)
+            if term is not None and text[original] != term:
+                edits.append(_Edit(original.start, original.stop, term))
+        return _EditedText(text, list(accumulate(map(len, parts))), edits)
 
 
-class _Folded:
-    """What of a text it is compared by, and the way back to the text itself.
+class _FoldedText:
+    r"""The form in which texts are compared, with the offsets of its tokens in the original text.
 
-    Each token stands between \\r and \\n, which no token holds, so that only whole ones are found. Blanks, or the end
-    of a part, are one blank between them; none in scripts that have no use for it.
+    Each token stands between \r and \n, which no token contains, so that only whole tokens match. Spaces and the ends
+    of parts become one space between tokens; in scripts without spaces they become nothing.
     """
 
     def __init__(self, parts: Sequence[str]) -> None:
         tokens: list[str] = []
         self._begins: list[int] = []
-        self._places: list[tuple[int, int]] = []
-        length = offset = 0
-        unspaced, apart = True, False  # as if after such a script: nothing begins with a blank
+        """Offset of each token in the folded text."""
+        self._originals: list[tuple[int, int]] = []
+        """Start and end of each token in the original text."""
+        length = part_offset = 0
+        # As if after a script without spaces: the folded text does not begin with a space.
+        is_unspaced, is_part_start = True, False
         for part in parts:
-            at = offset
-            for blank, character, word in _TOKEN.findall(part.rstrip()):
+            offset = part_offset
+            for space, character, word in _TOKEN.findall(part.rstrip()):
                 token = character or word
-                gap = " " if (apart or blank) and not (unspaced or character) else ""
+                gap = " " if (is_part_start or space) and not (is_unspaced or character) else ""
                 tokens.append(f"{gap}\r{_fold(token)}\n")
-                at += len(blank)
+                offset += len(space)
                 self._begins.append(length + len(gap))
-                self._places.append((at, at + len(token)))
-                at += len(token)
+                self._originals.append((offset, offset + len(token)))
+                offset += len(token)
                 length += len(tokens[-1])
-                unspaced, apart = bool(character), False
-            offset += len(part)
-            apart = True
+                is_unspaced, is_part_start = bool(character), False
+            part_offset += len(part)
+            is_part_start = True
         self.text = "".join(tokens)
 
-    def place(self, begin: int, end: int) -> slice:
-        """Where in the text itself the tokens in [begin, end) of the folded one stand."""
+    def to_original(self, begin: int, end: int) -> slice:
+        """Returns the slice of the original text for the tokens in [begin, end) of the folded text."""
         first, after = bisect_left(self._begins, begin), bisect_left(self._begins, end)
-        return slice(self._places[first][0], self._places[after - 1][1])
+        return slice(self._originals[first][0], self._originals[after - 1][1])
 
 
 def _fold(token: str) -> str:
-    """Unicode's canonical caseless form (its section 3.13, D145), with one apostrophe, one hyphen and one kind of i."""
+    """Returns Unicode's canonical caseless form (section 3.13, D145), with one kind of apostrophe, hyphen and i."""
     if token.isascii():
         return token.lower()
-    folded = normalize("NFC", normalize("NFD", token.translate(_ALIKE)).casefold())
+    folded = normalize("NFC", normalize("NFD", token.translate(_PUNCTUATION_VARIANTS)).casefold())
     return folded.replace("i\u0307", "i")
 
 
-class _Passage:
-    """A text in parts and its edits. Where an edit goes over the end of a part, the part ends after that edit instead.
+class _EditedText:
+    """A text in parts with its edits. If an edit spans two parts, the first part is extended to the end of that edit.
 
     Args:
-        ends: of the parts, in characters of the text.
+        text: the text before the edits.
+        ends: the ends of its parts, in characters.
+        edits: in order of their place.
+
+    Attributes:
+        is_entered: for each part, true if an edit of an earlier part extends into it.
     """
 
     def __init__(self, text: str, ends: list[int], edits: list[_Edit]) -> None:
         self.edits = edits
         self._text = text
         self._starts = [edit.start for edit in edits]
-        self._ends = [self._end_of_phrase(end, ends) for end in ends]
-        self.reached = [False, *(now > then for now, then in zip(self._ends, ends, strict=True))][: len(ends)]
-        """Of each part, whether an edit of one before goes into it."""
+        self._ends = [self._extended_end(end, ends) for end in ends]
+        is_extended = [new_end > end for new_end, end in zip(self._ends, ends, strict=True)]
+        self.is_entered = [False, *is_extended][: len(ends)]
 
-    def _end_of_phrase(self, end: int, ends: Sequence[int]) -> int:
+    def _extended_end(self, end: int, ends: Sequence[int]) -> int:
         while (number := bisect_left(self._starts, end) - 1) >= 0 and self.edits[number].end > end:
-            last = self.edits[number].end
-            rest = _REST_OF_WORD.match(self._text, last, ends[bisect_left(ends, last)])
-            end = rest.end() if rest else last
+            edit_end = self.edits[number].end
+            rest = _REST_OF_WORD.match(self._text, edit_end, ends[bisect_left(ends, edit_end)])
+            end = rest.end() if rest else edit_end
         return end
 
-    def corrected(self) -> Iterator[str]:
-        """The parts, with the terms in them."""
+    def texts(self) -> Iterator[str]:
+        """Yields the text of each part after the edits."""
         for begin, end in pairwise([0, *self._ends]):
-            yield self._with_terms(begin, end, self._between(begin, end))
+            yield self._apply(self._edits_between(begin, end), begin, end)
 
-    def recast(self, words: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
-        """The words of each part, which together are its text, with the terms in them."""
-        rest = deque(word for own in words for word in own)
+    def words(self, words: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
+        """Yields the words of each part after the edits; `words` are those before, which joined are the text."""
+        remaining = deque(word for part_words in words for word in part_words)
         for begin, end in pairwise([0, *self._ends]):
-            yield self._recast(_take(rest, end - begin), begin, self._between(begin, end))
+            yield self._edit_words(_take_words(remaining, end - begin), begin, self._edits_between(begin, end))
 
-    def _recast(self, words: list[Word], begin: int, edits: Sequence[_Edit]) -> list[Word]:
-        borders = list(accumulate((len(word.word) for word in words), initial=begin))
-        recast, at = [], 0
-        for first, after, own in _runs(borders, edits):
-            text = self._with_terms(borders[first], borders[after], own)
-            recast += words[at:first] + _said(text, words[first:after])
-            at = after
-        return recast + words[at:]
+    def _edit_words(self, words: list[Word], begin: int, edits: Sequence[_Edit]) -> list[Word]:
+        offsets = list(accumulate((len(word.word) for word in words), initial=begin))
+        edited, done = [], 0
+        for first, after, run_edits in _edit_runs(offsets, edits):
+            text = self._apply(run_edits, offsets[first], offsets[after])
+            edited += words[done:first] + _replace_words(words[first:after], text)
+            done = after
+        return edited + words[done:]
 
-    def _between(self, begin: int, end: int) -> list[_Edit]:
+    def _edits_between(self, begin: int, end: int) -> list[_Edit]:
         return self.edits[bisect_left(self._starts, begin) : bisect_left(self._starts, end)]
 
-    def _with_terms(self, begin: int, end: int, edits: Sequence[_Edit]) -> str:
-        pieces = []
+    def _apply(self, edits: Sequence[_Edit], begin: int, end: int) -> str:
+        parts = []
         for edit in edits:
-            pieces += [self._text[begin : edit.start], edit.term]
+            parts += [self._text[begin : edit.start], edit.term]
             begin = edit.end
-        return "".join([*pieces, self._text[begin:end]])
+        return "".join([*parts, self._text[begin:end]])
 
 
-def _runs(borders: Sequence[int], edits: Sequence[_Edit]) -> Iterator[tuple[int, int, list[_Edit]]]:
-    """The words that edits touch, from the first one to after the last, in runs that share no word."""
-    first, after, own = 0, 0, list[_Edit]()
+def _edit_runs(offsets: Sequence[int], edits: Sequence[_Edit]) -> Iterator[tuple[int, int, list[_Edit]]]:
+    """Yields the ranges [first, after) of words that edits touch, with their edits; no two ranges share a word."""
+    first, after, run_edits = 0, 0, list[_Edit]()
     for edit in edits:
-        begin = bisect_right(borders, edit.start) - 1
-        if own and begin >= after:
-            yield first, after, own
-            own = []
-        first = first if own else begin
-        after = bisect_left(borders, edit.end)
-        own.append(edit)
-    if own:
-        yield first, after, own
+        begin = bisect_right(offsets, edit.start) - 1
+        if run_edits and begin >= after:
+            yield first, after, run_edits
+            run_edits = []
+        first = first if run_edits else begin
+        after = bisect_left(offsets, edit.end)
+        run_edits.append(edit)
+    if run_edits:
+        yield first, after, run_edits
 
 
-def _take(rest: deque[Word], length: int) -> list[Word]:
-    """Takes words off the front, as many characters of them; a word that goes on after that is cut in two."""
+def _take_words(remaining: deque[Word], length: int) -> list[Word]:
+    """Removes words of `length` characters from the front; a word that is longer is split in two."""
     taken = []
-    while rest and length > 0:
-        word = rest.popleft()
+    while remaining and length > 0:
+        word = remaining.popleft()
         if len(word.word) > length:
-            word, remainder = _shared([word.word[:length], word.word[length:]], [word])
-            rest.appendleft(remainder)
+            word, rest = _share_time([word.word[:length], word.word[length:]], [word])
+            remaining.appendleft(rest)
         length -= len(word.word)
         taken.append(word)
     return taken
 
 
-def _said(text: str, instead_of: Sequence[Word]) -> list[Word]:
-    """A text as words in the time of others: each has that of its own if there are as many."""
+def _replace_words(words: Sequence[Word], text: str) -> list[Word]:
+    """Returns `text` as words in the time of `words`; if the number is the same, each keeps its own time."""
     texts = _WORD.findall(text)
-    if len(texts) != len(instead_of):
-        return _shared(texts, instead_of)
-    for own, word in zip(texts, instead_of, strict=True):
-        word.word = own
-    return list(instead_of)
+    if len(texts) != len(words):
+        return _share_time(texts, words)
+    for word, new_text in zip(words, texts, strict=True):
+        word.word = new_text
+    return list(words)
 
 
-def _shared(texts: Sequence[str], words: Sequence[Word]) -> list[Word]:
-    """Words that share the time of others by their length, to the millisecond."""
+def _share_time(texts: Sequence[str], words: Sequence[Word]) -> list[Word]:
+    """Returns words that share the time of `words` in proportion to their length, to the millisecond."""
     start, end, probability = words[0].start, words[-1].end, fmean(word.probability for word in words)
     lengths = list(accumulate(map(len, texts)))
     inner = [round(start + (end - start) * length / lengths[-1], 3) for length in lengths[:-1]]
@@ -298,5 +307,5 @@ def _shared(texts: Sequence[str], words: Sequence[Word]) -> list[Word]:
     return [Word(text, *span, probability, words[0].speaker) for text, span in zip(texts, pairwise(times), strict=True)]
 
 
-def _on_one_line(term: str) -> str:
+def _to_one_line(term: str) -> str:
     return " ".join(term.split())

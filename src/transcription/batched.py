@@ -17,7 +17,7 @@ from src.engine.scheduler import Client
 from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
 from src.request.options import Options
-from src.transcript.hallucinations import without_hallucinations
+from src.transcript.hallucinations import remove_hallucinations
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import corrected
 from src.transcription.language_detection import detect_language
@@ -134,7 +134,7 @@ def _placed(
     kept = [_shifted(segment, offset) for segment in segments]
     dropped: Counter[str] = Counter()
     if options.drop_hallucinations:
-        kept, dropped = without_hallucinations(
+        kept, dropped = remove_hallucinations(
             kept,
             lambda start, end: seconds_heard(pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], options),
             compression_ratio_threshold=options.compression_ratio_threshold,

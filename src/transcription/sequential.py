@@ -19,7 +19,7 @@ from src.audio.windowing import quietest
 from src.engine.placement import Placement
 from src.job_control import JobControl
 from src.request.options import Options
-from src.transcript.hallucinations import without_hallucinations
+from src.transcript.hallucinations import remove_hallucinations
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import corrected
 from src.transcription.windows import seconds_heard
@@ -146,7 +146,7 @@ class _Part:
         result = source.run(lambda model: self._run(model, transcript.language, task, prompt), control)
         spoken = [_segment(raw, offset) for raw in result["segments"] if raw["text"].strip()]
         if options.drop_hallucinations:
-            spoken, dropped = without_hallucinations(
+            spoken, dropped = remove_hallucinations(
                 spoken,
                 lambda start, end: seconds_heard(
                     self._pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], options
