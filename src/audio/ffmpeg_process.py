@@ -82,7 +82,7 @@ def running(
         reader = Thread(target=read_log, args=(process.stderr,), daemon=True)
         reader.start()
         try:
-            with control.ending(process.kill):
+            with control.on_cancel(process.kill):
                 yield process
         finally:
             process.kill()

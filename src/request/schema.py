@@ -12,7 +12,7 @@ from src.public_http import check_url
 from src.request.audio_source import AudioSource
 from src.request.options import Options
 
-_MOST_PREFIX = 200  # characters; a key has room for 1024 bytes
+MAX_PREFIX_CHARACTERS = 200  # characters; a key has room for 1024 bytes
 
 
 class UploadRequest(BaseModel):
@@ -37,10 +37,10 @@ def validate_prefix(prefix: str) -> str:
     parts = prefix.removesuffix("/").split("/")
     # The characters that S3 calls safe, and "=" for folders such as "year=2026".
     sound = all(re.fullmatch(r"[0-9A-Za-z!_.*'()=-]+", part) and part.strip(".") for part in parts)
-    if not sound or len(prefix) > _MOST_PREFIX:
+    if not sound or len(prefix) > MAX_PREFIX_CHARACTERS:
         raise ValueError(
-            f'must be a folder such as "team/transcripts", in at most {_MOST_PREFIX} characters: letters, digits '
-            'and !_.*\'()=- between single slashes, without one at the start and without ".."'
+            f'must be a folder such as "team/transcripts", in at most {MAX_PREFIX_CHARACTERS} characters: letters, '
+            'digits and !_.*\'()=- between single slashes, without one at the start and without ".."'
         )
     return "/".join(parts)
 
