@@ -33,7 +33,7 @@ from src.job_control import JobControl
 from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.validation import find_webhook, parse_input
-from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
+from src.request.worker_faster_whisper import is_worker_faster_whisper_input, to_answer, to_input
 from src.settings import get_settings
 from src.startup import get_processor
 from src.transcript.transcript import Transcript
@@ -149,7 +149,7 @@ def _written(transcript: Transcript, options: Options) -> Answer:
 
 
 def _is_flat(job: Job) -> bool:
-    return is_faster_whisper_job(job.get("input"), bare=get_settings().faster_whisper_jobs)
+    return is_worker_faster_whisper_input(job.get("input"), bare=get_settings().faster_whisper_jobs)
 
 
 def _job_id(job: Job) -> str | None:

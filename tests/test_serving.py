@@ -1,4 +1,4 @@
-"""The handler's face to the SDK's loop."""
+"""The asyncio handlers for the SDK."""
 
 from __future__ import annotations
 
