@@ -1,4 +1,4 @@
-"""Entry point: loads the model, then takes jobs from RunPod (or from `--test_input`, or over `--rp_serve_api`)."""
+"""Entry point: loads the model, then takes jobs from RunPod, from `--test_input`, or over `--rp_serve_api`."""
 
 import os
 import sys
@@ -6,12 +6,15 @@ import time
 
 STARTED = time.perf_counter()
 
-# The SDK's own default, DEBUG, logs every job and every answer.
+# The SDK's default, DEBUG, logs every job and every answer.
 os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
 
 
 def main() -> None:
-    """Starts the worker; inside a function, so that the SDK's helper processes do not load the model again."""
+    """Start the worker.
+
+    A function, since the SDK's helper processes import this module and must not load the model again.
+    """
     from src import logs, startup
     from src.errors import ModelUnavailable
     from src.settings import SettingsError, get_settings

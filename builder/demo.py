@@ -24,7 +24,7 @@ def main() -> None:
     print("Loading the model ...", flush=True)
     started = time.perf_counter()
     from src.rp_handler import handler
-    from src.serving.fitness import demo_words_in
+    from src.serving.fitness import count_demo_words
 
     print(
         f"Ready after {time.perf_counter() - started:.1f} s. Transcribing the clip in test_input.json ...", flush=True
@@ -33,7 +33,7 @@ def main() -> None:
     if "error" in answer:
         sys.exit(f"{answer['error_type']}: {answer['error']}")
     print_answer(answer)
-    recognised, expected = demo_words_in(answer["transcription"]["text"])
+    recognised, expected = count_demo_words(answer["transcription"]["text"])
     if 2 * recognised < expected:
         sys.exit(f"Only {recognised} of {expected} words of the clip were recognised.")
 

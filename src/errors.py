@@ -1,18 +1,18 @@
-"""The worker's errors: one tree, and the `error_type` that a caller sees for each leaf.
+"""The worker's exceptions, one tree, and the `error_type` that a caller sees for each.
 
     WorkerError
-    ├── InvalidInput       the job's input does not fit the schema
-    ├── DownloadFailed     the URL did not give a file
-    ├── UnsupportedMedia   the file holds no audio that can be decoded
-    ├── TooLarge           over a limit of size or duration
-    ├── OutOfMemory        the device has no room for the job
-    ├── CaptionsFailed     a transcript that cannot be put into its video; it is not lost
-    ├── Cancelled          the caller or the platform ended the job
-    └── ModelUnavailable   weights that are missing, damaged or not allowed
+    ├── InvalidInput
+    ├── DownloadFailed
+    ├── UnsupportedMedia
+    ├── TooLarge
+    ├── OutOfMemory
+    ├── CaptionsFailed
+    ├── Cancelled
+    └── ModelUnavailable
 
-The message is one sentence for the caller, begun small and without a full stop as Python's own: it says
-what is wrong and what would be right, and never names a path, key or signed address of the machine.
-Whatever is not a `WorkerError` is `Internal`.
+A message is one sentence for the caller, in lower case and without a full stop like Python's own. It says what is wrong
+and what would be right, and never contains a path, a key or a signed URL of the machine. The `error_type` of any other
+exception is `Internal`.
 """
 
 from collections.abc import Iterable
@@ -20,46 +20,60 @@ from difflib import get_close_matches
 
 
 def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The end of an error about an unknown name: the nearest known name, or `otherwise` if none is near."""
+    """The end of a message about an unknown name: the closest known name, or `otherwise` if none is close."""
     close = get_close_matches(name, list(known), n=1)
     return f', did you mean "{close[0]}"?' if close else otherwise
 
 
 class WorkerError(Exception):
-    """Base of every error that is told to the caller in its own words."""
+    """Base of the exceptions whose message is shown to the caller."""
 
     error_type: str = "Internal"
 
 
 class InvalidInput(WorkerError):
+    """The job's input does not fit the schema."""
+
     error_type = "InvalidInput"
 
 
 class DownloadFailed(WorkerError):
+    """The URL did not give a file."""
+
     error_type = "DownloadFailed"
 
 
 class UnsupportedMedia(WorkerError):
+    """The file has no audio that can be decoded."""
+
     error_type = "UnsupportedMedia"
 
 
 class TooLarge(WorkerError):
+    """A limit of size or duration is exceeded."""
+
     error_type = "TooLarge"
 
 
 class OutOfMemory(WorkerError):
+    """The device has too little memory for the job."""
+
     error_type = "OutOfMemory"
 
 
 class CaptionsFailed(WorkerError):
+    """The captions cannot be put into the video; the transcript is not lost."""
+
     error_type = "CaptionsFailed"
 
 
 class Cancelled(WorkerError):
+    """The caller or the platform cancelled the job."""
+
     error_type = "Cancelled"
 
 
 class ModelUnavailable(WorkerError):
-    """Weights that cannot be found, fetched or read; at start-up its message may name files."""
+    """The weights are missing, damaged or not allowed; at start-up the message may name files."""
 
     error_type = "Internal"

@@ -1,7 +1,7 @@
-"""What a running job and whoever waits for it tell each other: how far it is, what is final, and to stop.
+"""Control of a running job: its progress and final segments go up, its cancellation comes down.
 
-It goes down with the job through every stage, each of which knows nothing of jobs, RunPod or threads: a stage reports,
-and gives what would end it early.
+One `JobControl` is passed through all stages. The stages know nothing of jobs, RunPod or threads: they report progress
+and register how to be cancelled.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ from src.errors import Cancelled
 from src.transcript.transcript import Segment
 
 OnProgress = Callable[[str, float, float], None]
-"""Called with the stage's name, and the seconds of the recording that are done, out of how many (0: not known)."""
-
-LONGEST_DEADLINE = 30 * 24 * 3600.0
-"""Seconds; no job lasts as long, and a system's clocks end some centuries on."""
+"""Called with the stage's name, the seconds of the recording that are done, and their total (0: unknown)."""
 
 OnSegment = Callable[[Segment], None]
 """Called with each segment as soon as it is final, in order."""
 
+MAX_DEADLINE_S = 30 * 24 * 3600.0
+"""No job runs for 30 days, and timers overflow some centuries from now."""
+
 
 class JobControl:
-    """The default one is heard by nobody and never stopped.
+    """Progress reports and cancellation of one job.
+
+    By default no listener is attached and the job is never cancelled.
 
     Args:
-        on_segment: called on the thread that does the work; must be quick.
+        on_segment: called on the worker thread; must be quick.
     """
 
     def __init__(self, on_segment: OnSegment | None = None) -> None:
@@ -36,27 +38,28 @@ class JobControl:
         self._on_segment = on_segment
         self._lock = threading.Lock()
         self._channel = 0, 1
-        """Which channel is worked on, of how many that come one after the other."""
+        """Index of the current channel, and the number of channels; they are processed one after the other."""
         self._reason: str | None = None
-        self._endings: list[Callable[[], None]] = []
+        self._cancellers: list[Callable[[], object]] = []
 
     @property
     def streams(self) -> bool:
-        """Whether someone wants the segments one by one."""
+        """True if segments are wanted as they become final."""
         return self._on_segment is not None
 
     def listen(self, on_progress: OnProgress) -> None:
-        """Tells one more listener of the progress, on the thread that does the work; it must be quick."""
+        """Add a progress listener; it is called on the worker thread and must be quick."""
         self._listeners.append(on_progress)
 
     def progress(self, stage: str, done: float = 0.0, total: float = 0.0) -> None:
+        """Report the stage, and the seconds of the current channel that are done, of `total` (0: unknown)."""
         before, channels = self._channel
         for listener in self._listeners:
             listener(stage, before * total + done, channels * total)
 
     @contextmanager
     def channel(self, number: int, of: int) -> Iterator[None]:
-        """What the block reports is of one of a recording's channels."""
+        """Attribute the reports of the block to channel `number` of a recording with `of` channels."""
         self._channel = number, of
         try:
             yield
@@ -64,35 +67,41 @@ class JobControl:
             self._channel = 0, 1
 
     def segment(self, segment: Segment) -> None:
+        """Report a final segment."""
         number, channels = self._channel
         if self._on_segment is not None:
             self._on_segment(segment if channels == 1 else replace(segment, channel=number))
 
     def stop(self, reason: str) -> None:
-        """Ends the job from any thread; `reason` is the sentence that its caller reads. Only the first one counts."""
+        """Cancel the job, from any thread.
+
+        Args:
+            reason: a sentence for the caller; only the first call's counts.
+        """
         with self._lock:
             if self._reason is not None:
                 return
             self._reason = reason
-            endings = list(self._endings)
-        for end in endings:
-            end()
+            cancellers = list(self._cancellers)
+        for cancel in cancellers:
+            cancel()
 
     def check(self) -> None:
-        """
+        """Raise if the job has been cancelled.
+
         Raises:
-            Cancelled: the job has been stopped.
+            Cancelled: with the reason.
         """
         if self._reason is not None:
             raise Cancelled(self._reason)
 
     @contextmanager
     def deadline(self, seconds: float | None, reason: str) -> Iterator[None]:
-        """Stops the job when the block takes longer than this; None: never."""
+        """Cancel the job if the block takes longer than `seconds`; None: no limit."""
         if seconds is None:
             yield
             return
-        timer = threading.Timer(min(seconds, LONGEST_DEADLINE), self.stop, [reason])
+        timer = threading.Timer(min(seconds, MAX_DEADLINE_S), self.stop, [reason])
         timer.daemon = True
         timer.start()
         try:
@@ -101,14 +110,17 @@ class JobControl:
             timer.cancel()
 
     @contextmanager
-    def ending(self, end: Callable[[], None]) -> Iterator[None]:
-        """While the block runs, `stop` calls `end`, which must make the block return or raise soon.
+    def on_cancel(self, cancel: Callable[[], object]) -> Iterator[None]:
+        """Call `cancel` if the job is cancelled while the block runs.
+
+        Args:
+            cancel: must make the block return or raise soon.
 
         Raises:
-            Cancelled: the job was stopped before or in the block; what the block raised because of it is hidden.
+            Cancelled: the job was cancelled before or in the block; it replaces the block's own exception.
         """
         with self._lock:
-            self._endings.append(end)
+            self._cancellers.append(cancel)
         try:
             self.check()
             yield
@@ -117,5 +129,5 @@ class JobControl:
             raise
         finally:
             with self._lock:
-                self._endings.remove(end)
+                self._cancellers.remove(cancel)
         self.check()

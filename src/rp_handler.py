@@ -1,8 +1,8 @@
-"""The handler: a job in, a plain dict out. Reads as the way of one job.
+"""The job handler: the steps of one job, top to bottom, from a dict to a dict.
 
-It can be called without RunPod: `handler({"input": {...}})`. What comes back is either `transcription` (or the files
-that stand for it) and `metadata`, or `error` and `error_type`; no exception leaves it, since the SDK would send its
-traceback. A job in the form of RunPod's worker-faster_whisper is answered in the shape of that one.
+It can be called without RunPod: `handler({"input": {...}})`. The answer has either `transcription` (or links to files)
+and `metadata`, or `error` and `error_type`. The handler raises nothing, since the SDK would send the traceback. A job
+in the format of RunPod's worker-faster_whisper is answered in that worker's format.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from src.job_control import JobControl
 from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.validation import find_webhook, parse_input
-from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
+from src.request.worker_faster_whisper import is_worker_faster_whisper_input, to_answer, to_input
 from src.settings import get_settings
 from src.startup import get_processor
 from src.transcript.transcript import Transcript
@@ -43,58 +43,60 @@ Answer = dict[str, Any]
 
 
 def handler(job: Job, control: JobControl | None = None) -> Answer:
-    """Transcribes the recording of one job.
+    """Transcribe the recording of one job.
 
     Args:
-        job: as RunPod hands it over. `input` is read, and `id`, `policy` and `s3Config`; nothing of them but the id is
-            ever logged.
-        control: tells of the job's progress, and ends it early.
+        job: as received from RunPod. `input`, `id`, `policy` and `s3Config` are read; only the id is ever logged.
+        control: for progress reports and cancellation.
+
+    Returns:
+        The answer.
     """
     started = time.perf_counter()
     control = control or JobControl()
     with logs.job_scope(_job_id(job)):
         logs.event("job.started")
         webhook = find_webhook(job.get("input"))
-        with _progress_told(webhook, job, control):
-            answer = _answer(job, control)
-        _tell(webhook, job, answer)
+        with _progress_sent(webhook, job, control):
+            answer = _transcribe_or_report(job, control)
+        _send_outcome(webhook, job, answer)
         _log_end(answer, time.perf_counter() - started)
-    return to_answer(answer, job["input"]) if _is_flat(job) else answer
+    return to_answer(answer, job["input"]) if _is_for_faster_whisper(job) else answer
 
 
-def _answer(job: Job, control: JobControl) -> Answer:
+def _transcribe_or_report(job: Job, control: JobControl) -> Answer:
     try:
         with control.deadline(_time_limit(job), "the job took longer than the executionTimeout of its policy"):
             return transcribe_job(job, control)
     except WorkerError as error:
-        return _refusal(str(error), error.error_type)
+        return _error_answer(str(error), error.error_type)
     except EngineLost:
-        answer = _refusal("the worker's device failed; a fresh worker is on its way: send the job again", "Internal")
+        answer = _error_answer("the worker's device failed; a fresh worker is starting: send the job again", "Internal")
         return answer | {"refresh_worker": True}
     except (torch.OutOfMemoryError, MemoryError):
-        return _refusal("the worker has no memory left for this job: ask for fewer beams", OutOfMemory.error_type)
+        return _error_answer("the worker has no memory left for this job: ask for fewer beams", OutOfMemory.error_type)
     except Exception as error:
-        answer = _refusal(
+        answer = _error_answer(
             f"the worker failed on this job ({type(error).__name__}): please report it with its traceback", "Internal"
         )
         return answer | {"traceback": traceback.format_exc().encode("utf-8", "replace").decode()}
 
 
 def transcribe_job(job: Job, control: JobControl) -> Answer:
-    """The steps of a job that goes well.
+    """Run the steps of a job.
 
     Raises:
-        WorkerError: what the caller or the recording did wrong, in a sentence for the caller; or the job was stopped.
+        WorkerError: the job is invalid, its recording cannot be transcribed, or it was cancelled.
     """
     started = time.perf_counter()
     settings = get_settings()
-    job_input = parse_input(to_input(job["input"]) if _is_flat(job) else job.get("input"))
+    job_input = parse_input(to_input(job["input"]) if _is_for_faster_whisper(job) else job.get("input"))
     bucket = find_bucket(job.get("s3Config"), settings)
     require_bucket(job_input.upload, bucket)
     processor = get_processor()
-    delivery: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
+    destination: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
     inline = MAX_CHUNK_BYTES if settings.streaming else settings.max_result_bytes
-    room = max_video_bytes(inline, settings.max_audio_bytes, bucket)
+    max_video = max_video_bytes(inline, settings.max_audio_bytes, bucket)
     processor.check(job_input.options, control)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         control.progress("downloading")
@@ -108,15 +110,15 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         )
         fetched = time.perf_counter()
         captions = _caption_request(job_input.options)
-        video = find_video(recording, captions, room, BUCKET_REMEDY, control) if captions else None
+        video = find_video(recording, captions, max_video, BUCKET_REMEDY, control) if captions else None
         transcript = processor.transcribe(recording, job_input.options, control, samples)
-        captioned = _captioned(video, transcript, captions, Path(folder), room, control)
-        written = _written(transcript, job_input.options)
+        captioned = _try_captioning(video, transcript, captions, Path(folder), max_video, control)
+        texts = _render_texts(transcript, job_input.options)
         finished = time.perf_counter()
         metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
-        answer = {**written, "metadata": metadata}
-        attach_video(answer, captioned, max_bytes=inline, **delivery)
-    return deliver(answer, max_bytes=settings.max_result_bytes, **delivery)
+        answer = {**texts, "metadata": metadata}
+        attach_video(answer, captioned, max_bytes=inline, **destination)
+    return deliver(answer, max_bytes=settings.max_result_bytes, **destination)
 
 
 def _caption_request(options: Options) -> CaptionRequest | None:
@@ -125,43 +127,44 @@ def _caption_request(options: Options) -> CaptionRequest | None:
     return CaptionRequest(options.captions, options.caption_layout, options.caption_style, options.caption_font)
 
 
-def _captioned(
+def _try_captioning(
     video: Video | None,
     transcript: Transcript,
     request: CaptionRequest | None,
     folder: Path,
-    room: int,
+    max_bytes: int,
     control: JobControl,
 ) -> CaptionedVideo | WorkerError | None:
-    """The captioned video, or why there is none although it was asked for: the transcript is worth having all the same.
+    """Caption the video; an error is returned, since the transcript is useful without it.
 
     Raises:
-        Cancelled: the job was stopped.
+        Cancelled: the job was cancelled.
     """
     if video is None or request is None:
         return None
     try:
-        return caption(video, transcript, request, folder, room, control)
+        return caption(video, transcript, request, folder, max_bytes, control)
     except (CaptionsFailed, TooLarge) as error:
         return error
 
 
-def _written(transcript: Transcript, options: Options) -> Answer:
-    """The transcript in the forms that were asked for, and its translation in the same ones."""
+def _render_texts(transcript: Transcript, options: Options) -> Answer:
+    """Render the transcript, and its translation, in the requested formats."""
     texts = {"transcription": transcript, "translation": transcript.translation}
-    written = {
+    rendered = {
         key: render(text, options.output_format, options.layout, speaker_embeddings=options.speaker_embeddings)
         for key, text in texts.items()
         if text
     }
-    if not options.word_timestamps:  # subtitles or speakers may have needed them
-        for segment in (one for text in written.values() for one in text.get("segments", [])):
-            segment.pop("words", None)
-    return written
+    if not options.word_timestamps:  # they may have been needed for subtitles or speakers only
+        for text in rendered.values():
+            for segment in text.get("segments", []):
+                segment.pop("words", None)
+    return rendered
 
 
-def _is_flat(job: Job) -> bool:
-    return is_faster_whisper_job(job.get("input"), bare=get_settings().faster_whisper_jobs)
+def _is_for_faster_whisper(job: Job) -> bool:
+    return is_worker_faster_whisper_input(job.get("input"), bare=get_settings().faster_whisper_jobs)
 
 
 def _job_id(job: Job) -> str | None:
@@ -169,15 +172,15 @@ def _job_id(job: Job) -> str | None:
 
 
 def _time_limit(job: Job) -> float | None:
-    """Seconds by the job's `policy.executionTimeout` (ms): the platform stops waiting then, and so does the engine."""
+    """The job's `policy.executionTimeout` (ms) in seconds: when the platform stops waiting, so does the engine."""
     policy = job.get("policy")
     limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
     return limit / 1000 if isinstance(limit, (int, float)) and limit > 0 else None
 
 
 @contextmanager
-def _progress_told(webhook: Webhook | None, job: Job, control: JobControl) -> Iterator[None]:
-    """Sends the job's progress to its webhook, if it asked for that, and none after this block."""
+def _progress_sent(webhook: Webhook | None, job: Job, control: JobControl) -> Iterator[None]:
+    """Send the job's progress to its webhook while the block runs, if requested; none is sent afterwards."""
     if webhook is None or not webhook.progress:
         yield
         return
@@ -189,8 +192,8 @@ def _progress_told(webhook: Webhook | None, job: Job, control: JobControl) -> It
         notifier.close()
 
 
-def _tell(webhook: Webhook | None, job: Job, answer: Answer) -> None:
-    """Sends the outcome to the job's webhook; that it could not be sent is a warning, never a failed job."""
+def _send_outcome(webhook: Webhook | None, job: Job, answer: Answer) -> None:
+    """Send the outcome to the job's webhook; a failure to do so is a warning, never a failed job."""
     if webhook is None:
         return
     event = "transcription.failed" if "error" in answer else "transcription.completed"
@@ -207,8 +210,8 @@ def _log_end(answer: Answer, seconds: float) -> None:
     if "error" in answer:
         logs.event("job.failed", error_type=answer["error_type"], seconds=round(seconds, 3))
         return
-    told = {key: answer["metadata"][key] for key in ("audio_duration", "real_time_factor", "language", "model")}
-    logs.event("job.finished", seconds=round(seconds, 3), uploaded="files" in answer, **told)
+    facts = {key: answer["metadata"][key] for key in ("audio_duration", "real_time_factor", "language", "model")}
+    logs.event("job.finished", seconds=round(seconds, 3), uploaded="files" in answer, **facts)
 
 
 def _metadata(transcript: Transcript, options: Options, *, download: float, total: float) -> dict[str, Any]:
@@ -235,6 +238,6 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
     }
 
 
-def _refusal(sentence: str, error_type: str) -> dict[str, Any]:
-    """An error as the platform understands it: `error` is a string, not empty, of valid Unicode."""
+def _error_answer(sentence: str, error_type: str) -> dict[str, Any]:
+    """An answer that the platform recognizes as an error: `error` is a non-empty string of valid Unicode."""
     return {"error": sentence.encode("utf-8", "replace").decode() or error_type, "error_type": error_type}

@@ -1,7 +1,7 @@
-"""The environment of a worker, read once.
+"""The worker's settings, read once from environment variables.
 
-Every variable is a field here, under its own name in lower case; a wrong value stops the start-up with all
-wrong values named. RunPod's own variables (`RUNPOD_*`) are the SDK's to read.
+Every variable is a field of `Settings`, in lower case. Invalid values stop the start-up with an error that names all of
+them. RunPod's variables (`RUNPOD_*`) are read by the SDK.
 """
 
 from __future__ import annotations
@@ -20,104 +20,109 @@ NETWORK_VOLUME = Path("/runpod-volume")
 """Where RunPod mounts an endpoint's network volume."""
 
 CACHED_MODELS = NETWORK_VOLUME / "huggingface-cache" / "hub"
-"""Where RunPod puts the endpoint's "cached model", before the worker starts
+"""Where RunPod puts the endpoint's "cached model" before the worker starts
 (https://docs.runpod.io/serverless/endpoints/model-caching)."""
 
 
 class SettingsError(Exception):
-    """A variable of the environment that the worker cannot start with; names the variable."""
+    """The worker cannot start with these environment variables; the message names them."""
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True)  # a form's field left blank is a variable not set
+    """The worker's settings; each field is an environment variable."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)  # a form's blank field counts as unset
 
     whisper_model: str = Field(
         default="tiny.en",
-        description="Model to load: a name of openai-whisper's, a Hugging Face repository (`org/name`), or a path.",
+        description="Model to load: an openai-whisper name, a Hugging Face repository (`org/name`), or a path.",
     )
     whisper_models: str = Field(
-        default="", description="Models that a job's `model` may name besides, with commas between them."
+        default="", description="Further models that a job's `model` may name, with commas between them."
     )
     max_loaded_models: int = Field(
-        default=2, gt=0, le=16, description="Models held at once; the one not used for longest makes room for another."
+        default=2,
+        gt=0,
+        le=16,
+        description="Models in memory at once; the least recently used one is unloaded for another.",
     )
     model_dir: Path | None = Field(
         default=None,
-        description="Folder of weights, filled on first use; the network volume's where one is mounted.",
+        description="Folder for downloaded weights; none: on the network volume, if one is mounted.",
     )
     compute_type: Literal["auto", "float16", "bfloat16", "float32"] = Field(
-        default="float16", description="Number format of the weights; the nearest that the device can."
+        default="float16", description="Number format of the weights, or the closest one that the device supports."
     )
     device_map: Literal["auto", "replicate", "split"] = Field(
         default="auto",
-        description="Several GPUs: `replicate` has a copy of the model on each, `split` shares its layers out; "
-        "`auto`: copies, if each GPU has room for one.",
+        description="With several GPUs: `replicate` puts a copy of the model on each, `split` distributes its layers; "
+        "`auto`: copies, if one fits on each GPU.",
     )
     warm_up: bool = Field(
-        default=False, description="Before the first job, a clip is transcribed as a full batch, and with beams."
+        default=False, description="Transcribe a full batch before the first job, greedily and with beam search."
     )
     batch_size: int | None = Field(
         default=None,
         gt=0,
         le=512,
-        description="Windows of 30 s, of all running jobs, that are decoded at once; none: 16, and 8 on a CPU.",
+        description="Windows of 30 s, from all running jobs, that are decoded together; none: 16 on a GPU, 8 on a CPU.",
     )
     max_audio_bytes: int = Field(
-        default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as it comes and as decoded."
+        default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as fetched and as decoded."
     )
     max_audio_seconds: float = Field(default=12 * 3600, gt=0, description="Longest recording, in seconds.")
     download_timeout: float = Field(
-        default=600, gt=0, description="Seconds that the download of one recording may take."
+        default=600, gt=0, description="Time limit for the download of one recording, in seconds."
     )
     max_result_bytes: int = Field(
         default=10_000_000 - 100_000,
         gt=0,
-        description="Largest answer, in bytes: RunPod takes 10 MB from /run, less room for its own fields.",
+        description="Largest answer, in bytes: RunPod's limit for `/run` is 10 MB, less its own fields.",
     )
     max_concurrency: int = Field(
-        default=4, gt=0, le=64, description="Jobs at once; they share the model and its batch."
+        default=4, gt=0, le=64, description="Jobs that run at once; they share the model and its batches."
     )
-    streaming: bool = Field(default=False, description="Segments go to `/stream` as soon as they are final.")
+    streaming: bool = Field(default=False, description="Send segments to `/stream` as soon as they are final.")
     faster_whisper_jobs: bool = Field(
         default=False,
-        description="Jobs with nothing but `audio` are answered as RunPod's worker-faster_whisper does; "
-        "those with its other keys always are.",
+        description="Answer jobs that have only `audio` in the format of RunPod's worker-faster_whisper; "
+        "jobs with its other keys are always answered so.",
     )
-    log_format: Literal["text", "json"] = Field(default="text", description="Form of the log's lines.")
+    log_format: Literal["text", "json"] = Field(default="text", description="Format of log lines.")
     font_dir: Path | None = Field(
-        default=None, description="Folder of fonts for captions, besides those of the system."
+        default=None, description="Folder of fonts for captions, in addition to the system's."
     )
     webhook_secret: SecretStr | None = Field(
         default=None, description="Key that signs webhooks (Standard Webhooks): `whsec_` and base64."
     )
     bucket_endpoint_url: str | None = Field(
-        default=None, description="S3 server for results as files, the bucket's name left out."
+        default=None, description="URL of the S3 server for results as files, without the bucket's name."
     )
     bucket_access_key_id: str | None = Field(default=None, description="S3 access key.")
     bucket_secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
     bucket_name: str | None = Field(
-        default=None, description="S3 bucket; by default month and year (`11-26`), as RunPod's SDK has it."
+        default=None, description="S3 bucket; none: month and year (`11-26`), as in RunPod's SDK."
     )
 
     @property
     def allowed_models(self) -> list[str]:
-        """What a job's `model` may name, the default first."""
-        others = [name.strip() for name in self.whisper_models.split(",") if name.strip()]
-        return list(dict.fromkeys([self.whisper_model, *others]))
+        """The models that a job may name, the default first."""
+        further = [name.strip() for name in self.whisper_models.split(",") if name.strip()]
+        return list(dict.fromkeys([self.whisper_model, *further]))
 
     @property
     def baked_models(self) -> Path:
-        """Where the image carries its weights, and a laptop those of `make setup`."""
+        """The folder of weights in the image, and on a laptop those of `make setup`."""
         return ROOT / "models"
 
     @property
     def model_folders(self) -> list[Path]:
-        """Where weights are looked for, in this order."""
+        """The folders that are searched for weights, in this order."""
         return [CACHED_MODELS, self.baked_models, self.model_store]
 
     @property
     def model_store(self) -> Path:
-        """Where weights that have to be fetched are kept."""
+        """The folder for downloaded weights."""
         if self.model_dir is not None:
             return self.model_dir
         if NETWORK_VOLUME.is_dir():
@@ -127,13 +132,15 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """The worker's settings.
+    """Read the worker's settings.
 
     Raises:
-        SettingsError: naming every variable that is wrong, and what it should be.
+        SettingsError: naming every wrong variable and its correct form.
     """
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{str(one['loc'][0]).upper()}={one['input']!r}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(
+            f"{str(details['loc'][0]).upper()}={details['input']!r}: {details['msg']}" for details in error.errors()
+        )
         raise SettingsError(f"wrong environment: {wrong}") from None

@@ -1,11 +1,11 @@
-"""A worker's start, of which much is waiting, and most of the rest imports: what can go side by side does.
+"""Parallel start-up: imports, weights and CUDA are loaded on concurrent threads.
 
-    main thread      settings, the SDK (it waits a second for a process of its own), the handler
+    main thread      settings, the SDK (which waits a second for a subprocess), the handler
     loading          torch and whisper, the model, the voice detector
-    reading          the file of weights, so that it is in memory by the time that it is mapped
-    device           CUDA, from the moment that torch is there
+    reading          the file of weights, so that it is in the page cache when it is mapped
+    device           CUDA, once torch is imported
 
-A sixth of the imports' time would be the garbage collector's, which looks again and again at what never goes: it waits.
+The garbage collector is off meanwhile: it would take a sixth of the imports' time to traverse objects that stay.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from src.settings import get_settings
 if TYPE_CHECKING:
     from src.whisper_processor import WhisperProcessor
 
-_CHUNK = 8 << 20
-"""Bytes that are read at once."""
+_CHUNK_BYTES = 8 << 20
 
-_beginning = threading.Lock()
+_start_lock = threading.Lock()
 
 
 class _Start:
-    """The worker's model on its way; times are of `time.perf_counter`."""
+    """The loading of the worker's model; times are of `time.perf_counter`."""
 
     def __init__(self) -> None:
         self.processor: Future[WhisperProcessor] = Future()
@@ -58,35 +57,35 @@ class _Start:
 
 
 def begin() -> None:
-    """Has the worker's model loaded, on threads of their own; what goes wrong is told by `get_processor`."""
+    """Start loading the worker's model on threads; `get_processor` raises their errors."""
     gc.disable()
     _start()
 
 
 def end() -> None:
-    """Lets the garbage collector go on, with what comes from now on: modules and models stay."""
+    """Resume garbage collection, for new objects only: modules and models stay."""
     gc.freeze()
     gc.enable()
 
 
 def get_processor() -> WhisperProcessor:
-    """The worker's own, with its model; waits for it.
+    """The worker's processor with its default model; waits until it is loaded.
 
     Raises:
-        ModelUnavailable: the weights are neither here nor to be fetched, or are damaged.
+        ModelUnavailable: the weights are missing and cannot be downloaded, or are damaged.
     """
     return _start().processor.result()
 
 
 def timeline(began: float) -> tuple[float, float]:
-    """Seconds from `began` until the imports were done, and until the model was loaded; waits for it."""
+    """Seconds from `began` until the imports were done, and until the model was loaded; waits until it is."""
     get_processor()
     start = _start()
     return round(start.imported - began, 3), round(start.loaded - began, 3)
 
 
 def _start() -> _Start:
-    with _beginning:
+    with _start_lock:
         return _started()
 
 
@@ -101,7 +100,7 @@ def _read_weights() -> None:
 
 
 def _read(file: Path) -> None:
-    buffer = bytearray(_CHUNK)
+    buffer = bytearray(_CHUNK_BYTES)
     with file.open("rb", buffering=0) as opened:
         while opened.readinto(buffer):
             pass

@@ -205,7 +205,7 @@ def _sequentially(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Optio
     if options.language is not None:
         return transcribe_sequentially(model.sequential, pcm, options, options.language, control)
     caller = Client()
-    with control.ending(lambda: model.engine.cancel(caller)):
+    with control.on_cancel(lambda: model.engine.cancel(caller)):
         detected, _ = detect_language(model.engine, caller, find_windows(pcm, options), pcm, options, soon=False)
     transcript = transcribe_sequentially(
         model.sequential, pcm, options, detected.language if detected else "en", control

@@ -181,7 +181,7 @@ def test_a_bucket_that_fails_costs_no_video_that_fits(server: dict[str, str]) ->
     asked["input"]["upload"] = {}
     answer = handler(asked)
     assert "base64" in answer["captioned_video"]
-    assert any("the captioned video is in no bucket" in warning for warning in answer["metadata"]["warnings"])
+    assert any("the captioned video was not uploaded" in warning for warning in answer["metadata"]["warnings"])
 
 
 def test_a_missing_font_costs_no_transcript(monkeypatch: pytest.MonkeyPatch) -> None:

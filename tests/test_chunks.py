@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.delivery.chunks import batches, in_chunks, size
+from src.delivery.chunks import batch_items, json_size, split_answer
 
 
 def put_together(chunks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def put_together(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 def test_an_answer_that_fits_is_one_piece() -> None:
     answer = {"transcription": {"text": "yes"}, "metadata": {}}
-    assert list(in_chunks(answer)) == [answer]
+    assert list(split_answer(answer)) == [answer]
 
 
 @given(
@@ -35,18 +35,18 @@ def test_an_answer_that_fits_is_one_piece() -> None:
 def test_pieces_are_small_and_make_up_the_whole(text: str, segments: list[dict[str, Any]]) -> None:
     text = text.encode("utf-8", "replace").decode()
     answer = {"transcription": {"text": text, "language": "en", "segments": segments}, "metadata": {"model": "base"}}
-    chunks = list(in_chunks(answer, 1000))
-    assert all(size(chunk) <= 1000 for chunk in chunks)
+    chunks = list(split_answer(answer, 1000))
+    assert all(json_size(chunk) <= 1000 for chunk in chunks)
     assert put_together(chunks) == answer
 
 
 def test_an_error_is_a_piece_too() -> None:
-    assert list(in_chunks({"error": "x" * 2000}, 1000)) == [{"error": "x" * 2000}]
+    assert list(split_answer({"error": "x" * 2000}, 1000)) == [{"error": "x" * 2000}]
 
 
 def test_batches_keep_order_and_limit() -> None:
     items = ["a" * 30] * 10
-    packed = list(batches(items, 100))
+    packed = list(batch_items(items, 100))
     assert [item for batch in packed for item in batch] == items
-    assert all(size(batch) <= 100 for batch in packed)
-    assert list(batches([], 100)) == [[]]
+    assert all(json_size(batch) <= 100 for batch in packed)
+    assert list(batch_items([], 100)) == [[]]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from runpod.serverless.modules import rp_http
 
-from src.delivery.answer import deliver, require_bucket, seal
+from src.delivery.answer import deliver, require_bucket, to_sendable
 from src.delivery.s3 import Bucket
 from src.errors import InvalidInput, TooLarge
 from src.formats.render import render
@@ -33,7 +33,7 @@ from src.transcript.transcript import Segment, Transcript, Word
 
 def sent(answer: dict[str, object]) -> object:
     """The bytes that the SDK posts (`rp_http.send_result`), read by a strict parser."""
-    text = json.dumps(seal(answer, 10_000), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_sendable(answer, 10_000), ensure_ascii=False, allow_nan=False)
     return json.loads(text.encode("utf-8"))
 
 
@@ -63,13 +63,13 @@ def test_what_json_lacks_arrives_as_what_it_has(value: object, arrives: object) 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j])
 def test_what_has_no_json_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
-        seal({"value": value}, 10_000)
+        to_sendable({"value": value}, 10_000)
 
 
 def test_the_size_is_that_of_the_bytes_and_not_of_the_characters() -> None:
-    seal({"t": "x" * 900}, 1000)
+    to_sendable({"t": "x" * 900}, 1000)
     with pytest.raises(TooLarge, match="output_format"):
-        seal({"t": "語" * 400}, 1000)
+        to_sendable({"t": "語" * 400}, 1000)
 
 
 @given(st.dictionaries(st.text(), st.floats() | st.text(st.characters()) | st.lists(st.floats(width=32)), max_size=5))
@@ -170,10 +170,10 @@ def test_the_limit_is_the_last_byte_that_fits(answer: dict[str, Any], spare: int
     assert (sent == answer) == whole
     assert (sent["metadata"]["warnings"] == ["an earlier one"]) == whole
     if whole:
-        seal(answer, size(answer) + spare)
+        to_sendable(answer, size(answer) + spare)
     else:
         with pytest.raises(TooLarge):
-            seal(answer, size(answer) + spare)
+            to_sendable(answer, size(answer) + spare)
 
 
 def test_the_measured_bytes_are_those_that_the_sdk_posts(
@@ -199,9 +199,9 @@ def test_the_measured_bytes_are_those_that_the_sdk_posts(
 
     asyncio.run(post())
     assert [len(body) for body in bodies] == [size(answer)]
-    seal(answer, len(bodies[0]))
+    to_sendable(answer, len(bodies[0]))
     with pytest.raises(TooLarge):
-        seal(answer, len(bodies[0]) - 1)
+        to_sendable(answer, len(bodies[0]) - 1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import threading
 import time
 import tracemalloc
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,13 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from src import download as module
 from src import public_http
-from src.download import decode_base64, download
+from src.download import RETRY_POLICY, decode_base64, download
 from src.errors import DownloadFailed, InvalidInput, TooLarge, WorkerError
+from src.public_http import RetryPolicy
 
 CONTENT = os.urandom(300_000)
 SECRET = "X-Signature=s3cr3t"
+POLICY = RetryPolicy(pauses=(0.01, 0.02, 0.04), timeouts=(10.0, 30.0))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,7 +64,6 @@ class Server(ThreadingHTTPServer):
 def serve(monkeypatch):
     """Starts a server that plays a script, in a worker that may download from loopback."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
-    monkeypatch.setattr(module, "_BACKOFF", 0.01)
     started: list[Server] = []
 
     def start(*script) -> Server:
@@ -78,8 +79,10 @@ def serve(monkeypatch):
         server.server_close()
 
 
-def fetch(url: str, folder: Path, max_bytes: int = 1_000_000, timeout: float = 20.0) -> bytes:
-    return download(url, folder, max_bytes=max_bytes, timeout=timeout).read_bytes()
+def fetch(
+    url: str, folder: Path, max_bytes: int = 1_000_000, timeout: float = 20.0, policy: RetryPolicy = POLICY
+) -> bytes:
+    return download(url, folder, max_bytes=max_bytes, timeout=timeout, policy=policy).read_bytes()
 
 
 @contextmanager
@@ -221,9 +224,9 @@ def test_a_passing_error_is_tried_again(code, serve, tmp_path):
     assert fetch(serve(status(code), whole).url(), tmp_path) == CONTENT
 
 
-def test_a_silent_server_is_tried_again(serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_TIMEOUTS", (1.0, 0.2))
-    assert fetch(serve(lambda _: time.sleep(0.6), whole).url(), tmp_path) == CONTENT
+def test_a_silent_server_is_tried_again(serve, tmp_path):
+    policy = RetryPolicy(pauses=(0.0,), timeouts=(1.0, 0.2))
+    assert fetch(serve(lambda _: time.sleep(0.6), whole).url(), tmp_path, policy=policy) == CONTENT
 
 
 # What does not work
@@ -438,12 +441,20 @@ def test_the_time_limit_holds_for_a_server_that_drips(drip, serve, tmp_path):
     assert time.monotonic() - start < 1.5
 
 
-def test_retries_end_with_the_time_limit(serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_BACKOFF", 60.0)
-    start = time.monotonic()
-    with refused(DownloadFailed, tmp_path, "HTTP status 503"):
-        fetch(serve(status(503)).url(), tmp_path, timeout=5)
-    assert time.monotonic() - start < 2
+def test_retries_end_with_the_time_limit(serve, tmp_path):
+    pauses = []
+    policy = RetryPolicy(pauses=(0.1, 60.0, 60.0), timeouts=(10.0, 30.0), sleep=pauses.append)
+    with refused(DownloadFailed, tmp_path, r"HTTP status 503 \(attempt 2 of 4\)"):
+        fetch(serve(status(503)).url(), tmp_path, timeout=20, policy=policy)
+    assert pauses == [0.1]
+
+
+def test_pauses_between_attempts_double(serve, tmp_path):
+    pauses = []
+    policy = replace(RETRY_POLICY, sleep=pauses.append)
+    with refused(DownloadFailed, tmp_path, "attempt 4 of 4"):
+        fetch(serve(status(503)).url(), tmp_path, policy=policy)
+    assert pauses == [0.5, 1.0, 2.0]
 
 
 # Where a URL may point
@@ -484,7 +495,6 @@ def test_a_malformed_url(url, tmp_path):
 )
 def test_a_private_address_is_refused(host, tmp_path, monkeypatch):
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
-    monkeypatch.setattr(module, "_BACKOFF", 0.01)
     with refused(DownloadFailed, tmp_path, "public address|cannot be resolved"):
         fetch(f"http://{host}/recordings/private-name?{SECRET}", tmp_path)
 

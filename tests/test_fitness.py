@@ -85,7 +85,7 @@ def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
     monkeypatch.setattr(fitness, "get_settings", lambda: settings)
     monkeypatch.setattr(processor, "slots", 2)
     fitness.register(processor)
-    names = ["disk_has_room", "ffmpeg_works", "model_hears", "warms_up"]
+    names = ["disk_has_space", "ffmpeg_works", "model_transcribes", "full_batch_works"]
     assert [check.__name__ for check in registered] == names
     for check in registered:
         assert check() is None
@@ -93,7 +93,7 @@ def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
 
 def test_the_batch_is_tried_only_where_that_is_wanted(processor: WhisperProcessor, registered: list[Any]) -> None:
     fitness.register(processor)
-    assert [check.__name__ for check in registered] == ["disk_has_room", "ffmpeg_works", "model_hears"]
+    assert [check.__name__ for check in registered] == ["disk_has_space", "ffmpeg_works", "model_transcribes"]
 
 
 def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:
@@ -155,20 +155,20 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 def test_a_full_disk_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with_free(monkeypatch, 200_000_000)
     with pytest.raises(RuntimeError, match="200 MB free and a recording needs 1074 MB") as failure:
-        fitness.disk_has_room()
+        fitness.disk_has_space()
     assert "larger disk" in sentence_of(failure)
 
 
 def test_small_recordings_need_a_small_disk_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with_free(monkeypatch, 200_000_000)
     monkeypatch.setattr(get_settings(), "max_audio_bytes", 100_000_000)
-    fitness.disk_has_room()
+    fitness.disk_has_space()
 
 
 def test_a_folder_that_cannot_be_written_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(RuntimeError, match=os.strerror(errno.ENOENT)) as failure:
-        fitness.disk_has_room()
+        fitness.disk_has_space()
     assert "TMPDIR" in sentence_of(failure)
 
 
@@ -179,8 +179,8 @@ def segment(text: str, avg_logprob: float = -0.2) -> Segment:
 @pytest.mark.parametrize(
     ("segments", "told"),
     [
-        ([], "understands 0 of"),
-        ([segment(" Thank you for watching the video.")], "understands 1 of"),
+        ([], "recognizes 0 of"),
+        ([segment(" Thank you for watching the video.")], "recognizes 1 of"),
         ([segment(fitness.DEMO_WORDS, float("nan"))], "miscalculates"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_model_that_hears_nothing_or_nonsense_is_found_out(
 ) -> None:
     monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, segments))
     with pytest.raises(RuntimeError, match=told) as failure:
-        fitness.check_hearing(processor)
+        fitness.check_transcription(processor)
     assert "tiny.en" in sentence_of(failure)
 
 
@@ -198,7 +198,7 @@ def test_a_model_that_mishears_a_few_words_is_let_through(
 ) -> None:
     heard = segment(" A quick brown fox jump over a lazy dock, speech goes in and the text come out")
     monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, [heard]))
-    fitness.check_hearing(processor)
+    fitness.check_transcription(processor)
 
 
 def test_a_device_that_fails_is_told_in_one_line(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_a_device_that_fails_is_told_in_one_line(processor: WhisperProcessor, mo
 
     monkeypatch.setattr(processor, "transcribe", fail)
     with pytest.raises(RuntimeError, match="device-side assert triggered") as failure:
-        fitness.check_hearing(processor)
+        fitness.check_transcription(processor)
     assert "ValueError" in sentence_of(failure)
 
 

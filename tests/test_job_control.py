@@ -16,7 +16,7 @@ def test_a_stop_ends_what_runs_and_what_would_follow() -> None:
     ran: list[str] = []
 
     def work(name: str) -> None:
-        with control.ending(ended.set):
+        with control.on_cancel(ended.set):
             ran.append(name)
             assert ended.wait(5)
             raise OSError("what the ending broke")
@@ -29,7 +29,7 @@ def test_a_stop_ends_what_runs_and_what_would_follow() -> None:
 
 
 def test_errors_of_their_own_come_through() -> None:
-    with pytest.raises(KeyError), JobControl().ending(lambda: None):
+    with pytest.raises(KeyError), JobControl().on_cancel(lambda: None):
         raise KeyError
 
 
@@ -44,7 +44,7 @@ def test_the_first_reason_counts() -> None:
 def test_a_deadline_stops_the_job_and_only_while_it_runs() -> None:
     late, early = JobControl(), JobControl()
     ended = threading.Event()
-    with late.deadline(0.01, "late"), pytest.raises(Cancelled, match="late"), late.ending(ended.set):
+    with late.deadline(0.01, "late"), pytest.raises(Cancelled, match="late"), late.on_cancel(ended.set):
         assert ended.wait(5)
     with early.deadline(0.05, "late"):
         pass

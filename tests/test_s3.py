@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr, ValidationError
 
-from src.delivery import s3 as s3_module
-from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, upload
+from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, folder_of, upload
 from src.errors import InvalidInput
 from src.request.schema import UploadRequest, validate_prefix
 from src.settings import Settings, SettingsError
@@ -324,18 +323,14 @@ def test_a_server_that_is_down_is_told_in_time() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(UploadFailed, match=r"did not get to the bucket \(EndpointConnectionError\)") as error:
+    with pytest.raises(UploadFailed, match=r"did not reach the bucket \(EndpointConnectionError\)") as error:
         upload(bucket(url), "p", FILES)
     assert_tells_nothing(error.value)
 
 
-def test_a_server_that_never_answers_does_not_hold_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_module, "UPLOAD_TIMEOUT", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        started = time.monotonic()
-        with pytest.raises(UploadFailed, match=r"within 0\.5 s") as error:
-            upload(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES)
-        assert time.monotonic() - started < 5
+def test_a_server_that_never_answers_does_not_hold_the_job() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UploadFailed, match=r"within 0\.5 s") as error:
+        upload(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES, timeout=0.5)
     assert_tells_nothing(error.value)
 
 
@@ -380,12 +375,12 @@ def test_a_prefix_that_is_taken_stays_in_its_folder(prefix: str) -> None:
 
 @given(st.text(max_size=300))
 def test_a_job_id_is_one_folder(job_id: str) -> None:
-    assert re.fullmatch("transcripts/[0-9A-Za-z_-]{1,200}", s3_module.folder_of("transcripts", job_id))
+    assert re.fullmatch("transcripts/[0-9A-Za-z_-]{1,200}", folder_of("transcripts", job_id))
 
 
 def test_a_key_stands_for_itself_in_its_link(server: str, s3: Any) -> None:
     prefix = validate_prefix("v1.2_(it's)!*/year=2026")
-    links = upload(bucket(server), s3_module.folder_of(prefix, "job 1/u2"), {"transcript.txt": b"x"})
+    links = upload(bucket(server), folder_of(prefix, "job 1/u2"), {"transcript.txt": b"x"})
     assert requests.get(links["transcript.txt"], timeout=10).content == b"x"
     kept = s3.list_objects_v2(Bucket="results", Prefix="v1.2")["Contents"]
     assert [entry["Key"] for entry in kept] == [f"{prefix}/job_1_u2/transcript.txt"]

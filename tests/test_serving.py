@@ -1,4 +1,4 @@
-"""The handler's face to the SDK's loop."""
+"""The asyncio handlers for the SDK."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_cancelling_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def works_on(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
         stopped = threading.Event()
         try:
-            with control.ending(stopped.set):
+            with control.on_cancel(stopped.set):
                 stopped.wait(10)
         except Cancelled:
             ended.set()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from src.errors import InvalidInput
 from src.formats.render import render
-from src.request.options import MAX_PHRASES, MAX_TERMS
+from src.request.option_values import MAX_PHRASES, MAX_TERMS
 from src.request.validation import parse_input
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import correct, vocabulary_prompt
@@ -371,10 +371,10 @@ def test_the_option_holds_corrections_or_hints(vocabulary: Any, corrections: Any
         ("RunPod", 'should be {"term": "heard as"}, {"term": ["heard as", ...]} or ["term", ...]'),
         ({"RunPod": None}, 'should be {"term": "heard as"}'),
         ({"RunPod": []}, 'should be {"term": "heard as"}'),
-        ({"RunPod": [7]}, "should be a text of 1 to 200 characters"),
-        ({"RunPod": " "}, "should be a text of 1 to 200 characters"),
-        ({"": "run pod"}, "should be a text of 1 to 200 characters"),
-        (["x" * 201], "should be a text of 1 to 200 characters"),
+        ({"RunPod": [7]}, "should be a string of 1 to 200 characters"),
+        ({"RunPod": " "}, "should be a string of 1 to 200 characters"),
+        ({"": "run pod"}, "should be a string of 1 to 200 characters"),
+        (["x" * 201], "should be a string of 1 to 200 characters"),
         (["x"] * (MAX_TERMS + 1), "at most 2000 terms"),
         ({"x": ["y"] * MAX_PHRASES}, "5000 with what is heard"),
     ],

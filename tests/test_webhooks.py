@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,14 +22,16 @@ import standardwebhooks
 from pydantic import SecretStr, ValidationError
 
 from src import public_http
-from src.delivery import webhooks as module
-from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, check_secret, notify
+from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, RETRY_POLICY, ProgressNotifier, check_secret, notify
+from src.public_http import RetryPolicy
 from src.request.schema import Webhook
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SECRET = SecretStr(KEY)
+TIMEOUTS = (5.0, 15.0)
+POLICY = RetryPolicy(pauses=(0.01, 0.02, 0.04, 0.08), timeouts=TIMEOUTS)
 ANSWER = {"transcription": {"text": "Grüße, 世界"}, "metadata": {"model": "tiny.en"}}
 
 
@@ -82,8 +85,6 @@ class Server(ThreadingHTTPServer):
 def serve(monkeypatch):
     """Starts a server that plays a script, for a worker that may call loopback."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
-    monkeypatch.setattr(module, "_PAUSES", (0.01, 0.02, 0.04, 0.08))
-    monkeypatch.setattr(module, "_APART", 0.0)
     started: list[Server] = []
 
     def start(*script) -> Server:
@@ -99,9 +100,16 @@ def serve(monkeypatch):
         server.server_close()
 
 
-def send(hook: Webhook, event: str = COMPLETED, data=ANSWER, secret: SecretStr | None = SECRET, **budget: float):
+def send(
+    hook: Webhook,
+    event: str = COMPLETED,
+    data=ANSWER,
+    secret: SecretStr | None = SECRET,
+    budget: float = 20.0,
+    policy: RetryPolicy = POLICY,
+):
     """`notify`, whose sentence must give nothing away."""
-    sentence = notify(hook, event, data, job_id="job-1", secret=secret, **budget)
+    sentence = notify(hook, event, data, job_id="job-1", secret=secret, budget=budget, policy=policy)
     for private in ("s3cr3t", "token", "private-name", "127.0.0.1", "://", "Grüße", KEY, "answer-body", "\n"):
         assert private not in (sentence or "")
     return sentence
@@ -132,6 +140,10 @@ def settled(condition) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(0.005)
     return condition()
+
+
+def nothing_in_flight() -> bool:
+    return not any(thread.name == "webhook" for thread in threading.enumerate())
 
 
 # What arrives
@@ -201,10 +213,9 @@ def test_every_attempt_has_the_same_id_and_body(serve):
         standardwebhooks.Webhook(KEY).verify(body, dict(headers))
 
 
-def test_a_later_attempt_is_signed_anew(serve, monkeypatch):
-    monkeypatch.setattr(module, "_PAUSES", (1.1,))
+def test_a_later_attempt_is_signed_anew(serve):
     server = serve(status(500), status(200))
-    assert send(server.hook) is None
+    assert send(server.hook, policy=RetryPolicy(pauses=(1.1,), timeouts=TIMEOUTS)) is None
     (first, _), (second, body) = server.received
     assert int(second["webhook-timestamp"]) > int(first["webhook-timestamp"])
     standardwebhooks.Webhook(KEY).verify(body, dict(second))
@@ -234,10 +245,16 @@ def test_attempts_are_few(serve):
 
 
 def test_a_short_retry_after_is_honoured(serve):
-    server = serve(status(429, Retry_After="1"), status(200))
-    start = time.monotonic()
-    assert send(server.hook) is None
-    assert 1 <= time.monotonic() - start < 3
+    pauses = []
+    server = serve(status(429, Retry_After="3"), status(200))
+    assert send(server.hook, policy=replace(POLICY, sleep=pauses.append)) is None
+    assert pauses == [3.0]
+
+
+def test_pauses_between_attempts_double(serve):
+    pauses = []
+    assert "attempt 5 of 5" in send(serve(status(500)).hook, policy=replace(RETRY_POLICY, sleep=pauses.append))
+    assert pauses == [0.5, 1.0, 2.0, 4.0]
 
 
 @pytest.mark.parametrize("after", ["3600", "999999999"])
@@ -293,16 +310,18 @@ def test_a_redirect_is_a_failure(code, serve):
 @pytest.mark.parametrize("code", [200, 302])
 def test_the_body_of_an_answer_is_not_read(code, serve):
     written: Counter[str] = Counter()
+    hung_up = threading.Event()
 
     def endless(handler: Handler) -> None:
         handler.answer(code, Location="/again", Content_Length="1000000000000")
-        while True:
-            written["bytes"] += handler.wfile.write(bytes(1 << 16))
+        try:
+            while True:
+                written["bytes"] += handler.wfile.write(bytes(1 << 16))
+        finally:
+            hung_up.set()
 
-    start = time.monotonic()
     assert (send(serve(endless).hook) is None) == (code == 200)
-    assert time.monotonic() - start < 3
-    time.sleep(0.2)
+    assert hung_up.wait(10)
     assert written["bytes"] < 20_000_000  # what the system buffers
 
 
@@ -311,22 +330,25 @@ def test_the_body_of_an_answer_is_not_read(code, serve):
 
 @pytest.mark.parametrize("play", [drip_header, silent])
 def test_the_budget_holds_for_a_server_that_drips(play, serve):
-    server = serve(play)
-    start = time.monotonic()
-    assert send(server.hook, budget=0.4)
-    assert 0.3 < time.monotonic() - start < 1.5
+    held = threading.Event()  # a server that never ends: only the budget does
+
+    def play_and_hold(handler: Handler) -> None:
+        play(handler)
+        held.wait(10)
+
+    assert send(serve(play_and_hold).hook, budget=0.4).endswith("it took longer than 0.4 s")
+    held.set()
 
 
 def test_a_dripping_server_is_told_in_words(serve):
     assert send(serve(drip_header).hook, budget=0.3).endswith("was not delivered: it took longer than 0.3 s")
 
 
-def test_retries_end_with_the_budget(serve, monkeypatch):
-    monkeypatch.setattr(module, "_PAUSES", (0.1, 60.0))
-    server = serve(status(503))
-    start = time.monotonic()
-    assert "(attempt 2 of 3)" in send(server.hook, budget=5)
-    assert time.monotonic() - start < 1
+def test_retries_end_with_the_budget(serve):
+    pauses = []
+    policy = RetryPolicy(pauses=(0.1, 60.0), timeouts=TIMEOUTS, sleep=pauses.append)
+    assert "(attempt 2 of 3)" in send(serve(status(503)).hook, budget=20, policy=policy)
+    assert pauses == [0.1]
 
 
 def test_nothing_is_sent_after_the_budget(serve, monkeypatch):
@@ -388,9 +410,9 @@ def test_a_name_that_changes_its_address_is_resolved_once(serve, monkeypatch):
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
         raise OSError  # instead of a connection to a public address
 
-    monkeypatch.setattr(module, "_PAUSES", ())
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
-    assert "connection to its host failed" in send(Webhook(url=f"http://rebind.invalid:{server.server_port}/"))
+    hook = Webhook(url=f"http://rebind.invalid:{server.server_port}/")
+    assert "connection to its host failed" in send(hook, policy=RetryPolicy(pauses=(), timeouts=TIMEOUTS))
     assert asked == ["rebind.invalid", "93.184.215.14"]
     assert server.connections == []
 
@@ -425,12 +447,11 @@ def faulty_header(handler: Handler) -> None:
 
 
 @pytest.mark.parametrize("play", [status(200), status(500), hang_up, faulty_header, drip_header])
-def test_nothing_of_it_is_logged(play, serve, caplog, capfd, monkeypatch):
+def test_nothing_of_it_is_logged(play, serve, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     hook = serve(play).hook
-    monkeypatch.setattr(module, "_PATIENCE", 0.2)
     send(hook, budget=0.2)
-    notifier = ProgressNotifier(hook, job_id="job-1", secret=SECRET)
+    notifier = ProgressNotifier(hook, job_id="job-1", secret=SECRET, join_timeout=0.2)
     notifier.report("transcribe", 1, 2)
     notifier.close()
     logged = caplog.text + "".join(capfd.readouterr()) + repr(hook)
@@ -502,7 +523,9 @@ def test_no_secret_is_none_to_check():
     ],
 )
 def test_a_wrong_secret_is_named_but_not_shown(value):
-    with pytest.raises(ValueError, match=r"^WEBHOOK_SECRET is no key: it must be whsec_ and the base64 of") as caught:
+    with pytest.raises(
+        ValueError, match=r"^WEBHOOK_SECRET is not a key: it must be whsec_ and the base64 of"
+    ) as caught:
         check_secret(SecretStr(value))
     assert len(value.strip()) < 7 or value.strip() not in str(caught.value)
 
@@ -512,13 +535,13 @@ def test_a_wrong_secret_is_named_but_not_shown(value):
 
 def test_progress_arrives_signed_and_in_order(serve):
     server = serve(status(200))
-    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
-    for done in (0, 30, 60):
-        sent = len(server.received)
-        while len(server.received) == sent:  # what comes while one is on its way is dropped
+    now = 0.0
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET, clock=lambda: now)
+    for sent, done in enumerate((0, 30, 60)):
+        now += 1.0
+        while len(server.received) == sent:  # reports are dropped while the previous event is in flight
             notifier.report("transcribe", done, 60)
             time.sleep(0.01)
-        assert settled(lambda: not notifier._on_its_way[0].is_alive())
     notifier.close()
     assert [payload["data"] for payload in server.payloads] == [
         {"stage": "transcribe", "percent": percent} for percent in (0, 50, 100)
@@ -538,28 +561,36 @@ def test_a_total_that_is_not_known_is_no_percent(serve):
 
 
 def test_progress_neither_blocks_nor_piles_up(serve):
-    server = serve(silent)
-    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
-    start = time.monotonic()
+    answered, ended = threading.Event(), threading.Event()
+
+    def hold(_: Handler) -> None:
+        ended.wait(10)
+        answered.set()
+
+    server = serve(hold)
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET, min_interval=0.0, join_timeout=0.1)
     for done in range(1000):
         notifier.report("transcribe", done, 1000)
-    assert time.monotonic() - start < 0.5
     assert settled(lambda: len(server.received) == 1)
     notifier.close()
-    assert time.monotonic() - start < 1.9  # before the answer comes
+    assert not answered.is_set()
     assert len(server.received) == 1
+    ended.set()
 
 
-def test_progress_keeps_its_distance(serve, monkeypatch):
+def test_progress_keeps_its_distance(serve):
     server = serve(status(200))
-    monkeypatch.setattr(module, "_APART", 0.2)
-    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
-        notifier.report("transcribe", 1, 2)
-        time.sleep(0.002)
+    now = 0.0
+    notifier = ProgressNotifier(
+        server.hook, job_id="job-1", secret=SECRET, min_interval=1.0, join_timeout=5.0, clock=lambda: now
+    )
+    notifier.report("transcribe", 0, 2)
+    for seconds, done in ((0.99, 1), (1.0, 2)):
+        now = seconds
+        assert settled(nothing_in_flight)
+        notifier.report("transcribe", done, 2)
     notifier.close()
-    assert 2 <= len(server.received) <= 3
+    assert [payload["data"]["percent"] for payload in server.payloads] == [0, 100]
 
 
 def test_progress_is_tried_once(serve):
@@ -572,15 +603,14 @@ def test_progress_is_tried_once(serve):
 
 def test_progress_never_comes_after_completed(serve, monkeypatch):
     server = serve(status(200))
-    monkeypatch.setattr(module, "_PATIENCE", 0.1)
     held = hold_before_sending(monkeypatch)
-    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET, join_timeout=0.1)
     notifier.report("transcribe", 1, 2)  # about to connect when the job ends
     notifier.close()
     held.set()
     assert send(server.hook) is None
     notifier.report("transcribe", 2, 2)
-    assert settled(lambda: not notifier._on_its_way[0].is_alive())
+    assert settled(nothing_in_flight)
     assert [payload["type"] for payload in server.payloads] == [COMPLETED]
 
 

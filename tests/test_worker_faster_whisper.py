@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src import rp_handler
-from src.delivery.chunks import in_chunks, size
+from src.delivery.chunks import json_size, split_answer
 from src.errors import InvalidInput
 from src.formats.render import render
 from src.request.options import Options
 from src.request.validation import parse_input
-from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
+from src.request.worker_faster_whisper import is_worker_faster_whisper_input, to_answer, to_input
 from src.rp_handler import handler
 from src.transcript.transcript import Segment, Transcript, Word
 from tests.conftest import CLIPS, as_base64, spoken, words
@@ -247,7 +247,7 @@ def test_a_webhook_and_an_upload_of_ours_may_stand_beside_its_keys() -> None:
     ],
 )
 def test_its_jobs_are_told_by_the_keys_that_ours_do_not_have(raw: Any, bare: bool, its: bool) -> None:
-    assert is_faster_whisper_job(raw, bare) is its
+    assert is_worker_faster_whisper_input(raw, bare) is its
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_an_answer_does_not_grow_over_the_limit_it_was_measured_by(
     asked = {"audio": URL, "transcription": form, "word_timestamps": word_timestamps}
     segments = [segment(number, text, own if word_timestamps else None) for number, (text, own) in enumerate(spoken, 8)]
     answer = ours(*segments, asked=asked)
-    assert size(to_answer(answer, asked)) <= size(answer)
+    assert json_size(to_answer(answer, asked)) <= json_size(answer)
 
 
 def test_what_went_into_files_is_told_as_such() -> None:
@@ -316,8 +316,8 @@ def test_what_went_into_files_is_told_as_such() -> None:
 def test_its_answers_go_in_pieces_where_they_are_streamed() -> None:
     asked = {"audio": URL, "transcription": "formatted_text"}
     answer = to_answer(ours(*(segment(number, " Hola.") for number in range(40)), asked=asked), asked)
-    chunks = list(in_chunks(answer, 1000))
-    assert all(size(chunk) <= 1000 for chunk in chunks)
+    chunks = list(split_answer(answer, 1000))
+    assert all(json_size(chunk) <= 1000 for chunk in chunks)
     assert [one for chunk in chunks for one in chunk.get("segments", [])] == answer["segments"]
     assert "".join(chunk.get("transcription", "") for chunk in chunks) == answer["transcription"]
     assert chunks[-1]["metadata"] == METADATA

@@ -181,7 +181,7 @@ def start_ffmpeg(
         reader = Thread(target=log.read, args=(process.stderr,), daemon=True)
         reader.start()
         try:
-            with control.ending(process.kill):
+            with control.on_cancel(process.kill):
                 yield process
         finally:
             process.kill()

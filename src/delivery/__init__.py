@@ -1,0 +1,1 @@
+"""Delivery of results: answers within the size limits, streams, files in a bucket, webhooks."""

@@ -1,9 +1,9 @@
-"""The gate that every answer leaves through.
+"""Makes every answer valid JSON within RunPod's size limit.
 
-The SDK posts nothing, or broken JSON, for an answer that holds a NumPy scalar, a NaN or a lone surrogate, and
-loses one that RunPod refuses for its size; the caller then sees COMPLETED without an output (runpod-python
-issues #299 and #309). So an answer is brought to plain JSON and measured here, in the bytes that the SDK will send.
-What is too large goes to a bucket as files, or else is left out in a stated order.
+For an answer with a NumPy scalar, a NaN or a lone surrogate, the SDK posts nothing or broken JSON, and it loses an
+answer that RunPod rejects for its size; the caller then sees COMPLETED without an output (runpod-python issues #299 and
+#309). So answers are converted to plain JSON here, and measured in the bytes that the SDK will send. An answer that is
+too large is uploaded to a bucket as files, or else shortened in a stated order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import math
 from typing import Any
 
 from src.captions.embed import CaptionedVideo
+from src.delivery.chunks import json_size
 from src.delivery.s3 import Bucket, UploadFailed, folder_of
-from src.delivery.s3 import upload as put
+from src.delivery.s3 import upload as upload_files
 from src.errors import InvalidInput, TooLarge, WorkerError
 from src.request.schema import UploadRequest
 
@@ -23,22 +24,22 @@ BUCKET_REMEDY = (
     "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "
     "or send s3Config with the job"
 )
-"""What a caller has to do for files."""
+"""How a caller gets files."""
 
 _TEXTS = {"transcription": "transcript", "translation": "translation"}
-"""The parts of an answer that hold a text, and the name of their files."""
+"""The keys of an answer that hold a text, and the names of their files."""
 
 _SUBTITLES = ("srt", "vtt", "tsv", "lrc", "ass", "rttm")
-_LEFT_OUT = ("tokens", "words")  # of the segments, in this order: hardly anyone reads tokens
-_INLINE = ("text", "language")  # stand in the answer beside the files
-_BESIDE_VIDEO = 20_000  # bytes; how much the transcript takes is known only when it is there
+_DROPPED_KEYS = ("tokens", "words")  # of segments, in this order: tokens are rarely read
+_INLINE_KEYS = ("text", "language")  # kept in the answer beside the files
+_TRANSCRIPT_BYTES = 20_000  # an estimate: its size is known only after transcription
 
 
 def require_bucket(upload: UploadRequest | None, bucket: Bucket | None) -> None:
-    """Before any work is done: files that were asked for have a place to go.
+    """Check, before any work, that there is a bucket for the requested files.
 
     Raises:
-        InvalidInput: they have none; it says what to set.
+        InvalidInput: there is none; names the settings.
     """
     if upload is not None and bucket is None:
         raise InvalidInput(f"upload needs a bucket: {BUCKET_REMEDY}")
@@ -47,39 +48,44 @@ def require_bucket(upload: UploadRequest | None, bucket: Bucket | None) -> None:
 def deliver(
     answer: dict[str, Any], *, job_id: str, max_bytes: int, bucket: Bucket | None, upload: UploadRequest | None
 ) -> dict[str, Any]:
-    """The same answer as RunPod can carry it, in `max_bytes` or fewer.
+    """Make the answer fit `max_bytes`.
 
-    As it is if it fits, unless `upload` asks for files; as links to files where there is a bucket; else without
-    tokens and words. `metadata.warnings` tells what was done. A bucket that fails costs nothing but the files.
+    If it fits, it is unchanged, unless `upload` requests files. Else it has links to files if there is a bucket, and
+    otherwise loses tokens, then words. `metadata.warnings` reports what was done. If the upload fails, only the files
+    are missing.
 
     Args:
-        answer: `transcription`, as `formats.render` makes it, and `metadata` with its `warnings`.
+        answer: `transcription`, as rendered by `formats.render`, and `metadata` with its `warnings`.
+        job_id: names the folder of the files.
+        max_bytes: of the JSON that the SDK sends.
+        bucket: where files go.
+        upload: the job's request for files.
 
     Raises:
         InvalidInput: `upload` without a bucket.
-        TooLarge: it cannot be made to fit; it says what to set.
-        TypeError: it holds something that has no JSON form.
+        TooLarge: it cannot be made to fit; names the settings.
+        TypeError: it holds a value without a JSON form.
     """
     require_bucket(upload, bucket)
-    plain: dict[str, Any] = _plain(answer)
+    plain: dict[str, Any] = _to_plain_json(answer)
     fits = _size(plain) <= max_bytes
     if fits and upload is None:
         return plain
     if bucket is None:
-        return _shortened(plain, max_bytes, f"to get all of it in files, {BUCKET_REMEDY}")
+        return _shorten(plain, max_bytes, f"to get all of it in files, {BUCKET_REMEDY}")
     try:
-        links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain))
+        links = upload_files(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain))
     except UploadFailed as failure:
         _warn(plain, f"there are no files: {failure}")
-        return _shortened(plain, max_bytes, f"it cannot go out in files, since {failure}")
+        return _shorten(plain, max_bytes, f"it cannot be delivered as files, since {failure}")
     if upload is None:
         _warn(plain, f"the result is in files: {_too_large(plain, max_bytes)}")
-    return _with_links(plain, links, max_bytes)
+    return _link_files(plain, links, max_bytes)
 
 
 def max_video_bytes(max_bytes: int, max_file: int, bucket: Bucket | None) -> int:
-    """Bytes that a file may have to be delivered: in a bucket, or else as base64, four for three of them."""
-    return max_file if bucket else max(0, max_bytes - _BESIDE_VIDEO) // 4 * 3
+    """Maximum size of a captioned video: `max_file` in a bucket, else as base64 (4 bytes for 3) in `max_bytes`."""
+    return max_file if bucket else max(0, max_bytes - _TRANSCRIPT_BYTES) // 4 * 3
 
 
 def attach_video(
@@ -91,8 +97,10 @@ def attach_video(
     bucket: Bucket | None,
     upload: UploadRequest | None,
 ) -> None:
-    """Puts the captioned video into `answer`: as base64 if all of it fits, unless `upload` asks for files; as a link
-    where there is a bucket; else, or for an error, a sentence. It never costs the caller the transcript.
+    """Add the captioned video to `answer`, or the reason why there is none.
+
+    It is added as base64 if the answer then still fits `max_bytes`, unless `upload` requests files; else as a link if
+    there is a bucket. A failure is reported in the answer and never loses the transcript.
     """
     if captioned is None:
         return
@@ -102,67 +110,69 @@ def attach_video(
         return
     answer["metadata"]["warnings"] += captioned.warnings
     path, size = captioned.path, captioned.path.stat().st_size
-    told: dict[str, Any] = {"filename": path.name, "bytes": size, "encoder": captioned.encoder}
-    whole: dict[str, Any] = _plain({**answer, "captioned_video": told})
+    video: dict[str, Any] = {"filename": path.name, "bytes": size, "encoder": captioned.encoder}
+    whole: dict[str, Any] = _to_plain_json({**answer, "captioned_video": video})
     fits = _size(whole) + 4 * (size + 2) // 3 + 20 <= max_bytes
-    reason = f"it is {size / 1e6:.1f} MB, more than the answer has room for: {BUCKET_REMEDY}"
+    reason = f"it is {size / 1e6:.1f} MB, more than fits into the answer: {BUCKET_REMEDY}"
     if bucket is not None and (upload is not None or not fits):
         try:
-            links = put(bucket, folder_of((upload or UploadRequest()).prefix, job_id), {path.name: path})
-            answer["captioned_video"] = told | {"url": links[path.name]}
+            links = upload_files(bucket, folder_of((upload or UploadRequest()).prefix, job_id), {path.name: path})
+            answer["captioned_video"] = video | {"url": links[path.name]}
             return
         except UploadFailed as failure:
             reason = str(failure)
-            _warn(answer, f"the captioned video is in no bucket: {reason}")
+            _warn(answer, f"the captioned video was not uploaded: {reason}")
     if fits:
-        answer["captioned_video"] = told | {"base64": base64.b64encode(path.read_bytes()).decode()}
+        answer["captioned_video"] = video | {"base64": base64.b64encode(path.read_bytes()).decode()}
     else:
-        lost = TooLarge(f"the captioned video cannot be delivered: {reason}")
-        attach_video(answer, lost, job_id=job_id, max_bytes=max_bytes, bucket=bucket, upload=upload)
+        error = TooLarge(f"the captioned video cannot be delivered: {reason}")
+        attach_video(answer, error, job_id=job_id, max_bytes=max_bytes, bucket=bucket, upload=upload)
 
 
-def seal(answer: dict[str, Any], max_bytes: int) -> dict[str, Any]:
-    """The same answer in types that JSON has: what is not a number becomes null, a lone surrogate "?".
+def to_sendable(answer: dict[str, Any], max_bytes: int) -> dict[str, Any]:
+    """Convert the answer to JSON types: NaN and infinity become null, a lone surrogate "?".
 
     Raises:
         TooLarge: the SDK would send more than `max_bytes` for it.
-        TypeError: it holds something that has no JSON form.
+        TypeError: it holds a value without a JSON form.
     """
-    sealed: dict[str, Any] = _plain(answer)
-    if _size(sealed) > max_bytes:
+    plain: dict[str, Any] = _to_plain_json(answer)
+    if _size(plain) > max_bytes:
         raise TooLarge(
-            f'{_too_large(sealed, max_bytes)}: ask for one output_format (such as "srt" or "text") instead of all, '
+            f'{_too_large(plain, max_bytes)}: ask for one output_format (such as "srt" or "text") instead of all, '
             "or for parts of the recording"
         )
-    return sealed
+    return plain
 
 
 def _files(answer: dict[str, Any]) -> dict[str, bytes]:
-    """What is to be uploaded, by name: everything as JSON, and each text form that was asked for."""
+    """The files to upload, by name: everything as JSON, and each requested text format."""
     files: dict[str, str] = {}
     for part, name in _TEXTS.items():
         if part in answer:
             files[f"{name}.json"] = json.dumps(answer[part], ensure_ascii=False)
-            for key, suffix in {"text": "txt", **{form: form for form in _SUBTITLES}}.items():
+            for key, suffix in {"text": "txt", **{suffix: suffix for suffix in _SUBTITLES}}.items():
                 if key in answer[part]:
                     files[f"{name}.{suffix}"] = answer[part][key]
     return {name: text.encode() for name, text in files.items()}
 
 
-def _with_links(plain: dict[str, Any], links: dict[str, str], max_bytes: int) -> dict[str, Any]:
-    """`files` and `metadata`, and of the transcription the text and the language while they fit."""
-    parts = {part: {key: plain[part][key] for key in _INLINE if key in plain[part]} for part in _TEXTS if part in plain}
+def _link_files(plain: dict[str, Any], links: dict[str, str], max_bytes: int) -> dict[str, Any]:
+    """`files` and `metadata`, and the text and language of the transcription if they fit."""
+    texts = {
+        part: {key: plain[part][key] for key in _INLINE_KEYS if key in plain[part]} for part in _TEXTS if part in plain
+    }
     files = {name.removeprefix("transcript."): link for name, link in links.items()}
     beside: dict[str, Any] = {key: plain[key] for key in ("captioned_video", "metadata") if key in plain}
-    small: dict[str, Any] = {"files": files, **parts, **beside}
+    small: dict[str, Any] = {"files": files, **texts, **beside}
     if _size(small) > max_bytes:
         small = {"files": files, **beside}
-    return seal(small, max_bytes)
+    return to_sendable(small, max_bytes)
 
 
-def _shortened(plain: dict[str, Any], max_bytes: int, remedy: str) -> dict[str, Any]:
-    """`plain` without what it takes to fit; `remedy` is the clause on how to get all of it."""
-    for key in _LEFT_OUT:
+def _shorten(plain: dict[str, Any], max_bytes: int, remedy: str) -> dict[str, Any]:
+    """Drop keys of segments from `plain` until it fits; `remedy` is the clause on how to get all of it."""
+    for key in _DROPPED_KEYS:
         if _size(plain) > max_bytes and any(key in segment for segment in _segments(plain)):
             size = _too_large(plain, max_bytes)
             for segment in _segments(plain):
@@ -185,15 +195,15 @@ def _warn(answer: dict[str, Any], warning: str) -> None:
 
 
 def _size(answer: dict[str, Any]) -> int:
-    """Bytes that the SDK posts for `answer` (`rp_http._handle_result`)."""
-    return len(json.dumps({"output": answer}, allow_nan=False, ensure_ascii=False).encode())
+    """Bytes that the SDK posts for a plain `answer` (`rp_http._handle_result`)."""
+    return json_size({"output": answer})
 
 
 def _too_large(answer: dict[str, Any], max_bytes: int) -> str:
     return f"the transcript is {_size(answer) / 1e6:.1f} MB and RunPod carries {max_bytes / 1e6:.1f} MB"
 
 
-def _plain(value: Any) -> Any:
+def _to_plain_json(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode() if not value.isascii() else value
     if value is None or isinstance(value, (bool, int)):
@@ -201,9 +211,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+        return {_to_plain_json(str(key)): _to_plain_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_plain_json(item) for item in value]
     if hasattr(value, "tolist"):  # a NumPy scalar or array, a tensor
-        return _plain(value.tolist())
+        return _to_plain_json(value.tolist())
     raise TypeError(f"{type(value).__name__} has no JSON form")

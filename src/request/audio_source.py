@@ -1,4 +1,4 @@
-"""Where a job says that its sound is."""
+"""The audio of a job, or of a speaker's sample: a URL or base64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class AudioSource(BaseModel):
-    """Where the recording is: exactly one of a URL and base64 text."""
+    """A recording: exactly one of `url` and `base64`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -17,21 +17,20 @@ class AudioSource(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        """A bare string is a URL, or audio itself as a data URI."""
+    def _expand_string(cls, raw: Any) -> Any:
+        """Expand a bare string: a data URI is base64, anything else a URL."""
         if not isinstance(raw, str):
             return raw
         return {"base64" if raw.lstrip()[:5].lower() == "data:" else "url": raw}
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> AudioSource:
+    def _check_exactly_one(self) -> AudioSource:
         if (self.url is None) == (self.base64 is None):
             raise ValueError('give exactly one of "url" and "base64"')
         return self
 
 
-MAX_SECONDS = 60.0
+MAX_SAMPLE_SECONDS = 60.0
 
-
-MAX_BYTES = 20 * 2**20
-"""As it comes, and as decoded."""
+MAX_SAMPLE_BYTES = 20 * 2**20
+"""Of a speaker's sample, as fetched and as decoded."""

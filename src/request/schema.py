@@ -1,4 +1,4 @@
-"""A job's input as it comes over the wire."""
+"""The input of a job as sent by its caller."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from src.public_http import check_url
 from src.request.audio_source import AudioSource
 from src.request.options import Options
 
-_MOST_PREFIX = 200  # characters; a key has room for 1024 bytes
+MAX_PREFIX_CHARACTERS = 200  # a key has at most 1024 bytes
 
 
 class UploadRequest(BaseModel):
-    """A caller's wish for files."""
+    """The job's `upload` field: store results as files."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -24,7 +24,7 @@ class UploadRequest(BaseModel):
 
     @field_validator("prefix")
     @classmethod
-    def _checked(cls, prefix: str) -> str:
+    def _check_prefix(cls, prefix: str) -> str:
         return validate_prefix(prefix)
 
 
@@ -32,21 +32,21 @@ def validate_prefix(prefix: str) -> str:
     """`prefix` without a slash at its end.
 
     Raises:
-        ValueError: it cannot be the beginning of a key in every S3 server, or climbs out of its folder.
+        ValueError: some S3 servers would not accept it, or it leaves its folder with "..".
     """
     parts = prefix.removesuffix("/").split("/")
     # The characters that S3 calls safe, and "=" for folders such as "year=2026".
-    sound = all(re.fullmatch(r"[0-9A-Za-z!_.*'()=-]+", part) and part.strip(".") for part in parts)
-    if not sound or len(prefix) > _MOST_PREFIX:
+    is_valid = all(re.fullmatch(r"[0-9A-Za-z!_.*'()=-]+", part) and part.strip(".") for part in parts)
+    if not is_valid or len(prefix) > MAX_PREFIX_CHARACTERS:
         raise ValueError(
-            f'must be a folder such as "team/transcripts", in at most {_MOST_PREFIX} characters: letters, digits '
-            'and !_.*\'()=- between single slashes, without one at the start and without ".."'
+            f'must be a folder such as "team/transcripts", in at most {MAX_PREFIX_CHARACTERS} characters: letters, '
+            'digits and !_.*\'()=- between single slashes, without one at the start and without ".."'
         )
     return "/".join(parts)
 
 
 class Webhook(BaseModel):
-    """Where a job's events go."""
+    """The job's `webhook` field: a URL for events."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -55,7 +55,7 @@ class Webhook(BaseModel):
 
     @field_validator("url")
     @classmethod
-    def _sound(cls, url: str) -> str:
+    def _check_url(cls, url: str) -> str:
         try:
             check_url(url)
         except InvalidInput as error:
@@ -64,6 +64,8 @@ class Webhook(BaseModel):
 
 
 class JobInput(BaseModel):
+    """The `input` of a job."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     audio: AudioSource
@@ -73,8 +75,8 @@ class JobInput(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        """`options: null` is no options."""
+    def _drop_null_options(cls, raw: Any) -> Any:
+        """Treat `options: null` as absent options."""
         if isinstance(raw, dict) and raw.get("options", {}) is None:
             return {key: value for key, value in raw.items() if key != "options"}
         return raw

@@ -1,7 +1,7 @@
-"""A job's input: validated before anything is downloaded or decoded.
+"""Validates the input of a job, before anything is downloaded or decoded.
 
-Everything that is wrong is told at once, in one sentence, with the place and what would be right there;
-values are not repeated, since they may be megabytes or secrets.
+One sentence reports all errors, each with its place and the correct form. It repeats no values: they may be megabytes,
+or secrets.
 """
 
 from __future__ import annotations
@@ -19,77 +19,76 @@ from src.request.schema import JobInput, UploadRequest, Webhook
 
 Model = TypeVar("Model", bound=BaseModel)
 
-KNOWN = ", known ones are "
+MAX_REPORTED_ERRORS = 10
 
-MOST_TOLD = 10
-"""Faults named in one answer: a job with a thousand unknown keys gets no book."""
+_KNOWN_KEYS = ", known ones are "
 
 
 def parse_input(raw: Any) -> JobInput:
-    """The `input` of a RunPod job as types.
+    """Parse the `input` of a RunPod job.
 
     Raises:
-        InvalidInput: naming each field that is wrong and what would be right.
+        InvalidInput: naming each wrong field and its correct form.
     """
     if not isinstance(raw, dict):
         raise InvalidInput('the job needs an "input" object such as {"audio": {"url": "https://..."}}')
-    return validated(JobInput, raw)
+    return validate(JobInput, raw)
 
 
-def validated(model: type[Model], raw: dict[str, Any]) -> Model:
-    """An object from JSON as a model.
+def validate(model: type[Model], raw: dict[str, Any]) -> Model:
+    """Parse a JSON object as `model`.
 
     Raises:
-        InvalidInput: naming each field that is wrong and what would be right.
+        InvalidInput: naming each wrong field and its correct form.
     """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
-        faults = list(dict.fromkeys(_fault(one, model) for one in errors))
-        told = _with_names_once("; ".join(faults[:MOST_TOLD]))
-        more = f"; and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
-        raise InvalidInput(f"{told}{more}") from None
+        sentences = list(dict.fromkeys(_describe(details, model) for details in errors))
+        reported = _list_known_keys_once("; ".join(sentences[:MAX_REPORTED_ERRORS]))
+        left_out = len(sentences) - MAX_REPORTED_ERRORS
+        raise InvalidInput(f"{reported}; and {left_out} more" if left_out > 0 else reported) from None
 
 
 def find_webhook(raw: Any) -> Webhook | None:
-    """The webhook of a job's `input`, whatever else is wrong with it: who asked to be told is told of errors too."""
+    """The webhook of a job's `input`, even if the rest is invalid: errors are sent to it too; None if it has none."""
     try:
         return Webhook.model_validate(raw["webhook"])
     except (TypeError, KeyError, ValidationError):
         return None
 
 
-def _fault(error: ErrorDetails, whole: type[BaseModel]) -> str:
+def _describe(error: ErrorDetails, whole: type[BaseModel]) -> str:
     place = _place(error["loc"])
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
-        return f"{place}: unknown key{_nearest(key, error['loc'], whole)}"
+        return f"{place}: unknown key{_suggest_key(key, error['loc'], whole)}"
     if error["type"] == "missing":
         return f'{place}: missing, give {{"url": "https://..."}} or {{"base64": "..."}}'
     message = error["msg"].removeprefix("Value error, ")
     return f"{place}: {message[:1].lower()}{message[1:]}"
 
 
-def _with_names_once(faults: str) -> str:
-    """Without the lists of known keys, of several dozen each, that were told before."""
-    lists = re.findall(rf"{KNOWN}[\w, ]+", faults)
+def _list_known_keys_once(sentences: str) -> str:
+    """Keep only the first of equal lists of known keys: each has several dozen."""
+    lists = re.findall(rf"{_KNOWN_KEYS}[\w, ]+", sentences)
     for names in dict.fromkeys(lists):
-        first, _, rest = faults.partition(names)
-        faults = first + names + rest.replace(names, "")
-    return faults
+        first, _, rest = sentences.partition(names)
+        sentences = first + names + rest.replace(names, "")
+    return sentences
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """The keys on the way to a value, cut short and on one line: they are the caller's."""
+    """The path of keys to a value, shortened and on one line: the keys are the caller's."""
     return ".".join(_printable(str(part)[:60]) for part in location) or "input"
 
 
 def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-def _nearest(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) -> str:
+def _suggest_key(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) -> str:
     models: dict[str | int, type[BaseModel]] = {
         "audio": AudioSource,
         "options": Options,
@@ -100,4 +99,4 @@ def _nearest(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) 
     if location[:2] == ("options", "speakers"):
         model = AudioSource
     names = list(model.model_fields)
-    return suggest(key.lower(), names, otherwise=f"{KNOWN}{', '.join(names)}")
+    return suggest(key.lower(), names, otherwise=f"{_KNOWN_KEYS}{', '.join(names)}")

@@ -1,0 +1,1 @@
+"""The worker in RunPod's SDK: asyncio handler, progress in `/status`, fitness checks."""

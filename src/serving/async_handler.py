@@ -1,6 +1,6 @@
-"""The handler's face to the SDK's loop: each job on a thread of its own, its progress, its segments, its early end.
+"""Asyncio handlers for the SDK: each job runs on a thread, with progress, streamed segments and cancellation.
 
-The loop is asyncio's, and takes jobs, stop signals and results in turn: nothing here may block it.
+The SDK's event loop handles jobs, stop signals and results; nothing here may block it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import runpod
 
-from src.delivery.chunks import batches, in_chunks
+from src.delivery.chunks import batch_items, split_answer
 from src.job_control import JobControl
 from src.rp_handler import handler
 from src.serving.progress import ProgressReporter
@@ -27,7 +27,7 @@ CANCELLED = "the job was cancelled"
 
 
 def configuration() -> dict[str, Any]:
-    """What `runpod.serverless.start` is to be given."""
+    """The argument of `runpod.serverless.start`."""
     limit = get_settings().max_concurrency
     config: dict[str, Any] = {"handler": handle, "concurrency_modifier": lambda _: limit}
     if get_settings().streaming and not _is_local_test():
@@ -36,27 +36,27 @@ def configuration() -> dict[str, Any]:
 
 
 def _is_local_test() -> bool:
-    """Whether the SDK will run one job and end; that mode takes no generators."""
+    """True if the SDK will run one job and end; that mode does not support generators."""
     if any(argument.startswith("--test_input") for argument in sys.argv):
         return True
     return "RUNPOD_WEBHOOK_GET_JOB" not in os.environ and "--rp_serve_api" not in sys.argv
 
 
 async def handle(job: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a job. Cancelling this ends the job's work within a moment."""
-    with _attended(JobControl()) as control:
+    """Run a job and return its answer; cancelling the coroutine cancels the job."""
+    with _cancelled_on_exit(JobControl()) as control:
         return await asyncio.get_running_loop().run_in_executor(_threads(), _run, job, control)
 
 
 async def stream(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """`{"segments": [...]}` as segments become final, then the whole answer (in pieces where it is over 1 MB)."""
+    """Run a job and yield `{"segments": [...]}` as segments become final, then the whole answer, split if over 1 MB."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     def put(segment: Segment) -> None:
         loop.call_soon_threadsafe(ready.put_nowait, segment.to_dict())
 
-    with _attended(JobControl(on_segment=put)) as control:
+    with _cancelled_on_exit(JobControl(on_segment=put)) as control:
         answer = loop.run_in_executor(_threads(), _run, job, control)
         answer.add_done_callback(lambda _: ready.put_nowait(None))
         segments: list[dict[str, Any] | None] = []
@@ -64,38 +64,38 @@ async def stream(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
             segments = [await ready.get()]
             while not ready.empty():
                 segments.append(ready.get_nowait())
-            for batch in batches([one for one in segments if one is not None]):
+            for batch in batch_items([segment for segment in segments if segment is not None]):
                 if batch:
                     yield {"segments": batch}
-        for chunk in in_chunks(_typed(await answer)):
+        for chunk in split_answer(_prefix_error_type(await answer)):
             yield chunk
 
 
-def _typed(answer: dict[str, Any]) -> dict[str, Any]:
-    """Of a stream's error the SDK keeps the sentence alone (`rp_job.handle_job`): it begins with its type."""
+def _prefix_error_type(answer: dict[str, Any]) -> dict[str, Any]:
+    """Begin an error's sentence with its type: the SDK drops all other keys in a stream (`rp_job.handle_job`)."""
     if "error_type" not in answer:
         return answer
     return {**answer, "error": f"{answer['error_type']}: {answer['error']}"}
 
 
 @contextmanager
-def _attended(control: JobControl) -> Iterator[JobControl]:
-    """Stops the job when nobody waits for it any more."""
+def _cancelled_on_exit(control: JobControl) -> Iterator[JobControl]:
+    """Cancel the job when the block ends: its result is no longer awaited."""
     try:
         yield control
     finally:
-        control.stop(CANCELLED)  # after a job's end this does nothing
+        control.stop(CANCELLED)  # has no effect after the job's end
 
 
 def _run(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
-    with _counted(), _reported(job, control):
+    with _counted(), _progress_reported(job, control):
         answer = handler(job, control)
-    return _without_refresh(answer) if _running else answer
+    return _drop_refresh(answer) if _running else answer
 
 
 @contextmanager
-def _reported(job: dict[str, Any], control: JobControl) -> Iterator[None]:
-    """Shows the job's progress in `/status`, where there is a platform that has one."""
+def _progress_reported(job: dict[str, Any], control: JobControl) -> Iterator[None]:
+    """Report the job's progress to `/status` while the block runs, if this is a worker on RunPod."""
     if "RUNPOD_WEBHOOK_POST_OUTPUT" not in os.environ:
         yield
         return
@@ -107,13 +107,13 @@ def _reported(job: dict[str, Any], control: JobControl) -> Iterator[None]:
         reporter.settle()
 
 
-def _without_refresh(answer: dict[str, Any]) -> dict[str, Any]:
-    """While other jobs are to be answered, the worker must live: the last of them asks for the fresh one."""
+def _drop_refresh(answer: dict[str, Any]) -> dict[str, Any]:
+    """Drop the request for a fresh worker: this one must first answer its other jobs, and the last of them asks."""
     return {key: value for key, value in answer.items() if key != "refresh_worker"}
 
 
 _running: set[int] = set()
-"""Threads with a job."""
+"""Identifiers of the threads that run a job."""
 
 
 @contextmanager
@@ -129,7 +129,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def _threads() -> ThreadPoolExecutor:
-    """Threads for as many jobs as run at once, and for those that were stopped and take a moment to end."""
+    """The pool for job threads, twice as many as concurrent jobs: cancelled ones take a moment to end."""
     global _pool
     _pool = _pool or ThreadPoolExecutor(2 * get_settings().max_concurrency, "job")
     return _pool

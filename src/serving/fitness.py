@@ -1,7 +1,7 @@
-"""What a worker on RunPod proves before it takes a job: room on its disk, an ffmpeg that decodes, a GPU that hears.
+"""Fitness checks of a worker on RunPod before its first job: disk space, ffmpeg, transcription.
 
-The SDK runs the checks, on the platform only, after the weights are loaded. At the first that raises it logs one line,
-`Fitness check failed: <check> | RuntimeError: <sentence>`, tells it to RunPod (its first 256 characters), and exits.
+The SDK runs the checks, on the platform only, after the weights are loaded. When one raises, the SDK logs one line,
+`Fitness check failed: <check> | RuntimeError: <sentence>`, sends its first 256 characters to RunPod, and exits.
 """
 
 from __future__ import annotations
@@ -28,65 +28,69 @@ from src.whisper_processor import WhisperProcessor
 
 DEMO_JOB = ROOT / "test_input.json"
 DEMO_WORDS = "The quick brown fox jumps over the lazy dog. Speech goes in, and text comes out."
-"""What is said in the clip of the demo's job."""
+"""The speech in the demo's clip."""
 
 DEMO_SECONDS = 6.7
 
 _INSTALL = "install a whole ffmpeg of version 5 or later"
 
-ROOM_BYTES = 1 << 30
-"""A recording of nine hours as decoded; longer ones may still find no room."""
+MIN_FREE_BYTES = 1 << 30
+"""A decoded recording of nine hours; longer ones may still not fit."""
 
-HEARD_SECONDS, HEARD_WORDS = 3.7, DEMO_WORDS.partition(".")[0]
-"""What the model has to hear of it: the first sentence, since a worker's start waits for this."""
+CHECKED_SECONDS, CHECKED_WORDS = 3.7, DEMO_WORDS.partition(".")[0]
+"""The part of the clip that the model is checked with: the first sentence only, since the start waits for it."""
 
-# Words come with times so that a GPU has their kernels ready too; one temperature, so that a deaf model fails at once.
-_DEMO_OPTIONS = Options(language="en", temperature=[0.0], word_timestamps=True, clip_timestamps=[(0.0, HEARD_SECONDS)])
+# Word timestamps, so that the GPU's kernels for them are loaded too; no fallback, so that a broken model fails at once.
+_DEMO_OPTIONS = Options(
+    language="en", temperature=[0.0], word_timestamps=True, clip_timestamps=[(0.0, CHECKED_SECONDS)]
+)
 
 
 def register(processor: WhisperProcessor) -> None:
-    """Has the SDK run the checks, each needing those before it."""
+    """Register the checks with the SDK; each relies on those before it."""
 
-    def model_hears() -> None:
-        check_hearing(processor)
+    def model_transcribes() -> None:
+        check_transcription(processor)
 
-    def warms_up() -> None:
+    def full_batch_works() -> None:
         warm_up(processor)
 
-    checks = [disk_has_room, ffmpeg_works, model_hears]
+    checks = [disk_has_space, ffmpeg_works, model_transcribes]
     if get_settings().warm_up:
-        checks.append(warms_up)
+        checks.append(full_batch_works)
     for check in checks:
         runpod.serverless.register_fitness_check(check)
 
 
-def disk_has_room() -> None:
-    """
+def disk_has_space() -> None:
+    """Check the disk of the folder for temporary files.
+
     Raises:
-        RuntimeError: the folder for temporary files cannot be written, or has no room for a decoded recording.
+        RuntimeError: the folder cannot be written, or has too little space for a decoded recording.
     """
     try:
         folder = Path(tempfile.gettempdir())
         with tempfile.TemporaryFile() as file:
-            file.write(b"room")
+            file.write(b"test")
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise RuntimeError(
             f"temporary files cannot be written ({error.strerror or type(error).__name__}): "
             "give the container a larger disk, or set TMPDIR to a folder that the worker may write"
         ) from error
-    needed = min(ROOM_BYTES, get_settings().max_audio_bytes)
+    needed = min(MIN_FREE_BYTES, get_settings().max_audio_bytes)
     if free < needed:
         raise RuntimeError(
             f"the disk of {folder} has {free / 1e6:.0f} MB free and a recording needs {needed / 1e6:.0f} MB: "
-            "give the container a larger disk, or set TMPDIR to a folder that has room"
+            "give the container a larger disk, or set TMPDIR to a folder with more space"
         )
 
 
 def ffmpeg_works() -> None:
-    """
+    """Check that ffmpeg decodes the demo's clip.
+
     Raises:
-        RuntimeError: ffmpeg is missing, does not start, or does not decode the demo's clip to sound.
+        RuntimeError: ffmpeg is missing, does not start, or does not decode the clip to sound.
     """
     with _demo_clip() as clip:
         try:
@@ -101,10 +105,11 @@ def ffmpeg_works() -> None:
         )
 
 
-def check_hearing(processor: WhisperProcessor) -> None:
-    """
+def check_transcription(processor: WhisperProcessor) -> None:
+    """Check that the model transcribes the demo's clip.
+
     Raises:
-        RuntimeError: the model fails on the demo's clip, or understands less than half of it.
+        RuntimeError: the model fails, or recognizes less than half of the words.
     """
     with _demo_clip() as clip:
         try:
@@ -114,25 +119,25 @@ def check_hearing(processor: WhisperProcessor) -> None:
                 f"the model {processor.model_name} fails on the demo's clip ({_reason(error)}): "
                 "try another GPU, or a smaller WHISPER_MODEL"
             ) from error
-    understood, expected = demo_words_in(transcript.text, HEARD_WORDS)
-    if 2 * understood < expected or not _is_finite(transcript):
+    recognized, expected = count_demo_words(transcript.text, CHECKED_WORDS)
+    if 2 * recognized < expected or not _is_finite(transcript):
         raise RuntimeError(
-            f"the model {processor.model_name} understands {understood} of {expected} words of the demo's clip: "
+            f"the model {processor.model_name} recognizes {recognized} of {expected} words of the demo's clip: "
             "its weights are damaged, or this GPU miscalculates; fetch the weights again, or try another GPU"
         )
 
 
-def demo_words_in(text: str, said: str = DEMO_WORDS) -> tuple[int, int]:
-    """How many of the different words that are said in the demo's clip are in `text`, and how many there are."""
-    expected = _words(said)
+def count_demo_words(text: str, speech: str = DEMO_WORDS) -> tuple[int, int]:
+    """Count the distinct words of `speech` that are in `text`, and all distinct words of `speech`."""
+    expected = _words(speech)
     return len(expected & _words(text)), len(expected)
 
 
 def warm_up(processor: WhisperProcessor) -> None:
-    """Decodes as many windows at once as the engine takes, greedily and with beams.
+    """Decode a full batch of windows, greedily and with beam search.
 
     Raises:
-        RuntimeError: the device fails on that.
+        RuntimeError: the device fails.
     """
     with _demo_clip() as clip, ThreadPoolExecutor(processor.slots) as jobs:
         for beam_size in (None, 5):
@@ -148,7 +153,7 @@ def warm_up(processor: WhisperProcessor) -> None:
 
 @contextmanager
 def _demo_clip() -> Iterator[Path]:
-    """The recording that the demo's job brings, as a file in a folder of its own."""
+    """Write the recording of the demo's job to a temporary file."""
     try:
         recording = base64.b64decode(json.loads(DEMO_JOB.read_text())["input"]["audio"]["base64"], validate=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -160,7 +165,7 @@ def _demo_clip() -> Iterator[Path]:
 
 
 def _reason(error: Exception) -> str:
-    """An error in one short line: those of CUDA are pages."""
+    """An error in one short line: messages of CUDA have many."""
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0][:100]}" if lines else type(error).__name__
 
@@ -170,7 +175,7 @@ def _words(text: str) -> set[str]:
 
 
 def _is_finite(transcript: Transcript) -> bool:
-    """Whether no NaN, a miscalculating device's mark, got into what is computed beside the text."""
+    """True if the numbers of the segments are finite: a faulty device produces NaN."""
     return all(
         math.isfinite(number)
         for segment in transcript.segments

@@ -1,9 +1,9 @@
-"""How far a job is, as `/status` shows it.
+"""Reports a job's progress to `/status`.
 
-The SDK sends each update from a thread of its own (`runpod.serverless.progress_update`): fast ones overtake each other,
-and one that lands after the result leaves the job IN_PROGRESS for good (runpod-python issue #250). So a job has one
-update on its way at most, they are some time apart and numbered, none starts when the end is near, and the result waits
-for the last one.
+The SDK sends each update from its own thread (`runpod.serverless.progress_update`): updates in quick succession
+overtake each other, and one that arrives after the result leaves the job IN_PROGRESS forever (runpod-python issue
+#250). So a job has at most one update in flight, updates are numbered and some time apart, none is sent shortly before
+the expected end, and the result waits for the last one.
 """
 
 from __future__ import annotations
@@ -13,69 +13,85 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-APART = 1.5
-"""Seconds at least between two updates."""
+MIN_UPDATE_INTERVAL_S = 1.5
 
-NEAR_THE_END = 2.0
-"""Seconds before the expected end from which on no update is sent."""
+END_MARGIN_S = 2.0
+"""No update is sent this long before the expected end."""
 
-PATIENCE = 8.0
-"""Seconds at most that a result waits for an update on its way: the SDK tries three times, 5 s in all."""
+JOIN_TIMEOUT_S = 8.0
+"""How long a result waits for an update in flight: the SDK tries three times, 5 s in total."""
 
 Send = Callable[[dict[str, Any], dict[str, Any]], None]
 
-_starting = threading.Lock()
+_sending = threading.Lock()
 
 
 class ProgressReporter:
-    """Sends a job's latest progress now and then, until `settle`; `report` is a listener of its `JobControl`.
+    """Sends a job's latest progress at intervals, until `settle`; `report` is a listener of its `JobControl`.
 
     Args:
-        send: `runpod.serverless.progress_update`, or what behaves like it.
+        job: as received from the SDK; of it only the id is sent.
+        send: `runpod.serverless.progress_update`, or a replacement.
+        interval: seconds between two updates; None: updates are sent by calls of `send_latest` only.
+        clock: in seconds.
     """
 
-    def __init__(self, job: dict[str, Any], send: Send) -> None:
+    def __init__(
+        self,
+        job: dict[str, Any],
+        send: Send,
+        *,
+        interval: float | None = MIN_UPDATE_INTERVAL_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._job = {"id": job["id"]}
         self._send = send
+        self._clock = clock
         self._number = 0
         self._latest = ("", 0.0, 0.0)
-        self._told = self._latest
-        self._started = time.monotonic()
+        self._sent = self._latest
+        self._started = clock()
         self._settled = threading.Event()
-        self._on_its_way: threading.Thread | None = None
-        self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
-        self._ticker.start()
+        self._in_flight: threading.Thread | None = None
+        self._timer = threading.Thread(target=self._run, args=(interval,), name="progress", daemon=True)
+        self._timer.start()
 
     def report(self, stage: str, done: float, total: float) -> None:
-        """Notes the stage, and the seconds of the recording that are done, out of how many (0: not known)."""
+        """Note the stage, and the seconds of the recording that are done, of `total` (0: unknown)."""
         self._latest = (stage, done, total)
 
-    def settle(self) -> None:
-        """Sends no more, and waits for the update on its way, so that the result is the last word."""
-        self._settled.set()
-        self._ticker.join(PATIENCE)
-        if self._on_its_way is not None:
-            self._on_its_way.join(PATIENCE)
+    def send_latest(self) -> None:
+        """Send the latest progress, if it is new, no update is in flight, and the job does not end soon."""
+        is_busy = self._in_flight is not None and self._in_flight.is_alive()
+        if self._latest != self._sent and not is_busy and not self._ends_soon():
+            self._sent = self._latest
+            self._in_flight = self._start_sending(*self._sent)
 
-    def _tick(self) -> None:
-        while not self._settled.wait(APART):
-            busy = self._on_its_way is not None and self._on_its_way.is_alive()
-            if self._latest != self._told and not busy and not self._ends_soon():
-                self._told = self._latest
-                self._on_its_way = self._start(*self._told)
+    def settle(self) -> None:
+        """Send no more updates, and wait for the one in flight, so that the result arrives last."""
+        self._settled.set()
+        self._timer.join(JOIN_TIMEOUT_S)
+        if self._in_flight is not None:
+            self._in_flight.join(JOIN_TIMEOUT_S)
+
+    def _run(self, interval: float | None) -> None:
+        while not self._settled.wait(interval):
+            self.send_latest()
 
     def _ends_soon(self) -> bool:
         _, done, total = self._latest
-        gone = time.monotonic() - self._started
-        return total > 0 and done > 0 and gone * (total - done) / done < NEAR_THE_END
+        elapsed = self._clock() - self._started
+        return total > 0 and done > 0 and elapsed * (total - done) / done < END_MARGIN_S
 
-    def _start(self, stage: str, done: float, total: float) -> threading.Thread | None:
+    def _start_sending(self, stage: str, done: float, total: float) -> threading.Thread | None:
         self._number += 1
         percent = round(100 * done / total) if total else 0
         update = {"stage": stage, "percent": percent, "audio_seconds": round(done, 1), "update": self._number}
-        # The SDK keeps its thread to itself: it is the one that is there afterwards, and was not before.
-        with _starting:
+        # The SDK does not return its thread: it is the new one among those that are alive.
+        with _sending:
             before = set(threading.enumerate())
             self._send(self._job, update)
-            fresh = [one for one in threading.enumerate() if one not in before and "_thread_target" in one.name]
-        return fresh[0] if fresh else None
+            started = [
+                thread for thread in threading.enumerate() if thread not in before and "_thread_target" in thread.name
+            ]
+        return started[0] if started else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from src.audio.decode import decode_audio
 from src.errors import Cancelled, InvalidInput, TooLarge, WorkerError
 from src.job_control import JobControl
-from src.request.audio_source import MAX_BYTES, MAX_SECONDS
+from src.request.audio_source import MAX_SAMPLE_BYTES, MAX_SAMPLE_SECONDS
 from src.speakers.diarization import Embedding, embed_sample
 
 
@@ -22,7 +22,9 @@ def enroll(samples: Mapping[str, Path], control: JobControl) -> dict[str, Embedd
     voices = {}
     for name, path in samples.items():
         with sample_of(name):
-            pcm = decode_audio(path, path.parent, max_seconds=MAX_SECONDS, max_bytes=MAX_BYTES, control=control)
+            pcm = decode_audio(
+                path, path.parent, max_seconds=MAX_SAMPLE_SECONDS, max_bytes=MAX_SAMPLE_BYTES, control=control
+            )
             voice = embed_sample(pcm)
             if voice is None:
                 raise InvalidInput("nobody speaks in this sample: send some seconds of speech")
@@ -39,7 +41,8 @@ def sample_of(name: str) -> Iterator[None]:
         raise
     except TooLarge:
         raise TooLarge(
-            f"options.speakers.{name}: a sample may have {MAX_SECONDS:.0f} s and {MAX_BYTES >> 20} MiB at most"
+            f"options.speakers.{name}: a sample may have at most {MAX_SAMPLE_SECONDS:.0f} s "
+            f"and {MAX_SAMPLE_BYTES >> 20} MiB"
         ) from None
     except WorkerError as error:
         raise type(error)(f"options.speakers.{name}: {error}") from None

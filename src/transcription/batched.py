@@ -40,7 +40,7 @@ def transcribe_in_windows(
         Cancelled: the job was stopped.
     """
     caller = Client()
-    with control.ending(lambda: engine.cancel(caller)):
+    with control.on_cancel(lambda: engine.cancel(caller)):
         return _transcribe(engine, caller, pcm, options, control)
 
 

@@ -1,0 +1,90 @@
+"""`run_within`: results and errors pass through; a time limit and a cancelled job end the wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from src.deadline import DeadlineExceeded, run_within
+from src.errors import Cancelled
+from src.job_control import JobControl
+
+LONG = 30.0
+"""Seconds; no test waits for them."""
+
+
+@pytest.fixture
+def blocked() -> Iterator[threading.Event]:
+    """An event for work to wait on, set when the test ends."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_the_result_is_returned() -> None:
+    assert run_within(LONG, lambda: threading.current_thread().name, name="download") == "download"
+
+
+def test_an_error_passes_through() -> None:
+    with pytest.raises(KeyError, match="missing"):
+        run_within(LONG, lambda: {}["missing"], name="work")
+
+
+def test_a_timeout_of_the_work_is_not_the_time_limit() -> None:
+    def time_out() -> None:
+        raise TimeoutError("the socket's")
+
+    with pytest.raises(TimeoutError, match="the socket's"):
+        run_within(LONG, time_out, name="work")
+
+
+def test_the_time_limit_ends_the_wait(blocked: threading.Event) -> None:
+    with pytest.raises(DeadlineExceeded, match=r"^work took longer than 0\.01 s$"):
+        run_within(0.01, lambda: blocked.wait(LONG), name="work")
+    assert not blocked.is_set()
+
+
+def test_a_cancelled_job_ends_the_wait(blocked: threading.Event) -> None:
+    control = JobControl()
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        blocked.wait(LONG)
+
+    def cancel() -> None:
+        begun.wait(LONG)
+        control.stop("the job was cancelled")
+
+    threading.Thread(target=cancel, daemon=True).start()
+    with pytest.raises(Cancelled, match="the job was cancelled"):
+        run_within(LONG, work, name="work", on_cancel=control.on_cancel)
+    assert not blocked.is_set()
+
+
+def test_work_of_a_cancelled_job_is_not_begun() -> None:
+    control = JobControl()
+    control.stop("the job was cancelled")
+    begun = threading.Event()
+    with pytest.raises(Cancelled):
+        run_within(LONG, begun.set, name="work", on_cancel=control.on_cancel)
+    assert not begun.is_set()
+
+
+def test_work_that_ends_after_its_time_limit_is_silent(blocked: threading.Event) -> None:
+    """pytest reports an exception that a thread does not catch."""
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            blocked.wait(LONG)
+            raise KeyError
+        finally:
+            ended.set()
+
+    with pytest.raises(DeadlineExceeded):
+        run_within(0.01, work, name="work")
+    blocked.set()
+    assert ended.wait(LONG)
