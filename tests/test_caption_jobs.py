@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions import captioning
-from src.delivery.webhooks import MAX_BYTES, _payload
+from src.delivery.webhooks import MAX_BYTES, to_payload
 from src.formats.layout import Layout
 from src.job_control import JobControl
 from src.request.options import Options
@@ -213,7 +213,7 @@ def test_a_stop_while_captions_are_made_is_the_jobs_end(monkeypatch: pytest.Monk
 
 def test_a_webhook_does_not_carry_the_video() -> None:
     data = {"transcription": {"text": "x"}, "captioned_video": {"filename": "a.mp4", "base64": "A" * MAX_BYTES}}
-    sent = json.loads(_payload("transcription.completed", data))["data"]
+    sent = json.loads(to_payload("transcription.completed", data))["data"]
     assert sent == {"transcription_omitted": True, "captioned_video": {"filename": "a.mp4"}}
 
 

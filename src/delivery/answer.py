@@ -24,7 +24,7 @@ BUCKET_REMEDY = (
     "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "
     "or send s3Config with the job"
 )
-"""How a caller gets files."""
+"""The end of messages about a missing bucket."""
 
 _TEXTS = {"transcription": "transcript", "translation": "translation"}
 """The keys of an answer that hold a text, and the names of their files."""
