@@ -205,7 +205,7 @@ def test_captions_do_not_outlast_the_video(tmp_path: Path) -> None:
 
 def test_a_stop_while_captions_are_made_is_the_jobs_end(monkeypatch: pytest.MonkeyPatch) -> None:
     control = JobControl()
-    control.listen(lambda stage, *_: control.stop("the job was cancelled") if stage == "captioning" else None)
+    control.listen(lambda stage, *_: control.cancel("the job was cancelled") if stage == "captioning" else None)
     answer = handler(job(CLIPS / "video.mp4", captions="burn"), control)
     assert answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
     assert threading.active_count() < 20

@@ -21,7 +21,7 @@ def test_a_cancelled_job_ends_the_current_block_and_later_ones() -> None:
             assert ended.wait(5)
             raise OSError("broken by the cancellation")
 
-    threading.Timer(0.05, control.stop, ["too late"]).start()
+    threading.Timer(0.05, control.cancel, ["too late"]).start()
     for name in ("first", "second"):
         with pytest.raises(Cancelled, match="too late"):
             work(name)
@@ -35,8 +35,8 @@ def test_other_errors_pass_through() -> None:
 
 def test_the_first_reason_counts() -> None:
     control = JobControl()
-    control.stop("first")
-    control.stop("second")
+    control.cancel("first")
+    control.cancel("second")
     with pytest.raises(Cancelled, match="first"):
         control.check()
 
