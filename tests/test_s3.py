@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr, ValidationError
 
-from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, folder_of, upload
+from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, folder_of, upload_files
 from src.errors import InvalidInput
 from src.request.schema import UploadRequest, validate_prefix
 from src.settings import Settings, SettingsError
@@ -111,7 +111,7 @@ def found(request: pytest.FixtureRequest, server: str, private_allowed: None) ->
 
 
 def test_files_are_downloaded_by_their_links(found: Bucket, s3: Any) -> None:
-    links = upload(found, "transcripts/job-1", FILES)
+    links = upload_files(found, "transcripts/job-1", FILES)
     assert list(links) == list(FILES)
     for name, data in FILES.items():
         answer = requests.get(links[name], timeout=10)
@@ -123,7 +123,9 @@ def test_files_are_downloaded_by_their_links(found: Bucket, s3: Any) -> None:
 
 
 def test_files_have_a_content_type(server: str, s3: Any) -> None:
-    links = upload(bucket(server), "types", {f"a.{suffix}": b"x" for suffix in ("json", "txt", "srt", "vtt", "tsv")})
+    links = upload_files(
+        bucket(server), "types", {f"a.{suffix}": b"x" for suffix in ("json", "txt", "srt", "vtt", "tsv")}
+    )
     types = {name: requests.get(link, timeout=10).headers["Content-Type"] for name, link in links.items()}
     assert types == {
         "a.json": "application/json",
@@ -136,7 +138,7 @@ def test_files_have_a_content_type(server: str, s3: Any) -> None:
 
 def test_a_file_over_the_size_of_a_part_is_stored_whole(server: str, s3: Any) -> None:
     data = bytes(range(256)) * 80_000  # 20 MB
-    links = upload(bucket(server), "large", {"transcript.json": data})
+    links = upload_files(bucket(server), "large", {"transcript.json": data})
     assert requests.get(links["transcript.json"], timeout=30).content == data
 
 
@@ -214,7 +216,7 @@ def test_the_endpoints_own_bucket_may_be_private(server: str, s3: Any, monkeypat
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
     own = find_bucket(None, endpoint(server, bucket_name="results"))
     assert own
-    assert upload(own, "own", {"a.txt": b"x"})
+    assert upload_files(own, "own", {"a.txt": b"x"})
 
 
 @pytest.mark.parametrize("name", ["results", "foo--use1-az4--x-s3", "arn:aws:s3:us-west-2:123456789012:accesspoint/x"])
@@ -224,7 +226,7 @@ def test_the_address_is_checked_again_on_connecting(
     """A name that was public while the recording was transcribed, or that boto puts before the host."""
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
     with pytest.raises(UploadFailed, match="not at a public address") as error:
-        upload(bucket(server.replace("127.0.0.1", "localhost"), name, of_job=True), "again", {"a.txt": b"x"})
+        upload_files(bucket(server.replace("127.0.0.1", "localhost"), name, of_job=True), "again", {"a.txt": b"x"})
     assert_leaks_nothing(error.value)
     assert s3.list_objects_v2(Bucket="results", Prefix="again")["KeyCount"] == 0
 
@@ -269,7 +271,7 @@ def test_a_bucket_does_not_show_its_credentials() -> None:
 
 def test_a_missing_bucket_is_reported_by_its_error_code(server: str) -> None:
     with pytest.raises(UploadFailed, match=r"^the bucket refused the files \(NoSuchBucket\)$"):
-        upload(bucket(server, "nowhere"), "p", FILES)
+        upload_files(bucket(server, "nowhere"), "p", FILES)
 
 
 @pytest.fixture
@@ -303,7 +305,7 @@ def test_wrong_keys_are_reported_without_the_servers_message(
 ) -> None:
     url, got = refusing
     with pytest.raises(UploadFailed, match=r"^the bucket refused the files \(SignatureDoesNotMatch\)$"):
-        upload(bucket(url), "p", FILES)
+        upload_files(bucket(url), "p", FILES)
     assert len(got) == 1  # the rest is not tried
     assert not [header for header in got[0] if "checksum" in header.lower() or "trailer" in header.lower()]
 
@@ -313,7 +315,7 @@ def test_a_real_server_refuses_unknown_keys(server: str, s3: Any) -> None:
     requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)
     try:
         with pytest.raises(UploadFailed, match="InvalidAccessKeyId") as error:
-            upload(bucket(server), "p", FILES)
+            upload_files(bucket(server), "p", FILES)
     finally:
         requests.post(f"{server}/moto-api/reset-auth", data=b"inf", timeout=10)
     assert_leaks_nothing(error.value)
@@ -324,20 +326,20 @@ def test_a_closed_port_is_reported() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(UploadFailed, match=r"did not reach the bucket \(EndpointConnectionError\)") as error:
-        upload(bucket(url), "p", FILES)
+        upload_files(bucket(url), "p", FILES)
     assert_leaks_nothing(error.value)
 
 
 def test_a_silent_server_does_not_block_the_job() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UploadFailed, match=r"within 0\.5 s") as error:
-        upload(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES, timeout=0.5)
+        upload_files(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES, timeout=0.5)
     assert_leaks_nothing(error.value)
 
 
 def test_without_boto_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(UploadFailed, match="boto3"):
-        upload(bucket("https://s3.example.com"), "p", FILES)
+        upload_files(bucket("https://s3.example.com"), "p", FILES)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +382,7 @@ def test_a_job_id_is_one_folder(job_id: str) -> None:
 
 def test_a_key_is_not_escaped_in_its_link(server: str, s3: Any) -> None:
     prefix = validate_prefix("v1.2_(it's)!*/year=2026")
-    links = upload(bucket(server), folder_of(prefix, "job 1/u2"), {"transcript.txt": b"x"})
+    links = upload_files(bucket(server), folder_of(prefix, "job 1/u2"), {"transcript.txt": b"x"})
     assert requests.get(links["transcript.txt"], timeout=10).content == b"x"
     kept = s3.list_objects_v2(Bucket="results", Prefix="v1.2")["Contents"]
     assert [entry["Key"] for entry in kept] == [f"{prefix}/job_1_u2/transcript.txt"]

@@ -15,8 +15,7 @@ from typing import Any
 
 from src.captions.embed import CaptionedVideo
 from src.delivery.chunks import json_size
-from src.delivery.s3 import Bucket, UploadFailed, folder_of
-from src.delivery.s3 import upload as upload_files
+from src.delivery.s3 import Bucket, UploadFailed, folder_of, upload_files
 from src.errors import InvalidInput, TooLarge, WorkerError
 from src.request.schema import UploadRequest
 
