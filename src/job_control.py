@@ -72,7 +72,7 @@ class JobControl:
         if self._on_segment is not None:
             self._on_segment(segment if channels == 1 else replace(segment, channel=number))
 
-    def stop(self, reason: str) -> None:
+    def cancel(self, reason: str) -> None:
         """Cancel the job, from any thread.
 
         Args:
@@ -101,7 +101,7 @@ class JobControl:
         if seconds is None:
             yield
             return
-        timer = threading.Timer(min(seconds, MAX_DEADLINE_S), self.stop, [reason])
+        timer = threading.Timer(min(seconds, MAX_DEADLINE_S), self.cancel, [reason])
         timer.daemon = True
         timer.start()
         try:

@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 """The folder that holds `handler.py`: a checkout on a laptop, `/` in the image."""
 
 NETWORK_VOLUME = Path("/runpod-volume")
-"""Where RunPod mounts an endpoint's network volume."""
+"""Mount point of an endpoint's network volume."""
 
 CACHED_MODELS = NETWORK_VOLUME / "huggingface-cache" / "hub"
-"""Where RunPod puts the endpoint's "cached model" before the worker starts
+"""Folder of the endpoint's "cached model", filled by RunPod before the worker starts
 (https://docs.runpod.io/serverless/endpoints/model-caching)."""
 
 

@@ -36,7 +36,7 @@ class _Start:
     def __init__(self) -> None:
         self.processor: Future[WhisperProcessor] = Future()
         self.imported = self.loaded = 0.0
-        threading.Thread(target=_read_weights, name="reading", daemon=True).start()
+        threading.Thread(target=read_weights, name="reading", daemon=True).start()
         threading.Thread(target=self._load, name="loading", daemon=True).start()
 
     def _load(self) -> None:
@@ -92,7 +92,8 @@ def _start() -> _Start:
 _started = cache(_Start)
 
 
-def _read_weights() -> None:
+def read_weights() -> None:
+    """Read the weights of the worker's model into the page cache; does nothing if they are not stored."""
     settings = get_settings()
     path = find_model(settings.whisper_model, settings.model_folders)
     for file in [] if path is None else files_of(path):

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions import captioning
-from src.delivery.webhooks import MAX_BYTES, _payload
+from src.delivery.webhooks import MAX_BYTES, to_payload
 from src.formats.layout import Layout
 from src.job_control import JobControl
 from src.request.options import Options
@@ -205,7 +205,7 @@ def test_captions_do_not_outlast_the_video(tmp_path: Path) -> None:
 
 def test_a_stop_while_captions_are_made_is_the_jobs_end(monkeypatch: pytest.MonkeyPatch) -> None:
     control = JobControl()
-    control.listen(lambda stage, *_: control.stop("the job was cancelled") if stage == "captioning" else None)
+    control.listen(lambda stage, *_: control.cancel("the job was cancelled") if stage == "captioning" else None)
     answer = handler(job(CLIPS / "video.mp4", captions="burn"), control)
     assert answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
     assert threading.active_count() < 20
@@ -213,7 +213,7 @@ def test_a_stop_while_captions_are_made_is_the_jobs_end(monkeypatch: pytest.Monk
 
 def test_a_webhook_does_not_carry_the_video() -> None:
     data = {"transcription": {"text": "x"}, "captioned_video": {"filename": "a.mp4", "base64": "A" * MAX_BYTES}}
-    sent = json.loads(_payload("transcription.completed", data))["data"]
+    sent = json.loads(to_payload("transcription.completed", data))["data"]
     assert sent == {"transcription_omitted": True, "captioned_video": {"filename": "a.mp4"}}
 
 

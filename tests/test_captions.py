@@ -535,7 +535,7 @@ def test_a_job_that_is_stopped_ends_at_once(film: Callable[..., Path], tmp_path:
 
     def stop() -> None:
         stopped.append(time.monotonic())
-        control.stop("the job was cancelled")
+        control.cancel("the job was cancelled")
 
     threading.Timer(2.0, stop).start()
     with pytest.raises(Cancelled, match="the job was cancelled"):

@@ -1,4 +1,4 @@
-"""An answer in pieces for `/stream`."""
+"""Answers split into chunks for `/stream`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from src.delivery.chunks import batch_items, json_size, split_answer
 
 
-def put_together(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+def join_chunks(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     for chunk in chunks:
         for key, value in chunk.items():
@@ -23,7 +23,7 @@ def put_together(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def test_an_answer_that_fits_is_one_piece() -> None:
+def test_an_answer_that_fits_is_one_chunk() -> None:
     answer = {"transcription": {"text": "yes"}, "metadata": {}}
     assert list(split_answer(answer)) == [answer]
 
@@ -32,15 +32,15 @@ def test_an_answer_that_fits_is_one_piece() -> None:
     text=st.text(max_size=3000),
     segments=st.lists(st.fixed_dictionaries({"text": st.text(max_size=20), "start": st.floats(0, 9)}), max_size=60),
 )
-def test_pieces_are_small_and_make_up_the_whole(text: str, segments: list[dict[str, Any]]) -> None:
+def test_chunks_are_small_and_join_to_the_answer(text: str, segments: list[dict[str, Any]]) -> None:
     text = text.encode("utf-8", "replace").decode()
     answer = {"transcription": {"text": text, "language": "en", "segments": segments}, "metadata": {"model": "base"}}
     chunks = list(split_answer(answer, 1000))
     assert all(json_size(chunk) <= 1000 for chunk in chunks)
-    assert put_together(chunks) == answer
+    assert join_chunks(chunks) == answer
 
 
-def test_an_error_is_a_piece_too() -> None:
+def test_an_error_is_one_chunk() -> None:
     assert list(split_answer({"error": "x" * 2000}, 1000)) == [{"error": "x" * 2000}]
 
 

@@ -56,7 +56,7 @@ def test_a_cancelled_job_ends_the_wait(blocked: threading.Event) -> None:
 
     def cancel() -> None:
         begun.wait(LONG)
-        control.stop("the job was cancelled")
+        control.cancel("the job was cancelled")
 
     threading.Thread(target=cancel, daemon=True).start()
     with pytest.raises(Cancelled, match="the job was cancelled"):
@@ -66,7 +66,7 @@ def test_a_cancelled_job_ends_the_wait(blocked: threading.Event) -> None:
 
 def test_work_of_a_cancelled_job_is_not_begun() -> None:
     control = JobControl()
-    control.stop("the job was cancelled")
+    control.cancel("the job was cancelled")
     begun = threading.Event()
     with pytest.raises(Cancelled):
         run_within(LONG, begun.set, name="work", on_cancel=control.on_cancel)

@@ -149,7 +149,7 @@ def test_a_job_that_is_stopped_leaves_no_thread_behind() -> None:
     from src.startup import get_processor
 
     control = JobControl()
-    control.listen(lambda stage, *_: control.stop("enough") if stage == "transcribing" else None)
+    control.listen(lambda stage, *_: control.cancel("enough") if stage == "transcribing" else None)
     with pytest.raises(Cancelled, match="enough"):
         get_processor().transcribe(CLIPS / "dialogue.ogg", Options(diarize=True), control)
     assert not [one for one in threading.enumerate() if one.name.startswith("diarization")]

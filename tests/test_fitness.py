@@ -1,4 +1,4 @@
-"""The fitness checks: each with what works on this machine, and with what a broken one would have."""
+"""The fitness checks, each on this machine and on a broken one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def broken_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
 
 @pytest.fixture
 def registered() -> Iterator[list[Any]]:
-    """The SDK's list of checks, empty before the test and as it was after it."""
+    """The SDK's list of checks, empty during the test, and restored after it."""
     before = list(rp_fitness._fitness_checks)
     rp_fitness.clear_fitness_checks()
     yield rp_fitness._fitness_checks
@@ -70,7 +70,7 @@ def registered() -> Iterator[list[Any]]:
 
 
 def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
-    """What the check says, in the form that our errors have and within what RunPod keeps of it."""
+    """The check's message, in the form of our errors and short enough for RunPod to keep it whole."""
     sentence = str(failure.value)
     assert "\n" not in sentence
     assert not sentence.endswith(".")
@@ -78,7 +78,7 @@ def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
     return sentence
 
 
-def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
+def test_on_this_machine_every_check_passes_as_the_sdk_calls_it(
     processor: WhisperProcessor, registered: list[Any], no_files_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = get_settings().model_copy(update={"warm_up": True})
@@ -91,14 +91,14 @@ def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
         assert check() is None
 
 
-def test_the_batch_is_tried_only_where_that_is_wanted(processor: WhisperProcessor, registered: list[Any]) -> None:
+def test_a_full_batch_is_decoded_only_with_warm_up(processor: WhisperProcessor, registered: list[Any]) -> None:
     fitness.register(processor)
     assert [check.__name__ for check in registered] == ["disk_has_space", "ffmpeg_works", "model_transcribes"]
 
 
 def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:
     assert words(fitness.DEMO_WORDS) == spoken("demo.ogg")
-    with fitness._demo_clip() as clip:
+    with fitness.demo_clip() as clip:
         assert clip.read_bytes() == (ROOT / "tests" / "data" / "demo.ogg").read_bytes()
 
 
@@ -125,24 +125,24 @@ def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmp
     assert line.endswith("install a whole ffmpeg of version 5 or later")
 
 
-def test_an_ffmpeg_that_does_not_start_is_found_out(broken_ffmpeg: Path, no_files_left: Path) -> None:
+def test_an_ffmpeg_that_does_not_start_is_detected(broken_ffmpeg: Path, no_files_left: Path) -> None:
     with pytest.raises(RuntimeError, match="ffmpeg does not decode") as failure:
         fitness.ffmpeg_works()
     assert "install" in sentence_of(failure)
 
 
 @pytest.mark.parametrize(
-    ("pcm", "told"),
+    ("pcm", "expected"),
     [
         (np.zeros(int(6.7 * SAMPLE_RATE), np.int16), r"6\.7 s of silence"),
         (np.ones(SAMPLE_RATE, np.int16), r"1\.0 s of sound"),
     ],
 )
-def test_an_ffmpeg_that_decodes_wrongly_is_found_out(
-    pcm: np.ndarray, told: str, monkeypatch: pytest.MonkeyPatch
+def test_an_ffmpeg_that_decodes_wrongly_is_detected(
+    pcm: np.ndarray, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitness, "decode_audio", lambda *_, **__: pcm)
-    with pytest.raises(RuntimeError, match=told) as failure:
+    with pytest.raises(RuntimeError, match=expected) as failure:
         fitness.ffmpeg_works()
     sentence_of(failure)
 
@@ -152,7 +152,7 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
 
-def test_a_full_disk_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     with_free(monkeypatch, 200_000_000)
     with pytest.raises(RuntimeError, match="200 MB free and a recording needs 1074 MB") as failure:
         fitness.disk_has_space()
@@ -165,7 +165,7 @@ def test_small_recordings_need_a_small_disk_only(monkeypatch: pytest.MonkeyPatch
     fitness.disk_has_space()
 
 
-def test_a_folder_that_cannot_be_written_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(RuntimeError, match=os.strerror(errno.ENOENT)) as failure:
         fitness.disk_has_space()
@@ -177,31 +177,29 @@ def segment(text: str, avg_logprob: float = -0.2) -> Segment:
 
 
 @pytest.mark.parametrize(
-    ("segments", "told"),
+    ("segments", "expected"),
     [
         ([], "recognizes 0 of"),
         ([segment(" Thank you for watching the video.")], "recognizes 1 of"),
         ([segment(fitness.DEMO_WORDS, float("nan"))], "miscalculates"),
     ],
 )
-def test_a_model_that_hears_nothing_or_nonsense_is_found_out(
-    segments: list[Segment], told: str, processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_outputs_nothing_or_nonsense_is_detected(
+    segments: list[Segment], expected: str, processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, segments))
-    with pytest.raises(RuntimeError, match=told) as failure:
+    with pytest.raises(RuntimeError, match=expected) as failure:
         fitness.check_transcription(processor)
     assert "tiny.en" in sentence_of(failure)
 
 
-def test_a_model_that_mishears_a_few_words_is_let_through(
-    processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard = segment(" A quick brown fox jump over a lazy dock, speech goes in and the text come out")
-    monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, [heard]))
+def test_a_model_with_a_few_wrong_words_passes(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
+    nearly_right = segment(" A quick brown fox jump over a lazy dock, speech goes in and the text come out")
+    monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, [nearly_right]))
     fitness.check_transcription(processor)
 
 
-def test_a_device_that_fails_is_told_in_one_line(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_device_is_reported_in_one_line(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Transcript:
         raise ValueError("CUDA error: device-side assert triggered\n" + "CUDA kernel errors might be reported\n" * 50)
 
@@ -212,7 +210,7 @@ def test_a_device_that_fails_is_told_in_one_line(processor: WhisperProcessor, mo
 
 
 @pytest.mark.parametrize("job", [None, "no JSON", "{}", "[]", '{"input": {"audio": {"base64": "?"}}}'])
-def test_an_image_without_the_demo_is_found_out(
+def test_an_image_without_the_demo_is_detected(
     job: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "test_input.json"

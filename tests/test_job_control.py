@@ -1,4 +1,4 @@
-"""What a running job and whoever waits for it tell each other."""
+"""Control of a running job: cancellation and deadlines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from src.errors import Cancelled
 from src.job_control import JobControl
 
 
-def test_a_stop_ends_what_runs_and_what_would_follow() -> None:
+def test_a_cancelled_job_ends_the_current_block_and_later_ones() -> None:
     control = JobControl()
     ended = threading.Event()
     ran: list[str] = []
@@ -19,29 +19,29 @@ def test_a_stop_ends_what_runs_and_what_would_follow() -> None:
         with control.on_cancel(ended.set):
             ran.append(name)
             assert ended.wait(5)
-            raise OSError("what the ending broke")
+            raise OSError("broken by the cancellation")
 
-    threading.Timer(0.05, control.stop, ["too late"]).start()
+    threading.Timer(0.05, control.cancel, ["too late"]).start()
     for name in ("first", "second"):
         with pytest.raises(Cancelled, match="too late"):
             work(name)
     assert ran == ["first"]
 
 
-def test_errors_of_their_own_come_through() -> None:
+def test_other_errors_pass_through() -> None:
     with pytest.raises(KeyError), JobControl().on_cancel(lambda: None):
         raise KeyError
 
 
 def test_the_first_reason_counts() -> None:
     control = JobControl()
-    control.stop("first")
-    control.stop("second")
+    control.cancel("first")
+    control.cancel("second")
     with pytest.raises(Cancelled, match="first"):
         control.check()
 
 
-def test_a_deadline_stops_the_job_and_only_while_it_runs() -> None:
+def test_a_deadline_cancels_the_job_only_within_its_block() -> None:
     late, early = JobControl(), JobControl()
     ended = threading.Event()
     with late.deadline(0.01, "late"), pytest.raises(Cancelled, match="late"), late.on_cancel(ended.set):
@@ -52,7 +52,7 @@ def test_a_deadline_stops_the_job_and_only_while_it_runs() -> None:
     early.check()
 
 
-def test_a_deadline_may_be_beyond_what_clocks_can_tell() -> None:
+def test_a_deadline_may_exceed_the_range_of_clocks() -> None:
     control = JobControl()
     with control.deadline(1e300, "too long"):
         (timer,) = (thread for thread in threading.enumerate() if isinstance(thread, threading.Timer))

@@ -1,4 +1,4 @@
-"""The log, read back from stderr: one line for each event, its job's id in it, and nothing that the job holds."""
+"""The log, read from stderr: one line for each event, with its job's id and nothing of the job's content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture(autouse=True)
 def put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The process's logging is as before after each test."""
+    """Restores the process's logging after each test."""
     root, src, sdk = logging.getLogger(), logging.getLogger("src"), RunPodLogger()
     handlers, levels = root.handlers, (root.level, src.level, sdk.level)
     monkeypatch.setenv("RUNPOD_LOG_LEVEL", "INFO")
@@ -48,14 +48,14 @@ def put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(params=["text", "json"])
 def lines(request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> Lines:
-    """Reads back what was logged since the last call, with the process set up for either form."""
+    """Reads back what was logged since the last call, in both formats."""
     set_up(request.param)
     read = json.loads if request.param == "json" else from_text
     return lambda: [read(line) for line in capfd.readouterr().err.split("\n")[:-1]]
 
 
 def from_text(line: str) -> dict[str, Any]:
-    """The facts of a line of text, which has to be nothing but what we promise."""
+    """The facts of a line of text, which must have the documented format."""
     found = re.fullmatch(r'(\S+) (\S+) (\S+)((?: \w+=(?:[\w.:/+@-]+|"(?:[^"\\]|\\.)*"))*)', line, re.ASCII)
     assert found, line
     facts = {name: parsed(value) for name, value in re.findall(r' (\w+)=("(?:[^"\\]|\\.)*"|\S+)', found[4])}
@@ -92,19 +92,19 @@ def test_an_event_is_one_line_with_its_job_and_its_facts(lines: Lines) -> None:
     }
 
 
-def test_the_text_form_is_as_documented(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_text_format_is_as_documented(capfd: pytest.CaptureFixture[str]) -> None:
     set_up("text")
     event("job.finished", job="abc", seconds=1.3, ok=True, note="two words")
     line = capfd.readouterr().err
     assert line.partition(" ")[2] == 'INFO job.finished job=abc seconds=1.3 ok=true note="two words"\n'
 
 
-def test_an_event_without_a_job_says_nothing_of_one(lines: Lines) -> None:
+def test_an_event_without_a_job_has_no_job_id(lines: Lines) -> None:
     event("worker.ready", model="tiny.en")
     assert "job" not in lines()[0]
 
 
-def test_set_up_twice_logs_once_and_in_the_last_form(capfd: pytest.CaptureFixture[str]) -> None:
+def test_set_up_twice_logs_once_and_in_the_last_format(capfd: pytest.CaptureFixture[str]) -> None:
     set_up("text")
     set_up("json")
     set_up("json")
@@ -121,7 +121,7 @@ def test_nothing_is_logged_before_set_up(capfd: pytest.CaptureFixture[str]) -> N
 # --- The job around ---------------------------------------------------------------------------------------------------
 
 
-def test_warnings_of_our_modules_take_the_same_form_and_carry_the_job(lines: Lines) -> None:
+def test_warnings_of_our_modules_have_the_same_format_and_the_job_id(lines: Lines) -> None:
     with job_scope("job-1"):
         ours.warning("compute type %s is not for %s", "float16", "cpu")
         event("job.decoded", seconds=2)
@@ -144,7 +144,7 @@ def test_scopes_nest_and_end_with_an_error(lines: Lines) -> None:
     assert [line.get("job") for line in lines()] == ["inner", "outer", "named", None]
 
 
-def test_jobs_at_the_same_time_on_their_threads_do_not_mix(lines: Lines) -> None:
+def test_concurrent_jobs_do_not_mix(lines: Lines) -> None:
     together = threading.Barrier(4)
 
     def work(job: str) -> None:
@@ -160,7 +160,7 @@ def test_jobs_at_the_same_time_on_their_threads_do_not_mix(lines: Lines) -> None
     assert all(line["message"] == f"of {line['job']}" for line in logged)
 
 
-def test_a_thread_of_asyncio_and_a_generator_keep_the_job(lines: Lines) -> None:
+def test_asyncio_threads_and_generators_keep_the_job_id(lines: Lines) -> None:
     async def work(job: str) -> None:
         with job_scope(job):
             await asyncio.sleep(0)
@@ -175,13 +175,13 @@ def test_a_thread_of_asyncio_and_a_generator_keep_the_job(lines: Lines) -> None:
         await asyncio.gather(work("a"), work("b"))
         streamed = stream()
         await anext(streamed)
-        await asyncio.create_task(streamed.aclose())  # in another context than the one that it was started in
+        await asyncio.create_task(streamed.aclose())  # in a different context from the one it started in
 
     asyncio.run(main())
     assert {(line["job"], line["message"]) for line in lines()} == {("a", "of a"), ("b", "of b")}
 
 
-# --- What strangers send ----------------------------------------------------------------------------------------------
+# --- Hostile content --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -200,10 +200,12 @@ def test_a_thread_of_asyncio_and_a_generator_keep_the_job(lines: Lines) -> None:
         SIGNED,
     ],
 )
-def test_a_hostile_id_stays_in_its_place(job: str, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hostile_id_stays_in_its_field(job: str, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
     # pytest-xdist cannot send what pytest's own handlers take down of a lone surrogate.
-    monkeypatch.setattr(root, "handlers", [one for one in root.handlers if "_pytest" not in type(one).__module__])
+    monkeypatch.setattr(
+        root, "handlers", [handler for handler in root.handlers if "_pytest" not in type(handler).__module__]
+    )
     with job_scope(job):
         event("job.taken", size=1)
         event("job.named", job=job)
@@ -227,12 +229,12 @@ def test_any_id_gives_one_line_of_printable_ascii(job: str, capfd: pytest.Captur
         assert written[:-1].isprintable()
 
 
-def test_a_short_ordinary_id_is_written_as_it_is(lines: Lines) -> None:
+def test_a_short_ordinary_id_is_unchanged(lines: Lines) -> None:
     event("job.taken", job="sync-1a2b3c4d-5e6f-7a8b-9c0d-e1f2a3b4c5d6-u1")
     assert lines()[0]["job"] == "sync-1a2b3c4d-5e6f-7a8b-9c0d-e1f2a3b4c5d6-u1"
 
 
-def test_facts_that_are_no_facts_are_named_by_their_type_only(lines: Lines) -> None:
+def test_facts_of_other_types_are_logged_as_their_type(lines: Lines) -> None:
     facts: dict[str, Any] = {"job": 7, "options": {"prompt": "secret"}, "raw": b"secret", "error": ValueError("secret")}
     event("job.taken", **facts, ratio=float("nan"), text="so " * 40)
     [line] = lines()
@@ -251,7 +253,7 @@ def test_facts_that_are_no_facts_are_named_by_their_type_only(lines: Lines) -> N
         "data:audio/ogg;base64," + as_base64(CLIPS / "demo.ogg"),
     ],
 )
-def test_addresses_and_base64_are_taken_out_of_our_own_sentences(private: str, lines: Lines) -> None:
+def test_urls_and_base64_are_removed_from_our_own_messages(private: str, lines: Lines) -> None:
     ours.warning("the download failed (%s)", private)
     [line] = lines()
     assert line["message"].startswith("the download failed (")
@@ -259,7 +261,7 @@ def test_addresses_and_base64_are_taken_out_of_our_own_sentences(private: str, l
     assert as_base64(CLIPS / "demo.ogg")[:80] not in line["message"]
 
 
-def test_an_error_with_its_traceback_is_one_line_with_its_type_and_place(lines: Lines) -> None:
+def test_an_error_with_its_traceback_is_one_line_with_type_and_location(lines: Lines) -> None:
     try:
         raise ValueError("the transcript says secret")
     except ValueError:
@@ -270,7 +272,7 @@ def test_an_error_with_its_traceback_is_one_line_with_its_type_and_place(lines: 
     assert "secret" not in json.dumps(line)
 
 
-def test_a_line_that_cannot_be_written_disturbs_no_one_and_does_not_leak(lines: Lines) -> None:
+def test_a_line_that_cannot_be_written_raises_and_leaks_nothing(lines: Lines) -> None:
     record = ours.makeRecord(ours.name, logging.WARNING, __file__, 1, "%d windows", ("secret",), None)
     logging.getLogger().handlers[0].handle(record)  # not by way of the logger: pytest's own handler would raise
     assert lines() == []
@@ -279,7 +281,7 @@ def test_a_line_that_cannot_be_written_disturbs_no_one_and_does_not_leak(lines: 
 # --- Libraries --------------------------------------------------------------------------------------------------------
 
 
-def test_of_a_library_only_the_place_is_told_and_only_from_warnings_on(lines: Lines) -> None:
+def test_for_libraries_only_the_location_is_logged_from_warnings_on(lines: Lines) -> None:
     theirs.setLevel(logging.DEBUG)
     theirs.info("Starting new HTTPS connection: %s", SIGNED)
     with job_scope("job-1"):
@@ -292,7 +294,7 @@ def test_of_a_library_only_the_place_is_told_and_only_from_warnings_on(lines: Li
     assert "amazonaws" not in json.dumps(line)
 
 
-def test_a_warning_of_python_is_one_line_without_its_text(lines: Lines) -> None:
+def test_a_python_warning_is_one_line_without_its_text(lines: Lines) -> None:
     warnings.warn("input_value='the transcript'", UserWarning, stacklevel=1)
     [line] = lines()
     assert (line["level"], line["event"], line["error_type"]) == ("WARNING", "library.warning", "UserWarning")
@@ -315,7 +317,7 @@ logging.getLogger("anything").info("the transcript")
 """
 
 
-def test_the_sdk_tells_that_a_job_started_and_never_its_answer() -> None:
+def test_the_sdk_logs_that_a_job_started_and_never_its_answer() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SDK],
         cwd=ROOT,

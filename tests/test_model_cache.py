@@ -70,7 +70,7 @@ def test_a_stopped_job_waits_no_longer() -> None:
     shelf = ModelCache(Models().load, room=1)
     control = JobControl()
     with shelf.borrow("a", JobControl()):
-        threading.Timer(0.1, control.stop, ["the job was cancelled"]).start()
+        threading.Timer(0.1, control.cancel, ["the job was cancelled"]).start()
         with pytest.raises(Cancelled), shelf.borrow("b", control):
             pass
 

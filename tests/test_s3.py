@@ -1,4 +1,4 @@
-"""Files in a bucket of the job or of the endpoint, on a real S3 server, and what is told when it takes none."""
+"""Files in a bucket of the job or of the endpoint, on a real S3 server, and the errors of failed uploads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr, ValidationError
 
-from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, folder_of, upload
+from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, folder_of, upload_files
 from src.errors import InvalidInput
 from src.request.schema import UploadRequest, validate_prefix
 from src.settings import Settings, SettingsError
@@ -59,7 +59,7 @@ def private_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_told(
+def nothing_leaked(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], no_files_left: Path
 ) -> Iterator[None]:
     """In no test is a secret or a link logged, is there a bar on stderr, or a file left behind."""
@@ -67,8 +67,8 @@ def nothing_told(
     before = set(ROOT.iterdir())
     yield
     printed = capfd.readouterr()
-    told = caplog.text + printed.out + printed.err
-    assert not [word for word in (SECRET, ACCESS, "Signature", "Progress on", "B/s", "%|") if word in told]
+    output = caplog.text + printed.out + printed.err
+    assert not [word for word in (SECRET, ACCESS, "Signature", "Progress on", "B/s", "%|") if word in output]
     assert set(ROOT.iterdir()) <= before | {ROOT / ".hypothesis", ROOT / ".pytest_cache"}
 
 
@@ -96,11 +96,11 @@ def endpoint(url: str, **changes: Any) -> Settings:
     return settings(**needed | changes)
 
 
-def assert_tells_nothing(error: BaseException, *more: str) -> None:
-    told = str(error)
-    assert "\n" not in told
-    assert not told.endswith(".")
-    assert not [word for word in (SECRET, ACCESS, "://", "127.0.0.1", *more) if word in told]
+def assert_leaks_nothing(error: BaseException, *more: str) -> None:
+    message = str(error)
+    assert "\n" not in message
+    assert not message.endswith(".")
+    assert not [word for word in (SECRET, ACCESS, "://", "127.0.0.1", *more) if word in message]
 
 
 @pytest.fixture(params=["s3Config", "BUCKET_*", "BUCKET_* without a name"])
@@ -110,8 +110,8 @@ def found(request: pytest.FixtureRequest, server: str, private_allowed: None) ->
     return find_bucket(None, endpoint(server, bucket_name="results" if request.param == "BUCKET_*" else None))
 
 
-def test_files_come_back_by_their_links(found: Bucket, s3: Any) -> None:
-    links = upload(found, "transcripts/job-1", FILES)
+def test_files_are_downloaded_by_their_links(found: Bucket, s3: Any) -> None:
+    links = upload_files(found, "transcripts/job-1", FILES)
     assert list(links) == list(FILES)
     for name, data in FILES.items():
         answer = requests.get(links[name], timeout=10)
@@ -122,8 +122,10 @@ def test_files_come_back_by_their_links(found: Bucket, s3: Any) -> None:
         assert stored["Body"].read() == data
 
 
-def test_browsers_are_told_what_a_file_is(server: str, s3: Any) -> None:
-    links = upload(bucket(server), "types", {f"a.{suffix}": b"x" for suffix in ("json", "txt", "srt", "vtt", "tsv")})
+def test_files_have_a_content_type(server: str, s3: Any) -> None:
+    links = upload_files(
+        bucket(server), "types", {f"a.{suffix}": b"x" for suffix in ("json", "txt", "srt", "vtt", "tsv")}
+    )
     types = {name: requests.get(link, timeout=10).headers["Content-Type"] for name, link in links.items()}
     assert types == {
         "a.json": "application/json",
@@ -134,19 +136,19 @@ def test_browsers_are_told_what_a_file_is(server: str, s3: Any) -> None:
     }
 
 
-def test_a_file_over_the_size_of_a_part_comes_back(server: str, s3: Any) -> None:
+def test_a_file_over_the_size_of_a_part_is_stored_whole(server: str, s3: Any) -> None:
     data = bytes(range(256)) * 80_000  # 20 MB
-    links = upload(bucket(server), "large", {"transcript.json": data})
+    links = upload_files(bucket(server), "large", {"transcript.json": data})
     assert requests.get(links["transcript.json"], timeout=30).content == data
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"accessId": "", "endpointUrl": None}])
-def test_no_bucket_anywhere_is_none(nothing: Any) -> None:
+def test_without_a_bucket_there_is_none(nothing: Any) -> None:
     assert find_bucket(nothing, settings()) is None
     assert find_bucket(nothing, endpoint("", bucket_access_key_id="", bucket_secret_access_key=SecretStr(""))) is None
 
 
-def test_the_jobs_bucket_goes_first(private_allowed: None) -> None:
+def test_the_jobs_bucket_takes_precedence(private_allowed: None) -> None:
     both = find_bucket(config("http://127.0.0.1:1"), endpoint("http://127.0.0.1:2"))
     assert both == Bucket("http://127.0.0.1:1", ACCESS, SECRET, "results", of_job=True)
 
@@ -156,7 +158,7 @@ def test_the_jobs_bucket_goes_first(private_allowed: None) -> None:
 def test_a_wrong_key_of_s3_config_is_named(key: str, wrong: Any, private_allowed: None) -> None:
     with pytest.raises(InvalidInput, match=rf"s3Config.*{key}") as error:
         find_bucket(config("http://127.0.0.1:9") | {key: wrong}, settings())
-    assert_tells_nothing(error.value, "xxx", "Host", "käse")
+    assert_leaks_nothing(error.value, "xxx", "Host", "käse")
 
 
 @pytest.mark.parametrize("wrong", ["text", ["accessId"], 3, True])
@@ -207,25 +209,25 @@ def test_a_jobs_bucket_is_at_a_public_address(url: str, monkeypatch: pytest.Monk
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
     with pytest.raises(InvalidInput, match="public address") as error:
         find_bucket(config(url), settings())
-    assert_tells_nothing(error.value, "169.254", "::1", "localhost", "aaa", "no-such-host")
+    assert_leaks_nothing(error.value, "169.254", "::1", "localhost", "aaa", "no-such-host")
 
 
 def test_the_endpoints_own_bucket_may_be_private(server: str, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
     own = find_bucket(None, endpoint(server, bucket_name="results"))
     assert own
-    assert upload(own, "own", {"a.txt": b"x"})
+    assert upload_files(own, "own", {"a.txt": b"x"})
 
 
 @pytest.mark.parametrize("name", ["results", "foo--use1-az4--x-s3", "arn:aws:s3:us-west-2:123456789012:accesspoint/x"])
-def test_the_address_is_checked_again_when_it_is_dialled(
+def test_the_address_is_checked_again_on_connecting(
     name: str, server: str, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that was public while the recording was transcribed, or that boto puts before the host."""
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", raising=False)
     with pytest.raises(UploadFailed, match="not at a public address") as error:
-        upload(bucket(server.replace("127.0.0.1", "localhost"), name, of_job=True), "again", {"a.txt": b"x"})
-    assert_tells_nothing(error.value)
+        upload_files(bucket(server.replace("127.0.0.1", "localhost"), name, of_job=True), "again", {"a.txt": b"x"})
+    assert_leaks_nothing(error.value)
     assert s3.list_objects_v2(Bucket="results", Prefix="again")["KeyCount"] == 0
 
 
@@ -244,32 +246,32 @@ def test_a_jobs_bucket_has_a_plain_name(name: str, private_allowed: None) -> Non
         ({"bucket_endpoint_url": None, "bucket_access_key_id": None}, "BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID"),
     ],
 )
-def test_half_a_bucket_in_the_environment_is_told(changes: dict[str, Any], missing: str) -> None:
+def test_a_bucket_with_missing_variables_is_reported(changes: dict[str, Any], missing: str) -> None:
     for ask in (check_bucket_settings, lambda half: find_bucket(None, half)):
         with pytest.raises(SettingsError, match=f"set {missing} too") as error:
             ask(endpoint("https://s3.example.com", **changes))
-        assert_tells_nothing(error.value)
+        assert_leaks_nothing(error.value)
 
 
-def test_a_name_alone_is_half_a_bucket_too() -> None:
+def test_a_name_alone_is_not_a_bucket() -> None:
     with pytest.raises(SettingsError, match="BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID, BUCKET_SECRET_ACCESS_KEY"):
         check_bucket_settings(settings(bucket_name="results"))
 
 
-def test_none_or_all_is_right_at_start_up() -> None:
+def test_all_variables_or_none_are_valid() -> None:
     check_bucket_settings(settings())
     check_bucket_settings(endpoint("https://s3.example.com", bucket_name="results"))
 
 
-def test_a_bucket_does_not_show_what_opens_it() -> None:
+def test_a_bucket_does_not_show_its_credentials() -> None:
     shown = repr(bucket("https://s3.example.com"))
     assert SECRET not in shown
     assert ACCESS not in shown
 
 
-def test_a_bucket_that_does_not_exist_is_told_by_its_error_code(server: str) -> None:
+def test_a_missing_bucket_is_reported_by_its_error_code(server: str) -> None:
     with pytest.raises(UploadFailed, match=r"^the bucket refused the files \(NoSuchBucket\)$"):
-        upload(bucket(server, "nowhere"), "p", FILES)
+        upload_files(bucket(server, "nowhere"), "p", FILES)
 
 
 @pytest.fixture
@@ -298,46 +300,46 @@ def refusing() -> Iterator[tuple[str, list[dict[str, str]]]]:
         server.shutdown()
 
 
-def test_wrong_keys_are_told_without_what_the_server_says_of_them(
+def test_wrong_keys_are_reported_without_the_servers_message(
     refusing: tuple[str, list[dict[str, str]]],
 ) -> None:
     url, got = refusing
     with pytest.raises(UploadFailed, match=r"^the bucket refused the files \(SignatureDoesNotMatch\)$"):
-        upload(bucket(url), "p", FILES)
+        upload_files(bucket(url), "p", FILES)
     assert len(got) == 1  # the rest is not tried
     assert not [header for header in got[0] if "checksum" in header.lower() or "trailer" in header.lower()]
 
 
 def test_a_real_server_refuses_unknown_keys(server: str, s3: Any) -> None:
-    """moto looks at keys only when it is told to."""
+    """moto checks keys only on request."""
     requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)
     try:
         with pytest.raises(UploadFailed, match="InvalidAccessKeyId") as error:
-            upload(bucket(server), "p", FILES)
+            upload_files(bucket(server), "p", FILES)
     finally:
         requests.post(f"{server}/moto-api/reset-auth", data=b"inf", timeout=10)
-    assert_tells_nothing(error.value)
+    assert_leaks_nothing(error.value)
 
 
-def test_a_server_that_is_down_is_told_in_time() -> None:
+def test_a_closed_port_is_reported() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(UploadFailed, match=r"did not reach the bucket \(EndpointConnectionError\)") as error:
-        upload(bucket(url), "p", FILES)
-    assert_tells_nothing(error.value)
+        upload_files(bucket(url), "p", FILES)
+    assert_leaks_nothing(error.value)
 
 
-def test_a_server_that_never_answers_does_not_hold_the_job() -> None:
+def test_a_silent_server_does_not_block_the_job() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UploadFailed, match=r"within 0\.5 s") as error:
-        upload(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES, timeout=0.5)
-    assert_tells_nothing(error.value)
+        upload_files(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES, timeout=0.5)
+    assert_leaks_nothing(error.value)
 
 
-def test_without_boto_nothing_is_put_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_boto_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(UploadFailed, match="boto3"):
-        upload(bucket("https://s3.example.com"), "p", FILES)
+        upload_files(bucket("https://s3.example.com"), "p", FILES)
 
 
 @pytest.mark.parametrize(
@@ -356,13 +358,13 @@ def test_a_folder_is_a_prefix(prefix: str) -> None:
 def test_a_hostile_prefix_is_refused(prefix: str) -> None:
     with pytest.raises(ValueError, match="must be a folder") as error:
         validate_prefix(prefix)
-    assert_tells_nothing(error.value)
+    assert_leaks_nothing(error.value)
     with pytest.raises(ValidationError):
         UploadRequest(prefix=prefix)
 
 
 @given(st.text(max_size=300))
-def test_a_prefix_that_is_taken_stays_in_its_folder(prefix: str) -> None:
+def test_an_accepted_prefix_stays_in_its_folder(prefix: str) -> None:
     try:
         taken = validate_prefix(prefix)
     except ValueError:
@@ -378,9 +380,9 @@ def test_a_job_id_is_one_folder(job_id: str) -> None:
     assert re.fullmatch("transcripts/[0-9A-Za-z_-]{1,200}", folder_of("transcripts", job_id))
 
 
-def test_a_key_stands_for_itself_in_its_link(server: str, s3: Any) -> None:
+def test_a_key_is_not_escaped_in_its_link(server: str, s3: Any) -> None:
     prefix = validate_prefix("v1.2_(it's)!*/year=2026")
-    links = upload(bucket(server), folder_of(prefix, "job 1/u2"), {"transcript.txt": b"x"})
+    links = upload_files(bucket(server), folder_of(prefix, "job 1/u2"), {"transcript.txt": b"x"})
     assert requests.get(links["transcript.txt"], timeout=10).content == b"x"
     kept = s3.list_objects_v2(Bucket="results", Prefix="v1.2")["Contents"]
     assert [entry["Key"] for entry in kept] == [f"{prefix}/job_1_u2/transcript.txt"]

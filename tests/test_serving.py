@@ -17,23 +17,23 @@ from tests.conftest import CLIPS, as_base64, spoken, words
 DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg")}}}
 
 
-def test_the_loop_goes_on_while_a_job_runs() -> None:
-    async def both() -> tuple[dict[str, Any], int]:
+def test_the_event_loop_is_not_blocked_by_a_job() -> None:
+    async def run_and_count_turns() -> tuple[dict[str, Any], int]:
         answer, turns = asyncio.ensure_future(async_handler.handle(DEMO)), 0
         while not answer.done():
             await asyncio.sleep(0.005)
             turns += 1
         return await answer, turns
 
-    answer, turns = asyncio.run(both())
+    answer, turns = asyncio.run(run_and_count_turns())
     assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
     assert turns > 5
 
 
-def test_cancelling_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_the_task_cancels_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
-    def works_on(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
+    def work(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
         stopped = threading.Event()
         try:
             with control.on_cancel(stopped.set):
@@ -42,7 +42,7 @@ def test_cancelling_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
             ended.set()
         return {}
 
-    monkeypatch.setattr(async_handler, "handler", works_on)
+    monkeypatch.setattr(async_handler, "handler", work)
 
     async def cancelled() -> None:
         task = asyncio.ensure_future(async_handler.handle({"id": "a"}))

@@ -1,4 +1,4 @@
-"""A worker's start: what is begun at once, told in the log, and what happens where it cannot be."""
+"""A worker's start: parallel loading, its times in the log, and errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from src.serving import fitness
-from src.startup import _read_weights
+from src.startup import read_weights
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, ROOT, as_base64
 
@@ -22,18 +22,18 @@ from src import startup
 startup.begin()
 collecting = gc.isenabled()
 import runpod
-there = "torch" in sys.modules
+torch_imported = "torch" in sys.modules
 processor = startup.get_processor()
 assert processor is startup.get_processor()
 imported, loaded = startup.timeline(began)
 startup.end()
 after = gc.isenabled()
-print(json.dumps(dict(collecting=collecting, there=there, after=after, imported=imported, loaded=loaded)))
+times = dict(imported=imported, loaded=loaded)
+print(json.dumps(dict(collecting=collecting, torch_imported=torch_imported, after=after, **times)))
 """
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -48,13 +48,13 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 def test_torch_is_imported_while_the_sdk_is() -> None:
     ran = run("-c", PROBE)
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["there"]
-    assert (told["collecting"], told["after"]) == (False, True)
-    assert 0 < told["imported"] < told["loaded"]
+    result = json.loads(ran.stdout.splitlines()[-1])
+    assert result["torch_imported"]
+    assert (result["collecting"], result["after"]) == (False, True)
+    assert 0 < result["imported"] < result["loaded"]
 
 
-def test_the_log_tells_when_imports_and_model_were_there() -> None:
+def test_the_log_has_the_times_of_imports_and_model() -> None:
     job = {"input": {"audio": {"base64": as_base64(CLIPS / "silence.flac")}}}
     ran = run("handler.py", "--test_input", json.dumps(job), LOG_FORMAT="json")
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -65,28 +65,28 @@ def test_the_log_tells_when_imports_and_model_were_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "expected"),
     [({"WHISPER_MODEL": "tinyen"}, 'did you mean "tiny.en"?'), ({"WEBHOOK_SECRET": "whsec_?"}, "WEBHOOK_SECRET")],
 )
-def test_a_worker_that_cannot_start_says_so_in_one_sentence(env: dict[str, str], said: str) -> None:
+def test_a_worker_that_cannot_start_reports_one_sentence(env: dict[str, str], expected: str) -> None:
     ran = run("handler.py", **env)
     assert ran.returncode == 1
-    assert said in ran.stderr.splitlines()[-1]
+    assert expected in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
 
 
-def test_reading_ahead_of_what_is_not_there_does_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_weights_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from src.settings import get_settings
 
     monkeypatch.setenv("WHISPER_MODEL", str(tmp_path))
     get_settings.cache_clear()
-    _read_weights()
+    read_weights()
     get_settings.cache_clear()
 
 
 def test_a_warm_up_fills_the_batch_greedily_and_with_beams(monkeypatch: pytest.MonkeyPatch) -> None:
     processor = WhisperProcessor("tiny.en")
-    processor.slots = 2  # the real thing, but in a second
+    processor.slots = 2  # a full batch that takes a second
     asked = []
     transcribe = processor.transcribe
     monkeypatch.setattr(
@@ -97,7 +97,7 @@ def test_a_warm_up_fills_the_batch_greedily_and_with_beams(monkeypatch: pytest.M
     assert asked == [None, None, 5, 5]
 
 
-def test_a_warm_up_that_fails_names_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_warm_up_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing:
         model_name, slots = "tiny.en", 1
 

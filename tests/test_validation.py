@@ -1,4 +1,4 @@
-"""Each wrong input is told in one sentence that names the place and what would be right."""
+"""Each wrong input is reported in one sentence, with its place and correct form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def options(**given: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "expected"),
     [
         (None, "object"),
         ("https://example.com", "object"),
@@ -73,16 +73,16 @@ def options(**given: object) -> dict[str, object]:
         ),
     ],
 )
-def test_a_wrong_input_is_named_with_what_would_be_right(raw: object, told: str) -> None:
+def test_a_wrong_input_is_reported_with_its_correct_form(raw: object, expected: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_input(raw)
     sentence = str(caught.value)
-    assert told in sentence
+    assert expected in sentence
     assert len(sentence) < 1000
     assert "\n" not in sentence
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_input({"audio": {"url": URL}, "options": {"beam_size": 0, "task": "sing", "lng": "en"}})
     assert all(name in str(caught.value) for name in ("options.beam_size", "options.task", "options.lng"))
@@ -109,16 +109,16 @@ def test_null_options_are_no_options() -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), [("German", "de"), (" EN ", "en"), ("mandarin", "zh"), ("yue", "yue")])
-def test_a_language_goes_by_code_or_english_name(name: str, code: str) -> None:
+def test_a_language_is_a_code_or_an_english_name(name: str, code: str) -> None:
     assert parse_input(options(language=name)).options.language == code
 
 
-def test_one_temperature_is_a_ladder_of_one_rung() -> None:
+def test_one_temperature_is_a_list_of_one() -> None:
     assert parse_input(options(temperature=0)).options.temperature == [0.0]
 
 
 @pytest.mark.parametrize("tokens", ["-1, 11", [-1, 11]])
-def test_suppressed_tokens_come_as_text_or_list(tokens: object) -> None:
+def test_suppressed_tokens_are_a_string_or_a_list(tokens: object) -> None:
     assert parse_input(options(suppress_tokens=tokens)).options.suppress_tokens == [-1, 11]
 
 
@@ -128,7 +128,7 @@ def test_the_defaults_are_those_of_openai_whisper() -> None:
     from whisper.decoding import DecodingOptions
     from whisper.transcribe import transcribe
 
-    theirs = {name: one.default for name, one in inspect.signature(transcribe).parameters.items()}
+    theirs = {name: parameter.default for name, parameter in inspect.signature(transcribe).parameters.items()}
     for name in [
         "word_timestamps",
         "initial_prompt",
@@ -152,7 +152,7 @@ json_values = st.recursive(
 
 
 @given(json_values | st.fixed_dictionaries({"audio": json_values, "options": json_values}))
-def test_whatever_comes_is_either_taken_or_refused(raw: object) -> None:
+def test_any_input_is_either_accepted_or_refused(raw: object) -> None:
     try:
         parse_input(raw)
     except InvalidInput as error:
@@ -160,7 +160,7 @@ def test_whatever_comes_is_either_taken_or_refused(raw: object) -> None:
         assert len(str(error)) < 6000
 
 
-def test_a_key_with_line_breaks_does_not_break_the_sentence() -> None:
+def test_a_key_with_line_breaks_keeps_the_sentence_on_one_line() -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_input({"audio": {"url": URL, "\na\u2028b\x1b[31m": 1}})
     assert str(caught.value).isprintable()

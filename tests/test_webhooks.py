@@ -135,7 +135,7 @@ def silent(_: Handler) -> None:
 
 
 def settled(condition) -> bool:
-    """Whether `condition` comes true within two seconds."""
+    """True if `condition` becomes true within two seconds."""
     end = time.monotonic() + 2
     while not condition() and time.monotonic() < end:
         time.sleep(0.005)
@@ -149,7 +149,7 @@ def nothing_in_flight() -> bool:
 # What arrives
 
 
-def test_an_event_is_signed_as_standard_webhooks_has_it(serve):
+def test_an_event_is_signed_by_standard_webhooks(serve):
     server = serve(status(200))
     assert send(server.hook) is None
     [(headers, body)] = server.received
@@ -222,7 +222,7 @@ def test_a_later_attempt_is_signed_anew(serve):
 
 
 @pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])
-def test_a_passing_error_is_tried_again(code, serve):
+def test_a_transient_error_is_retried(code, serve):
     server = serve(status(code), status(200))
     assert send(server.hook) is None
     assert len(server.received) == 2
@@ -238,7 +238,7 @@ def test_any_other_error_is_final(code, serve):
     assert len(server.received) == 1
 
 
-def test_attempts_are_few(serve):
+def test_the_number_of_attempts_is_limited(serve):
     server = serve(status(500))
     assert "HTTP status 500 (attempt 5 of 5)" in send(server.hook)
     assert len(server.received) == 5
@@ -258,7 +258,7 @@ def test_pauses_between_attempts_double(serve):
 
 
 @pytest.mark.parametrize("after", ["3600", "999999999"])
-def test_a_long_retry_after_ends_it(after, serve):
+def test_a_long_retry_after_ends_the_attempts(after, serve):
     server = serve(status(503, Retry_After=after))
     assert "HTTP status 503 (attempt 1 of 5)" in send(server.hook)
 
@@ -268,7 +268,7 @@ def test_any_other_retry_after_is_ignored(after, serve):
     assert send(serve(status(503, Retry_After=after), status(200)).hook) is None
 
 
-def test_nobody_listens(serve):
+def test_a_closed_port(serve):
     server = serve(status(200))
     server.shutdown()
     server.server_close()
@@ -283,7 +283,7 @@ def test_a_host_that_cannot_be_a_name(serve):
     assert send(Webhook(url=f"http://{'a' * 70}.com/private-name")).endswith("its URL is malformed")
 
 
-def test_an_answer_that_is_no_http(serve):
+def test_a_response_that_is_not_http(serve):
     def two_lengths(handler: Handler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
 
@@ -308,7 +308,7 @@ def test_a_redirect_is_a_failure(code, serve):
 
 
 @pytest.mark.parametrize("code", [200, 302])
-def test_the_body_of_an_answer_is_not_read(code, serve):
+def test_the_body_of_a_response_is_not_read(code, serve):
     written: Counter[str] = Counter()
     hung_up = threading.Event()
 
@@ -329,7 +329,7 @@ def test_the_body_of_an_answer_is_not_read(code, serve):
 
 
 @pytest.mark.parametrize("play", [drip_header, silent])
-def test_the_budget_holds_for_a_server_that_drips(play, serve):
+def test_the_budget_holds_for_a_server_that_sends_slowly(play, serve):
     held = threading.Event()  # a server that never ends: only the budget does
 
     def play_and_hold(handler: Handler) -> None:
@@ -340,7 +340,7 @@ def test_the_budget_holds_for_a_server_that_drips(play, serve):
     held.set()
 
 
-def test_a_dripping_server_is_told_in_words(serve):
+def test_a_slow_server_is_reported_in_a_sentence(serve):
     assert send(serve(drip_header).hook, budget=0.3).endswith("was not delivered: it took longer than 0.3 s")
 
 
@@ -391,7 +391,7 @@ def test_a_private_server_sees_no_connection(serve, monkeypatch):
     assert server.connections == []
 
 
-def test_the_sdk_dials_the_address_that_was_validated(serve, monkeypatch):
+def test_the_sdk_connects_to_the_validated_address(serve, monkeypatch):
     server = serve(status(200))
     monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, port: ["127.0.0.1"])
     assert send(Webhook(url=f"http://hooks.invalid:{server.server_port}/private-name")) is None
@@ -417,7 +417,7 @@ def test_a_name_that_changes_its_address_is_resolved_once(serve, monkeypatch):
     assert server.connections == []
 
 
-def test_an_address_without_a_route_gives_way_to_the_next(serve, monkeypatch):
+def test_the_next_address_is_tried_if_one_has_no_route(serve, monkeypatch):
     server = serve(status(200))
     monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, port: ["::1", "127.0.0.1"])
     assert send(server.hook) is None
@@ -436,7 +436,7 @@ def test_a_proxy_of_the_environment_is_not_used(serve, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "secret"), [({"x": float("nan")}, SECRET), ({"x": object()}, SECRET), ({"x": "\ud800"}, SECRET)]
 )
-def test_what_cannot_be_sent_is_a_sentence(data, secret, serve):
+def test_unserializable_data_is_reported_in_a_sentence(data, secret, serve):
     server = serve(status(200))
     assert "the worker failed on it" in send(server.hook, data=data, secret=secret)
     assert server.connections == []
@@ -447,7 +447,7 @@ def faulty_header(handler: Handler) -> None:
 
 
 @pytest.mark.parametrize("play", [status(200), status(500), hang_up, faulty_header, drip_header])
-def test_nothing_of_it_is_logged(play, serve, caplog, capfd):
+def test_neither_url_nor_payload_is_logged(play, serve, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     hook = serve(play).hook
     send(hook, budget=0.2)
@@ -470,7 +470,7 @@ def test_the_signer_is_loaded_when_something_is_signed():
 @pytest.mark.parametrize(
     "url", ["https://example.com/hook", "http://user:pw@example.com:8080/a?b=c#d", "http://[::1]/"]
 )
-def test_a_sound_url(url):
+def test_a_valid_url(url):
     assert Webhook.model_validate({"url": url, "progress": True}).url == url
     assert not Webhook(url=url).progress
 
@@ -496,13 +496,13 @@ def test_any_other_input_is_refused(raw):
 
 
 @pytest.mark.parametrize("size", [24, 25, 26, 32, 64])
-def test_a_good_secret(size):
+def test_a_valid_secret(size):
     key = "whsec_" + base64.b64encode(b"\xff" * size).decode()
     check_secret(SecretStr(key))
     standardwebhooks.Webhook(key)
 
 
-def test_no_secret_is_none_to_check():
+def test_no_secret_is_valid():
     check_secret(None)
 
 
@@ -522,7 +522,7 @@ def test_no_secret_is_none_to_check():
         *("whsec_" + base64.b64encode(bytes(size)).decode() for size in (1, 23, 65)),
     ],
 )
-def test_a_wrong_secret_is_named_but_not_shown(value):
+def test_an_invalid_secret_is_reported_but_not_shown(value):
     with pytest.raises(
         ValueError, match=r"^WEBHOOK_SECRET is not a key: it must be whsec_ and the base64 of"
     ) as caught:
@@ -552,7 +552,7 @@ def test_progress_arrives_signed_and_in_order(serve):
         standardwebhooks.Webhook(KEY).verify(body, dict(headers))
 
 
-def test_a_total_that_is_not_known_is_no_percent(serve):
+def test_an_unknown_total_is_zero_percent(serve):
     server = serve(status(200))
     notifier = ProgressNotifier(server.hook, job_id="job-1", secret=None)
     notifier.report("download", 0.0, 0.0)
@@ -560,7 +560,7 @@ def test_a_total_that_is_not_known_is_no_percent(serve):
     assert server.payloads[0]["data"] == {"stage": "download", "percent": 0}
 
 
-def test_progress_neither_blocks_nor_piles_up(serve):
+def test_progress_neither_blocks_nor_accumulates(serve):
     answered, ended = threading.Event(), threading.Event()
 
     def hold(_: Handler) -> None:
@@ -578,7 +578,7 @@ def test_progress_neither_blocks_nor_piles_up(serve):
     ended.set()
 
 
-def test_progress_keeps_its_distance(serve):
+def test_progress_keeps_its_minimum_interval(serve):
     server = serve(status(200))
     now = 0.0
     notifier = ProgressNotifier(
@@ -593,7 +593,7 @@ def test_progress_keeps_its_distance(serve):
     assert [payload["data"]["percent"] for payload in server.payloads] == [0, 100]
 
 
-def test_progress_is_tried_once(serve):
+def test_progress_is_not_retried(serve):
     server = serve(status(500))
     notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
     notifier.report("transcribe", 1, 2)
@@ -614,7 +614,7 @@ def test_progress_never_comes_after_completed(serve, monkeypatch):
     assert [payload["type"] for payload in server.payloads] == [COMPLETED]
 
 
-def test_a_broken_progress_webhook_is_nobodys_business(serve, monkeypatch):
+def test_a_broken_progress_webhook_is_ignored(serve, monkeypatch):
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
     notifier = ProgressNotifier(serve(status(200)).hook, job_id="job-1", secret=SecretStr("wrong"))
     notifier.report("transcribe", 1, 2)

@@ -1,4 +1,4 @@
-"""Jobs of RunPod's worker-faster_whisper: what its README shows is taken, and answered in the same shape."""
+"""Jobs of RunPod's worker-faster_whisper: the examples of its README are accepted and answered in its format."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ EVERY_KEY = {
     "enable_vad": False,
     "word_timestamps": False,
 }
-"""Its README's table of inputs, with the defaults told there."""
+"""Its README's table of inputs, with the defaults given there."""
 
 METADATA = {"language": "es", "device": "cuda:0", "model": "large-v2", "processing_time": 0.77, "warnings": []}
 
@@ -95,7 +95,7 @@ def ours(*segments: Segment, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def bare_jobs_are_its(monkeypatch: pytest.MonkeyPatch) -> None:
+def bare_jobs_are_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     switched = rp_handler.get_settings().model_copy(update={"faster_whisper_jobs": True})
     monkeypatch.setattr(rp_handler, "get_settings", lambda: switched)
 
@@ -111,64 +111,66 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.usefixtures("bare_jobs_are_its")
-def test_the_request_in_its_readme_gets_the_output_in_its_readme(site: str) -> None:
+@pytest.mark.usefixtures("bare_jobs_are_foreign")
+def test_the_request_of_its_readme_gets_the_output_of_its_readme(site: str) -> None:
     request = {"input": README_INPUT["input"] | {"audio": f"{site}/demo.ogg"}}
     answer = handler(request)
     assert list(answer) == [*README_OUTPUT, "metadata"]
     for key, shown in README_OUTPUT.items():
         assert answer[key] is None if shown is None else isinstance(answer[key], type(shown)), key
-    assert [list(one) for one in answer["segments"]] == [list(README_OUTPUT["segments"][0])] * len(answer["segments"])
+    assert [list(segment) for segment in answer["segments"]] == [list(README_OUTPUT["segments"][0])] * len(
+        answer["segments"]
+    )
     assert answer["segments"][0]["id"] == 1
     assert words(answer["transcription"]) == spoken("demo.ogg")
     assert (answer["detected_language"], answer["device"], answer["model"]) == ("en", "cpu", "tiny.en")
 
 
-def test_the_output_in_its_readme_comes_to_the_letter() -> None:
-    one = dict(README_OUTPUT["segments"][0], id=0)
-    answer = {"transcription": {"text": "Hola mundo.", "language": "es", "segments": [one]}, "metadata": METADATA}
+def test_the_output_of_its_readme_is_reproduced_exactly() -> None:
+    segment = dict(README_OUTPUT["segments"][0], id=0)
+    answer = {"transcription": {"text": "Hola mundo.", "language": "es", "segments": [segment]}, "metadata": METADATA}
     assert to_answer(answer, {"audio": URL}) == README_OUTPUT | {"metadata": METADATA}
 
 
-def test_without_the_setting_a_bare_url_is_ours(site: str) -> None:
+def test_without_the_setting_a_bare_url_is_answered_in_our_format(site: str) -> None:
     answer = handler({"input": {"audio": f"{site}/demo.ogg"}})
     assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
 
 
 @pytest.mark.parametrize("form", ["plain_text", "formatted_text", "srt", "vtt"])
-def test_the_transcription_comes_in_the_form_that_is_asked_for(form: str) -> None:
+def test_the_transcription_has_the_requested_format(form: str) -> None:
     answer = handler(flat("demo.ogg", transcription=form, language="en", beam_size=1))
-    told = answer["transcription"]
-    lines = [one["text"].lstrip() for one in answer["segments"]]
+    text = answer["transcription"]
+    lines = [segment["text"].lstrip() for segment in answer["segments"]]
     if form in ("plain_text", "formatted_text"):
-        assert told == (" " if form == "plain_text" else "\n").join(lines)
+        assert text == (" " if form == "plain_text" else "\n").join(lines)
     elif form == "srt":
-        assert [cue.content for cue in srt.parse(told)] == lines
+        assert [cue.content for cue in srt.parse(text)] == lines
     else:
-        assert told.startswith("WEBVTT\n\n")
-        assert [cue.text for cue in webvtt.from_string(told)] == lines
+        assert text.startswith("WEBVTT\n\n")
+        assert [cue.text for cue in webvtt.from_string(text)] == lines
     assert words(" ".join(lines)) == spoken("demo.ogg")
     assert answer["translation"] is None
     assert "word_timestamps" not in answer
 
 
-def test_every_key_of_its_table_is_taken_and_nulls_are_as_good_as_nothing() -> None:
+def test_every_key_of_its_table_is_accepted_and_null_means_the_default() -> None:
     nulls = {key: None for key in EVERY_KEY if key not in ("audio", "model", "language", "enable_vad")}
     nothing = {"audio": URL, "model": "large-v3", "enable_vad": False}
-    told = [parse_input(to_input(one)) for one in (EVERY_KEY, nothing | nulls)]
-    assert told[0].options.model_copy(update={"patience": None, "length_penalty": None, "temperature": [0.0]}) == (
-        told[1].options
+    full, empty = [parse_input(to_input(raw)) for raw in (EVERY_KEY, nothing | nulls)]
+    assert full.options.model_copy(update={"patience": None, "length_penalty": None, "temperature": [0.0]}) == (
+        empty.options
     )
-    assert told[0].options.temperature == Options().temperature
-    assert (told[0].options.beam_size, told[0].options.best_of, told[0].options.model) == (5, 5, "large-v3")
+    assert full.options.temperature == Options().temperature
+    assert (full.options.beam_size, full.options.best_of, full.options.model) == (5, 5, "large-v3")
 
 
-def test_words_stand_in_one_list_and_not_in_the_segments() -> None:
+def test_words_are_in_one_list_and_not_in_segments() -> None:
     answer = handler(flat("demo.ogg", word_timestamps=True, beam_size=1))
-    assert not any("words" in one for one in answer["segments"])
-    assert all(list(one) == ["word", "start", "end"] for one in answer["word_timestamps"])
-    assert words("".join(one["word"] for one in answer["word_timestamps"])) == spoken("demo.ogg")
-    starts = [one["start"] for one in answer["word_timestamps"]]
+    assert not any("words" in segment for segment in answer["segments"])
+    assert all(list(word) == ["word", "start", "end"] for word in answer["word_timestamps"])
+    assert words("".join(word["word"] for word in answer["word_timestamps"])) == spoken("demo.ogg")
+    starts = [word["start"] for word in answer["word_timestamps"]]
     assert starts == sorted(starts)
 
 
@@ -178,7 +180,7 @@ def test_silence_is_an_empty_text() -> None:
 
 
 @pytest.mark.parametrize("form", ["plain_text", "formatted_text", "srt", "vtt"])
-def test_a_translation_stands_beside_the_transcription_in_a_form_of_its_own(form: str) -> None:
+def test_a_translation_has_its_own_format(form: str) -> None:
     asked = {"audio": URL, "translate": True, "translation": form}
     answer = ours(segment(0, " Hola."), segment(1, " Adiós."), asked=asked)
     answer["translation"] = ours(segment(0, " Hello."), segment(1, " Good bye."), asked=asked)["transcription"]
@@ -208,18 +210,18 @@ def test_a_translation_stands_beside_the_transcription_in_a_form_of_its_own(form
         ({"temperature_increment_on_fallback": 5e-324}, [0.0] * 10),
     ],
 )
-def test_the_ladder_climbs_by_its_increment(keys: dict[str, Any], ladder: list[float]) -> None:
+def test_fallback_temperatures_rise_by_the_increment(keys: dict[str, Any], ladder: list[float]) -> None:
     assert parse_input(to_input({"audio": URL, **keys})).options.temperature == pytest.approx(ladder)
 
 
 @pytest.mark.parametrize(
     ("keys", "looked_for"), [({}, True), ({"enable_vad": True}, True), ({"enable_vad": False}, False)]
 )
-def test_speech_is_looked_for_unless_that_is_forbidden(keys: dict[str, Any], looked_for: bool) -> None:
+def test_speech_detection_is_on_unless_disabled(keys: dict[str, Any], looked_for: bool) -> None:
     assert to_input({"audio": URL, **keys})["options"]["vad"] is looked_for
 
 
-def test_a_webhook_and_an_upload_of_ours_may_stand_beside_its_keys() -> None:
+def test_our_webhook_and_upload_may_be_added_to_its_keys() -> None:
     raw = {"audio": URL, "language": "es", "webhook": {"url": "https://e.x/hook"}, "upload": {"prefix": "a"}}
     asked = parse_input(to_input(raw))
     assert asked.webhook is not None
@@ -246,12 +248,12 @@ def test_a_webhook_and_an_upload_of_ours_may_stand_beside_its_keys() -> None:
         ([URL], True, False),
     ],
 )
-def test_its_jobs_are_told_by_the_keys_that_ours_do_not_have(raw: Any, bare: bool, its: bool) -> None:
+def test_its_jobs_are_recognized_by_keys_that_ours_lack(raw: Any, bare: bool, its: bool) -> None:
     assert is_worker_faster_whisper_input(raw, bare) is its
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ({"beam_sise": 5, "beam_size": 5}, 'beam_sise: unknown key, did you mean "beam_size"?'),
         ({"transcription": "text"}, "transcription: input should be 'plain_text', 'formatted_text', 'srt' or 'vtt'"),
@@ -269,15 +271,15 @@ def test_its_jobs_are_told_by_the_keys_that_ours_do_not_have(raw: Any, bare: boo
         ({"audio": 7, "language": "en"}, "audio: input should be a valid string"),
     ],
 )
-def test_what_is_wrong_is_told_by_its_own_keys(keys: dict[str, Any], told: str) -> None:
+def test_errors_name_the_keys_of_its_format(keys: dict[str, Any], expected: str) -> None:
     answer = handler({"input": {"audio": URL, **keys}})
     assert answer["error_type"] == "InvalidInput"
-    assert told in answer["error"]
+    assert expected in answer["error"]
     assert "options" not in answer["error"]
 
 
 @given(st.dictionaries(st.sampled_from([*EVERY_KEY, "x"]), st.none() | st.booleans() | st.floats() | st.text()))
-def test_whatever_comes_is_taken_in_our_form_or_refused(raw: dict[str, Any]) -> None:
+def test_any_input_is_converted_or_refused(raw: dict[str, Any]) -> None:
     try:
         parse_input(to_input(raw))
     except InvalidInput as error:
@@ -294,7 +296,7 @@ said = st.lists(st.builds(Word, texts, st.floats(0, 9), st.floats(0, 9), st.floa
     st.sampled_from(["plain_text", "formatted_text", "srt", "vtt"]),
     st.booleans(),
 )
-def test_an_answer_does_not_grow_over_the_limit_it_was_measured_by(
+def test_a_converted_answer_is_not_larger_than_ours(
     spoken: list[tuple[str, list[Word]]], form: str, word_timestamps: bool
 ) -> None:
     asked = {"audio": URL, "transcription": form, "word_timestamps": word_timestamps}
@@ -303,7 +305,7 @@ def test_an_answer_does_not_grow_over_the_limit_it_was_measured_by(
     assert json_size(to_answer(answer, asked)) <= json_size(answer)
 
 
-def test_what_went_into_files_is_told_as_such() -> None:
+def test_texts_that_were_uploaded_are_null() -> None:
     answer = {"files": {"srt": "https://s3/t.srt"}, "transcription": {"text": "Hola.", "language": "es"}}
     reshaped = to_answer(answer | {"metadata": METADATA}, {"audio": URL, "transcription": "srt"})
     assert (reshaped["transcription"], reshaped["segments"]) == (None, [])
@@ -313,11 +315,11 @@ def test_what_went_into_files_is_told_as_such() -> None:
     assert to_answer(answer | {"metadata": METADATA}, {"audio": URL, "language": "es"})["transcription"] is None
 
 
-def test_its_answers_go_in_pieces_where_they_are_streamed() -> None:
+def test_its_answers_are_split_for_streams() -> None:
     asked = {"audio": URL, "transcription": "formatted_text"}
     answer = to_answer(ours(*(segment(number, " Hola.") for number in range(40)), asked=asked), asked)
     chunks = list(split_answer(answer, 1000))
     assert all(json_size(chunk) <= 1000 for chunk in chunks)
-    assert [one for chunk in chunks for one in chunk.get("segments", [])] == answer["segments"]
+    assert [segment for chunk in chunks for segment in chunk.get("segments", [])] == answer["segments"]
     assert "".join(chunk.get("transcription", "") for chunk in chunks) == answer["transcription"]
     assert chunks[-1]["metadata"] == METADATA

@@ -114,7 +114,7 @@ def check_bucket_settings(settings: Settings) -> None:
         raise SettingsError(f"BUCKET_ENDPOINT_URL {_ENDPOINT_RULE}")
 
 
-def upload(
+def upload_files(
     bucket: Bucket, prefix: str, files: Mapping[str, bytes | Path], timeout: float = UPLOAD_TIMEOUT_S
 ) -> dict[str, str]:
     """Upload `files` as `prefix`/name.

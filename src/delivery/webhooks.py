@@ -39,7 +39,7 @@ RETRY_POLICY = RetryPolicy(pauses=(0.5, 1.0, 2.0, 4.0), timeouts=(5.0, 15.0))
 _PROGRESS_BUDGET_S = 3.0
 _MIN_PROGRESS_INTERVAL_S = 1.0
 _JOIN_TIMEOUT_S = 1.0
-"""How long the end of a job waits for the progress event in flight."""
+"""Maximum wait at the end of a job for the progress event in flight."""
 
 _MESSAGES = {
     Failure.UNRESOLVED: "the host name of its URL cannot be resolved",
@@ -188,7 +188,7 @@ class _Message:
     def __init__(self, url: str, event: str, data: dict[str, Any], message_id: str, secret: SecretStr | None) -> None:
         self.url = url
         self._id = "msg_" + re.sub(r"[^\w-]", "_", message_id, flags=re.ASCII)  # full stops delimit the signed parts
-        self._text = _payload(event, data)
+        self._text = to_payload(event, data)
         self._body = io.BytesIO(self._text.encode())
         self._secret = secret
 
@@ -220,7 +220,7 @@ class _Message:
         return headers
 
 
-def _payload(event: str, data: dict[str, Any]) -> str:
+def to_payload(event: str, data: dict[str, Any]) -> str:
     """The request's JSON.
 
     Raises:

@@ -66,7 +66,7 @@ class Options(BaseModel):
     )
     translate: bool = Field(
         default=False,
-        description="An English `translation` beside the `transcription`, for less time than a second job.",
+        description="An English `translation` in addition to the `transcription`, faster than a second job.",
     )
     word_timestamps: bool = Field(default=False, description="Words with start and end, in seconds, and probability.")
     initial_prompt: str | None = Field(

@@ -84,7 +84,7 @@ def _cancelled_on_exit(control: JobControl) -> Iterator[JobControl]:
     try:
         yield control
     finally:
-        control.stop(CANCELLED)  # has no effect after the job's end
+        control.cancel(CANCELLED)  # has no effect after the job's end
 
 
 def _run(job: dict[str, Any], control: JobControl) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def ffmpeg_works() -> None:
     Raises:
         RuntimeError: ffmpeg is missing, does not start, or does not decode the clip to sound.
     """
-    with _demo_clip() as clip:
+    with demo_clip() as clip:
         try:
             pcm = decode_audio(clip, clip.parent, max_seconds=60, max_bytes=60 * SAMPLE_RATE * 2)
         except Exception as error:
@@ -111,7 +111,7 @@ def check_transcription(processor: WhisperProcessor) -> None:
     Raises:
         RuntimeError: the model fails, or recognizes less than half of the words.
     """
-    with _demo_clip() as clip:
+    with demo_clip() as clip:
         try:
             transcript = processor.transcribe(clip, _DEMO_OPTIONS)
         except Exception as error:
@@ -139,7 +139,7 @@ def warm_up(processor: WhisperProcessor) -> None:
     Raises:
         RuntimeError: the device fails.
     """
-    with _demo_clip() as clip, ThreadPoolExecutor(processor.slots) as jobs:
+    with demo_clip() as clip, ThreadPoolExecutor(processor.slots) as jobs:
         for beam_size in (None, 5):
             options = _DEMO_OPTIONS.model_copy(update={"beam_size": beam_size})
             try:
@@ -152,7 +152,7 @@ def warm_up(processor: WhisperProcessor) -> None:
 
 
 @contextmanager
-def _demo_clip() -> Iterator[Path]:
+def demo_clip() -> Iterator[Path]:
     """Write the recording of the demo's job to a temporary file."""
     try:
         recording = base64.b64decode(json.loads(DEMO_JOB.read_text())["input"]["audio"]["base64"], validate=True)

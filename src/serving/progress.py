@@ -19,7 +19,7 @@ END_MARGIN_S = 2.0
 """No update is sent this long before the expected end."""
 
 JOIN_TIMEOUT_S = 8.0
-"""How long a result waits for an update in flight: the SDK tries three times, 5 s in total."""
+"""Maximum wait of a result for an update in flight: the SDK tries three times, 5 s in total."""
 
 Send = Callable[[dict[str, Any], dict[str, Any]], None]
 

@@ -41,8 +41,8 @@ def sample_of(name: str) -> Iterator[None]:
         raise
     except TooLarge:
         raise TooLarge(
-            f"options.speakers.{name}: a sample may have at most {MAX_SAMPLE_SECONDS:.0f} s "
-            f"and {MAX_SAMPLE_BYTES >> 20} MiB"
+            f"options.speakers.{name}: a sample may have {MAX_SAMPLE_SECONDS:.0f} s "
+            f"and {MAX_SAMPLE_BYTES >> 20} MiB at most"
         ) from None
     except WorkerError as error:
         raise type(error)(f"options.speakers.{name}: {error}") from None
