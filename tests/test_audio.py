@@ -1,4 +1,4 @@
-"""`src.audio.decode` against real media, made here by ffmpeg, and against files that were made to do harm."""
+"""`src.audio.decode` with real media, made here by ffmpeg, and with hostile files."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ from src.errors import TooLarge, UnsupportedMedia, WorkerError
 TONE = 440.0  # Hz
 SECONDS = 8.0
 
-VIDEO = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=25:duration=12"]  # longer than the audio beside it
+VIDEO = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=25:duration=10"]  # longer than the audio beside it
 
 WHOLE = {
     "wav": "a.wav",
@@ -56,7 +56,7 @@ WHOLE = {
     "wma": "a.wma",
     "wavpack": "a.wv",
     "mp4 with video": "-c:v libx264 -preset ultrafast -movflags +faststart v.mp4",
-    "webm with video": "-c:v libvpx -c:a libopus v.webm",
+    "webm with video": "-c:v libvpx -deadline realtime -cpu-used 8 -c:a libopus v.webm",
     "mkv with video": "-c:v mpeg4 -c:a aac v.mkv",
     "avi with video": "-c:v mpeg4 -c:a libmp3lame v.avi",
     "flv with video": "-c:v flv -c:a libmp3lame -ar 44100 v.flv",
@@ -64,7 +64,7 @@ WHOLE = {
     "mpeg with video": "-c:v mpeg1video v.mpg",
 }
 
-# Of those, the ones that tell when their second half is missing.
+# Those of `WHOLE` that show that their second half is missing.
 DETECTED = [
     *("wav", "wav, 8 kHz stereo", "wav, float", "wav, a-law", "aiff", "au", "flac"),
     *("mp3, constant rate", "mp3, variable rate", "m4a", "m4a, index first", "m4a, fragmented", "m4a, lossless"),
@@ -75,12 +75,12 @@ UNDETECTED = ["ogg opus", "ogg vorbis", "aac", "mp3, variable rate without Xing"
 
 
 def encode(*arguments: str) -> None:
-    """By the full build of imageio-ffmpeg: the ffmpeg under test, the system's perhaps, may lack encoders."""
+    """Runs the full build of imageio-ffmpeg: the ffmpeg under test may be the system's, and lack encoders."""
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *arguments], check=True)
 
 
 def make(folder: Path, arguments: str) -> Path:
-    """A file of a sine of `SECONDS`, beside a video when its name starts with `v`."""
+    """A file with a sine of `SECONDS`, and with a video if its name starts with `v`."""
     *options, name = arguments.split()
     video = VIDEO if name.startswith("v.") else []
     encode(*video, "-f", "lavfi", "-i", f"sine={TONE}:duration={SECONDS}", *options, str(folder / name))
@@ -102,7 +102,7 @@ def media(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Where the decoder writes: with nothing else in it."""
+    """An empty folder for the decoder."""
     path = tmp_path / "job"
     path.mkdir()
     return path
@@ -117,7 +117,7 @@ def split(source: Path, folder: Path, **options):
 
 
 def refused(source: Path, folder: Path, decode=decode, **options) -> str:
-    """The message of the refusal, after a look that it names no path and leaves nothing behind."""
+    """The message of the refusal; checks that it names no path and that no file is left."""
     with pytest.raises(UnsupportedMedia) as error:
         decode(source, folder, **options)
     message = str(error.value)
@@ -139,7 +139,7 @@ def main_frequency(samples) -> float:
     return float(np.argmax(spectrum)) * SAMPLE_RATE / len(samples)
 
 
-# What is whole
+# Complete recordings
 
 
 @pytest.mark.parametrize("kind", WHOLE)
@@ -152,7 +152,7 @@ def test_a_whole_recording_decodes_to_16_khz_mono(kind, media, folder):
     assert np.abs(samples).max() > 1000
 
 
-def test_the_samples_lie_on_disk_read_only(media, folder):
+def test_the_samples_are_mapped_from_disk_read_only(media, folder):
     samples = decode(media("flac"), folder)
     assert isinstance(samples, np.memmap)
     assert not samples.flags.writeable
@@ -160,7 +160,7 @@ def test_the_samples_lie_on_disk_read_only(media, folder):
     assert file.stat().st_size == samples.nbytes
 
 
-def test_the_first_of_two_audio_tracks_counts(folder):
+def test_the_first_of_two_audio_tracks_is_decoded(folder):
     source = folder.parent / "two.mkv"
     second = ["-f", "lavfi", "-i", "sine=1000:duration=2"]
     encode("-f", "lavfi", "-i", "sine=300:duration=2", *second, "-map", "0", "-map", "1", str(source))
@@ -222,7 +222,7 @@ def test_a_late_start_is_no_cut(media, folder):
     assert len(decode(source, folder)) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
 
 
-# What is cut off
+# Truncated recordings
 
 
 def refused_cut(source: Path, folder: Path) -> str:
@@ -236,7 +236,7 @@ def test_a_recording_that_is_cut_off_is_refused(kind, media, folder):
 
 
 @pytest.mark.parametrize("kind", UNDETECTED)
-def test_what_is_there_of_a_raw_stream_is_decoded(kind, media, folder):
+def test_a_truncated_raw_stream_is_decoded_to_its_end(kind, media, folder):
     data = media(kind).read_bytes()
     samples = decode(write(folder, data[: len(data) * 6 // 10]), folder)
     assert len(samples) / SAMPLE_RATE == pytest.approx(SECONDS * 0.6, abs=2)  # whole pages
@@ -246,7 +246,7 @@ def test_the_message_says_how_much_is_missing(media, folder):
     assert "it declares 8.0 s but only 4.8 s could be decoded" in refused_cut(media("aiff"), folder)
 
 
-# What is no recording
+# Files that are no recording
 
 
 def test_an_empty_file(folder):
@@ -280,17 +280,17 @@ def test_garbage_is_refused_or_short(head, body, folder):
         assert 0 < len(samples) < 3600 * SAMPLE_RATE
 
 
-# What is hostile
+# Hostile files
 
 
 @pytest.fixture
 def trap():
-    """A loopback server that must not be asked for anything: its URL, and what it was asked for."""
-    asked: list[str] = []
+    """A loopback server that must get no request: its URL, and the paths that were requested."""
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requested.append(self.path)
             self.send_error(404)
 
         def log_message(self, *_):
@@ -298,7 +298,7 @@ def trap():
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/secret.wav", asked
+        yield f"http://127.0.0.1:{server.server_port}/secret.wav", requested
         server.shutdown()
 
 
@@ -325,14 +325,14 @@ SCRIPTS = {
 @pytest.mark.parametrize("name", ["sent", "sent.mp3", "sent.m3u8"])
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_that_names_another_source_is_refused(script, name, media, trap, folder):
-    url, asked = trap
+    url, requested = trap
     for target in (str(media("wav")), f"file:{media('wav')}", url):
         refused(write(folder, SCRIPTS[script].format(target), name), folder)
-    assert asked == []
+    assert requested == []
 
 
 def boxes(data: bytes, path: list[str], replace: bytes) -> bytes:
-    """`data` with the box at `path` replaced, and the sizes of those around it set right."""
+    """`data` with the box at `path` replaced, and the sizes of the boxes around it corrected."""
     out, at = b"", 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -346,7 +346,7 @@ def boxes(data: bytes, path: list[str], replace: bytes) -> bytes:
 
 
 def external_mov(media, secret: Path) -> bytes:
-    """A QuickTime file of silence whose track says that its sound lies in the file `secret`."""
+    """A QuickTime file of silence whose track refers to the file `secret` for its sound."""
     inside = secret.parent.parent / "silence.mov"
     encode("-f", "lavfi", "-i", "anullsrc=r=44100:cl=mono:d=8", "-c:a", "pcm_s16le", str(inside))
     path = str(secret).encode()
@@ -358,7 +358,7 @@ def external_mov(media, secret: Path) -> bytes:
     return boxes(inside.read_bytes(), ["moov", "trak", "mdia", "minf", "dinf", "dref"], dref)
 
 
-def test_a_quicktime_file_does_not_reach_into_another_file(media, folder):
+def test_a_quicktime_file_cannot_read_another_file(media, folder):
     source = write(folder, external_mov(media, media("wav")))
     followed = folder.parent / "followed.wav"
     encode("-enable_drefs", "1", "-use_absolute_path", "1", "-i", str(source), str(followed))
@@ -371,7 +371,7 @@ def test_a_quicktime_file_does_not_reach_into_another_file(media, folder):
 
 
 def slow_wav(size: int) -> bytes:
-    """A WAV of one sample a second: 20 KB last five hours and a half."""
+    """A WAV of one sample per second: 20 KB last five and a half hours."""
     fmt = b"fmt \x10\0\0\0\1\0\1\0" + (1).to_bytes(4, "little") * 2 + b"\1\0\x08\0"
     data = b"data" + size.to_bytes(4, "little") + b"\x80" * size
     return b"RIFF" + (len(fmt) + len(data) + 4).to_bytes(4, "little") + b"WAVE" + fmt + data
@@ -423,7 +423,7 @@ def test_a_forged_index_does_not_take_the_memory(media, folder):
 
 @pytest.fixture
 def hanging(tmp_path, monkeypatch):
-    """In place of ffmpeg, a program that writes endless log and no sound."""
+    """Replaces ffmpeg by a program that logs endlessly and writes no sound."""
     program = tmp_path / "ffmpeg"
     program.write_text(f"#!{sys.executable}\nwhile True:\n    print('[x] error ' * 9999, flush=True)\n")
     program.chmod(0o755)
@@ -508,7 +508,7 @@ def test_a_silent_channel_is_a_channel(folder):
     assert not right.any()
 
 
-def test_one_word_in_one_channel_alone_makes_two(folder):
+def test_one_word_in_a_single_channel_makes_two_channels(folder):
     source = tones(folder.parent / "word.wav", *[300] * 2, seconds=40)
     data = bytearray(source.read_bytes())
     samples = np.frombuffer(data, "<i2", offset=44).reshape(-1, 2)
@@ -517,18 +517,24 @@ def test_one_word_in_one_channel_alone_makes_two(folder):
     assert len(split(source, folder)) == 2
 
 
+@pytest.fixture(scope="session")
+def stereo_speech(tmp_path_factory) -> Path:
+    """12 s of speech with pauses, the same in both channels."""
+    source = tmp_path_factory.mktemp("speech") / "speech.wav"
+    encode("-t", "12", "-i", str(Path(__file__).parent / "data" / "long.ogg"), "-ac", "2", str(source))
+    return source
+
+
 @pytest.mark.parametrize("kind", STEREO)
-def test_what_a_codec_does_to_speech_makes_no_second_channel(kind, folder):
-    source = folder.parent / "speech.wav"
-    encode("-t", "30", "-i", str(Path(__file__).parent / "data" / "long.ogg"), "-ac", "2", str(source))
-    assert len(split(encoded(source, kind), folder)) == 1
+def test_codec_noise_makes_no_second_channel(kind, stereo_speech, folder):
+    assert len(split(encoded(stereo_speech, kind), folder)) == 1
 
 
 @pytest.mark.parametrize("channels", [3, 6, MAX_CHANNELS])
-def test_more_than_two_channels_stay_apart_and_in_order(channels, folder):
+def test_more_than_two_channels_stay_separate_and_in_order(channels, folder):
     frequencies = [200.0 + 100 * number for number in range(channels)]
     found = split(tones(folder.parent / "many.wav", *frequencies), folder)
-    assert [main_frequency(one) for one in found] == pytest.approx(frequencies, abs=1)
+    assert [main_frequency(samples) for samples in found] == pytest.approx(frequencies, abs=1)
 
 
 def test_too_many_channels_are_refused(folder):
@@ -537,15 +543,15 @@ def test_too_many_channels_are_refused(folder):
 
 
 def test_the_channels_are_those_of_the_first_track(folder):
-    one, two = tones(folder.parent / "one.wav", 300), tones(folder.parent / "two.wav", 500, 700)
+    mono, stereo = tones(folder.parent / "mono.wav", 300), tones(folder.parent / "stereo.wav", 500, 700)
     source = folder.parent / "tracks.mka"
-    encode("-i", str(one), "-i", str(two), "-map", "0", "-map", "1", "-c", "copy", str(source))
+    encode("-i", str(mono), "-i", str(stereo), "-map", "0", "-map", "1", "-c", "copy", str(source))
     (only,) = split(source, folder)
     assert main_frequency(only) == pytest.approx(300, abs=1)
 
 
 def changing(folder: Path, *layouts: tuple[int, ...], seconds: float, times: int = 1) -> Path:
-    """A broadcast that has the tones of each layout in turn."""
+    """A broadcast with the tones of each layout in turn."""
     parts = [folder.parent / f"{number}.aac" for number in range(len(layouts))]
     for part, tone in zip(parts, layouts, strict=True):
         encode("-i", str(tones(part.with_suffix(".wav"), *tone, seconds=seconds)), str(part))
@@ -553,9 +559,9 @@ def changing(folder: Path, *layouts: tuple[int, ...], seconds: float, times: int
 
 
 @pytest.mark.parametrize("layouts", [[(300,), (500, 700)], [(500, 700), (300,)]])
-def test_channels_that_come_and_go_keep_the_clock(layouts, folder):
+def test_a_change_of_channels_keeps_the_clock(layouts, folder):
     source = changing(folder, *layouts, seconds=2)
-    found = [np.array(one) for one in split(source, folder)]
+    found = [np.array(samples) for samples in split(source, folder)]
     assert len(found) == len(layouts[0])
     for samples in (*found, decode(source, folder)):
         assert len(samples) == pytest.approx(4 * SAMPLE_RATE, abs=0.3 * SAMPLE_RATE)
@@ -564,7 +570,7 @@ def test_channels_that_come_and_go_keep_the_clock(layouts, folder):
         assert main_frequency(samples[:SAMPLE_RATE]) != main_frequency(samples[-SAMPLE_RATE:])
 
 
-def test_the_disk_holds_no_more_than_the_limit_however_often_channels_come_and_go(folder):
+def test_the_disk_holds_no_more_than_the_limit_however_often_channels_change(folder):
     source = changing(folder, (300,), (500, 700), seconds=0.2, times=50)
     assert 20 * SAMPLE_RATE < len(decode(source, folder)) < 40 * SAMPLE_RATE
     for decoder in (decode, split):
@@ -599,7 +605,7 @@ def test_channels_that_are_cut_off_are_refused(kind, folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"no recording", b"RIFF\xff\xff\xff\xffWAVEfmt "])
-def test_what_is_no_recording_has_no_channels(content, folder):
+def test_a_file_that_is_no_recording_has_no_channels(content, folder):
     source = write(folder, content)
     assert refused(source, folder, split) == refused(source, folder, decode)
 
@@ -622,20 +628,21 @@ def test_denoise_lowers_noise_and_keeps_the_length(folder):
 
 
 @pytest.fixture
-def no_choice_yet():
+def fresh_lookup():
+    """Forgets which ffmpeg was found, before and after the test."""
     ffmpeg_executable.cache_clear()
     yield
     ffmpeg_executable.cache_clear()
 
 
-def test_the_ffmpeg_on_the_path_comes_first(no_choice_yet, tmp_path, monkeypatch):
+def test_the_ffmpeg_on_the_path_comes_first(fresh_lookup, tmp_path, monkeypatch):
     program = tmp_path / "ffmpeg"
     program.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert ffmpeg_executable() == str(program)
 
 
-def test_no_ffmpeg_at_all_is_told(no_choice_yet, monkeypatch):
+def test_a_missing_ffmpeg_is_an_error(fresh_lookup, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(WorkerError, match="ffmpeg is not installed"):

@@ -1,4 +1,4 @@
-"""Jobs that ask for captions: what is refused before the model works, how the video comes back, what it never costs."""
+"""Jobs with captions: checks before transcription, the returned video, and failures that spare the transcript."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def job(clip: Path, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def fonts(monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> Iterator[None]:
-    """No fonts but Noto's for alphabets, and in no test a file left behind."""
+    """Only Noto's alphabetic fonts; and no test may leave a file."""
     monkeypatch.setattr(captioning, "SYSTEM_FONTS", ())
     monkeypatch.setenv("FONT_DIR", str(NOTO))
     get_settings.cache_clear()
@@ -50,17 +50,17 @@ def fonts(monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> Iterator[None
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model must not be asked."""
+    """Fails the test if the model is used."""
 
     def transcribe(*_: Any) -> None:
-        raise AssertionError("the model worked")
+        raise AssertionError("the model was used")
 
     monkeypatch.setattr(get_processor(), "transcribe", transcribe)
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """A bucket, as a job names it."""
+    """An S3 server with a bucket: the `s3Config` of a job."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
     s3 = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     s3.start()
@@ -73,14 +73,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 
 
 def texts(video: bytes) -> tuple[str, str]:
-    """Language and words of the one track of captions."""
+    """Language and words of the only track of captions."""
     with av.open(io.BytesIO(video)) as file:
         (track,) = file.streams.subtitles
         packets = [bytes(packet) for packet in file.demux(track)]
-        return str(track.language), " ".join(one[2 : 2 + int.from_bytes(one[:2], "big")].decode() for one in packets)
+        return str(track.language), " ".join(data[2 : 2 + int.from_bytes(data[:2], "big")].decode() for data in packets)
 
 
-def test_a_track_comes_back_as_base64() -> None:
+def test_a_muxed_video_is_returned_as_base64() -> None:
     control, stages = JobControl(), []
     control.listen(lambda stage, *_: stages.append(stage))
     answer = handler(job(CLIPS / "video.mp4", captions="mux", output_format="json"), control)
@@ -96,7 +96,7 @@ def test_a_track_comes_back_as_base64() -> None:
     assert stages[-1] == "captioning"
 
 
-def test_drawn_captions_come_back_and_are_those_of_the_words() -> None:
+def test_burnt_captions_appear_while_words_are_spoken() -> None:
     answer = handler(job(CLIPS / "video.mp4", captions="burn", highlight_words=True, caption_size=12))
     video = answer["captioned_video"]
     assert video["encoder"] in ("libx264", "h264_nvenc")
@@ -105,11 +105,11 @@ def test_drawn_captions_come_back_and_are_those_of_the_words() -> None:
     with av.open(str(CLIPS / "video.mp4")) as file:
         plain = [frame.to_ndarray(format="rgb24").astype(int) for frame in file.decode(video=0)]
     assert len(frames) == len(plain)
-    lower = [abs(one - other)[50:].mean() for one, other in zip(frames, plain, strict=True)]
+    lower = [abs(captioned - original)[50:].mean() for captioned, original in zip(frames, plain, strict=True)]
     assert lower[10] > 3 * lower[-1]  # something is said after a second, and nothing at the end
 
 
-def test_a_translation_has_a_track_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translation_is_a_second_track(monkeypatch: pytest.MonkeyPatch) -> None:
     transcribe = get_processor().transcribe
 
     def translated(*given: Any) -> Any:
@@ -136,7 +136,7 @@ def test_a_translation_has_a_track_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 @pytest.mark.usefixtures("idle")
-def test_what_cannot_be_done_is_refused_before_the_model_works(
+def test_impossible_captions_are_refused_before_transcription(
     clip: str, options: dict[str, Any], sentence: str, error_type: str
 ) -> None:
     answer = handler(job(CLIPS / clip, **options))
@@ -145,7 +145,7 @@ def test_what_cannot_be_done_is_refused_before_the_model_works(
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_video_that_no_answer_can_carry_is_refused_before_the_model_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_too_large_for_any_answer_is_refused_before_transcription(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_RESULT_BYTES", "40000")
     get_settings.cache_clear()
     answer = handler(job(CLIPS / "video.mp4", captions="mux"))
@@ -167,24 +167,24 @@ def test_a_video_too_large_for_the_answer_goes_to_the_bucket(
     assert words(texts(found.content)[1]) == spoken("video.mp4")
 
 
-def test_files_that_are_asked_for_have_the_video_among_them(server: dict[str, str]) -> None:
-    asked = job(CLIPS / "video.mp4", captions="burn") | {"s3Config": server}
-    asked["input"]["upload"] = {"prefix": "films"}
-    answer = handler(asked)
+def test_uploaded_files_include_the_video(server: dict[str, str]) -> None:
+    request = job(CLIPS / "video.mp4", captions="burn") | {"s3Config": server}
+    request["input"]["upload"] = {"prefix": "films"}
+    answer = handler(request)
     assert "/films/job-1/captioned.mp4" in answer["captioned_video"]["url"]
     assert "srt" in answer["files"]
     assert requests.get(answer["captioned_video"]["url"], timeout=10).content[4:8] == b"ftyp"
 
 
-def test_a_bucket_that_fails_costs_no_video_that_fits(server: dict[str, str]) -> None:
-    asked = job(CLIPS / "video.mp4", captions="mux") | {"s3Config": server | {"bucketName": "nowhere"}}
-    asked["input"]["upload"] = {}
-    answer = handler(asked)
+def test_a_failed_upload_keeps_a_video_that_fits_in_the_answer(server: dict[str, str]) -> None:
+    request = job(CLIPS / "video.mp4", captions="mux") | {"s3Config": server | {"bucketName": "nowhere"}}
+    request["input"]["upload"] = {}
+    answer = handler(request)
     assert "base64" in answer["captioned_video"]
     assert any("the captioned video was not uploaded" in warning for warning in answer["metadata"]["warnings"])
 
 
-def test_a_missing_font_costs_no_transcript(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_font_keeps_the_transcript(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FONT_DIR", str(CLIPS))
     get_settings.cache_clear()
     answer = handler(job(CLIPS / "video.mp4", captions="burn"))
@@ -203,7 +203,7 @@ def test_captions_do_not_outlast_the_video(tmp_path: Path) -> None:
         assert (file.duration or 0) / 1e6 == pytest.approx(2.0, abs=0.1)
 
 
-def test_a_stop_while_captions_are_made_is_the_jobs_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_can_be_cancelled_during_captioning(monkeypatch: pytest.MonkeyPatch) -> None:
     control = JobControl()
     control.listen(lambda stage, *_: control.cancel("the job was cancelled") if stage == "captioning" else None)
     answer = handler(job(CLIPS / "video.mp4", captions="burn"), control)
@@ -211,7 +211,7 @@ def test_a_stop_while_captions_are_made_is_the_jobs_end(monkeypatch: pytest.Monk
     assert threading.active_count() < 20
 
 
-def test_a_webhook_does_not_carry_the_video() -> None:
+def test_a_webhook_omits_the_video() -> None:
     data = {"transcription": {"text": "x"}, "captioned_video": {"filename": "a.mp4", "base64": "A" * MAX_BYTES}}
     sent = json.loads(to_payload("transcription.completed", data))["data"]
     assert sent == {"transcription_omitted": True, "captioned_video": {"filename": "a.mp4"}}
@@ -221,21 +221,21 @@ def test_a_webhook_does_not_carry_the_video() -> None:
 @pytest.mark.parametrize(
     "option", ["caption_color", "caption_outline_color", "caption_highlight_color", "caption_box_color"]
 )
-def test_colours_are_taken_in_one_form_only(option: str, colour: str) -> None:
+def test_colours_have_only_one_form(option: str, colour: str) -> None:
     Options.model_validate({"captions": "burn", option: "#12aBeF80"})
     with pytest.raises(ValidationError, match="should be a colour"):
         Options.model_validate({"captions": "burn", option: colour})
 
 
-def test_one_word_at_a_time_can_be_asked_for() -> None:
+def test_captions_of_one_word_at_a_time() -> None:
     answer = handler(job(CLIPS / "video.mp4", captions="mux", max_words_per_line=1))
     assert len(texts(base64.b64decode(answer["captioned_video"]["base64"]))[1].split()) == 8
-    asked = Options(captions="burn", max_words_per_line=1)
-    assert captioning.fit_to_picture(asked.caption_layout, 30) == Layout(max_words_per_line=1)
+    options = Options(captions="burn", max_words_per_line=1)
+    assert captioning.fit_to_picture(options.caption_layout, 30) == Layout(max_words_per_line=1)
     assert captioning.fit_to_picture(Options(captions="burn").caption_layout, 30).max_line_width == 30
 
 
-def test_captions_are_laid_out_for_broadcast_unless_something_is_asked_for() -> None:
+def test_captions_have_the_broadcast_layout_by_default() -> None:
     assert Options(captions="mux").caption_layout == Options(subtitle_preset="broadcast").layout
     assert Options(captions="mux", highlight_words=True).caption_layout.max_line_width == 42
     assert Options(captions="mux", max_words_per_line=3).caption_layout == Options(max_words_per_line=3).layout

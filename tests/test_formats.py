@@ -1,4 +1,4 @@
-"""The text forms, read back by parsers that other people wrote."""
+"""The output formats, read back by independent parsers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_SECONDS = 400_000.0
 LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 SPECIAL = ["-->", "--->", "<b>", "</i>", "&amp;", "&", "\t", " ", '"', "1", "00:00:01,000 --> 00:00:02,000", "WEBVTT"]
-"""What means something to a reader of subtitles, and what is made of such things."""
+"""Markup of subtitles, and text that looks like it."""
 
 
 def segment(start: float, end: float, text: str, words: list[Word] | None = None) -> Segment:
@@ -58,7 +58,7 @@ def transcript(*segments: Segment) -> Transcript:
 
 
 def normal(text: str) -> str:
-    """`text` as far as a reader may be trusted with it: words, one space between them."""
+    """The part of `text` that every parser keeps: its words, with one space between them."""
     return " ".join(text.replace("\0", "\ufffd").split())
 
 
@@ -67,11 +67,11 @@ def milliseconds(seconds: float) -> int:
 
 
 def expected(made: Transcript) -> list[tuple[int, int, str]]:
-    """Times in ms and words of all segments that have any."""
+    """Start and end in ms and words of each segment with text."""
     return [
-        (milliseconds(one.start), max(milliseconds(one.start), milliseconds(one.end)), normal(one.text))
-        for one in made.segments
-        if normal(one.text)
+        (milliseconds(part.start), max(milliseconds(part.start), milliseconds(part.end)), normal(part.text))
+        for part in made.segments
+        if normal(part.text)
     ]
 
 
@@ -98,7 +98,7 @@ def test_srt_is_read_back(made):
 @example(transcript(segment(0.0, 1.0, "a --> b & <i>c</i> &lt;"), segment(1.0, 2.0, "NOTE\n\nSTYLE")))
 def test_vtt_is_read_back(made):
     found = webvtt.from_string(rendered(made, "vtt"))
-    # `raw_text`, because `text` leaves out whatever it takes for a tag: here nothing may be one.
+    # `raw_text`, because `text` omits anything that looks like a tag: here nothing may.
     assert [
         (
             cue.start_time.in_milliseconds(),
@@ -118,7 +118,7 @@ def test_tsv_is_read_back(made):
 
 @given(transcripts)
 def test_each_cue_is_one_block_for_every_reader(made):
-    """No reader, whatever it takes for a line break, finds more lines than were written."""
+    """No parser finds more lines than were written, whatever it counts as a line break."""
     count = len(expected(made))
     assert len(rendered(made, "srt").splitlines()) == max(0, 4 * count - 1)
     assert len(rendered(made, "vtt").splitlines()) == 2 + max(0, 3 * count - 1)
@@ -126,7 +126,7 @@ def test_each_cue_is_one_block_for_every_reader(made):
 
 
 @given(transcripts)
-def test_the_arrow_stands_in_timing_lines_only(made):
+def test_the_arrow_is_in_timing_lines_only(made):
     count = len(expected(made))
     assert rendered(made, "srt").count("-->") == count
     assert rendered(made, "vtt").count("-->") == count
@@ -195,7 +195,7 @@ KEYS = {
 
 
 def spoken(*texts: str, start: float = 1.0) -> Transcript:
-    """Segments with words of a tenth of a second a character, without pauses; half a second between segments."""
+    """Segments with words of a tenth of a second per character, without pauses; half a second between segments."""
     made = []
     for text in texts:
         words = []
@@ -235,12 +235,12 @@ def test_render_all_in_full():
     found = render(made, ["all"])
     assert found["text"] == "Hi. You?"
     assert found["language"] == "en"
-    assert found["segments"] == [one.to_dict() for one in made.segments]
+    assert found["segments"] == [part.to_dict() for part in made.segments]
     assert found["segments"][0]["words"] == [{"word": " Hi.", "start": 0.0, "end": 0.5, "probability": 0.9}]
     assert "words" not in found["segments"][1]
 
 
-def test_an_unknown_format_is_the_callers_bug():
+def test_an_unknown_format_is_a_key_error():
     with pytest.raises(KeyError):
         render(transcript(), ["docx"])
 
@@ -291,7 +291,7 @@ def test_ass_is_read_back(segments):
     assert all(before.end <= after.start for before, after in pairwise(read))
 
 
-def test_ass_lights_up_words_as_they_are_spoken():
+def test_ass_highlights_words_as_they_are_spoken():
     made = spoken(" Hello there, old friend.")
     made.segments[0].words[1].end -= 0.3
     read = pysubs2.SSAFile.from_string(rendered(made, "ass", Layout(max_line_width=12, max_line_count=2)))
@@ -301,7 +301,7 @@ def test_ass_lights_up_words_as_they_are_spoken():
     assert read.styles["Default"].encoding == 1
 
 
-def test_ass_has_no_karaoke_without_words_and_takes_the_direction_of_a_text_from_its_letters():
+def test_ass_has_no_karaoke_without_words_and_takes_the_text_direction_from_its_letters():
     made = transcript(segment(0.0, 1.0, " שלום"))
     read = pysubs2.SSAFile.from_string(rendered(replace(made, language="he"), "ass"))
     assert read.events[0].text == "שלום"
@@ -317,13 +317,13 @@ lrc_text = st.lists(st.sampled_from(["[00:01.00]", "<00:02.50>", "[ti:x]", "[off
 def test_lrc_is_read_back(segments):
     made = transcript(*segments)
     read = lrc.loads(rendered(made, "lrc"))
-    told = [re.sub(r"[\[<](\d+:[\d.]+)[\]>]", r"(\1)", text) for _, _, text in expected(made)]
-    assert [normal(line.text) for line in read] == told
+    escaped = [re.sub(r"[\[<](\d+:[\d.]+)[\]>]", r"(\1)", text) for _, _, text in expected(made)]
+    assert [normal(line.text) for line in read] == escaped
     assert read.metadata["length"] == "6666:40"
     assert all(before.start < after.start for before, after in pairwise(read))
 
 
-def test_lrc_tells_the_time_of_each_word_where_there_are_any():
+def test_lrc_has_the_time_of_each_word_if_there_are_any():
     made = spoken(" Hello there, old friend.", " 5 < 7.", start=3599.5)
     layout = Layout(max_line_width=14)
     assert rendered(made, "lrc", layout) == (
@@ -337,14 +337,14 @@ def test_lrc_tells_the_time_of_each_word_where_there_are_any():
     assert [word.start for word in read[0]] == [3_599_500, 3_600_100]
 
 
-def test_verbose_json_is_what_openai_has():
-    """As their own client reads it; nothing is left out and nothing has another type."""
+def test_verbose_json_is_openais():
+    """Their own client reads it; nothing is missing and nothing has another type."""
     found = render(HELLO, ["verbose_json"])["verbose_json"]
     read = TranscriptionVerbose.model_validate(found, strict=True)
     assert read.model_dump(exclude_none=True) == found
     assert (read.language, read.duration, read.text) == ("english", MAX_SECONDS, HELLO.text)
-    assert [(one.text, one.start, one.end) for one in read.segments] == [
-        (one.text, one.start, one.end) for one in HELLO.segments
+    assert [(part.text, part.start, part.end) for part in read.segments] == [
+        (part.text, part.start, part.end) for part in HELLO.segments
     ]
     assert [word.word for word in read.words] == ["Hello", "there,", "R&D.", "How", "do", "you", "do", "<today>?"]
 

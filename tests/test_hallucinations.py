@@ -1,4 +1,4 @@
-"""What no one said is left out and counted; what was said stays."""
+"""Hallucinations are removed and counted; spoken text stays."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def segment(text: str, start: float = 0.0, ratio: float = 1.2, words: list[Word]
     return Segment(0, 0, start, start + 2.0, text, [], 0.0, -0.3, ratio, 0.1, words)
 
 
-def left(*segments: Segment, speech: float = 1.0, speech_only: bool = False) -> tuple[list[str], dict[str, int]]:
+def remaining(*segments: Segment, speech: float = 1.0, speech_only: bool = False) -> tuple[list[str], dict[str, int]]:
     kept, dropped = remove_hallucinations(
         segments, lambda start, end: speech, compression_ratio_threshold=2.4, speech_only=speech_only
     )
-    assert [one.id for one in kept] == list(range(len(kept)))
-    return [one.text for one in kept], dict(dropped)
+    assert [part.id for part in kept] == list(range(len(kept)))
+    return [part.text for part in kept], dict(dropped)
 
 
 @pytest.mark.parametrize(
@@ -36,34 +36,34 @@ def left(*segments: Segment, speech: float = 1.0, speech_only: bool = False) -> 
         " Продолжение следует...",
     ],
 )
-def test_a_phantom_phrase_goes_where_nothing_is_heard(phrase: str) -> None:
-    assert left(segment(" Hello."), segment(phrase), speech=0.1) == ([" Hello."], {"phantom_phrases": 1})
+def test_a_phantom_phrase_without_speech_is_removed(phrase: str) -> None:
+    assert remaining(segment(" Hello."), segment(phrase), speech=0.1) == ([" Hello."], {"phantom_phrases": 1})
 
 
-def test_thanks_that_are_heard_stay() -> None:
-    assert left(segment(" Thank you."), speech=0.5) == ([" Thank you."], {})
+def test_a_phantom_phrase_with_speech_stays() -> None:
+    assert remaining(segment(" Thank you."), speech=0.5) == ([" Thank you."], {})
 
 
 def test_a_phantom_phrase_within_a_sentence_stays() -> None:
-    assert left(segment(" I said thank you to her."), speech=0.0) == ([" I said thank you to her."], {})
+    assert remaining(segment(" I said thank you to her."), speech=0.0) == ([" I said thank you to her."], {})
 
 
-def test_any_text_over_nothing_goes_where_only_speech_is_wanted() -> None:
-    assert left(segment(" BAH!"), speech=0.0, speech_only=True) == ([], {"without_speech": 1})
-    assert left(segment(" BAH!"), speech=0.0) == ([" BAH!"], {})
+def test_text_without_speech_is_removed_if_only_speech_is_wanted() -> None:
+    assert remaining(segment(" BAH!"), speech=0.0, speech_only=True) == ([], {"without_speech": 1})
+    assert remaining(segment(" BAH!"), speech=0.0) == ([" BAH!"], {})
 
 
-def test_a_segment_that_comes_over_and_over_in_a_loop_is_left_standing_a_few_times() -> None:
+def test_of_repeated_segments_in_a_loop_a_few_stay() -> None:
     again = [segment(" And then we go.", start=2.0 * at, ratio=LOOPING) for at in range(8)]
-    texts, dropped = left(segment(" First."), *again, segment(" Last.", start=30.0))
+    texts, dropped = remaining(segment(" First."), *again, segment(" Last.", start=30.0))
     assert texts == [" First.", *[" And then we go."] * KEPT_REPEATS, " Last."]
     assert dropped == {"loops": 8 - KEPT_REPEATS}
 
 
-def test_what_people_repeat_stays() -> None:
+def test_repetitions_that_are_no_loop_stay() -> None:
     chorus = [segment(" We will rock you.", start=2.0 * at) for at in range(8)]
-    assert left(*chorus) == ([" We will rock you."] * 8, {})
-    assert left(segment(" No, no, no.", ratio=LOOPING)) == ([" No, no, no."], {})
+    assert remaining(*chorus) == ([" We will rock you."] * 8, {})
+    assert remaining(segment(" No, no, no.", ratio=LOOPING)) == ([" No, no, no."], {})
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,17 @@ def test_a_loop_within_a_segment_is_cut_with_its_words(said: str, stays: str) ->
     assert dropped == {"loops": 1}
 
 
-def test_phrases_are_as_they_are_compared() -> None:
+def test_phantom_phrases_are_normalized() -> None:
     for phrase in PHANTOM_PHRASES:
-        assert left(segment(phrase), speech=0.0) == ([], {"phantom_phrases": 1}), phrase
+        assert remaining(segment(phrase), speech=0.0) == ([], {"phantom_phrases": 1}), phrase
 
 
 @given(st.lists(st.text(st.sampled_from(" abc.好"), max_size=30), max_size=8), st.sampled_from([0.0, 1.0]))
-def test_nothing_new_is_said_and_what_is_left_would_be_left_again(texts: list[str], speech: float) -> None:
+def test_no_text_is_added_and_a_second_removal_removes_no_less(texts: list[str], speech: float) -> None:
     segments = [segment(text, ratio=LOOPING) for text in texts]
     kept, _ = remove_hallucinations(segments, lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False)
-    assert sum(len(one.text) for one in kept) <= sum(len(text) for text in texts)
+    assert sum(len(part.text) for part in kept) <= sum(len(text) for text in texts)
     again, _ = remove_hallucinations(
-        [replace(one) for one in kept], lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False
+        [replace(part) for part in kept], lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False
     )
     assert len(again) <= len(kept)

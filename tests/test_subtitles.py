@@ -1,4 +1,4 @@
-"""Cues: what always holds of them, and where a reader would have their lines end."""
+"""Cues: their invariants, and line breaks where a reader expects them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def segment(text: str, start: float, end: float, words: list[Word] | None = None
 
 
 def spoken(text: str, start: float = 0.0, pace: float = 0.06) -> Segment:
-    """A segment with words as Whisper has them, each of them as long as it is written: `pace` seconds a character."""
+    """A segment with words as Whisper has them; each takes `pace` seconds per character."""
     words = []
     for part in re.findall(r"\s*[^\W\d_\u0e00-\u9fff]+\S*|\s*\S" if not text.isascii() else r"\s*\S+", text):
         words.append(Word(part, round(start, 2), round(start + pace * len(part), 2), 0.9))
@@ -44,7 +44,7 @@ def lines(cues: list[Cue]) -> list[list[str]]:
 
 
 def bare(text: str) -> str:
-    """Everything but the blanks, which line breaks take the place of, and the marks of direction."""
+    """The text without spaces, which line breaks replace, and without marks of direction."""
     return "".join(text.replace(RIGHT_TO_LEFT_MARK, "").replace("\0", "\ufffd").split())
 
 
@@ -75,22 +75,22 @@ times = st.floats(0.0, 60.0)
 
 @st.composite
 def segments(draw: st.DrawFn) -> list[Segment]:
-    """In time or out of it, with words of their own or of other texts, or without."""
+    """Segments in order or not, with their own words, the words of another text, or none."""
     made: list[Segment] = []
     for text in draw(st.lists(spaced | unspaced | anything, max_size=5)):
         start = draw(times) if draw(st.integers(0, 9)) == 0 else (made[-1].end if made else 0.0) + draw(st.floats(0, 4))
-        one = (
+        new = (
             spoken(text, start, draw(st.sampled_from([0.0, 0.02, 0.06, 0.5])))
             if text.strip()
             else segment(text, start, 1.0)
         )
         kind = draw(st.sampled_from(["words", "words", "none", "empty", "others", "wild"]))
         if kind == "wild":
-            for word in one.words or []:
+            for word in new.words or []:
                 word.start, word.end = draw(times), draw(times)
         elif kind != "words":
-            one.words = {"none": None, "empty": [], "others": [Word(" other", 0.0, 1.0, 0.5)]}[kind]
-        made.append(one)
+            new.words = {"none": None, "empty": [], "others": [Word(" other", 0.0, 1.0, 0.5)]}[kind]
+        made.append(new)
     return made
 
 
@@ -110,9 +110,9 @@ languages = st.sampled_from(["en", "de", "ja", "zh", "ar", "th", "pl"])
 @settings(max_examples=250, deadline=None)
 @given(segments(), layouts, languages)
 @example([spoken(ENGLISH)], BROADCAST, "en")
-def test_cues_keep_to_the_layout_and_leave_out_nothing(made, layout, language):
+def test_cues_keep_to_the_layout_and_lose_no_text(made, layout, language):
     cues = lay_out(made, layout, language)
-    assert bare("".join(cue.text for cue in cues)) == bare("".join(one.text for one in made))
+    assert bare("".join(cue.text for cue in cues)) == bare("".join(segment.text for segment in made))
     gap = round(1000 * (layout.min_cue_gap or 0))
     for cue, following in pairwise([*cues, None]):
         assert cue is not None
@@ -179,7 +179,7 @@ def test_cues_keep_to_the_layout_and_leave_out_nothing(made, layout, language):
         ),
     ],
 )
-def test_lines_end_where_a_reader_would_have_them(text, expected):
+def test_lines_end_where_a_reader_expects_it(text, expected):
     assert lines(lay_out([spoken(text)], BROADCAST, "fr" if "é" in text else "en")) == expected
 
 
@@ -228,13 +228,13 @@ def test_names_stay_in_one_line(width):
         ),
     ],
 )
-def test_text_without_blanks_parts_at_phrases(language, text, expected):
+def test_text_without_spaces_breaks_between_phrases(language, text, expected):
     assert lines(lay_out([spoken(text)], BROADCAST, language)) == expected
 
 
 @pytest.mark.parametrize("width", range(8, 44, 2))
 def test_no_line_begins_or_ends_with_the_wrong_mark(width):
-    """JIS X 4051; and no vowel sign of Thai begins a line, although to Whisper it may be a word."""
+    """JIS X 4051; and no Thai vowel sign begins a line, although Whisper may return it as a word."""
     texts = [
         "「ラーメン」、「うどん」、それから（もちろん）「そば」を食べました。どうですか？",
         "他说：“这项技术（人工智能）将会改变世界”。",
@@ -267,7 +267,7 @@ def test_chinese_segments_without_punctuation_stay_apart():
 
 
 def test_lines_of_right_to_left_text_keep_its_direction():
-    """A line that begins with a Latin word is marked; its words stay in the order in which they are said."""
+    """A line that begins with a Latin word is marked; its words stay in spoken order."""
     text = " OpenAI هي شركة أمريكية متخصصة في الذكاء الاصطناعي، وقد أطلقت نموذج Whisper للتعرف على الكلام."
     shown = [line for cue in lines(lay_out([spoken(text)], BROADCAST, "ar")) for line in cue]
     assert len(shown) > 2
@@ -287,7 +287,7 @@ def test_a_word_wider_than_a_line_is_split_between_characters():
     ]
 
 
-def test_segments_keep_to_themselves_unless_width_and_lines_are_given():
+def test_no_cue_spans_two_segments_unless_width_and_lines_are_given():
     made = [
         spoken(" And so my fellow Americans,", 0.0),
         spoken(" ask not what", 2.0),
@@ -299,22 +299,22 @@ def test_segments_keep_to_themselves_unless_width_and_lines_are_given():
         Layout(max_line_count=2),
         Layout(min_cue_gap=0.1),
     ):
-        assert [cue.text for cue in lay_out(made, layout, "en")] == [one.text.strip() for one in made]
+        assert [cue.text for cue in lay_out(made, layout, "en")] == [segment.text.strip() for segment in made]
     assert lines(lay_out(made, BROADCAST, "en")) == [
         ["And so my fellow Americans,", "ask not what your country can do."]
     ]
 
 
-def test_no_cue_goes_on_over_a_long_pause():
-    """Although it is within a name."""
+def test_no_cue_spans_a_long_pause():
+    """Not even for a name."""
     layout = Layout(max_line_width=42, max_line_count=2)
     for pause, expected in ((2.9, [["George Washington."]]), (3.1, [["George"], ["Washington."]])):
         words = [Word(" George", 0.0, 0.4, 0.9), Word(" Washington.", 0.4 + pause, 1.0 + pause, 0.9)]
         assert lines(lay_out([segment(" George Washington.", 0.0, 5.0, words)], layout, "en")) == expected
 
 
-def test_cues_part_at_pauses():
-    """Although the sentence would fit into one."""
+def test_cues_split_at_pauses():
+    """Even if the sentence would fit into one cue."""
     made = [spoken(" The walls shook"), spoken(" and the roof fell in.", 2.9)]
     assert lines(lay_out(made, BROADCAST, "en")) == [["The walls shook"], ["and the roof fell in."]]
 
@@ -324,7 +324,7 @@ def test_words_in_a_line():
     assert lines(cues) == [["She kept all"], ["of his letters"], ["in a blue box."]]
 
 
-def test_a_short_cue_stays_to_be_read_as_far_as_the_next_one_lets_it():
+def test_a_short_cue_stays_until_it_is_read_or_the_next_one_starts():
     made = [spoken(" No.", 0.0), spoken(" That is not quite what I had meant by it.", 0.5, pace=0.03)]
     layout = Layout(min_cue_duration=0.83, min_cue_gap=0.08, max_chars_per_second=20.0)
     first, second = lay_out(made, layout, "en")
@@ -333,7 +333,7 @@ def test_a_short_cue_stays_to_be_read_as_far_as_the_next_one_lets_it():
     assert lay_out(made[:1], layout, "en")[0].end == 830
 
 
-def test_a_segment_without_words_has_them_by_the_length_of_its_text():
+def test_a_segment_without_words_gets_times_by_the_length_of_its_text():
     [cue] = lay_out([segment("One three, eleven.", 1.0, 2.8)], Layout(max_line_width=42), "en")
     assert [(piece.text, piece.start, piece.end) for piece in cue.lines[0]] == [
         ("One", 1000, 1300),
@@ -342,26 +342,28 @@ def test_a_segment_without_words_has_them_by_the_length_of_its_text():
     ]
 
 
-def test_words_that_say_something_else_do_not_replace_the_text():
-    one = segment(" Nürnberg is nice.", 0.0, 2.0, [Word(" Nuremberg", 0.0, 1.0, 0.5), Word(" is nice.", 1.0, 2.0, 0.9)])
-    assert [cue.text for cue in lay_out([one], BROADCAST, "en")] == ["Nürnberg is nice."]
+def test_words_that_differ_from_the_text_do_not_replace_it():
+    differing = segment(
+        " Nürnberg is nice.", 0.0, 2.0, [Word(" Nuremberg", 0.0, 1.0, 0.5), Word(" is nice.", 1.0, 2.0, 0.9)]
+    )
+    assert [cue.text for cue in lay_out([differing], BROADCAST, "en")] == ["Nürnberg is nice."]
 
 
 def test_highlighted_words_are_those_of_openai_whisper():
     made = [spoken(ENGLISH[:60]), spoken(" And then, after a while:", 6.5), spoken(" silence.", 9.0)]
     made[0].words[3].end -= 0.1  # a pause within
     written = io.StringIO()
-    WriteSRT("").write_result({"segments": [one.to_dict() for one in made]}, written, {"highlight_words": True})
+    WriteSRT("").write_result({"segments": [segment.to_dict() for segment in made]}, written, {"highlight_words": True})
     assert to_srt(lay_out(made, Layout(highlight_words=True), "en"), True) == written.getvalue()[:-1]
 
 
-def test_the_broadcast_preset_gives_way_to_what_is_given_beside_it():
+def test_options_override_the_broadcast_preset():
     layout = Options(subtitle_preset="broadcast", max_line_width=30, min_cue_gap=0.0).layout
     assert (layout.max_line_width, layout.max_line_count, layout.min_cue_gap) == (30, 2, 0.0)
     assert layout.needs_words
     assert not Options().layout.needs_words
 
 
-def test_a_cue_cannot_be_asked_to_stay_longer_than_it_may():
+def test_the_shortest_cue_may_not_be_longer_than_the_longest():
     with pytest.raises(ValueError, match="min_cue_duration is longer than max_cue_duration"):
         Options(subtitle_preset="broadcast", min_cue_duration=8.0)

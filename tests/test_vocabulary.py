@@ -1,4 +1,4 @@
-"""What was misheard is put right in text, segments and words alike, and nothing else is touched."""
+"""Misheard terms are corrected in text, segments and words alike, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from src.transcript.vocabulary import correct, vocabulary_prompt
 
 
 def transcript(*texts: str, timed: bool = True) -> Transcript:
-    """Segments of these texts, half a second to each word, as Whisper parts them: with the blank before."""
+    """Segments of these texts, half a second per word; words begin with their space, as Whisper's do."""
     segments, now = [], 0.0
     for number, text in enumerate(texts):
         said = re.findall(r"\s*\S+(?:\s+$)?", text) or [text]
-        words = [Word(one, now + at / 2, now + at / 2 + 0.5, 0.5 + at / 100) for at, one in enumerate(said)]
+        words = [Word(word, now + at / 2, now + at / 2 + 0.5, 0.5 + at / 100) for at, word in enumerate(said)]
         segments.append(segment(number, text, words, timed))
         now = segments[-1].end
     return Transcript("en", 1.0, now, segments)
 
 
 def segment(number: int, text: str, words: list[Word], timed: bool = True) -> Segment:
-    own = words if timed else None
-    return Segment(number, 0, words[0].start, words[-1].end, text, [number], 0.0, -0.2, 1.0, 0.0, own)
+    start, end = words[0].start, words[-1].end
+    return Segment(number, 0, start, end, text, [number], 0.0, -0.2, 1.0, 0.0, words if timed else None)
 
 
 def corrected(text: str, corrections: dict[str, list[str]]) -> str:
@@ -44,16 +44,16 @@ def corrected(text: str, corrections: dict[str, list[str]]) -> str:
 
 
 def times(words: list[Word] | None) -> list[tuple[str, float, float]]:
-    return [(one.word, one.start, one.end) for one in words or []]
+    return [(word.word, word.start, word.end) for word in words or []]
 
 
 @pytest.mark.parametrize(
     ("heard", "text", "expected"),
     [
         pytest.param("cuban eddies", " We run Cuban Eddies.", " We run X.", id="any case"),
-        pytest.param("cuban eddies", " cuban  \n\teddies", " X", id="any blanks, line ends too"),
-        pytest.param("cuban eddies", " cuban\u00a0eddies", " X", id="a blank that does not break"),
-        pytest.param(" Cuban\neddies ", " cuban eddies!", " X!", id="any blanks in what is heard"),
+        pytest.param("cuban eddies", " cuban  \n\teddies", " X", id="any spaces, line ends too"),
+        pytest.param("cuban eddies", " cuban\u00a0eddies", " X", id="a no-break space"),
+        pytest.param(" Cuban\neddies ", " cuban eddies!", " X!", id="any spaces in the phrase"),
         pytest.param("cuban eddies", " cubaneddies, cuban-eddies, cuban, eddies", None, id="other words"),
         pytest.param("cat", " concatenate cats bobcat cat_1 cat9", None, id="parts of words"),
         pytest.param("cat", ' "cat" (cat) cat... cat/cat', ' "X" (X) X... X/X', id="marks at words"),
@@ -65,7 +65,7 @@ def times(words: list[Word] | None) -> list[tuple[str, float, float]]:
         pytest.param("node", " node.js node.", " node.js X.", id="a name with a full stop inside"),
         pytest.param("o'reilly", " O’Reilly, Oʼreilly", " X, X", id="apostrophes"),
         pytest.param("jean-luc", " Jean‑Luc Jean–Luc", " X X", id="hyphens"),
-        pytest.param("c++", " C++ and C", " X and C", id="marks in what is heard"),
+        pytest.param("c++", " C++ and C", " X and C", id="marks in the phrase"),
         pytest.param("strasse", " STRASSE Straße Straßen", " X X Straßen", id="ß is ss"),
         pytest.param("istanbul", " İSTANBUL Istanbul ıstanbul", " X X X", id="Turkish i"),
         pytest.param("ΟΔΟΣ", " οδος οδοσ", " X X", id="sigma at the end"),
@@ -73,19 +73,19 @@ def times(words: list[Word] | None) -> list[tuple[str, float, float]]:
         pytest.param("cafe\u0301", " Café", " X", id="decomposed, found composed"),
         pytest.param("cafe", " cafe\u0301", None, id="an accent belongs to its letter"),
         pytest.param("हिन्दी", " हिन्दी हिन्दीभाषी", " X हिन्दीभाषी", id="vowel signs belong to their word"),
-        pytest.param("背景", "我爱背景。", "我爱X。", id="Chinese has no blanks"),
-        pytest.param("我 爱", "我爱", "X", id="so that they do not count"),
+        pytest.param("背景", "我爱背景。", "我爱X。", id="Chinese has no spaces"),
+        pytest.param("我 爱", "我爱", "X", id="spaces in a Chinese phrase do not count"),
         pytest.param("クバネ", "クバネを使う", "Xを使う", id="Japanese"),
         pytest.param("กรุง", "ไปกรุงเทพ", "ไปXเทพ", id="Thai"),
         pytest.param("กา", "กาำ กา่", "Xำ กา่", id="Thai: a tone belongs to its letter"),
         pytest.param("gpt4", "用GPT4写", "用X写", id="a name within Chinese"),
     ],
 )
-def test_what_is_found_and_what_is_not(heard: str, text: str, expected: str | None) -> None:
+def test_a_phrase_matches_whole_words_in_any_form(heard: str, text: str, expected: str | None) -> None:
     assert corrected(text, {"X": [heard]}) == (text if expected is None else expected)
 
 
-def test_letters_that_grow_when_folded_shift_no_place() -> None:
+def test_letters_that_grow_when_folded_shift_no_offset() -> None:
     text = " İİ ßß ŉ ﬃ \u0390 cat, e\u0301\u0301 dog"
     assert corrected(text, {"X": ["cat"], "Y": ["dog"]}) == text.replace("cat", "X").replace("dog", "Y")
 
@@ -100,7 +100,7 @@ def test_letters_that_grow_when_folded_shift_no_place() -> None:
             {"Cuba": 1, "Kubernetes": 1},
             id="the longest",
         ),
-        pytest.param({"A": ["b"], "B": ["a"]}, " a b", " B A", {"A": 1, "B": 1}, id="never twice on one place"),
+        pytest.param({"A": ["b"], "B": ["a"]}, " a b", " B A", {"A": 1, "B": 1}, id="an inserted term is not searched"),
         pytest.param({"A": ["a b", "b c"]}, " a b c", " A c", {"A": 1}, id="the first where two overlap"),
         pytest.param({"RunPod": ["runpod"]}, " runpod RunPod", " RunPod RunPod", {"RunPod": 1}, id="only what changes"),
         pytest.param(
@@ -114,11 +114,11 @@ def test_letters_that_grow_when_folded_shift_no_place() -> None:
         pytest.param({"A\n B": ["x", "y"]}, " x y", " A B A B", {"A\n B": 2}, id="a term over two lines"),
         pytest.param({"\\1 $0": ["x"]}, " x", " \\1 $0", {"\\1 $0": 1}, id="nothing in a term is a pattern"),
         pytest.param({"A": ["."], "B": []}, " a.b", " a.b", {"A": 0, "B": 0}, id="a mark within a word"),
-        pytest.param({"A": [" ", ""]}, " x", " x", {"A": 0}, id="nothing is heard nowhere"),
+        pytest.param({"A": [" ", ""]}, " x", " x", {"A": 0}, id="an empty phrase matches nothing"),
         pytest.param({}, " x", " x", {}, id="no terms"),
     ],
 )
-def test_which_term_is_put_in_and_how_often(
+def test_which_term_is_inserted_and_how_often(
     corrections: dict[str, list[str]], text: str, expected: str, counts: dict[str, int]
 ) -> None:
     made = transcript(text)
@@ -134,7 +134,7 @@ def test_every_format_has_the_term() -> None:
     for form in ("srt", "vtt", "tsv"):
         assert "Kubernetes" in rendered[form]
         assert "eddies" not in rendered[form]
-    assert [word["word"] for one in rendered["segments"] for word in one["words"]] == [
+    assert [word["word"] for part in rendered["segments"] for word in part["words"]] == [
         " We",
         " like",
         " Kubernetes",
@@ -143,11 +143,11 @@ def test_every_format_has_the_term() -> None:
     ]
 
 
-def test_no_segments_are_no_trouble() -> None:
+def test_a_transcript_without_segments() -> None:
     assert correct(Transcript("en", 1.0, 1.0, []), {"X": ["x"]}) == {"X": 0}
 
 
-def test_one_word_for_several_has_the_time_of_all_and_their_mean_probability() -> None:
+def test_one_word_for_several_has_their_time_and_mean_probability() -> None:
     made = transcript(' So "cuban eddies," he said.')
     correct(made, {"Kubernetes": ["cuban eddies"]})
     words = made.segments[0].words or []
@@ -155,7 +155,7 @@ def test_one_word_for_several_has_the_time_of_all_and_their_mean_probability() -
     assert words[1].probability == pytest.approx((0.51 + 0.52) / 2)
 
 
-def test_as_many_words_keep_their_own_times() -> None:
+def test_the_same_number_of_words_keeps_its_times() -> None:
     made = transcript(" on cuban eddies, now")
     correct(made, {"Kubernetes Engine": ["cuban eddies"]})
     assert times(made.segments[0].words) == [
@@ -177,10 +177,10 @@ def test_more_words_share_the_time_by_their_length() -> None:
     ]
 
 
-def test_a_phrase_over_a_segments_end_goes_where_it_begins_with_its_time() -> None:
+def test_a_phrase_that_spans_two_segments_moves_to_the_first_with_its_time() -> None:
     made = transcript(" we run cuban", " eddies, mostly.")
     correct(made, {"Kubernetes": ["cuban eddies"]})
-    assert [(one.text, one.start, one.end) for one in made.segments] == [
+    assert [(part.text, part.start, part.end) for part in made.segments] == [
         (" we run Kubernetes,", 0.0, 2.0),
         (" mostly.", 2.0, 2.5),
     ]
@@ -188,23 +188,23 @@ def test_a_phrase_over_a_segments_end_goes_where_it_begins_with_its_time() -> No
     assert times(made.segments[1].words) == [(" mostly.", 2.0, 2.5)]
 
 
-def test_segments_that_have_nothing_left_are_dropped_and_the_others_numbered_anew() -> None:
+def test_empty_segments_are_removed_and_the_others_renumbered() -> None:
     made = transcript(" new", " york", " city!", " Yes.", timed=False)
     assert correct(made, {"NYC": ["new york city"]}) == {"NYC": 1}
-    assert [(one.id, one.text, one.start, one.end) for one in made.segments] == [
+    assert [(part.id, part.text, part.start, part.end) for part in made.segments] == [
         (0, " NYC!", 0.0, 1.5),
         (1, " Yes.", 1.5, 2.0),
     ]
-    assert [one.words for one in made.segments] == [None, None]
-    assert [one.tokens for one in made.segments] == [[0], [3]]
+    assert [part.words for part in made.segments] == [None, None]
+    assert [part.tokens for part in made.segments] == [[0], [3]]
 
 
-def test_no_phrase_goes_from_one_channel_to_another() -> None:
+def test_no_phrase_spans_two_channels() -> None:
     made = transcript(" A new", " a new", " york, he", " york, she", " said.")
-    for number, one in enumerate(made.segments):
-        one.channel = number % 2
+    for number, part in enumerate(made.segments):
+        part.channel = number % 2
     assert correct(made, {"NYC": ["new york"]}) == {"NYC": 2}
-    assert [(one.channel, one.text) for one in made.segments] == [
+    assert [(part.channel, part.text) for part in made.segments] == [
         (0, " A NYC,"),
         (1, " a NYC,"),
         (0, " he"),
@@ -213,34 +213,34 @@ def test_no_phrase_goes_from_one_channel_to_another() -> None:
     ]
 
 
-def test_segments_need_no_blank_between_them() -> None:
+def test_segments_need_no_space_between_them() -> None:
     made = transcript("run", "pod run")
     assert correct(made, {"RunPod": ["run pod"]}) == {"RunPod": 1}
-    assert [one.text for one in made.segments] == ["RunPod", " run"]
+    assert [part.text for part in made.segments] == ["RunPod", " run"]
 
 
-def test_a_word_of_which_a_phrase_leaves_something_is_cut() -> None:
+def test_a_word_that_a_phrase_covers_in_part_is_split() -> None:
     first, second = segment(0, "去背", [Word("去背", 0.0, 1.0, 0.5)]), segment(1, "景了", [Word("景了", 1.0, 2.0, 0.5)])
     made = Transcript("zh", 1.0, 2.0, [first, second])
     assert correct(made, {"北京": ["背景"]}) == {"北京": 1}
-    assert [(one.text, one.end, times(one.words)) for one in made.segments] == [
+    assert [(part.text, part.end, times(part.words)) for part in made.segments] == [
         ("去北京", 1.5, [("去北京", 0.0, 1.5)]),
         ("了", 2.0, [("了", 1.5, 2.0)]),
     ]
 
 
-def test_words_that_are_not_quite_the_text_are_corrected_too() -> None:
-    """A mark that Whisper gave a segment of its own stands, among the words, at the word before it."""
+def test_words_that_differ_from_the_text_are_corrected_too() -> None:
+    """A mark that is a segment by itself belongs, in the words, to the word before it."""
     first = segment(0, "我爱背景", [Word("我爱", 0.0, 0.5, 0.5), Word("背景。", 0.5, 1.0, 0.5)])
     mark = Segment(1, 0, 1.0, 1.0, "。", [1], 0.0, -0.2, 1.0, 0.0, [])
     made = Transcript("zh", 1.0, 1.0, [first, mark])
     assert correct(made, {"北京": ["背景"]}) == {"北京": 1}
-    assert [one.text for one in made.segments] == ["我爱北京", "。"]
+    assert [part.text for part in made.segments] == ["我爱北京", "。"]
     assert times(made.segments[0].words) == [("我爱", 0.0, 0.5), ("北京。", 0.5, 1.0)]
 
 
 TERMS = ["⟦0⟧", "⟦1⟧", "⟦2⟧ ⟦2⟧"]
-"""Terms that no text has, so that they are told from it."""
+"""Terms that no text contains."""
 
 said = st.sampled_from(
     ["run", "Run", "pod", "POD", "cafe\u0301", "CAFÉ", "straße", "STRASSE", "İ", "can't", "你", "好", "を", "3.5"]
@@ -265,24 +265,24 @@ def _joined(pairs: list[tuple[str, str]]) -> str:
 
 
 def folded(text: str) -> str:
-    """What there is to compare in a text, more roughly than it is done."""
+    """A rougher form of the comparison under test."""
     plain = unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
     return re.sub(r"\s", "", plain.replace("’", "'").replace("i\u0307", "i"))
 
 
 @settings(max_examples=150, deadline=None)
 @given(transcripts(), vocabularies)
-def test_nothing_but_what_was_heard_is_replaced(made: Transcript, corrections: dict[str, list[str]]) -> None:
-    before = "".join(one.text for one in made.segments)
+def test_only_phrases_are_replaced(made: Transcript, corrections: dict[str, list[str]]) -> None:
+    before = "".join(part.text for part in made.segments)
     counts = correct(made, corrections)
-    after = "".join(one.text for one in made.segments)
+    after = "".join(part.text for part in made.segments)
     assert counts == {term: after.count(term) for term in TERMS}
     pieces = re.split(f"({'|'.join(map(re.escape, TERMS))})", after)
-    assert is_explained(before, pieces, {term: set(map(folded, own)) for term, own in corrections.items()})
+    assert is_explained(before, pieces, {term: set(map(folded, phrases)) for term, phrases in corrections.items()})
 
 
 def is_explained(before: str, pieces: list[str], heard: dict[str, set[str]]) -> bool:
-    """Whether a text becomes these pieces, every other one a term, when terms take the place of what was heard."""
+    """True if `before` becomes these pieces, every second one a term, by replacing phrases."""
     ends = {0}
     for number, piece in enumerate(pieces):
         if number % 2 == 0:
@@ -295,14 +295,14 @@ def is_explained(before: str, pieces: list[str], heard: dict[str, set[str]]) -> 
 
 @settings(max_examples=150, deadline=None)
 @given(transcripts(), vocabularies)
-def test_words_and_times_stay_in_step(made: Transcript, corrections: dict[str, list[str]]) -> None:
+def test_words_match_the_text_and_times_stay_in_order(made: Transcript, corrections: dict[str, list[str]]) -> None:
     duration = made.duration
     correct(made, corrections)
-    assert [one.id for one in made.segments] == list(range(len(made.segments)))
-    for one in made.segments:
-        assert "".join(word.word for word in one.words or []) == one.text
-        assert one.text.strip()
-        inside = [one.start, *(at for word in one.words or [] for at in (word.start, word.end)), one.end]
+    assert [part.id for part in made.segments] == list(range(len(made.segments)))
+    for part in made.segments:
+        assert "".join(word.word for word in part.words or []) == part.text
+        assert part.text.strip()
+        inside = [part.start, *(at for word in part.words or [] for at in (word.start, word.end)), part.end]
         assert inside == sorted(inside)
     assert all(before.end <= after.start for before, after in pairwise(made.segments))
     assert made.segments[0].start == 0
@@ -311,32 +311,32 @@ def test_words_and_times_stay_in_step(made: Transcript, corrections: dict[str, l
 
 @settings(max_examples=100, deadline=None)
 @given(transcripts(), vocabularies)
-def test_the_second_time_there_is_nothing_left(made: Transcript, corrections: dict[str, list[str]]) -> None:
+def test_a_second_correction_changes_nothing(made: Transcript, corrections: dict[str, list[str]]) -> None:
     correct(made, corrections)
-    once = [one.to_dict() for one in made.segments]
+    once = [part.to_dict() for part in made.segments]
     assert not any(correct(made, corrections).values())
-    assert [one.to_dict() for one in made.segments] == once
+    assert [part.to_dict() for part in made.segments] == once
 
 
 @settings(max_examples=100, deadline=None)
 @given(transcripts(), vocabularies)
 def test_the_text_is_the_same_with_and_without_words(made: Transcript, corrections: dict[str, list[str]]) -> None:
-    plain = transcript(*(one.text for one in made.segments), timed=False)
+    plain = transcript(*(part.text for part in made.segments), timed=False)
     assert correct(plain, corrections) == correct(made, corrections)
-    assert [one.text for one in plain.segments] == [one.text for one in made.segments]
+    assert [part.text for part in plain.segments] == [part.text for part in made.segments]
 
 
 @pytest.mark.parametrize("hostile", ["almost everywhere", "random"])
-def test_two_thousand_long_terms_in_two_hundred_thousand_words_take_less_than_two_seconds(hostile: str) -> None:
+def test_2000_long_terms_in_200_000_words_take_less_than_two_seconds(hostile: str) -> None:
     made = random.Random(1)
-    if hostile == "almost everywhere":  # each place begins what looks like each term, and is none
+    if hostile == "almost everywhere":  # at each word, every term seems to begin
         heard, words = [f"{'a ' * 97}b{number}" for number in range(MAX_TERMS)], [" a"] * 200_000
     else:
         heard = ["".join(made.choices("abcdeé  ", k=200)) for _ in range(MAX_TERMS)]
         words = [" " + "".join(made.choices("abcdeé", k=4)) for _ in range(200_000)]
     segments = [
-        segment(number, "".join(own), [Word(word, number, number + 1.0, 0.5) for word in own])
-        for number, own in enumerate(words[at : at + 10] for at in range(0, len(words), 10))
+        segment(number, "".join(part), [Word(word, number, number + 1.0, 0.5) for word in part])
+        for number, part in enumerate(words[at : at + 10] for at in range(0, len(words), 10))
     ]
     corrections = {f"Term {number}": [phrase[:200]] for number, phrase in enumerate(heard)}
     started = time.process_time()
@@ -366,7 +366,7 @@ def test_the_option_holds_corrections_or_hints(vocabulary: Any, corrections: Any
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "told"),
+    ("vocabulary", "sentence"),
     [
         ("RunPod", 'should be {"term": "heard as"}, {"term": ["heard as", ...]} or ["term", ...]'),
         ({"RunPod": None}, 'should be {"term": "heard as"}'),
@@ -379,9 +379,9 @@ def test_the_option_holds_corrections_or_hints(vocabulary: Any, corrections: Any
         ({"x": ["y"] * MAX_PHRASES}, "5000 with what is heard"),
     ],
 )
-def test_a_wrong_vocabulary_is_told_in_one_clause(vocabulary: Any, told: str) -> None:
+def test_a_wrong_vocabulary_is_refused_in_one_clause(vocabulary: Any, sentence: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_input({"audio": "https://e.x/a.mp3", "options": {"custom_vocabulary": vocabulary}})
     assert str(caught.value).startswith("options.custom_vocabulary: ")
-    assert told in str(caught.value)
+    assert sentence in str(caught.value)
     assert ";" not in str(caught.value)
