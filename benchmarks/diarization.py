@@ -31,7 +31,8 @@ from benchmarks.dialogues import make
 from benchmarks.recordings import REPOSITORY_CLIPS, pcm_of
 from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.request.options import Options
-from src.speakers.diarization import SAME_VOICE, Embedding, diarize, embed_sample
+from src.speakers.diarization import ENROLL_THRESHOLD, diarize, embed_sample
+from src.speakers.embeddings import Embedding
 from src.transcript.transcript import Turn
 from src.whisper_processor import WhisperProcessor
 
@@ -212,10 +213,11 @@ def main() -> None:
     )
     same, other = likenesses(every)
     print(f"likeness of the same voice {min(same):.2f} and more, of others {max(other):.2f} and less")
-    taken = sum(one >= SAME_VOICE for one in same) / len(same)
-    mistaken = sum(one >= SAME_VOICE for one in other) / len(other)
+    taken = sum(one >= ENROLL_THRESHOLD for one in same) / len(same)
+    mistaken = sum(one >= ENROLL_THRESHOLD for one in other) / len(other)
     print(
-        f"from {SAME_VOICE} on: {taken:.1%} of the same, {mistaken:.1%} of the others ({len(same)}, {len(other)} pairs)"
+        f"from {ENROLL_THRESHOLD} on: {taken:.1%} of the same, {mistaken:.1%} of the others "
+        f"({len(same)}, {len(other)} pairs)"
     )
 
 

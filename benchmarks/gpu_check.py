@@ -32,22 +32,21 @@ from benchmarks.report import machine, markdown
 from benchmarks.scoring import errors
 from src import __version__
 from src.audio.decode import decode_audio
-from src.audio.pcm import SAMPLE_RATE
-from src.engine.decoding_options import Vocabulary
+from src.audio.pcm import SAMPLE_RATE, Region
+from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.engine import Engine
 from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements
 from src.job_control import JobControl
 from src.models.store import fetch_model, find_model
 from src.models.weights import embedding_of, load_weights
-from src.request.options import Options
 from src.settings import ROOT, get_settings
-from src.transcription.batched import transcribe_in_windows
+from src.transcription.batched import BatchedOptions, transcribe_in_windows
 
 RECORDING = ROOT / "tests" / "data" / "long.ogg"
 TEXT = ROOT / "tests" / "data" / "long.txt"
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-GREEDY = Options(language="en", temperature=[0.0])
+GREEDY = BatchedOptions(DecodingOptions(language="en", temperatures=(0.0,)))
 CLOSE = 1e-2
 """How far logits in float32 may be from openai-whisper's; they are some tens large. On CPUs 1e-3 is held by a test."""
 
@@ -144,9 +143,9 @@ def _measured(path: Path, placements: Sequence[Placement], slots: int | None, pc
     _forget_peak()
     try:
         with closing(Engine(partial(load_weights, path), placements, slots)) as engine:
-            transcribe_in_windows(engine, pcm[: 60 * SAMPLE_RATE], GREEDY, JobControl())  # kernels are made
+            transcribe_in_windows(engine, pcm, [Region(0, 60 * SAMPLE_RATE)], GREEDY, JobControl())  # kernels are made
             started = time.perf_counter()
-            text = transcribe_in_windows(engine, pcm, GREEDY, JobControl()).text
+            text = transcribe_in_windows(engine, pcm, [Region(0, len(pcm))], GREEDY, JobControl()).text
             seconds = time.perf_counter() - started
     except torch.OutOfMemoryError:
         return iter(["out of memory", "", ""])

@@ -21,11 +21,10 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.utils import default_headers, get_environ_proxies, select_proxy
 
-from src.errors import DownloadFailed, InvalidInput, TooLarge
+from src.errors import DownloadFailed, InvalidInput, TooLarge, prefix_errors
 from src.job_control import JobControl
 from src.public_http import MALFORMED, Failure, NetworkError, check_url, network_errors, send
 from src.request.audio_source import MAX_BYTES, AudioSource
-from src.speakers.enrollment import sample_of
 
 _NAME = "media"  # of the file, whatever the URL calls it
 _CHUNK = 1 << 16  # bytes
@@ -69,7 +68,7 @@ def fetch_samples(sources: Mapping[str, AudioSource], folder: Path, control: Job
     for number, (name, source) in enumerate(sources.items()):
         own = folder / f"sample-{number}"
         own.mkdir()
-        with sample_of(name):
+        with prefix_errors(f"options.speakers.{name}"):
             samples[name] = fetch(source, own, max_bytes=MAX_BYTES, timeout=_SAMPLE_TIMEOUT, control=control)
     return samples
 

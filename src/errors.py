@@ -15,7 +15,8 @@ what is wrong and what would be right, and never names a path, key or signed add
 Whatever is not a `WorkerError` is `Internal`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -63,3 +64,14 @@ class ModelUnavailable(WorkerError):
     """Weights that cannot be found, fetched or read; at start-up its message may name files."""
 
     error_type = "Internal"
+
+
+@contextmanager
+def prefix_errors(option: str) -> Iterator[None]:
+    """Puts the option that an error is about in front of its message, as in `options.speakers.Ada: ...`."""
+    try:
+        yield
+    except Cancelled:
+        raise
+    except WorkerError as error:
+        raise type(error)(f"{option}: {error}") from None

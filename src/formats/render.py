@@ -152,4 +152,4 @@ def _plain(speaker: Speaker, *, voiceprint: bool) -> dict[str, Any]:
         "turns": speaker.turns,
         "start": round(speaker.start, 3),
     }
-    return {**plain, "embedding": [round(one, 4) for one in speaker.voiceprint]} if voiceprint else plain
+    return {**plain, "embedding": [round(one, 4) for one in speaker.embedding]} if voiceprint else plain

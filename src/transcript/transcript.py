@@ -115,6 +115,10 @@ class Transcript:
     """Who speaks when, if that was asked for."""
     model: str = ""
     """Name of the model that understood it."""
+    device: str = ""
+    """Names of the model's devices, with commas between them."""
+    compute_type: str = ""
+    """The model's number format."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each stage."""
     warnings: list[str] = field(default_factory=list)
@@ -153,7 +157,7 @@ class Speaker:
     turns: int
     start: float
     """When the first turn begins, in seconds."""
-    voiceprint: Sequence[float]
+    embedding: Sequence[float]
 
 
 @dataclass(frozen=True)
