@@ -27,7 +27,7 @@ class Loader:
         self.loads.append(name)
         self.loaded.add(name)
         engine: Any = SimpleNamespace(close=lambda: self.loaded.discard(name))
-        sequential: Any = None
+        sequential: Any = SimpleNamespace(close=lambda: None)
         return LoadedModel(name, engine, sequential)
 
 

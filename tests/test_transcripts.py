@@ -223,7 +223,7 @@ def test_what_has_been_read_of_a_long_recording_does_not_stay_in_memory(tmp_path
 def test_a_long_recording_goes_in_parts_of_which_none_cuts_a_word(
     base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("src.transcription.sequential.PART_SECONDS", 30)
+    monkeypatch.setattr("src.transcription.sequential.SECTION_SECONDS", 30)
     told: list[float] = []
     control = JobControl(on_segment=lambda segment: told.append(segment.start))
     transcript = base.transcribe(CLIPS / "long.ogg", asked(chunking="sequential", language="en"), control)
@@ -257,8 +257,9 @@ def test_a_job_may_name_an_allowed_model(base: WhisperProcessor, monkeypatch: py
     try:
         transcript: Transcript = base.transcribe(CLIPS / "demo.ogg", asked(model="tiny.en"))
         assert transcript.model == "tiny.en"
-        with pytest.raises(InvalidInput, match=r"model: should be one of .*base, tiny\.en, turbo"):
-            base.check(asked(model="large-v3"))
+        expected = r"model: should be one of .*base, tiny\.en, turbo"
+        with pytest.raises(InvalidInput, match=expected), base.reserve(asked(model="large-v3")):
+            pass
     finally:
         get_settings.cache_clear()
     assert base.transcribe(CLIPS / "demo.ogg", asked()).model == "base"
@@ -274,7 +275,8 @@ def test_an_english_model_refuses_what_it_has_not_learnt(
     monkeypatch.setenv("WHISPER_MODELS", "tiny.en")
     get_settings.cache_clear()
     try:
-        with pytest.raises(InvalidInput, match="use one such as base"):
-            base.check(asked(model=model, **options))
+        refused = pytest.raises(InvalidInput, match="use one such as base")
+        with refused, base.reserve(asked(model=model, **options)):
+            pass
     finally:
         get_settings.cache_clear()

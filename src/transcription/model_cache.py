@@ -34,6 +34,11 @@ class LoadedModel:
         """Its number format."""
         return self.engine.placements[0].compute_type
 
+    def close(self) -> None:
+        """Stops the engine's threads, and ends running jobs with `CancelledError`."""
+        self.sequential.close()
+        self.engine.close()
+
 
 @dataclass
 class _Entry:
@@ -81,7 +86,7 @@ class ModelCache:
             self._changed.notify_all()
         for entry in entries:
             if entry.model is not None:
-                entry.model.engine.close()
+                entry.model.close()
 
     def _reserve(self, name: str, control: JobControl) -> _Entry:
         with self._changed:
@@ -100,7 +105,7 @@ class ModelCache:
         while len(self._entries) >= self._capacity and idle:
             model = self._entries.pop(idle.pop(0)).model
             if model is not None:
-                model.engine.close()
+                model.close()
         return len(self._entries) < self._capacity
 
     def _load_once(self, name: str, entry: _Entry) -> LoadedModel:
@@ -109,7 +114,7 @@ class ModelCache:
                 entry.model = self._load(name)
             model = entry.model
         if self._closed:  # possibly while the model was loading, so that `close` did not see it
-            model.engine.close()
+            model.close()
             self._check_open()
         return model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -60,6 +60,7 @@ class SequentialModel:
         self._placement = placement
         self._lock = threading.Lock()
         self._model: whisper.Whisper | None = None
+        self._closed = False
 
     def run(self, work: Callable[[whisper.Whisper], T], control: JobControl) -> T:
         """Calls `work` with the model, as soon as no other job uses it.
@@ -68,18 +69,28 @@ class SequentialModel:
 
         Raises:
             Cancelled: the job was stopped; `work` ends before the model's next step.
+            CancelledError: the model was closed; the same.
         """
         while not self._lock.acquire(timeout=_POLL_INTERVAL_S):
-            control.check()
+            self._check(control)
         try:
             with ThreadPoolExecutor(1, "sequential") as thread:
                 return thread.submit(lambda: self._run_cancellable(work, control)).result()
         finally:
             self._lock.release()
 
+    def close(self) -> None:
+        """Ends running work before the model's next step, and refuses further work; returns at once."""
+        self._closed = True
+
+    def _check(self, control: JobControl) -> None:
+        control.check()
+        if self._closed:
+            raise CancelledError
+
     def _run_cancellable(self, work: Callable[[whisper.Whisper], T], control: JobControl) -> T:
         model = self._get_model()
-        hook = model.decoder.register_forward_pre_hook(lambda *_: control.check())
+        hook = model.decoder.register_forward_pre_hook(lambda *_: self._check(control))
         try:
             return work(model)
         except BaseException:
