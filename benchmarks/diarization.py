@@ -35,7 +35,8 @@ from benchmarks.recordings import REPOSITORY_CLIPS, load_pcm, read_rttm
 from benchmarks.report import describe_run
 from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.request.options import Options
-from src.speakers.diarization import SAME_VOICE, Embedding, diarize, embed_sample
+from src.speakers.diarization import ENROLL_THRESHOLD, diarize, embed_sample
+from src.speakers.embeddings import Embedding
 from src.transcript.transcript import Turn
 from src.whisper_processor import WhisperProcessor
 
@@ -230,10 +231,10 @@ def _print_totals(rows: Sequence[dict[str, float]], same: Sequence[float], diffe
     plain, seconds = (sum(row[key] for row in rows) for key in ("plain", "seconds"))
     print(f"all: {plain:.1f} s of CPU time without diarization, {seconds:.1f} s with it: {seconds / plain - 1:+.0%}")
     print(f"similarity of the same voice: at least {min(same):.2f}; of different voices: at most {max(different):.2f}")
-    accepted = sum(cosine >= SAME_VOICE for cosine in same) / len(same)
-    mistaken = sum(cosine >= SAME_VOICE for cosine in different) / len(different)
+    accepted = sum(cosine >= ENROLL_THRESHOLD for cosine in same) / len(same)
+    mistaken = sum(cosine >= ENROLL_THRESHOLD for cosine in different) / len(different)
     print(
-        f"at {SAME_VOICE} or more: {accepted:.1%} of {len(same)} pairs of the same voice,"
+        f"at {ENROLL_THRESHOLD} or more: {accepted:.1%} of {len(same)} pairs of the same voice,"
         f" {mistaken:.1%} of {len(different)} pairs of different voices"
     )
 

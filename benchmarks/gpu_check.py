@@ -31,22 +31,21 @@ from benchmarks.recordings import load_pcm
 from benchmarks.report import describe_run, markdown_table
 from benchmarks.scoring import count_errors
 from src import __version__
-from src.audio.pcm import SAMPLE_RATE
-from src.engine.decoding_options import Vocabulary
+from src.audio.pcm import SAMPLE_RATE, Region
+from src.engine.decoding_options import DecodingOptions, Vocabulary
 from src.engine.engine import Engine
 from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements
 from src.job_control import JobControl
 from src.models.store import fetch_model, find_model
 from src.models.weights import embedding_of, load_weights
-from src.request.options import Options
 from src.settings import ROOT, get_settings
-from src.transcription.batched import transcribe_in_windows
+from src.transcription.batched import BatchedOptions, transcribe_in_windows
 
 RECORDING = ROOT / "tests" / "data" / "long.ogg"
 TEXT = ROOT / "tests" / "data" / "long.txt"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-GREEDY = Options(language="en", temperature=[0.0])
+GREEDY = BatchedOptions(DecodingOptions(language="en", temperatures=(0.0,)))
 LOGIT_TOLERANCE = 1e-2
 """Largest difference of float32 logits from openai-whisper's. Logits reach some tens; on CPUs a test checks 1e-3."""
 
@@ -157,9 +156,9 @@ def _measure_ours(
     _reset_peak()
     try:
         with closing(Engine(partial(load_weights, path), placements, slots)) as engine:
-            transcribe_in_windows(engine, pcm[: 60 * SAMPLE_RATE], GREEDY, JobControl())  # warm-up: compiles kernels
+            transcribe_in_windows(engine, pcm, [Region(0, 60 * SAMPLE_RATE)], GREEDY, JobControl())  # compiles kernels
             started = time.perf_counter()
-            text = transcribe_in_windows(engine, pcm, GREEDY, JobControl()).text
+            text = transcribe_in_windows(engine, pcm, [Region(0, len(pcm))], GREEDY, JobControl()).text
             seconds = time.perf_counter() - started
     except torch.OutOfMemoryError:
         return iter(["out of memory", "", ""])

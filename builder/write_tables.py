@@ -63,7 +63,10 @@ def schema() -> str:
 
 def thresholds() -> str:
     """Returns the similarities from which the client merges speakers of parts: the worker's within one recording."""
-    return json.dumps({"merge": clustering.ALIKE, "strict_merge": clustering.MOST_ALIKE}, indent=2) + "\n"
+    return (
+        json.dumps({"merge": clustering.MERGE_THRESHOLD, "strict_merge": clustering.STRICT_MERGE_THRESHOLD}, indent=2)
+        + "\n"
+    )
 
 
 def insert_table(text: str, name: str, table: str) -> str:

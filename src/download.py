@@ -22,11 +22,10 @@ import requests
 from requests.utils import default_headers, get_environ_proxies, select_proxy
 
 from src.deadline import DeadlineExceeded, run_within
-from src.errors import DownloadFailed, InvalidInput, TooLarge
+from src.errors import DownloadFailed, InvalidInput, TooLarge, prefix_errors
 from src.job_control import JobControl
 from src.public_http import MALFORMED, Failure, NetworkError, RetryPolicy, check_url, network_errors, send
 from src.request.audio_source import MAX_SAMPLE_BYTES, AudioSource
-from src.speakers.enrollment import sample_of
 
 RETRY_POLICY = RetryPolicy(pauses=(0.5, 1.0, 2.0), timeouts=(10.0, 30.0))
 
@@ -72,7 +71,7 @@ def fetch_samples(sources: Mapping[str, AudioSource], folder: Path, control: Job
     for number, (name, source) in enumerate(sources.items()):
         sample_folder = folder / f"sample-{number}"
         sample_folder.mkdir()
-        with sample_of(name):
+        with prefix_errors(f"options.speakers.{name}"):
             samples[name] = fetch(
                 source, sample_folder, max_bytes=MAX_SAMPLE_BYTES, timeout=_SAMPLE_TIMEOUT_S, control=control
             )

@@ -15,7 +15,8 @@ and what would be right, and never contains a path, a key or a signed URL of the
 exception is `Internal`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -77,3 +78,14 @@ class ModelUnavailable(WorkerError):
     """The weights are missing, damaged or not allowed; at start-up the message may name files."""
 
     error_type = "Internal"
+
+
+@contextmanager
+def prefix_errors(option: str) -> Iterator[None]:
+    """Puts the option that an error is about in front of its message, as in `options.speakers.Ada: ...`."""
+    try:
+        yield
+    except Cancelled:
+        raise
+    except WorkerError as error:
+        raise type(error)(f"{option}: {error}") from None

@@ -97,21 +97,21 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     destination: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
     inline = MAX_CHUNK_BYTES if settings.streaming else settings.max_result_bytes
     max_video = max_video_bytes(inline, settings.max_audio_bytes, bucket)
-    processor.check(job_input.options, control)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
-        control.progress("downloading")
-        samples = fetch_samples(job_input.options.speakers or {}, Path(folder), control)
-        recording = fetch(
-            job_input.audio,
-            Path(folder),
-            max_bytes=settings.max_audio_bytes,
-            timeout=settings.download_timeout,
-            control=control,
-        )
-        fetched = time.perf_counter()
-        captions = _caption_request(job_input.options)
-        video = find_video(recording, captions, max_video, BUCKET_REMEDY, control) if captions else None
-        transcript = processor.transcribe(recording, job_input.options, control, samples)
+        with processor.reserve(job_input.options, control):
+            control.progress("downloading")
+            samples = fetch_samples(job_input.options.speakers or {}, Path(folder), control)
+            recording = fetch(
+                job_input.audio,
+                Path(folder),
+                max_bytes=settings.max_audio_bytes,
+                timeout=settings.download_timeout,
+                control=control,
+            )
+            fetched = time.perf_counter()
+            captions = _caption_request(job_input.options)
+            video = find_video(recording, captions, max_video, BUCKET_REMEDY, control) if captions else None
+            transcript = processor.transcribe(recording, job_input.options, control, samples)
         captioned = _try_captioning(video, transcript, captions, Path(folder), max_video, control)
         texts = _render_texts(transcript, job_input.options)
         finished = time.perf_counter()
@@ -223,8 +223,8 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "language": transcript.language,
         "language_probability": round(transcript.language_probability, 4),
         "languages": {code: round(share, 4) for code, share in transcript.languages.items()},
-        "device": get_processor().device,
-        "compute_type": get_processor().compute_type,
+        "device": transcript.device,
+        "compute_type": transcript.compute_type,
         "speech_duration": None if transcript.speech is None else round(transcript.speech, 3),
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
         "repaired_speech": round(transcript.repaired, 3),

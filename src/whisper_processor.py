@@ -1,149 +1,207 @@
-"""The loaded models and what they do with a recording. The first is loaded once, at cold start; all jobs share them."""
+"""Transcribes files with the loaded models, which all jobs share; the first is loaded at cold start."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 from whisper.tokenizer import LANGUAGES
 
-from src.audio.clips import clip_warnings
+from src.audio.clips import clip_regions, clip_warnings
 from src.audio.decode import decode_audio, decode_channels
-from src.audio.pcm import SAMPLE_RATE
-from src.audio.vad import load_vad
-from src.engine.decoding_options import MAX_PROMPT_TOKENS
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.vad import VadOptions, load_vad
+from src.engine.decoding_options import MAX_PROMPT_TOKENS, DecodingOptions
 from src.engine.engine import Engine
 from src.engine.placement import choose_placements
 from src.engine.scheduler import Client
-from src.errors import InvalidInput, suggest
+from src.errors import InvalidInput, ModelUnavailable, suggest
 from src.formats.render import render
 from src.job_control import JobControl
-from src.models.store import checkpoint_bytes, fetch_model, find_model
+from src.models.files import is_model
+from src.models.hub import parse_repository
+from src.models.store import checkpoint_bytes, fetch_model, find_model, is_model_name
 from src.models.weights import load_weights
 from src.request.options import Options
+from src.request.validation import parse_input
 from src.settings import get_settings
+from src.speakers.clustering import SpeakerCounts
 from src.speakers.pipeline import transcribe_and_diarize
 from src.transcript.channels import merge_channels
 from src.transcript.transcript import Transcript
 from src.transcript.vocabulary import correct
-from src.transcription.batched import transcribe_in_windows
+from src.transcription.batched import BatchedOptions, transcribe_in_windows
+from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
-from src.transcription.sequential import SequentialModel, transcribe_sequentially
+from src.transcription.sequential import SequentialModel, SequentialOptions, transcribe_sequentially
 from src.transcription.windows import find_windows
 
-ROOM = 3
-"""Memory that a model needs on its device, in sizes of its checkpoint: weights, keys and values of a full batch of
-windows, and openai-whisper's own copy for `sequential`."""
+Recording: TypeAlias = str | os.PathLike[str]
+"""Path of an audio or video file."""
+
+OptionsLike: TypeAlias = Options | Mapping[str, Any] | None
+"""Options, or a job's `options` object; None: the defaults."""
+
+MEMORY_FACTOR = 3
+"""Device memory needed, as a multiple of the checkpoint's size.
+
+For the weights, keys and values of a full batch of windows, and openai-whisper's own copy for `sequential`.
+"""
 
 
 class WhisperProcessor:
-    """Whisper on the devices that this machine has: CUDA's, else the CPU. Any number of threads may use it at once.
+    """Whisper on all devices of this machine: CUDA's, else the CPU. Any number of threads may use it at once.
 
     Attributes:
-        device: names of the devices of the model that was loaded first, with commas between them.
+        model_name: the default model, as configured.
+        device: names of the default model's devices, with commas between them.
         compute_type: its number format.
-        slots: windows that it decodes at once.
+        slots: number of windows that it decodes at once.
 
     Raises:
-        ModelUnavailable: the weights are neither here nor to be fetched, or are damaged.
+        ModelUnavailable: the weights are neither here nor available for download, or are damaged.
     """
 
     def __init__(self, model_name: str | None = None) -> None:
         settings = get_settings()
         self.model_name = model_name or settings.whisper_model
-        self._shelf = ModelCache(self._load, settings.max_loaded_models)
-        with ThreadPoolExecutor(1) as beside:
-            detector = beside.submit(load_vad)
-            with self._shelf.borrow(self.model_name, JobControl()) as model:
-                self.device, self.compute_type = model.engine.device, model.engine.placements[0].compute_type
+        self._models = ModelCache(_load_model, settings.max_loaded_models)
+        with ThreadPoolExecutor(1) as thread:
+            vad = thread.submit(load_vad)
+            with self._models.acquire(self.model_name, JobControl()) as model:
+                self.device, self.compute_type = model.device, model.compute_type
                 self.slots = model.engine.slots
-                detector.result()
+                vad.result()
 
-    def check(self, options: Options, control: JobControl | None = None) -> None:
-        """Refuses a model that is not allowed, and what the model cannot do, before anything is downloaded.
+    @contextmanager
+    def reserve(self, options: OptionsLike = None, control: JobControl | None = None) -> Iterator[None]:
+        """Keeps the model of a job loaded during the block, so that each job loads it at most once.
+
+        Enter it before the download, to refuse a wrong model, or options that the model does not support, in time.
 
         Raises:
-            InvalidInput: naming models that are allowed, or can.
+            InvalidInput: naming the allowed models, or models that support the options.
+            ModelUnavailable: the model cannot be loaded.
+            Cancelled: the job was stopped while it waited for the model.
         """
-        name = options.model or self.model_name
-        allowed = list(dict.fromkeys([self.model_name, *get_settings().allowed_models]))
-        if name not in allowed:
-            raise InvalidInput(
-                f"model: should be one of the endpoint's WHISPER_MODELS, {', '.join(allowed)}{suggest(name, allowed)}"
-            )
-        with self._shelf.borrow(name, control or JobControl()) as model:
-            _refuse_what_it_cannot(model, options)
+        with self._acquire(_to_options(options), control or JobControl()):
+            yield
 
     def transcribe(
         self,
-        recording: Path,
-        options: Options,
+        recording: Recording,
+        options: OptionsLike = None,
         control: JobControl | None = None,
         samples: Mapping[str, Path] | None = None,
     ) -> Transcript:
-        """The transcript of an audio or video file.
+        """Transcribes an audio or video file.
 
         Args:
-            samples: recordings of known voices, by their names.
+            recording: its path.
+            options: validated like those of a job, unless they are `Options`.
+            control: receives progress and segments, and can stop the job.
+            samples: files with the voices of known speakers, by their names.
 
         Raises:
-            WorkerError: the file holds no audio that can be decoded, or more than the limits allow; or the job was
-                stopped.
-            EngineLost: the device failed for good.
+            WorkerError: the options are wrong, the file has no audio that can be decoded, or exceeds a limit; or the
+                job was stopped.
+            EngineLost: the device failed permanently.
         """
-        control = control or JobControl()
-        with self._shelf.borrow(options.model or self.model_name, control) as model:
+        options, control = _to_options(options), control or JobControl()
+        with self._acquire(options, control) as model:
             started = time.perf_counter()
             control.progress("decoding the audio")
             with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
-                channels = _decoded(recording, Path(folder), options, control)
+                channels = _decode(Path(recording), Path(folder), options, control)
                 decoded = time.perf_counter()
-
-                def transcribe() -> Transcript:
-                    told = [_transcribed(model, one, options, control) for one in _in_turn(channels, control)]
-                    return merge_channels(told)
-
-                transcript = transcribe_and_diarize(transcribe, channels[0], options, samples or {}, control)
-                transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))
-        transcript.model = model.name
+                transcript = _transcribe_channels(model, channels, options, control, samples or {})
+        transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
         transcript.vocabulary = correct(transcript, options.corrections)
         if transcript.translation is not None:
             correct(transcript.translation, options.corrections)
         transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
 
-    def process_audio(self, recording: Path, options: Options | None = None) -> dict[str, Any]:
-        """The `transcription` part of a job's output for a file on this machine."""
-        options = options or Options()
-        self.check(options)
+    def process_audio(self, recording: Recording, options: OptionsLike = None) -> dict[str, Any]:
+        """Transcribes a file on this machine, and returns the `transcription` part of a job's output.
+
+        Example: `WhisperProcessor("base").process_audio("talk.mp3", {"language": "en"})["text"]`
+
+        Raises:
+            WorkerError: as for `transcribe`.
+        """
+        options = _to_options(options)
         return render(self.transcribe(recording, options), options.output_format, options.layout)
 
     def close(self) -> None:
-        """Ends the engines' threads."""
-        self._shelf.close()
+        """Stops the engines; running jobs end with `CancelledError`, later ones are refused with `RuntimeError`."""
+        self._models.close()
 
-    def _load(self, name: str) -> LoadedModel:
-        settings = get_settings()
-        path = find_model(name, settings.model_folders)
-        path = path or fetch_model(name, settings.model_store)
-        placements = choose_placements(settings.compute_type, settings.device_map, ROOM * checkpoint_bytes(path))
-        engine = Engine(partial(load_weights, path), placements, settings.batch_size)
-        return LoadedModel(name, engine, SequentialModel(engine.source, placements[0]))
+    @contextmanager
+    def _acquire(self, options: Options, control: JobControl) -> Iterator[LoadedModel]:
+        name = self._find_allowed(options.model or self.model_name)
+        try:
+            with self._models.acquire(name, control) as model:
+                _check_support(model, options)
+                yield model
+        except ModelUnavailable as error:
+            raise ModelUnavailable(str(error).replace(name, _display_name(name))) from error
+
+    def _find_allowed(self, requested: str) -> str:
+        """Returns the configured name of a model that a job names, as configured or as errors and metadata show it.
+
+        Raises:
+            InvalidInput: naming the allowed models.
+        """
+        allowed = list(dict.fromkeys([self.model_name, *get_settings().allowed_models]))
+        if requested in allowed:
+            return requested
+        displayed = [_display_name(name) for name in allowed]
+        if requested in displayed:
+            return allowed[displayed.index(requested)]
+        raise InvalidInput(
+            f"model: should be one of the endpoint's WHISPER_MODELS, {', '.join(dict.fromkeys(displayed))}"
+            f"{suggest(requested, displayed)}"
+        )
 
 
-def _refuse_what_it_cannot(model: LoadedModel, options: Options) -> None:
-    """Models say nothing of what they have not learnt: they answer in English, or in the language that is spoken.
+def _to_options(options: OptionsLike) -> Options:
+    """Validates a dict of options as those of a job, with the same errors."""
+    if isinstance(options, Options):
+        return options
+    raw = options if options is None else dict(options)
+    return parse_input({"audio": {"base64": "AAAA"}, "options": raw}).options  # any audio: only `options` is used
+
+
+def _display_name(model: str) -> str:
+    """Returns a model's name for callers, who must not see paths: of a path only its last part."""
+    is_path = not is_model_name(model) and (parse_repository(model) is None or is_model(Path(model)))
+    return Path(model).name if is_path else model
+
+
+def _load_model(name: str) -> LoadedModel:
+    settings = get_settings()
+    path = find_model(name, settings.model_folders)
+    path = path or fetch_model(name, settings.model_store)
+    model_bytes = MEMORY_FACTOR * checkpoint_bytes(path)
+    placements = choose_placements(settings.compute_type, settings.device_map, model_bytes)
+    engine = Engine(partial(load_weights, path), placements, settings.batch_size)
+    return LoadedModel(_display_name(name), engine, SequentialModel(engine.source, placements[0]))
+
+
+def _check_support(model: LoadedModel, options: Options) -> None:
+    """Refuses options that the model was not trained for, which it would silently ignore.
 
     Raises:
-        InvalidInput: naming a model that can.
+        InvalidInput: naming a model that supports them.
     """
     dims = model.engine.source.dims
     if options.chunking == "sequential" and len(model.engine.placements[0].devices) > 1:
@@ -151,19 +209,21 @@ def _refuse_what_it_cannot(model: LoadedModel, options: Options) -> None:
     translates = options.translate or options.task == "translate"
     if not model.engine.vocabulary.multilingual:
         if options.language not in (None, "en"):
-            name = LANGUAGES[options.language or "en"].title()
-            raise InvalidInput(f"the model {model.name} knows English only: for {name} use one such as base or turbo")
+            language = LANGUAGES[options.language or "en"].title()
+            raise InvalidInput(
+                f"the model {model.name} knows English only: for {language} use one such as base or turbo"
+            )
         if translates:
             raise InvalidInput(f"the model {model.name} cannot translate: use one such as base, medium or large-v3")
         if options.multilingual:
             raise InvalidInput(f"the model {model.name} knows English only: use one such as base or turbo")
     elif translates and dims.n_text_layer < dims.n_audio_layer:
-        # turbo and the distilled models have lost most of their decoder's layers, and with them this skill.
+        # turbo and the distilled models lost most decoder layers, and with them the ability to translate.
         raise InvalidInput(f"the model {model.name} cannot translate: use one such as medium or large-v3")
 
 
-def _decoded(recording: Path, folder: Path, options: Options, control: JobControl) -> list[npt.NDArray[np.int16]]:
-    """The sound of each channel, or of all of them mixed."""
+def _decode(recording: Path, folder: Path, options: Options, control: JobControl) -> list[Pcm]:
+    """Decodes each channel, or all of them mixed into one, to files in `folder`."""
     settings = get_settings()
     decode = decode_channels if options.channels == "split" else decode_audio
     pcm = decode(
@@ -177,18 +237,35 @@ def _decoded(recording: Path, folder: Path, options: Options, control: JobContro
     return pcm if isinstance(pcm, list) else [pcm]
 
 
-def _in_turn(channels: list[npt.NDArray[np.int16]], control: JobControl) -> Iterator[npt.NDArray[np.int16]]:
-    for number, pcm in enumerate(channels):
-        with control.channel(number, len(channels)):
-            control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
-            yield pcm
+def _transcribe_channels(
+    model: LoadedModel, channels: Sequence[Pcm], options: Options, control: JobControl, samples: Mapping[str, Path]
+) -> Transcript:
+    clips = clip_regions(options.clip_timestamps, len(channels[0]))  # channels are equally long
 
+    def transcribe() -> Transcript:
+        transcripts = []
+        for number, pcm in enumerate(channels):
+            with control.channel(number, len(channels)):
+                control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
+                transcripts.append(_transcribe_channel(model, pcm, clips, options, control))
+        return merge_channels(transcripts)
 
-def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl) -> Transcript:
-    if options.chunking == "vad":
-        transcript = transcribe_in_windows(model.engine, pcm, options, control)
+    if options.diarize:
+        counts = SpeakerCounts(*options.speaker_counts)
+        transcript = transcribe_and_diarize(transcribe, channels[0], counts, clips, samples, control)
     else:
-        transcript = _sequentially(model, pcm, options, control)
+        transcript = transcribe()
+    transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))
+    return transcript
+
+
+def _transcribe_channel(
+    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
+) -> Transcript:
+    if options.chunking == "vad":
+        transcript = transcribe_in_windows(model.engine, pcm, clips, _batched_options(options), control)
+    else:
+        transcript = _transcribe_sequentially(model, pcm, clips, options, control)
     if options.prompt and (tokens := model.engine.vocabulary.too_long(options.prompt)):
         transcript.warnings.append(
             f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MAX_PROMPT_TOKENS}"
@@ -201,17 +278,82 @@ def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Option
     return transcript
 
 
-def _sequentially(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Options, control: JobControl) -> Transcript:
+def _transcribe_sequentially(
+    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
+) -> Transcript:
+    sequential = _sequential_options(options)
     if options.language is not None:
-        return transcribe_sequentially(model.sequential, pcm, options, options.language, control)
-    caller = Client()
-    with control.on_cancel(lambda: model.engine.cancel(caller)):
-        detected, _ = detect_language(model.engine, caller, find_windows(pcm, options), pcm, options, soon=False)
-    transcript = transcribe_sequentially(
-        model.sequential, pcm, options, detected.language if detected else "en", control
-    )
+        return transcribe_sequentially(model.sequential, pcm, clips, sequential, options.language, control)
+    vad = _vad_options(options) if options.vad else None
+    client = Client()
+    with control.on_cancel(lambda: model.engine.cancel(client)):
+        windows = find_windows(pcm, clips, vad)
+        detected, _ = detect_language(
+            model.engine,
+            client,
+            windows,
+            pcm,
+            clips,
+            vad,
+            sequential.decoding.candidates,
+            first_window_only=False,
+        )
+    language = detected.language if detected else "en"
+    transcript = transcribe_sequentially(model.sequential, pcm, clips, sequential, language, control)
     if detected is None:
         transcript.language_probability = 0.0
     else:
         transcript.language_probability, transcript.languages = detected.probability, detected.languages
     return transcript
+
+
+def _vad_options(options: Options) -> VadOptions:
+    return VadOptions(options.vad_threshold, options.min_speech_ms, options.min_silence_ms, options.speech_pad_ms)
+
+
+def _decoding_options(options: Options) -> DecodingOptions:
+    return DecodingOptions(
+        language=options.language,
+        candidates=tuple(options.language_candidates or ()),
+        task=options.task,
+        translated=options.translate,
+        prompt=options.prompt,
+        temperatures=tuple(options.temperature),
+        beam_size=options.beam_size,
+        best_of=options.best_of,
+        patience=options.patience,
+        length_penalty=options.length_penalty,
+        suppress_tokens=tuple(options.suppress_tokens),
+        compression_ratio_threshold=options.compression_ratio_threshold,
+        logprob_threshold=options.logprob_threshold,
+        no_speech_threshold=options.no_speech_threshold,
+        word_timestamps=options.needs_words,
+    )
+
+
+def _hallucination_filter(options: Options) -> HallucinationFilter | None:
+    if not options.drop_hallucinations:
+        return None
+    # Windows found by the VAD all contain speech; openai-whisper also decodes stretches without any.
+    speech_only = options.vad and options.chunking == "sequential"
+    return HallucinationFilter(_vad_options(options), options.compression_ratio_threshold, speech_only)
+
+
+def _batched_options(options: Options) -> BatchedOptions:
+    return BatchedOptions(
+        _decoding_options(options),
+        multilingual=options.multilingual,
+        vad=_vad_options(options) if options.vad else None,
+        hallucination_filter=_hallucination_filter(options),
+        corrections=options.corrections,
+    )
+
+
+def _sequential_options(options: Options) -> SequentialOptions:
+    return SequentialOptions(
+        _decoding_options(options),
+        condition_on_previous_text=options.condition_on_previous_text,
+        carry_initial_prompt=options.carry_initial_prompt,
+        hallucination_filter=_hallucination_filter(options),
+        corrections=options.corrections,
+    )

@@ -1,4 +1,4 @@
-"""Parts of a recording: nothing outside of them is looked at, and what is found in them is in its place."""
+"""Clips of a recording: nothing outside them is read, and speech in them keeps its position."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from src.audio import vad
 from src.audio.clips import clip_regions, clip_warnings, seek_points
 from src.audio.pcm import SAMPLE_RATE
+from src.audio.vad import VadOptions
 from src.errors import InvalidInput
 from src.models.weights import load_weights
 from src.request.options import Options
@@ -37,11 +38,11 @@ def options(clips: object) -> Options:
     return parse_input({"audio": "https://example.com/a.mp3", "options": {"clip_timestamps": clips}}).options
 
 
-# What may be asked for
+# The option
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"),
+    ("given", "expected"),
     [
         ([[0, 30], [60.5, 90]], [(0, 30), (60.5, 90)]),
         ([[0, 30], [30, 60]], [(0, 30), (30, 60)]),
@@ -53,12 +54,12 @@ def options(clips: object) -> Options:
         (None, None),
     ],
 )
-def test_clips_come_as_pairs_as_a_list_or_as_text(given, taken):
-    assert options(given).clip_timestamps == taken
+def test_clips_are_pairs_a_flat_list_or_a_string(given, expected):
+    assert options(given).clip_timestamps == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ([[30, 0]], "in order"),
         ([[5, 5]], "in order"),
@@ -73,34 +74,34 @@ def test_clips_come_as_pairs_as_a_list_or_as_text(given, taken):
         ({"start": 0}, "clip_timestamps"),
     ],
 )
-def test_clips_that_make_no_sense_are_refused(given, told):
-    with pytest.raises(InvalidInput, match=told):
+def test_invalid_clips_are_refused(given, message):
+    with pytest.raises(InvalidInput, match=message):
         options(given)
 
 
-# Which parts they are
+# Regions
 
 
 @given(some_spans(), st.integers(0, 200 * SAMPLE_RATE))
-def test_clips_are_in_order_within_the_recording(spans, samples):
+def test_clips_are_ordered_and_within_the_recording(spans, samples):
     clips = clip_regions(spans, samples)
     assert all(0 <= start < end <= samples for start, end in clips)
-    assert all(one.end <= other.start for one, other in pairwise(clips))
+    assert all(before.end <= after.start for before, after in pairwise(clips))
 
 
-def test_clips_go_as_far_as_the_recording():
+def test_clips_are_cut_off_at_the_recordings_end():
     samples = 50 * SAMPLE_RATE + 7
     assert clip_regions([(10, 20.5), (45, 60), (70, 80)], samples) == [(160_000, 328_000), (720_000, samples)]
     assert clip_regions([(45, None)], samples) == clip_regions([(45, 1e308)], samples) == [(720_000, samples)]
 
 
 @pytest.mark.parametrize("spans", [None, []])
-def test_without_clips_it_is_the_whole(spans):
+def test_without_clips_the_whole_recording_is_transcribed(spans):
     assert clip_regions(spans, 1000) == [(0, 1000)]
     assert clip_warnings(spans, 1000) == []
 
 
-def test_clips_beyond_the_end_are_told():
+def test_clips_beyond_the_end_are_a_warning():
     samples = 50 * SAMPLE_RATE
     assert clip_warnings([(0, 10), (45, 60)], samples) == []
     assert clip_warnings([(0, 10), (50, 60), (70, None)], samples) == [
@@ -110,42 +111,47 @@ def test_clips_beyond_the_end_are_told():
     assert clip_warnings([(50, 60), (70, None)], samples)[0].startswith("2 of 2 ")
 
 
-# What is found in them
+# Windows
 
 
-def test_what_is_said_in_a_clip_is_found_where_it_is():
-    pcm, spans = clip("long.ogg"), [(15.7, 24.7), (53.2, 62.0)]  # in pauses
-    said = [one for one in SPEECH["long.ogg"] if any(start <= one[0] and one[1] <= end for start, end in spans)]
-    assert len(said) == 4
-    places = [
-        (placed.start / SAMPLE_RATE + start, placed.start / SAMPLE_RATE + end)
-        for placed in find_windows(pcm, Options(clip_timestamps=spans))
-        for start, end in placed.window.speech
+def test_speech_in_a_clip_is_found_at_its_position():
+    pcm, spans = clip("long.ogg"), [(15.7, 24.7), (53.2, 62.0)]  # the edges are in pauses
+    expected = [
+        (start, end)
+        for start, end in SPEECH["long.ogg"]
+        if any(clip_start <= start and end <= clip_end for clip_start, clip_end in spans)
     ]
-    assert overlap(places, spans) == pytest.approx(total(places))
-    # Without the padding, and without the silence with which flite begins and ends.
-    assert [time for place in places for time in place] == pytest.approx(
-        [time for one in said for time in one], abs=0.4
+    assert len(expected) == 4
+    found = [
+        (positioned.start / SAMPLE_RATE + start, positioned.start / SAMPLE_RATE + end)
+        for positioned in find_windows(pcm, clip_regions(spans, len(pcm)), VadOptions())
+        for start, end in positioned.window.speech
+    ]
+    assert overlap(found, spans) == pytest.approx(total(found))
+    # Neither has the padding; the found speech lacks the silence at the start and end of flite's sentences.
+    assert [time for span in found for time in span] == pytest.approx(
+        [time for span in expected for time in span], abs=0.4
     )
 
 
 @given(some_spans())
-def test_windows_lie_within_clips_and_hold_all_of_them(spans):
+def test_windows_are_within_the_clips_and_cover_them(spans):
     pcm = np.arange(100 * SAMPLE_RATE).astype(np.int16)
     clips = clip_regions(spans, len(pcm))
-    found = list(find_windows(pcm, Options(clip_timestamps=spans, vad=False)))
-    assert all((one.window.audio == pcm[one.start : one.end]).all() for one in found)
-    assert all(any(start <= one.start and one.end <= end for start, end in clips) for one in found)
-    assert sum(one.end - one.start for one in found) == sum(end - start for start, end in clips)
+    windows = list(find_windows(pcm, clips, vad=None))
+    assert all((window.window.audio == pcm[window.start : window.end]).all() for window in windows)
+    assert all(any(start <= window.start and window.end <= end for start, end in clips) for window in windows)
+    assert sum(window.end - window.start for window in windows) == sum(end - start for start, end in clips)
 
 
-def test_nothing_outside_of_clips_is_looked_at(monkeypatch):
-    heard = []
-    listen = vad.speech_probabilities
-    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: heard.append(len(pcm)) or listen(pcm))
+def test_only_the_clips_are_searched_for_speech(monkeypatch):
+    searched = []
+    speech_probabilities = vad.speech_probabilities
+    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: searched.append(len(pcm)) or speech_probabilities(pcm))
     pcm = np.zeros(3600 * SAMPLE_RATE, np.int16)
-    assert list(find_windows(pcm, Options(clip_timestamps=[(60, 62), (3599, None)]))) == []
-    assert heard == [2 * SAMPLE_RATE, SAMPLE_RATE]
+    clips = clip_regions([(60, 62), (3599, None)], len(pcm))
+    assert list(find_windows(pcm, clips, VadOptions())) == []
+    assert searched == [2 * SAMPLE_RATE, SAMPLE_RATE]
 
 
 # openai-whisper's own
@@ -160,13 +166,13 @@ def test_seek_points_are_whole_frames_of_the_recording(spans, samples):
     assert frames == sorted(frames)
     assert all(frame <= samples // 160 for frame in frames)
     assert all(
-        edge - 160 * frame < 160 for edge, frame in zip((edge for one in clips for edge in one), frames, strict=True)
+        edge - 160 * frame < 160 for edge, frame in zip((edge for clip in clips for edge in clip), frames, strict=True)
     )
 
 
-def test_openai_whisper_transcribes_its_clips_and_ends():
+def test_openai_whisper_transcribes_the_clips_and_returns():
     model = load_weights(ROOT / "models" / "tiny.en").float()
-    pcm = clip("long.ogg")[: 24 * SAMPLE_RATE + 159]  # all but a frame of 160
+    pcm = clip("long.ogg")[: 24 * SAMPLE_RATE + 159]  # the last frame of 160 is incomplete
     points = seek_points(clip_regions([(3.4, 7.6), (21.3, 100)], len(pcm)))
     transcribe = partial(whisper.transcribe, model, pcm.astype(np.float32) / 32768, fp16=False, temperature=0.0)
     segments = transcribe(clip_timestamps=points)["segments"]
@@ -174,4 +180,4 @@ def test_openai_whisper_transcribes_its_clips_and_ends():
     assert "tour" in text
     assert "horses" not in text
     assert "museum" not in text
-    assert all(3.4 <= one["start"] < 7.6 or 21.3 <= one["start"] <= 24.1 for one in segments)
+    assert all(3.4 <= segment["start"] < 7.6 or 21.3 <= segment["start"] <= 24.1 for segment in segments)

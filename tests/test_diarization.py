@@ -16,7 +16,7 @@ from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.errors import Cancelled
 from src.job_control import JobControl
 from src.request.options import Options
-from src.speakers.clustering import BLOCK, Counts, cluster
+from src.speakers.clustering import BLOCK_SIZE, SpeakerCounts, cluster
 from src.speakers.diarization import diarize, embed_sample
 from src.transcript.transcript import Diarization, Turn
 from tests.conftest import CLIPS, as_base64
@@ -59,21 +59,23 @@ def test_speakers_sum_up_their_turns(found: Diarization) -> None:
         assert np.linalg.norm(speaker.embedding) == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize(("counts", "expected"), [(Counts(2, 2), 2), (Counts(1, 2), 2), (Counts(1, 1), 1)])
-def test_no_more_speakers_than_were_asked_for(pcm: Pcm, counts: Counts, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("counts", "expected"), [(SpeakerCounts(2, 2), 2), (SpeakerCounts(1, 2), 2), (SpeakerCounts(1, 1), 1)]
+)
+def test_no_more_speakers_than_were_asked_for(pcm: Pcm, counts: SpeakerCounts, expected: int) -> None:
     found = diarize(pcm, counts)
     assert len(found.speakers) == expected
     assert "but 3 can be told apart" in found.warnings[0]
 
 
 def test_more_speakers_than_there_are_is_a_warning(pcm: Pcm) -> None:
-    found = diarize(pcm, Counts(least=60))
+    found = diarize(pcm, SpeakerCounts(minimum=60))
     assert len(found.speakers) >= 3
     assert "60 speakers were asked for" in found.warnings[0]
 
 
 def test_right_counts_change_nothing(pcm: Pcm, found: Diarization) -> None:
-    assert diarize(pcm, Counts(3, 3)).turns == found.turns
+    assert diarize(pcm, SpeakerCounts(3, 3)).turns == found.turns
 
 
 def test_a_voice_that_is_known_has_its_name_and_others_keep_their_labels(pcm: Pcm) -> None:
@@ -108,13 +110,13 @@ def test_where_nobody_speaks_there_are_no_speakers(clip: str) -> None:
 def test_the_voices_of_a_long_recording_are_told_apart_in_all_of_its_stretches() -> None:
     dice = np.random.default_rng(0)
     voices = dice.normal(size=(4, 192))
-    spoken = dice.integers(0, 4, 3 * BLOCK + 7)
+    spoken = dice.integers(0, 4, 3 * BLOCK_SIZE + 7)
     prints = (voices[spoken] + 0.5 * dice.normal(size=(len(spoken), 192))).astype(np.float32)
     odd = 0.5 * voices[0] + dice.normal(size=192)  # such as a cough, three times in 45 minutes
     prints[[10, 700, 1500]] = odd
     spoken[[10, 700, 1500]] = 0
     prints /= np.linalg.norm(prints, axis=1, keepdims=True)
-    labels, heard = cluster(prints, np.full(len(prints), 1.5), Counts())
+    labels, heard = cluster(prints, np.full(len(prints), 1.5), SpeakerCounts())
     assert heard == 4
     assert len({*zip(spoken.tolist(), labels.tolist(), strict=True)}) == 4
 
@@ -213,7 +215,7 @@ def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
     [
         ({"speakers": {"Ada": {"base64": "AAAA"}}}, "options.speakers.Ada: "),
         ({"speakers": {"Ada": "data:audio/flac;base64," + as_base64(CLIPS / "silence.flac")}}, "nobody speaks"),
-        ({"speakers": {"Ada": {"base64": as_base64(CLIPS / "long.ogg")}}}, "60 s and 20 MiB at most"),
+        ({"speakers": {"Ada": {"base64": as_base64(CLIPS / "long.ogg")}}}, "longer than the limit of 1 min"),
         ({"speakers": {"Ada": {"url": "http://127.0.0.1/ada.wav"}}}, "options.speakers.Ada: the URL is refused"),
         ({"speakers": {"Ada": {"ulr": "x"}}}, 'did you mean "url"?'),
         ({"speakers": {"<b>": "https://example.com/a"}}, "a name should be"),

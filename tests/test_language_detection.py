@@ -1,4 +1,4 @@
-"""Which windows are listened to for the language, and what they say together."""
+"""Language detection: which windows are sampled, and how their probabilities are averaged."""
 
 from __future__ import annotations
 
@@ -9,74 +9,100 @@ import numpy as np
 import pytest
 
 from benchmarks.recordings import load_pcm
-from src.audio.pcm import SAMPLE_RATE
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.vad import VadOptions
 from src.engine.scheduler import Client
-from src.request.options import Options
-from src.transcription.language_detection import AT_HAND, SAMPLES, detect_language
+from src.transcription.language_detection import LOOKAHEAD_WINDOWS, NUM_SAMPLES, detect_language
 from src.transcription.windows import find_windows
 from tests.conftest import CLIPS
 
 LONG = load_pcm(CLIPS / "long.ogg")
 
 
-class Ear:
-    """Stands for the engine: notes what it is given to listen to."""
+class FakeEngine:
+    """Answers with given probabilities in turn, and records the positions of the windows it gets, in seconds."""
 
-    def __init__(self, pcm: Any, says: list[dict[str, float]]) -> None:
+    def __init__(self, pcm: Pcm, probabilities: list[dict[str, float]]) -> None:
         self.vocabulary = SimpleNamespace(multilingual=True)
-        self.places: list[float] = []
-        self._pcm, self._says = pcm, says
+        self.positions: list[float] = []
+        self._pcm, self._probabilities = pcm, probabilities
 
-    def identify_languages(self, windows: Any, caller: Client) -> Any:
+    def identify_languages(self, windows: Any, client: Client) -> Any:
         start = self._pcm.ctypes.data
-        self.places = [(window.audio.ctypes.data - start) / 2 / SAMPLE_RATE for window in windows]
-        return [(self._says[at % len(self._says)], window) for at, window in enumerate(windows)]
+        self.positions = [(window.audio.ctypes.data - start) / 2 / SAMPLE_RATE for window in windows]
+        count = len(self._probabilities)
+        return [(self._probabilities[number % count], window) for number, window in enumerate(windows)]
 
 
-def detected(pcm: Any, says: list[dict[str, float]], soon: bool = False, **options: Any) -> tuple[Any, list[Any], Ear]:
-    ear: Any = Ear(pcm, says)
-    asked = Options(**options)
-    found, windows = detect_language(ear, Client(), find_windows(pcm, asked), pcm, asked, soon=soon)
-    return found, list(windows), ear
+def detect(
+    pcm: Pcm,
+    probabilities: list[dict[str, float]],
+    *,
+    first_window_only: bool = False,
+    candidates: tuple[str, ...] = (),
+    clips: list[Region] | None = None,
+) -> tuple[Any, list[Any], FakeEngine]:
+    engine: Any = FakeEngine(pcm, probabilities)
+    clips = [Region(0, len(pcm))] if clips is None else clips
+    vad = VadOptions()
+    found, windows = detect_language(
+        engine,
+        Client(),
+        find_windows(pcm, clips, vad),
+        pcm,
+        clips,
+        vad,
+        candidates,
+        first_window_only=first_window_only,
+    )
+    return found, list(windows), engine
 
 
-def test_the_samples_of_a_short_recording_are_its_own_windows_and_all_come_back() -> None:
-    found, windows, ear = detected(LONG, [{"en": 0.9, "de": 0.1}])
+def test_a_short_recording_is_sampled_from_its_windows_and_all_are_returned() -> None:
+    found, windows, engine = detect(LONG, [{"en": 0.9, "de": 0.1}])
     assert found.language == "en"
-    assert [one.start for one in windows] == [one.start for one in find_windows(LONG, Options())]
-    assert ear.places == [one.start / SAMPLE_RATE for one in windows][: len(ear.places)]
-    assert len(ear.places) == min(SAMPLES, len(windows))
+    expected = [window.start for window in find_windows(LONG, [Region(0, len(LONG))], VadOptions())]
+    assert [window.start for window in windows] == expected
+    assert engine.positions == [start / SAMPLE_RATE for start in expected][: len(engine.positions)]
+    assert len(engine.positions) == min(NUM_SAMPLES, len(windows))
 
 
-def test_the_samples_of_a_long_recording_are_from_all_of_it() -> None:
+def test_a_long_recording_is_sampled_throughout() -> None:
     pcm = np.tile(LONG, 26)  # 34 minutes
-    _, windows, ear = detected(pcm, [{"en": 1.0}])
-    assert len(windows) > AT_HAND
-    assert len(ear.places) == SAMPLES
-    fifth = len(pcm) / SAMPLE_RATE / SAMPLES
-    assert [int(place // fifth) for place in ear.places] == list(range(SAMPLES))
+    _, windows, engine = detect(pcm, [{"en": 1.0}])
+    assert len(windows) > LOOKAHEAD_WINDOWS
+    assert len(engine.positions) == NUM_SAMPLES
+    fifth = len(pcm) / SAMPLE_RATE / NUM_SAMPLES
+    assert [int(position // fifth) for position in engine.positions] == list(range(NUM_SAMPLES))
 
 
-def test_where_words_are_waited_for_the_first_window_decides() -> None:
-    _, windows, ear = detected(LONG, [{"en": 1.0}], soon=True)
-    assert len(ear.places) == 1
+def test_long_clips_are_sampled_from_their_own_windows() -> None:
+    pcm = np.tile(LONG, 26)
+    clip = Region(0, len(pcm) - SAMPLE_RATE * 60)
+    _, windows, engine = detect(pcm, [{"en": 1.0}], clips=[clip])
+    assert {round(position * SAMPLE_RATE) for position in engine.positions} <= {window.start for window in windows}
+
+
+def test_in_streaming_the_first_window_decides() -> None:
+    _, windows, engine = detect(LONG, [{"en": 1.0}], first_window_only=True)
+    assert len(engine.positions) == 1
     assert len(windows) > 1
 
 
 def test_a_greeting_in_another_language_does_not_decide() -> None:
-    found, _, _ = detected(LONG, [{"fr": 0.9, "en": 0.1}, {"fr": 0.1, "en": 0.9}, {"fr": 0.1, "en": 0.9}])
+    found, _, _ = detect(LONG, [{"fr": 0.9, "en": 0.1}, {"fr": 0.1, "en": 0.9}, {"fr": 0.1, "en": 0.9}])
     assert found.language == "en"
     assert found.probability == pytest.approx(found.languages["en"])
     assert sum(found.languages.values()) == pytest.approx(1.0)
 
 
-def test_only_candidates_are_chosen_from() -> None:
-    found, _, _ = detected(LONG, [{"en": 0.9, "de": 0.04, "fr": 0.06}], language_candidates=["de", "fr"])
+def test_only_candidates_are_chosen() -> None:
+    found, _, _ = detect(LONG, [{"en": 0.9, "de": 0.04, "fr": 0.06}], candidates=("de", "fr"))
     assert found.language == "fr"
     assert found.languages == pytest.approx({"fr": 0.6, "de": 0.4})
 
 
-def test_without_speech_there_is_nothing_to_tell() -> None:
-    found, windows, _ = detected(np.zeros(5 * SAMPLE_RATE, np.int16), [{"en": 1.0}])
+def test_without_speech_there_is_no_language() -> None:
+    found, windows, _ = detect(np.zeros(5 * SAMPLE_RATE, np.int16), [{"en": 1.0}])
     assert found is None
     assert windows == []

@@ -225,7 +225,7 @@ def test_released_pages_of_a_recording_leave_memory(tmp_path: Path) -> None:
 def test_a_long_recording_is_transcribed_in_parts_without_cutting_a_word(
     base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("src.transcription.sequential.PART_SECONDS", 30)
+    monkeypatch.setattr("src.transcription.sequential.SECTION_SECONDS", 30)
     starts: list[float] = []
     control = JobControl(on_segment=lambda segment: starts.append(segment.start))
     transcript = base.transcribe(CLIPS / "long.ogg", options_of(chunking="sequential", language="en"), control)
@@ -259,8 +259,9 @@ def test_a_job_may_name_an_allowed_model(base: WhisperProcessor, monkeypatch: py
     try:
         transcript: Transcript = base.transcribe(CLIPS / "demo.ogg", options_of(model="tiny.en"))
         assert transcript.model == "tiny.en"
-        with pytest.raises(InvalidInput, match=r"model: should be one of .*base, tiny\.en, turbo"):
-            base.check(options_of(model="large-v3"))
+        expected = r"model: should be one of .*base, tiny\.en, turbo"
+        with pytest.raises(InvalidInput, match=expected), base.reserve(options_of(model="large-v3")):
+            pass
     finally:
         get_settings.cache_clear()
     assert base.transcribe(CLIPS / "demo.ogg", options_of()).model == "base"
@@ -276,7 +277,8 @@ def test_an_english_model_refuses_other_languages(
     monkeypatch.setenv("WHISPER_MODELS", "tiny.en")
     get_settings.cache_clear()
     try:
-        with pytest.raises(InvalidInput, match="use one such as base"):
-            base.check(options_of(model=model, **options))
+        refused = pytest.raises(InvalidInput, match="use one such as base")
+        with refused, base.reserve(options_of(model=model, **options)):
+            pass
     finally:
         get_settings.cache_clear()

@@ -79,7 +79,7 @@ def silero_stepping(pcm: Pcm) -> list[float]:
 @pytest.mark.parametrize("name", ["demo.ogg", "long.ogg", "noise.ogg"])
 def test_probabilities_are_silero_vads_own(name):
     pcm = clip(name)[: 2 * BLOCK + 1000]
-    expected = load_vad().core.submit(silero_stepping, pcm).result()
+    expected = load_vad().executor.submit(silero_stepping, pcm).result()
     assert list(speech_probabilities(pcm)) == pytest.approx(expected, abs=1e-4)
 
 
@@ -111,7 +111,7 @@ import torch
 torch.set_num_threads(3)
 from src.audio.vad import load_vad
 detector = load_vad()
-assert detector.core.submit(torch.get_num_threads).result() == 1
+assert detector.executor.submit(torch.get_num_threads).result() == 1
 assert torch.get_num_threads() == 3
 assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 3
 """

@@ -1,9 +1,9 @@
-"""The parts of a recording that are to be transcribed, where a job asks for some: `clip_timestamps`.
+"""The clips of a recording that a job asks for with `clip_timestamps`.
 
-    spans in seconds -> clip_regions                     batched: each clip is looked at alone, times are put back
-                                 -> seek_points      sequential: openai-whisper's own `clip_timestamps`
+    spans in seconds -> clip_regions                  batched: each clip is searched for speech by itself
+                                     -> seek_points   sequential: openai-whisper's own `clip_timestamps`
 
-Nothing outside of the clips is looked at, so that a short clip of a long recording costs what a short recording does.
+Nothing outside the clips is read, so that a short clip of a long recording costs as little as a short recording.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from collections.abc import Iterable, Sequence
 from src.audio.pcm import SAMPLE_RATE, Region
 
 Spans = Sequence[tuple[float, float | None]]
-"""Starts and ends in seconds, in order; None: the recording's end."""
+"""Starts and ends in seconds, in order; None stands for the recording's end."""
 
-_FRAME = SAMPLE_RATE // 100
-"""Samples of one frame of openai-whisper's spectrogram, in which it counts positions."""
+_MEL_FRAME = SAMPLE_RATE // 100
+"""Samples per frame of openai-whisper's log-mel spectrogram, its unit of position."""
 
 
 def clip_regions(spans: Spans | None, samples: int) -> list[Region]:
-    """The clips in samples, as far as the recording goes: none if all lie beyond its end; all of it without spans."""
+    """Returns the clips of a recording of `samples` samples, cut off at its end.
+
+    Returns:
+        The whole recording if there are no spans; an empty list if all of them begin after its end.
+    """
     edges = [(_position(start, samples), _position(end, samples)) for start, end in spans or [(0.0, None)]]
     return [Region(start, end) for start, end in edges if start < end]
 
@@ -30,7 +34,7 @@ def _position(seconds: float | None, samples: int) -> int:
 
 
 def clip_warnings(spans: Spans | None, samples: int) -> list[str]:
-    """What the caller should know: a sentence about clips of which the recording has nothing, if there are any."""
+    """Returns a sentence for the caller if some clips begin after the recording's end."""
     spans = spans or []
     beyond = sum(start * SAMPLE_RATE >= samples for start, _ in spans)
     if not beyond:
@@ -40,8 +44,8 @@ def clip_warnings(spans: Spans | None, samples: int) -> list[str]:
 
 
 def seek_points(clips: Iterable[Region]) -> list[float]:
-    """The clips as `whisper.transcribe` takes them: start, end, start, ... in seconds, on whole frames.
+    """Returns the clips as `whisper.transcribe` takes them: start, end, start, ... in seconds, on whole frames.
 
-    A frame begun is left out, as its spectrogram does: it would wait for ever for the rest of one at the end.
+    Incomplete frames are left out, as in openai-whisper's spectrogram: it would loop forever on one at the end.
     """
-    return [edge // _FRAME / 100 for clip in clips for edge in clip]
+    return [edge // _MEL_FRAME / 100 for clip in clips for edge in clip]

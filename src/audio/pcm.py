@@ -1,4 +1,4 @@
-"""Decoded audio that lies on disk and is read through a memory map."""
+"""Decoded audio: 16 kHz mono int16, memory-mapped from disk."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ import mmap
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from numpy.typing import NDArray
 
-PAGES = 1 << 24
-"""Bytes after which what has been read is given back: a call for each window would cost more than it brings."""
+SAMPLE_RATE = 16_000
+"""Samples per second, as Whisper and the speaker encoder expect them."""
+
+RELEASE_BYTES = 1 << 24
+"""Granularity of `release_pages`: a system call for each window would cost more than it saves."""
+
+Pcm: TypeAlias = NDArray[np.int16]
+"""[samples] at `SAMPLE_RATE`."""
 
 
-def release_pages(pcm: npt.NDArray[np.int16], samples: int) -> None:
-    """Gives back the memory of the first samples of a mapped recording: they are on disk, and may be read again.
+class Region(NamedTuple):
+    """A stretch of a recording, in samples; `end` is excluded."""
 
-    Without this the pages of a long recording stay in memory until its end, 115 MB for each hour.
+    start: int
+    end: int
+
+
+def release_pages(pcm: Pcm, samples: int) -> None:
+    """Releases the memory of the first `samples` samples of a mapped recording; they can be read again from disk.
+
+    Otherwise the pages of a recording stay in memory until the job ends, 115 MB per hour.
     """
     source: Any = pcm
     while isinstance(source, np.ndarray):
         source = source.base
-    end = samples * pcm.strides[0] // PAGES * PAGES
+    end = samples * pcm.strides[0] // RELEASE_BYTES * RELEASE_BYTES
     if isinstance(source, mmap.mmap) and end:
         source.madvise(mmap.MADV_DONTNEED, 0, min(end, len(source)))
-
-
-SAMPLE_RATE = 16_000
-
-
-Pcm: TypeAlias = NDArray[np.int16]
-
-
-class Region(NamedTuple):
-    """A stretch of the recording, `end` excluded."""
-
-    start: int
-    end: int

@@ -1,4 +1,4 @@
-"""The windows of at most 30 s that are decoded: regions of speech joined, and long ones cut where they are quietest."""
+"""Joins regions of speech into windows of at most 30 s, and cuts long regions where they are quietest."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WINDOW_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SpeechWindow:
-    """What the decoder is given at once."""
+    """A window of a recording, in samples."""
 
     start: int
     end: int
     speech: tuple[Region, ...]
-    """The regions within, in order; none where nobody looked for speech."""
+    """The joined regions, in order, in samples of the recording."""
 
 
 def join_regions(
@@ -30,47 +30,50 @@ def join_regions(
     max_silence_seconds: float = 5.0,
     first_seconds: float = WINDOW_SECONDS,
 ) -> Iterator[SpeechWindow]:
-    """Joins regions into windows of at most `max_seconds` (1 or more) that start and end between regions.
+    """Joins regions into windows that start and end between regions; a region longer than a window is cut.
 
-    Each window takes all regions that it has room for, which gives the fewest windows, and each costs the encoder a
-    full 30 s. Silence longer than `max_silence_seconds` ends a window all the same: with 6 s between utterances `base`
-    did as well on joined ones as on each alone, with 10 s it dropped words.
-    A region longer than a window is cut where it is quietest.
+    Each window takes as many regions as fit. That gives the fewest windows, each of which costs the encoder a full
+    30 s.
 
     Args:
-        first_seconds: the first window takes no further regions beyond this, for whoever waits for the first words.
+        regions: in order, without overlap.
+        pcm: the recording; only read to find the quietest place of a long region.
+        max_seconds: maximum length of a window, at least 1.
+        max_silence_seconds: longer silence ends a window: with 6 s between utterances `base` did as well on joined
+            utterances as on separate ones, with 10 s it dropped words.
+        first_seconds: the first window takes no further regions beyond this length, for a low latency in streaming.
     """
-    longest = int(max_seconds * SAMPLE_RATE)
-    room = int(min(first_seconds, max_seconds) * SAMPLE_RATE)
-    widest = int(max_silence_seconds * SAMPLE_RATE)
+    max_samples = int(max_seconds * SAMPLE_RATE)
+    limit = int(min(first_seconds, max_seconds) * SAMPLE_RATE)
+    max_silence = int(max_silence_seconds * SAMPLE_RATE)
     speech: list[Region] = []
-    for piece in (piece for region in regions for piece in _pieces(region, pcm, longest)):
-        if speech and (piece.end - speech[0].start > room or piece.start - speech[-1].end > widest):
-            yield _around(speech)
-            speech, room = [], longest
-        speech.append(piece)
+    for part in (part for region in regions for part in _cut_region(region, pcm, max_samples)):
+        if speech and (part.end - speech[0].start > limit or part.start - speech[-1].end > max_silence):
+            yield _to_window(speech)
+            speech, limit = [], max_samples
+        speech.append(part)
     if speech:
-        yield _around(speech)
+        yield _to_window(speech)
 
 
-def _around(speech: list[Region]) -> SpeechWindow:
+def _to_window(speech: list[Region]) -> SpeechWindow:
     return SpeechWindow(speech[0].start, speech[-1].end, tuple(speech))
 
 
-def _pieces(region: Region, pcm: Pcm, longest: int) -> Iterator[Region]:
-    """The region in pieces of at most `longest`, none shorter than a third of it: too little to be understood."""
+def _cut_region(region: Region, pcm: Pcm, max_samples: int) -> Iterator[Region]:
+    """Cuts a region into parts of at most `max_samples`, none shorter than a third: Whisper needs some context."""
     start, end = region
-    third = longest // 3
-    while end - start > longest:
-        latest = min(start + longest, end - third)
-        cut = quietest(pcm, latest - third, latest)
+    third = max_samples // 3
+    while end - start > max_samples:
+        latest = min(start + max_samples, end - third)
+        cut = find_quietest(pcm, latest - third, latest)
         yield Region(start, cut)
         start = cut
     yield Region(start, end)
 
 
-def quietest(pcm: Pcm, start: int, end: int) -> int:
-    """Middle of the 100 ms with the least energy between two positions, in steps of 10 ms."""
+def find_quietest(pcm: Pcm, start: int, end: int) -> int:
+    """Returns the middle of the 100 ms with the least energy between two positions, in steps of 10 ms."""
     step, steps = SAMPLE_RATE // 100, 10
     samples = pcm[start : start + (end - start) // step * step].astype(np.float32)
     energy = np.square(samples).reshape(-1, step).sum(axis=1)

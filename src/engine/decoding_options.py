@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,24 @@ class DecodingOptions:
     logprob_threshold: float | None = -1.0
     no_speech_threshold: float | None = 0.6
     word_timestamps: bool = False
+
+    def to_whisper_kwargs(self) -> dict[str, Any]:
+        """Returns these options as arguments of `whisper.transcribe`, without language, task and prompt.
+
+        Those three differ between the calls for one recording.
+        """
+        return {
+            "temperature": self.temperatures,
+            "beam_size": self.beam_size,
+            "best_of": self.best_of,
+            "patience": self.patience,
+            "length_penalty": self.length_penalty,
+            "suppress_tokens": list(self.suppress_tokens),
+            "compression_ratio_threshold": self.compression_ratio_threshold,
+            "logprob_threshold": self.logprob_threshold,
+            "no_speech_threshold": self.no_speech_threshold,
+            "word_timestamps": self.word_timestamps,
+        }
 
 
 class Vocabulary:

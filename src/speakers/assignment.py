@@ -1,6 +1,6 @@
-"""Speakers put on what was said: on words by the turns that they overlap, on segments by their words.
+"""Assigns speakers to words by the turns that they overlap, and to segments by their words.
 
-A segment in which the speaker changes is split there. The parts have no tokens: which of them are whose is not known.
+A segment in which the speaker changes is split there. Its parts have no tokens, since tokens are not matched to words.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from itertools import groupby
 from src.transcript.transcript import Diarization, Segment, Transcript, Turn
 
 
-def assign_speakers(transcript: Transcript, found: Diarization) -> None:
-    """Tells the speakers in a transcript, and in its translation."""
-    turns = _Turns(found.turns)
+def assign_speakers(transcript: Transcript, diarization: Diarization) -> None:
+    """Adds the speakers to a transcript and to its translation, in place."""
+    timeline = _Timeline(diarization.turns)
     for text in (transcript, transcript.translation):
         if text is not None:
-            parts = [part for segment in text.segments for part in turns.parts_of(segment)]
+            parts = [part for segment in text.segments for part in timeline.split(segment)]
             text.segments = [replace(part, id=number) for number, part in enumerate(parts)]
-            text.diarization = found
-    transcript.warnings += found.warnings
+            text.diarization = diarization
+    transcript.warnings += diarization.warnings
 
 
-class _Turns:
-    """Turns in order, none of which overlap."""
+class _Timeline:
+    """Turns in order, without overlap."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self._turns = turns
         self._ends = [turn.end for turn in turns]
 
-    def parts_of(self, segment: Segment) -> list[Segment]:
-        """The segment as it is, or in parts where its words show that the speaker changes."""
-        words = [replace(word, speaker=self.speaker(word.start, word.end)) for word in segment.words or []]
-        if "".join(word.word for word in words).strip() != segment.text.strip():  # no words, or others than its text
-            return [replace(segment, speaker=self.speaker(segment.start, segment.end), words=segment.words and words)]
+    def split(self, segment: Segment) -> list[Segment]:
+        """Returns the segment with its speaker, or as parts if the speakers of its words differ."""
+        words = [replace(word, speaker=self._speaker(word.start, word.end)) for word in segment.words or []]
+        if "".join(word.word for word in words).strip() != segment.text.strip():  # no words, or not those of its text
+            return [replace(segment, speaker=self._speaker(segment.start, segment.end), words=segment.words and words)]
         runs = [list(run) for _, run in groupby(words, lambda word: word.speaker)]
         if len(runs) < 2:
             return [replace(segment, speaker=words[0].speaker if words else None, words=segment.words and words)]
@@ -55,8 +55,8 @@ class _Turns:
             for run, start, end in zip(runs, starts, ends, strict=True)
         ]
 
-    def speaker(self, start: float, end: float) -> str | None:
-        """Who speaks most of the time; where no one does, whoever is nearest. None: no one ever does."""
+    def _speaker(self, start: float, end: float) -> str | None:
+        """Returns the dominant speaker of an interval, else that of the nearest turn; None if there are no turns."""
         if not self._turns:
             return None
         first = bisect_left(self._ends, start)
@@ -65,8 +65,8 @@ class _Turns:
             if turn.start >= end:
                 break
             seconds[turn.speaker] += min(end, turn.end) - max(start, turn.start)
-        spoken = max(seconds, key=lambda one: seconds[one], default=None)
-        if spoken is not None and seconds[spoken] > 0:
-            return spoken
-        beside = self._turns[max(0, first - 1) : first + 1]
-        return min(beside, key=lambda turn: max(turn.start - end, start - turn.end)).speaker
+        dominant = max(seconds, key=lambda speaker: seconds[speaker], default=None)
+        if dominant is not None and seconds[dominant] > 0:
+            return dominant
+        neighbours = self._turns[max(0, first - 1) : first + 1]
+        return min(neighbours, key=lambda turn: max(turn.start - end, start - turn.end)).speaker

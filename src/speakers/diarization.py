@@ -1,8 +1,8 @@
-"""Who speaks when. Knows nothing of what is said.
+"""Diarization: the speaker turns of a recording, independent of its transcript.
 
-    pcm -> speech_regions -> pieces of at most 1.5 s -> voiceprints -> clusters -> turns
+    pcm -> speech_regions -> subsegments of at most 1.5 s -> embeddings -> clusters -> turns
 
-Two who speak at once are one turn, of whoever is louder.
+Overlapping speech is one turn, of the louder speaker.
 """
 
 from __future__ import annotations
@@ -17,134 +17,142 @@ from numpy.typing import NDArray
 
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
 from src.audio.vad import VadOptions, speech_regions
-from src.speakers.clustering import Counts, cluster, mean_direction
-from src.speakers.embeddings import BATCH, PIECE, WIDTH, voiceprints
+from src.speakers.clustering import SpeakerCounts, cluster, mean_direction
+from src.speakers.embeddings import BATCH_SIZE, EMBEDDING_SIZE, SUBSEGMENT_SAMPLES, Embedding, embed
 from src.transcript.transcript import Diarization, Speaker, Turn
 
-Embedding = NDArray[np.float32]
-"""[WIDTH], of length 1; the cosine of two tells how alike their voices are."""
+MAX_STEP_SAMPLES = SAMPLE_RATE * 5 // 4
+"""Maximum distance between the starts of two subsegments, within speech without a pause."""
 
-STEP = SAMPLE_RATE * 5 // 4
-"""Samples from one piece to the next at most, within speech without a pause."""
+VAD = VadOptions(threshold=0.5, min_speech_ms=250, min_silence_ms=100, speech_pad_ms=50)
+"""Finer than for transcription: between two speakers there mostly is a pause, if a short one."""
 
-SPEECH = VadOptions(threshold=0.5, min_speech_ms=250, min_silence_ms=100, speech_pad_ms=50)
-"""Finer than for transcription: where the speaker changes there mostly is a pause, if a short one."""
+MAX_PAUSE_SECONDS = 2.0
+"""Maximum pause within a turn, if nobody else speaks in it."""
 
-PAUSE = 2.0
-"""Seconds within a turn, if nobody else speaks in them."""
+ANY_COUNT = SpeakerCounts()
 
-ANY = Counts()
+ENROLL_THRESHOLD = 0.55
+"""Cosine similarity from which a speaker is the known speaker of a sample.
 
-SAME_VOICE = 0.55
-"""Cosine from which a speaker is who a sample is of. Samples of 2 s and more (`benchmarks/diarization.py`, and the
-turns of its recordings): 0.57 and more with their own voice, 0.52 and less with any other, even by telephone."""
+Samples of 2 s and more (`benchmarks/diarization.py`, and the turns of its recordings): at least 0.57 with the same
+speaker, at most 0.52 with any other, even over the telephone.
+"""
 
 
 def diarize(
     pcm: Pcm,
-    counts: Counts = ANY,
+    counts: SpeakerCounts = ANY_COUNT,
     known: Mapping[str, Embedding] | None = None,
     clips: Iterable[Region] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Diarization:
-    """Who speaks when: `SPEAKER_00` and so on in order of first speech, but for voices that are known.
+    """Finds the turns of a recording's speakers: `SPEAKER_00` and so on by first speech, or names of known speakers.
 
     Args:
-        pcm: [samples] at 16 kHz; read piece by piece, so it may be mapped from disk.
-        counts: how many speakers there are; if the sound says otherwise, that is a warning.
-        known: voices by their names: see `embed_sample`.
-        clips: the parts to listen to, in samples; None: all.
-        check: called between two steps of some 0.1 s; what it raises ends the work.
+        pcm: the recording; read block by block, so it may be mapped from disk.
+        counts: the expected number of speakers; a contradiction is a warning.
+        known: embeddings of known speakers by name: see `embed_sample`.
+        clips: the parts to diarize; None: the whole recording.
+        check: called between steps of some 0.1 s; its exceptions end the work.
     """
-    pieces = []
-    for piece in _pieces(pcm, [Region(0, len(pcm))] if clips is None else clips):
+    subsegments = []
+    for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))] if clips is None else clips):
         check()
-        pieces.append(piece)
-    if not pieces:
+        subsegments.append(subsegment)
+    if not subsegments:
         return Diarization()
-    heard = [piece.heard for piece in pieces]
-    prints = np.empty((len(pieces), WIDTH), np.float32)
-    for number, batch in enumerate(voiceprints(pcm, heard)):
+    regions = [subsegment.embedded for subsegment in subsegments]
+    embeddings = np.empty((len(subsegments), EMBEDDING_SIZE), np.float32)
+    for number, batch in enumerate(embed(pcm, regions)):
         check()
-        prints[number * BATCH : number * BATCH + len(batch)] = batch
-        release_pages(pcm, heard[number * BATCH].start)
-    seconds = np.array([piece.end - piece.start for piece in pieces]) / SAMPLE_RATE
-    labels, voices = cluster(prints, seconds, counts)
-    turns = _turns(pieces, labels)
-    speakers = [_speaker(number, turns, prints[labels == number]) for number in np.unique(labels)]
-    names = _names(sorted(speakers, key=lambda one: one.start), known or {})
+        embeddings[number * BATCH_SIZE : number * BATCH_SIZE + len(batch)] = batch
+        release_pages(pcm, regions[number * BATCH_SIZE].start)
+    seconds = np.array([subsegment.end - subsegment.start for subsegment in subsegments]) / SAMPLE_RATE
+    labels, num_found = cluster(embeddings, seconds, counts)
+    turns = _to_turns(subsegments, labels)
+    speakers = [_to_speaker(number, turns, embeddings[labels == number]) for number in np.unique(labels)]
+    speakers.sort(key=lambda speaker: speaker.start)
+    names = _name_speakers(speakers, known or {})
     return Diarization(
         [turn._replace(speaker=names[turn.speaker]) for turn in turns],
-        [replace(one, label=names[one.label]) for one in sorted(speakers, key=lambda one: one.start)],
-        _contradictions(counts, voices, len(speakers)),
+        [replace(speaker, label=names[speaker.label]) for speaker in speakers],
+        _count_warnings(counts, num_found, len(speakers)),
     )
 
 
 def embed_sample(pcm: Pcm) -> Embedding | None:
-    """The voice of a sample in which one person speaks; None: nobody does."""
-    pieces = [piece.heard for piece in _pieces(pcm, [Region(0, len(pcm))])]
-    return mean_direction(np.concatenate(list(voiceprints(pcm, pieces)))) if pieces else None
+    """Returns the embedding of a sample in which one person speaks; None without speech."""
+    regions = [subsegment.embedded for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))])]
+    return mean_direction(np.concatenate(list(embed(pcm, regions)))) if regions else None
 
 
-class _Piece(NamedTuple):
-    """Samples that get one label, and those that are listened to for it, which reach over into its neighbours."""
+class _Subsegment(NamedTuple):
+    """Samples that get one label, and the samples that are embedded for it, which overlap with its neighbours'."""
 
     start: int
     end: int
-    heard: Region
+    embedded: Region
 
 
-def _pieces(pcm: Pcm, clips: Iterable[Region]) -> Iterator[_Piece]:
+def _find_subsegments(pcm: Pcm, clips: Iterable[Region]) -> Iterator[_Subsegment]:
     for clip in clips:
-        for region in speech_regions(pcm[clip.start : clip.end], SPEECH):
-            yield from _pieces_of(clip.start + region.start, clip.start + region.end)
+        for region in speech_regions(pcm[clip.start : clip.end], VAD):
+            yield from _split_region(clip.start + region.start, clip.start + region.end)
 
 
-def _pieces_of(start: int, end: int) -> list[_Piece]:
-    """Speech without a pause, in equal steps; each piece reaches halfway to the middle of the next one."""
-    steps = max(0, -((PIECE - (end - start)) // STEP))
-    firsts = [start + (end - start - PIECE) * step // max(1, steps) for step in range(steps + 1)] if steps else [start]
-    borders = [start, *((one + other + PIECE) // 2 for one, other in pairwise(firsts)), end]
+def _split_region(start: int, end: int) -> list[_Subsegment]:
+    """Splits speech without a pause in equal steps; borders are halfway between the middles of subsegments."""
+    steps = max(0, -((SUBSEGMENT_SAMPLES - (end - start)) // MAX_STEP_SAMPLES))
+    last = end - SUBSEGMENT_SAMPLES
+    starts = [start + (last - start) * step // max(1, steps) for step in range(steps + 1)] if steps else [start]
+    borders = [start, *((before + after + SUBSEGMENT_SAMPLES) // 2 for before, after in pairwise(starts)), end]
     return [
-        _Piece(borders[number], borders[number + 1], Region(first, min(first + PIECE, end)))
-        for number, first in enumerate(firsts)
+        _Subsegment(borders[number], borders[number + 1], Region(first, min(first + SUBSEGMENT_SAMPLES, end)))
+        for number, first in enumerate(starts)
     ]
 
 
-def _turns(pieces: Sequence[_Piece], labels: NDArray[np.intp]) -> list[Turn]:
+def _to_turns(subsegments: Sequence[_Subsegment], labels: NDArray[np.intp]) -> list[Turn]:
     turns: list[Turn] = []
-    for piece, label in zip(pieces, labels, strict=True):
-        start, end = piece.start / SAMPLE_RATE, piece.end / SAMPLE_RATE
-        if turns and turns[-1].speaker == str(label) and start - turns[-1].end <= PAUSE:
+    for subsegment, label in zip(subsegments, labels, strict=True):
+        start, end = subsegment.start / SAMPLE_RATE, subsegment.end / SAMPLE_RATE
+        if turns and turns[-1].speaker == str(label) and start - turns[-1].end <= MAX_PAUSE_SECONDS:
             turns[-1] = turns[-1]._replace(end=end)
         else:
             turns.append(Turn(start, end, str(label)))
     return turns
 
 
-def _speaker(number: int, turns: Sequence[Turn], prints: NDArray[np.float32]) -> Speaker:
-    own = [turn for turn in turns if turn.speaker == str(number)]
-    seconds = sum(turn.end - turn.start for turn in own)
-    return Speaker(str(number), seconds, len(own), own[0].start, mean_direction(prints).tolist())
+def _to_speaker(number: int, turns: Sequence[Turn], embeddings: NDArray[np.float32]) -> Speaker:
+    speaker_turns = [turn for turn in turns if turn.speaker == str(number)]
+    seconds = sum(turn.end - turn.start for turn in speaker_turns)
+    embedding = mean_direction(embeddings).tolist()
+    return Speaker(str(number), seconds, len(speaker_turns), speaker_turns[0].start, embedding)
 
 
-def _names(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> dict[str, str]:
-    """What the speakers are called; of those that are like a sample, the likest gets its name."""
-    names = {one.label: f"SPEAKER_{number:02d}" for number, one in enumerate(speakers)}
-    pairs = [(float(voice @ one.embedding), one.label, name) for one in speakers for name, voice in known.items()]
+def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> dict[str, str]:
+    """Returns the speakers' names by label; of those similar to a sample, the most similar one gets its name."""
+    names = {speaker.label: f"SPEAKER_{number:02d}" for number, speaker in enumerate(speakers)}
+    pairs = [
+        (float(embedding @ speaker.embedding), speaker.label, name)
+        for speaker in speakers
+        for name, embedding in known.items()
+    ]
     named: set[str] = set()
-    for likeness, label, name in sorted(pairs, reverse=True):
-        if likeness >= SAME_VOICE and name not in names.values() and label not in named:
+    for similarity, label, name in sorted(pairs, reverse=True):
+        if similarity >= ENROLL_THRESHOLD and name not in names.values() and label not in named:
             names[label] = name
             named.add(label)
     return names
 
 
-def _contradictions(counts: Counts, heard: int, speakers: int) -> list[str]:
-    if speakers < counts.least:
-        return [f"{counts.least} speakers were asked for, but no more than {speakers} can be told apart"]
-    if counts.most is not None and heard > counts.most:
+def _count_warnings(counts: SpeakerCounts, num_found: int, num_speakers: int) -> list[str]:
+    if num_speakers < counts.minimum:
+        return [f"{counts.minimum} speakers were asked for, but no more than {num_speakers} can be told apart"]
+    if counts.maximum is not None and num_found > counts.maximum:
         return [
-            f"no more than {counts.most} speakers were asked for, but {heard} can be told apart: the likest are one"
+            f"no more than {counts.maximum} speakers were asked for, but {num_found} can be told apart: the most "
+            "similar ones were merged"
         ]
     return []

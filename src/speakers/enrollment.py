@@ -1,48 +1,32 @@
-"""Known voices: who speaks in small recordings that come with a job, by their names."""
+"""Enrollment: the embeddings of known speakers, from the short samples that a job sends by their names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from src.audio.decode import decode_audio
-from src.errors import Cancelled, InvalidInput, TooLarge, WorkerError
+from src.errors import InvalidInput, prefix_errors
 from src.job_control import JobControl
 from src.request.audio_source import MAX_SAMPLE_BYTES, MAX_SAMPLE_SECONDS
-from src.speakers.diarization import Embedding, embed_sample
+from src.speakers.diarization import embed_sample
+from src.speakers.embeddings import Embedding
 
 
 def enroll(samples: Mapping[str, Path], control: JobControl) -> dict[str, Embedding]:
-    """The voice in each sample.
+    """Returns the embedding of the voice in each sample.
 
     Raises:
-        WorkerError: naming the sample in which there is none, or that cannot be decoded.
+        WorkerError: a sample cannot be decoded, is too long or has no speech; the message names the sample.
     """
-    voices = {}
+    embeddings = {}
     for name, path in samples.items():
-        with sample_of(name):
+        with prefix_errors(f"options.speakers.{name}"):
             pcm = decode_audio(
                 path, path.parent, max_seconds=MAX_SAMPLE_SECONDS, max_bytes=MAX_SAMPLE_BYTES, control=control
             )
-            voice = embed_sample(pcm)
-            if voice is None:
+            embedding = embed_sample(pcm)
+            if embedding is None:
                 raise InvalidInput("nobody speaks in this sample: send some seconds of speech")
-        voices[name] = voice
-    return voices
-
-
-@contextmanager
-def sample_of(name: str) -> Iterator[None]:
-    """Errors of the block say whose sample is wrong."""
-    try:
-        yield
-    except Cancelled:
-        raise
-    except TooLarge:
-        raise TooLarge(
-            f"options.speakers.{name}: a sample may have {MAX_SAMPLE_SECONDS:.0f} s "
-            f"and {MAX_SAMPLE_BYTES >> 20} MiB at most"
-        ) from None
-    except WorkerError as error:
-        raise type(error)(f"options.speakers.{name}: {error}") from None
+        embeddings[name] = embedding
+    return embeddings

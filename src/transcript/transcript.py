@@ -148,6 +148,10 @@ class Transcript:
     """Speakers and their turns, if the job asked for them."""
     model: str = ""
     """Name of the model that was used."""
+    device: str = ""
+    """Names of the model's devices, separated by commas."""
+    compute_type: str = ""
+    """The model's number format."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each stage."""
     warnings: list[str] = field(default_factory=list)

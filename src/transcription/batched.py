@@ -1,118 +1,132 @@
-"""A recording through the batched engine: windows at its silences, decoded together, and put back in their places."""
+"""Transcribes a recording with the batched engine: windows cut at pauses, decoded together, joined again."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-import numpy.typing as npt
-
-from src.audio.pcm import SAMPLE_RATE, release_pages
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
+from src.audio.vad import VadOptions
 from src.audio.windowing import WINDOW_SECONDS
 from src.engine.decoding_options import DecodingOptions
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
 from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
-from src.request.options import Options
-from src.transcript.hallucinations import remove_hallucinations
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import corrected
+from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.language_detection import detect_language
-from src.transcription.windows import PositionedWindow, find_windows, seconds_heard
+from src.transcription.windows import PositionedWindow, find_windows
 
-FIRST_SECONDS = 10.0
-"""Length at most of the first window where someone waits for the first segment."""
+FIRST_WINDOW_SECONDS = 10.0
+"""Maximum length of the first window when segments are streamed: a short one gives the first segment sooner."""
+
+
+@dataclass(frozen=True)
+class BatchedOptions:
+    """Parameters of a batched transcription."""
+
+    decoding: DecodingOptions
+    """Its `language` None: the language is detected."""
+    multilingual: bool = False
+    """If true, the language is detected for each window instead of once for the recording."""
+    vad: VadOptions | None = field(default_factory=VadOptions)
+    """None: windows over everything."""
+    hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
+    corrections: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Applied to streamed segments only: the transcript itself is corrected as a whole."""
 
 
 def transcribe_in_windows(
-    engine: Engine, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+    engine: Engine, pcm: Pcm, clips: Sequence[Region], options: BatchedOptions, control: JobControl
 ) -> Transcript:
     """Transcribes a recording as windows that share the engine's batch with those of other recordings.
 
     Args:
-        pcm: [samples] at 16 kHz; read window by window, so it may be mapped from disk.
-        control: told of each window's end, and given its segments.
+        engine: the model.
+        pcm: the recording; read window by window, so it may be mapped from disk.
+        clips: the parts of it to transcribe.
+        options: how to transcribe it.
+        control: receives the progress and the segments of each finished window.
 
     Raises:
         Cancelled: the job was stopped.
     """
-    caller = Client()
-    with control.on_cancel(lambda: engine.cancel(caller)):
-        return _transcribe(engine, caller, pcm, options, control)
+    client = Client()
+    with control.on_cancel(lambda: engine.cancel(client)):
+        return _transcribe(engine, client, pcm, clips, options, control)
 
 
 def _transcribe(
-    engine: Engine, caller: Client, pcm: npt.NDArray[np.int16], options: Options, control: JobControl
+    engine: Engine, client: Client, pcm: Pcm, clips: Sequence[Region], options: BatchedOptions, control: JobControl
 ) -> Transcript:
+    decoding, vad = options.decoding, options.vad
     transcript = Transcript(
-        options.language or "en", float(options.language is not None), len(pcm) / SAMPLE_RATE, task=options.task
+        decoding.language or "en", float(decoding.language is not None), len(pcm) / SAMPLE_RATE, task=decoding.task
     )
-    transcript.speech = 0.0 if options.vad else None
-    placed = find_windows(pcm, options, FIRST_SECONDS if control.streams else WINDOW_SECONDS)
-    if options.language is None:
-        detected, placed = detect_language(engine, caller, placed, pcm, options, soon=control.streams)
+    transcript.speech = None if vad is None else 0.0
+    windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS)
+    if decoding.language is None:
+        detected, windows = detect_language(
+            engine, client, windows, pcm, clips, vad, decoding.candidates, first_window_only=control.streams
+        )
         if detected is not None:
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
-    if options.translate:
+    if decoding.translated:
         transcript.translation = Transcript("en", 1.0, transcript.duration, task="translate")
-    places: list[PositionedWindow] = []
-    decoding = _decoding(options, transcript.language)
-    results = engine.transcribe(_noting(places, placed), decoding, caller, first_alone=control.streams)
-    for number, result in enumerate(results):
-        for segment in _append(transcript, result, places[number], pcm, options):
+    positions: list[PositionedWindow] = []
+    results = engine.transcribe(
+        _record_positions(windows, positions),
+        _with_language(decoding, transcript.language, options.multilingual),
+        client,
+        first_alone=control.streams,
+    )
+    for position, result in _with_positions(results, positions):
+        for segment in _append_window(transcript, result, position, pcm, options):
             control.segment(corrected(segment, options.corrections))
-        control.progress("transcribing", places[number].end / SAMPLE_RATE, transcript.duration)
-        release_pages(pcm, places[number].start)
+        control.progress("transcribing", position.end / SAMPLE_RATE, transcript.duration)
+        release_pages(pcm, position.start)
     return transcript
 
 
-def _noting(places: list[PositionedWindow], placed: Iterator[PositionedWindow]) -> Iterator[Window]:
-    """The windows alone; where they are is noted in `places`."""
-    for one in placed:
-        places.append(one)
-        yield one.window
+def _record_positions(windows: Iterator[PositionedWindow], positions: list[PositionedWindow]) -> Iterator[Window]:
+    """Yields the windows for the engine, and appends their positions to `positions`."""
+    for positioned in windows:
+        positions.append(positioned)
+        yield positioned.window
 
 
-def _decoding(options: Options, language: str) -> DecodingOptions:
-    return DecodingOptions(
-        language=None if options.multilingual else language,
+def _with_positions(
+    results: Iterator[WindowTranscript], positions: Sequence[PositionedWindow]
+) -> Iterator[tuple[PositionedWindow, WindowTranscript]]:
+    """Pairs results with their positions, which grow while the engine reads ahead."""
+    for number, result in enumerate(results):
+        yield positions[number], result
+
+
+def _with_language(decoding: DecodingOptions, language: str, multilingual: bool) -> DecodingOptions:
+    return replace(
+        decoding,
+        language=None if multilingual else language,
         main_language=language,
-        candidates=tuple(options.language_candidates or ()),
-        task=options.task,
-        translated=options.translate and (options.multilingual or language != "en"),
-        prompt=options.prompt,
-        temperatures=tuple(options.temperature),
-        beam_size=options.beam_size,
-        best_of=options.best_of,
-        patience=options.patience,
-        length_penalty=options.length_penalty,
-        suppress_tokens=tuple(options.suppress_tokens),
-        compression_ratio_threshold=options.compression_ratio_threshold,
-        logprob_threshold=options.logprob_threshold,
-        no_speech_threshold=options.no_speech_threshold,
-        word_timestamps=options.needs_words,
+        translated=decoding.translated and (multilingual or language != "en"),
     )
 
 
-def _append(
-    transcript: Transcript,
-    result: WindowTranscript,
-    place: PositionedWindow,
-    pcm: npt.NDArray[np.int16],
-    options: Options,
+def _append_window(
+    transcript: Transcript, result: WindowTranscript, position: PositionedWindow, pcm: Pcm, options: BatchedOptions
 ) -> list[Segment]:
-    """Puts a window's segments behind those before it, on the recording's clock, and returns them."""
-    offset = place.start / SAMPLE_RATE
-    fresh, dropped = _placed(result.segments, offset, len(transcript.segments), pcm, options)
+    """Appends a window's segments to the transcript, with times on the recording's clock, and returns them."""
+    offset = position.start / SAMPLE_RATE
+    segments, dropped = _to_recording_time(result.segments, offset, len(transcript.segments), pcm, options)
     if options.multilingual:
-        fresh = [replace(segment, language=result.language) for segment in fresh]
-    transcript.segments += fresh
-    transcript.speech = None if transcript.speech is None else transcript.speech + place.speech
-    transcript.uncovered += [(offset + begin, offset + end) for begin, end in result.missed]
+        segments = [replace(segment, language=result.language) for segment in segments]
+    transcript.segments += segments
+    transcript.speech = None if transcript.speech is None else transcript.speech + position.speech
+    transcript.uncovered += [(offset + start, offset + end) for start, end in result.missed]
     transcript.repaired += result.repaired
     transcript.dropped += dropped + Counter(silent_windows=int(result.silent))
     if result.in_float32:
@@ -120,32 +134,31 @@ def _append(
             f"the numbers overflowed at {offset:.1f} s: that window was decoded again in float32"
         )
     if transcript.translation is not None:
-        # What is English already is its own translation.
-        segments = result.segments if result.translation is None else result.translation
-        in_english, _ = _placed(segments, offset, len(transcript.translation.segments), pcm, options)
+        # English speech is not translated: its transcription is its translation.
+        translated = result.segments if result.translation is None else result.translation
+        in_english, _ = _to_recording_time(translated, offset, len(transcript.translation.segments), pcm, options)
         transcript.translation.segments += in_english
-    return fresh
+    return segments
 
 
-def _placed(
-    segments: list[Segment], offset: float, before: int, pcm: npt.NDArray[np.int16], options: Options
+def _to_recording_time(
+    segments: Sequence[Segment], offset: float, first_id: int, pcm: Pcm, options: BatchedOptions
 ) -> tuple[list[Segment], Counter[str]]:
-    """The segments of a window on the recording's clock, numbered on from `before`, without what no one said."""
-    kept = [_shifted(segment, offset) for segment in segments]
+    """Moves a window's segments by `offset` seconds, drops hallucinations, and numbers the rest from `first_id`."""
+    kept = [_shift(segment, offset) for segment in segments]
     dropped: Counter[str] = Counter()
-    if options.drop_hallucinations:
-        kept, dropped = remove_hallucinations(
-            kept,
-            lambda start, end: seconds_heard(pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], options),
-            compression_ratio_threshold=options.compression_ratio_threshold,
-            speech_only=False,  # there is speech in each window
-        )
-    return [replace(segment, id=before + number) for number, segment in enumerate(kept)], dropped
+    if options.hallucination_filter is not None:
+        kept, dropped = options.hallucination_filter.apply(kept, pcm)
+    return [replace(segment, id=first_id + number) for number, segment in enumerate(kept)], dropped
 
 
-def _shifted(segment: Segment, offset: float) -> Segment:
-    def at(seconds: float) -> float:
+def _shift(segment: Segment, offset: float) -> Segment:
+    def shifted(seconds: float) -> float:
         return round(offset + seconds, 3)
 
-    words = segment.words and [Word(one.word, at(one.start), at(one.end), one.probability) for one in segment.words]
-    return replace(segment, seek=round(offset * 100), start=at(segment.start), end=at(segment.end), words=words)
+    words = segment.words and [
+        Word(word.word, shifted(word.start), shifted(word.end), word.probability) for word in segment.words
+    ]
+    return replace(
+        segment, seek=round(offset * 100), start=shifted(segment.start), end=shifted(segment.end), words=words
+    )

@@ -1,7 +1,7 @@
-"""Which language a recording is in: what several windows, spread over its speech, say on average.
+"""Detects the language of a recording: the mean over several windows, spread over its speech.
 
-One window is what openai-whisper looks at, its first: a jingle, a greeting in another language or a bad line decide the
-whole recording then.
+openai-whisper looks at the first window only. A jingle, a greeting in another language or a bad line then decides for
+the whole recording.
 """
 
 from __future__ import annotations
@@ -12,81 +12,97 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from src.audio.pcm import SAMPLE_RATE
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.vad import VadOptions
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
 from src.engine.window import Window
-from src.request.options import Options
 from src.transcription.windows import PositionedWindow, find_windows
 
-SAMPLES = 5
-"""Windows that are listened to."""
+NUM_SAMPLES = 5
+"""Windows whose language is identified."""
 
-AT_HAND = 40
-"""Windows of a recording's start, 20 minutes with pauses, that are found before the first is decoded: a shorter
-recording is sampled from them, and none of its windows is encoded twice."""
+LOOKAHEAD_WINDOWS = 40
+"""Windows at a recording's start, 20 minutes with pauses, that are found before the first is decoded.
+
+A shorter recording is sampled from them, so that none of its windows is encoded twice.
+"""
 
 SEARCH_SECONDS = 120
-"""How far speech is looked for behind each place in a longer recording."""
+"""Length of the search for speech at each sampled position of a longer recording."""
 
-MOST_TOLD = 5
+MAX_REPORTED_LANGUAGES = 5
 
 
 @dataclass(frozen=True)
-class Detected:
-    """The likeliest language, how likely it is, and the best `MOST_TOLD` with their probabilities."""
+class DetectedLanguage:
+    """The most likely language of a recording."""
 
     language: str
     probability: float
     languages: dict[str, float]
+    """The `MAX_REPORTED_LANGUAGES` most likely languages and their probabilities."""
 
 
 def detect_language(
     engine: Engine,
-    caller: Client,
+    client: Client,
     windows: Iterator[PositionedWindow],
-    pcm: npt.NDArray[np.int16],
-    options: Options,
+    pcm: Pcm,
+    clips: Sequence[Region],
+    vad: VadOptions | None,
+    candidates: Sequence[str] = (),
     *,
-    soon: bool,
-) -> tuple[Detected | None, Iterator[PositionedWindow]]:
-    """The language, and all windows again, of which those that were listened to bring their features; None without any.
+    first_window_only: bool,
+) -> tuple[DetectedLanguage | None, Iterator[PositionedWindow]]:
+    """Detects the language of a recording.
 
     Args:
-        soon: only the first window is listened to, since someone waits for the first words.
+        engine: the model, which answers English if it knows no other language.
+        client: in whose name the engine works.
+        windows: the windows of `clips`.
+        pcm: the recording.
+        clips: the parts of it that are transcribed.
+        vad: as for `find_windows`.
+        candidates: the languages to choose from; empty: all.
+        first_window_only: ignore the rest of the recording, for a low latency in streaming.
+
+    Returns:
+        The language, None without any windows; and all windows again, the sampled ones with their encoded features.
     """
-    at_hand = list(itertools.islice(windows, 1 if soon else AT_HAND))
-    if not at_hand:
+    known = list(itertools.islice(windows, 1 if first_window_only else LOOKAHEAD_WINDOWS))
+    if not known:
         return None, iter(())
     if not engine.vocabulary.multilingual:
-        return Detected("en", 1.0, {}), itertools.chain(at_hand, windows)
-    places = [round(place) for place in np.linspace(0, len(at_hand) - 1, min(SAMPLES, len(at_hand)))]
-    samples = [at_hand[place].window for place in places]
-    if len(at_hand) == AT_HAND and options.clip_timestamps is None:
-        # There is more of it: the first of these, and then some from farther on.
-        places, samples = places[:1], [samples[0], *_farther_on(pcm, options)]
-    shares = engine.identify_languages(samples, caller)
-    for place, (_, encoded) in zip(places, shares, strict=False):
-        at_hand[place] = at_hand[place]._replace(window=encoded)
-    return _judged(shares, options.language_candidates), itertools.chain(at_hand, windows)
+        return DetectedLanguage("en", 1.0, {}), itertools.chain(known, windows)
+    indices = [round(index) for index in np.linspace(0, len(known) - 1, min(NUM_SAMPLES, len(known)))]
+    samples = [known[index].window for index in indices]
+    if len(known) == LOOKAHEAD_WINDOWS and list(clips) == [Region(0, len(pcm))]:
+        # The recording is longer: take the first of these windows, and others from all of the recording.
+        indices, samples = indices[:1], [samples[0], *_sample_later_windows(pcm, vad)]
+    identified = engine.identify_languages(samples, client)
+    for index, (_, encoded) in zip(indices, identified, strict=False):
+        known[index] = known[index]._replace(window=encoded)
+    return _average(identified, candidates), itertools.chain(known, windows)
 
 
-def _farther_on(pcm: npt.NDArray[np.int16], options: Options) -> Iterator[Window]:
-    for sample in range(1, SAMPLES):
-        start = len(pcm) * sample // SAMPLES
-        found = next(find_windows(pcm[start : start + SEARCH_SECONDS * SAMPLE_RATE], options), None)
+def _sample_later_windows(pcm: Pcm, vad: VadOptions | None) -> Iterator[Window]:
+    for sample in range(1, NUM_SAMPLES):
+        start = len(pcm) * sample // NUM_SAMPLES
+        stretch = pcm[start : start + SEARCH_SECONDS * SAMPLE_RATE]
+        found = next(find_windows(stretch, [Region(0, len(stretch))], vad), None)
         if found is not None:
             yield found.window
 
 
-def _judged(samples: Sequence[tuple[dict[str, float], Window]], candidates: list[str] | None) -> Detected:
-    """Their mean, each sample weighed by its length: the shorter, the less it tells."""
-    total: dict[str, float] = defaultdict(float)
-    for shares, window in samples:
-        for language in candidates or shares:
-            total[language] += shares.get(language, 0.0) * window.seconds
-    whole = sum(total.values()) or 1.0
-    best = sorted(total, key=total.__getitem__, reverse=True)[:MOST_TOLD]
-    return Detected(best[0], total[best[0]] / whole, {language: total[language] / whole for language in best})
+def _average(identified: Sequence[tuple[dict[str, float], Window]], candidates: Sequence[str]) -> DetectedLanguage:
+    """Averages the probabilities of windows, weighted by length, since short windows are less reliable."""
+    weights: dict[str, float] = defaultdict(float)
+    for probabilities, window in identified:
+        for language in candidates or probabilities:
+            weights[language] += probabilities.get(language, 0.0) * window.seconds
+    total = sum(weights.values()) or 1.0
+    best = sorted(weights, key=weights.__getitem__, reverse=True)[:MAX_REPORTED_LANGUAGES]
+    languages = {language: weights[language] / total for language in best}
+    return DetectedLanguage(best[0], languages[best[0]], languages)

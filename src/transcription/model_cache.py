@@ -1,4 +1,4 @@
-"""The models that are loaded: each on first use, the one that was not used for longest given up for another."""
+"""LRU cache of loaded models: each is loaded at first use, and the least recently used one makes room for another."""
 
 from __future__ import annotations
 
@@ -11,88 +11,120 @@ from src.engine.engine import Engine
 from src.job_control import JobControl
 from src.transcription.sequential import SequentialModel
 
-_PATIENCE = 0.2
-"""Seconds between two looks at whether a job that waits for a model has been stopped."""
+_POLL_INTERVAL_S = 0.2
+"""Seconds between two checks for cancellation while a job waits for a model."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model and the two ways of using it."""
+    """A model, for both kinds of chunking."""
 
     name: str
+    """The name that callers see."""
     engine: Engine
     sequential: SequentialModel
 
+    @property
+    def device(self) -> str:
+        """Names of its devices, with commas between them."""
+        return self.engine.device
+
+    @property
+    def compute_type(self) -> str:
+        """Its number format."""
+        return self.engine.placements[0].compute_type
+
+    def close(self) -> None:
+        """Stops the engine's threads, and ends running jobs with `CancelledError`."""
+        self.sequential.close()
+        self.engine.close()
+
 
 @dataclass
-class _Place:
+class _Entry:
     users: int = 0
     model: LoadedModel | None = None
     loading: threading.Lock = field(default_factory=threading.Lock)
 
 
 class ModelCache:
-    """Any number of threads may borrow models at once.
+    """Models by name, shared by any number of threads.
 
     Args:
-        load: makes a model by its name.
-        room: models that are held at most; where all of them are in use, whoever wants another waits.
+        load: loads a model by its name.
+        capacity: maximum number of loaded models; while all of them are in use, a job for another one waits.
     """
 
-    def __init__(self, load: Callable[[str], LoadedModel], room: int) -> None:
+    def __init__(self, load: Callable[[str], LoadedModel], capacity: int) -> None:
         self._load = load
-        self._room = room
-        self._places: dict[str, _Place] = {}
-        """By name, the one that was used last at the end."""
+        self._capacity = capacity
+        self._entries: dict[str, _Entry] = {}
+        """By name, the most recently used one last."""
+        self._closed = False
         self._changed = threading.Condition()
 
     @contextmanager
-    def borrow(self, name: str, control: JobControl) -> Iterator[LoadedModel]:
-        """The model, loaded if need be, and held for as long as the block lasts.
+    def acquire(self, name: str, control: JobControl) -> Iterator[LoadedModel]:
+        """Loads a model unless it is loaded, and keeps it loaded during the block.
 
         Raises:
             ModelUnavailable: it cannot be loaded.
             Cancelled: the job was stopped while it waited.
+            RuntimeError: the cache is closed.
         """
-        place = self._take(name, control)
+        entry = self._reserve(name, control)
         try:
-            yield self._loaded(name, place)
+            yield self._load_once(name, entry)
         finally:
-            with self._changed:
-                place.users -= 1
-                if place.model is None and not place.users:
-                    del self._places[name]
-                self._changed.notify_all()
+            self._release(name, entry)
 
     def close(self) -> None:
-        """Gives up every model."""
+        """Closes every model, those in use too; their jobs end with `CancelledError`."""
         with self._changed:
-            places, self._places = list(self._places.values()), {}
-        for place in places:
-            if place.model is not None:
-                place.model.engine.close()
+            self._closed = True
+            entries, self._entries = list(self._entries.values()), {}
+            self._changed.notify_all()
+        for entry in entries:
+            if entry.model is not None:
+                entry.model.close()
 
-    def _take(self, name: str, control: JobControl) -> _Place:
+    def _reserve(self, name: str, control: JobControl) -> _Entry:
         with self._changed:
-            while name not in self._places and not self._make_room():
-                self._changed.wait(_PATIENCE)
+            while not self._closed and name not in self._entries and not self._evict_idle():
+                self._changed.wait(_POLL_INTERVAL_S)
                 control.check()
-            place = self._places.pop(name) if name in self._places else _Place()
-            self._places[name] = place
-            place.users += 1
-            return place
+            self._check_open()
+            entry = self._entries.pop(name) if name in self._entries else _Entry()
+            self._entries[name] = entry
+            entry.users += 1
+            return entry
 
-    def _make_room(self) -> bool:
-        """Whether there is room for one more model, once those that no one uses have gone as far as needed."""
-        idle = [name for name, place in self._places.items() if not place.users]
-        while len(self._places) >= self._room and idle:
-            model = self._places.pop(idle.pop(0)).model
+    def _evict_idle(self) -> bool:
+        """Closes idle models until there is capacity for another one; returns false if too many are in use."""
+        idle = [name for name, entry in self._entries.items() if not entry.users]
+        while len(self._entries) >= self._capacity and idle:
+            model = self._entries.pop(idle.pop(0)).model
             if model is not None:
-                model.engine.close()
-        return len(self._places) < self._room
+                model.close()
+        return len(self._entries) < self._capacity
 
-    def _loaded(self, name: str, place: _Place) -> LoadedModel:
-        with place.loading:
-            if place.model is None:
-                place.model = self._load(name)
-            return place.model
+    def _load_once(self, name: str, entry: _Entry) -> LoadedModel:
+        with entry.loading:
+            if entry.model is None:
+                entry.model = self._load(name)
+            model = entry.model
+        if self._closed:  # possibly while the model was loading, so that `close` did not see it
+            model.close()
+            self._check_open()
+        return model
+
+    def _release(self, name: str, entry: _Entry) -> None:
+        with self._changed:
+            entry.users -= 1
+            if entry.model is None and not entry.users:
+                self._entries.pop(name, None)
+            self._changed.notify_all()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the models are closed")

@@ -1,75 +1,63 @@
-"""A recording's windows, by its speech or of a fixed length, as the job's options have it."""
+"""Splits a recording into windows for the engine: at pauses in its speech, or of a fixed length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from src.audio.clips import clip_regions
-from src.audio.pcm import SAMPLE_RATE, Region
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.audio.vad import VadOptions, speech_regions
 from src.audio.windowing import WINDOW_SECONDS, SpeechWindow, join_regions
 from src.engine.coverage import Span
 from src.engine.window import Window
-from src.request.options import Options
 
 
 class PositionedWindow(NamedTuple):
-    """A window and its place in the recording."""
+    """A window and its position in the recording."""
 
     start: int
-    """Position of its first sample."""
+    """Position of the first sample."""
     window: Window
     speech: float = 0.0
-    """Seconds that were taken as speech, with their padding."""
+    """Seconds of detected speech, padding included."""
 
     @property
     def end(self) -> int:
+        """Position after the last sample."""
         return self.start + len(self.window.audio)
 
 
 def find_windows(
-    pcm: npt.NDArray[np.int16], options: Options, first_seconds: float = WINDOW_SECONDS
+    pcm: Pcm, clips: Iterable[Region], vad: VadOptions | None, first_seconds: float = WINDOW_SECONDS
 ) -> Iterator[PositionedWindow]:
-    """The windows one by one as they are found, so that the first may be decoded before the last is known.
+    """Yields windows as soon as they are known, so that decoding can begin before the whole recording is searched.
 
     Args:
-        first_seconds: length at most of the first one.
+        pcm: the recording; read block by block, so it may be mapped from disk.
+        clips: the parts to transcribe; no window spans two of them.
+        vad: None gives consecutive windows over everything.
+        first_seconds: maximum length of the first window of each clip.
     """
-    for clip in clip_regions(options.clip_timestamps, len(pcm)):
-        for placed in _windows_of(pcm[clip.start : clip.end], options, first_seconds):
-            yield placed._replace(start=clip.start + placed.start)
+    for clip in clips:
+        for positioned in _windows_of_clip(pcm[clip.start : clip.end], vad, first_seconds):
+            yield positioned._replace(start=clip.start + positioned.start)
 
 
-def _windows_of(pcm: npt.NDArray[np.int16], options: Options, first_seconds: float) -> Iterator[PositionedWindow]:
-    """The windows of one clip, or of the whole recording: none reaches from one clip into the next."""
-    if not options.vad:
+def _windows_of_clip(pcm: Pcm, vad: VadOptions | None, first_seconds: float) -> Iterator[PositionedWindow]:
+    if vad is None:
         for window in join_regions([Region(0, len(pcm))], pcm, first_seconds=first_seconds):
             yield PositionedWindow(window.start, Window(pcm[window.start : window.end]))
         return
-    regions = speech_regions(pcm, detection(options))
-    for window in join_regions(regions, pcm, first_seconds=first_seconds):
-        heard = _heard(window, options.speech_pad_ms / 1000)
+    for window in join_regions(speech_regions(pcm, vad), pcm, first_seconds=first_seconds):
+        spans = _unpadded_speech(window, vad.speech_pad_ms / 1000)
         speech = sum(region.end - region.start for region in window.speech) / SAMPLE_RATE
-        yield PositionedWindow(window.start, Window(pcm[window.start : window.end], heard), speech)
+        yield PositionedWindow(window.start, Window(pcm[window.start : window.end], spans), speech)
 
 
-def detection(options: Options) -> VadOptions:
-    return VadOptions(options.vad_threshold, options.min_speech_ms, options.min_silence_ms, options.speech_pad_ms)
-
-
-def seconds_heard(pcm: npt.NDArray[np.int16], options: Options) -> float:
-    """Seconds of speech, without padding."""
-    bare = VadOptions(options.vad_threshold, options.min_speech_ms, options.min_silence_ms, speech_pad_ms=0)
-    return sum(region.end - region.start for region in speech_regions(pcm, bare)) / SAMPLE_RATE
-
-
-def _heard(window: SpeechWindow, padding: float) -> list[Span]:
-    """The speech of a window in seconds from its start, without the padding, in which nothing need be said."""
+def _unpadded_speech(window: SpeechWindow, padding: float) -> list[Span]:
+    """Returns the speech of a window in seconds from its start; its padding need not contain any words."""
     spans = [
-        ((one.start - window.start) / SAMPLE_RATE, (one.end - window.start) / SAMPLE_RATE) for one in window.speech
+        ((region.start - window.start) / SAMPLE_RATE, (region.end - window.start) / SAMPLE_RATE)
+        for region in window.speech
     ]
     return [(start + padding, end - padding) for start, end in spans if end - start > 2 * padding]

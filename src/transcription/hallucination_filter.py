@@ -1,0 +1,40 @@
+"""Filters hallucinations out of segments with the help of voice activity detection."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.vad import VadOptions, seconds_of_speech
+from src.transcript.hallucinations import remove_hallucinations
+from src.transcript.transcript import Segment
+
+
+@dataclass(frozen=True)
+class HallucinationFilter:
+    """Criteria for hallucinations: see `src/transcript/hallucinations.py`."""
+
+    vad: VadOptions = field(default_factory=VadOptions)
+    compression_ratio_threshold: float | None = 2.4
+    speech_only: bool = False
+    """If true, segments without any detected speech are dropped, whatever their text."""
+
+    def apply(self, segments: Iterable[Segment], pcm: Pcm) -> tuple[list[Segment], Counter[str]]:
+        """Returns the segments to keep, and the number of dropped or shortened ones by reason.
+
+        Args:
+            segments: with times on the recording's clock.
+            pcm: the recording.
+        """
+
+        def speech_between(start: float, end: float) -> float:
+            return seconds_of_speech(pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], self.vad)
+
+        return remove_hallucinations(
+            segments,
+            speech_between,
+            compression_ratio_threshold=self.compression_ratio_threshold,
+            speech_only=self.speech_only,
+        )
