@@ -238,7 +238,7 @@ class StoppedDuringAlignment(JobControl):
 
     def check(self) -> None:
         if not MultiHeadAttention.use_sdpa:
-            self.stop("stopped")
+            self.cancel("stopped")
         super().check()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scoring import errors
+from benchmarks.scoring import count_errors
 from src import whisper_processor
 from src.engine.engine import Engine
 from src.errors import DownloadFailed, InvalidInput, ModelUnavailable
@@ -53,14 +53,14 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 def test_a_script_may_give_a_str_path_and_a_dict_of_options(tiny: WhisperProcessor) -> None:
     output = tiny.process_audio(str(DEMO), {"language": "english", "output_format": "text,srt", "temperature": 0})
-    assert errors(SPOKEN, output["text"], "en").edits <= 2
+    assert count_errors(SPOKEN, output["text"], "en").edits <= 2
     assert output["srt"].startswith("1\n00:00:")
     assert "segments" not in output
 
 
 def test_transcribe_takes_a_str_path_and_a_dict_too(tiny: WhisperProcessor) -> None:
     transcript = tiny.transcribe(str(DEMO), {"word_timestamps": True})
-    assert errors(SPOKEN, transcript.text, "en").edits <= 2
+    assert count_errors(SPOKEN, transcript.text, "en").edits <= 2
     assert all(segment.words for segment in transcript.segments)
 
 
