@@ -1,4 +1,4 @@
-"""What people expect of a transcript, through the whole worker, in both ways of chunking."""
+"""Properties of transcripts, with both kinds of chunking."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ SPOKEN = " ".join(spoken("demo.ogg"))
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[WhisperProcessor]:
-    """A model of several languages."""
+    """A multilingual model."""
     processor = WhisperProcessor("base")
     yield processor
     processor.close()
 
 
-def asked(**options: Any) -> Options:
+def options_of(**options: Any) -> Options:
     return parse_input({"audio": "https://example.com/a.mp3", "options": options}).options
 
 
-def sound(path: Path, source: str, *arguments: str) -> Path:
-    """A recording that ffmpeg makes."""
+def synthesize(path: Path, source: str, *arguments: str) -> Path:
+    """Generates a recording with ffmpeg."""
     subprocess.run([ffmpeg_executable(), "-v", "error", "-f", "lavfi", "-i", source, *arguments, path], check=True)
     return path
 
@@ -50,8 +50,8 @@ def sound(path: Path, source: str, *arguments: str) -> Path:
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_the_likeliest_languages_are_told(base: WhisperProcessor, chunking: str) -> None:
-    transcript = base.transcribe(CLIPS / "demo.ogg", asked(chunking=chunking))
+def test_the_most_likely_languages_are_reported(base: WhisperProcessor, chunking: str) -> None:
+    transcript = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking))
     assert transcript.language == next(iter(transcript.languages)) == "en"
     assert len(transcript.languages) == 5
     shares = list(transcript.languages.values())
@@ -62,24 +62,24 @@ def test_the_likeliest_languages_are_told(base: WhisperProcessor, chunking: str)
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_detection_chooses_among_candidates(base: WhisperProcessor, chunking: str) -> None:
     transcript = base.transcribe(
-        CLIPS / "demo.ogg", asked(chunking=chunking, language_candidates=["de", "french"], temperature=0)
+        CLIPS / "demo.ogg", options_of(chunking=chunking, language_candidates=["de", "french"], temperature=0)
     )
     assert set(transcript.languages) == {"de", "fr"}
     assert sum(transcript.languages.values()) == pytest.approx(1.0)
 
 
-def test_each_window_of_a_multilingual_recording_tells_its_language(base: WhisperProcessor) -> None:
-    transcript = base.transcribe(CLIPS / "long.ogg", asked(multilingual=True, clip_timestamps="0,30"))
+def test_each_window_of_a_multilingual_recording_has_its_language(base: WhisperProcessor) -> None:
+    transcript = base.transcribe(CLIPS / "long.ogg", options_of(multilingual=True, clip_timestamps="0,30"))
     assert {segment.language for segment in transcript.segments} == {"en"}
     assert {segment.to_dict()["language"] for segment in transcript.segments} == {"en"}
-    alone = base.transcribe(CLIPS / "long.ogg", asked(language="en", clip_timestamps="0,30"))
+    alone = base.transcribe(CLIPS / "long.ogg", options_of(language="en", clip_timestamps="0,30"))
     assert transcript.text == alone.text
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_a_translation_stands_beside_the_transcription(base: WhisperProcessor, chunking: str) -> None:
-    transcript = base.transcribe(CLIPS / "demo.ogg", asked(chunking=chunking, translate=True, language="de"))
-    alone = base.transcribe(CLIPS / "demo.ogg", asked(chunking=chunking, task="translate", language="de"))
+def test_a_translation_comes_with_the_transcription(base: WhisperProcessor, chunking: str) -> None:
+    transcript = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking, translate=True, language="de"))
+    alone = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking, task="translate", language="de"))
     assert transcript.translation is not None
     assert transcript.translation.text == alone.text
     assert transcript.translation.task == "translate"
@@ -88,7 +88,7 @@ def test_a_translation_stands_beside_the_transcription(base: WhisperProcessor, c
 
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_english_is_its_own_translation(base: WhisperProcessor, chunking: str) -> None:
-    transcript = base.transcribe(CLIPS / "demo.ogg", asked(chunking=chunking, translate=True))
+    transcript = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking, translate=True))
     assert transcript.translation is not None
     assert transcript.translation.text == transcript.text != ""
 
@@ -99,7 +99,7 @@ def test_a_translation_costs_no_second_encoding(base: WhisperProcessor, monkeypa
     passes: list[int] = []
     encode = Encoder.__call__
     monkeypatch.setattr(Encoder, "__call__", lambda self, mel: passes.append(len(mel)) or encode(self, mel))
-    base.transcribe(CLIPS / "demo.ogg", asked(translate=True, language="de", vad=False))
+    base.transcribe(CLIPS / "demo.ogg", options_of(translate=True, language="de", vad=False))
     assert sum(passes) == 1
 
 
@@ -107,32 +107,34 @@ def test_a_translation_costs_no_second_encoding(base: WhisperProcessor, monkeypa
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_a_prompt_that_is_too_long_is_told(base: WhisperProcessor, chunking: str) -> None:
+def test_a_prompt_that_is_too_long_is_a_warning(base: WhisperProcessor, chunking: str) -> None:
     long = base.transcribe(
-        CLIPS / "demo.ogg", asked(chunking=chunking, initial_prompt="The animals. " * 200, temperature=0)
+        CLIPS / "demo.ogg", options_of(chunking=chunking, initial_prompt="The animals. " * 200, temperature=0)
     )
     assert "tokens too long" in long.warnings[0]
     assert (
-        base.transcribe(CLIPS / "demo.ogg", asked(chunking=chunking, initial_prompt="Animals.", temperature=0)).warnings
+        base.transcribe(
+            CLIPS / "demo.ogg", options_of(chunking=chunking, initial_prompt="Animals.", temperature=0)
+        ).warnings
         == []
     )
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_vocabulary_is_put_in_everywhere_and_counted(base: WhisperProcessor, chunking: str) -> None:
-    options = asked(
+def test_vocabulary_is_replaced_everywhere_and_counted(base: WhisperProcessor, chunking: str) -> None:
+    options = options_of(
         chunking=chunking, word_timestamps=True, custom_vocabulary={"Vulpes": "fox", "Orator": "speech", "Unused": "x"}
     )
     transcript = base.transcribe(CLIPS / "demo.ogg", options)
     assert transcript.vocabulary == {"Vulpes": 1, "Orator": 1, "Unused": 0}
     rendered = render(transcript, ["all"], options.layout)
-    said = " ".join(word["word"] for segment in rendered["segments"] for word in segment["words"])
-    for text in (rendered["text"], rendered["srt"], rendered["vtt"], rendered["tsv"], said):
+    spoken_text = " ".join(word["word"] for segment in rendered["segments"] for word in segment["words"])
+    for text in (rendered["text"], rendered["srt"], rendered["vtt"], rendered["tsv"], spoken_text):
         assert "Vulpes" in text
         assert "fox" not in text
 
 
-# --- What no one said, and what is said quietly ----------------------------------------------------------------------
+# --- Hallucinations, and quiet speech ---------------------------------------------------------------------------------
 
 CHORD = "aevalsrc='0.2*(sin(2*PI*220*t)+sin(2*PI*277*t)+sin(2*PI*330*t))*(0.6+0.4*sin(2*PI*2*t))':d=12:s=16000"
 
@@ -145,18 +147,18 @@ CHORD = "aevalsrc='0.2*(sin(2*PI*220*t)+sin(2*PI*277*t)+sin(2*PI*330*t))*(0.6+0.
 def test_silence_noise_and_music_have_no_words(
     base: WhisperProcessor, chunking: str, source: str, tmp_path: Path
 ) -> None:
-    recording = sound(tmp_path / "sound.wav", source, "-t", "12")
-    transcript = base.transcribe(recording, asked(chunking=chunking, language="en"))
+    recording = synthesize(tmp_path / "sound.wav", source, "-t", "12")
+    transcript = base.transcribe(recording, options_of(chunking=chunking, language="en"))
     assert transcript.text == ""
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_quiet_speech_is_heard(base: WhisperProcessor, chunking: str, tmp_path: Path) -> None:
+def test_quiet_speech_is_transcribed(base: WhisperProcessor, chunking: str, tmp_path: Path) -> None:
     # demo.ogg is at -17 dB (RMS); this is at -35 dB.
     quiet = tmp_path / "quiet.wav"
     command = [ffmpeg_executable(), "-v", "error", "-i", CLIPS / "demo.ogg", "-af", "volume=-18dB", quiet]
     subprocess.run(command, check=True)
-    transcript = base.transcribe(quiet, asked(chunking=chunking, language="en"))
+    transcript = base.transcribe(quiet, options_of(chunking=chunking, language="en"))
     assert errors(SPOKEN, transcript.text, "en").edits <= 2
 
 
@@ -165,7 +167,7 @@ def test_quiet_speech_is_heard(base: WhisperProcessor, chunking: str, tmp_path: 
 
 @pytest.fixture
 def call(tmp_path: Path) -> Path:
-    """A caller on the left, who is answered from the right after 3 s."""
+    """A call in stereo: one side on the left, the other on the right from 3 s on."""
     mono = "aresample=16000,aformat=channel_layouts=mono"
     joined = f"[0:a]{mono}[a];[1:a]{mono},adelay=3000[b];[a][b]join=inputs=2:channel_layout=stereo"
     clips = ["-i", CLIPS / "demo.ogg", "-i", CLIPS / "numbers.mp3"]
@@ -175,11 +177,11 @@ def call(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_each_channel_of_a_call_is_transcribed_and_named(base: WhisperProcessor, chunking: str, call: Path) -> None:
-    transcript = base.transcribe(call, asked(chunking=chunking, channels="split", language="en"))
+def test_each_channel_of_a_call_is_transcribed_and_labelled(base: WhisperProcessor, chunking: str, call: Path) -> None:
+    transcript = base.transcribe(call, options_of(chunking=chunking, channels="split", language="en"))
     for channel, clip in enumerate(["demo.ogg", "numbers.mp3"]):
-        said = " ".join(segment.text for segment in transcript.segments if segment.channel == channel)
-        assert errors(" ".join(spoken(clip)), said, "en").edits <= 2
+        spoken_text = " ".join(segment.text for segment in transcript.segments if segment.channel == channel)
+        assert errors(" ".join(spoken(clip)), spoken_text, "en").edits <= 2
     starts = [segment.start for segment in transcript.segments]
     assert starts == sorted(starts)
     assert [segment.id for segment in transcript.segments] == list(range(len(starts)))
@@ -191,14 +193,14 @@ def test_each_channel_of_a_call_is_transcribed_and_named(base: WhisperProcessor,
     assert rendered["tsv"].splitlines()[0].split("\t") == ["start", "end", "speaker", "text"]
 
 
-def test_a_channel_tells_its_progress_as_a_part_of_the_whole(base: WhisperProcessor, call: Path) -> None:
-    told: list[float] = []
+def test_the_progress_of_a_channel_is_a_share_of_the_whole(base: WhisperProcessor, call: Path) -> None:
+    reported: list[float] = []
     control = JobControl()
-    control.listen(lambda stage, done, total: told.append(done / total) if stage == "transcribing" else None)
-    base.transcribe(call, asked(channels="split", language="en"), control)
-    assert told == sorted(told)
-    assert told[0] == 0.0
-    assert told[-1] > 0.9
+    control.listen(lambda stage, done, total: reported.append(done / total) if stage == "transcribing" else None)
+    base.transcribe(call, options_of(channels="split", language="en"), control)
+    assert reported == sorted(reported)
+    assert reported[0] == 0.0
+    assert reported[-1] > 0.9
 
 
 # --- Long recordings -------------------------------------------------------------------------------------------------
@@ -209,7 +211,7 @@ def mapped_mb() -> float:
     return int(fields["RssFile"].split()[0]) / 1024
 
 
-def test_what_has_been_read_of_a_long_recording_does_not_stay_in_memory(tmp_path: Path) -> None:
+def test_the_pages_of_a_long_recording_are_released(tmp_path: Path) -> None:
     (tmp_path / "pcm").write_bytes(bytes(128 << 20))
     before = mapped_mb()
     left = np.memmap(tmp_path / "pcm", "<i2", mode="r").reshape(-1, 2)[:, 0]
@@ -220,19 +222,19 @@ def test_what_has_been_read_of_a_long_recording_does_not_stay_in_memory(tmp_path
     assert left[:100].sum() == 0  # it can be read again
 
 
-def test_a_long_recording_goes_in_parts_of_which_none_cuts_a_word(
+def test_a_long_recording_is_split_into_sections_without_cutting_a_word(
     base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("src.transcription.sequential.SECTION_SECONDS", 30)
-    told: list[float] = []
-    control = JobControl(on_segment=lambda segment: told.append(segment.start))
-    transcript = base.transcribe(CLIPS / "long.ogg", asked(chunking="sequential", language="en"), control)
+    reported: list[float] = []
+    control = JobControl(on_segment=lambda segment: reported.append(segment.start))
+    transcript = base.transcribe(CLIPS / "long.ogg", options_of(chunking="sequential", language="en"), control)
     assert errors(" ".join(spoken("long.ogg")), transcript.text, "en").rate < 0.05
-    assert told == sorted(told) == [segment.start for segment in transcript.segments]
+    assert reported == sorted(reported) == [segment.start for segment in transcript.segments]
 
 
-class StoppedWhileWordsArePlaced(JobControl):
-    """Stopped at the one pass in which openai-whisper looks at the cross-attention."""
+class CancelledDuringAlignment(JobControl):
+    """Stops the job in the pass in which openai-whisper reads the cross-attention."""
 
     def check(self) -> None:
         if not MultiHeadAttention.use_sdpa:
@@ -240,12 +242,12 @@ class StoppedWhileWordsArePlaced(JobControl):
         super().check()
 
 
-def test_a_job_that_is_stopped_while_its_words_are_placed_leaves_the_model_as_it_was(base: WhisperProcessor) -> None:
-    options = asked(chunking="sequential", language="en", word_timestamps=True)
+def test_a_job_that_is_cancelled_during_alignment_leaves_the_model_usable(base: WhisperProcessor) -> None:
+    options = options_of(chunking="sequential", language="en", word_timestamps=True)
     with pytest.raises(Cancelled):
-        base.transcribe(CLIPS / "demo.ogg", options, StoppedWhileWordsArePlaced())
-    heard = base.transcribe(CLIPS / "demo.ogg", options).text
-    assert errors(SPOKEN, heard, "en").rate < 0.1
+        base.transcribe(CLIPS / "demo.ogg", options, CancelledDuringAlignment())
+    text = base.transcribe(CLIPS / "demo.ogg", options).text
+    assert errors(SPOKEN, text, "en").rate < 0.1
 
 
 # --- Models ----------------------------------------------------------------------------------------------------------
@@ -255,28 +257,28 @@ def test_a_job_may_name_an_allowed_model(base: WhisperProcessor, monkeypatch: py
     monkeypatch.setenv("WHISPER_MODELS", "tiny.en, turbo")
     get_settings.cache_clear()
     try:
-        transcript: Transcript = base.transcribe(CLIPS / "demo.ogg", asked(model="tiny.en"))
+        transcript: Transcript = base.transcribe(CLIPS / "demo.ogg", options_of(model="tiny.en"))
         assert transcript.model == "tiny.en"
         expected = r"model: should be one of .*base, tiny\.en, turbo"
-        with pytest.raises(InvalidInput, match=expected), base.reserve(asked(model="large-v3")):
+        with pytest.raises(InvalidInput, match=expected), base.reserve(options_of(model="large-v3")):
             pass
     finally:
         get_settings.cache_clear()
-    assert base.transcribe(CLIPS / "demo.ogg", asked()).model == "base"
+    assert base.transcribe(CLIPS / "demo.ogg", options_of()).model == "base"
 
 
 @pytest.mark.parametrize(
     ("model", "options"),
     [("tiny.en", {"translate": True}), ("tiny.en", {"multilingual": True}), ("tiny.en", {"language": "de"})],
 )
-def test_an_english_model_refuses_what_it_has_not_learnt(
+def test_an_english_model_refuses_options_that_it_does_not_support(
     base: WhisperProcessor, model: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHISPER_MODELS", "tiny.en")
     get_settings.cache_clear()
     try:
         refused = pytest.raises(InvalidInput, match="use one such as base")
-        with refused, base.reserve(asked(model=model, **options)):
+        with refused, base.reserve(options_of(model=model, **options)):
             pass
     finally:
         get_settings.cache_clear()
