@@ -135,6 +135,8 @@ class WhisperProcessor:
 
         Example: `WhisperProcessor("base").process_audio("talk.mp3", {"language": "en"})["text"]`
 
+        The option `speakers` has no effect here, since nothing is downloaded: see `samples` of `transcribe`.
+
         Raises:
             WorkerError: as for `transcribe`.
         """

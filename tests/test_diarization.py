@@ -1,4 +1,4 @@
-"""Who speaks when: the counts, the turns, known voices, and where nobody speaks; then through a whole job."""
+"""Diarization: counts, turns, known speakers, and recordings without speech; then as part of a whole job."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def pcm() -> Pcm:
     return load_pcm(CLIPS / "dialogue.ogg")
 
 
-def part(pcm: Pcm, turn: Turn) -> Pcm:
+def cut(pcm: Pcm, turn: Turn) -> Pcm:
     return pcm[round(turn.start * SAMPLE_RATE) : round(turn.end * SAMPLE_RATE)]
 
 
 @pytest.fixture
 def ada(pcm: Pcm, tmp_path: Path) -> Path:
-    """A sample of whoever speaks second."""
-    return write_wav(part(pcm, TRUTH[1]), tmp_path / "ada.wav")
+    """A sample of the second speaker."""
+    return write_wav(cut(pcm, TRUTH[1]), tmp_path / "ada.wav")
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +45,26 @@ def found(pcm: Pcm) -> Diarization:
 
 
 def test_each_voice_is_a_speaker_in_order_of_first_speech(found: Diarization) -> None:
-    assert [one.label for one in found.speakers] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
-    assert [one.start for one in found.speakers] == sorted(one.start for one in found.speakers)
+    assert [speaker.label for speaker in found.speakers] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
+    starts = [speaker.start for speaker in found.speakers]
+    assert starts == sorted(starts)
     assert error_rate(TRUTH, found.turns)["DER"] < 0.05
     assert found.warnings == []
 
 
-def test_speakers_sum_up_their_turns(found: Diarization) -> None:
+def test_speakers_have_the_total_of_their_turns(found: Diarization) -> None:
     for speaker in found.speakers:
-        own = [turn for turn in found.turns if turn.speaker == speaker.label]
-        assert speaker.turns == len(own)
-        assert speaker.seconds == pytest.approx(sum(turn.end - turn.start for turn in own))
+        turns = [turn for turn in found.turns if turn.speaker == speaker.label]
+        assert speaker.turns == len(turns)
+        assert speaker.seconds == pytest.approx(sum(turn.end - turn.start for turn in turns))
         assert np.linalg.norm(speaker.embedding) == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("counts", "expected"), [(SpeakerCounts(2, 2), 2), (SpeakerCounts(1, 2), 2), (SpeakerCounts(1, 1), 1)]
-)
-def test_no_more_speakers_than_were_asked_for(pcm: Pcm, counts: SpeakerCounts, expected: int) -> None:
-    found = diarize(pcm, counts)
-    assert len(found.speakers) == expected
-    assert "but 3 can be told apart" in found.warnings[0]
+@pytest.mark.parametrize(("minimum", "maximum"), [(2, 2), (1, 2), (1, 1)])
+def test_no_more_speakers_than_the_maximum_are_found(pcm: Pcm, minimum: int, maximum: int) -> None:
+    found = diarize(pcm, SpeakerCounts(minimum, maximum))
+    assert len(found.speakers) == maximum
+    assert "but 3 can be told apart: the most similar ones were merged" in found.warnings[0]
 
 
 def test_more_speakers_than_there_are_is_a_warning(pcm: Pcm) -> None:
@@ -74,19 +73,19 @@ def test_more_speakers_than_there_are_is_a_warning(pcm: Pcm) -> None:
     assert "60 speakers were asked for" in found.warnings[0]
 
 
-def test_right_counts_change_nothing(pcm: Pcm, found: Diarization) -> None:
+def test_correct_counts_change_nothing(pcm: Pcm, found: Diarization) -> None:
     assert diarize(pcm, SpeakerCounts(3, 3)).turns == found.turns
 
 
-def test_a_voice_that_is_known_has_its_name_and_others_keep_their_labels(pcm: Pcm) -> None:
-    ada = embed_sample(part(pcm, TRUTH[1]))
+def test_a_known_speaker_gets_a_name_and_others_keep_their_labels(pcm: Pcm) -> None:
+    ada = embed_sample(cut(pcm, TRUTH[1]))
     assert ada is not None
     stranger = np.roll(ada, 7)
     found = diarize(pcm, known={"Ada": ada, "Stranger": stranger})
-    assert [one.label for one in found.speakers] == ["SPEAKER_00", "Ada", "SPEAKER_02"]
+    assert [speaker.label for speaker in found.speakers] == ["SPEAKER_00", "Ada", "SPEAKER_02"]
 
 
-def test_nothing_but_the_clips_is_listened_to(pcm: Pcm) -> None:
+def test_only_the_clips_are_diarized(pcm: Pcm) -> None:
     clip = Region(round(TRUTH[1].start * SAMPLE_RATE), round(TRUTH[1].end * SAMPLE_RATE))
     found = diarize(pcm, clips=[clip])
     assert len(found.speakers) == 1
@@ -95,37 +94,37 @@ def test_nothing_but_the_clips_is_listened_to(pcm: Pcm) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.3, 2.0])
-def test_however_short_it_is_nothing_fails(pcm: Pcm, seconds: float) -> None:
+def test_very_short_recordings_do_not_fail(pcm: Pcm, seconds: float) -> None:
     start = round(TRUTH[0].start * SAMPLE_RATE)
     assert len(diarize(pcm[start : start + round(seconds * SAMPLE_RATE)]).speakers) <= 1
 
 
 @pytest.mark.parametrize("clip", ["silence.flac", "noise.ogg"])
-def test_where_nobody_speaks_there_are_no_speakers(clip: str) -> None:
+def test_without_speech_there_are_no_speakers(clip: str) -> None:
     sound = load_pcm(CLIPS / clip)
     assert diarize(sound).turns == []
     assert embed_sample(sound) is None
 
 
-def test_the_voices_of_a_long_recording_are_told_apart_in_all_of_its_stretches() -> None:
-    dice = np.random.default_rng(0)
-    voices = dice.normal(size=(4, 192))
-    spoken = dice.integers(0, 4, 3 * BLOCK_SIZE + 7)
-    prints = (voices[spoken] + 0.5 * dice.normal(size=(len(spoken), 192))).astype(np.float32)
-    odd = 0.5 * voices[0] + dice.normal(size=192)  # such as a cough, three times in 45 minutes
-    prints[[10, 700, 1500]] = odd
-    spoken[[10, 700, 1500]] = 0
-    prints /= np.linalg.norm(prints, axis=1, keepdims=True)
-    labels, heard = cluster(prints, np.full(len(prints), 1.5), SpeakerCounts())
-    assert heard == 4
-    assert len({*zip(spoken.tolist(), labels.tolist(), strict=True)}) == 4
+def test_speakers_of_a_long_recording_are_the_same_in_all_of_its_blocks() -> None:
+    random = np.random.default_rng(0)
+    voices = random.normal(size=(4, 192))
+    truth = random.integers(0, 4, 3 * BLOCK_SIZE + 7)
+    embeddings = (voices[truth] + 0.5 * random.normal(size=(len(truth), 192))).astype(np.float32)
+    odd = 0.5 * voices[0] + random.normal(size=192)  # such as a cough, three times in 45 minutes
+    embeddings[[10, 700, 1500]] = odd
+    truth[[10, 700, 1500]] = 0
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    labels, num_found = cluster(embeddings, np.full(len(embeddings), 1.5), SpeakerCounts())
+    assert num_found == 4
+    assert len({*zip(truth.tolist(), labels.tolist(), strict=True)}) == 4
 
 
-def test_one_voice_alone_is_one_speaker() -> None:
+def test_a_single_voice_is_one_speaker() -> None:
     assert len(diarize(load_pcm(CLIPS / "long.ogg")).speakers) == 1
 
 
-def test_work_that_no_one_waits_for_ends(pcm: Pcm) -> None:
+def test_a_cancelled_diarization_ends(pcm: Pcm) -> None:
     def stop() -> None:
         raise Cancelled("stopped")
 
@@ -133,7 +132,7 @@ def test_work_that_no_one_waits_for_ends(pcm: Pcm) -> None:
         diarize(pcm, check=stop)
 
 
-# --- through a whole job ---------------------------------------------------------------------------------------------
+# --- In a whole job --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -147,14 +146,14 @@ def handled() -> Any:
     return answer
 
 
-def test_a_job_that_is_stopped_leaves_no_thread_behind() -> None:
+def test_a_cancelled_job_leaves_no_thread_behind() -> None:
     from src.startup import get_processor
 
     control = JobControl()
     control.listen(lambda stage, *_: control.cancel("enough") if stage == "transcribing" else None)
     with pytest.raises(Cancelled, match="enough"):
         get_processor().transcribe(CLIPS / "dialogue.ogg", Options(diarize=True), control)
-    assert not [one for one in threading.enumerate() if one.name.startswith("diarization")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("diarization")]
 
 
 @pytest.fixture(scope="module")
@@ -164,50 +163,51 @@ def whole(handled: Any) -> dict[str, Any]:
     return answer
 
 
-def test_words_and_segments_have_the_speaker_of_their_time(whole: dict[str, Any]) -> None:
-    said = whole["transcription"]
+def test_words_and_segments_have_the_speaker_of_their_turn(whole: dict[str, Any]) -> None:
+    output = whole["transcription"]
     labels = dict(
         zip(dict.fromkeys(turn.speaker for turn in TRUTH), ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"], strict=True)
     )
     wrong = 0
-    words = [word for segment in said["segments"] for word in segment["words"]]
-    for segment in said["segments"]:
+    words = [word for segment in output["segments"] for word in segment["words"]]
+    for segment in output["segments"]:
         assert {word["speaker"] for word in segment["words"]} == {segment["speaker"]}
     for word in words:
         nearest = min(TRUTH, key=lambda turn: max(turn.start - word["end"], word["start"] - turn.end))
         wrong += labels[nearest.speaker] != word["speaker"]
     assert wrong <= 0.05 * len(words)
-    assert [segment["id"] for segment in said["segments"]] == list(range(len(said["segments"])))
+    assert [segment["id"] for segment in output["segments"]] == list(range(len(output["segments"])))
 
 
-def test_every_form_names_the_speakers(whole: dict[str, Any]) -> None:
-    said = whole["transcription"]
-    turns = len(said["speaker_turns"])
-    assert said["text"].count("\n") == turns - 1
-    assert said["text"].startswith("SPEAKER_00: ")
-    assert "\nSPEAKER_01: " in said["srt"]
-    assert "\n<v SPEAKER_02>" in said["vtt"]
-    assert said["tsv"].startswith("start\tend\tspeaker\ttext\n")
-    assert len(said["rttm"].splitlines()) == turns
-    assert [one["speaker"] for one in said["speakers"]] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
-    assert all(len(one["embedding"]) == 192 for one in said["speakers"])
-    assert {one["speaker"] for one in said["verbose_json"]["segments"]} == {one["speaker"] for one in said["speakers"]}
+def test_every_format_names_the_speakers(whole: dict[str, Any]) -> None:
+    output = whole["transcription"]
+    turns = len(output["speaker_turns"])
+    assert output["text"].count("\n") == turns - 1
+    assert output["text"].startswith("SPEAKER_00: ")
+    assert "\nSPEAKER_01: " in output["srt"]
+    assert "\n<v SPEAKER_02>" in output["vtt"]
+    assert output["tsv"].startswith("start\tend\tspeaker\ttext\n")
+    assert len(output["rttm"].splitlines()) == turns
+    assert [speaker["speaker"] for speaker in output["speakers"]] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
+    assert all(len(speaker["embedding"]) == 192 for speaker in output["speakers"])
+    labels = {speaker["speaker"] for speaker in output["speakers"]}
+    assert {segment["speaker"] for segment in output["verbose_json"]["segments"]} == labels
     assert whole["metadata"]["timings"]["diarization"] > 0
     json.dumps(whole, allow_nan=False)
 
 
-def test_words_and_embeddings_come_only_if_asked_for(handled: Any, ada: Path) -> None:
+def test_words_and_embeddings_are_returned_only_on_request(handled: Any, ada: Path) -> None:
     answer = handled(output_format="json", speakers={"Ada": {"base64": as_base64(ada)}}, clip_timestamps="0,13.5")
-    said = answer["transcription"]
-    assert not any("words" in segment for segment in said["segments"])
-    assert [one["speaker"] for one in said["speakers"]] == ["SPEAKER_00", "Ada", "SPEAKER_02"]
-    assert not any("embedding" in one for one in said["speakers"])
-    assert {one["speaker"] for one in said["segments"]} == {"SPEAKER_00", "Ada", "SPEAKER_02"}
+    output = answer["transcription"]
+    assert not any("words" in segment for segment in output["segments"])
+    assert [speaker["speaker"] for speaker in output["speakers"]] == ["SPEAKER_00", "Ada", "SPEAKER_02"]
+    assert not any("embedding" in speaker for speaker in output["speakers"])
+    assert {segment["speaker"] for segment in output["segments"]} == {"SPEAKER_00", "Ada", "SPEAKER_02"}
 
 
 def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
-    said = handled(clip="silence.flac", output_format=["all", "rttm"])["transcription"]
-    assert (said["speakers"], said["speaker_turns"], said["segments"], said["rttm"]) == ([], [], [], "")
+    output = handled(clip="silence.flac", output_format=["all", "rttm"])["transcription"]
+    assert (output["speakers"], output["speaker_turns"], output["segments"], output["rttm"]) == ([], [], [], "")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,10 @@ def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
     [
         ({"speakers": {"Ada": {"base64": "AAAA"}}}, "options.speakers.Ada: "),
         ({"speakers": {"Ada": "data:audio/flac;base64," + as_base64(CLIPS / "silence.flac")}}, "nobody speaks"),
-        ({"speakers": {"Ada": {"base64": as_base64(CLIPS / "long.ogg")}}}, "longer than the limit of 1 min"),
+        (
+            {"speakers": {"Ada": {"base64": as_base64(CLIPS / "long.ogg")}}},
+            "Ada: the recording is longer than the limit of 60 seconds",
+        ),
         ({"speakers": {"Ada": {"url": "http://127.0.0.1/ada.wav"}}}, "options.speakers.Ada: the URL is refused"),
         ({"speakers": {"Ada": {"ulr": "x"}}}, 'did you mean "url"?'),
         ({"speakers": {"<b>": "https://example.com/a"}}, "a name should be"),
@@ -228,7 +231,9 @@ def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
         ({"diarize": False, "output_format": "rttm"}, "rttm needs diarize"),
     ],
 )
-def test_what_is_wrong_is_told(handled: Any, options: dict[str, Any], sentence: str, no_files_left: Path) -> None:
+def test_wrong_options_and_samples_are_refused(
+    handled: Any, options: dict[str, Any], sentence: str, no_files_left: Path
+) -> None:
     answer = handled(**options)
     assert sentence in answer["error"], answer
     assert answer["error_type"] in ("InvalidInput", "UnsupportedMedia", "TooLarge", "DownloadFailed")

@@ -1,4 +1,4 @@
-"""Transcripts by the whole processor, with both kinds of chunking."""
+"""Properties of transcripts, with both kinds of chunking."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def options_of(**options: Any) -> Options:
     return parse_input({"audio": "https://example.com/a.mp3", "options": options}).options
 
 
-def sound(path: Path, source: str, *arguments: str) -> Path:
-    """A recording made by one of ffmpeg's sources."""
+def synthesize(path: Path, source: str, *arguments: str) -> Path:
+    """Generates a recording with ffmpeg."""
     subprocess.run([ffmpeg_executable(), "-v", "error", "-f", "lavfi", "-i", source, *arguments, path], check=True)
     return path
 
@@ -77,7 +77,7 @@ def test_each_window_of_a_multilingual_recording_has_its_language(base: WhisperP
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_a_translation_is_returned_beside_the_transcription(base: WhisperProcessor, chunking: str) -> None:
+def test_a_translation_comes_with_the_transcription(base: WhisperProcessor, chunking: str) -> None:
     transcript = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking, translate=True, language="de"))
     alone = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking, task="translate", language="de"))
     assert transcript.translation is not None
@@ -107,7 +107,7 @@ def test_a_translation_costs_no_second_encoding(base: WhisperProcessor, monkeypa
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_a_prompt_that_is_too_long_gives_a_warning(base: WhisperProcessor, chunking: str) -> None:
+def test_a_prompt_that_is_too_long_is_a_warning(base: WhisperProcessor, chunking: str) -> None:
     long = base.transcribe(
         CLIPS / "demo.ogg", options_of(chunking=chunking, initial_prompt="The animals. " * 200, temperature=0)
     )
@@ -121,20 +121,20 @@ def test_a_prompt_that_is_too_long_gives_a_warning(base: WhisperProcessor, chunk
 
 
 @pytest.mark.parametrize("chunking", CHUNKING)
-def test_vocabulary_is_inserted_everywhere_and_counted(base: WhisperProcessor, chunking: str) -> None:
+def test_vocabulary_is_replaced_everywhere_and_counted(base: WhisperProcessor, chunking: str) -> None:
     options = options_of(
         chunking=chunking, word_timestamps=True, custom_vocabulary={"Vulpes": "fox", "Orator": "speech", "Unused": "x"}
     )
     transcript = base.transcribe(CLIPS / "demo.ogg", options)
     assert transcript.vocabulary == {"Vulpes": 1, "Orator": 1, "Unused": 0}
     rendered = render(transcript, ["all"], options.layout)
-    said = " ".join(word["word"] for segment in rendered["segments"] for word in segment["words"])
-    for text in (rendered["text"], rendered["srt"], rendered["vtt"], rendered["tsv"], said):
+    spoken_text = " ".join(word["word"] for segment in rendered["segments"] for word in segment["words"])
+    for text in (rendered["text"], rendered["srt"], rendered["vtt"], rendered["tsv"], spoken_text):
         assert "Vulpes" in text
         assert "fox" not in text
 
 
-# --- Hallucinations and quiet speech --------------------------------------------------------------------------------
+# --- Hallucinations, and quiet speech ---------------------------------------------------------------------------------
 
 CHORD = "aevalsrc='0.2*(sin(2*PI*220*t)+sin(2*PI*277*t)+sin(2*PI*330*t))*(0.6+0.4*sin(2*PI*2*t))':d=12:s=16000"
 
@@ -147,7 +147,7 @@ CHORD = "aevalsrc='0.2*(sin(2*PI*220*t)+sin(2*PI*277*t)+sin(2*PI*330*t))*(0.6+0.
 def test_silence_noise_and_music_have_no_words(
     base: WhisperProcessor, chunking: str, source: str, tmp_path: Path
 ) -> None:
-    recording = sound(tmp_path / "sound.wav", source, "-t", "12")
+    recording = synthesize(tmp_path / "sound.wav", source, "-t", "12")
     transcript = base.transcribe(recording, options_of(chunking=chunking, language="en"))
     assert transcript.text == ""
 
@@ -167,7 +167,7 @@ def test_quiet_speech_is_transcribed(base: WhisperProcessor, chunking: str, tmp_
 
 @pytest.fixture
 def call(tmp_path: Path) -> Path:
-    """A call: the caller on the left, the answer on the right from 3 s on."""
+    """A call in stereo: one side on the left, the other on the right from 3 s on."""
     mono = "aresample=16000,aformat=channel_layouts=mono"
     joined = f"[0:a]{mono}[a];[1:a]{mono},adelay=3000[b];[a][b]join=inputs=2:channel_layout=stereo"
     clips = ["-i", CLIPS / "demo.ogg", "-i", CLIPS / "numbers.mp3"]
@@ -180,8 +180,8 @@ def call(tmp_path: Path) -> Path:
 def test_each_channel_of_a_call_is_transcribed_and_labelled(base: WhisperProcessor, chunking: str, call: Path) -> None:
     transcript = base.transcribe(call, options_of(chunking=chunking, channels="split", language="en"))
     for channel, clip in enumerate(["demo.ogg", "numbers.mp3"]):
-        said = " ".join(segment.text for segment in transcript.segments if segment.channel == channel)
-        assert count_errors(" ".join(spoken(clip)), said, "en").edits <= 2
+        spoken_text = " ".join(segment.text for segment in transcript.segments if segment.channel == channel)
+        assert count_errors(" ".join(spoken(clip)), spoken_text, "en").edits <= 2
     starts = [segment.start for segment in transcript.segments]
     assert starts == sorted(starts)
     assert [segment.id for segment in transcript.segments] == list(range(len(starts)))
@@ -193,14 +193,14 @@ def test_each_channel_of_a_call_is_transcribed_and_labelled(base: WhisperProcess
     assert rendered["tsv"].splitlines()[0].split("\t") == ["start", "end", "speaker", "text"]
 
 
-def test_progress_counts_all_channels(base: WhisperProcessor, call: Path) -> None:
-    shares: list[float] = []
+def test_the_progress_of_a_channel_is_a_share_of_the_whole(base: WhisperProcessor, call: Path) -> None:
+    reported: list[float] = []
     control = JobControl()
-    control.listen(lambda stage, done, total: shares.append(done / total) if stage == "transcribing" else None)
+    control.listen(lambda stage, done, total: reported.append(done / total) if stage == "transcribing" else None)
     base.transcribe(call, options_of(channels="split", language="en"), control)
-    assert shares == sorted(shares)
-    assert shares[0] == 0.0
-    assert shares[-1] > 0.9
+    assert reported == sorted(reported)
+    assert reported[0] == 0.0
+    assert reported[-1] > 0.9
 
 
 # --- Long recordings -------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def mapped_mb() -> float:
     return int(fields["RssFile"].split()[0]) / 1024
 
 
-def test_released_pages_of_a_recording_leave_memory(tmp_path: Path) -> None:
+def test_the_pages_of_a_long_recording_are_released(tmp_path: Path) -> None:
     (tmp_path / "pcm").write_bytes(bytes(128 << 20))
     before = mapped_mb()
     left = np.memmap(tmp_path / "pcm", "<i2", mode="r").reshape(-1, 2)[:, 0]
@@ -222,18 +222,18 @@ def test_released_pages_of_a_recording_leave_memory(tmp_path: Path) -> None:
     assert left[:100].sum() == 0  # it can be read again
 
 
-def test_a_long_recording_is_transcribed_in_parts_without_cutting_a_word(
+def test_a_long_recording_is_split_into_sections_without_cutting_a_word(
     base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("src.transcription.sequential.SECTION_SECONDS", 30)
-    starts: list[float] = []
-    control = JobControl(on_segment=lambda segment: starts.append(segment.start))
+    reported: list[float] = []
+    control = JobControl(on_segment=lambda segment: reported.append(segment.start))
     transcript = base.transcribe(CLIPS / "long.ogg", options_of(chunking="sequential", language="en"), control)
     assert count_errors(" ".join(spoken("long.ogg")), transcript.text, "en").rate < 0.05
-    assert starts == sorted(starts) == [segment.start for segment in transcript.segments]
+    assert reported == sorted(reported) == [segment.start for segment in transcript.segments]
 
 
-class StoppedDuringAlignment(JobControl):
+class CancelledDuringAlignment(JobControl):
     """Stops the job in the pass in which openai-whisper reads the cross-attention."""
 
     def check(self) -> None:
@@ -242,10 +242,10 @@ class StoppedDuringAlignment(JobControl):
         super().check()
 
 
-def test_a_job_stopped_during_word_alignment_leaves_the_model_unchanged(base: WhisperProcessor) -> None:
+def test_a_job_that_is_cancelled_during_alignment_leaves_the_model_usable(base: WhisperProcessor) -> None:
     options = options_of(chunking="sequential", language="en", word_timestamps=True)
     with pytest.raises(Cancelled):
-        base.transcribe(CLIPS / "demo.ogg", options, StoppedDuringAlignment())
+        base.transcribe(CLIPS / "demo.ogg", options, CancelledDuringAlignment())
     text = base.transcribe(CLIPS / "demo.ogg", options).text
     assert count_errors(SPOKEN, text, "en").rate < 0.1
 
@@ -271,7 +271,7 @@ def test_a_job_may_name_an_allowed_model(base: WhisperProcessor, monkeypatch: py
     ("model", "options"),
     [("tiny.en", {"translate": True}), ("tiny.en", {"multilingual": True}), ("tiny.en", {"language": "de"})],
 )
-def test_an_english_model_refuses_other_languages(
+def test_an_english_model_refuses_options_that_it_does_not_support(
     base: WhisperProcessor, model: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHISPER_MODELS", "tiny.en")

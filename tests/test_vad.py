@@ -1,4 +1,4 @@
-"""Voice activity detection and windowing, on the repository's clips and on made-up regions."""
+"""Voice activity detection and windowing, on the repository's clips and on generated regions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def clip(name: str) -> Pcm:
 
 
 @cache
-def heard(name: str) -> tuple[float, ...]:
+def probabilities_of(name: str) -> tuple[float, ...]:
     return tuple(speech_probabilities(clip(name)))
 
 
@@ -51,16 +51,16 @@ def seconds(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in spans]
 
 
-def overlap(one: Iterable[tuple[float, float]], other: Iterable[tuple[float, float]]) -> float:
-    return sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for b in list(other) for a in one)
+def overlap(spans: Iterable[tuple[float, float]], reference: Iterable[tuple[float, float]]) -> float:
+    return sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for b in list(reference) for a in spans)
 
 
 def total(spans: Iterable[tuple[float, float]]) -> float:
     return sum(end - start for start, end in spans)
 
 
-def frames_heard(monkeypatch: pytest.MonkeyPatch, probabilities: list[float]) -> Pcm:
-    """A recording in whose frames the network is to find these probabilities."""
+def recording_with(monkeypatch: pytest.MonkeyPatch, probabilities: list[float]) -> Pcm:
+    """Returns a recording for which the network gives these probabilities."""
     monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter(probabilities))
     return np.zeros(len(probabilities) * FRAME, dtype=np.int16)
 
@@ -68,8 +68,8 @@ def frames_heard(monkeypatch: pytest.MonkeyPatch, probabilities: list[float]) ->
 # The network
 
 
-def silero_stepping(pcm: Pcm) -> list[float]:
-    """Probabilities as silero-vad gets them: its own model, a frame at a time."""
+def frame_by_frame(pcm: Pcm) -> list[float]:
+    """Returns silero-vad's probabilities: from its own model, one frame at a time."""
     model = torch.jit.load(str(distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")))
     frames = torch.from_numpy(np.pad(pcm, (0, -len(pcm) % FRAME)).astype(np.float32) / 32768).view(-1, 1, FRAME)
     with torch.inference_mode(), torch.jit.optimized_execution(False):
@@ -79,7 +79,7 @@ def silero_stepping(pcm: Pcm) -> list[float]:
 @pytest.mark.parametrize("name", ["demo.ogg", "long.ogg", "noise.ogg"])
 def test_probabilities_are_silero_vads_own(name):
     pcm = clip(name)[: 2 * BLOCK + 1000]
-    expected = load_vad().executor.submit(silero_stepping, pcm).result()
+    expected = load_vad().executor.submit(frame_by_frame, pcm).result()
     assert list(speech_probabilities(pcm)) == pytest.approx(expected, abs=1e-4)
 
 
@@ -91,11 +91,11 @@ def test_probabilities_do_not_depend_on_the_size_of_a_block(monkeypatch, frames)
 
 
 @pytest.mark.parametrize("samples", [0, 1, FRAME - 1, FRAME, FRAME + 1, BLOCK - 1, BLOCK, BLOCK + 1])
-def test_any_length_has_a_probability_for_each_frame_begun(samples):
+def test_each_frame_has_a_probability_even_an_incomplete_one(samples):
     assert len(list(speech_probabilities(noise(20)[:samples]))) == -(-samples // FRAME)
 
 
-def test_threads_that_share_the_network_do_not_disturb_each_other():
+def test_threads_may_share_the_network():
     expected = list(speech_probabilities(clip("long.ogg"))), list(speech_probabilities(clip("demo.ogg")))
     vad._detector.cache_clear()
     with ThreadPoolExecutor(4) as pool:
@@ -104,7 +104,7 @@ def test_threads_that_share_the_network_do_not_disturb_each_other():
         assert probabilities == pytest.approx(expected[index % 2], abs=1e-4)
 
 
-def test_only_the_detector_is_held_to_one_core():
+def test_only_the_detector_is_limited_to_one_core():
     check = """
 from concurrent.futures import ThreadPoolExecutor
 import torch
@@ -122,12 +122,12 @@ assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 3
 
 
 @pytest.mark.parametrize("name", [name for name, speech in SPEECH.items() if speech])
-def test_finds_what_is_said(name):
+def test_speech_is_found(name):
     found = seconds(speech_regions(clip(name)))
     assert overlap(found, SPEECH[name]) > 0.995 * total(SPEECH[name])
 
 
-def test_leaves_out_long_pauses():
+def test_long_pauses_are_left_out():
     speech = SPEECH["long.ogg"]
     pauses = [(end + 0.5, start - 0.5) for (_, end), (start, _) in pairwise(speech) if start - end > 1]
     assert overlap(seconds(speech_regions(clip("long.ogg"))), pauses) < 0.05 * total(pauses)
@@ -158,7 +158,7 @@ def test_regions_are_silero_vads_own(monkeypatch, threshold, min_silence_ms, min
     from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
     torch.set_num_threads(threads)  # importing silero_vad sets one
-    pcm, probabilities = clip("long.ogg"), heard("long.ogg")
+    pcm, probabilities = clip("long.ogg"), probabilities_of("long.ogg")
     monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter(probabilities))
     expected = get_speech_timestamps_from_probs(
         list(probabilities),
@@ -186,27 +186,27 @@ def test_regions_are_silero_vads_own(monkeypatch, threshold, min_silence_ms, min
 )
 def test_regions_are_in_order_within_the_recording(probabilities, tail, options):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        pcm = frames_heard(monkeypatch, probabilities)
+        pcm = recording_with(monkeypatch, probabilities)
         pcm = pcm[: max(0, len(pcm) - tail)]
         regions = list(speech_regions(pcm, options))
     assert all(0 <= start < end <= len(pcm) for start, end in regions)
-    assert all(one.end <= other.start for one, other in pairwise(regions))
+    assert all(before.end <= after.start for before, after in pairwise(regions))
 
 
-def test_a_region_goes_on_until_a_frame_is_well_below_the_threshold(monkeypatch):
-    pcm = frames_heard(monkeypatch, [0.1] * 10 + [0.6] * 10 + [0.4] * 30 + [0.34] + [0.1] * 50)
+def test_a_region_lasts_until_a_frame_is_well_below_the_threshold(monkeypatch):
+    pcm = recording_with(monkeypatch, [0.1] * 10 + [0.6] * 10 + [0.4] * 30 + [0.34] + [0.1] * 50)
     assert list(speech_regions(pcm, VadOptions(speech_pad_ms=0))) == [(10 * FRAME, 50 * FRAME)]
 
 
-def test_speech_up_to_min_speech_is_dropped_where_it_stands_alone(monkeypatch):
-    pcm = frames_heard(monkeypatch, [0.0] * 50 + [1.0] * 3 + [0.0] * 50 + [1.0] + [0.0] * 10 + [1.0] * 9 + [0.0] * 50)
+def test_isolated_speech_up_to_min_speech_is_dropped(monkeypatch):
+    pcm = recording_with(monkeypatch, [0.0] * 50 + [1.0] * 3 + [0.0] * 50 + [1.0] + [0.0] * 10 + [1.0] * 9 + [0.0] * 50)
     word = (103 * FRAME, 123 * FRAME)
     assert list(speech_regions(pcm, VadOptions(speech_pad_ms=0))) == [word]
     assert list(speech_regions(pcm, VadOptions(speech_pad_ms=0, min_speech_ms=0))) == [(50 * FRAME, 53 * FRAME), word]
 
 
-def test_padding_stops_at_the_recordings_ends_and_halfway_to_the_neighbour(monkeypatch):
-    pcm = frames_heard(monkeypatch, [0.0] * 2 + [1.0] * 10 + [0.0] * 20 + [1.0] * 10 + [0.0] * 100 + [1.0] * 10)
+def test_padding_ends_with_the_recording_and_halfway_to_the_neighbour(monkeypatch):
+    pcm = recording_with(monkeypatch, [0.0] * 2 + [1.0] * 10 + [0.0] * 20 + [1.0] * 10 + [0.0] * 100 + [1.0] * 10)
     assert list(speech_regions(pcm)) == [
         (0, 22 * FRAME),
         (22 * FRAME, 42 * FRAME + 6400),
@@ -225,7 +225,7 @@ def test_a_long_recording_is_never_copied_whole(tmp_path):
     assert peak < 6 * BLOCK * 4  # bytes
 
 
-def test_the_first_windows_come_before_the_end_is_looked_at(monkeypatch):
+def test_the_first_windows_are_found_before_the_end_is_searched(monkeypatch):
     pcm = np.concatenate([clip("long.ogg")] * 5)
     detector, calls = load_vad(), []
     monkeypatch.setattr(vad, "load_vad", lambda: lambda *given: calls.append(1) or detector(*given))
@@ -236,11 +236,13 @@ def test_the_first_windows_come_before_the_end_is_looked_at(monkeypatch):
 # Windows
 
 
-LONGEST, WIDEST = 2 * SAMPLE_RATE, SAMPLE_RATE
-STRETCH = noise(120)
+MAX_LENGTH, MAX_SILENCE = 2 * SAMPLE_RATE, SAMPLE_RATE
+NOISE = noise(120)
 
 some_regions = st.lists(
-    st.tuples(st.just(0) | st.integers(0, 2 * SAMPLE_RATE), st.integers(1, SAMPLE_RATE) | st.integers(1, LONGEST * 3)),
+    st.tuples(
+        st.just(0) | st.integers(0, 2 * SAMPLE_RATE), st.integers(1, SAMPLE_RATE) | st.integers(1, MAX_LENGTH * 3)
+    ),
     max_size=12,
 ).map(
     lambda steps: [
@@ -251,11 +253,11 @@ some_regions = st.lists(
 
 
 def short_windows(regions: list[Region]) -> list[SpeechWindow]:
-    return list(join_regions(regions, STRETCH, max_seconds=2, max_silence_seconds=1))
+    return list(join_regions(regions, NOISE, max_seconds=2, max_silence_seconds=1))
 
 
-def joined(spans: Iterable[Region]) -> list[Region]:
-    """The spans with those that touch made one."""
+def join_adjacent(spans: Iterable[Region]) -> list[Region]:
+    """Returns the spans, adjacent ones joined."""
     merged: list[Region] = []
     for span in spans:
         if merged and merged[-1].end == span.start:
@@ -265,19 +267,19 @@ def joined(spans: Iterable[Region]) -> list[Region]:
 
 
 @given(some_regions)
-def test_windows_hold_all_speech_once_and_in_order(regions):
+def test_windows_cover_all_speech_once_and_in_order(regions):
     found = short_windows(regions)
-    assert all(one.end <= other.start for one, other in pairwise(found))
-    assert joined(span for window in found for span in window.speech) == joined(regions)
+    assert all(before.end <= after.start for before, after in pairwise(found))
+    assert join_adjacent(span for window in found for span in window.speech) == join_adjacent(regions)
     for window in found:
         assert (window.start, window.end) == (window.speech[0].start, window.speech[-1].end)
 
 
 @given(some_regions)
-def test_windows_are_no_longer_than_asked_and_hold_no_longer_silence(regions):
+def test_windows_exceed_neither_their_length_nor_the_silence_in_them(regions):
     for window in short_windows(regions):
-        assert 0 < window.end - window.start <= LONGEST
-        assert all(other.start - one.end <= WIDEST for one, other in pairwise(window.speech))
+        assert 0 < window.end - window.start <= MAX_LENGTH
+        assert all(after.start - before.end <= MAX_SILENCE for before, after in pairwise(window.speech))
 
 
 @given(some_regions)
@@ -285,21 +287,21 @@ def test_windows_cut_no_region_that_fits(regions):
     edges = {edge for window in short_windows(regions) for edge in (window.start, window.end)}
     for start, end in regions:
         cuts = [edge for edge in edges if start < edge < end]
-        assert not cuts or end - start > LONGEST
+        assert not cuts or end - start > MAX_LENGTH
 
 
 @given(some_regions)
-def test_a_window_ends_only_where_the_next_region_has_no_place(regions):
-    for one, other in pairwise(short_windows(regions)):
-        assert other.speech[0].end - one.start > LONGEST or other.start - one.end > WIDEST
+def test_a_window_ends_only_if_the_next_region_does_not_fit(regions):
+    for before, after in pairwise(short_windows(regions)):
+        assert after.speech[0].end - before.start > MAX_LENGTH or after.start - before.end > MAX_SILENCE
 
 
-@given(st.integers(1, len(STRETCH)))
-@example(LONGEST)
-@example(LONGEST + 1)
+@given(st.integers(1, len(NOISE)))
+@example(MAX_LENGTH)
+@example(MAX_LENGTH + 1)
 def test_pieces_of_a_long_region_are_no_shorter_than_a_third_of_a_window(length):
     pieces = [span for window in short_windows([Region(0, length)]) for span in window.speech]
-    assert all(end - start >= min(length, LONGEST // 3) for start, end in pieces)
+    assert all(end - start >= min(length, MAX_LENGTH // 3) for start, end in pieces)
 
 
 @pytest.mark.parametrize("quiet_at", [20.4, 23.0, 29.5])
@@ -322,5 +324,5 @@ def test_windows_of_a_clip_start_and_end_in_its_pauses():
 @pytest.mark.parametrize("samples", [1, 480_000, 480_001, 100 * SAMPLE_RATE])
 def test_one_region_over_everything_makes_windows_over_everything(samples):
     found = list(join_regions([Region(0, samples)], noise(101)[:samples]))
-    assert joined(Region(window.start, window.end) for window in found) == [Region(0, samples)]
+    assert join_adjacent(Region(window.start, window.end) for window in found) == [Region(0, samples)]
     assert all(0 < window.end - window.start <= 480_000 for window in found)

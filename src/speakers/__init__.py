@@ -1,0 +1,1 @@
+"""Diarization, and the assignment of speakers to a transcript."""

@@ -115,8 +115,7 @@ def _reassign(embeddings: Vectors, labels: Labels) -> Labels:
 def _merge_clusters(vectors: Vectors, threshold: float, maximum: int | None = None) -> Labels:
     """Merges the two most similar clusters until none reach the threshold, and no more than `maximum` are left.
 
-    Args:
-        vectors: one per cluster; its length is the cluster's weight in a centroid.
+    There is one vector per cluster; its length is the cluster's weight in a centroid.
     """
     if len(vectors) > BLOCK_SIZE and maximum is None:
         return _merge_in_blocks(vectors, threshold)

@@ -1,0 +1,1 @@
+"""Transcription of decoded audio, with the batched engine or openai-whisper's sliding window."""
