@@ -1,5 +1,6 @@
 """`src.audio.decode` with real media, made here by ffmpeg, and with hostile files."""
 
+import io
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from src.audio import ffmpeg_process
 from src.audio.decode import MAX_CHANNELS, decode_audio, decode_channels
-from src.audio.ffmpeg_process import ffmpeg_executable
+from src.audio.ffmpeg_process import FfmpegLog, ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
 
@@ -56,7 +57,7 @@ WHOLE = {
     "wma": "a.wma",
     "wavpack": "a.wv",
     "mp4 with video": "-c:v libx264 -preset ultrafast -movflags +faststart v.mp4",
-    "webm with video": "-c:v libvpx -deadline realtime -cpu-used 8 -c:a libopus v.webm",
+    "webm with video": "-c:v libvpx -deadline realtime -cpu-used 8 -threads 1 -c:a libopus v.webm",
     "mkv with video": "-c:v mpeg4 -c:a aac v.mkv",
     "avi with video": "-c:v mpeg4 -c:a libmp3lame v.avi",
     "flv with video": "-c:v flv -c:a libmp3lame -ar 44100 v.flv",
@@ -116,7 +117,7 @@ def split(source: Path, folder: Path, **options):
     return decode_channels(source, folder, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **options})
 
 
-def refused(source: Path, folder: Path, decode=decode, **options) -> str:
+def refusal(source: Path, folder: Path, decode=decode, **options) -> str:
     """The message of the refusal; checks that it names no path and that no file is left."""
     with pytest.raises(UnsupportedMedia) as error:
         decode(source, folder, **options)
@@ -174,7 +175,7 @@ def test_a_cover_picture_is_no_video(media, folder):
     encode(*tracks, "-c", "copy", "-disposition:v", "attached_pic", str(source))
     assert len(decode(source, folder)) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
     (folder / "audio.pcm").unlink()
-    assert "cut off" in refused_cut(source, folder)
+    assert "cut off" in refusal_of_truncated(source, folder)
 
 
 @pytest.mark.parametrize("declared", [0, 0x7FFF_F000, 0x8000_0000, 0xFFFF_FFFF])
@@ -225,14 +226,14 @@ def test_a_late_start_is_no_cut(media, folder):
 # Truncated recordings
 
 
-def refused_cut(source: Path, folder: Path) -> str:
+def refusal_of_truncated(source: Path, folder: Path) -> str:
     data = source.read_bytes()
-    return refused(write(folder, data[: len(data) * 6 // 10]), folder)
+    return refusal(write(folder, data[: len(data) * 6 // 10]), folder)
 
 
 @pytest.mark.parametrize("kind", DETECTED)
 def test_a_recording_that_is_cut_off_is_refused(kind, media, folder):
-    assert refused_cut(media(kind), folder).startswith("the recording is cut off: ")
+    assert refusal_of_truncated(media(kind), folder).startswith("the recording is cut off: ")
 
 
 @pytest.mark.parametrize("kind", UNDETECTED)
@@ -243,25 +244,25 @@ def test_a_truncated_raw_stream_is_decoded_to_its_end(kind, media, folder):
 
 
 def test_the_message_says_how_much_is_missing(media, folder):
-    assert "it declares 8.0 s but only 4.8 s could be decoded" in refused_cut(media("aiff"), folder)
+    assert "it declares 8.0 s but only 4.8 s could be decoded" in refusal_of_truncated(media("aiff"), folder)
 
 
 # Files that are no recording
 
 
 def test_an_empty_file(folder):
-    assert refused(write(folder, b""), folder) == "the file is empty"
+    assert refusal(write(folder, b""), folder) == "the file is empty"
 
 
 def test_a_video_without_sound(folder):
     source = folder.parent / "silent.mp4"
     encode(*VIDEO, str(source))
-    assert refused(source, folder) == "the file has no audio track"
+    assert refusal(source, folder) == "the file has no audio track"
 
 
 @pytest.mark.parametrize("content", ["<html><body>Access denied</body></html>", "just some text\n" * 99, b"\0" * 9999])
 def test_a_file_of_something_else(content, folder):
-    assert "format that can be decoded" in refused(write(folder, content), folder)
+    assert "format that can be decoded" in refusal(write(folder, content), folder)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -327,7 +328,7 @@ SCRIPTS = {
 def test_a_script_that_names_another_source_is_refused(script, name, media, trap, folder):
     url, requested = trap
     for target in (str(media("wav")), f"file:{media('wav')}", url):
-        refused(write(folder, SCRIPTS[script].format(target), name), folder)
+        refusal(write(folder, SCRIPTS[script].format(target), name), folder)
     assert requested == []
 
 
@@ -432,7 +433,7 @@ def hanging(tmp_path, monkeypatch):
 
 def test_a_decoder_that_stalls_is_killed(hanging, folder):
     before = threading.active_count()
-    assert "stalled" in refused(write(folder, b"x"), folder, stall_seconds=0.2)
+    assert "stalled" in refusal(write(folder, b"x"), folder, stall_seconds=0.2)
     assert threading.active_count() == before
 
 
@@ -445,7 +446,7 @@ def test_ffmpeg_gets_no_environment_and_only_the_file_protocol(folder, monkeypat
         return popen(command, **options)
 
     monkeypatch.setattr(subprocess, "Popen", spy)
-    refused(write(folder, b"x"), folder)
+    refusal(write(folder, b"x"), folder)
     ((command, environment),) = calls
     assert environment == {}
     assert command[command.index("-protocol_whitelist") + 1] == "file"
@@ -476,7 +477,7 @@ def tones(path: Path, *frequencies: float, seconds: float = 2.0) -> Path:
     return path
 
 
-def encoded(source: Path, kind: str) -> Path:
+def encode_as(source: Path, kind: str) -> Path:
     *arguments, name = STEREO[kind].split()
     video = VIDEO if name.startswith("v.") else []
     encode(*video, "-i", str(source), "-ar", "48000", "-shortest", *arguments, str(source.parent / name))
@@ -485,7 +486,7 @@ def encoded(source: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", STEREO)
 def test_each_channel_is_decoded_by_itself(kind, folder):
-    left, right = split(encoded(tones(folder.parent / "two.wav", 300, 1000), kind), folder)
+    left, right = split(encode_as(tones(folder.parent / "two.wav", 300, 1000), kind), folder)
     assert main_frequency(left) == pytest.approx(300, abs=1)
     assert main_frequency(right) == pytest.approx(1000, abs=1)
     assert len(left) == len(right) == pytest.approx(2 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
@@ -493,7 +494,7 @@ def test_each_channel_is_decoded_by_itself(kind, folder):
 
 @pytest.mark.parametrize("kind", STEREO)
 def test_a_mono_recording_on_a_stereo_track_is_one_channel(kind, folder):
-    (only,) = split(encoded(tones(folder.parent / "same.wav", 300, 300), kind), folder)
+    (only,) = split(encode_as(tones(folder.parent / "same.wav", 300, 300), kind), folder)
     assert main_frequency(only) == pytest.approx(300, abs=1)
 
 
@@ -527,7 +528,7 @@ def stereo_speech(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("kind", STEREO)
 def test_codec_noise_makes_no_second_channel(kind, stereo_speech, folder):
-    assert len(split(encoded(stereo_speech, kind), folder)) == 1
+    assert len(split(encode_as(stereo_speech, kind), folder)) == 1
 
 
 @pytest.mark.parametrize("channels", [3, 6, MAX_CHANNELS])
@@ -539,7 +540,7 @@ def test_more_than_two_channels_stay_separate_and_in_order(channels, folder):
 
 def test_too_many_channels_are_refused(folder):
     source = tones(folder.parent / "crowd.wav", *[300.0] * (MAX_CHANNELS + 1))
-    assert "9 channels, of which at most 8 can be told apart" in refused(source, folder, split)
+    assert "9 channels, of which at most 8 can be told apart" in refusal(source, folder, split)
 
 
 def test_the_channels_are_those_of_the_first_track(folder):
@@ -600,18 +601,66 @@ def test_the_limits_hold_for_all_channels_together(folder):
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "aac"])
 def test_channels_that_are_cut_off_are_refused(kind, folder):
-    data = encoded(tones(folder.parent / "two.wav", 300, 1000, seconds=8), kind).read_bytes()
-    assert "cut off" in refused(write(folder, data[: len(data) * 6 // 10]), folder, split)
+    data = encode_as(tones(folder.parent / "two.wav", 300, 1000, seconds=8), kind).read_bytes()
+    assert "cut off" in refusal(write(folder, data[: len(data) * 6 // 10]), folder, split)
 
 
 @pytest.mark.parametrize("content", [b"", b"no recording", b"RIFF\xff\xff\xff\xffWAVEfmt "])
 def test_a_file_that_is_no_recording_has_no_channels(content, folder):
     source = write(folder, content)
-    assert refused(source, folder, split) == refused(source, folder, decode)
+    assert refusal(source, folder, split) == refusal(source, folder, decode)
 
 
 def test_a_decoder_that_stalls_over_the_channels_is_killed(hanging, folder):
-    assert "stalled" in refused(write(folder, b"x"), folder, split, stall_seconds=0.2)
+    assert "stalled" in refusal(write(folder, b"x"), folder, split, stall_seconds=0.2)
+
+
+# The log
+
+HEADER = """\
+[mov,mp4,m4a,3gp,3g2,mj2 @ 0x1] a message
+Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:/tmp/x':
+  Metadata:
+    title           : time=99:00:00.00 Error
+  Duration: 01:02:03.50, start: 0.500000, bitrate: 9 kb/s
+  Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p, 640x360, 25 fps, 25 tbr, 12800 tbn (default)
+    Side data:
+      displaymatrix: rotation of -90.00 degrees
+  Stream #0:1[0x2](deu): Audio: aac (LC) (mp4a / 0x6134706D), 44100 Hz, stereo, fltp, 128 kb/s (default)
+Stream mapping:
+"""
+
+
+def read_log(text: str) -> FfmpegLog:
+    log = FfmpegLog()
+    log.read(io.StringIO(text))
+    return log
+
+
+def test_the_header_of_a_log():
+    log = read_log(HEADER)
+    assert log.container == "mov,mp4,m4a,3gp,3g2,mj2"
+    assert (log.duration, log.start, log.position) == (3723.5, 0.5, 0.0)  # no position from the hostile title
+    assert [(stream.index, stream.kind, stream.codec, stream.rotation) for stream in log.streams] == [
+        (0, "Video", "h264", -90.0),
+        (1, "Audio", "aac", 0.0),
+    ]
+
+
+def test_the_messages_of_a_log():
+    frame = "[Parsed_ashowinfo_0 @ 0x1] n:0 pts:4800 pts_time:{} fmt:fltp channels:{} chlayout:stereo\n"
+    log = read_log(HEADER + frame.format("0.1", 2) + frame.format("9", 1) + "size= 1kB time=00:00:07.50 bitrate=N/A\n")
+    assert (log.channels, log.audio_start, log.position) == (2, 0.1, 7.5)
+    assert (log.lacks_index, log.ended_early, log.is_duration_estimated) == (False, False, False)
+    assert read_log(HEADER + "[in#0 @ 0x1] /tmp/x: partial file\n").ended_early
+    assert read_log("[mov @ 0x1] moov atom not found\n").lacks_index
+
+
+def test_an_endless_log_takes_little_memory():
+    header = HEADER.removesuffix("Stream mapping:\n")
+    log = read_log(header + "  Stream #0:1: Audio: x\n" * 2000 + "Error " * 100_000)
+    assert len(log.streams) == 1000
+    assert len(log.errors) == 3000
 
 
 # Denoising and the executable

@@ -45,6 +45,7 @@ PICTURE = "-f lavfi -i testsrc2=size=640x360:rate=25:duration=4"
 SMALL = PICTURE.replace("640x360", "160x90")
 GRAY = "-f lavfi -i color=0x404040:size=640x360:rate=10:duration=4"
 ALL = "-map 0 -map 1 -map 2 -metadata:s:a:1 language=fra -metadata title=Talk"
+VP8 = "-c:v libvpx -deadline realtime -cpu-used 8 -threads 1"  # threads of libvpx spin where others compute
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"
 
 CHAPTERS = """;FFMETADATA1
@@ -71,7 +72,7 @@ def cue(text: str, start: int = 1000, end: int = 3000) -> Cue:
     return Cue(start, end, [line])
 
 
-def said(*texts: str, language: str = "en", highlight: bool = False) -> Captions:
+def captions_of(*texts: str, language: str = "en", highlight: bool = False) -> Captions:
     return Captions(
         [cue(text, 1000 + 1000 * at, 2000 + 1000 * at) for at, text in enumerate(texts)], language, highlight
     )
@@ -95,12 +96,12 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
-def muxed(source: Path, folder: Path, *tracks: Captions, limits: VideoLimits = AMPLE) -> CaptionedVideo:
+def mux_file(source: Path, folder: Path, *tracks: Captions, limits: VideoLimits = AMPLE) -> CaptionedVideo:
     control = JobControl()
     return mux(EmbedJob(probe_video(source, control), folder, limits, control), tracks)
 
 
-def burnt(
+def burn_file(
     source: Path,
     folder: Path,
     captions: Captions,
@@ -233,7 +234,11 @@ def assert_shows(strip: NDArray[np.uint8], text: str) -> None:
         (f"{SMALL} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -c:a aac a.mp4", "mp4", "deu"),
         (f"{SMALL} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -c:a pcm_s16le a.mov", "mov", "ger"),
         (f"{SMALL} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -c:a libmp3lame a.mkv", "mkv", "ger"),
-        (f"{SMALL} {SOUND} {ALL} -c:v libvpx -deadline realtime -cpu-used 8 -c:a libopus a.webm", "webm", "ger"),
+        (
+            f"{SMALL} {SOUND} {ALL} {VP8} -c:a libopus a.webm",
+            "webm",
+            "ger",
+        ),
         (f"{SMALL} {SOUND} {ALL} -c:v mpeg4 -bf 2 -c:a libmp3lame a.avi", "mkv", "ger"),
         (f"{SMALL} {SOUND} {ALL} {X264} -c:a aac a.ts", "mkv", "ger"),
     ],
@@ -243,7 +248,12 @@ def test_a_track_is_added_and_nothing_else_changes(
     film: Callable[..., Path], tmp_path: Path, made: str, kind: str, language: str
 ) -> None:
     source = film(made)
-    done = muxed(source, tmp_path, said("Guten Tag", "zusammen", language="de"), said("Good day", "all", language="en"))
+    done = mux_file(
+        source,
+        tmp_path,
+        captions_of("Guten Tag", "zusammen", language="de"),
+        captions_of("Good day", "all", language="en"),
+    )
     assert (done.container, done.encoder, done.path.suffix) == (kind, None, f".{kind}")
     assert bool(done.warnings) == (source.suffix != f".{kind}")
     (german, texts), (english, others) = subtitles(done.path)
@@ -271,8 +281,11 @@ def test_existing_subtitles_are_kept(film: Callable[..., Path], tmp_path: Path) 
     once, twice = tmp_path / "once", tmp_path / "twice"
     once.mkdir()
     twice.mkdir()
-    first = muxed(source, once, said("One", language="fr")).path
-    assert subtitles(muxed(first, twice, said("Two")).path) == [("fra", [(1.0, "One")]), ("eng", [(1.0, "Two")])]
+    first = mux_file(source, once, captions_of("One", language="fr")).path
+    assert subtitles(mux_file(first, twice, captions_of("Two")).path) == [
+        ("fra", [(1.0, "One")]),
+        ("eng", [(1.0, "Two")]),
+    ]
 
 
 def test_covers_timecodes_and_the_order_of_tracks_are_kept(film: Callable[..., Path], tmp_path: Path) -> None:
@@ -283,17 +296,17 @@ def test_covers_timecodes_and_the_order_of_tracks_are_kept(film: Callable[..., P
     matroska = film(f"-i {plain} -map 0 -c copy -attach {cover} -metadata:s:t mimetype=image/jpeg d.mkv")
     kinds = {}
     for source in (covered, timed, matroska):
-        for make in (muxed, burnt):
+        for make in (mux_file, burn_file):
             folder = tmp_path / f"{source.name}-{make.__name__}"
             folder.mkdir()
-            done = make(source, folder, said("x"))
+            done = make(source, folder, captions_of("x"))
             tracks = [track for track in probe_video(done.path, JobControl()).tracks if track.kind != "Subtitle"]
             kinds[folder.name] = [(track.codec, track.is_moving_picture) for track in tracks], done.warnings
     film_and_sound = [("h264", True), ("aac", False), ("aac", False)]
-    assert kinds["d.mp4-muxed"] == kinds["d.mp4-burnt"] == ([*film_and_sound, ("mjpeg", False)], [])
-    assert kinds["d.mov-muxed"] == kinds["d.mov-burnt"] == ([*film_and_sound, ("none", False)], [])
+    assert kinds["d.mp4-mux_file"] == kinds["d.mp4-burn_file"] == ([*film_and_sound, ("mjpeg", False)], [])
+    assert kinds["d.mov-mux_file"] == kinds["d.mov-burn_file"] == ([*film_and_sound, ("none", False)], [])
     lacking = ["the captioned video lacks tracks that its file cannot hold: cover (mjpeg)"]
-    assert kinds["d.mkv-muxed"] == kinds["d.mkv-burnt"] == (film_and_sound, lacking)
+    assert kinds["d.mkv-mux_file"] == kinds["d.mkv-burn_file"] == (film_and_sound, lacking)
 
 
 HOSTILE = ["{\\an8}<b>up</b>", "C:\\new \\N\\h &amp; {", "}{\\fs200}big", "a --> b \\", "{", "％{\\p1}m 0 0{\\"]
@@ -305,7 +318,7 @@ def test_markup_in_a_text_stays_text_in_a_track(film: Callable[..., Path], tmp_p
     for highlight in (False, True):
         folder = tmp_path / str(highlight)
         folder.mkdir()
-        ((_, texts),) = subtitles(muxed(source, folder, Captions(cues, "en", highlight)).path)
+        ((_, texts),) = subtitles(mux_file(source, folder, Captions(cues, "en", highlight)).path)
         assert {text.replace("\u2060", "") for _, text in texts} == set(HOSTILE)
 
 
@@ -323,7 +336,7 @@ def test_each_language_of_whisper_has_a_tag() -> None:
 
 def test_captions_are_drawn_at_their_place_and_nowhere_else(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{PICTURE} {SOUND} -i chapters.txt {ALL} -map_chapters 3 {X264} -crf 12 -c:a aac c.mp4")
-    done = burnt(source, tmp_path, said("The quick brown fox"), Style(box_color="#000000"))
+    done = burn_file(source, tmp_path, captions_of("The quick brown fox"), Style(box_color="#000000"))
     assert (done.container, done.encoder, done.warnings) == ("mp4", "libx264", [])
     before, after = picture(source, 1.5).astype(int), picture(done.path, 1.5).astype(int)
     assert np.abs(before[:280] - after[:280]).mean() < 4
@@ -343,7 +356,11 @@ def test_captions_are_drawn_at_their_place_and_nowhere_else(film: Callable[..., 
     ("made", "shown", "kind"),
     [
         (f"{GRAY} -vf select='not(mod(n,3))+gt(n,24)',settb=1/90000 -fps_mode vfr {X264} v.mp4", (360, 640), "mp4"),
-        (f"{GRAY} {SOUND} {ALL} -c:v libvpx -deadline realtime -cpu-used 8 -c:a libopus v.webm", (360, 640), "mkv"),
+        (
+            f"{GRAY} {SOUND} {ALL} {VP8} -c:a libopus v.webm",
+            (360, 640),
+            "mkv",
+        ),
         (f"{GRAY} -vf scale=641:361 -c:v mpeg4 -pix_fmt yuv420p v.avi", (362, 642), "mkv"),
         (f"{GRAY} -vf scale=640:360,setsar=2 {X264} v.mkv", (360, 640), "mkv"),
     ],
@@ -353,7 +370,7 @@ def test_timestamps_and_shape_of_the_picture_are_kept(
     film: Callable[..., Path], tmp_path: Path, made: str, shown: tuple[int, int], kind: str
 ) -> None:
     source = film(made)
-    done = burnt(source, tmp_path, said("Hello there"), CLEAR)
+    done = burn_file(source, tmp_path, captions_of("Hello there"), CLEAR)
     assert done.container == kind
     assert times(done.path) == pytest.approx(times(source), abs=0.0011)
     frame = picture(done.path, 1.5)
@@ -369,7 +386,7 @@ def test_a_rotated_video_has_upright_captions(film: Callable[..., Path], tmp_pat
     corner = "drawbox=x=10:y=10:w=30:h=20:color=red:t=fill"
     plain = film(f"-f lavfi -i color=0x404040:size=320x240:rate=25:duration=3,{corner} {X264} -crf 10 t.mp4")
     source = film(f"-display_rotation {turn} -i {plain} -c copy t{turn}.mp4")
-    done = burnt(source, tmp_path, said("Upright"), Style(size=12))
+    done = burn_file(source, tmp_path, captions_of("Upright"), Style(size=12))
     before, after = picture(source, 1.5), picture(done.path, 1.5)
     assert after.shape == before.shape
     middle = slice(after.shape[1] // 5, -after.shape[1] // 5)
@@ -381,7 +398,7 @@ def test_a_rotated_video_has_upright_captions(film: Callable[..., Path], tmp_pat
 def test_the_word_that_is_spoken_has_its_colour(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{GRAY} {X264} g.mp4")
     words = Captions([cue("alpha beta gamma delta", 0, 4000)], "en", highlight=True)
-    done = burnt(source, tmp_path, words, Style(highlight_color="#00FF00"))
+    done = burn_file(source, tmp_path, words, Style(highlight_color="#00FF00"))
     places = []
     for second in (0.5, 1.5, 2.5, 3.5):
         frame = picture(done.path, second)
@@ -396,7 +413,7 @@ def test_position_colour_and_size_are_those_asked_for(
     film: Callable[..., Path], tmp_path: Path, position: Any, third: int
 ) -> None:
     style = Style(position=position, color="#FF0000", outline_color="#0000FF", size=10)
-    frame = picture(burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said("HIM"), style).path, 1.5).astype(int)
+    frame = picture(burn_file(film(f"{GRAY} {X264} g.mp4"), tmp_path, captions_of("HIM"), style).path, 1.5).astype(int)
     rows, _ = np.nonzero(frame[:, :, 0] - frame[:, :, 1] > 120)
     assert {row // 120 for row in rows} == {third}
     assert 20 <= rows.max() - rows.min() <= 32  # capitals of a font of 36 pixels
@@ -408,7 +425,7 @@ def test_markup_in_a_text_is_drawn_as_text(film: Callable[..., Path], tmp_path: 
     for number, text in enumerate(["{\\an8}{\\fs99}up", "{\\pos(9,9)}at C:\\new"]):
         folder = tmp_path / str(number)
         folder.mkdir()
-        frame = picture(burnt(source, folder, said(text)).path, 1.5)
+        frame = picture(burn_file(source, folder, captions_of(text)).path, 1.5)
         line = line_at(frame)
         assert len(line) < 50
         assert (np.abs(frame[:280].astype(int) - 0x40) < 20).all()
@@ -424,7 +441,7 @@ def test_markup_in_a_text_is_drawn_as_text(film: Callable[..., Path], tmp_path: 
     [("Cześć, jaźń", "pl"), ("你好世界。", "zh"), ("こんにちは世界", "ja"), ("mixed 世界 text", "en")],
 )
 def test_scripts_are_read_back(film: Callable[..., Path], tmp_path: Path, text: str, language: str) -> None:
-    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text, language=language), Style(size=10))
+    done = burn_file(film(f"{GRAY} {X264} g.mp4"), tmp_path, captions_of(text, language=language), Style(size=10))
     assert read(line_at(picture(done.path, 1.5))).replace(" ", "") == text.replace(" ", "")
 
 
@@ -435,7 +452,7 @@ SHAPED = {"Ελληνικά γράμματα": "el", "Съешь же ещё э�
 def test_scripts_that_the_ocr_does_not_know_look_as_drawn_by_pillow(
     film: Callable[..., Path], tmp_path: Path, text: str
 ) -> None:
-    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text, language=SHAPED[text]), CLEAR)
+    done = burn_file(film(f"{GRAY} {X264} g.mp4"), tmp_path, captions_of(text, language=SHAPED[text]), CLEAR)
     strip = line_at(picture(done.path, 1.5))
     correlations = {candidate: correlation(strip, candidate, language) for candidate, language in SHAPED.items()}
     assert max(correlations, key=lambda candidate: correlations[candidate]) == text
@@ -453,12 +470,12 @@ WITHOUT_FONT = {
 def test_a_script_without_a_font_is_named_with_its_remedy(film: Callable[..., Path], tmp_path: Path, text: str) -> None:
     named, package = WITHOUT_FONT[text]
     with pytest.raises(CaptionsFailed, match=f"no font for {named} .*{package}"):
-        burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said(text), font_folders=(NOTO,))
+        burn_file(film(f"{GRAY} {X264} g.mp4"), tmp_path, captions_of(text), font_folders=(NOTO,))
     assert not (tmp_path / "captioned.mp4").exists()
 
 
 def test_symbols_without_a_font_are_left_out(film: Callable[..., Path], tmp_path: Path) -> None:
-    done = burnt(film(f"{GRAY} {X264} g.mp4"), tmp_path, said("Well 🂡🂡 done"), CLEAR, font_folders=(NOTO,))
+    done = burn_file(film(f"{GRAY} {X264} g.mp4"), tmp_path, captions_of("Well 🂡🂡 done"), CLEAR, font_folders=(NOTO,))
     assert_shows(line_at(picture(done.path, 1.5)), "Well  done")
 
 
@@ -536,11 +553,11 @@ def test_too_large_a_picture_and_too_long_a_video_are_refused(film: Callable[...
 
 def test_a_result_over_the_limit_is_refused(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
-    for number, make in enumerate((muxed, burnt)):
+    for number, make in enumerate((mux_file, burn_file)):
         folder = tmp_path / str(number)
         folder.mkdir()
         with pytest.raises(TooLarge, match=r"larger than the limit of 0\.1 MB"):
-            make(source, folder, said("x"), limits=replace(AMPLE, bytes=100_000))
+            make(source, folder, captions_of("x"), limits=replace(AMPLE, bytes=100_000))
 
 
 def test_a_job_that_is_stopped_ends_at_once(film: Callable[..., Path], tmp_path: Path) -> None:
@@ -563,7 +580,7 @@ def test_a_job_that_is_stopped_ends_at_once(film: Callable[..., Path], tmp_path:
 
     control.listen(on_progress)
     with pytest.raises(Cancelled, match="the job was cancelled"):
-        burnt(source, tmp_path, said("x"), control=control)
+        burn_file(source, tmp_path, captions_of("x"), control=control)
     assert time.monotonic() - stopped[0] < 2.0  # it takes 50 ms where nothing else runs
     assert reports[0][0] == "captioning"
     assert 0 < reports[-1][1] < reports[-1][2] == pytest.approx(360, abs=1)
@@ -579,13 +596,13 @@ def test_captioning_that_stalls_is_stopped(
     monkeypatch.setattr("src.audio.ffmpeg_process.ffmpeg_executable", lambda: str(sleeping))
     job = EmbedJob(video, tmp_path, AMPLE, JobControl(), stall_seconds=0.3)
     with pytest.raises(CaptionsFailed, match="stalled"):
-        mux(job, [said("x")])
+        mux(job, [captions_of("x")])
 
 
 def test_x264_is_the_fallback_of_the_gpus_encoder(film: Callable[..., Path], tmp_path: Path) -> None:
     """Even after a successful trial: a GPU may be at its limit of encodings, or may not encode this size."""
     made = f"-f lavfi -i color=gray:size=32x32:rate=5:duration=1 {X264} small.mp4"  # too small for NVENC anywhere
-    done = burnt(film(made), tmp_path, said("x"), encoders=["h264_nvenc", "libx264"])
+    done = burn_file(film(made), tmp_path, captions_of("x"), encoders=["h264_nvenc", "libx264"])
     assert done.encoder == "libx264"
 
 
@@ -596,5 +613,5 @@ def test_a_damaged_picture_gives_an_error_sentence(film: Callable[..., Path], tm
     data[at + 4 : at + 40] = bytes(36)
     (tmp_path / "x.mp4").write_bytes(data)
     with pytest.raises(CaptionsFailed, match="captions cannot be drawn into the picture: ") as error:
-        burnt(tmp_path / "x.mp4", tmp_path, said("x"))
+        burn_file(tmp_path / "x.mp4", tmp_path, captions_of("x"))
     assert str(tmp_path) not in str(error.value)

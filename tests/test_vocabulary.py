@@ -37,7 +37,7 @@ def segment(number: int, text: str, words: list[Word], timed: bool = True) -> Se
     return Segment(number, 0, start, end, text, [number], 0.0, -0.2, 1.0, 0.0, words if timed else None)
 
 
-def corrected(text: str, corrections: dict[str, list[str]]) -> str:
+def correct_text(text: str, corrections: dict[str, list[str]]) -> str:
     made = transcript(text)
     correct(made, corrections)
     return made.segments[0].text
@@ -82,12 +82,12 @@ def times(words: list[Word] | None) -> list[tuple[str, float, float]]:
     ],
 )
 def test_a_phrase_matches_whole_words_in_any_form(heard: str, text: str, expected: str | None) -> None:
-    assert corrected(text, {"X": [heard]}) == (text if expected is None else expected)
+    assert correct_text(text, {"X": [heard]}) == (text if expected is None else expected)
 
 
 def test_letters_that_grow_when_folded_shift_no_offset() -> None:
     text = " İİ ßß ŉ ﬃ \u0390 cat, e\u0301\u0301 dog"
-    assert corrected(text, {"X": ["cat"], "Y": ["dog"]}) == text.replace("cat", "X").replace("dog", "Y")
+    assert correct_text(text, {"X": ["cat"], "Y": ["dog"]}) == text.replace("cat", "X").replace("dog", "Y")
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def language_tag(language: str, container: Container) -> str:
     return found.to_alpha3() if container is MP4 else found.to_alpha3(variant="B")
 
 
-def kept_tracks(video: Video, container: Container) -> list[Track]:
-    """Returns the tracks that the container can hold, in their order."""
+def select_tracks(video: Video, container: Container) -> list[Track]:
+    """Selects the tracks that the container can hold, in their order."""
 
     def fits(track: Track) -> bool:
         if track.kind == "Subtitle":
@@ -67,7 +67,7 @@ def lost_track_warnings(video: Video, container: Container) -> list[str]:
         warnings.append(
             f"the captioned video is a .{container.name} file, since its own kind cannot hold what it needs"
         )
-    kept = kept_tracks(video, container)
+    kept = select_tracks(video, container)
     # ffmpeg writes timecodes and chapter titles anew, so their tracks are not lost.
     lost = [
         track for track in video.tracks if track not in kept and not re.search(r"\((text|tmcd) ", track.description)

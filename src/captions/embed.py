@@ -26,10 +26,10 @@ from src.captions.containers import (
     MOV,
     MP4,
     Container,
-    kept_tracks,
     language_tag,
     lost_picture_warnings,
     lost_track_warnings,
+    select_tracks,
 )
 from src.captions.fonts import SYSTEM_FONTS, FontFace, choose_fonts
 from src.captions.probe import MAX_PIXELS, Video
@@ -185,7 +185,7 @@ def _write_track(captions: Captions, container: Container, folder: Path, number:
 def _mux_output(
     video: Video, container: Container, tracks: Sequence[Captions], texts: Sequence[Path], path: Path
 ) -> ffmpeg.nodes.OutputStream:
-    kept = kept_tracks(video, container)
+    kept = select_tracks(video, container)
     first = sum(track.kind == "Subtitle" for track in kept)
     options: dict[str, Any] = {"c": "copy"}
     for number, captions in enumerate(tracks, start=first):
@@ -202,7 +202,7 @@ def _mux_output(
 def _burn_output(
     video: Video, container: Container, encoder: str, limits: VideoLimits, path: Path
 ) -> ffmpeg.nodes.OutputStream:
-    kept, picture = kept_tracks(video, container), video.picture_track
+    kept, picture = select_tracks(video, container), video.picture_track
     number = [track for track in kept if track.kind == "Video"].index(picture)
     width, height = video.display_size
     filters = [
