@@ -4,12 +4,9 @@ import base64
 import gzip
 import logging
 import os
-import threading
 import time
 import tracemalloc
-from contextlib import contextmanager, suppress
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,40 +17,13 @@ from src import download as module
 from src import public_http
 from src.download import decode_base64, download
 from src.errors import DownloadFailed, InvalidInput, TooLarge, WorkerError
+from tests.support.servers import ScriptedHandler, ScriptedServer, running
 
 CONTENT = os.urandom(300_000)
 SECRET = "X-Signature=s3cr3t"
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Plays the server's `script`: one function per request, the last one for all that follow."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.requests.append(self.headers)
-        script = self.server.script
-        self.close_connection = True
-        with suppress(BrokenPipeError, ConnectionResetError):  # when the client has had enough
-            (script.pop(0) if len(script) > 1 else script[0])(self)
-
-    def answer(self, status=200, body=b"", **headers):
-        self.send_response(status)
-        headers = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
-        for name, value in headers.items():
-            if value is not None:
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    requests: list[Message]
-
+class Server(ScriptedServer):
     def url(self, path: str = "/recordings/private-name.mp3") -> str:
         return f"http://127.0.0.1:{self.server_port}{path}?{SECRET}"
 
@@ -63,19 +33,8 @@ def serve(monkeypatch):
     """Starts a server that plays a script, in a worker that may download from loopback."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
     monkeypatch.setattr(module, "_BACKOFF", 0.01)
-    started: list[Server] = []
-
-    def start(*script) -> Server:
-        server = Server(("127.0.0.1", 0), Handler)
-        server.script, server.requests = list(script), []
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield lambda *script: servers.enter_context(running(Server(*script)))
 
 
 def fetch(url: str, folder: Path, max_bytes: int = 1_000_000, timeout: float = 20.0) -> bytes:
@@ -93,20 +52,20 @@ def refused(error: type[WorkerError], folder: Path, match: str | None = None):
     assert list(folder.iterdir()) == []
 
 
-def whole(handler: Handler) -> None:
+def whole(handler: ScriptedHandler) -> None:
     handler.answer(body=CONTENT)
 
 
 def half(**headers):
     """Declares the whole file and hangs up half-way."""
 
-    def play(handler: Handler) -> None:
+    def play(handler: ScriptedHandler) -> None:
         handler.answer(body=CONTENT[:150_000], Content_Length=str(len(CONTENT)), **headers)
 
     return play
 
 
-def ranged(handler: Handler) -> None:
+def ranged(handler: ScriptedHandler) -> None:
     """Honours the Range that it is asked for."""
     start = int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
     last = len(CONTENT) - 1
@@ -149,7 +108,7 @@ def test_a_chunked_body_arrives_whole(serve, tmp_path):
 
 
 def chunked(body: bytes, end: bytes = b"0\r\n\r\n"):
-    def play(handler: Handler) -> None:
+    def play(handler: ScriptedHandler) -> None:
         handler.answer(Content_Length=None, Transfer_Encoding="chunked")
         for at in range(0, len(body), 50_000):
             part = body[at : at + 50_000]
@@ -198,7 +157,7 @@ def test_a_server_without_ranges_is_asked_for_all_again(serve, tmp_path):
 
 
 def test_a_resumption_of_another_file_is_not_glued_on(serve, tmp_path):
-    def wrong(handler: Handler) -> None:
+    def wrong(handler: ScriptedHandler) -> None:
         handler.answer(206, b"x" * 9, Content_Range="bytes 150000-150008/150009")
 
     server = serve(half(), wrong, whole)
@@ -307,7 +266,7 @@ def test_an_endless_body_of_a_redirect_is_not_read(framing, serve, tmp_path):
     written, hung_up = [0] * 6, []
     block = b"%x\r\n%s\r\n" % (1 << 16, bytes(1 << 16))  # one chunk, where bodies are chunked
 
-    def endless(handler: Handler) -> None:
+    def endless(handler: ScriptedHandler) -> None:
         hop = len(handler.server.requests) - 1
         end = time.monotonic() + 5
         try:
@@ -354,7 +313,7 @@ def test_passwords_of_the_machine_are_not_sent(serve, tmp_path, monkeypatch):
     assert [request["Authorization"] for request in server.requests] == [None, None]
 
 
-def faulty_header(handler: Handler) -> None:
+def faulty_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nA: b\r\nfaulty\r\nContent-Length: 2\r\n\r\nhi")
 
 
@@ -398,21 +357,21 @@ def test_a_compressed_body_is_refused(coding, serve, tmp_path):
         fetch(server.url(), tmp_path)
 
 
-def drip_body(handler: Handler) -> None:
+def drip_body(handler: ScriptedHandler) -> None:
     handler.answer(Content_Length="1000")
     for _ in range(100):
         handler.wfile.write(b"x")
         time.sleep(0.05)
 
 
-def drip_header(handler: Handler) -> None:
+def drip_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     for _ in range(100):
         handler.wfile.write(b"x")
         time.sleep(0.05)
 
 
-def drip_chunk_size(handler: Handler) -> None:
+def drip_chunk_size(handler: ScriptedHandler) -> None:
     handler.answer(Content_Length=None, Transfer_Encoding="chunked")
     handler.wfile.write(b"9;")
     for _ in range(100):
@@ -420,11 +379,11 @@ def drip_chunk_size(handler: Handler) -> None:
         time.sleep(0.05)
 
 
-def silent(_: Handler) -> None:
+def silent(_: ScriptedHandler) -> None:
     time.sleep(2)
 
 
-def redirect_to_silence(handler: Handler) -> None:
+def redirect_to_silence(handler: ScriptedHandler) -> None:
     time.sleep(0.1)
     (silent if len(handler.server.requests) > 1 else redirect("/again"))(handler)
 
@@ -500,7 +459,7 @@ def test_a_private_server_sees_no_request(serve, tmp_path, monkeypatch):
 def test_a_redirect_to_a_private_address_is_refused(serve, tmp_path, monkeypatch):
     target = serve(whole)
 
-    def redirect(handler: Handler) -> None:
+    def redirect(handler: ScriptedHandler) -> None:
         monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")  # as if this server's own address were public
         handler.answer(302, Location=target.url())
 

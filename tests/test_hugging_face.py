@@ -23,7 +23,7 @@ from src.models.weights import load_weights
 from src.request.options import Options
 from src.settings import get_settings
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import CLIPS, ROOT, spoken, words
+from tests.support.clips import CLIPS, ROOT, assert_spoken
 
 NAME = "acme/whisper-own"
 COMMIT, OLDER = "0" * 39 + "1", "0" * 39 + "2"
@@ -446,6 +446,6 @@ def test_a_worker_fetches_a_repository_and_warns_of_words_whose_heads_it_does_no
     timed = processor.transcribe(CLIPS / "demo.ogg", Options(language="en", word_timestamps=True))
     processor.close()
     get_settings.cache_clear()
-    assert words(plain.text) == spoken("demo.ogg")
+    assert_spoken(plain.text, "demo.ogg")
     assert plain.warnings == []
     assert ["generation_config.json" in warning for warning in timed.warnings] == [True]

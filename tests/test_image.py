@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from builder import demo
-from tests.conftest import CLIPS, as_base64, spoken, words
 from tests.image import INSTALLS, ROOT, BuildFailed, Image, build_context, copied, replay, steps
 from tests.platform.emulator import Platform
+from tests.support.clips import CLIPS, as_base64, assert_spoken
 
 DEMO_JOB = json.loads((ROOT / "test_input.json").read_text())
 
@@ -120,7 +120,7 @@ def test_the_worker_serves_the_platform_from_these_files_alone(image: Image, tmp
             worker.wait()
     written = (tmp_path / "log").read_text()
     assert answer["status"] == "COMPLETED", written
-    assert words(answer["output"]["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(answer["output"]["transcription"]["text"], "demo.ogg")
     assert "fitness check" in written.lower()
 
 

@@ -12,7 +12,7 @@ from src.errors import Cancelled
 from src.job_control import JobControl
 from src.serving import async_handler
 from src.settings import get_settings
-from tests.conftest import CLIPS, as_base64, spoken, words
+from tests.support.clips import CLIPS, as_base64, assert_spoken
 
 DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg")}}}
 
@@ -26,7 +26,7 @@ def test_the_loop_goes_on_while_a_job_runs() -> None:
         return await answer, turns
 
     answer, turns = asyncio.run(both())
-    assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(answer["transcription"]["text"], "demo.ogg")
     assert turns > 5
 
 
@@ -79,7 +79,7 @@ def test_a_stream_ends_with_the_whole_answer() -> None:
     *streamed, whole = asyncio.run(chunks())
     segments = [segment for chunk in streamed for segment in chunk["segments"]]
     assert segments == whole["transcription"]["segments"]
-    assert words(whole["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(whole["transcription"]["text"], "demo.ogg")
 
 
 def test_a_streams_error_begins_with_its_type() -> None:

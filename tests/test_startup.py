@@ -1,11 +1,8 @@
-"""A worker's start: what is begun at once, told in the log, and what happens where it cannot be."""
+"""A worker's start: what is loaded in parallel, and the sentence with which a start fails."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from src.serving import fitness
 from src.startup import _read_weights
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import CLIPS, ROOT, as_base64
+from tests.support.worker_process import run_python
 
 PROBE = """
 import gc, json, sys, time
@@ -32,47 +29,27 @@ print(json.dumps(dict(collecting=collecting, there=there, after=after, imported=
 """
 
 
-def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "WHISPER_MODEL": "tiny.en", **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
+@pytest.mark.process
+@pytest.mark.model
 def test_torch_is_imported_while_the_sdk_is() -> None:
-    ran = run("-c", PROBE)
-    assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["there"]
-    assert (told["collecting"], told["after"]) == (False, True)
-    assert 0 < told["imported"] < told["loaded"]
+    completed = run_python("-c", PROBE)
+    assert completed.returncode == 0, completed.stderr
+    probe = json.loads(completed.stdout.splitlines()[-1])
+    assert probe["there"]
+    assert (probe["collecting"], probe["after"]) == (False, True)
+    assert 0 < probe["imported"] < probe["loaded"]
 
 
-def test_the_log_tells_when_imports_and_model_were_there() -> None:
-    job = {"input": {"audio": {"base64": as_base64(CLIPS / "silence.flac")}}}
-    ran = run("handler.py", "--test_input", json.dumps(job), LOG_FORMAT="json")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    lines = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
-    [loaded] = [line for line in lines if line["event"] == "worker.loaded"]
-    assert loaded["model"] == "tiny.en"
-    assert 0 < loaded["imported"] < loaded["loaded"]
-
-
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("env", "said"),
     [({"WHISPER_MODEL": "tinyen"}, 'did you mean "tiny.en"?'), ({"WEBHOOK_SECRET": "whsec_?"}, "WEBHOOK_SECRET")],
 )
 def test_a_worker_that_cannot_start_says_so_in_one_sentence(env: dict[str, str], said: str) -> None:
-    ran = run("handler.py", **env)
-    assert ran.returncode == 1
-    assert said in ran.stderr.splitlines()[-1]
-    assert "Traceback" not in ran.stderr
+    completed = run_python("handler.py", **env)
+    assert completed.returncode == 1
+    assert said in completed.stderr.splitlines()[-1]
+    assert "Traceback" not in completed.stderr
 
 
 def test_reading_ahead_of_what_is_not_there_does_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,6 +61,8 @@ def test_reading_ahead_of_what_is_not_there_does_nothing(monkeypatch: pytest.Mon
     get_settings.cache_clear()
 
 
+@pytest.mark.process
+@pytest.mark.model
 def test_a_warm_up_fills_the_batch_greedily_and_with_beams(monkeypatch: pytest.MonkeyPatch) -> None:
     processor = WhisperProcessor("tiny.en")
     processor.slots = 2  # the real thing, but in a second

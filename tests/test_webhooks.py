@@ -11,10 +11,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack
 from datetime import datetime
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import standardwebhooks
@@ -24,6 +22,7 @@ from src import public_http
 from src.delivery import webhooks as module
 from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, ProgressNotifier, check_secret, notify
 from src.request.schema import Webhook
+from tests.support.servers import ScriptedHandler, ScriptedServer, running
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -32,39 +31,7 @@ SECRET = SecretStr(KEY)
 ANSWER = {"transcription": {"text": "Grüße, 世界"}, "metadata": {"model": "tiny.en"}}
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Plays the server's `script`: one function per request, the last one for all that follow."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        self.close_connection = True
-        self.server.connections.append(self.headers)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if len(body) < int(self.headers["Content-Length"]):
-            return
-        self.server.received.append((self.headers, body))
-        script = self.server.script
-        with suppress(BrokenPipeError, ConnectionResetError):  # when the client has had enough
-            (script.pop(0) if len(script) > 1 else script[0])(self)
-
-    def answer(self, status=200, body=b"", **headers):
-        self.send_response(status)
-        headers = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    connections: list[Message]
-    received: list[tuple[Message, bytes]]
-
+class Server(ScriptedServer):
     @property
     def hook(self) -> Webhook:
         return Webhook(url=f"http://127.0.0.1:{self.server_port}/private-name?token=s3cr3t")
@@ -84,19 +51,8 @@ def serve(monkeypatch):
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
     monkeypatch.setattr(module, "_PAUSES", (0.01, 0.02, 0.04, 0.08))
     monkeypatch.setattr(module, "_APART", 0.0)
-    started: list[Server] = []
-
-    def start(*script) -> Server:
-        server = Server(("127.0.0.1", 0), Handler)
-        server.script, server.connections, server.received = list(script), [], []
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield lambda *script: servers.enter_context(running(Server(*script)))
 
 
 def send(hook: Webhook, event: str = COMPLETED, data=ANSWER, secret: SecretStr | None = SECRET, **budget: float):
@@ -111,18 +67,18 @@ def status(code: int, **headers: str):
     return lambda handler: handler.answer(code, b"answer-body", **headers)
 
 
-def hang_up(handler: Handler) -> None:
+def hang_up(handler: ScriptedHandler) -> None:
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def drip_header(handler: Handler) -> None:
+def drip_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     for _ in range(40):
         handler.wfile.write(b"x")
         time.sleep(0.05)
 
 
-def silent(_: Handler) -> None:
+def silent(_: ScriptedHandler) -> None:
     time.sleep(2)
 
 
@@ -267,7 +223,7 @@ def test_a_host_that_cannot_be_a_name(serve):
 
 
 def test_an_answer_that_is_no_http(serve):
-    def two_lengths(handler: Handler) -> None:
+    def two_lengths(handler: ScriptedHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
 
     server = serve(two_lengths, lambda handler: handler.wfile.write(b"answer-body\r\n\r\n"))
@@ -287,14 +243,14 @@ def test_a_redirect_is_a_failure(code, serve):
     target = serve(status(200))
     server = serve(status(code, Location=target.hook.url))
     assert f"HTTP status {code}; redirects are not followed" in send(server.hook)
-    assert (len(server.received), target.connections) == (1, [])
+    assert (len(server.received), target.requests) == (1, [])
 
 
 @pytest.mark.parametrize("code", [200, 302])
 def test_the_body_of_an_answer_is_not_read(code, serve):
     written: Counter[str] = Counter()
 
-    def endless(handler: Handler) -> None:
+    def endless(handler: ScriptedHandler) -> None:
         handler.answer(code, Location="/again", Content_Length="1000000000000")
         while True:
             written["bytes"] += handler.wfile.write(bytes(1 << 16))
@@ -366,7 +322,7 @@ def test_a_private_server_sees_no_connection(serve, monkeypatch):
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection"))
     assert "public address" in send(server.hook)
-    assert server.connections == []
+    assert server.requests == []
 
 
 def test_the_sdk_dials_the_address_that_was_validated(serve, monkeypatch):
@@ -392,7 +348,7 @@ def test_a_name_that_changes_its_address_is_resolved_once(serve, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     assert "connection to its host failed" in send(Webhook(url=f"http://rebind.invalid:{server.server_port}/"))
     assert asked == ["rebind.invalid", "93.184.215.14"]
-    assert server.connections == []
+    assert server.requests == []
 
 
 def test_an_address_without_a_route_gives_way_to_the_next(serve, monkeypatch):
@@ -405,7 +361,7 @@ def test_a_proxy_of_the_environment_is_not_used(serve, monkeypatch):
     server, proxy = serve(status(200)), serve(status(200))
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
     assert send(server.hook) is None
-    assert (len(server.received), proxy.connections) == (1, [])
+    assert (len(server.received), proxy.requests) == (1, [])
 
 
 # Nothing fails a job, nothing leaks
@@ -417,10 +373,10 @@ def test_a_proxy_of_the_environment_is_not_used(serve, monkeypatch):
 def test_what_cannot_be_sent_is_a_sentence(data, secret, serve):
     server = serve(status(200))
     assert "the worker failed on it" in send(server.hook, data=data, secret=secret)
-    assert server.connections == []
+    assert server.requests == []
 
 
-def faulty_header(handler: Handler) -> None:
+def faulty_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 500 No\r\n answer-body\r\nfaulty\r\nContent-Length: 0\r\n\r\n")
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -23,7 +20,8 @@ from src.request.validation import parse_input
 from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
 from src.rp_handler import handler
 from src.transcript.transcript import Segment, Transcript, Word
-from tests.conftest import CLIPS, as_base64, spoken, words
+from tests.support.clips import CLIPS, as_base64, assert_spoken
+from tests.support.servers import serve_folder
 
 URL = "https://github.com/runpod-workers/sample-inputs/raw/main/audio/gettysburg.wav"
 
@@ -104,11 +102,8 @@ def bare_jobs_are_its(monkeypatch: pytest.MonkeyPatch) -> None:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The clips on a web server of this machine, from which jobs may download."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
-    serve = partial(SimpleHTTPRequestHandler, directory=str(CLIPS))
-    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve_folder(CLIPS) as url:
+        yield url
 
 
 @pytest.mark.usefixtures("bare_jobs_are_its")
@@ -120,7 +115,7 @@ def test_the_request_in_its_readme_gets_the_output_in_its_readme(site: str) -> N
         assert answer[key] is None if shown is None else isinstance(answer[key], type(shown)), key
     assert [list(one) for one in answer["segments"]] == [list(README_OUTPUT["segments"][0])] * len(answer["segments"])
     assert answer["segments"][0]["id"] == 1
-    assert words(answer["transcription"]) == spoken("demo.ogg")
+    assert_spoken(answer["transcription"], "demo.ogg")
     assert (answer["detected_language"], answer["device"], answer["model"]) == ("en", "cpu", "tiny.en")
 
 
@@ -132,7 +127,7 @@ def test_the_output_in_its_readme_comes_to_the_letter() -> None:
 
 def test_without_the_setting_a_bare_url_is_ours(site: str) -> None:
     answer = handler({"input": {"audio": f"{site}/demo.ogg"}})
-    assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(answer["transcription"]["text"], "demo.ogg")
 
 
 @pytest.mark.parametrize("form", ["plain_text", "formatted_text", "srt", "vtt"])
@@ -147,7 +142,7 @@ def test_the_transcription_comes_in_the_form_that_is_asked_for(form: str) -> Non
     else:
         assert told.startswith("WEBVTT\n\n")
         assert [cue.text for cue in webvtt.from_string(told)] == lines
-    assert words(" ".join(lines)) == spoken("demo.ogg")
+    assert_spoken(" ".join(lines), "demo.ogg")
     assert answer["translation"] is None
     assert "word_timestamps" not in answer
 
@@ -167,7 +162,7 @@ def test_words_stand_in_one_list_and_not_in_the_segments() -> None:
     answer = handler(flat("demo.ogg", word_timestamps=True, beam_size=1))
     assert not any("words" in one for one in answer["segments"])
     assert all(list(one) == ["word", "start", "end"] for one in answer["word_timestamps"])
-    assert words("".join(one["word"] for one in answer["word_timestamps"])) == spoken("demo.ogg")
+    assert_spoken("".join(one["word"] for one in answer["word_timestamps"]), "demo.ogg")
     starts = [one["start"] for one in answer["word_timestamps"]]
     assert starts == sorted(starts)
 
