@@ -91,6 +91,7 @@ def test_in_a_sum_each_word_weighs_the_same():
 # --- Recordings and systems -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_a_clip_knows_its_text():
     (clip,) = find_recordings([CLIPS / "demo.ogg"])
     assert clip.seconds == pytest.approx(6.72, abs=0.1)

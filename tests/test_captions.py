@@ -36,6 +36,8 @@ from src.formats.drawn import Style, to_ass_overlay
 from src.formats.timed_words import Piece
 from src.job_control import JobControl
 
+pytestmark = pytest.mark.process
+
 NOTO = Path(manimgx_fonts.__file__).parent
 CJK = Path(manimgx_fonts_cjk.__file__).parent
 FONTS = (NOTO, CJK)

@@ -113,6 +113,7 @@ def test_clips_beyond_the_end_are_told():
 # What is found in them
 
 
+@pytest.mark.process
 def test_what_is_said_in_a_clip_is_found_where_it_is():
     pcm, spans = clip("long.ogg"), [(15.7, 24.7), (53.2, 62.0)]  # in pauses
     said = [one for one in SPEECH["long.ogg"] if any(start <= one[0] and one[1] <= end for start, end in spans)]
@@ -164,6 +165,8 @@ def test_seek_points_are_whole_frames_of_the_recording(spans, samples):
     )
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_openai_whisper_transcribes_its_clips_and_ends():
     model = load_weights(ROOT / "models" / "tiny.en").float()
     pcm = clip("long.ogg")[: 24 * SAMPLE_RATE + 159]  # all but a frame of 160

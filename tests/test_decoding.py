@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import whisper
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from whisper.decoding import ApplyTimestampRules, DecodingResult, DecodingTask, SuppressBlank, SuppressTokens
@@ -24,6 +24,9 @@ from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.models.weights import load_weights
 from tests.conftest import CLIPS, ROOT
+from tests.support.properties import examples
+
+pytestmark = [pytest.mark.model, pytest.mark.process]
 
 FLOAT32 = choose_placements("float32")[0]
 
@@ -239,7 +242,7 @@ def _interleaved(order: list[bool], stamps: list[int], text: list[int]) -> list[
     return [next(rising) if stamp else next(words) for stamp in order]
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.lists(histories, min_size=1, max_size=4), st.integers(0, 2**32 - 1))
 def test_the_rules_allow_what_openai_whisper_allows(sampled: list[list[int]], seed: int) -> None:
     """Each row by itself in theirs, all together in ours."""

@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src import download as module
 from src import public_http
 from src.download import decode_base64, download
 from src.errors import DownloadFailed, InvalidInput, TooLarge, WorkerError
+from tests.support.properties import examples
 from tests.support.servers import ScriptedHandler, ScriptedServer, running
 
 CONTENT = os.urandom(300_000)
@@ -496,7 +497,7 @@ def decode(text: str, folder: Path, max_bytes: int = 1_000_000) -> bytes:
     return decode_base64(text, folder, max_bytes=max_bytes).read_bytes()
 
 
-many = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = examples(100)
 
 
 @many

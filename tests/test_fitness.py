@@ -78,6 +78,8 @@ def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
     return sentence
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
     processor: WhisperProcessor, registered: list[Any], no_files_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +93,8 @@ def test_on_a_machine_that_works_every_check_passes_as_the_sdk_calls_it(
         assert check() is None
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_batch_is_tried_only_where_that_is_wanted(processor: WhisperProcessor, registered: list[Any]) -> None:
     fitness.register(processor)
     assert [check.__name__ for check in registered] == ["disk_has_room", "ffmpeg_works", "model_hears"]
@@ -102,6 +106,7 @@ def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:
         assert clip.read_bytes() == (ROOT / "tests" / "data" / "demo.ogg").read_bytes()
 
 
+@pytest.mark.process
 def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmpeg: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", CHECKS],
@@ -125,6 +130,7 @@ def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmp
     assert line.endswith("install a whole ffmpeg of version 5 or later")
 
 
+@pytest.mark.process
 def test_an_ffmpeg_that_does_not_start_is_found_out(broken_ffmpeg: Path, no_files_left: Path) -> None:
     with pytest.raises(RuntimeError, match="ffmpeg does not decode") as failure:
         fitness.ffmpeg_works()
@@ -176,6 +182,8 @@ def segment(text: str, avg_logprob: float = -0.2) -> Segment:
     return Segment(0, 0, 0.0, 6.0, text, [], 0.0, avg_logprob, 1.2, 0.1)
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("segments", "told"),
     [
@@ -193,6 +201,8 @@ def test_a_model_that_hears_nothing_or_nonsense_is_found_out(
     assert "tiny.en" in sentence_of(failure)
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_model_that_mishears_a_few_words_is_let_through(
     processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +211,8 @@ def test_a_model_that_mishears_a_few_words_is_let_through(
     fitness.check_hearing(processor)
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_device_that_fails_is_told_in_one_line(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Transcript:
         raise ValueError("CUDA error: device-side assert triggered\n" + "CUDA kernel errors might be reported\n" * 50)

@@ -17,6 +17,8 @@ from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, assert_spoken, spoken, words
 from tests.support.servers import serve_folder
 
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 
 def job(clip: str, **options: Any) -> dict[str, Any]:
     return {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / clip)}, "options": options}}

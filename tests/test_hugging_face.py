@@ -437,6 +437,8 @@ def as_hugging_face(model: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_worker_fetches_a_repository_and_warns_of_words_whose_heads_it_does_not_know(tmp_path, start, monkeypatch):
     start(as_hugging_face(ROOT / "models" / "tiny.en"))
     monkeypatch.setenv("MODEL_DIR", str(tmp_path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,6 +19,7 @@ from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.errors import ModelUnavailable
 from src.models.weights import embedding_of, has_alignment_heads, load_weights
+from tests.support.properties import examples
 
 HEADS = [[0, 1], [2, 0]]
 MOST_DIFFERENCE = 1e-4
@@ -295,7 +296,7 @@ class Touch:
         return Path.touch, (self.path,)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_off_anywhere_is_refused(tmp_path, saved, small, share):
     rewrite(saved, tmp_path, small)
@@ -305,7 +306,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, saved, small, share):
     assert "model.safetensors" in refusal(tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(data=st.data())
 def test_a_damaged_header_never_raises_anything_else(tmp_path, saved, small, data):
     rewrite(saved, tmp_path, small)

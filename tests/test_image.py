@@ -56,6 +56,7 @@ def test_a_source_that_docker_is_not_sent_ends_the_build() -> None:
         copied("tests/image.py /src/", build_context())
 
 
+@pytest.mark.process
 def test_a_command_that_fails_ends_the_build(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"RUN sed .* ends with 1: sed:"):
         replay(tmp_path, TORCH_VERSION="2/8")
@@ -87,6 +88,8 @@ def test_a_change_of_the_code_rebuilds_neither_packages_nor_models() -> None:
     assert max(*installs, index_of("RUN", "fetch_models.py")) < code < index_of("RUN", "demo.py")
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_of_the_packages_only_torch_is_another_one_than_in_the_tests(image: Image) -> None:
     ours = (ROOT / "builder" / "requirements.txt").read_text().splitlines()
     images = (image.root / "builder" / "requirements.txt").read_text().splitlines()
@@ -95,6 +98,8 @@ def test_of_the_packages_only_torch_is_another_one_than_in_the_tests(image: Imag
     assert built == f"torch=={argument('TORCH_VERSION')}"
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_build_leaves_the_sources_the_model_and_what_python_compiled(image: Image) -> None:
     left = {path.relative_to(image.root) for path in image.root.rglob("*") if path.is_file()}
     assert {str(path.parent) for path in left if path.parts[0] == "models"} == {"models/tiny.en"}
@@ -102,6 +107,8 @@ def test_the_build_leaves_the_sources_the_model_and_what_python_compiled(image: 
     assert rest == build_context()
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_worker_serves_the_platform_from_these_files_alone(image: Image, tmp_path: Path) -> None:
     with Platform() as platform, (tmp_path / "log").open("wb") as log:
         platform.admit("image")
@@ -124,6 +131,8 @@ def test_the_worker_serves_the_platform_from_these_files_alone(image: Image, tmp
     assert "fitness check" in written.lower()
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_builds_last_step_fails_if_the_clip_is_not_understood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

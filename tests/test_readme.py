@@ -37,6 +37,8 @@ def test_each_request_is_valid(request_body: dict[str, Any]) -> None:
     parse_input(request_body["input"])
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_answer_has_the_shape_and_the_words_that_are_shown() -> None:
     shown = next(block for block in json_blocks() if "transcription" in block)
     job = json.loads((ROOT / "test_input.json").read_text())
@@ -47,6 +49,7 @@ def test_the_answer_has_the_shape_and_the_words_that_are_shown() -> None:
     assert_spoken(shown["transcription"]["text"], "demo.ogg", max_errors=0)
 
 
+@pytest.mark.process
 def test_each_make_target_that_is_named_exists() -> None:
     for target in set(re.findall(r"(?:^    |`|&& )make ([a-z-]+)", README, re.MULTILINE)):
         subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)

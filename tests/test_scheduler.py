@@ -29,6 +29,8 @@ from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
 from tests.conftest import CLIPS, ROOT, spoken, words
 
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 Pcm = npt.NDArray[np.int16]
 GREEDY = DecodingOptions(temperatures=(0.0,))
 

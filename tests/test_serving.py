@@ -17,6 +17,8 @@ from tests.support.clips import CLIPS, as_base64, assert_spoken
 DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg")}}}
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_loop_goes_on_while_a_job_runs() -> None:
     async def both() -> tuple[dict[str, Any], int]:
         answer, turns = asyncio.ensure_future(async_handler.handle(DEMO)), 0
@@ -72,6 +74,8 @@ def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pyte
     assert 1 <= sum("refresh_worker" in answer for answer in answers) <= 3
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_stream_ends_with_the_whole_answer() -> None:
     async def chunks() -> list[dict[str, Any]]:
         return [chunk async for chunk in async_handler.stream(DEMO)]

@@ -24,6 +24,8 @@ from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, spoken
 
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 CHUNKING = ["vad", "sequential"]
 SPOKEN = " ".join(spoken("demo.ogg"))
 

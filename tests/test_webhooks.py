@@ -394,6 +394,7 @@ def test_nothing_of_it_is_logged(play, serve, caplog, capfd, monkeypatch):
         assert private not in logged
 
 
+@pytest.mark.process
 def test_the_signer_is_loaded_when_something_is_signed():
     code = "import sys, src.delivery.webhooks; sys.exit('standardwebhooks' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import srt
 import webvtt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src import rp_handler
@@ -21,6 +21,7 @@ from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, 
 from src.rp_handler import handler
 from src.transcript.transcript import Segment, Transcript, Word
 from tests.support.clips import CLIPS, as_base64, assert_spoken
+from tests.support.properties import examples
 from tests.support.servers import serve_folder
 
 URL = "https://github.com/runpod-workers/sample-inputs/raw/main/audio/gettysburg.wav"
@@ -125,11 +126,15 @@ def test_the_output_in_its_readme_comes_to_the_letter() -> None:
     assert to_answer(answer, {"audio": URL}) == README_OUTPUT | {"metadata": METADATA}
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_without_the_setting_a_bare_url_is_ours(site: str) -> None:
     answer = handler({"input": {"audio": f"{site}/demo.ogg"}})
     assert_spoken(answer["transcription"]["text"], "demo.ogg")
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.parametrize("form", ["plain_text", "formatted_text", "srt", "vtt"])
 def test_the_transcription_comes_in_the_form_that_is_asked_for(form: str) -> None:
     answer = handler(flat("demo.ogg", transcription=form, language="en", beam_size=1))
@@ -167,6 +172,8 @@ def test_words_stand_in_one_list_and_not_in_the_segments() -> None:
     assert starts == sorted(starts)
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_silence_is_an_empty_text() -> None:
     answer = handler(flat("silence.flac", language="en"))
     assert (answer["transcription"], answer["segments"]) == ("", [])
@@ -283,7 +290,7 @@ texts = st.sampled_from([" Hola.", "好", ' "-->"', " <b> & \n", "é", " word" *
 said = st.lists(st.builds(Word, texts, st.floats(0, 9), st.floats(0, 9), st.floats(0, 1)), max_size=2)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.lists(st.tuples(texts, said), min_size=3, max_size=6),
     st.sampled_from(["plain_text", "formatted_text", "srt", "vtt"]),

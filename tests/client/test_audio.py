@@ -11,6 +11,8 @@ from client.audio import Part, compress, cut, ffmpeg_executable
 from client.errors import BadRecording
 from tests.client.conftest import CLIPS
 
+pytestmark = pytest.mark.process
+
 
 def test_the_sound_of_a_video_is_taken_out_with_its_loudness(tmp_path: Path) -> None:
     sound = compress(CLIPS / "video.mp4", tmp_path)

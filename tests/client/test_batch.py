@@ -14,6 +14,8 @@ from tests.client.conftest import CLIPS, command, start, until
 from tests.client.played import PlayedWorker, said
 from tests.platform.emulator import Platform
 
+pytestmark = pytest.mark.process
+
 FORMATS = ["--format", "json,srt"]
 
 

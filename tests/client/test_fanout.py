@@ -20,6 +20,8 @@ from tests.client.played import PlayedWorker, said
 from tests.platform.emulator import Fault, Platform
 from tests.platform.records import Job
 
+pytestmark = pytest.mark.process
+
 LIMIT = 160_000
 PARTS = 4
 

@@ -164,6 +164,7 @@ def test_a_part_in_which_nobody_speaks_changes_nothing() -> None:
     assert output["transcription"]["tsv"].splitlines()[0] == "start\tend\tspeaker\ttext"
 
 
+@pytest.mark.process
 def test_a_recording_in_parts_is_asked_for_and_told_as_one(
     platform: Platform, endpoint: Endpoint, long: Path, tmp_path: Path
 ) -> None:

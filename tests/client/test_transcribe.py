@@ -17,6 +17,8 @@ from tests.client.conftest import LocalWorker, command, environment
 from tests.client.played import PlayedWorker, said
 from tests.platform.emulator import Platform
 
+pytestmark = pytest.mark.process
+
 SMALL = 160_000
 """Bytes of a request that hold some 20 s of sound."""
 

@@ -7,14 +7,14 @@ each test that starts a process or opens a model's weights without the marker fo
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+
+from tests.support import properties  # noqa: F401 - loads the profile
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = (str(ROOT / "models"), str((ROOT / "models").resolve()))
@@ -22,10 +22,6 @@ SECONDS = Path(__file__).with_name("seconds.json")
 """Seconds that each file of tests takes, measured on two cores; files that are not in it come first."""
 
 PROCESS_EVENTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"})
-
-settings.register_profile("dev", max_examples=25, deadline=None)
-settings.register_profile("ci", deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 class Guard:
@@ -43,6 +39,11 @@ class Guard:
         elif event == "open" and _is_weights(arguments[0]):
             self._refuse("model", f"opens {arguments[0]}")
 
+    def take_violations(self) -> list[str]:
+        """Returns what the running test has violated, and forgets it."""
+        violations, self.violations = self.violations, []
+        return violations
+
     def _refuse(self, marker: str, reason: str) -> None:
         if marker in self.forbidden:
             self.violations.append(f"The test {reason}. Mark it with pytest.mark.{marker}.")
@@ -53,26 +54,26 @@ def _is_weights(path: object) -> bool:
     return isinstance(path, str) and path.startswith(MODELS) and Path(path).is_file()
 
 
-_guard = Guard()
-sys.addaudithook(_guard)
+guard = Guard()
+sys.addaudithook(guard)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    _guard.forbidden = frozenset(marker for marker in ("model", "process") if not item.get_closest_marker(marker))
-    _guard.violations = []
+    guard.forbidden = frozenset(marker for marker in ("model", "process") if not item.get_closest_marker(marker))
+    guard.violations = []
     try:
         return (yield)
     finally:
-        _guard.forbidden = frozenset()
+        guard.forbidden = frozenset()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.passed and _guard.violations:  # the code under test caught the hook's exception
-        report.outcome, report.longrepr = "failed", _guard.violations[0]
-    _guard.violations = []
+    violations = guard.take_violations()
+    if report.passed and violations:  # the code under test caught the hook's exception
+        report.outcome, report.longrepr = "failed", violations[0]
     return report
 
 

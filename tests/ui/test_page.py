@@ -13,6 +13,8 @@ from conftest import CLIPS, KEY, PATIENCE, Server
 from docx import Document
 from playwright.sync_api import Locator, Page, expect
 
+pytestmark = pytest.mark.process
+
 PHONE = {"width": 390, "height": 844}
 
 
