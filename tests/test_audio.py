@@ -265,6 +265,7 @@ def test_a_file_of_something_else(content, folder):
     assert "format that can be decoded" in refused(write(folder, content), folder)
 
 
+@pytest.mark.slow
 @examples(15)
 @given(
     head=st.sampled_from(

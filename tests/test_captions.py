@@ -296,6 +296,7 @@ def test_drawn_captions_are_read_where_they_should_be_and_nowhere_else(
     assert seconds(done.path) == pytest.approx(seconds(source), abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "shown", "kind"),
     [
@@ -321,6 +322,7 @@ def test_times_and_shape_of_the_picture_stay(
     assert read(line_at(frame)).replace(" ", "") == "Hellothere"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_a_turned_video_has_upright_captions(film: Callable[..., Path], tmp_path: Path, turn: int) -> None:
     corner = "drawbox=x=10:y=10:w=30:h=20:color=red:t=fill"
@@ -335,6 +337,7 @@ def test_a_turned_video_has_upright_captions(film: Callable[..., Path], tmp_path
     assert np.abs(before.astype(int) - after).mean() < 2  # the corner is where it was
 
 
+@pytest.mark.slow
 def test_the_word_that_is_spoken_has_its_colour(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{GRAY} {X264} g.mp4")
     words = Captions([cue("alpha beta gamma delta", 0, 4000)], "en", highlight=True)
@@ -347,6 +350,7 @@ def test_the_word_that_is_spoken_has_its_colour(film: Callable[..., Path], tmp_p
     assert all(left.max() < right.min() for left, right in pairwise(places))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("position", "third"), [("top", 0), ("middle", 1), ("bottom", 2)])
 def test_position_colour_and_size_are_those_asked_for(
     film: Callable[..., Path], tmp_path: Path, position: Any, third: int
@@ -359,6 +363,7 @@ def test_position_colour_and_size_are_those_asked_for(
     assert (frame[:, :, 2] - frame[:, :, 1] > 100).sum() > 100
 
 
+@pytest.mark.slow
 def test_what_looks_like_markup_is_drawn_as_text(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{GRAY} {X264} g.mp4")
     for number, text in enumerate(["{\\an8}{\\fs99}up", "{\\pos(9,9)}at C:\\new"]):
@@ -375,6 +380,7 @@ def test_what_looks_like_markup_is_drawn_as_text(film: Callable[..., Path], tmp_
 # Fonts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "language"),
     [("Cześć, jaźń", "pl"), ("你好世界。", "zh"), ("こんにちは世界", "ja"), ("mixed 世界 text", "en")],
@@ -387,6 +393,7 @@ def test_scripts_are_read_back(film: Callable[..., Path], tmp_path: Path, text: 
 SHAPED = {"Ελληνικά γράμματα": "el", "Съешь же ещё этих": "ru", "مرحبا بالعالم": "ar", "안녕하세요 여러분": "ko"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", SHAPED)
 def test_scripts_that_the_reader_does_not_know_look_as_they_should(
     film: Callable[..., Path], tmp_path: Path, text: str

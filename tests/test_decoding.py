@@ -116,6 +116,7 @@ def test_greedy_tokens_are_identical_whoever_shares_the_batch(
         same(ours, openai(name, window))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{"beams": 5}, {"beams": 2, "patience": 2.0}, {"beams": 3, "length_penalty": 0.6}])
 def test_beam_search_finds_the_same_tokens(given: dict[str, Any], mel: Tensor, features: dict[str, Tensor]) -> None:
     theirs = {"beam_size" if key == "beams" else key: value for key, value in given.items()}
@@ -125,6 +126,7 @@ def test_beam_search_finds_the_same_tokens(given: dict[str, Any], mel: Tensor, f
         same(ours, openai(name, window, **theirs))
 
 
+@pytest.mark.slow
 def test_prompts_of_different_lengths_share_a_batch(mel: Tensor, features: dict[str, Tensor]) -> None:
     prompts = [None, "A museum.", "word " * 400]
     name = "base"
@@ -133,6 +135,7 @@ def test_prompts_of_different_lengths_share_a_batch(mel: Tensor, features: dict[
         same(ours, openai(name, window, prompt=prompt))
 
 
+@pytest.mark.slow
 def test_what_memory_held_before_is_never_looked_at(mel: Tensor, features: dict[str, Tensor]) -> None:
     first, second = (
         attempt("base", one, prompt) for one, prompt in zip(features["base"], [None, "word " * 400], strict=False)
@@ -151,6 +154,7 @@ def test_what_memory_held_before_is_never_looked_at(mel: Tensor, features: dict[
     same(results[first], openai("base", mel[0]))
 
 
+@pytest.mark.slow
 def test_the_limit_of_the_text_context_is_openai_whispers(mel: Tensor, features: dict[str, Tensor]) -> None:
     """With a full prompt there is room for a few tokens less than the usual 224; babble runs into it."""
     name, temperature = "tiny.en", 1e-4
@@ -163,12 +167,14 @@ def test_the_limit_of_the_text_context_is_openai_whispers(mel: Tensor, features:
     assert len(decoded.tokens) == 224
 
 
+@pytest.mark.slow
 def test_samples_at_next_to_no_temperature_are_the_greedy_tokens(mel: Tensor, features: dict[str, Tensor]) -> None:
     attempts = [attempt("tiny.en", one, temperature=1e-4, samples=3) for one in features["tiny.en"]]
     for ours, window in zip(decode("tiny.en", attempts), mel, strict=True):
         assert ours.tokens == openai("tiny.en", window).tokens
 
 
+@pytest.mark.slow
 def test_greedy_and_sampled_attempts_share_a_batch(mel: Tensor, features: dict[str, Tensor]) -> None:
     temperatures = [0.0, 1.0, 0.0]
     torch.manual_seed(0)
@@ -191,6 +197,7 @@ def test_the_likeliest_of_several_samples_is_taken(features: dict[str, Tensor]) 
     assert np.mean(best) > np.mean(singles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "beams"])
 def test_numbers_that_overflow_are_one_windows_fault_alone(kind: str, mel: Tensor, features: dict[str, Tensor]) -> None:
     given = {"beams": 2} if kind == "beams" else {}

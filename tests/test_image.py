@@ -107,6 +107,7 @@ def test_the_build_leaves_the_sources_the_model_and_what_python_compiled(image: 
     assert rest == build_context()
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_the_worker_serves_the_platform_from_these_files_alone(image: Image, tmp_path: Path) -> None:

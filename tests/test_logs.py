@@ -293,6 +293,7 @@ def test_of_a_library_only_the_place_is_told_and_only_from_warnings_on(lines: Li
     assert "amazonaws" not in json.dumps(line)
 
 
+@pytest.mark.filterwarnings("always::UserWarning")
 def test_a_warning_of_python_is_one_line_without_its_text(lines: Lines) -> None:
     warnings.warn("input_value='the transcript'", UserWarning, stacklevel=1)
     [line] = lines()

@@ -120,6 +120,7 @@ def test_windows_are_read_only_as_far_ahead_as_the_batch_needs(shared: Engine, c
     transcripts.close()
 
 
+@pytest.mark.slow
 def test_a_short_job_is_not_starved_by_a_long_one(shared: Engine, clips: dict[str, Pcm]) -> None:
     done: list[str] = []
 
@@ -137,6 +138,7 @@ def test_a_short_job_is_not_starved_by_a_long_one(shared: Engine, clips: dict[st
     assert len(done) == 31
 
 
+@pytest.mark.slow
 def test_a_caller_that_leaves_takes_its_rows_along(engine: Engine, clips: dict[str, Pcm]) -> None:
     leaving = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(40)), GREEDY)
     next(leaving)
@@ -146,6 +148,7 @@ def test_a_caller_that_leaves_takes_its_rows_along(engine: Engine, clips: dict[s
     assert text(run(engine, clips["numbers.mp3"])) == spoken("numbers.mp3")
 
 
+@pytest.mark.slow
 def test_a_window_that_fails_fails_its_caller_alone(engine: Engine, clips: dict[str, Pcm]) -> None:
     with ThreadPoolExecutor(3) as threads:
         good = [threads.submit(run, engine, *[clips["demo.ogg"]] * 3) for _ in range(2)]

@@ -108,6 +108,7 @@ def test_a_translation_costs_no_second_encoding(base: WhisperProcessor, monkeypa
 # --- Prompts and vocabulary ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_a_prompt_that_is_too_long_is_told(base: WhisperProcessor, chunking: str) -> None:
     long = base.transcribe(
@@ -139,6 +140,7 @@ def test_vocabulary_is_put_in_everywhere_and_counted(base: WhisperProcessor, chu
 CHORD = "aevalsrc='0.2*(sin(2*PI*220*t)+sin(2*PI*277*t)+sin(2*PI*330*t))*(0.6+0.4*sin(2*PI*2*t))':d=12:s=16000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 @pytest.mark.parametrize(
     "source",
@@ -222,6 +224,7 @@ def test_what_has_been_read_of_a_long_recording_does_not_stay_in_memory(tmp_path
     assert left[:100].sum() == 0  # it can be read again
 
 
+@pytest.mark.slow
 def test_a_long_recording_goes_in_parts_of_which_none_cuts_a_word(
     base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +245,7 @@ class StoppedWhileWordsArePlaced(JobControl):
         super().check()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_stopped_while_its_words_are_placed_leaves_the_model_as_it_was(base: WhisperProcessor) -> None:
     options = asked(chunking="sequential", language="en", word_timestamps=True)
     with pytest.raises(Cancelled):

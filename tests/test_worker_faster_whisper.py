@@ -107,6 +107,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.usefixtures("bare_jobs_are_its")
 def test_the_request_in_its_readme_gets_the_output_in_its_readme(site: str) -> None:
     request = {"input": README_INPUT["input"] | {"audio": f"{site}/demo.ogg"}}
@@ -163,6 +165,8 @@ def test_every_key_of_its_table_is_taken_and_nulls_are_as_good_as_nothing() -> N
     assert (told[0].options.beam_size, told[0].options.best_of, told[0].options.model) == (5, 5, "large-v3")
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_words_stand_in_one_list_and_not_in_the_segments() -> None:
     answer = handler(flat("demo.ogg", word_timestamps=True, beam_size=1))
     assert not any("words" in one for one in answer["segments"])

@@ -7,7 +7,9 @@ each test that starts a process or opens a model's weights without the marker fo
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from tests.support import properties  # noqa: F401 - loads the profile
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = (str(ROOT / "models"), str((ROOT / "models").resolve()))
 SECONDS = Path(__file__).with_name("seconds.json")
-"""Seconds that each file of tests takes, measured on two cores; files that are not in it come first."""
+"""Seconds that each file of tests takes, as `RECORD_SECONDS=1 make test-all` records them; new files come first."""
 
 PROCESS_EVENTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"})
 
@@ -81,3 +83,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the slowest files first: two processes then end together."""
     seconds: dict[str, float] = json.loads(SECONDS.read_text())
     items.sort(key=lambda item: -seconds.get(item.nodeid.partition("::")[0], float("inf")))
+
+
+seconds_taken: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    seconds_taken[report.nodeid.partition("::")[0]] += report.duration
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Records the files' seconds where RECORD_SECONDS is set, in the process that gathers the results."""
+    if os.environ.get("RECORD_SECONDS") and not hasattr(session.config, "workerinput"):
+        seconds = json.loads(SECONDS.read_text()) | {file: round(taken, 1) for file, taken in seconds_taken.items()}
+        SECONDS.write_text(json.dumps(dict(sorted(seconds.items())), indent=2) + "\n")
