@@ -57,10 +57,11 @@ chromium:
 test-ui: setup $(UI_TESTS_READY) chromium  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
 	$(CLIENT)/python -m pytest --confcutdir=tests/ui --timeout=600 tests/ui
 
-lint: $(READY)  ## ruff, mypy and hadolint
+lint: $(READY)  ## ruff, mypy, codespell and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell src client builder benchmarks tests docs README.md Makefile handler.py
 	$(BIN)/hadolint Dockerfile
 
 image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told

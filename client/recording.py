@@ -98,7 +98,7 @@ def _in_parts(
     stop: threading.Event,
     observer: Observer,
 ) -> Answer:
-    _check_divisible(options, terms)
+    _check_divisible(terms)
     formats = _formats(options)
     asked = {**options, "output_format": to_ask_for(formats)}
     if options.get("diarize"):
@@ -152,7 +152,7 @@ def _cut(source: Path, options: Options, terms: Terms, journal: Journal) -> list
     sound = compress(source, journal.folder, mono=options.get("channels") != "split")
     parts = _wanted(cut(sound, _seams(sound, options, terms), journal.folder), options)
     if len(parts) > 1:
-        _check_divisible(options, terms)
+        _check_divisible(terms)
         sound.path.unlink()
     journal.note_parts(parts)
     return parts
@@ -190,7 +190,7 @@ def _check_sent_whole(source: Path, options: Options) -> None:
         )
 
 
-def _check_divisible(options: Options, terms: Terms) -> None:
+def _check_divisible(terms: Terms) -> None:
     """
     Raises:
         WrongUsage: something is asked for that a recording in parts cannot have.

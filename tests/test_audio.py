@@ -129,7 +129,7 @@ def refused(source: Path, folder: Path, decode=decode, **options) -> str:
     return message
 
 
-def write(folder: Path, content: bytes | str, name: str = "sent") -> Path:
+def write(folder: Path, content: bytes | bytearray | str, name: str = "sent") -> Path:
     source = folder.parent / name
     source.write_bytes(content.encode() if isinstance(content, str) else content)
     return source

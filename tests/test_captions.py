@@ -23,9 +23,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
+from rapidocr.utils.output import RapidOCROutput
 
 from src.audio.ffmpeg_process import ffmpeg_executable
-from src.captions import embed
+from src.captions import containers, embed
 from src.captions.containers import language_tag
 from src.captions.embed import CaptionedVideo, Captions, Limits, burn, check_drawable, mux
 from src.captions.fonts import check_family, find_faces, lettering_for, main
@@ -169,6 +170,7 @@ def reader() -> RapidOCR:
 def read(strip: NDArray[np.uint8]) -> str:
     """One line of text that is seen."""
     found = reader()(strip[:, :, ::-1].copy(), use_det=False, use_cls=False)
+    assert isinstance(found, RapidOCROutput)
     return "".join(found.txts or ())
 
 
@@ -267,10 +269,10 @@ def test_what_looks_like_markup_is_text_in_a_track(film: Callable[..., Path], tm
 def test_each_language_of_whisper_has_a_tag() -> None:
     from whisper.tokenizer import LANGUAGES
 
-    assert all(len(language_tag(code, one)) == 3 for code in LANGUAGES for one in (embed.MP4, embed.MKV))
-    assert language_tag("zh", embed.MKV) == "chi"
-    assert language_tag("jw", embed.MP4) == "jav"
-    assert language_tag("fr", embed.MOV) == "fra"
+    assert all(len(language_tag(code, one)) == 3 for code in LANGUAGES for one in (containers.MP4, containers.MKV))
+    assert language_tag("zh", containers.MKV) == "chi"
+    assert language_tag("jw", containers.MP4) == "jav"
+    assert language_tag("fr", containers.MOV) == "fra"
 
 
 # Drawn into the picture
@@ -285,7 +287,7 @@ def test_drawn_captions_are_read_where_they_should_be_and_nowhere_else(
     before, after = picture(source, 1.5).astype(int), picture(done.path, 1.5).astype(int)
     assert np.abs(before[:280] - after[:280]).mean() < 4
     assert np.abs(before[290:350, 200:440] - after[290:350, 200:440]).mean() > 40
-    box = (after < 24).all(axis=2)
+    box = np.all(after < 24, axis=2)
     rows = np.flatnonzero(box[:, 320 - 60 : 320 + 60].mean(axis=1) > 0.3)
     assert read(after[rows.min() : rows.max() + 1, 200:440].astype(np.uint8)).replace(" ", "") == "Thequickbrownfox"
     for second in (0.9, 2.1):
@@ -412,7 +414,7 @@ def written(text: str) -> NDArray[np.uint8]:
     image = Image.new("RGB", (1200, 120), (0x40, 0x40, 0x40))
     direction = "rtl" if SHAPED[text] == "ar" else "ltr"
     font = ImageFont.truetype(str(face.file), 36, index=face.index, layout_engine=ImageFont.Layout.RAQM)
-    font.set_variation_by_axes([400] + [100] * (len(font.get_variation_axes()) - 1))
+    font.set_variation_by_axes([400.0] + [100.0] * (len(font.get_variation_axes()) - 1))
     ImageDraw.Draw(image).text((20, 20), text, font=font, fill=(255, 255, 255), direction=direction)
     return np.asarray(image)
 
@@ -519,7 +521,8 @@ def test_too_large_a_picture_and_too_long_a_video_are_refused(film: Callable[...
 
 def test_a_result_over_the_limit_is_refused(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
-    for number, make in enumerate((muxed, burnt)):
+    makers: list[Callable[..., CaptionedVideo]] = [muxed, burnt]
+    for number, make in enumerate(makers):
         folder = tmp_path / str(number)
         folder.mkdir()
         with pytest.raises(TooLarge, match=r"larger than the limit of 0\.1 MB"):

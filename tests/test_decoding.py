@@ -200,7 +200,7 @@ def test_the_likeliest_of_several_samples_is_taken(features: dict[str, Tensor]) 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "beams"])
 def test_numbers_that_overflow_are_one_windows_fault_alone(kind: str, mel: Tensor, features: dict[str, Tensor]) -> None:
-    given = {"beams": 2} if kind == "beams" else {}
+    given: dict[str, Any] = {"beams": 2} if kind == "beams" else {}
     theirs = {"beam_size": 2} if kind == "beams" else {}
     attempts = [attempt("tiny.en", one, **given) for one in features["tiny.en"]]
     attempts[1] = replace(attempts[1], features=torch.full_like(attempts[1].features, torch.nan))

@@ -54,14 +54,14 @@ def refused(error: type[WorkerError], folder: Path, match: str | None = None):
 
 
 def whole(handler: ScriptedHandler) -> None:
-    handler.answer(body=CONTENT)
+    handler.answer(200, CONTENT)
 
 
 def half(**headers):
     """Declares the whole file and hangs up half-way."""
 
     def play(handler: ScriptedHandler) -> None:
-        handler.answer(body=CONTENT[:150_000], Content_Length=str(len(CONTENT)), **headers)
+        handler.answer(200, CONTENT[:150_000], Content_Length=str(len(CONTENT)), **headers)
 
     return play
 
@@ -254,7 +254,7 @@ def test_a_redirect_to_something_else(location, serve, tmp_path):
 
 # What comes along with a redirect
 
-ENDLESS = {
+ENDLESS: dict[str, dict[str, str | None]] = {
     "declared": {"Content_Length": "1000000000000"},
     "until it hangs up": {"Content_Length": None},
     "chunked": {"Content_Length": None, "Transfer_Encoding": "chunked"},
@@ -331,14 +331,14 @@ def test_nothing_of_a_url_is_logged(serve, tmp_path, caplog, capfd):
 
 
 def test_a_declared_size_over_the_limit_is_not_fetched(serve, tmp_path):
-    server = serve(lambda handler: handler.answer(body=b"x", Content_Length="99999999999"))
+    server = serve(lambda handler: handler.answer(200, b"x", Content_Length="99999999999"))
     with refused(TooLarge, tmp_path, r"limit of 0\.9537 MiB"):
         fetch(server.url(), tmp_path)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    "play", [chunked(CONTENT), lambda handler: handler.answer(body=CONTENT, Content_Length="many")]
+    "play", [chunked(CONTENT), lambda handler: handler.answer(200, CONTENT, Content_Length="many")]
 )
 def test_an_undeclared_size_over_the_limit_is_cut_short(play, serve, tmp_path):
     with refused(TooLarge, tmp_path):
@@ -346,14 +346,14 @@ def test_an_undeclared_size_over_the_limit_is_cut_short(play, serve, tmp_path):
 
 
 def test_more_than_was_declared_is_not_read(serve, tmp_path):
-    server = serve(lambda handler: handler.answer(body=CONTENT, Content_Length="1000"))
+    server = serve(lambda handler: handler.answer(200, CONTENT, Content_Length="1000"))
     assert fetch(server.url(), tmp_path) == CONTENT[:1000]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
 def test_a_compressed_body_is_refused(coding, serve, tmp_path):
     bomb = gzip.compress(bytes(50_000_000))
-    server = serve(lambda handler: handler.answer(body=bomb, Content_Encoding=coding))
+    server = serve(lambda handler: handler.answer(200, bomb, Content_Encoding=coding))
     with refused(DownloadFailed, tmp_path, "compressed"):
         fetch(server.url(), tmp_path)
 
@@ -472,7 +472,9 @@ def test_a_redirect_to_a_private_address_is_refused(serve, tmp_path, monkeypatch
 def test_every_host_on_the_way_is_resolved_and_dialled_as_validated(serve, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, _: asked.append(host) or ["127.0.0.1"])
-    server = serve(lambda handler: redirect(f"http://b.invalid:{server.server_port}/")(handler), redirect("/c"), whole)
+    server: Server = serve(
+        lambda handler: redirect(f"http://b.invalid:{server.server_port}/")(handler), redirect("/c"), whole
+    )
     assert fetch(f"http://a.invalid:{server.server_port}/recording", tmp_path) == CONTENT
     assert asked == ["a.invalid", "b.invalid", "b.invalid"]
     assert [request["Host"] for request in server.requests] == [f"{host}:{server.server_port}" for host in asked]

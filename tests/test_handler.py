@@ -12,6 +12,7 @@ import srt
 import webvtt
 
 from src.rp_handler import handler
+from src.settings import get_settings
 from src.startup import get_processor
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, assert_spoken, spoken, words
@@ -50,7 +51,7 @@ def test_every_format_and_the_metadata_stand_in_the_answer() -> None:
     assert {"text", "language", "segments", "srt", "vtt"} <= set(transcription)
     assert_spoken(" ".join(cue.content for cue in srt.parse(transcription["srt"])), "demo.ogg")
     cues = webvtt.from_string(transcription["vtt"])
-    assert_spoken(" ".join(cue.text for cue in cues), "demo.ogg")
+    assert_spoken(" ".join(cue.text for cue in cues.captions), "demo.ogg")
     assert metadata["model"] == "tiny.en"
     assert metadata["language"] == "en"
     assert metadata["audio_duration"] == pytest.approx(transcription["segments"][-1]["end"], abs=1.5)
@@ -165,7 +166,7 @@ def test_a_device_without_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch
 def test_an_answer_over_the_platforms_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from src import rp_handler
 
-    small = rp_handler.get_settings().model_copy(update={"max_result_bytes": 500})
+    small = get_settings().model_copy(update={"max_result_bytes": 500})
     monkeypatch.setattr(rp_handler, "get_settings", lambda: small)
     assert handler(job("demo.ogg"))["error_type"] == "TooLarge"
 
@@ -175,7 +176,7 @@ def test_a_recording_over_the_limit_of_duration_is_refused(
 ) -> None:
     from src import whisper_processor
 
-    short = whisper_processor.get_settings().model_copy(update={"max_audio_seconds": 2.0})
+    short = get_settings().model_copy(update={"max_audio_seconds": 2.0})
     monkeypatch.setattr(whisper_processor, "get_settings", lambda: short)
     assert handler(job("demo.ogg"))["error_type"] == "TooLarge"
 

@@ -22,9 +22,10 @@ TESTS = json.loads((ROOT / ".runpod" / "tests.json").read_text())
 
 def settings(**variables: Any) -> Settings:
     """The settings by variables as the Hub sets them: as text."""
-    return Settings(
-        **{key.lower(): value if isinstance(value, str) else json.dumps(value) for key, value in variables.items()}
-    )
+    texts: dict[str, Any] = {
+        key.lower(): value if isinstance(value, str) else json.dumps(value) for key, value in variables.items()
+    }
+    return Settings(**texts)
 
 
 def test_the_variables_are_those_of_the_settings() -> None:

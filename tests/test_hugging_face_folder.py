@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ MOST_DIFFERENCE = 1e-4
 def random_model(**changes: object) -> WhisperForConditionalGeneration:
     """A Whisper of transformers' own, small but for its vocabulary; it has fewer layers behind than before."""
     torch.manual_seed(0)
-    config = {
+    config: dict[str, Any] = {
         "vocab_size": 51865,
         "d_model": 128,
         "encoder_layers": 4,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from builder import demo
-from tests.image import INSTALLS, ROOT, BuildFailed, Image, build_context, copied, replay, steps
+from tests.image import INSTALLS, ROOT, BuildFailed, Image, build_context, copied, link_folders, replay, steps
 from tests.platform.emulator import Platform
 from tests.support.clips import CLIPS, as_base64, assert_spoken
 
@@ -56,6 +56,18 @@ def test_a_source_that_docker_is_not_sent_ends_the_build() -> None:
         copied("tests/image.py /src/", build_context())
 
 
+def test_a_python_behind_links_is_followed_to_its_file(tmp_path: Path) -> None:
+    """As uv and pyenv have it: the environment's link leads to a link outside of Python's prefix."""
+    python = tmp_path / "prefix" / "bin" / "python3.11"
+    for folder in ("prefix/bin", "links", "venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    python.touch()
+    (tmp_path / "links" / "python3").symlink_to("../prefix/bin/python3.11")
+    (tmp_path / "venv" / "bin" / "python3").symlink_to(tmp_path / "links" / "python3")
+    assert list(link_folders(tmp_path / "venv" / "bin" / "python3")) == [tmp_path / "links", python.parent]
+    assert list(link_folders(python)) == []
+
+
 @pytest.mark.process
 def test_a_command_that_fails_ends_the_build(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"RUN sed .* ends with 1: sed:"):
@@ -63,9 +75,9 @@ def test_a_command_that_fails_ends_the_build(tmp_path: Path) -> None:
 
 
 def test_the_base_is_pinned_with_the_torch_of_its_cuda() -> None:
-    release, cuda, torch, ubuntu = re.fullmatch(
-        r"runpod/pytorch:([\d.]+)-cu(\d+)-torch(\d+)-ubuntu(\d+)", argument("BASE_IMAGE")
-    ).groups()
+    tag = re.fullmatch(r"runpod/pytorch:([\d.]+)-cu(\d+)-torch(\d+)-ubuntu(\d+)", argument("BASE_IMAGE"))
+    assert tag
+    release, cuda, torch, ubuntu = tag.groups()
     assert release.count(".") == 2
     assert torch == argument("TORCH_VERSION").replace(".", "")
     assert f"cu{cuda}".startswith(argument("TORCH_INDEX").rpartition("/")[2])

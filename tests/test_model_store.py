@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -42,7 +43,7 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT if behaviour == "whole" else CONTENT[: len(CONTENT) // 2])
         self.wfile.flush()
         if behaviour == "stalled":
-            self.server.released.wait(20)
+            cast(HostServer, self.server).released.wait(20)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -59,10 +60,14 @@ class Host:
         return UrlSource(f"{self.url}/{behaviour}/tiny.en.pt", sha256)
 
 
+class HostServer(ThreadingHTTPServer):
+    released: threading.Event
+
+
 @pytest.fixture
 def host() -> Iterator[Host]:
     asked: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answers,), {"asked": asked}))
+    server = HostServer(("127.0.0.1", 0), type("Handler", (Answers,), {"asked": asked}))
     server.released = threading.Event()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -150,7 +150,7 @@ def test_an_error_of_the_handler_fails_the_job(live: Platform) -> None:
 
 @pytest.mark.process
 def test_the_fields_beside_the_input_reach_the_handler(live: Platform) -> None:
-    extra = {"policy": {"executionTimeout": 60_000}, "s3Config": {"bucketName": "b"}}
+    extra: dict[str, Any] = {"policy": {"executionTimeout": 60_000}, "s3Config": {"bucketName": "b"}}
     assert live.wait(live.submit({}, **extra))["output"]["extra"] == extra
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +117,7 @@ def test_windows_are_read_only_as_far_ahead_as_the_batch_needs(shared: Engine, c
     transcripts = shared.transcribe(endless(), GREEDY)
     next(transcripts)
     assert taken <= 2 * 4 + 1
-    transcripts.close()
+    cast(Any, transcripts).close()
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_a_short_job_is_not_starved_by_a_long_one(shared: Engine, clips: dict[st
 def test_a_caller_that_leaves_takes_its_rows_along(engine: Engine, clips: dict[str, Pcm]) -> None:
     leaving = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(40)), GREEDY)
     next(leaving)
-    leaving.close()
+    cast(Any, leaving).close()
     wait_until(lambda: not inside(engine)._decoding and not inside(engine)._futures and not inside(engine)._queues)
     assert all(not batch.running for batch in inside(engine)._batches.values())
     assert text(run(engine, clips["numbers.mp3"])) == spoken("numbers.mp3")

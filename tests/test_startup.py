@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -84,4 +85,4 @@ def test_a_warm_up_that_fails_names_what_to_set(monkeypatch: pytest.MonkeyPatch)
             raise MemoryError("no room")
 
     with pytest.raises(RuntimeError, match="BATCH_SIZE"):
-        fitness.warm_up(Failing())
+        fitness.warm_up(cast(WhisperProcessor, Failing()))

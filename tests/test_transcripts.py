@@ -158,7 +158,7 @@ def test_silence_noise_and_music_have_no_words(
 def test_quiet_speech_is_heard(base: WhisperProcessor, chunking: str, tmp_path: Path) -> None:
     # demo.ogg is at -17 dB (RMS); this is at -35 dB.
     quiet = tmp_path / "quiet.wav"
-    command = [ffmpeg_executable(), "-v", "error", "-i", CLIPS / "demo.ogg", "-af", "volume=-18dB", quiet]
+    command = [ffmpeg_executable(), "-v", "error", "-i", str(CLIPS / "demo.ogg"), "-af", "volume=-18dB", str(quiet)]
     subprocess.run(command, check=True)
     transcript = base.transcribe(quiet, asked(chunking=chunking, language="en"))
     assert errors(SPOKEN, transcript.text, "en").edits <= 2
@@ -172,7 +172,7 @@ def call(tmp_path: Path) -> Path:
     """A caller on the left, who is answered from the right after 3 s."""
     mono = "aresample=16000,aformat=channel_layouts=mono"
     joined = f"[0:a]{mono}[a];[1:a]{mono},adelay=3000[b];[a][b]join=inputs=2:channel_layout=stereo"
-    clips = ["-i", CLIPS / "demo.ogg", "-i", CLIPS / "numbers.mp3"]
+    clips = ["-i", str(CLIPS / "demo.ogg"), "-i", str(CLIPS / "numbers.mp3")]
     call = tmp_path / "call.wav"
     subprocess.run([ffmpeg_executable(), "-v", "error", *clips, "-filter_complex", joined, call], check=True)
     return call

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import distribution
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import imageio_ffmpeg
 import numpy as np
@@ -72,7 +73,7 @@ def silero_stepping(pcm: Pcm) -> list[float]:
     """Probabilities as silero-vad gets them: its own model, a frame at a time."""
     model = torch.jit.load(str(distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")))
     frames = torch.from_numpy(np.pad(pcm, (0, -len(pcm) % FRAME)).astype(np.float32) / 32768).view(-1, 1, FRAME)
-    with torch.inference_mode(), torch.jit.optimized_execution(False):
+    with torch.inference_mode(), cast(Any, torch.jit).optimized_execution(False):
         return [model(frame, SAMPLE_RATE).item() for frame in frames]
 
 

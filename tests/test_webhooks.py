@@ -17,6 +17,7 @@ from datetime import datetime
 import pytest
 import standardwebhooks
 from pydantic import SecretStr, ValidationError
+from runpod.serverless.utils.rp_ssrf import PinnedIPAdapter
 
 from src import public_http
 from src.delivery import webhooks as module
@@ -297,7 +298,7 @@ def hold_before_sending(monkeypatch) -> threading.Event:
     """Requests that are made wait for this event before they connect."""
     held = threading.Event()
 
-    class Slow(public_http.PinnedIPAdapter):
+    class Slow(PinnedIPAdapter):
         def send(self, request, **options):
             held.wait(5)
             return super().send(request, **options)

@@ -19,6 +19,7 @@ from src.request.options import Options
 from src.request.validation import parse_input
 from src.request.worker_faster_whisper import is_faster_whisper_job, to_answer, to_input
 from src.rp_handler import handler
+from src.settings import get_settings
 from src.transcript.transcript import Segment, Transcript, Word
 from tests.support.clips import CLIPS, as_base64, assert_spoken
 from tests.support.properties import examples
@@ -28,7 +29,7 @@ URL = "https://github.com/runpod-workers/sample-inputs/raw/main/audio/gettysburg
 
 README_INPUT = {"input": {"audio": URL}}
 
-README_OUTPUT = {
+README_OUTPUT: dict[str, Any] = {
     "segments": [
         {
             "id": 1,
@@ -95,7 +96,7 @@ def ours(*segments: Segment, asked: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def bare_jobs_are_its(monkeypatch: pytest.MonkeyPatch) -> None:
-    switched = rp_handler.get_settings().model_copy(update={"faster_whisper_jobs": True})
+    switched = get_settings().model_copy(update={"faster_whisper_jobs": True})
     monkeypatch.setattr(rp_handler, "get_settings", lambda: switched)
 
 
@@ -148,7 +149,7 @@ def test_the_transcription_comes_in_the_form_that_is_asked_for(form: str) -> Non
         assert [cue.content for cue in srt.parse(told)] == lines
     else:
         assert told.startswith("WEBVTT\n\n")
-        assert [cue.text for cue in webvtt.from_string(told)] == lines
+        assert [cue.text for cue in webvtt.from_string(told).captions] == lines
     assert_spoken(" ".join(lines), "demo.ogg")
     assert answer["translation"] is None
     assert "word_timestamps" not in answer

@@ -68,7 +68,7 @@ def local_worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     worker = LocalWorker(f"http://localhost:{port}", request.param, tmp_path_factory.mktemp("local") / "log")
-    command = [WORKERS_PYTHON, "handler.py", "--rp_serve_api", "--rp_api_port", str(port)]
+    command = [str(WORKERS_PYTHON), "handler.py", "--rp_serve_api", "--rp_api_port", str(port)]
     env = {**os.environ, **MODEL, "STREAMING": str(request.param).lower()}
     with worker.log.open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)

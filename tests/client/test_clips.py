@@ -29,7 +29,7 @@ TIMES = st.lists(st.integers(0, 999), min_size=2, max_size=12, unique=True).map(
 
 
 @given(edges=TIMES, seams=st.lists(st.integers(1, 999), max_size=4, unique=True).map(sorted))
-def test_clips_are_whole_and_little_else_is_sent(edges: list[int], seams: list[int]) -> None:
+def test_clips_are_whole_and_little_else_is_sent(edges: list[float], seams: list[float]) -> None:
     clips = list(zip(edges[::2], edges[1::2], strict=False))
     wanted = sum(end - start for start, end in clips)
     asked = sent = spans = 0.0

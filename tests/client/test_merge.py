@@ -62,7 +62,8 @@ def segment(number: int, start: int, text: str, from_: int = 0) -> Segment:
 
 @given(st.lists(st.lists(TEXTS, max_size=4), min_size=1, max_size=4), st.sampled_from([20, 500, 4000]))
 def test_merging_undoes_parting(parts: list[list[str]], length: int) -> None:
-    pieces, whole = [], []
+    pieces: list[Any] = []
+    whole: list[Any] = []
     for number, texts in enumerate(parts):
         start = number * length
         own = [segment(index, start + 2 * index, text, from_=start) for index, text in enumerate(texts)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_workers_own_api_needs_neither_id_nor_key() -> None:
         ({"base_url": "localhost:8000"}, "is no http"),
     ],
 )
-def test_what_is_missing_is_told_with_where_to_put_it(tmp_path: Path, arguments: dict[str, str], sentence: str) -> None:
+def test_what_is_missing_is_told_with_where_to_put_it(tmp_path: Path, arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(WrongUsage, match=sentence):
         find_settings(**arguments, environment={"XDG_CONFIG_HOME": str(tmp_path)})
 

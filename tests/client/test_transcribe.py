@@ -7,6 +7,7 @@ import json
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_a_large_recording_goes_in_parts_and_comes_back_whole(long: Path) -> Non
 @pytest.mark.usefixtures("at")
 def test_clips_of_a_large_recording_are_all_that_is_sent(served: Platform, long: Path) -> None:
     before = len(served.jobs)
-    clips = [[15.0, 22.0], [60.0, None]]
+    clips: list[list[Any]] = [[15.0, 22.0], [60.0, None]]
     options = {"clip_timestamps": clips, "output_format": ["json", "srt"]}
     output = transcribe_audio(long, terms=Terms(limit=SMALL), options=options)
     text, segments = (output["transcription"][key] for key in ("text", "segments"))

@@ -9,7 +9,7 @@ from email.message import Message
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 ServerT = TypeVar("ServerT", bound=ThreadingHTTPServer)
 
@@ -37,6 +37,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
     """Answers each request with the next function of the server's script."""
 
     protocol_version = "HTTP/1.1"
+    server: ScriptedServer
 
     def do_GET(self) -> None:
         self._play()
@@ -46,7 +47,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         self._play(body if len(body) == length else None)
 
-    def answer(self, status: int = 200, body: bytes = b"", **headers: str | None) -> None:
+    def answer(self, status: int = 200, body: bytes = b"", /, **headers: str | None) -> None:
         """Sends a whole answer.
 
         Args:
@@ -68,12 +69,11 @@ class ScriptedHandler(BaseHTTPRequestHandler):
     def _play(self, body: bytes | None = b"") -> None:
         """Plays the next answer; a request whose body is incomplete (None) gets none."""
         self.close_connection = True
-        server = cast(ScriptedServer, self.server)
-        server.requests.append(self.headers)
+        self.server.requests.append(self.headers)
         if body is None:
             return
-        server.received.append((self.headers, body))
-        script = server.script
+        self.server.received.append((self.headers, body))
+        script = self.server.script
         with suppress(BrokenPipeError, ConnectionResetError):  # the client closed the connection
             (script.pop(0) if len(script) > 1 else script[0])(self)
 
