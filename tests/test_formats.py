@@ -90,7 +90,7 @@ def test_srt_is_read_back(made):
     assert [cue.index for cue in found] == list(range(1, len(found) + 1))
     assert [
         (cue.start // timedelta(milliseconds=1), cue.end // timedelta(milliseconds=1), normal(cue.content))
-        for cue in found.captions
+        for cue in found
     ] == [(start, end, re.sub("-{2,}>", "->", text)) for start, end, text in expected(made)]
 
 
