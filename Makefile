@@ -10,10 +10,14 @@ UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
 IMAGE_READY := .venv-image/.ready
 IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
+# One thread in each of two processes. Files are handed out slowest first (tests/support/tiers.py), not largest first.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	--confcutdir=tests/client tests/client
 ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test test-ui lint image-check image-torch serve platform bench coldstart soak fuzz format clips clean
+.PHONY: help setup demo client ui test-fast test test-all test-ui chromium coverage lint image-check image-torch serve platform bench coldstart soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -28,18 +32,36 @@ client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-c
 ui: $(UI_READY)  ## the web page, http://localhost:7860, for the endpoint in RUNPOD_ENDPOINT_ID or at RUNPOD_BASE_URL
 	@$(CLIENT)/python -m client.app
 
-test: setup models/.base $(CLIENT_READY)  ## all tests, with real models, real ffmpeg and the real SDK
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-	OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --confcutdir=tests/client tests/client
+test-fast: $(READY) $(CLIENT_READY)  ## the tests that need no model and start no process: under a minute
+	$(TESTS) -m "not model and not process and not slow"
+	$(CLIENT_TESTS) -m "not model and not process and not slow"
 
-test-ui: setup $(UI_TESTS_READY)  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
+test: setup models/.base $(CLIENT_READY)  ## all tests but the slow ones, with real models, real ffmpeg and the real SDK
+	$(TESTS) -m "not slow"
+	$(CLIENT_TESTS) -m "not slow"
+
+test-all: export HYPOTHESIS_PROFILE = ci
+test-all: setup models/.base $(CLIENT_READY)  ## every test, soak and fuzz in small, and the page's tests where there is a Chromium
+	$(TESTS)
+	$(CLIENT_TESTS)
+	$(BIN)/python -m tests.soak --jobs 80 --round 40 --max-growth 0.2
+	$(BIN)/python -m tests.fuzz --inputs 200
+	@if $(MAKE) chromium; then $(MAKE) test-ui; else echo "No Chromium here: the tests of the page were left out."; fi
+
+coverage: setup models/.base  ## the tests of the worker with coverage, which must not fall below the floor in pyproject.toml
+	$(TESTS) -m "not slow" --cov --cov-report=term:skip-covered
+
+chromium:
 	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
+
+test-ui: setup $(UI_TESTS_READY) chromium  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
 	$(CLIENT)/python -m pytest --confcutdir=tests/ui --timeout=600 tests/ui
 
-lint: $(READY)  ## ruff, mypy and hadolint
+lint: $(READY)  ## ruff, mypy, codespell and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell src client builder benchmarks tests docs README.md Makefile handler.py
 	$(BIN)/hadolint Dockerfile
 
 image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told

@@ -116,7 +116,8 @@ def replay(root: Path, **arguments: str) -> Image:
     Raises:
         BuildFailed: a step fails; with what it wrote.
     """
-    context, command = build_context(), []
+    context = build_context()
+    command: list[str] = []
     for folder in ("root", "tmp"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for step in steps(**arguments):
@@ -146,11 +147,23 @@ def _run(image: Image, step: Step) -> None:
         raise BuildFailed(f"RUN {step.value} ends with {done.returncode}: {done.stdout.strip()}")
 
 
+def link_folders(path: Path) -> Iterator[Path]:
+    """The folders of the files that a chain of links leads through, up to the file that is no link."""
+    while path.is_symlink():
+        path = Path(os.path.normpath(path.parent / path.readlink()))
+        yield path.parent
+
+
 def _mounts() -> Iterator[tuple[Path, str]]:
     """What of this machine stands in for the base image and for what the build installs, and where."""
     for name in ("bin", "sbin", "lib", "lib64", "usr", "etc", "dev", "proc", "sys"):
         if Path("/", name).is_dir():
             yield Path("/", name), name
-    if not Path(sys.base_prefix).is_relative_to("/usr"):
-        yield Path(sys.base_prefix), sys.base_prefix.lstrip("/")
-    yield Path(sys.prefix).resolve(), ENVIRONMENT
+    environment, base = Path(sys.prefix).resolve(), Path(sys.base_prefix)
+    mounted = [Path("/usr"), environment]
+    # uv and pyenv put links between an environment's python3 and its prefix.
+    for folder in (base, base.resolve(), *link_folders(environment / "bin" / "python3")):
+        if not any(folder.is_relative_to(place) for place in mounted):
+            mounted.append(folder)
+            yield folder, str(folder).lstrip("/")
+    yield environment, ENVIRONMENT

@@ -32,11 +32,9 @@ from tests.platform.records import Job
 from tests.platform.worker import ROOT, Worker
 
 LOGS = ROOT / ".cache" / "soak"
-ROUND = 100
 STALLED = 180.0
 """Seconds without the end of any job after which the worker is given up."""
 
-MORE_MEMORY = 0.03
 DAY = 24 * 3600.0
 
 
@@ -66,6 +64,13 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, help="how many (default: 500; with --compare 200)")
     parser.add_argument("--concurrency", type=int, default=8, help="jobs at once (default: %(default)s)")
+    parser.add_argument("--round", type=int, default=100, help="jobs between measurements (default: %(default)s)")
+    parser.add_argument(
+        "--max-growth",
+        type=float,
+        default=0.03,
+        help="share by which memory may grow after the first round (default: %(default)s)",
+    )
     parser.add_argument(
         "--faults", type=float, default=0.05, help="share of the worker's requests that fail (default: %(default)s)"
     )
@@ -93,9 +98,9 @@ def soak(arguments: argparse.Namespace) -> Run:
         mix = Mix(arguments.seed, recordings, site)
         plans = [mix.draw(number) for number in range(arguments.jobs or 500)]
         platform.faults.rate = arguments.faults
-        work_through(plans, platform, worker, scratch, run)
+        work_through(plans, arguments.round, platform, worker, scratch, run)
         end(worker, scratch, run)
-        judge(run, platform, site, list(recordings.values()), arguments.streaming)
+        judge(run, platform, site, list(recordings.values()), arguments)
         run.faults += faults_of_log(worker.log(), list(recordings.values()))
     return run
 
@@ -112,13 +117,15 @@ def settings(arguments: argparse.Namespace, scratch: Path) -> dict[str, str]:
     }
 
 
-def work_through(plans: Sequence[Plan], platform: Platform, worker: Worker, scratch: Path, run: Run) -> None:
-    """Hands in the jobs, a hundred at a time, and looks at the worker after each hundred."""
+def work_through(
+    plans: Sequence[Plan], round_size: int, platform: Platform, worker: Worker, scratch: Path, run: Run
+) -> None:
+    """Submits the jobs in rounds, and measures the worker after each round."""
     started = time.monotonic()
     bar: tqdm[NoReturn]
     with tqdm(total=len(plans), unit="job", smoothing=0.05) as bar:
-        for start in range(0, len(plans), ROUND):
-            pairs = [(plan, submit(plan, platform)) for plan in plans[start : start + ROUND]]
+        for start in range(0, len(plans), round_size):
+            pairs = [(plan, submit(plan, platform)) for plan in plans[start : start + round_size]]
             run.jobs += pairs
             if fault := wait_for(pairs, platform, worker, bar):
                 run.faults.append(fault)
@@ -169,14 +176,16 @@ def end(worker: Worker, scratch: Path, run: Run) -> None:
         scratch.rmdir()
 
 
-def judge(run: Run, platform: Platform, site: Site, recordings: Sequence[Recording], streaming: bool) -> None:
+def judge(
+    run: Run, platform: Platform, site: Site, recordings: Sequence[Recording], arguments: argparse.Namespace
+) -> None:
     for plan, job in run.jobs:
         others = [recording for recording in recordings if recording is not plan.recording]
-        for fault in faults_of(plan, job, others, site.hooks_of(plan.number), streaming):
+        for fault in faults_of(plan, job, others, site.hooks_of(plan.number), arguments.streaming):
             run.faults.append(f"job {plan.number} ({plan.kind}, {job.id}) {fault}")
     if platform.strays:
         run.faults.append(f"{len(platform.strays)} posts about unknown jobs, the first to {platform.strays[0][0]}")
-    run.faults += faults_of_footprints(run.footprints)
+    run.faults += faults_of_footprints(run.footprints, arguments.max_growth)
     injected = collections.Counter(route for route, _ in platform.faults.injected)
     late = sum(result.late for _, job in run.jobs for result in job.results)
     run.notes += [
@@ -187,7 +196,7 @@ def judge(run: Run, platform: Platform, site: Site, recordings: Sequence[Recordi
     ]
 
 
-def faults_of_footprints(footprints: Sequence[tuple[int, Footprint]]) -> Iterator[str]:
+def faults_of_footprints(footprints: Sequence[tuple[int, Footprint]], max_growth: float) -> Iterator[str]:
     for jobs, one in footprints:
         if one.files:
             yield f"after {jobs} jobs there were files: {', '.join(one.files)}"
@@ -196,10 +205,10 @@ def faults_of_footprints(footprints: Sequence[tuple[int, Footprint]]) -> Iterato
     if len(footprints) < 2:
         return
     (_, first), (_, last) = footprints[0], footprints[-1]
-    if last.resident > first.resident * (1 + MORE_MEMORY):
-        yield f"memory grew by {last.resident / first.resident - 1:.1%} after the first hundred jobs"
+    if last.resident > first.resident * (1 + max_growth):
+        yield f"memory grew by {last.resident / first.resident - 1:.1%} after the first round"
     if last.threads > first.threads:
-        yield f"threads grew from {first.threads} to {last.threads} after the first hundred jobs"
+        yield f"threads grew from {first.threads} to {last.threads} after the first round"
 
 
 def report(run: Run) -> str:

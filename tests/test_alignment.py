@@ -12,7 +12,7 @@ import pytest
 import torch
 import whisper
 import whisper.timing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from torch import Tensor
@@ -26,6 +26,7 @@ from src.engine.placement import choose_placements
 from src.models.weights import load_weights
 from src.transcript.transcript import Segment, Word
 from tests.conftest import CLIPS, ROOT
+from tests.support.properties import examples
 
 Costs = npt.NDArray[np.float64]
 
@@ -38,7 +39,7 @@ def openai_first_frames(costs: Costs) -> list[int]:
     return [int(frames[rows == row][0]) for row in range(len(costs))]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(
         st_numpy.arrays(
@@ -179,6 +180,8 @@ def times_of(passage: Passage) -> list[tuple[str, float, float]]:
     return [(word.word, word.start, word.end) for word in words_of(passage)]
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.parametrize("which", range(len(SPEECHES)))
 def test_words_are_those_of_openai_whisper(
     source: whisper.Whisper, tokenizer: Tokenizer, mel: Tensor, aligned: list[Passage], which: int
@@ -200,6 +203,8 @@ def test_words_are_those_of_openai_whisper(
             assert word.probability == pytest.approx(its_word["probability"], abs=1e-3)
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_window_knows_nothing_of_the_others(
     model: Model, tokenizer: Tokenizer, heard: Callable[[], list[Passage]], aligned: list[Passage]
 ) -> None:
@@ -208,6 +213,8 @@ def test_a_window_knows_nothing_of_the_others(
         assert times_of(alone) == times_of(together)
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_words_make_up_the_text_in_order_of_time(aligned: list[Passage]) -> None:
     for passage in aligned:
         for segment in passage.segments:
@@ -220,6 +227,8 @@ def test_words_make_up_the_text_in_order_of_time(aligned: list[Passage]) -> None
         assert all(0 < word.probability <= 1 for word in words_of(passage))
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_words_hardly_move_in_bfloat16(
     source: whisper.Whisper,
     model: Model,
@@ -238,6 +247,8 @@ def test_words_hardly_move_in_bfloat16(
     assert median(abs(word.start - exact.start) for word, exact in pairs) <= 0.06
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_what_has_no_text_has_no_words(model: Model, tokenizer: Tokenizer, heard: Callable[[], list[Passage]]) -> None:
     silent, spoken = heard()
     void = replace(silent, segments=[])
@@ -250,6 +261,8 @@ def test_what_has_no_text_has_no_words(model: Model, tokenizer: Tokenizer, heard
     assert words_of(spoken)
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.parametrize("frames", [0, 1, 2, 9])
 def test_hardly_any_sound_is_no_error(
     model: Model, tokenizer: Tokenizer, heard: Callable[[], list[Passage]], frames: int

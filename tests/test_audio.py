@@ -15,7 +15,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src.audio import ffmpeg_process
@@ -23,6 +23,9 @@ from src.audio.decode import MAX_CHANNELS, decode_audio, decode_channels
 from src.audio.ffmpeg_process import FfmpegLog, ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
+from tests.support.properties import examples
+
+pytestmark = pytest.mark.process
 
 TONE = 440.0  # Hz
 SECONDS = 8.0
@@ -129,7 +132,7 @@ def refusal(source: Path, folder: Path, decode=decode, **options) -> str:
     return message
 
 
-def write(folder: Path, content: bytes | str, name: str = "sent") -> Path:
+def write(folder: Path, content: bytes | bytearray | str, name: str = "sent") -> Path:
     source = folder.parent / name
     source.write_bytes(content.encode() if isinstance(content, str) else content)
     return source
@@ -265,7 +268,8 @@ def test_a_file_of_something_else(content, folder):
     assert "format that can be decoded" in refusal(write(folder, content), folder)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@examples(15)
 @given(
     head=st.sampled_from(
         [b"", b"RIFF", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"OggS", b"ID3\x04", b"\x1aE\xdf\xa3"]

@@ -13,6 +13,8 @@ from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, as_base64, spoken
 
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 SPOKEN = " ".join(spoken("long.ogg"))
 
 

@@ -79,6 +79,7 @@ def test_in_a_sum_each_word_has_the_same_weight():
 # --- Recordings and systems -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_a_clip_has_its_reference_text():
     (clip,) = find_recordings([CLIPS / "demo.ogg"])
     assert clip.seconds == pytest.approx(6.72, abs=0.1)

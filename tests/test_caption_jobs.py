@@ -30,6 +30,8 @@ from src.settings import get_settings
 from src.startup import get_processor
 from tests.conftest import CLIPS, as_base64, spoken, words
 
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 NOTO = Path(manimgx_fonts.__file__).parent
 
 

@@ -23,6 +23,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
+from rapidocr.utils.output import RapidOCROutput
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions.containers import MKV, MOV, MP4, language_tag
@@ -34,6 +35,8 @@ from src.formats.ass import Style, to_ass_overlay
 from src.formats.cues import Cue
 from src.formats.timed_words import TimedWord
 from src.job_control import JobControl
+
+pytestmark = pytest.mark.process
 
 NOTO = Path(manimgx_fonts.__file__).parent
 CJK = Path(manimgx_fonts_cjk.__file__).parent
@@ -177,6 +180,7 @@ def reader() -> RapidOCR:
 def read(strip: NDArray[np.uint8]) -> str:
     """Reads one line of text by OCR."""
     found = reader()(strip[:, :, ::-1].copy(), use_det=False, use_cls=False)
+    assert isinstance(found, RapidOCROutput)
     return "".join(found.txts or ())
 
 
@@ -201,7 +205,7 @@ def drawn_by_pillow(text: str, language: str) -> NDArray[np.uint8]:
     image = Image.new("RGB", (1200, 120), (0x40, 0x40, 0x40))
     direction = "rtl" if language == "ar" else "ltr"
     font = ImageFont.truetype(str(face.file), 36, index=face.index, layout_engine=ImageFont.Layout.RAQM)
-    font.set_variation_by_axes([400] + [100] * (len(font.get_variation_axes()) - 1))
+    font.set_variation_by_axes([400.0] + [100.0] * (len(font.get_variation_axes()) - 1))
     ImageDraw.Draw(image).text((20, 20), text, font=font, fill=(255, 255, 255), direction=direction)
     return np.asarray(image)
 
@@ -341,7 +345,7 @@ def test_captions_are_drawn_at_their_place_and_nowhere_else(film: Callable[..., 
     before, after = picture(source, 1.5).astype(int), picture(done.path, 1.5).astype(int)
     assert np.abs(before[:280] - after[:280]).mean() < 4
     assert np.abs(before[290:350, 200:440] - after[290:350, 200:440]).mean() > 40
-    box = (after < 24).all(axis=2)
+    box = np.all(after < 24, axis=2)
     rows = np.flatnonzero(box[:, 320 - 60 : 320 + 60].mean(axis=1) > 0.3)
     assert read(after[rows.min() : rows.max() + 1, 200:440].astype(np.uint8)).replace(" ", "") == "Thequickbrownfox"
     for second in (0.9, 2.1):
@@ -352,6 +356,7 @@ def test_captions_are_drawn_at_their_place_and_nowhere_else(film: Callable[..., 
     assert seconds(done.path) == pytest.approx(seconds(source), abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "shown", "kind"),
     [
@@ -381,6 +386,7 @@ def test_timestamps_and_shape_of_the_picture_are_kept(
     assert_shows(line_at(frame), "Hello there")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_a_rotated_video_has_upright_captions(film: Callable[..., Path], tmp_path: Path, turn: int) -> None:
     corner = "drawbox=x=10:y=10:w=30:h=20:color=red:t=fill"
@@ -395,6 +401,7 @@ def test_a_rotated_video_has_upright_captions(film: Callable[..., Path], tmp_pat
     assert np.abs(before.astype(int) - after).mean() < 2  # the corner is where it was
 
 
+@pytest.mark.slow
 def test_the_word_that_is_spoken_has_its_colour(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{GRAY} {X264} g.mp4")
     words = Captions([cue("alpha beta gamma delta", 0, 4000)], "en", highlight=True)
@@ -408,6 +415,7 @@ def test_the_word_that_is_spoken_has_its_colour(film: Callable[..., Path], tmp_p
     assert all(left.max() < right.min() for left, right in pairwise(places))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("position", "third"), [("top", 0), ("middle", 1), ("bottom", 2)])
 def test_position_colour_and_size_are_those_asked_for(
     film: Callable[..., Path], tmp_path: Path, position: Any, third: int
@@ -420,6 +428,7 @@ def test_position_colour_and_size_are_those_asked_for(
     assert (frame[:, :, 2] - frame[:, :, 1] > 100).sum() > 100
 
 
+@pytest.mark.slow
 def test_markup_in_a_text_is_drawn_as_text(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{GRAY} {X264} g.mp4")
     for number, text in enumerate(["{\\an8}{\\fs99}up", "{\\pos(9,9)}at C:\\new"]):
@@ -436,6 +445,7 @@ def test_markup_in_a_text_is_drawn_as_text(film: Callable[..., Path], tmp_path: 
 # Fonts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "language"),
     [("Cześć, jaźń", "pl"), ("你好世界。", "zh"), ("こんにちは世界", "ja"), ("mixed 世界 text", "en")],
@@ -448,6 +458,7 @@ def test_scripts_are_read_back(film: Callable[..., Path], tmp_path: Path, text: 
 SHAPED = {"Ελληνικά γράμματα": "el", "Съешь же ещё этих": "ru", "مرحبا بالعالم": "ar", "안녕하세요 여러분": "ko"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", SHAPED)
 def test_scripts_that_the_ocr_does_not_know_look_as_drawn_by_pillow(
     film: Callable[..., Path], tmp_path: Path, text: str
@@ -553,7 +564,8 @@ def test_too_large_a_picture_and_too_long_a_video_are_refused(film: Callable[...
 
 def test_a_result_over_the_limit_is_refused(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
-    for number, make in enumerate((mux_file, burn_file)):
+    makers: list[Callable[..., CaptionedVideo]] = [mux_file, burn_file]
+    for number, make in enumerate(makers):
         folder = tmp_path / str(number)
         folder.mkdir()
         with pytest.raises(TooLarge, match=r"larger than the limit of 0\.1 MB"):

@@ -114,6 +114,7 @@ def test_clips_beyond_the_end_are_a_warning():
 # Windows
 
 
+@pytest.mark.process
 def test_speech_in_a_clip_is_found_at_its_position():
     pcm, spans = clip("long.ogg"), [(15.7, 24.7), (53.2, 62.0)]  # the edges are in pauses
     expected = [
@@ -170,6 +171,8 @@ def test_seek_points_are_whole_frames_of_the_recording(spans, samples):
     )
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_openai_whisper_transcribes_the_clips_and_returns():
     model = load_weights(ROOT / "models" / "tiny.en").float()
     pcm = clip("long.ogg")[: 24 * SAMPLE_RATE + 159]  # the last frame of 160 is incomplete

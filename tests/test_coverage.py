@@ -89,9 +89,9 @@ def tokens(*pieces: float | str) -> list[int]:
 
 
 def decoded(*pieces: float | str, **given: Any) -> Decoded:
-    return Decoded(
-        **{"tokens": tokens(*pieces), "avg_logprob": -0.2, "no_speech_prob": 0.0, "temperature": 0.0} | given
-    )
+    usual = {"tokens": tokens(*pieces), "avg_logprob": -0.2, "no_speech_prob": 0.0, "temperature": 0.0}
+    fields: dict[str, Any] = usual | given
+    return Decoded(**fields)
 
 
 class Answers:

@@ -28,8 +28,9 @@ def test_the_result_is_returned() -> None:
 
 
 def test_an_error_passes_through() -> None:
+    nothing: dict[str, str] = {}
     with pytest.raises(KeyError, match="missing"):
-        run_within(LONG, lambda: {}["missing"], name="work")
+        run_within(LONG, lambda: nothing["missing"], name="work")
 
 
 def test_a_timeout_of_the_work_is_not_the_time_limit() -> None:

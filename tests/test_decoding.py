@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import whisper
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from whisper.decoding import ApplyTimestampRules, DecodingResult, DecodingTask, SuppressBlank, SuppressTokens
@@ -24,6 +24,9 @@ from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.models.weights import load_weights
 from tests.conftest import CLIPS, ROOT
+from tests.support.properties import examples
+
+pytestmark = [pytest.mark.model, pytest.mark.process]
 
 FLOAT32 = choose_placements("float32")[0]
 
@@ -113,6 +116,7 @@ def test_greedy_tokens_are_identical_whoever_shares_the_batch(
         same(ours, openai(name, window))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{"beams": 5}, {"beams": 2, "patience": 2.0}, {"beams": 3, "length_penalty": 0.6}])
 def test_beam_search_finds_the_same_tokens(given: dict[str, Any], mel: Tensor, features: dict[str, Tensor]) -> None:
     theirs = {"beam_size" if key == "beams" else key: value for key, value in given.items()}
@@ -122,6 +126,7 @@ def test_beam_search_finds_the_same_tokens(given: dict[str, Any], mel: Tensor, f
         same(ours, openai(name, window, **theirs))
 
 
+@pytest.mark.slow
 def test_prompts_of_different_lengths_share_a_batch(mel: Tensor, features: dict[str, Tensor]) -> None:
     prompts = [None, "A museum.", "word " * 400]
     name = "base"
@@ -130,6 +135,7 @@ def test_prompts_of_different_lengths_share_a_batch(mel: Tensor, features: dict[
         same(ours, openai(name, window, prompt=prompt))
 
 
+@pytest.mark.slow
 def test_what_memory_held_before_is_never_looked_at(mel: Tensor, features: dict[str, Tensor]) -> None:
     first, second = (
         attempt("base", one, prompt) for one, prompt in zip(features["base"], [None, "word " * 400], strict=False)
@@ -148,6 +154,7 @@ def test_what_memory_held_before_is_never_looked_at(mel: Tensor, features: dict[
     same(results[first], openai("base", mel[0]))
 
 
+@pytest.mark.slow
 def test_the_limit_of_the_text_context_is_openai_whispers(mel: Tensor, features: dict[str, Tensor]) -> None:
     """With a full prompt there is room for a few tokens less than the usual 224; babble runs into it."""
     name, temperature = "tiny.en", 1e-4
@@ -160,12 +167,14 @@ def test_the_limit_of_the_text_context_is_openai_whispers(mel: Tensor, features:
     assert len(decoded.tokens) == 224
 
 
+@pytest.mark.slow
 def test_samples_at_next_to_no_temperature_are_the_greedy_tokens(mel: Tensor, features: dict[str, Tensor]) -> None:
     attempts = [attempt("tiny.en", one, temperature=1e-4, samples=3) for one in features["tiny.en"]]
     for ours, window in zip(decode("tiny.en", attempts), mel, strict=True):
         assert ours.tokens == openai("tiny.en", window).tokens
 
 
+@pytest.mark.slow
 def test_greedy_and_sampled_attempts_share_a_batch(mel: Tensor, features: dict[str, Tensor]) -> None:
     temperatures = [0.0, 1.0, 0.0]
     torch.manual_seed(0)
@@ -188,9 +197,10 @@ def test_the_likeliest_of_several_samples_is_taken(features: dict[str, Tensor]) 
     assert np.mean(best) > np.mean(singles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "beams"])
 def test_numbers_that_overflow_are_one_windows_fault_alone(kind: str, mel: Tensor, features: dict[str, Tensor]) -> None:
-    given = {"beams": 2} if kind == "beams" else {}
+    given: dict[str, Any] = {"beams": 2} if kind == "beams" else {}
     theirs = {"beam_size": 2} if kind == "beams" else {}
     attempts = [attempt("tiny.en", one, **given) for one in features["tiny.en"]]
     attempts[1] = replace(attempts[1], features=torch.full_like(attempts[1].features, torch.nan))
@@ -239,7 +249,7 @@ def _interleaved(order: list[bool], stamps: list[int], text: list[int]) -> list[
     return [next(rising) if stamp else next(words) for stamp in order]
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.lists(histories, min_size=1, max_size=4), st.integers(0, 2**32 - 1))
 def test_the_rules_allow_what_openai_whisper_allows(sampled: list[list[int]], seed: int) -> None:
     """Each row by itself in theirs, all together in ours."""

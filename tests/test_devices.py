@@ -102,6 +102,7 @@ def told(transcript: WindowTranscript) -> list[Any]:
 # --- Copies ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_copies_on_several_devices_share_the_windows_and_say_the_same(
     windows: list[Window], on_one: list[WindowTranscript]
 ) -> None:
@@ -111,6 +112,7 @@ def test_copies_on_several_devices_share_the_windows_and_say_the_same(
     assert sum(device.passes for device in devices) == 4 * len(windows)  # layers of the encoder
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("last", [0, 5])
 def test_what_a_device_was_at_when_it_failed_is_done_by_the_others(
     windows: list[Window], on_one: list[WindowTranscript], last: int
@@ -123,6 +125,7 @@ def test_what_a_device_was_at_when_it_failed_is_done_by_the_others(
         assert bad.passes == last + 1  # it is asked no more
 
 
+@pytest.mark.process
 def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
     with closing(Engine(load, [Device(1).placement, Device(2).placement], slots=2)) as engine:
         for _ in range(2):
@@ -130,6 +133,7 @@ def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
                 list(engine.transcribe(windows, GREEDY))
 
 
+@pytest.mark.process
 def test_a_window_that_was_listened_to_elsewhere_is_encoded_again(
     windows: list[Window], on_one: list[WindowTranscript]
 ) -> None:
@@ -137,6 +141,8 @@ def test_a_window_that_was_listened_to_elsewhere_is_encoded_again(
     assert_alike(transcripts([ON_CPU], [elsewhere]), on_one[:1])
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_device_that_cannot_load_the_model_leaves_none_running() -> None:
     def no_room(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -150,6 +156,7 @@ def test_a_device_that_cannot_load_the_model_leaves_none_running() -> None:
 # --- One model on several --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_a_model_that_is_split_says_the_same(windows: list[Window], on_one: list[WindowTranscript]) -> None:
     assert_alike(transcripts([replace(ON_CPU, devices=(CPU, CPU))], windows), on_one)
 
@@ -167,6 +174,8 @@ class Apart(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.parametrize("devices", [("cpu", "meta"), ("cpu", "meta", "cpu"), ("cpu", "cpu", "meta", "meta")])
 def test_every_tensor_of_a_split_model_is_where_its_layer_is(devices: tuple[str, ...]) -> None:
     # As on CUDA: no packed weights, which `meta` does not have.

@@ -21,6 +21,8 @@ from src.speakers.diarization import diarize, embed_sample
 from src.transcript.transcript import Diarization, Turn
 from tests.conftest import CLIPS, as_base64
 
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 TRUTH = read_rttm(CLIPS / "dialogue.rttm")
 
 

@@ -4,58 +4,29 @@ import base64
 import gzip
 import logging
 import os
-import threading
 import time
 import tracemalloc
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src import public_http
 from src.download import RETRY_POLICY, decode_base64, download
 from src.errors import DownloadFailed, InvalidInput, TooLarge, WorkerError
 from src.public_http import RetryPolicy
+from tests.support.properties import examples
+from tests.support.servers import ScriptedHandler, ScriptedServer, running
 
 CONTENT = os.urandom(300_000)
 SECRET = "X-Signature=s3cr3t"
 POLICY = RetryPolicy(pauses=(0.01, 0.02, 0.04), timeouts=(10.0, 30.0))
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Plays the server's `script`: one function per request, the last one for all that follow."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.requests.append(self.headers)
-        script = self.server.script
-        self.close_connection = True
-        with suppress(BrokenPipeError, ConnectionResetError):  # when the client has had enough
-            (script.pop(0) if len(script) > 1 else script[0])(self)
-
-    def answer(self, status=200, body=b"", **headers):
-        self.send_response(status)
-        headers = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
-        for name, value in headers.items():
-            if value is not None:
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    requests: list[Message]
-
+class Server(ScriptedServer):
     def url(self, path: str = "/recordings/private-name.mp3") -> str:
         return f"http://127.0.0.1:{self.server_port}{path}?{SECRET}"
 
@@ -64,19 +35,8 @@ class Server(ThreadingHTTPServer):
 def serve(monkeypatch):
     """Starts a server that plays a script, in a worker that may download from loopback."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
-    started: list[Server] = []
-
-    def start(*script) -> Server:
-        server = Server(("127.0.0.1", 0), Handler)
-        server.script, server.requests = list(script), []
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield lambda *script: servers.enter_context(running(Server(*script)))
 
 
 def fetch(
@@ -96,20 +56,20 @@ def refused(error: type[WorkerError], folder: Path, match: str | None = None):
     assert list(folder.iterdir()) == []
 
 
-def whole(handler: Handler) -> None:
-    handler.answer(body=CONTENT)
+def whole(handler: ScriptedHandler) -> None:
+    handler.answer(200, CONTENT)
 
 
 def half(**headers):
     """Declares the whole file and hangs up half-way."""
 
-    def play(handler: Handler) -> None:
-        handler.answer(body=CONTENT[:150_000], Content_Length=str(len(CONTENT)), **headers)
+    def play(handler: ScriptedHandler) -> None:
+        handler.answer(200, CONTENT[:150_000], Content_Length=str(len(CONTENT)), **headers)
 
     return play
 
 
-def ranged(handler: Handler) -> None:
+def ranged(handler: ScriptedHandler) -> None:
     """Honours the Range header of the request."""
     start = int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
     last = len(CONTENT) - 1
@@ -152,7 +112,7 @@ def test_a_chunked_body_arrives_whole(serve, tmp_path):
 
 
 def chunked(body: bytes, end: bytes = b"0\r\n\r\n"):
-    def play(handler: Handler) -> None:
+    def play(handler: ScriptedHandler) -> None:
         handler.answer(Content_Length=None, Transfer_Encoding="chunked")
         for at in range(0, len(body), 50_000):
             part = body[at : at + 50_000]
@@ -201,7 +161,7 @@ def test_a_server_without_ranges_sends_the_whole_file_again(serve, tmp_path):
 
 
 def test_a_resumption_with_a_different_file_is_discarded(serve, tmp_path):
-    def wrong(handler: Handler) -> None:
+    def wrong(handler: ScriptedHandler) -> None:
         handler.answer(206, b"x" * 9, Content_Range="bytes 150000-150008/150009")
 
     server = serve(half(), wrong, whole)
@@ -297,7 +257,7 @@ def test_a_redirect_to_an_invalid_target(location, serve, tmp_path):
 
 # What comes along with a redirect
 
-ENDLESS = {
+ENDLESS: dict[str, dict[str, str | None]] = {
     "declared": {"Content_Length": "1000000000000"},
     "until it hangs up": {"Content_Length": None},
     "chunked": {"Content_Length": None, "Transfer_Encoding": "chunked"},
@@ -310,7 +270,7 @@ def test_an_endless_body_of_a_redirect_is_not_read(framing, serve, tmp_path):
     written, hung_up = [0] * 6, []
     block = b"%x\r\n%s\r\n" % (1 << 16, bytes(1 << 16))  # one chunk, where bodies are chunked
 
-    def endless(handler: Handler) -> None:
+    def endless(handler: ScriptedHandler) -> None:
         hop = len(handler.server.requests) - 1
         end = time.monotonic() + 5
         try:
@@ -356,7 +316,7 @@ def test_passwords_in_netrc_are_not_sent(serve, tmp_path, monkeypatch):
     assert [request["Authorization"] for request in server.requests] == [None, None]
 
 
-def faulty_header(handler: Handler) -> None:
+def faulty_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nA: b\r\nfaulty\r\nContent-Length: 2\r\n\r\nhi")
 
 
@@ -373,14 +333,14 @@ def test_nothing_of_a_url_is_logged(serve, tmp_path, caplog, capfd):
 
 
 def test_a_declared_size_over_the_limit_is_not_fetched(serve, tmp_path):
-    server = serve(lambda handler: handler.answer(body=b"x", Content_Length="99999999999"))
+    server = serve(lambda handler: handler.answer(200, b"x", Content_Length="99999999999"))
     with refused(TooLarge, tmp_path, r"limit of 0\.9537 MiB"):
         fetch(server.url(), tmp_path)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    "play", [chunked(CONTENT), lambda handler: handler.answer(body=CONTENT, Content_Length="many")]
+    "play", [chunked(CONTENT), lambda handler: handler.answer(200, CONTENT, Content_Length="many")]
 )
 def test_an_undeclared_size_over_the_limit_is_cut_short(play, serve, tmp_path):
     with refused(TooLarge, tmp_path):
@@ -388,33 +348,33 @@ def test_an_undeclared_size_over_the_limit_is_cut_short(play, serve, tmp_path):
 
 
 def test_bytes_after_the_declared_length_are_not_read(serve, tmp_path):
-    server = serve(lambda handler: handler.answer(body=CONTENT, Content_Length="1000"))
+    server = serve(lambda handler: handler.answer(200, CONTENT, Content_Length="1000"))
     assert fetch(server.url(), tmp_path) == CONTENT[:1000]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
 def test_a_compressed_body_is_refused(coding, serve, tmp_path):
     bomb = gzip.compress(bytes(50_000_000))
-    server = serve(lambda handler: handler.answer(body=bomb, Content_Encoding=coding))
+    server = serve(lambda handler: handler.answer(200, bomb, Content_Encoding=coding))
     with refused(DownloadFailed, tmp_path, "compressed"):
         fetch(server.url(), tmp_path)
 
 
-def drip_body(handler: Handler) -> None:
+def drip_body(handler: ScriptedHandler) -> None:
     handler.answer(Content_Length="1000")
     for _ in range(100):
         handler.wfile.write(b"x")
         time.sleep(0.05)
 
 
-def drip_header(handler: Handler) -> None:
+def drip_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     for _ in range(100):
         handler.wfile.write(b"x")
         time.sleep(0.05)
 
 
-def drip_chunk_size(handler: Handler) -> None:
+def drip_chunk_size(handler: ScriptedHandler) -> None:
     handler.answer(Content_Length=None, Transfer_Encoding="chunked")
     handler.wfile.write(b"9;")
     for _ in range(100):
@@ -422,11 +382,11 @@ def drip_chunk_size(handler: Handler) -> None:
         time.sleep(0.05)
 
 
-def silent(_: Handler) -> None:
+def silent(_: ScriptedHandler) -> None:
     time.sleep(2)
 
 
-def redirect_to_silence(handler: Handler) -> None:
+def redirect_to_silence(handler: ScriptedHandler) -> None:
     time.sleep(0.1)
     (silent if len(handler.server.requests) > 1 else redirect("/again"))(handler)
 
@@ -438,7 +398,7 @@ def test_the_time_limit_holds_for_a_server_that_sends_slowly(drip, serve, tmp_pa
 
 
 def test_retries_end_with_the_time_limit(serve, tmp_path):
-    pauses = []
+    pauses: list[float] = []
     policy = RetryPolicy(pauses=(0.1, 60.0, 60.0), timeouts=(10.0, 30.0), sleep=pauses.append)
     with refused(DownloadFailed, tmp_path, r"HTTP status 503 \(attempt 2 of 4\)"):
         fetch(serve(status(503)).url(), tmp_path, timeout=20, policy=policy)
@@ -446,7 +406,7 @@ def test_retries_end_with_the_time_limit(serve, tmp_path):
 
 
 def test_pauses_between_attempts_double(serve, tmp_path):
-    pauses = []
+    pauses: list[float] = []
     policy = replace(RETRY_POLICY, sleep=pauses.append)
     with refused(DownloadFailed, tmp_path, "attempt 4 of 4"):
         fetch(serve(status(503)).url(), tmp_path, policy=policy)
@@ -506,7 +466,7 @@ def test_a_private_server_sees_no_request(serve, tmp_path, monkeypatch):
 def test_a_redirect_to_a_private_address_is_refused(serve, tmp_path, monkeypatch):
     target = serve(whole)
 
-    def redirect(handler: Handler) -> None:
+    def redirect(handler: ScriptedHandler) -> None:
         monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")  # as if this server's own address were public
         handler.answer(302, Location=target.url())
 
@@ -518,7 +478,9 @@ def test_a_redirect_to_a_private_address_is_refused(serve, tmp_path, monkeypatch
 def test_every_host_is_connected_to_at_its_validated_address(serve, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(public_http, "resolve_and_validate", lambda host, _: asked.append(host) or ["127.0.0.1"])
-    server = serve(lambda handler: redirect(f"http://b.invalid:{server.server_port}/")(handler), redirect("/c"), whole)
+    server: Server = serve(
+        lambda handler: redirect(f"http://b.invalid:{server.server_port}/")(handler), redirect("/c"), whole
+    )
     assert fetch(f"http://a.invalid:{server.server_port}/recording", tmp_path) == CONTENT
     assert asked == ["a.invalid", "b.invalid", "b.invalid"]
     assert [request["Host"] for request in server.requests] == [f"{host}:{server.server_port}" for host in asked]
@@ -543,7 +505,7 @@ def decode(text: str, folder: Path, max_bytes: int = 1_000_000) -> bytes:
     return decode_base64(text, folder, max_bytes=max_bytes).read_bytes()
 
 
-many = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = examples(100)
 
 
 @many

@@ -78,6 +78,8 @@ def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
     return sentence
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_on_this_machine_every_check_passes_as_the_sdk_calls_it(
     processor: WhisperProcessor, registered: list[Any], no_files_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +93,8 @@ def test_on_this_machine_every_check_passes_as_the_sdk_calls_it(
         assert check() is None
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_full_batch_is_decoded_only_with_warm_up(processor: WhisperProcessor, registered: list[Any]) -> None:
     fitness.register(processor)
     assert [check.__name__ for check in registered] == ["disk_has_space", "ffmpeg_works", "model_transcribes"]
@@ -102,6 +106,7 @@ def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:
         assert clip.read_bytes() == (ROOT / "tests" / "data" / "demo.ogg").read_bytes()
 
 
+@pytest.mark.process
 def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmpeg: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", CHECKS],
@@ -125,6 +130,7 @@ def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmp
     assert line.endswith("install a whole ffmpeg of version 5 or later")
 
 
+@pytest.mark.process
 def test_an_ffmpeg_that_does_not_start_is_detected(broken_ffmpeg: Path, no_files_left: Path) -> None:
     with pytest.raises(RuntimeError, match="ffmpeg does not decode") as failure:
         fitness.ffmpeg_works()
@@ -176,6 +182,8 @@ def segment(text: str, avg_logprob: float = -0.2) -> Segment:
     return Segment(0, 0, 0.0, 6.0, text, [], 0.0, avg_logprob, 1.2, 0.1)
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("segments", "expected"),
     [
@@ -193,6 +201,10 @@ def test_a_model_that_outputs_nothing_or_nonsense_is_detected(
     assert "tiny.en" in sentence_of(failure)
 
 
+@pytest.mark.model
+@pytest.mark.process
+@pytest.mark.model
+@pytest.mark.process
 def test_a_model_with_a_few_wrong_words_passes(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
     nearly_right = segment(" A quick brown fox jump over a lazy dock, speech goes in and the text come out")
     monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, [nearly_right]))

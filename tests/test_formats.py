@@ -105,7 +105,7 @@ def test_vtt_is_read_back(made):
             cue.end_time.in_milliseconds(),
             normal(html.unescape(cue.raw_text)),
         )
-        for cue in found
+        for cue in found.captions
     ] == expected(made)
 
 
@@ -249,7 +249,7 @@ def test_a_layout_shapes_subtitles_but_not_the_rows_of_a_table():
     layout = Layout(max_line_width=12, max_line_count=1)
     shown = [cue.content for cue in srt.parse(rendered(HELLO, "srt", layout))]
     assert shown == ["Hello there,", "R&D.", "How do you", "do <today>?"]
-    assert [cue.raw_text for cue in webvtt.from_string(rendered(HELLO, "vtt", layout))][1] == "R&amp;D."
+    assert [cue.raw_text for cue in webvtt.from_string(rendered(HELLO, "vtt", layout)).captions][1] == "R&amp;D."
     assert rendered(HELLO, "tsv", layout) == rendered(HELLO, "tsv")
 
 
@@ -270,7 +270,7 @@ def test_highlighted_words_follow_each_other_without_a_gap():
     ]
     assert all(before.end == after.start for before, after in pairwise(subtitles))
     found = webvtt.from_string(rendered(made, "vtt", layout))
-    assert [html.unescape(cue.raw_text) for cue in found] == [cue.content for cue in subtitles]
+    assert [html.unescape(cue.raw_text) for cue in found.captions] == [cue.content for cue in subtitles]
 
 
 ass_text = st.lists(

@@ -21,10 +21,11 @@ TESTS = json.loads((ROOT / ".runpod" / "tests.json").read_text())
 
 
 def settings(**variables: Any) -> Settings:
-    """The settings for variables that the Hub passes as text."""
-    return Settings(
-        **{key.lower(): value if isinstance(value, str) else json.dumps(value) for key, value in variables.items()}
-    )
+    """The settings by variables as the Hub sets them: as text."""
+    texts: dict[str, Any] = {
+        key.lower(): value if isinstance(value, str) else json.dumps(value) for key, value in variables.items()
+    }
+    return Settings(**texts)
 
 
 def test_the_hub_has_the_variables_of_the_settings() -> None:

@@ -23,7 +23,7 @@ from src.models.weights import load_weights
 from src.request.options import Options
 from src.settings import get_settings
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import CLIPS, ROOT, spoken, words
+from tests.support.clips import CLIPS, ROOT, assert_spoken
 
 NAME = "acme/whisper-own"
 COMMIT, OLDER = "0" * 39 + "1", "0" * 39 + "2"
@@ -437,6 +437,8 @@ def as_hugging_face(model: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_worker_fetches_a_repository_and_warns_of_words_whose_heads_it_does_not_know(tmp_path, start, monkeypatch):
     start(as_hugging_face(ROOT / "models" / "tiny.en"))
     monkeypatch.setenv("MODEL_DIR", str(tmp_path))
@@ -446,6 +448,6 @@ def test_a_worker_fetches_a_repository_and_warns_of_words_whose_heads_it_does_no
     timed = processor.transcribe(CLIPS / "demo.ogg", Options(language="en", word_timestamps=True))
     processor.close()
     get_settings.cache_clear()
-    assert words(plain.text) == spoken("demo.ogg")
+    assert_spoken(plain.text, "demo.ogg")
     assert plain.warnings == []
     assert ["generation_config.json" in warning for warning in timed.warnings] == [True]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,6 +20,7 @@ from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.errors import ModelUnavailable
 from src.models.weights import embedding_of, has_alignment_heads, load_weights
+from tests.support.properties import examples
 
 HEADS = [[0, 1], [2, 0]]
 MOST_DIFFERENCE = 1e-4
@@ -27,7 +29,7 @@ MOST_DIFFERENCE = 1e-4
 def random_model(**changes: object) -> WhisperForConditionalGeneration:
     """A Whisper of transformers' own, small but for its vocabulary; it has fewer layers behind than before."""
     torch.manual_seed(0)
-    config = {
+    config: dict[str, Any] = {
         "vocab_size": 51865,
         "d_model": 128,
         "encoder_layers": 4,
@@ -295,7 +297,7 @@ class Touch:
         return Path.touch, (self.path,)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_off_anywhere_is_refused(tmp_path, saved, small, share):
     rewrite(saved, tmp_path, small)
@@ -305,7 +307,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, saved, small, share):
     assert "model.safetensors" in refusal(tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(data=st.data())
 def test_a_damaged_header_never_raises_anything_else(tmp_path, saved, small, data):
     rewrite(saved, tmp_path, small)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from builder import demo
-from tests.conftest import CLIPS, as_base64, spoken, words
-from tests.image import INSTALLS, ROOT, BuildFailed, Image, build_context, copied, replay, steps
+from tests.image import INSTALLS, ROOT, BuildFailed, Image, build_context, copied, link_folders, replay, steps
 from tests.platform.emulator import Platform
+from tests.support.clips import CLIPS, as_base64, assert_spoken
 
 DEMO_JOB = json.loads((ROOT / "test_input.json").read_text())
 
@@ -56,15 +56,28 @@ def test_a_source_that_docker_is_not_sent_ends_the_build() -> None:
         copied("tests/image.py /src/", build_context())
 
 
+def test_a_python_behind_links_is_followed_to_its_file(tmp_path: Path) -> None:
+    """As uv and pyenv have it: the environment's link leads to a link outside of Python's prefix."""
+    python = tmp_path / "prefix" / "bin" / "python3.11"
+    for folder in ("prefix/bin", "links", "venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    python.touch()
+    (tmp_path / "links" / "python3").symlink_to("../prefix/bin/python3.11")
+    (tmp_path / "venv" / "bin" / "python3").symlink_to(tmp_path / "links" / "python3")
+    assert list(link_folders(tmp_path / "venv" / "bin" / "python3")) == [tmp_path / "links", python.parent]
+    assert list(link_folders(python)) == []
+
+
+@pytest.mark.process
 def test_a_command_that_fails_ends_the_build(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"RUN sed .* ends with 1: sed:"):
         replay(tmp_path, TORCH_VERSION="2/8")
 
 
 def test_the_base_is_pinned_with_the_torch_of_its_cuda() -> None:
-    release, cuda, torch, ubuntu = re.fullmatch(
-        r"runpod/pytorch:([\d.]+)-cu(\d+)-torch(\d+)-ubuntu(\d+)", argument("BASE_IMAGE")
-    ).groups()
+    tag = re.fullmatch(r"runpod/pytorch:([\d.]+)-cu(\d+)-torch(\d+)-ubuntu(\d+)", argument("BASE_IMAGE"))
+    assert tag
+    release, cuda, torch, ubuntu = tag.groups()
     assert release.count(".") == 2
     assert torch == argument("TORCH_VERSION").replace(".", "")
     assert f"cu{cuda}".startswith(argument("TORCH_INDEX").rpartition("/")[2])
@@ -87,6 +100,8 @@ def test_a_change_of_the_code_rebuilds_neither_packages_nor_models() -> None:
     assert max(*installs, index_of("RUN", "fetch_models.py")) < code < index_of("RUN", "demo.py")
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_of_the_packages_only_torch_is_another_one_than_in_the_tests(image: Image) -> None:
     ours = (ROOT / "builder" / "requirements.txt").read_text().splitlines()
     images = (image.root / "builder" / "requirements.txt").read_text().splitlines()
@@ -95,6 +110,8 @@ def test_of_the_packages_only_torch_is_another_one_than_in_the_tests(image: Imag
     assert built == f"torch=={argument('TORCH_VERSION')}"
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_build_leaves_the_sources_the_model_and_what_python_compiled(image: Image) -> None:
     left = {path.relative_to(image.root) for path in image.root.rglob("*") if path.is_file()}
     assert {str(path.parent) for path in left if path.parts[0] == "models"} == {"models/tiny.en"}
@@ -102,6 +119,9 @@ def test_the_build_leaves_the_sources_the_model_and_what_python_compiled(image: 
     assert rest == build_context()
 
 
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.process
 def test_the_worker_serves_the_platform_from_these_files_alone(image: Image, tmp_path: Path) -> None:
     with Platform() as platform, (tmp_path / "log").open("wb") as log:
         platform.admit("image")
@@ -120,10 +140,12 @@ def test_the_worker_serves_the_platform_from_these_files_alone(image: Image, tmp
             worker.wait()
     written = (tmp_path / "log").read_text()
     assert answer["status"] == "COMPLETED", written
-    assert words(answer["output"]["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(answer["output"]["transcription"]["text"], "demo.ogg")
     assert "fitness check" in written.lower()
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_builds_last_step_fails_if_the_clip_is_not_understood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,12 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from runpod.serverless.modules.rp_logger import RunPodLogger
 
 from src.logs import event, job_scope, set_up
 from tests.conftest import CLIPS, ROOT, as_base64
+from tests.support.properties import examples
 
 SIGNED = "https://bucket.s3.amazonaws.com/talk.wav?X-Amz-Credential=AKIA&X-Amz-Signature=0123abcd"
 
@@ -217,7 +218,7 @@ def test_a_hostile_id_stays_in_its_field(job: str, lines: Lines, monkeypatch: py
     assert all(set(line) <= {"time", "level", "event", "job", "size", "message"} for line in logged)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@examples(100)
 @given(job=st.text(st.characters(exclude_categories=()), max_size=120))
 def test_any_id_gives_one_line_of_printable_ascii(job: str, capfd: pytest.CaptureFixture[str]) -> None:
     for form in ("text", "json"):
@@ -294,6 +295,7 @@ def test_for_libraries_only_the_location_is_logged_from_warnings_on(lines: Lines
     assert "amazonaws" not in json.dumps(line)
 
 
+@pytest.mark.filterwarnings("always::UserWarning")
 def test_a_python_warning_is_one_line_without_its_text(lines: Lines) -> None:
     warnings.warn("input_value='the transcript'", UserWarning, stacklevel=1)
     [line] = lines()
@@ -317,6 +319,7 @@ logging.getLogger("anything").info("the transcript")
 """
 
 
+@pytest.mark.process
 def test_the_sdk_logs_that_a_job_started_and_never_its_answer() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SDK],

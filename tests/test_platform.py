@@ -114,6 +114,7 @@ def started(platform: Platform) -> tuple[PlayedWorker, Job]:
 # --- the SDK's worker loop
 
 
+@pytest.mark.process
 def test_a_run_job_is_answered_in_status(live: Platform) -> None:
     submitted = call(live, "POST", "/run", json={"input": {"a": 1}}).json()
     live.wait(submitted["id"])
@@ -126,11 +127,13 @@ def test_a_run_job_is_answered_in_status(live: Platform) -> None:
     assert not live.job(submitted["id"]).answered_twice
 
 
+@pytest.mark.process
 def test_runsync_answers_with_the_output(live: Platform) -> None:
     answer = call(live, "POST", "/runsync", json={"input": {"a": 2}}).json()
     assert (answer["status"], answer["output"]["echo"]) == ("COMPLETED", {"a": 2})
 
 
+@pytest.mark.process
 def test_runsync_answers_with_the_state_when_the_wait_is_over(live: Platform, tmp_path: Path) -> None:
     release = tmp_path / "release"
     answer = call(live, "POST", "/runsync?wait=50", json={"input": {"until": str(release)}}).json()
@@ -139,16 +142,19 @@ def test_runsync_answers_with_the_state_when_the_wait_is_over(live: Platform, tm
     assert live.wait(answer["id"])["status"] == "COMPLETED"
 
 
+@pytest.mark.process
 def test_an_error_of_the_handler_fails_the_job(live: Platform) -> None:
     answer = live.wait(live.submit({"fail": "no such audio"}))
     assert (answer["status"], answer["error"]) == ("FAILED", "no such audio")
 
 
+@pytest.mark.process
 def test_the_fields_beside_the_input_reach_the_handler(live: Platform) -> None:
-    extra = {"policy": {"executionTimeout": 60_000}, "s3Config": {"bucketName": "b"}}
+    extra: dict[str, Any] = {"policy": {"executionTimeout": 60_000}, "s3Config": {"bucketName": "b"}}
     assert live.wait(live.submit({}, **extra))["output"]["extra"] == extra
 
 
+@pytest.mark.process
 def test_progress_shows_in_status_while_the_job_runs(live: Platform, tmp_path: Path) -> None:
     release = tmp_path / "release"
     job = live.job(live.submit({"report": {"percent": 50}, "until": str(release)}))
@@ -161,6 +167,7 @@ def test_progress_shows_in_status_while_the_job_runs(live: Platform, tmp_path: P
     assert job.output["echo"]["report"] == {"percent": 50}
 
 
+@pytest.mark.process
 def test_cancel_stops_the_handler_which_posts_nothing(served: tuple[Platform, Worker], tmp_path: Path) -> None:
     live, worker = served
     noted = tmp_path / "noted"
@@ -173,6 +180,7 @@ def test_cancel_stops_the_handler_which_posts_nothing(served: tuple[Platform, Wo
     assert job.results == []
 
 
+@pytest.mark.process
 def test_a_job_over_its_execution_timeout_is_stopped(live: Platform, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
     job = live.submit({"until": str(noted)}, policy={"executionTimeout": 200})
@@ -181,6 +189,7 @@ def test_a_job_over_its_execution_timeout_is_stopped(live: Platform, tmp_path: P
     assert noted.read_text() == "stopped"
 
 
+@pytest.mark.process
 def test_the_sdk_posts_a_result_again_after_a_500(live: Platform) -> None:
     live.faults.next("job-done", Fault.ERROR_500)
     job = live.job(live.submit({"a": 3}))
@@ -189,6 +198,7 @@ def test_the_sdk_posts_a_result_again_after_a_500(live: Platform) -> None:
     assert live.faults.count("job-done") == 1
 
 
+@pytest.mark.process
 def test_the_sdk_loses_a_result_that_is_refused(live: Platform) -> None:
     live.faults.next("job-done", Fault.REFUSE)
     job = live.job(live.submit({"a": 4}, policy={"executionTimeout": 500}))
@@ -196,6 +206,7 @@ def test_the_sdk_loses_a_result_that_is_refused(live: Platform) -> None:
     assert job.results == []
 
 
+@pytest.mark.process
 def test_the_sdk_survives_random_faults(live: Platform) -> None:
     live.faults.rate = 0.3
     jobs = [live.submit({"n": n}) for n in range(12)]
@@ -206,6 +217,7 @@ def test_the_sdk_survives_random_faults(live: Platform) -> None:
     assert live.faults.injected
 
 
+@pytest.mark.process
 def test_a_result_over_the_limit_of_run_is_lost_and_fits_runsync(live: Platform) -> None:
     lost = live.job(live.submit({"large": 10_500_000}))
     kept = live.submit({"large": 10_500_000}, sync=True)
@@ -215,6 +227,7 @@ def test_a_result_over_the_limit_of_run_is_lost_and_fits_runsync(live: Platform)
     assert len(live.wait(kept)["output"]) == 10_500_000
 
 
+@pytest.mark.process
 def test_a_webhook_that_refuses_is_tried_again(live: Platform) -> None:
     answers = [500, 200, 200]
     received: list[tuple[str, Any]] = []
@@ -242,6 +255,7 @@ def test_a_webhook_that_refuses_is_tried_again(live: Platform) -> None:
     assert body["output"]["echo"] == {"a": 5}
 
 
+@pytest.mark.process
 def test_health_counts_jobs_and_workers(live: Platform, tmp_path: Path) -> None:
     release = tmp_path / "release"
     job = live.job(live.submit({"until": str(release)}))
@@ -253,6 +267,7 @@ def test_health_counts_jobs_and_workers(live: Platform, tmp_path: Path) -> None:
     assert call(live, "GET", "/health").json()["jobs"]["inProgress"] == 0
 
 
+@pytest.mark.process
 def test_pings_name_the_jobs_in_progress(served: tuple[Platform, Worker], tmp_path: Path) -> None:
     live, worker = served
     release = tmp_path / "release"
@@ -262,6 +277,7 @@ def test_pings_name_the_jobs_in_progress(served: tuple[Platform, Worker], tmp_pa
     live.wait(job)
 
 
+@pytest.mark.process
 def test_the_chunks_of_a_generator_arrive_in_stream(tmp_path: Path) -> None:
     script = tmp_path / "generator.py"
     script.write_text(GENERATOR)
@@ -274,6 +290,7 @@ def test_the_chunks_of_a_generator_arrive_in_stream(tmp_path: Path) -> None:
         assert platform.wait(job)["output"] == ["one", "two", "three"]
 
 
+@pytest.mark.process
 def test_a_batch_is_taken_at_once_and_drained_at_sigterm(script: Path, tmp_path: Path) -> None:
     release = tmp_path / "release"
     with Platform() as platform:
@@ -287,6 +304,7 @@ def test_a_batch_is_taken_at_once_and_drained_at_sigterm(script: Path, tmp_path:
         assert [job.status for job in jobs] == ["COMPLETED"] * 4 + ["IN_QUEUE"]
 
 
+@pytest.mark.process
 def test_a_worker_that_ends_before_it_is_ready_shows_its_log(platform: Platform, tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
     script.write_text("raise SystemExit('no model')")

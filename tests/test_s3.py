@@ -388,6 +388,7 @@ def test_a_key_is_not_escaped_in_its_link(server: str, s3: Any) -> None:
     assert [entry["Key"] for entry in kept] == [f"{prefix}/job_1_u2/transcript.txt"]
 
 
+@pytest.mark.process
 def test_boto_is_not_imported_before_it_is_needed() -> None:
     script = (
         "import sys, json, src.delivery.answer, src.delivery.s3; "

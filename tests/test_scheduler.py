@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ from src.engine.scheduler import Client, EngineLost, Scheduler
 from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
 from tests.conftest import CLIPS, ROOT, spoken, words
+
+pytestmark = [pytest.mark.model, pytest.mark.process]
 
 Pcm = npt.NDArray[np.int16]
 GREEDY = DecodingOptions(temperatures=(0.0,))
@@ -115,9 +117,10 @@ def test_windows_are_read_only_as_far_ahead_as_the_batch_needs(shared: Engine, c
     transcripts = shared.transcribe(endless(), GREEDY)
     next(transcripts)
     assert taken <= 2 * 4 + 1
-    transcripts.close()
+    cast(Any, transcripts).close()
 
 
+@pytest.mark.slow
 def test_a_short_job_is_not_starved_by_a_long_one(shared: Engine, clips: dict[str, Pcm]) -> None:
     done: list[str] = []
 
@@ -135,15 +138,17 @@ def test_a_short_job_is_not_starved_by_a_long_one(shared: Engine, clips: dict[st
     assert len(done) == 31
 
 
+@pytest.mark.slow
 def test_a_caller_that_leaves_takes_its_rows_along(engine: Engine, clips: dict[str, Pcm]) -> None:
     leaving = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(40)), GREEDY)
     next(leaving)
-    leaving.close()
+    cast(Any, leaving).close()
     wait_until(lambda: not inside(engine)._decoding and not inside(engine)._futures and not inside(engine)._queues)
     assert all(not batch.running for batch in inside(engine)._batches.values())
     assert text(run(engine, clips["numbers.mp3"])) == spoken("numbers.mp3")
 
 
+@pytest.mark.slow
 def test_a_window_that_fails_fails_its_caller_alone(engine: Engine, clips: dict[str, Pcm]) -> None:
     with ThreadPoolExecutor(3) as threads:
         good = [threads.submit(run, engine, *[clips["demo.ogg"]] * 3) for _ in range(2)]

@@ -12,11 +12,13 @@ from src.errors import Cancelled
 from src.job_control import JobControl
 from src.serving import async_handler
 from src.settings import get_settings
-from tests.conftest import CLIPS, as_base64, spoken, words
+from tests.support.clips import CLIPS, as_base64, assert_spoken
 
 DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg")}}}
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_event_loop_is_not_blocked_by_a_job() -> None:
     async def run_and_count_turns() -> tuple[dict[str, Any], int]:
         answer, turns = asyncio.ensure_future(async_handler.handle(DEMO)), 0
@@ -26,7 +28,7 @@ def test_the_event_loop_is_not_blocked_by_a_job() -> None:
         return await answer, turns
 
     answer, turns = asyncio.run(run_and_count_turns())
-    assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(answer["transcription"]["text"], "demo.ogg")
     assert turns > 5
 
 
@@ -72,6 +74,8 @@ def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pyte
     assert 1 <= sum("refresh_worker" in answer for answer in answers) <= 3
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_stream_ends_with_the_whole_answer() -> None:
     async def chunks() -> list[dict[str, Any]]:
         return [chunk async for chunk in async_handler.stream(DEMO)]
@@ -79,7 +83,7 @@ def test_a_stream_ends_with_the_whole_answer() -> None:
     *streamed, whole = asyncio.run(chunks())
     segments = [segment for chunk in streamed for segment in chunk["segments"]]
     assert segments == whole["transcription"]["segments"]
-    assert words(whole["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(whole["transcription"]["text"], "demo.ogg")
 
 
 def test_a_streams_error_begins_with_its_type() -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from src.serving import fitness
 from src.startup import read_weights
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import CLIPS, ROOT, as_base64
+from tests.support.clips import CLIPS, as_base64
+from tests.support.worker_process import run_python
 
 PROBE = """
 import gc, json, sys, time
@@ -33,20 +32,10 @@ print(json.dumps(dict(collecting=collecting, torch_imported=torch_imported, afte
 """
 
 
-def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "WHISPER_MODEL": "tiny.en", **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
+@pytest.mark.process
+@pytest.mark.model
 def test_torch_is_imported_while_the_sdk_is() -> None:
-    ran = run("-c", PROBE)
+    ran = run_python("-c", PROBE)
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout.splitlines()[-1])
     assert result["torch_imported"]
@@ -56,7 +45,7 @@ def test_torch_is_imported_while_the_sdk_is() -> None:
 
 def test_the_log_has_the_times_of_imports_and_model() -> None:
     job = {"input": {"audio": {"base64": as_base64(CLIPS / "silence.flac")}}}
-    ran = run("handler.py", "--test_input", json.dumps(job), LOG_FORMAT="json")
+    ran = run_python("handler.py", "--test_input", json.dumps(job), LOG_FORMAT="json")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     lines = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
     [loaded] = [line for line in lines if line["event"] == "worker.loaded"]
@@ -64,12 +53,13 @@ def test_the_log_has_the_times_of_imports_and_model() -> None:
     assert 0 < loaded["imported"] < loaded["loaded"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("env", "expected"),
     [({"WHISPER_MODEL": "tinyen"}, 'did you mean "tiny.en"?'), ({"WEBHOOK_SECRET": "whsec_?"}, "WEBHOOK_SECRET")],
 )
 def test_a_worker_that_cannot_start_reports_one_sentence(env: dict[str, str], expected: str) -> None:
-    ran = run("handler.py", **env)
+    ran = run_python("handler.py", **env)
     assert ran.returncode == 1
     assert expected in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
@@ -84,6 +74,8 @@ def test_missing_weights_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, tmp
     get_settings.cache_clear()
 
 
+@pytest.mark.process
+@pytest.mark.model
 def test_a_warm_up_fills_the_batch_greedily_and_with_beams(monkeypatch: pytest.MonkeyPatch) -> None:
     processor = WhisperProcessor("tiny.en")
     processor.slots = 2  # a full batch that takes a second
@@ -105,4 +97,4 @@ def test_a_failed_warm_up_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> 
             raise MemoryError("no room")
 
     with pytest.raises(RuntimeError, match="BATCH_SIZE"):
-        fitness.warm_up(Failing())
+        fitness.warm_up(cast(WhisperProcessor, Failing()))

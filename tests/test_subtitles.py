@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 from whisper.utils import WriteSRT
@@ -17,6 +17,7 @@ from src.formats.layout import PRESETS, Layout
 from src.formats.srt_vtt_tsv import to_srt
 from src.request.options import Options
 from src.transcript.transcript import Segment, Word
+from tests.support.properties import examples
 
 BROADCAST = PRESETS["broadcast"]
 ENGLISH = (
@@ -107,7 +108,7 @@ layouts = st.builds(
 languages = st.sampled_from(["en", "de", "ja", "zh", "ar", "th", "pl"])
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(segments(), layouts, languages)
 @example([spoken(ENGLISH)], BROADCAST, "en")
 def test_cues_keep_to_the_layout_and_lose_no_text(made, layout, language):

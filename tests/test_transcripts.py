@@ -24,6 +24,8 @@ from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.conftest import CLIPS, spoken
 
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 CHUNKING = ["vad", "sequential"]
 SPOKEN = " ".join(spoken("demo.ogg"))
 
@@ -106,6 +108,7 @@ def test_a_translation_costs_no_second_encoding(base: WhisperProcessor, monkeypa
 # --- Prompts and vocabulary ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_a_prompt_that_is_too_long_gives_a_warning(base: WhisperProcessor, chunking: str) -> None:
     def warnings(prompt: str) -> list[str]:
@@ -138,6 +141,7 @@ def test_vocabulary_is_replaced_everywhere_and_counted(base: WhisperProcessor, c
 CHORD = "aevalsrc='0.2*(sin(2*PI*220*t)+sin(2*PI*277*t)+sin(2*PI*330*t))*(0.6+0.4*sin(2*PI*2*t))':d=12:s=16000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 @pytest.mark.parametrize(
     "source",
@@ -155,7 +159,7 @@ def test_silence_noise_and_music_have_no_words(
 def test_quiet_speech_is_transcribed(base: WhisperProcessor, chunking: str, tmp_path: Path) -> None:
     # demo.ogg is at -17 dB (RMS); this is at -35 dB.
     quiet = tmp_path / "quiet.wav"
-    command = [ffmpeg_executable(), "-v", "error", "-i", CLIPS / "demo.ogg", "-af", "volume=-18dB", quiet]
+    command = [ffmpeg_executable(), "-v", "error", "-i", str(CLIPS / "demo.ogg"), "-af", "volume=-18dB", str(quiet)]
     subprocess.run(command, check=True)
     transcript = base.transcribe(quiet, options_of(chunking=chunking, language="en"))
     assert count_errors(SPOKEN, transcript.text, "en").edits <= 2
@@ -169,7 +173,7 @@ def call(tmp_path: Path) -> Path:
     """A call in stereo: one side on the left, the other on the right from 3 s on."""
     mono = "aresample=16000,aformat=channel_layouts=mono"
     joined = f"[0:a]{mono}[a];[1:a]{mono},adelay=3000[b];[a][b]join=inputs=2:channel_layout=stereo"
-    clips = ["-i", CLIPS / "demo.ogg", "-i", CLIPS / "numbers.mp3"]
+    clips = ["-i", str(CLIPS / "demo.ogg"), "-i", str(CLIPS / "numbers.mp3")]
     call = tmp_path / "call.wav"
     subprocess.run([ffmpeg_executable(), "-v", "error", *clips, "-filter_complex", joined, call], check=True)
     return call
@@ -221,6 +225,7 @@ def test_the_pages_of_a_long_recording_are_released(tmp_path: Path) -> None:
     assert left[:100].sum() == 0  # it can be read again
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_split_into_sections_without_cutting_a_word(
     base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +246,7 @@ class CancelledDuringAlignment(JobControl):
         super().check()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_cancelled_during_alignment_leaves_the_model_usable(base: WhisperProcessor) -> None:
     options = options_of(chunking="sequential", language="en", word_timestamps=True)
     with pytest.raises(Cancelled):

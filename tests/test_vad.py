@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import distribution
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import imageio_ffmpeg
 import numpy as np
@@ -72,10 +73,11 @@ def frame_by_frame(pcm: Pcm) -> list[float]:
     """Returns silero-vad's probabilities: from its own model, one frame at a time."""
     model = torch.jit.load(str(distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")))
     frames = torch.from_numpy(np.pad(pcm, (0, -len(pcm) % FRAME)).astype(np.float32) / 32768).view(-1, 1, FRAME)
-    with torch.inference_mode(), torch.jit.optimized_execution(False):
+    with torch.inference_mode(), cast(Any, torch.jit).optimized_execution(False):
         return [model(frame, SAMPLE_RATE).item() for frame in frames]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["demo.ogg", "long.ogg", "noise.ogg"])
 def test_probabilities_are_silero_vads_own(name):
     pcm = clip(name)[: 2 * BLOCK + 1000]
@@ -83,6 +85,7 @@ def test_probabilities_are_silero_vads_own(name):
     assert list(speech_probabilities(pcm)) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("frames", [1, 7, 10_000])
 def test_probabilities_do_not_depend_on_the_size_of_a_block(monkeypatch, frames):
     expected = list(speech_probabilities(clip("demo.ogg")))
@@ -95,6 +98,7 @@ def test_each_frame_has_a_probability_even_an_incomplete_one(samples):
     assert len(list(speech_probabilities(noise(20)[:samples]))) == -(-samples // FRAME)
 
 
+@pytest.mark.process
 def test_threads_may_share_the_network():
     expected = list(speech_probabilities(clip("long.ogg"))), list(speech_probabilities(clip("demo.ogg")))
     vad._detector.cache_clear()
@@ -104,6 +108,7 @@ def test_threads_may_share_the_network():
         assert probabilities == pytest.approx(expected[index % 2], abs=1e-4)
 
 
+@pytest.mark.process
 def test_only_the_detector_is_limited_to_one_core():
     check = """
 from concurrent.futures import ThreadPoolExecutor
@@ -121,12 +126,14 @@ assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 3
 # Regions
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", [name for name, speech in SPEECH.items() if speech])
 def test_speech_is_found(name):
     found = seconds(speech_regions(clip(name)))
     assert overlap(found, SPEECH[name]) > 0.995 * total(SPEECH[name])
 
 
+@pytest.mark.process
 def test_long_pauses_are_left_out():
     speech = SPEECH["long.ogg"]
     pauses = [(end + 0.5, start - 0.5) for (_, end), (start, _) in pairwise(speech) if start - end > 1]
@@ -150,6 +157,7 @@ def test_no_speech_gives_no_windows(pcm):
     assert list(join_regions(speech_regions(pcm), pcm)) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
 @pytest.mark.parametrize("min_silence_ms", [100, 400])
 @pytest.mark.parametrize("min_speech_ms", [0, 250])
@@ -225,6 +233,7 @@ def test_a_long_recording_is_never_copied_whole(tmp_path):
     assert peak < 6 * BLOCK * 4  # bytes
 
 
+@pytest.mark.process
 def test_the_first_windows_are_found_before_the_end_is_searched(monkeypatch):
     pcm = np.concatenate([clip("long.ogg")] * 5)
     detector, calls = load_vad(), []
@@ -313,6 +322,7 @@ def test_a_long_region_is_cut_where_it_is_quietest(quiet_at):
     assert first.end == second.start == pytest.approx(middle, abs=1600)
 
 
+@pytest.mark.process
 def test_windows_of_a_clip_start_and_end_in_its_pauses():
     pcm = clip("long.ogg")
     found = list(join_regions(speech_regions(pcm), pcm))

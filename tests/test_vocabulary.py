@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src.errors import InvalidInput
@@ -19,6 +19,7 @@ from src.request.option_values import MAX_PHRASES, MAX_TERMS
 from src.request.validation import parse_input
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import correct, vocabulary_prompt
+from tests.support.properties import examples
 
 
 def transcript(*texts: str, timed: bool = True) -> Transcript:
@@ -270,7 +271,7 @@ def folded(text: str) -> str:
     return re.sub(r"\s", "", plain.replace("’", "'").replace("i\u0307", "i"))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(transcripts(), vocabularies)
 def test_only_phrases_are_replaced(made: Transcript, corrections: dict[str, list[str]]) -> None:
     before = "".join(part.text for part in made.segments)
@@ -293,7 +294,7 @@ def is_explained(before: str, pieces: list[str], heard: dict[str, set[str]]) -> 
     return len(before) in ends
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(transcripts(), vocabularies)
 def test_words_match_the_text_and_times_stay_in_order(made: Transcript, corrections: dict[str, list[str]]) -> None:
     duration = made.duration
@@ -309,7 +310,7 @@ def test_words_match_the_text_and_times_stay_in_order(made: Transcript, correcti
     assert made.segments[-1].end == duration
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(transcripts(), vocabularies)
 def test_a_second_correction_changes_nothing(made: Transcript, corrections: dict[str, list[str]]) -> None:
     correct(made, corrections)
@@ -318,7 +319,7 @@ def test_a_second_correction_changes_nothing(made: Transcript, corrections: dict
     assert [part.to_dict() for part in made.segments] == once
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(transcripts(), vocabularies)
 def test_the_text_is_the_same_with_and_without_words(made: Transcript, corrections: dict[str, list[str]]) -> None:
     plain = transcript(*(part.text for part in made.segments), timed=False)

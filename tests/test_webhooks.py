@@ -11,20 +11,20 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import standardwebhooks
 from pydantic import SecretStr, ValidationError
+from runpod.serverless.utils.rp_ssrf import PinnedIPAdapter
 
 from src import public_http
 from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, RETRY_POLICY, ProgressNotifier, check_secret, notify
 from src.public_http import RetryPolicy
 from src.request.schema import Webhook
+from tests.support.servers import ScriptedHandler, ScriptedServer, running
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -35,39 +35,7 @@ POLICY = RetryPolicy(pauses=(0.01, 0.02, 0.04, 0.08), timeouts=TIMEOUTS)
 ANSWER = {"transcription": {"text": "Grüße, 世界"}, "metadata": {"model": "tiny.en"}}
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Plays the server's `script`: one function per request, the last one for all that follow."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        self.close_connection = True
-        self.server.connections.append(self.headers)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if len(body) < int(self.headers["Content-Length"]):
-            return
-        self.server.received.append((self.headers, body))
-        script = self.server.script
-        with suppress(BrokenPipeError, ConnectionResetError):  # when the client has had enough
-            (script.pop(0) if len(script) > 1 else script[0])(self)
-
-    def answer(self, status=200, body=b"", **headers):
-        self.send_response(status)
-        headers = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    connections: list[Message]
-    received: list[tuple[Message, bytes]]
-
+class Server(ScriptedServer):
     @property
     def hook(self) -> Webhook:
         return Webhook(url=f"http://127.0.0.1:{self.server_port}/private-name?token=s3cr3t")
@@ -85,19 +53,8 @@ class Server(ThreadingHTTPServer):
 def serve(monkeypatch):
     """Starts a server that plays a script, for a worker that may call loopback."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
-    started: list[Server] = []
-
-    def start(*script) -> Server:
-        server = Server(("127.0.0.1", 0), Handler)
-        server.script, server.connections, server.received = list(script), [], []
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield lambda *script: servers.enter_context(running(Server(*script)))
 
 
 def send(
@@ -119,18 +76,18 @@ def status(code: int, **headers: str):
     return lambda handler: handler.answer(code, b"answer-body", **headers)
 
 
-def hang_up(handler: Handler) -> None:
+def hang_up(handler: ScriptedHandler) -> None:
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def drip_header(handler: Handler) -> None:
+def drip_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     for _ in range(40):
         handler.wfile.write(b"x")
         time.sleep(0.05)
 
 
-def silent(_: Handler) -> None:
+def silent(_: ScriptedHandler) -> None:
     time.sleep(2)
 
 
@@ -245,14 +202,14 @@ def test_the_number_of_attempts_is_limited(serve):
 
 
 def test_a_short_retry_after_is_honoured(serve):
-    pauses = []
+    pauses: list[float] = []
     server = serve(status(429, Retry_After="3"), status(200))
     assert send(server.hook, policy=replace(POLICY, sleep=pauses.append)) is None
     assert pauses == [3.0]
 
 
 def test_pauses_between_attempts_double(serve):
-    pauses = []
+    pauses: list[float] = []
     assert "attempt 5 of 5" in send(serve(status(500)).hook, policy=replace(RETRY_POLICY, sleep=pauses.append))
     assert pauses == [0.5, 1.0, 2.0, 4.0]
 
@@ -284,7 +241,7 @@ def test_a_host_that_cannot_be_a_name(serve):
 
 
 def test_a_response_that_is_not_http(serve):
-    def two_lengths(handler: Handler) -> None:
+    def two_lengths(handler: ScriptedHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
 
     server = serve(two_lengths, lambda handler: handler.wfile.write(b"answer-body\r\n\r\n"))
@@ -304,7 +261,7 @@ def test_a_redirect_is_a_failure(code, serve):
     target = serve(status(200))
     server = serve(status(code, Location=target.hook.url))
     assert f"HTTP status {code}; redirects are not followed" in send(server.hook)
-    assert (len(server.received), target.connections) == (1, [])
+    assert (len(server.received), target.requests) == (1, [])
 
 
 @pytest.mark.parametrize("code", [200, 302])
@@ -312,7 +269,7 @@ def test_the_body_of_a_response_is_not_read(code, serve):
     written: Counter[str] = Counter()
     hung_up = threading.Event()
 
-    def endless(handler: Handler) -> None:
+    def endless(handler: ScriptedHandler) -> None:
         handler.answer(code, Location="/again", Content_Length="1000000000000")
         try:
             while True:
@@ -332,7 +289,7 @@ def test_the_body_of_a_response_is_not_read(code, serve):
 def test_the_budget_holds_for_a_server_that_sends_slowly(play, serve):
     held = threading.Event()  # a server that never ends: only the budget does
 
-    def play_and_hold(handler: Handler) -> None:
+    def play_and_hold(handler: ScriptedHandler) -> None:
         play(handler)
         held.wait(10)
 
@@ -345,7 +302,7 @@ def test_a_slow_server_is_reported_in_a_sentence(serve):
 
 
 def test_retries_end_with_the_budget(serve):
-    pauses = []
+    pauses: list[float] = []
     policy = RetryPolicy(pauses=(0.1, 60.0), timeouts=TIMEOUTS, sleep=pauses.append)
     assert "(attempt 2 of 3)" in send(serve(status(503)).hook, budget=20, policy=policy)
     assert pauses == [0.1]
@@ -363,7 +320,7 @@ def hold_before_sending(monkeypatch) -> threading.Event:
     """Requests that are made wait for this event before they connect."""
     held = threading.Event()
 
-    class Slow(public_http.PinnedIPAdapter):
+    class Slow(PinnedIPAdapter):
         def send(self, request, **options):
             held.wait(5)
             return super().send(request, **options)
@@ -388,7 +345,7 @@ def test_a_private_server_sees_no_connection(serve, monkeypatch):
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection"))
     assert "public address" in send(server.hook)
-    assert server.connections == []
+    assert server.requests == []
 
 
 def test_the_sdk_connects_to_the_validated_address(serve, monkeypatch):
@@ -414,7 +371,7 @@ def test_a_name_that_changes_its_address_is_resolved_once(serve, monkeypatch):
     hook = Webhook(url=f"http://rebind.invalid:{server.server_port}/")
     assert "connection to its host failed" in send(hook, policy=RetryPolicy(pauses=(), timeouts=TIMEOUTS))
     assert asked == ["rebind.invalid", "93.184.215.14"]
-    assert server.connections == []
+    assert server.requests == []
 
 
 def test_the_next_address_is_tried_if_one_has_no_route(serve, monkeypatch):
@@ -427,7 +384,7 @@ def test_a_proxy_of_the_environment_is_not_used(serve, monkeypatch):
     server, proxy = serve(status(200)), serve(status(200))
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
     assert send(server.hook) is None
-    assert (len(server.received), proxy.connections) == (1, [])
+    assert (len(server.received), proxy.requests) == (1, [])
 
 
 # Nothing fails a job, nothing leaks
@@ -439,10 +396,10 @@ def test_a_proxy_of_the_environment_is_not_used(serve, monkeypatch):
 def test_unserializable_data_is_reported_in_a_sentence(data, secret, serve):
     server = serve(status(200))
     assert "the worker failed on it" in send(server.hook, data=data, secret=secret)
-    assert server.connections == []
+    assert server.requests == []
 
 
-def faulty_header(handler: Handler) -> None:
+def faulty_header(handler: ScriptedHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 500 No\r\n answer-body\r\nfaulty\r\nContent-Length: 0\r\n\r\n")
 
 
@@ -459,6 +416,7 @@ def test_neither_url_nor_payload_is_logged(play, serve, caplog, capfd):
         assert private not in logged
 
 
+@pytest.mark.process
 def test_the_signer_is_loaded_when_something_is_signed():
     code = "import sys, src.delivery.webhooks; sys.exit('standardwebhooks' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -563,7 +521,7 @@ def test_an_unknown_total_is_zero_percent(serve):
 def test_progress_neither_blocks_nor_accumulates(serve):
     answered, ended = threading.Event(), threading.Event()
 
-    def hold(_: Handler) -> None:
+    def hold(_: ScriptedHandler) -> None:
         ended.wait(10)
         answered.set()
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import whisper
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from whisper.model import ModelDimensions, Whisper
 
 from src.errors import ModelUnavailable
 from src.models.weights import has_alignment_heads, load_weights
+from tests.support.properties import examples
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "models" / "tiny.en"
@@ -252,7 +253,7 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
     return {"own.pt": checkpoint, "model.bin": model_bin(ctranslate2_variables(model))}
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(80)
 @given(share=st.floats(0, 1, exclude_max=True), name=st.sampled_from(["own.pt", "model.bin"]))
 def test_a_file_cut_off_anywhere_is_refused_by_name(tmp_path, whole, share, name):
     (tmp_path / name).write_bytes(whole[name][: int(share * len(whole[name]))])
@@ -265,7 +266,7 @@ def test_a_model_bin_that_lacks_its_last_bytes_is_refused(tmp_path, whole, missi
     assert "cut off" in refusal(tmp_path / "model.bin")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(80)
 @given(data=st.data())
 def test_a_damaged_header_never_raises_anything_else(tmp_path, whole, data):
     """Bytes at the front and around each variable's name are where model.bin keeps its lengths, types and shapes."""
@@ -280,7 +281,7 @@ def test_a_damaged_header_never_raises_anything_else(tmp_path, whole, data):
         assert "model.bin" in str(error)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(content=st.binary(min_size=1, max_size=200), name=st.sampled_from(["own.pt", "model.bin", "pytorch_model.bin"]))
 def test_a_foreign_file_is_refused_by_name(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
@@ -414,6 +415,8 @@ print(private_bytes() - before)
 """
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's memory accounting")
 @pytest.mark.parametrize("kind", ["pt", "model.bin"])
 def test_loading_takes_a_fraction_of_the_files_size_in_memory(tmp_path, kind):
@@ -427,6 +430,8 @@ def test_loading_takes_a_fraction_of_the_files_size_in_memory(tmp_path, kind):
 # --- The real thing -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_the_published_tiny_en_is_whole_and_hears_words():
     model = load_weights(TINY)
     assert (model.dims.n_audio_state, model.dims.n_text_layer, model.is_multilingual) == (384, 4, False)

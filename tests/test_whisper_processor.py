@@ -117,9 +117,9 @@ def job_with(model: str) -> dict[str, Any]:
 def test_each_job_loads_its_model_once_and_reports_its_device(
     small_cache: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from src import rp_handler
+    from src import download, rp_handler
 
-    fetch = rp_handler.fetch
+    fetch = download.fetch
 
     def fetch_slowly(*args: Any, **options: Any) -> Path:
         time.sleep(0.3)  # the other job would evict this one's model, if it could
@@ -143,7 +143,7 @@ def test_a_failed_or_cancelled_download_releases_the_model(
 
     def fail(*args: Any, **options: Any) -> Path:
         if stopped:
-            control.stop("cancelled")
+            control.cancel("cancelled")
             control.check()
         raise DownloadFailed("the URL answers with HTTP status 500")
 

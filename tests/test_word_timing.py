@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 import whisper.timing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from whisper.timing import WordTiming
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from src.engine.word_timing import set_words, text_of
 from src.transcript.transcript import Segment
+from tests.support.properties import examples
 
 ENGLISH = get_tokenizer(multilingual=True, language="en", task="transcribe")
 CHINESE = get_tokenizer(multilingual=True, language="zh", task="transcribe")
@@ -85,7 +86,7 @@ def check(data: st.DataObject, segments: list[Segment], tokenizer: Tokenizer) ->
             assert word.probability == pytest.approx(its_word["probability"])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.data(),
     spoken_segments(
@@ -99,7 +100,7 @@ def test_words_between_spaces(data: st.DataObject, segments: list[Segment]) -> N
     check(data, segments, ENGLISH)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.data(), spoken_segments(CHINESE, "你", ["你", "好", "。", "，", "「", "我们", "！", "龘", "“"], "好。"))
 def test_words_without_spaces(data: st.DataObject, segments: list[Segment]) -> None:
     check(data, segments, CHINESE)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import srt
 import webvtt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src import rp_handler
@@ -22,14 +19,17 @@ from src.request.options import Options
 from src.request.validation import parse_input
 from src.request.worker_faster_whisper import is_worker_faster_whisper_input, to_answer, to_input
 from src.rp_handler import handler
+from src.settings import get_settings
 from src.transcript.transcript import Segment, Transcript, Word
-from tests.conftest import CLIPS, as_base64, spoken, words
+from tests.support.clips import CLIPS, as_base64, assert_spoken
+from tests.support.properties import examples
+from tests.support.servers import serve_folder
 
 URL = "https://github.com/runpod-workers/sample-inputs/raw/main/audio/gettysburg.wav"
 
 README_INPUT = {"input": {"audio": URL}}
 
-README_OUTPUT = {
+README_OUTPUT: dict[str, Any] = {
     "segments": [
         {
             "id": 1,
@@ -96,7 +96,7 @@ def ours(*segments: Segment, asked: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def bare_jobs_are_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
-    switched = rp_handler.get_settings().model_copy(update={"faster_whisper_jobs": True})
+    switched = get_settings().model_copy(update={"faster_whisper_jobs": True})
     monkeypatch.setattr(rp_handler, "get_settings", lambda: switched)
 
 
@@ -104,13 +104,12 @@ def bare_jobs_are_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The clips on a web server of this machine, from which jobs may download."""
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
-    serve = partial(SimpleHTTPRequestHandler, directory=str(CLIPS))
-    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve_folder(CLIPS) as url:
+        yield url
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.usefixtures("bare_jobs_are_foreign")
 def test_the_request_of_its_readme_gets_the_output_of_its_readme(site: str) -> None:
     request = {"input": README_INPUT["input"] | {"audio": f"{site}/demo.ogg"}}
@@ -122,7 +121,7 @@ def test_the_request_of_its_readme_gets_the_output_of_its_readme(site: str) -> N
         answer["segments"]
     )
     assert answer["segments"][0]["id"] == 1
-    assert words(answer["transcription"]) == spoken("demo.ogg")
+    assert_spoken(answer["transcription"], "demo.ogg")
     assert (answer["detected_language"], answer["device"], answer["model"]) == ("en", "cpu", "tiny.en")
 
 
@@ -132,11 +131,15 @@ def test_the_output_of_its_readme_is_reproduced_exactly() -> None:
     assert to_answer(answer, {"audio": URL}) == README_OUTPUT | {"metadata": METADATA}
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_without_the_setting_a_bare_url_is_answered_in_our_format(site: str) -> None:
     answer = handler({"input": {"audio": f"{site}/demo.ogg"}})
-    assert words(answer["transcription"]["text"]) == spoken("demo.ogg")
+    assert_spoken(answer["transcription"]["text"], "demo.ogg")
 
 
+@pytest.mark.model
+@pytest.mark.process
 @pytest.mark.parametrize("form", ["plain_text", "formatted_text", "srt", "vtt"])
 def test_the_transcription_has_the_requested_format(form: str) -> None:
     answer = handler(flat("demo.ogg", transcription=form, language="en", beam_size=1))
@@ -148,8 +151,8 @@ def test_the_transcription_has_the_requested_format(form: str) -> None:
         assert [cue.content for cue in srt.parse(text)] == lines
     else:
         assert text.startswith("WEBVTT\n\n")
-        assert [cue.text for cue in webvtt.from_string(text)] == lines
-    assert words(" ".join(lines)) == spoken("demo.ogg")
+        assert [cue.text for cue in webvtt.from_string(text).captions] == lines
+    assert_spoken(" ".join(lines), "demo.ogg")
     assert answer["translation"] is None
     assert "word_timestamps" not in answer
 
@@ -165,15 +168,19 @@ def test_every_key_of_its_table_is_accepted_and_null_means_the_default() -> None
     assert (full.options.beam_size, full.options.best_of, full.options.model) == (5, 5, "large-v3")
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_words_are_in_one_list_and_not_in_segments() -> None:
     answer = handler(flat("demo.ogg", word_timestamps=True, beam_size=1))
     assert not any("words" in segment for segment in answer["segments"])
     assert all(list(word) == ["word", "start", "end"] for word in answer["word_timestamps"])
-    assert words("".join(word["word"] for word in answer["word_timestamps"])) == spoken("demo.ogg")
+    assert_spoken("".join(word["word"] for word in answer["word_timestamps"]), "demo.ogg")
     starts = [word["start"] for word in answer["word_timestamps"]]
     assert starts == sorted(starts)
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_silence_is_an_empty_text() -> None:
     answer = handler(flat("silence.flac", language="en"))
     assert (answer["transcription"], answer["segments"]) == ("", [])
@@ -290,7 +297,7 @@ texts = st.sampled_from([" Hola.", "好", ' "-->"', " <b> & \n", "é", " word" *
 said = st.lists(st.builds(Word, texts, st.floats(0, 9), st.floats(0, 9), st.floats(0, 1)), max_size=2)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.lists(st.tuples(texts, said), min_size=3, max_size=6),
     st.sampled_from(["plain_text", "formatted_text", "srt", "vtt"]),

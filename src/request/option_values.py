@@ -25,7 +25,7 @@ MAX_PHRASES = 5000
 MAX_PHRASE_CHARACTERS = 200
 
 _SECONDS = r"\s*\d{1,9}(\.\d{1,6})?\s*"
-_TOKEN_ID = r"\s*-?\d{1,6}\s*"
+_INTEGER = r"\s*-?\d{1,6}\s*"
 
 
 def parse_language(language: str) -> str:
@@ -123,7 +123,7 @@ def parse_token_ids(tokens: Any) -> Any:
     """
     if not isinstance(tokens, str):
         return tokens
-    if not re.fullmatch(rf"\s*|{_TOKEN_ID}(,{_TOKEN_ID}){{0,1999}}", tokens):
+    if not re.fullmatch(rf"\s*|{_INTEGER}(,{_INTEGER}){{0,1999}}", tokens):
         raise ValueError("should be token ids with commas between them, such as '-1' or '11,13'")
     return [int(token) for token in tokens.split(",") if token.strip()]
 

@@ -11,6 +11,8 @@ from client.errors import BadRecording
 from client.media.audio import AudioPart, compress, cut, ffmpeg_executable
 from tests.client.conftest import CLIPS
 
+pytestmark = pytest.mark.process
+
 
 def test_the_audio_of_a_video_is_extracted_with_its_loudness(tmp_path: Path) -> None:
     track = compress(CLIPS / "video.mp4", tmp_path)

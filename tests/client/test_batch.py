@@ -14,6 +14,8 @@ from tests.client.conftest import CLIPS, run_command, start_command, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 
+pytestmark = pytest.mark.process
+
 FORMATS = ["--format", "json,srt"]
 
 

@@ -20,6 +20,8 @@ from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Fault, Platform
 from tests.platform.records import Job
 
+pytestmark = pytest.mark.process
+
 LIMIT = 160_000
 """Bytes of a request."""
 PARTS = 4

@@ -173,6 +173,7 @@ def test_a_part_without_speech_changes_nothing() -> None:
     assert output["transcription"]["tsv"].splitlines()[0] == "start\tend\tspeaker\ttext"
 
 
+@pytest.mark.process
 def test_a_diarized_recording_in_parts_is_merged(
     platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:

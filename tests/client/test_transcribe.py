@@ -17,6 +17,8 @@ from tests.client.conftest import LocalWorker, environment, run_command
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 
+pytestmark = pytest.mark.process
+
 SMALL = 160_000
 """Bytes of a request that holds about 20 s of audio."""
 

@@ -28,6 +28,7 @@ def make_output(**video: Any) -> dict[str, Any]:
     return {"captioned_video": {"filename": "captioned.mp4", **video}, "metadata": {}}
 
 
+@pytest.mark.process
 def test_the_video_is_saved_next_to_the_transcript(streaming_platform: Platform, folder: Path) -> None:
     video = folder / "clip.mp4"
     shutil.copy(CLIPS / "video.mp4", video)

@@ -1,0 +1,96 @@
+"""The arrows between the packages of `src`: each imports only what is below it.
+
+`python -m tests.test_architecture` prints the arrows as they are.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+
+BASE = {"errors", "deadline", "settings", "logs", "transcript"}
+"""The lowest floor, open to all above it."""
+
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "deadline": {"errors"},
+    "settings": {"errors"},
+    "logs": {"errors", "settings"},
+    "transcript": {"errors"},
+    "job_control": BASE,
+    "public_http": BASE,
+    "formats": {"transcript", "errors"},
+    "models": BASE - {"transcript"},
+    "audio": {"job_control", *BASE},
+    "engine": {"models", *BASE},
+    "request": {"formats", "audio", "public_http", *BASE},
+    "transcription": {"engine", "models", "audio", "job_control", *BASE},
+    "speakers": {"request", "audio", "job_control", *BASE},
+    "captions": {"request", "formats", "audio", "job_control", *BASE},
+    "download": {"request", "public_http", "job_control", *BASE},
+    "delivery": {"captions", "request", "formats", "public_http", "job_control", *BASE},
+    "whisper_processor": {
+        *{"speakers", "transcription", "request", "engine", "models", "audio", "formats", "job_control"},
+        *BASE,
+    },
+    "startup": {"whisper_processor", "models", *BASE},
+    "rp_handler": {
+        *{"startup", "whisper_processor", "delivery", "download", "captions", "speakers", "request", "engine"},
+        *{"formats", "job_control"},
+        *BASE,
+    },
+    "serving": {"rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control", *BASE},
+}
+"""The packages and root modules of `src`, from bottom to top, and what each may import."""
+
+
+def arrows() -> dict[str, dict[str, set[str]]]:
+    """The imports between packages and root modules: importer, imported, and the files that import it."""
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for path in sorted(SRC.rglob("*.py")):
+        file = path.relative_to(SRC)
+        importer = file.parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "src":
+                imported = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("src."):
+                imported = [str(node.module).split(".")[1]]
+            elif isinstance(node, ast.Import):
+                imported = [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("src.")]
+            else:
+                continue
+            for name in imported:
+                if name != importer and not name.startswith("_"):
+                    found[importer][name].add(str(file))
+    return found
+
+
+def test_packages_import_only_what_is_below_them() -> None:
+    wrong = [
+        f"{importer} -> {imported} ({', '.join(sorted(files))})"
+        for importer, targets in arrows().items()
+        for imported, files in targets.items()
+        if imported not in ALLOWED.get(importer, set())
+    ]
+    assert not wrong, "arrows that layout forbids:\n" + "\n".join(wrong)
+
+
+def test_the_stages_know_nothing_of_a_jobs_options() -> None:
+    stages = ("engine", "transcription", "speakers", "audio", "download.py")
+    files = [
+        path for stage in stages for path in (SRC.joinpath(stage).rglob("*.py") if "." not in stage else [SRC / stage])
+    ]
+    assert [str(path) for path in files if "request.options" in path.read_text()] == []
+
+
+def test_the_allowed_arrows_form_no_circle() -> None:
+    order = list(ALLOWED)
+    assert all(order.index(below) < order.index(name) for name, allowed in ALLOWED.items() for below in allowed)
+
+
+if __name__ == "__main__":
+    for importer, targets in sorted(arrows().items()):
+        print(f"{importer:18} -> {', '.join(sorted(targets))}")
