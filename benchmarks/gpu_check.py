@@ -33,7 +33,7 @@ from benchmarks.scoring import errors
 from src import __version__
 from src.audio.decode import decode_audio
 from src.audio.pcm import SAMPLE_RATE
-from src.engine.decoding_options import Vocabulary
+from src.engine.decoding_options import TokenSets
 from src.engine.engine import Engine
 from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements
@@ -103,7 +103,7 @@ def numbers(path: Path, placement: Placement) -> str:
 def _compared(model: Model, reference: whisper.Whisper) -> list[str]:
     device = reference.device
     mel = pad_or_trim(log_mel_spectrogram(_waveform(30.0).to(device), reference.dims.n_mels), N_FRAMES)[None]
-    tokenizer = Vocabulary(reference.dims, device).tokenizer()
+    tokenizer = TokenSets(reference.dims, device).tokenizer()
     spoken = tokenizer.encode(" " + TEXT.read_text().strip())[:150]
     tokens = torch.tensor([[*tokenizer.sot_sequence_including_notimestamps, *spoken]], device=device)
     right = reference.decoder(tokens, reference.encoder(mel)).float()

@@ -64,7 +64,7 @@ class WhisperProcessor:
             detector = beside.submit(load_vad)
             with self._shelf.borrow(self.model_name, JobControl()) as model:
                 self.device, self.compute_type = model.engine.device, model.engine.placements[0].compute_type
-                self.slots = model.engine.slots
+                self.slots = model.engine.max_batch_size
                 detector.result()
 
     def check(self, options: Options, control: JobControl | None = None) -> None:
@@ -149,7 +149,7 @@ def _refuse_what_it_cannot(model: LoadedModel, options: Options) -> None:
     if options.chunking == "sequential" and len(model.engine.placements[0].devices) > 1:
         raise InvalidInput(f"the model {model.name} is split over several GPUs: use chunking vad, or a smaller model")
     translates = options.translate or options.task == "translate"
-    if not model.engine.vocabulary.multilingual:
+    if not model.engine.token_sets.multilingual:
         if options.language not in (None, "en"):
             name = LANGUAGES[options.language or "en"].title()
             raise InvalidInput(f"the model {model.name} knows English only: for {name} use one such as base or turbo")
@@ -189,7 +189,7 @@ def _transcribed(model: LoadedModel, pcm: npt.NDArray[np.int16], options: Option
         transcript = transcribe_in_windows(model.engine, pcm, options, control)
     else:
         transcript = _sequentially(model, pcm, options, control)
-    if options.prompt and (tokens := model.engine.vocabulary.too_long(options.prompt)):
+    if options.prompt and (tokens := model.engine.token_sets.excess_prompt_tokens(options.prompt)):
         transcript.warnings.append(
             f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MAX_PROMPT_TOKENS}"
         )

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from src.engine.decoding_options import Vocabulary
+from src.engine.decoding_options import TokenSets
 from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.errors import ModelUnavailable
@@ -327,7 +327,7 @@ def test_heads_and_vocabularies_that_are_not_whispers_are_refused_by_the_engine(
     with pytest.raises(ModelUnavailable, match="64 wide"):
         Model(weights, choose_placements("float32")[0], embedding_of(weights))
     with pytest.raises(ModelUnavailable, match="50300 tokens"):
-        Vocabulary(weights.dims, torch.device("cpu"))
+        TokenSets(weights.dims, torch.device("cpu"))
 
 
 # --- One copy -------------------------------------------------------------------------------------------------------

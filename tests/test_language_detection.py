@@ -23,11 +23,11 @@ class Ear:
     """Stands for the engine: notes what it is given to listen to."""
 
     def __init__(self, pcm: Any, says: list[dict[str, float]]) -> None:
-        self.vocabulary = SimpleNamespace(multilingual=True)
+        self.token_sets = SimpleNamespace(multilingual=True)
         self.places: list[float] = []
         self._pcm, self._says = pcm, says
 
-    def identify_languages(self, windows: Any, caller: Client) -> Any:
+    def identify_languages(self, windows: Any, client: Client) -> Any:
         start = self._pcm.ctypes.data
         self.places = [(window.audio.ctypes.data - start) / 2 / SAMPLE_RATE for window in windows]
         return [(self._says[at % len(self._says)], window) for at, window in enumerate(windows)]

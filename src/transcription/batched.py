@@ -81,9 +81,9 @@ def _decoding(options: Options, language: str) -> DecodingOptions:
     return DecodingOptions(
         language=None if options.multilingual else language,
         main_language=language,
-        candidates=tuple(options.language_candidates or ()),
+        candidate_languages=tuple(options.language_candidates or ()),
         task=options.task,
-        translated=options.translate and (options.multilingual or language != "en"),
+        with_translation=options.translate and (options.multilingual or language != "en"),
         prompt=options.prompt,
         temperatures=tuple(options.temperature),
         beam_size=options.beam_size,
@@ -112,7 +112,7 @@ def _append(
         fresh = [replace(segment, language=result.language) for segment in fresh]
     transcript.segments += fresh
     transcript.speech = None if transcript.speech is None else transcript.speech + place.speech
-    transcript.uncovered += [(offset + begin, offset + end) for begin, end in result.missed]
+    transcript.uncovered += [(offset + begin, offset + end) for begin, end in result.uncovered]
     transcript.repaired += result.repaired
     transcript.dropped += dropped + Counter(silent_windows=int(result.silent))
     if result.in_float32:

@@ -60,7 +60,7 @@ def detect_language(
     at_hand = list(itertools.islice(windows, 1 if soon else AT_HAND))
     if not at_hand:
         return None, iter(())
-    if not engine.vocabulary.multilingual:
+    if not engine.token_sets.multilingual:
         return Detected("en", 1.0, {}), itertools.chain(at_hand, windows)
     places = [round(place) for place in np.linspace(0, len(at_hand) - 1, min(SAMPLES, len(at_hand)))]
     samples = [at_hand[place].window for place in places]
