@@ -40,6 +40,7 @@ class Norm:
     bias: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., D]."""
         return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias)
 
 
@@ -71,6 +72,7 @@ class FeedForward:
     narrow: Linear
 
     def __call__(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
         return self.narrow(self.widen(self.norm(x)))
 
 
