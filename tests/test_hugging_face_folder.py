@@ -140,7 +140,7 @@ def test_tokens_added_by_fine_tuning_are_left_out(tmp_path, caplog):
     model = random_model(vocab_size=51872)
     model.save_pretrained(tmp_path)
     assert load_weights(tmp_path).dims.n_vocab == 51865
-    assert "7 tokens" in caplog.text
+    assert "7 additional tokens" in caplog.text
     assert_same_logits(model, tmp_path)
 
 

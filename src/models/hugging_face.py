@@ -107,9 +107,7 @@ def _read(file: Path) -> State:
         return _read_safetensors(file)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (
-        Exception
-    ) as error:  # torch.load does not document its exceptions: RuntimeError, UnpicklingError, KeyError, ...
+    except Exception as error:  # torch.load documents none: RuntimeError, UnpicklingError, KeyError, ...
         raise BadWeights(
             f"is damaged, or {file.name} is in a format that is too old: fetch it again, or save it as safetensors"
         ) from error

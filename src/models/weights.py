@@ -174,9 +174,7 @@ def _read_checkpoint(file: Path) -> Checkpoint:
     """Reads a `.pt` file, memory-mapped; its dimensions must be those that the file declares."""
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (
-        Exception
-    ) as error:  # torch.load does not document its exceptions: RuntimeError, UnpicklingError, KeyError, ...
+    except Exception as error:  # torch.load documents none: RuntimeError, UnpicklingError, KeyError, ...
         raise BadWeights("is damaged or no PyTorch checkpoint: fetch OpenAI's .pt file again") from error
     match checkpoint:
         case {"dims": {"n_audio_head": int(n_audio_head), "n_text_head": int(n_text_head)}, "model_state_dict": dict()}:
