@@ -135,5 +135,5 @@ $(BENCH): builder/requirements-bench.txt $(READY)
 	@touch $@
 
 models/.%: | $(READY)
-	@$(BIN)/python builder/fetch_models.py $*
+	@$(BIN)/python builder/development_weights.py $*
 	@touch $@

@@ -32,7 +32,7 @@ from benchmarks.report import describe_run, markdown_table
 from benchmarks.scoring import count_errors
 from src import __version__
 from src.audio.pcm import SAMPLE_RATE, Region
-from src.engine.decoding_options import DecodingOptions, Vocabulary
+from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.engine import Engine
 from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements
@@ -112,7 +112,7 @@ def compare_logits(path: Path, placement: Placement) -> str:
 def _compare_logits(model: Model, reference: whisper.Whisper) -> list[str]:
     device = reference.device
     mel = pad_or_trim(log_mel_spectrogram(_waveform(30.0).to(device), reference.dims.n_mels), N_FRAMES)[None]
-    tokenizer = Vocabulary(reference.dims, device).tokenizer()
+    tokenizer = TokenSets(reference.dims, device).tokenizer()
     text = tokenizer.encode(" " + TEXT.read_text().strip())[:150]
     tokens = torch.tensor([[*tokenizer.sot_sequence_including_notimestamps, *text]], device=device)
     expected = reference.decoder(tokens, reference.encoder(mel)).float()

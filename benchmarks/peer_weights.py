@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.models.sources import Member, WheelSource
+from builder.development_weights import Member, WheelSource
 from src.models.store import fetch_model, find_model
 from src.settings import ROOT, get_settings
 

@@ -78,7 +78,7 @@ class WhisperProcessor:
             vad = thread.submit(load_vad)
             with self._models.acquire(self.model_name, JobControl()) as model:
                 self.device, self.compute_type = model.device, model.compute_type
-                self.slots = model.engine.slots
+                self.slots = model.engine.max_batch_size
                 vad.result()
 
     @contextmanager
@@ -209,7 +209,7 @@ def _check_support(model: LoadedModel, options: Options) -> None:
     if options.chunking == "sequential" and len(model.engine.placements[0].devices) > 1:
         raise InvalidInput(f"the model {model.name} is split over several GPUs: use chunking vad, or a smaller model")
     translates = options.translate or options.task == "translate"
-    if not model.engine.vocabulary.multilingual:
+    if not model.engine.token_sets.multilingual:
         if options.language not in (None, "en"):
             language = LANGUAGES[options.language or "en"].title()
             raise InvalidInput(
@@ -268,7 +268,7 @@ def _transcribe_channel(
         transcript = transcribe_in_windows(model.engine, pcm, clips, _batched_options(options), control)
     else:
         transcript = _transcribe_sequentially(model, pcm, clips, options, control)
-    if options.prompt and (tokens := model.engine.vocabulary.too_long(options.prompt)):
+    if options.prompt and (tokens := model.engine.token_sets.excess_prompt_tokens(options.prompt)):
         transcript.warnings.append(
             f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MAX_PROMPT_TOKENS}"
         )
@@ -297,7 +297,7 @@ def _transcribe_sequentially(
             pcm,
             clips,
             vad,
-            sequential.decoding.candidates,
+            sequential.decoding.candidate_languages,
             first_window_only=False,
         )
     language = detected.language if detected else "en"
@@ -316,9 +316,9 @@ def _vad_options(options: Options) -> VadOptions:
 def _decoding_options(options: Options) -> DecodingOptions:
     return DecodingOptions(
         language=options.language,
-        candidates=tuple(options.language_candidates or ()),
+        candidate_languages=tuple(options.language_candidates or ()),
         task=options.task,
-        translated=options.translate,
+        with_translation=options.translate,
         prompt=options.prompt,
         temperatures=tuple(options.temperature),
         beam_size=options.beam_size,

@@ -1,4 +1,4 @@
-"""`align`: openai-whisper's words and times, whatever the batch."""
+"""`align`: the words and times are openai-whisper's, in any batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from whisper.audio import HOP_LENGTH, N_SAMPLES, TOKENS_PER_SECOND
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from src.audio.decode import decode_audio
-from src.engine.alignment import FILTER_WIDTH, Passage, align, first_frames, median_filter
+from src.engine.alignment import FILTER_WIDTH, AlignmentRequest, align, dtw_onset_frames, median_filter
 from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.models.weights import load_weights
@@ -31,10 +31,10 @@ from tests.support.properties import examples
 Costs = npt.NDArray[np.float64]
 
 
-# --- The cheapest path ----------------------------------------------------------------------------------------------
+# --- Dynamic time warping -------------------------------------------------------------------------------------------
 
 
-def openai_first_frames(costs: Costs) -> list[int]:
+def openai_onset_frames(costs: Costs) -> list[int]:
     rows, frames = whisper.timing.dtw_cpu(costs)
     return [int(frames[rows == row][0]) for row in range(len(costs))]
 
@@ -45,7 +45,7 @@ def openai_first_frames(costs: Costs) -> list[int]:
         st_numpy.arrays(
             np.float64,
             st.tuples(st.integers(1, 9), st.integers(1, 12)),
-            # Few values make many ties, which have to be broken alike.
+            # Few values make many ties, which both must break the same way.
             elements=st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]),
         ),
         min_size=1,
@@ -53,7 +53,7 @@ def openai_first_frames(costs: Costs) -> list[int]:
     )
 )
 def test_paths_are_those_of_openai_whisper(batch: list[Costs]) -> None:
-    assert [found.tolist() for found in first_frames(batch)] == [openai_first_frames(costs) for costs in batch]
+    assert [found.tolist() for found in dtw_onset_frames(batch)] == [openai_onset_frames(costs) for costs in batch]
 
 
 def test_long_paths_are_those_of_openai_whisper() -> None:
@@ -61,11 +61,11 @@ def test_long_paths_are_those_of_openai_whisper() -> None:
     batch = [
         random.normal(size=size).astype(np.float32).astype(np.float64) for size in ((101, 1500), (7, 300), (225, 90))
     ]
-    assert [found.tolist() for found in first_frames(batch)] == [openai_first_frames(costs) for costs in batch]
+    assert [found.tolist() for found in dtw_onset_frames(batch)] == [openai_onset_frames(costs) for costs in batch]
 
 
-def test_a_path_through_what_is_no_number_ends() -> None:
-    (found,) = first_frames([np.full((4, 6), np.nan)])
+def test_a_path_through_nan_ends() -> None:
+    (found,) = dtw_onset_frames([np.full((4, 6), np.nan)])
     assert found.tolist() == [0, 0, 0, 0]
 
 
@@ -80,10 +80,10 @@ def test_the_median_filter_is_that_of_openai_whisper(frames: int) -> None:
 
 @dataclass
 class Speech:
-    """A clip's first window, and what tiny.en hears in it with openai-whisper's greedy decoding."""
+    """A clip's first window, and its transcript by tiny.en with openai-whisper's greedy decoding."""
 
     clip: str
-    heard: list[tuple[float, float, str]]
+    segments: list[tuple[float, float, str]]
     """Start, end and text of each segment."""
 
 
@@ -106,7 +106,7 @@ SPEECHES = [
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """A model this small gains little from threads, and waits for them when the machine is busy."""
+    """One thread: a model this small gains little from more, and waits for them on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -145,46 +145,50 @@ def mel(waveforms: list[Tensor]) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def aligned(model: Model, tokenizer: Tokenizer, heard: Callable[[], list[Passage]]) -> list[Passage]:
+def aligned(
+    model: Model, tokenizer: Tokenizer, make_requests: Callable[[], list[AlignmentRequest]]
+) -> list[AlignmentRequest]:
     """All windows, aligned together."""
-    passages = heard()
-    align(model, passages)
-    return passages
+    requests = make_requests()
+    align(model, requests)
+    return requests
 
 
 @pytest.fixture(scope="module")
-def heard(model: Model, tokenizer: Tokenizer, mel: Tensor, waveforms: list[Tensor]) -> Callable[[], list[Passage]]:
-    """Makes the windows as they are before they are aligned."""
+def make_requests(
+    model: Model, tokenizer: Tokenizer, mel: Tensor, waveforms: list[Tensor]
+) -> Callable[[], list[AlignmentRequest]]:
+    """Makes the windows before alignment."""
     with torch.inference_mode():
         features = model.encoder(mel)
     return lambda: [
-        Passage(of_window, segments(speech, tokenizer), len(waveform) // HOP_LENGTH, tokenizer)
-        for of_window, speech, waveform in zip(features, SPEECHES, waveforms, strict=True)
+        AlignmentRequest(window_features, segments(speech, tokenizer), len(waveform) // HOP_LENGTH, tokenizer)
+        for window_features, speech, waveform in zip(features, SPEECHES, waveforms, strict=True)
     ]
 
 
 def segments(speech: Speech, tokenizer: Tokenizer) -> list[Segment]:
     def segment(start: float, end: float, text: str) -> Segment:
-        stamps = [tokenizer.timestamp_begin + round(time * TOKENS_PER_SECOND) for time in (start, end)]
-        tokens = [stamps[0], *tokenizer.encode(text), stamps[1]]
+        timestamps = [tokenizer.timestamp_begin + round(time * TOKENS_PER_SECOND) for time in (start, end)]
+        tokens = [timestamps[0], *tokenizer.encode(text), timestamps[1]]
         return Segment(0, 0, start, end, text, tokens, 0.0, -0.2, 1.5, 0.0)
 
-    return [segment(*heard) for heard in speech.heard]
+    return [segment(*timed_text) for timed_text in speech.segments]
 
 
-def words_of(passage: Passage) -> list[Word]:
-    return [word for segment in passage.segments for word in segment.words or []]
+def words_of(request: AlignmentRequest) -> list[Word]:
+    return [word for segment in request.segments for word in segment.words or []]
 
 
-def times_of(passage: Passage) -> list[tuple[str, float, float]]:
-    return [(word.word, word.start, word.end) for word in words_of(passage)]
+def times_of(request: AlignmentRequest) -> list[tuple[str, float, float]]:
+    return [(word.word, word.start, word.end) for word in words_of(request)]
 
 
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("which", range(len(SPEECHES)))
 def test_words_are_those_of_openai_whisper(
-    source: whisper.Whisper, tokenizer: Tokenizer, mel: Tensor, aligned: list[Passage], which: int
+    source: whisper.Whisper, tokenizer: Tokenizer, mel: Tensor, aligned: list[AlignmentRequest], which: int
 ) -> None:
     expected = [segment.to_dict() for segment in segments(SPEECHES[which], tokenizer)]
     whisper.timing.add_word_timestamps(
@@ -192,12 +196,12 @@ def test_words_are_those_of_openai_whisper(
         model=source,
         tokenizer=tokenizer,
         mel=mel[which],
-        num_frames=aligned[which].frames,
+        num_frames=aligned[which].mel_frames,
         last_speech_timestamp=0.0,
     )
-    for segment, other in zip(aligned[which].segments, expected, strict=True):
-        assert (segment.start, segment.end) == pytest.approx((other["start"], other["end"]), abs=0.02)
-        for word, its_word in zip(segment.words or [], other["words"], strict=True):
+    for segment, its_segment in zip(aligned[which].segments, expected, strict=True):
+        assert (segment.start, segment.end) == pytest.approx((its_segment["start"], its_segment["end"]), abs=0.02)
+        for word, its_word in zip(segment.words or [], its_segment["words"], strict=True):
             assert word.word == its_word["word"]
             assert (word.start, word.end) == pytest.approx((its_word["start"], its_word["end"]), abs=0.02)
             assert word.probability == pytest.approx(its_word["probability"], abs=1e-3)
@@ -205,52 +209,57 @@ def test_words_are_those_of_openai_whisper(
 
 @pytest.mark.model
 @pytest.mark.process
-def test_a_window_knows_nothing_of_the_others(
-    model: Model, tokenizer: Tokenizer, heard: Callable[[], list[Passage]], aligned: list[Passage]
+def test_windows_do_not_affect_each_other(
+    model: Model,
+    tokenizer: Tokenizer,
+    make_requests: Callable[[], list[AlignmentRequest]],
+    aligned: list[AlignmentRequest],
 ) -> None:
-    for alone, together in zip(heard(), aligned, strict=True):
+    for alone, batched in zip(make_requests(), aligned, strict=True):
         align(model, [alone])
-        assert times_of(alone) == times_of(together)
+        assert times_of(alone) == times_of(batched)
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_words_make_up_the_text_in_order_of_time(aligned: list[Passage]) -> None:
-    for passage in aligned:
-        for segment in passage.segments:
+def test_words_join_to_the_text_and_are_in_order_of_time(aligned: list[AlignmentRequest]) -> None:
+    for request in aligned:
+        for segment in request.segments:
             assert segment.words
             assert "".join(word.word for word in segment.words) == segment.text
             assert (segment.words[0].start, segment.words[-1].end) == (segment.start, segment.end)
-        times = [time for word in words_of(passage) for time in (word.start, word.end)]
+        times = [time for word in words_of(request) for time in (word.start, word.end)]
         assert times == sorted(times)
-        assert 0 <= times[0] < times[-1] <= passage.frames / 100
-        assert all(0 < word.probability <= 1 for word in words_of(passage))
+        assert 0 <= times[0] < times[-1] <= request.mel_frames / 100
+        assert all(0 < word.probability <= 1 for word in words_of(request))
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_words_hardly_move_in_bfloat16(
+def test_words_move_little_in_bfloat16(
     source: whisper.Whisper,
     model: Model,
     tokenizer: Tokenizer,
     mel: Tensor,
-    heard: Callable[[], list[Passage]],
-    aligned: list[Passage],
+    make_requests: Callable[[], list[AlignmentRequest]],
+    aligned: list[AlignmentRequest],
 ) -> None:
     rough_placement = replace(model.placement, dtype=torch.bfloat16, linear=model.placement.window_linear)
     rough = Model(source, rough_placement, source.decoder.token_embedding.weight)
-    passage = heard()[0]
+    request = make_requests()[0]
     with torch.inference_mode():
-        passage.features = rough.encoder(mel[:1])[0]
-    align(rough, [passage])
-    pairs = zip(words_of(passage), words_of(aligned[0]), strict=True)
+        request.features = rough.encoder(mel[:1])[0]
+    align(rough, [request])
+    pairs = zip(words_of(request), words_of(aligned[0]), strict=True)
     assert median(abs(word.start - exact.start) for word, exact in pairs) <= 0.06
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_what_has_no_text_has_no_words(model: Model, tokenizer: Tokenizer, heard: Callable[[], list[Passage]]) -> None:
-    silent, spoken = heard()
+def test_segments_without_text_have_no_words(
+    model: Model, tokenizer: Tokenizer, make_requests: Callable[[], list[AlignmentRequest]]
+) -> None:
+    silent, spoken = make_requests()
     void = replace(silent, segments=[])
     for segment in silent.segments:
         segment.tokens = [tokenizer.timestamp_begin, tokenizer.timestamp_begin + 50]
@@ -264,10 +273,10 @@ def test_what_has_no_text_has_no_words(model: Model, tokenizer: Tokenizer, heard
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("frames", [0, 1, 2, 9])
-def test_hardly_any_sound_is_no_error(
-    model: Model, tokenizer: Tokenizer, heard: Callable[[], list[Passage]], frames: int
+def test_a_window_with_hardly_any_audio_is_aligned(
+    model: Model, tokenizer: Tokenizer, make_requests: Callable[[], list[AlignmentRequest]], frames: int
 ) -> None:
-    passage = heard()[1]
-    passage.frames = frames
-    align(model, [passage])
-    assert all(0 <= word.start <= word.end for word in words_of(passage))
+    request = make_requests()[1]
+    request.mel_frames = frames
+    align(model, [request])
+    assert all(0 <= word.start <= word.end for word in words_of(request))

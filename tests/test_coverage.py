@@ -1,4 +1,4 @@
-"""What was heard and not written is found, decoded again and put in its place."""
+"""Speech without a segment is found, decoded again and inserted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whisper import ModelDimensions
 
-from src.engine.alignment import Passage
-from src.engine.coverage import LEAST_GAP, Span, uncovered, without_echo
-from src.engine.decoding import Attempt, Decoded, NumericalFault
-from src.engine.decoding_options import DecodingOptions, Vocabulary
-from src.engine.window import Encode, Steps, Window, WindowTranscript, transcribe_window
+from src.engine.alignment import AlignmentRequest
+from src.engine.coverage import MIN_GAP_S, Span, find_gaps, strip_overlap
+from src.engine.decoding import DecodeRequest, DecodeResult, NumericalFault
+from src.engine.decoding_options import DecodingOptions, TokenSets
+from src.engine.window import EncodeRequest, Steps, Window, WindowTranscript, transcribe_window
 
 spans = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)).map(lambda pair: (min(pair), max(pair))), max_size=6)
 regions = (
@@ -27,16 +27,16 @@ regions = (
 
 
 @given(regions, spans)
-def test_gaps_lie_in_order_in_what_is_not_covered(speech: list[Span], covered: list[Span]) -> None:
-    gaps = uncovered(speech, covered)
+def test_gaps_are_in_order_and_not_covered(speech: list[Span], covered: list[Span]) -> None:
+    gaps = find_gaps(speech, covered)
     for start, end in gaps:
-        assert end - start >= LEAST_GAP
+        assert end - start >= MIN_GAP_S
         for begin, stop in covered:
             assert stop <= start or begin >= end or stop == begin
     for region in speech:
         for moment in np.linspace(*region, 20)[1:-1]:
-            near = [one for one in covered if one[0] - LEAST_GAP <= moment <= one[1] + LEAST_GAP]
-            assert near or any(start <= moment <= end for start, end in gaps) or region[1] - region[0] < LEAST_GAP
+            near = [span for span in covered if span[0] - MIN_GAP_S <= moment <= span[1] + MIN_GAP_S]
+            assert near or any(start <= moment <= end for start, end in gaps) or region[1] - region[0] < MIN_GAP_S
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_gaps_lie_in_order_in_what_is_not_covered(speech: list[Span], covered: l
         ([(0, 10)], [(2, 3), (1, 5)], [(0, 1), (5, 10)]),
     ],
 )
-def test_only_speech_of_some_length_is_a_gap(speech: list[Span], covered: list[Span], gaps: list[Span]) -> None:
-    assert uncovered(speech, covered) == gaps
+def test_only_long_enough_speech_is_a_gap(speech: list[Span], covered: list[Span], gaps: list[Span]) -> None:
+    assert find_gaps(speech, covered) == gaps
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_only_speech_of_some_length_is_a_gap(speech: list[Span], covered: list[S
         (" Ende der Straße", " Straße links", " links"),
     ],
 )
-def test_a_word_is_not_said_twice_at_a_seam(before: str, text: str, left: str) -> None:
-    assert without_echo(before, text) == left
+def test_words_on_both_sides_of_a_cut_are_kept_once(before: str, text: str, left: str) -> None:
+    assert strip_overlap(before, text) == left
 
 
 @cache
-def vocabulary() -> Vocabulary:
-    return Vocabulary(ModelDimensions(80, 1500, 384, 6, 4, 51864, 448, 384, 6, 4), torch.device("cpu"))
+def token_sets() -> TokenSets:
+    return TokenSets(ModelDimensions(80, 1500, 384, 6, 4, 51864, 448, 384, 6, 4), torch.device("cpu"))
 
 
 def tokens(*pieces: float | str) -> list[int]:
-    """Numbers are timestamps in seconds, the rest is text."""
-    tokenizer = vocabulary().tokenizer()
+    """Encodes timestamps, in seconds, and texts."""
+    tokenizer = token_sets().tokenizer()
     made: list[int] = []
     for piece in pieces:
         made += (
@@ -88,42 +88,42 @@ def tokens(*pieces: float | str) -> list[int]:
     return made
 
 
-def decoded(*pieces: float | str, **given: Any) -> Decoded:
+def decoded(*pieces: float | str, **given: Any) -> DecodeResult:
     usual = {"tokens": tokens(*pieces), "avg_logprob": -0.2, "no_speech_prob": 0.0, "temperature": 0.0}
     fields: dict[str, Any] = usual | given
-    return Decoded(**fields)
+    return DecodeResult(**fields)
 
 
 class Answers:
-    """Runs a window's steps by hand: each attempt is given the next of some answers."""
+    """Runs a window's steps without a model: each decode request gets the next of the given results."""
 
-    def __init__(self, *answers: Decoded | Exception) -> None:
+    def __init__(self, *answers: DecodeResult | Exception) -> None:
         self.answers = list(answers)
-        self.attempts: list[Attempt] = []
-        self.encoded: list[Encode] = []
+        self.requests: list[DecodeRequest] = []
+        self.encoded: list[EncodeRequest] = []
 
     def run(self, steps: Steps) -> Any:
         sent: Any = None
         while True:
             try:
-                wanted = steps.throw(sent) if isinstance(sent, Exception) else steps.send(sent)
+                work = steps.throw(sent) if isinstance(sent, Exception) else steps.send(sent)
             except StopIteration as end:
                 return end.value
-            sent = [self.run(one) for one in wanted] if isinstance(wanted, list) else self.answer(wanted)
+            sent = [self.run(child) for child in work] if isinstance(work, list) else self.answer(work)
 
     def answer(self, work: Any) -> Any:
         match work:
-            case Encode():
+            case EncodeRequest():
                 self.encoded.append(work)
                 return torch.zeros(1500, 384)
-            case Attempt():
-                self.attempts.append(work)
+            case DecodeRequest():
+                self.requests.append(work)
                 return self.answers.pop(0)
-            case Passage():
+            case AlignmentRequest():
                 return None
 
     def transcribe(self, window: Window, **options: Any) -> WindowTranscript:
-        transcript: WindowTranscript = self.run(transcribe_window(window, DecodingOptions(**options), vocabulary()))
+        transcript: WindowTranscript = self.run(transcribe_window(window, DecodingOptions(**options), token_sets()))
         return transcript
 
 
@@ -131,10 +131,10 @@ def window(seconds: float, *speech: Span) -> Window:
     return Window(np.zeros(round(seconds * 16000), np.int16), speech)
 
 
-def test_segments_are_cut_at_the_timestamps_and_the_tail_lasts_to_the_end() -> None:
+def test_segments_are_cut_at_timestamps_and_the_last_one_ends_with_the_window() -> None:
     answers = Answers(decoded(0.5, " One.", 2.0, 2.0, " Two.", 3.5, 4.0, " Three"))
     segments = answers.transcribe(window(6)).segments
-    assert [(one.start, one.end, one.text) for one in segments] == [
+    assert [(segment.start, segment.end, segment.text) for segment in segments] == [
         (0.5, 2.0, " One."),
         (2.0, 3.5, " Two."),
         (4.0, 6, " Three"),
@@ -142,68 +142,68 @@ def test_segments_are_cut_at_the_timestamps_and_the_tail_lasts_to_the_end() -> N
     assert segments[0].tokens == tokens(0.5, " One.", 2.0)
 
 
-def test_no_segment_reaches_beyond_its_window() -> None:
+def test_no_segment_extends_beyond_its_window() -> None:
     answers = Answers(decoded(0.0, " One.", 9.0, 12.0, " Beyond.", 14.0))
-    assert [(one.start, one.end) for one in answers.transcribe(window(6)).segments] == [(0.0, 6.0)]
+    assert [(segment.start, segment.end) for segment in answers.transcribe(window(6)).segments] == [(0.0, 6.0)]
 
 
-def test_speech_without_a_segment_is_decoded_again_and_put_in_its_place() -> None:
+def test_speech_without_a_segment_is_decoded_again_and_inserted() -> None:
     answers = Answers(decoded(0.0, " One.", 2.0, 8.0, " Three.", 10.0), decoded(0.2, " Two.", 5.6))
     transcript = answers.transcribe(window(10, (0, 10)))
-    assert [one.text for one in transcript.segments] == [" One.", " Two.", " Three."]
+    assert [segment.text for segment in transcript.segments] == [" One.", " Two.", " Three."]
     assert (transcript.segments[1].start, transcript.segments[1].end) == (pytest.approx(2.0), pytest.approx(7.4))
     assert transcript.segments[1].tokens == tokens(2.0, " Two.", 7.4)
     assert len(answers.encoded[1].audio) == pytest.approx((8.2 - 1.8) * 16000, abs=320)
-    assert transcript.missed == []
+    assert transcript.uncovered == []
     assert transcript.repaired == pytest.approx(6.0)
 
 
-def test_what_stays_uncovered_is_reported_and_not_tried_for_ever() -> None:
+def test_speech_that_stays_uncovered_is_reported_and_not_retried_forever() -> None:
     empty = decoded(0.0, avg_logprob=-2.0, no_speech_prob=0.9)
     answers = Answers(decoded(0.0, " One.", 2.0), *[empty] * 20)
     transcript = answers.transcribe(window(10, (0, 10)))
-    assert transcript.missed == [(2.0, 10)]
-    assert len(answers.attempts) == 2
+    assert transcript.uncovered == [(2.0, 10)]
+    assert len(answers.requests) == 2
 
 
-def test_a_repair_knows_what_was_said_before_it() -> None:
+def test_redecoding_is_prompted_with_the_text_before_the_gap() -> None:
     answers = Answers(decoded(0.0, " One.", 2.0, 8.0, " Three.", 10.0), decoded(0.2, " Two.", 5.6))
     answers.transcribe(window(10, (0, 10)), prompt="Numbers")
-    tokenizer = vocabulary().tokenizer()
-    assert tokenizer.decode(answers.attempts[1].prompt[1:-1]) == " Numbers One."
+    tokenizer = token_sets().tokenizer()
+    assert tokenizer.decode(answers.requests[1].prompt[1:-1]) == " Numbers One."
 
 
-def test_a_repair_that_is_a_guess_stays_a_gap() -> None:
+def test_a_redecoded_gap_with_low_confidence_stays_a_gap() -> None:
     guess = decoded(0.2, " Sess.", 5.6, avg_logprob=-3.0)
     answers = Answers(decoded(0.0, " One.", 2.0), guess)
     transcript = answers.transcribe(window(10, (0, 10)))
-    assert [one.text for one in transcript.segments] == [" One."]
-    assert transcript.missed == [(2.0, 10)]
+    assert [segment.text for segment in transcript.segments] == [" One."]
+    assert transcript.uncovered == [(2.0, 10)]
 
 
-def test_a_window_that_is_silence_is_not_repaired() -> None:
+def test_a_silent_window_is_not_decoded_again() -> None:
     answers = Answers(decoded(0.0, " Thanks.", 2.0, avg_logprob=-1.5, no_speech_prob=0.9))
     transcript = answers.transcribe(window(10, (0, 10)))
     assert transcript.segments == []
-    assert transcript.missed == [(0, 10)]
+    assert transcript.uncovered == [(0, 10)]
 
 
-def test_the_ladder_is_climbed_until_the_text_looks_right() -> None:
+def test_the_temperature_rises_until_the_text_is_plausible() -> None:
     loop = decoded(0.0, " again and" * 40, 9.0)
     doubted = decoded(0.0, " Hm.", 9.0, avg_logprob=-1.5, temperature=0.2)
     good = decoded(0.0, " Good.", 9.0, temperature=0.4)
     answers = Answers(loop, doubted, good)
     assert answers.transcribe(window(9), beam_size=5, best_of=3).segments[0].text == " Good."
-    assert [(one.temperature, one.beams, one.samples) for one in answers.attempts] == [
+    assert [(request.temperature, request.beam_size, request.num_samples) for request in answers.requests] == [
         (0.0, 5, 1),
         (0.2, None, 3),
         (0.4, None, 3),
     ]
 
 
-def test_overflowing_numbers_send_the_window_through_float32() -> None:
+def test_a_window_whose_numbers_overflow_is_decoded_in_float32() -> None:
     answers = Answers(NumericalFault("overflow"), decoded(0.0, " Good.", 9.0))
     transcript = answers.transcribe(window(9))
     assert transcript.in_float32
-    assert [one.in_float32 for one in answers.encoded] == [False, True]
+    assert [request.in_float32 for request in answers.encoded] == [False, True]
     assert transcript.segments[0].text == " Good."

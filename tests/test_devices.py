@@ -1,7 +1,7 @@
-"""A model on several devices: the same words as on one, every device at work, and none missed when it fails.
+"""A model on several devices: the same words as on one, all devices in use, and no loss when one of them fails.
 
-CPU "devices" stand for GPUs where results are compared. Where it matters that every tensor is on the right one, layers
-are on PyTorch's device `meta`, which has shapes and no numbers, and what mixes devices fails, as on CUDA.
+CPU "devices" stand for GPUs where results are compared. To check that every tensor is on the right device, layers are
+on PyTorch's `meta` device, which has shapes and no numbers, and an operation that mixes devices fails, as on CUDA.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from torch.utils._pytree import tree_leaves
 from whisper.audio import N_FRAMES
 
 from src.audio.decode import decode_audio
-from src.engine.alignment import Passage, align
-from src.engine.decoding_options import DecodingOptions, Vocabulary
+from src.engine.alignment import AlignmentRequest, align
+from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.engine import Engine
 from src.engine.kernels import fused_attention, plain_linear
 from src.engine.model import Model
-from src.engine.placement import Placement, choose_placements, shared_out
+from src.engine.placement import Placement, choose_placements, group_devices
 from src.engine.scheduler import EngineLost
 from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
@@ -45,7 +45,7 @@ load = partial(load_weights, ROOT / "models" / "tiny.en")
 
 @dataclass
 class Device:
-    """A CPU that counts its passes, and fails as a GPU does from a pass on."""
+    """A CPU that counts its encoder passes, and fails like a GPU after pass `last`."""
 
     last: int | None = None
     passes: int = 0
@@ -63,7 +63,7 @@ class Device:
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> list[Window]:
-    """Of three recordings, and one of them again."""
+    """Three recordings, and the first of them again."""
 
     def decoded(name: str) -> Window:
         folder: Path = tmp_path_factory.mktemp("pcm")
@@ -78,16 +78,16 @@ def on_one(windows: list[Window]) -> list[WindowTranscript]:
 
 
 def transcripts(placements: list[Placement], windows: list[Window]) -> list[WindowTranscript]:
-    with closing(Engine(load, placements, slots=2)) as engine:
+    with closing(Engine(load, placements, max_batch_size=2)) as engine:
         return list(engine.transcribe(windows, GREEDY))
 
 
-def assert_alike(some: list[WindowTranscript], others: list[WindowTranscript]) -> None:
-    """In all but the last digits of probabilities: which windows share a pass is decided by the clock."""
-    assert [told(one) for one in some] == [told(one) for one in others]
+def assert_alike(actual: list[WindowTranscript], expected: list[WindowTranscript]) -> None:
+    """Compares all but probabilities, whose last digits depend on which windows happened to share a pass."""
+    assert [essentials(transcript) for transcript in actual] == [essentials(transcript) for transcript in expected]
 
 
-def told(transcript: WindowTranscript) -> list[Any]:
+def essentials(transcript: WindowTranscript) -> list[Any]:
     return [
         (
             segment.start,
@@ -103,38 +103,38 @@ def told(transcript: WindowTranscript) -> list[Any]:
 
 
 @pytest.mark.process
-def test_copies_on_several_devices_share_the_windows_and_say_the_same(
+def test_copies_on_several_devices_share_the_windows_and_agree(
     windows: list[Window], on_one: list[WindowTranscript]
 ) -> None:
     devices = [Device(), Device()]
-    assert_alike(transcripts([one.placement for one in devices], windows), on_one)
+    assert_alike(transcripts([device.placement for device in devices], windows), on_one)
     assert all(device.passes for device in devices)
     assert sum(device.passes for device in devices) == 4 * len(windows)  # layers of the encoder
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("last", [0, 5])
-def test_what_a_device_was_at_when_it_failed_is_done_by_the_others(
+def test_the_work_of_a_failed_device_is_repeated_by_the_others(
     windows: list[Window], on_one: list[WindowTranscript], last: int
 ) -> None:
     good, bad = Device(), Device(last)
-    with closing(Engine(load, [bad.placement, good.placement], slots=2)) as engine:
+    with closing(Engine(load, [bad.placement, good.placement], max_batch_size=2)) as engine:
         assert_alike(list(engine.transcribe(windows, GREEDY)), on_one)
         assert bad.passes == last + 1
         assert_alike(list(engine.transcribe(windows[:2], GREEDY)), on_one[:2])
-        assert bad.passes == last + 1  # it is asked no more
+        assert bad.passes == last + 1  # it gets no more work
 
 
 @pytest.mark.process
 def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
-    with closing(Engine(load, [Device(1).placement, Device(2).placement], slots=2)) as engine:
+    with closing(Engine(load, [Device(1).placement, Device(2).placement], max_batch_size=2)) as engine:
         for _ in range(2):
             with pytest.raises(EngineLost):
                 list(engine.transcribe(windows, GREEDY))
 
 
 @pytest.mark.process
-def test_a_window_that_was_listened_to_elsewhere_is_encoded_again(
+def test_a_window_encoded_on_another_device_is_encoded_again(
     windows: list[Window], on_one: list[WindowTranscript]
 ) -> None:
     elsewhere = replace(windows[0], features=torch.empty(1500, 384, device="meta"))
@@ -143,33 +143,39 @@ def test_a_window_that_was_listened_to_elsewhere_is_encoded_again(
 
 @pytest.mark.model
 @pytest.mark.process
-def test_a_device_that_cannot_load_the_model_leaves_none_running() -> None:
-    def no_room(*_: Any) -> Any:
+def test_a_device_that_cannot_load_the_model_leaves_no_thread_running() -> None:
+    def out_of_memory(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     before = threading.active_count()
     with pytest.raises(torch.OutOfMemoryError):
-        Engine(load, [ON_CPU, replace(ON_CPU, linear=no_room)], slots=2)
+        Engine(load, [ON_CPU, replace(ON_CPU, linear=out_of_memory)], max_batch_size=2)
     assert threading.active_count() == before
 
 
-# --- One model on several --------------------------------------------------------------------------------------------
+# --- One model on several devices ------------------------------------------------------------------------------------
 
 
 @pytest.mark.process
-def test_a_model_that_is_split_says_the_same(windows: list[Window], on_one: list[WindowTranscript]) -> None:
+def test_a_split_model_agrees_with_a_whole_one(windows: list[Window], on_one: list[WindowTranscript]) -> None:
     assert_alike(transcripts([replace(ON_CPU, devices=(CPU, CPU))], windows), on_one)
 
 
-class Apart(TorchDispatchMode):
-    """Keeps devices apart as CUDA does; what comes from `meta` to the CPU arrives as zeros."""
+class SeparateDevices(TorchDispatchMode):
+    """Keeps devices apart as CUDA does, and records those in use; a tensor moved from `meta` to the CPU is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used: set[torch.device] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if kwargs.get("device") == CPU and isinstance(args[0], Tensor) and args[0].is_meta:
             return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
-        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor) and one.dim()]
-        if func is not torch.ops.aten.copy_.default and len({one.device for one in tensors}) > 1:
+        leaves = tree_leaves((args, kwargs))
+        devices = {leaf.device for leaf in leaves if isinstance(leaf, Tensor) and leaf.dim()}
+        self.used |= devices
+        if func is not torch.ops.aten.copy_.default and len(devices) > 1:
             raise RuntimeError(f"{func} mixes devices")
         return func(*args, **kwargs)
 
@@ -178,36 +184,35 @@ class Apart(TorchDispatchMode):
 @pytest.mark.process
 @pytest.mark.parametrize("devices", [("cpu", "meta"), ("cpu", "meta", "cpu"), ("cpu", "cpu", "meta", "meta")])
 def test_every_tensor_of_a_split_model_is_where_its_layer_is(devices: tuple[str, ...]) -> None:
-    # As on CUDA: no packed weights, which `meta` does not have.
+    # Plain layers, as on CUDA: `meta` has no packed weights.
     placement = Placement(
         tuple(map(torch.device, devices)), torch.float32, fused_attention, plain_linear, plain_linear, 2, 1
     )
     source = load()
     model = Model(source, placement, source.decoder.token_embedding.weight)
-    used = {device for device, *_ in model.encoder._blocks} | {device for device, *_ in model.decoder._blocks}
-    assert used == {torch.device(device) for device in devices}
-    with torch.inference_mode(), Apart():
+    with torch.inference_mode(), SeparateDevices() as seen:
         features = model.encoder(torch.zeros(2, 80, N_FRAMES))
         assert features.device == CPU
-        cache = model.cache(slots=2, group=2)
+        cache = model.cache(num_slots=2, num_candidates=2)
         model.decoder.prefill(cache, [0, 1], torch.zeros(2, 3, dtype=torch.long), features)
         cache.length[:] = 3
         for _ in range(2):
             hidden = model.decoder.step(cache, torch.zeros(2, 2, dtype=torch.long), longest=5)
-        cache.reorder(torch.tensor([[1, 0], [0, 0]]), longest=5)
-        cache.move(1, 0, longest=5)
+        cache.reorder(torch.tensor([[1, 0], [0, 0]]), length=5)
+        cache.move(1, 0, length=5)
         assert model.decoder.logits(hidden).device == CPU
         segment = Segment(0, 0, 0.0, 1.0, " Hello", [18435], 0.0, 0.0, 1.0, 0.0)
-        align(model, [Passage(features[0], [segment], 3000, Vocabulary(source.dims, CPU).tokenizer())])
+        align(model, [AlignmentRequest(features[0], [segment], 3000, TokenSets(source.dims, CPU).tokenizer())])
+    assert seen.used == {torch.device(device) for device in devices}
 
 
-def test_a_split_models_layers_are_shared_evenly_and_in_order() -> None:
+def test_the_layers_of_a_split_model_are_distributed_evenly_and_in_order() -> None:
     split = replace(ON_CPU, devices=(torch.device("cuda", 0), torch.device("cuda", 1), torch.device("cuda", 2)))
-    assert [split.share(layer, 8).device.index for layer in range(8)] == [0, 0, 0, 1, 1, 1, 2, 2]
-    assert {split.share(layer, 2).device.index for layer in range(2)} <= {0, 1, 2}
+    assert [split.for_layer(layer, 8).device.index for layer in range(8)] == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert {split.for_layer(layer, 2).device.index for layer in range(2)} <= {0, 1, 2}
 
 
-# --- Which of both ---------------------------------------------------------------------------------------------------
+# --- Copies or one split model ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -219,14 +224,14 @@ def test_a_split_models_layers_are_shared_evenly_and_in_order() -> None:
         ("split", [24, 24], 1),
     ],
 )
-def test_a_model_is_copied_if_every_device_has_room_for_it(device_map: str, free: list[int], copies: int) -> None:
+def test_a_model_is_copied_if_it_fits_every_device(device_map: str, free: list[int], copies: int) -> None:
     devices = [GPU] * len(free)
-    shared = shared_out(devices, device_map, 10 * GIGABYTE, [one * GIGABYTE for one in free])
-    assert len(shared) == copies
-    assert [device for together in shared for device in together] == devices
+    groups = group_devices(devices, device_map, 10 * GIGABYTE, [gigabytes * GIGABYTE for gigabytes in free])
+    assert len(groups) == copies
+    assert [device for group in groups for device in group] == devices
 
 
 def test_one_device_is_never_split() -> None:
-    assert shared_out([CPU], "auto", 10 * GIGABYTE, []) == [(CPU,)]
-    assert shared_out([GPU], "auto", 10 * GIGABYTE, [GIGABYTE]) == [(GPU,)]
-    assert shared_out([GPU], "split", GIGABYTE, [GIGABYTE]) == [(GPU,)]
+    assert group_devices([CPU], "auto", 10 * GIGABYTE, []) == [(CPU,)]
+    assert group_devices([GPU], "auto", 10 * GIGABYTE, [GIGABYTE]) == [(GPU,)]
+    assert group_devices([GPU], "split", GIGABYTE, [GIGABYTE]) == [(GPU,)]

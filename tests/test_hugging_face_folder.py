@@ -1,4 +1,4 @@
-"""Hugging Face folders: the logits of transformers' own model, and nothing else gets through."""
+"""Hugging Face folders: the logits are those of transformers, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from src.engine.decoding_options import Vocabulary
+from src.engine.decoding_options import TokenSets
 from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.errors import ModelUnavailable
@@ -23,11 +23,11 @@ from src.models.weights import embedding_of, has_alignment_heads, load_weights
 from tests.support.properties import examples
 
 HEADS = [[0, 1], [2, 0]]
-MOST_DIFFERENCE = 1e-4
+MAX_DIFFERENCE = 1e-4
 
 
 def random_model(**changes: object) -> WhisperForConditionalGeneration:
-    """A Whisper of transformers' own, small but for its vocabulary; it has fewer layers behind than before."""
+    """A small Whisper of transformers with a full vocabulary, and fewer decoder than encoder layers."""
     torch.manual_seed(0)
     config: dict[str, Any] = {
         "vocab_size": 51865,
@@ -43,7 +43,7 @@ def random_model(**changes: object) -> WhisperForConditionalGeneration:
     model = WhisperForConditionalGeneration(WhisperConfig(**config)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "bias" in name or "layer_norm" in name:  # they begin as zeros and ones, which hide what is mixed up
+            if "bias" in name or "layer_norm" in name:  # they start as zeros and ones, which hide mix-ups
                 parameter.add_(torch.randn_like(parameter) * 0.2)
     model.generation_config.alignment_heads = HEADS
     return model
@@ -57,7 +57,7 @@ def model() -> WhisperForConditionalGeneration:
 @pytest.fixture(scope="module")
 def saved(model, tmp_path_factory) -> Path:
     """The model's folder, in one file."""
-    folder = tmp_path_factory.mktemp("hub") / "whisper-of-ones-own"
+    folder = tmp_path_factory.mktemp("hub") / "whisper-custom"
     model.save_pretrained(folder)
     return folder
 
@@ -68,19 +68,19 @@ def inputs(n_mels: int = 80) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def theirs(model: WhisperForConditionalGeneration) -> Tensor:
+def logits_of_transformers(model: WhisperForConditionalGeneration) -> Tensor:
     mel, tokens = inputs(model.config.num_mel_bins)
     return model(input_features=mel, decoder_input_ids=tokens).logits
 
 
 @torch.inference_mode()
-def openai_whispers(folder: Path) -> Tensor:
+def logits_of_openai_whisper(folder: Path) -> Tensor:
     model = load_weights(folder).float()
     return model(*inputs(model.dims.n_mels))
 
 
 @torch.inference_mode()
-def engines(folder: Path) -> Tensor:
+def logits_of_engine(folder: Path) -> Tensor:
     weights = load_weights(folder)
     model = Model(weights, choose_placements("float32")[0], embedding_of(weights))
     mel, tokens = inputs(weights.dims.n_mels)
@@ -88,13 +88,13 @@ def engines(folder: Path) -> Tensor:
 
 
 def assert_same_logits(model: WhisperForConditionalGeneration, folder: Path) -> None:
-    expected = theirs(model)
+    expected = logits_of_transformers(model)
     assert expected.std() > 0.1
-    for actual in (openai_whispers(folder), engines(folder)):
-        assert (actual - expected[..., : actual.shape[-1]]).abs().max() < MOST_DIFFERENCE
+    for actual in (logits_of_openai_whisper(folder), logits_of_engine(folder)):
+        assert (actual - expected[..., : actual.shape[-1]]).abs().max() < MAX_DIFFERENCE
 
 
-# --- The same numbers -----------------------------------------------------------------------------------------------
+# --- Logits ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -107,7 +107,7 @@ def test_logits_are_those_of_transformers(tmp_path, dtype, most):
     assert_same_logits(model.float(), tmp_path)
 
 
-def test_a_model_of_large_v3s_kind_has_its_logits(tmp_path):
+def test_a_model_like_large_v3_has_its_logits(tmp_path):
     model = random_model(vocab_size=51866, num_mel_bins=128)
     model.save_pretrained(tmp_path)
     assert load_weights(tmp_path).num_languages == 100
@@ -115,22 +115,22 @@ def test_a_model_of_large_v3s_kind_has_its_logits(tmp_path):
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_fine_tuned_output_layer_of_its_own_is_kept(tmp_path, declared):
+def test_an_untied_output_layer_is_kept(tmp_path, declared):
     model = random_model(tie_word_embeddings=False)
     assert not torch.equal(model.proj_out.weight, model.model.decoder.embed_tokens.weight)
     model.save_pretrained(tmp_path)
-    change_config(tmp_path, tie_word_embeddings=declared)  # transformers goes by the weights, too
+    change_config(tmp_path, tie_word_embeddings=declared)  # transformers decides by the weights, too
     assert_same_logits(model, tmp_path)
 
 
-def test_an_output_layer_that_is_the_embedding_may_be_saved_under_either_name(tmp_path, model, saved):
+def test_a_tied_output_layer_may_be_saved_under_either_name(tmp_path, model, saved):
     state = load_file(saved / "model.safetensors")
     embedding = state.pop("model.decoder.embed_tokens.weight")
     rewrite(saved, tmp_path, state | {"proj_out.weight": embedding})
     assert_same_logits(model, tmp_path)
 
 
-def test_the_older_format_and_names_without_their_first_part_do_as_well(tmp_path, model, saved):
+def test_the_older_format_and_names_without_their_prefix_are_read(tmp_path, model, saved):
     state = {name.removeprefix("model."): tensor for name, tensor in load_file(saved / "model.safetensors").items()}
     rewrite(saved, tmp_path, {})
     (tmp_path / "model.safetensors").unlink()
@@ -138,11 +138,11 @@ def test_the_older_format_and_names_without_their_first_part_do_as_well(tmp_path
     assert_same_logits(model, tmp_path)
 
 
-def test_tokens_that_fine_tuning_has_added_are_left_out(tmp_path, caplog):
+def test_tokens_added_by_fine_tuning_are_left_out(tmp_path, caplog):
     model = random_model(vocab_size=51872)
     model.save_pretrained(tmp_path)
     assert load_weights(tmp_path).dims.n_vocab == 51865
-    assert "7 tokens" in caplog.text
+    assert "7 additional tokens" in caplog.text
     assert_same_logits(model, tmp_path)
 
 
@@ -158,7 +158,7 @@ def test_alignment_heads_are_those_of_the_generation_config(saved):
 @pytest.mark.parametrize(
     "content", ["{}", '{"alignment_heads": [[9, 9]]}', "no JSON", '{"alignment_heads": "ab"}', None]
 )
-def test_without_usable_heads_all_of_the_upper_layers_are_taken(tmp_path, saved, content):
+def test_without_usable_heads_all_of_the_upper_layers_are_used(tmp_path, saved, content):
     rewrite(saved, tmp_path, load_file(saved / "model.safetensors"))
     if content is None:
         (tmp_path / "generation_config.json").unlink()
@@ -169,7 +169,7 @@ def test_without_usable_heads_all_of_the_upper_layers_are_taken(tmp_path, saved,
     assert loaded.alignment_heads.to_dense().nonzero().tolist() == [[1, 0], [1, 1], [2, 0], [2, 1]]
 
 
-# --- What is refused ------------------------------------------------------------------------------------------------
+# --- Refusals -------------------------------------------------------------------------------------------------------
 
 
 def rewrite(saved: Path, folder: Path, state: dict[str, Tensor]) -> None:
@@ -186,7 +186,7 @@ def change_config(folder: Path, **changes: object) -> None:
 
 @pytest.fixture(scope="module")
 def small(model) -> dict[str, Tensor]:
-    """The model's tensors with a vocabulary of a few tokens, to be quick; its `config.json` fits nevertheless."""
+    """The model's tensors with a vocabulary of a few tokens, for speed; its `config.json` still fits."""
     state = {name: tensor for name, tensor in model.state_dict().items() if name != "proj_out.weight"}
     name = "model.decoder.embed_tokens.weight"
     return {**state, name: state[name][:64].clone()}
@@ -255,7 +255,7 @@ def test_another_kind_of_model_is_refused(tmp_path, saved, small, changes, said)
 
 
 @pytest.mark.parametrize("config", [b"", b"[]", b"\xff\xfe", b"[" * 100_000, b" " * (17 << 20)])
-def test_a_config_that_is_none_is_refused(tmp_path, saved, small, config):
+def test_an_invalid_config_is_refused(tmp_path, saved, small, config):
     rewrite(saved, tmp_path, small)
     (tmp_path / "config.json").write_bytes(config)
     assert "config.json" in refusal(tmp_path)
@@ -279,7 +279,7 @@ def test_a_wrong_index_of_parts_is_refused(tmp_path, saved, small, index):
     assert "fetch the model again" in refusal(tmp_path)
 
 
-def test_an_older_file_that_would_run_code_is_refused_and_does_not(tmp_path, saved, small):
+def test_an_older_file_that_would_run_code_is_refused_without_running_it(tmp_path, saved, small):
     rewrite(saved, tmp_path, small)
     (tmp_path / "model.safetensors").unlink()
     torch.save({"model.encoder.conv1.weight": Touch(tmp_path / "ran")}, tmp_path / "pytorch_model.bin")
@@ -309,7 +309,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, saved, small, share):
 
 @examples(60)
 @given(data=st.data())
-def test_a_damaged_header_never_raises_anything_else(tmp_path, saved, small, data):
+def test_a_damaged_header_raises_only_model_unavailable(tmp_path, saved, small, data):
     rewrite(saved, tmp_path, small)
     file = tmp_path / "model.safetensors"
     damaged = bytearray(file.read_bytes())
@@ -329,13 +329,13 @@ def test_heads_and_vocabularies_that_are_not_whispers_are_refused_by_the_engine(
     with pytest.raises(ModelUnavailable, match="64 wide"):
         Model(weights, choose_placements("float32")[0], embedding_of(weights))
     with pytest.raises(ModelUnavailable, match="50300 tokens"):
-        Vocabulary(weights.dims, torch.device("cpu"))
+        TokenSets(weights.dims, torch.device("cpu"))
 
 
-# --- One copy -------------------------------------------------------------------------------------------------------
+# --- Memory ---------------------------------------------------------------------------------------------------------
 
 
-def test_writing_to_a_loaded_model_leaves_its_file_alone(saved):
+def test_writing_to_a_loaded_model_does_not_change_its_file(saved):
     before = (saved / "model.safetensors").read_bytes()
     load_weights(saved).encoder.conv1.weight.fill_(1)
     assert (saved / "model.safetensors").read_bytes() == before

@@ -23,7 +23,7 @@ class FakeEngine:
     """Answers with given probabilities in turn, and records the positions of the windows it gets, in seconds."""
 
     def __init__(self, pcm: Pcm, probabilities: list[dict[str, float]]) -> None:
-        self.vocabulary = SimpleNamespace(multilingual=True)
+        self.token_sets = SimpleNamespace(multilingual=True)
         self.positions: list[float] = []
         self._pcm, self._probabilities = pcm, probabilities
 

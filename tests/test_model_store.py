@@ -1,4 +1,4 @@
-"""`model_store`: models are found where they are, and arrive whole and verified or not at all."""
+"""Models are found on disk, and arrive complete and verified or not at all."""
 
 import hashlib
 import random
@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import whisper
 
 from builder import fetch_models
+from builder.development_weights import Member, WheelSource, development_sources
 from src.errors import ModelUnavailable
 from src.models import sources, store
-from src.models.sources import Member, UrlSource, WheelSource, sources_of
+from src.models.sources import UrlSource, sources_of
 from src.models.store import fetch_model, find_model, is_model_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +29,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Answers(BaseHTTPRequestHandler):
-    """`/whole/*` gives the content, `/broken/*` hangs up half-way, `/stalled/*` falls silent half-way; others 404."""
+    """`/whole/*` sends the content, `/broken/*` disconnects half-way, `/stalled/*` stops half-way; others 404."""
 
     asked: list[str]
 
@@ -82,8 +84,8 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def nobody() -> UrlSource:
-    """A source at a port where nobody listens."""
+def unreachable() -> UrlSource:
+    """A source at a port that is closed."""
     return UrlSource("http://127.0.0.1:1/whole/tiny.en.pt", SHA256)
 
 
@@ -96,7 +98,7 @@ def place(path: Path) -> Path:
     return path
 
 
-def test_a_checkpoint_and_a_conversion_are_found_by_name_in_the_folders_order(tmp_path):
+def test_checkpoints_and_conversions_are_found_by_name_in_the_order_of_the_folders(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     place(second / "base" / "model.bin")
     assert find_model("base", [first, second]) == second / "base"
@@ -114,16 +116,16 @@ def test_an_alias_finds_the_file_by_its_published_name(tmp_path, alias, file):
     assert find_model(alias, [tmp_path]) == path
 
 
-def test_a_model_of_ones_own_is_found_by_name_and_by_path(tmp_path):
-    path = place(tmp_path / "models" / "my-own.pt")
+def test_a_custom_model_is_found_by_name_and_by_path(tmp_path):
+    path = place(tmp_path / "models" / "custom.pt")
     conversion = place(tmp_path / "models" / "converted" / "model.bin")
-    assert find_model("my-own", [tmp_path / "models"]) == path
+    assert find_model("custom", [tmp_path / "models"]) == path
     assert find_model(str(path), []) == path
     assert find_model(str(conversion), []) == conversion
     assert find_model(str(conversion.parent), []) == conversion.parent
 
 
-def test_what_is_no_model_is_not_found(tmp_path):
+def test_only_models_are_found(tmp_path):
     place(tmp_path / "empty" / "readme.txt")
     for name in ("base", "empty", "", ".", str(tmp_path), str(tmp_path / "empty"), str(tmp_path / "empty/readme.txt")):
         assert find_model(name, [tmp_path, tmp_path / "missing"]) is None
@@ -146,7 +148,7 @@ def test_finding_reads_no_file(tmp_path, monkeypatch):
 # --- Fetching over HTTP ---------------------------------------------------------------------------------------------
 
 
-def test_a_fetched_model_is_what_the_host_has(tmp_path, host):
+def test_a_fetched_model_is_the_hosts_file(tmp_path, host):
     lines: list[str] = []
     path = fetch_model("tiny.en", tmp_path / "new", sources=[host.source("whole")], report=lines.append)
     assert path == tmp_path / "new" / "tiny.en.pt"
@@ -156,7 +158,7 @@ def test_a_fetched_model_is_what_the_host_has(tmp_path, host):
     assert "127.0.0.1" in lines[0]
 
 
-def test_what_is_there_and_right_is_not_fetched_again(tmp_path, host):
+def test_an_intact_model_is_not_fetched_again(tmp_path, host):
     (tmp_path / "tiny.en.pt").write_bytes(CONTENT)
     lines: list[str] = []
     fetch_model("tiny.en", tmp_path, sources=[host.source("whole")], report=lines.append)
@@ -164,9 +166,17 @@ def test_what_is_there_and_right_is_not_fetched_again(tmp_path, host):
     assert "already" in lines[0]
 
 
-def test_what_is_there_but_damaged_is_replaced(tmp_path, host):
+def test_a_damaged_model_is_replaced(tmp_path, host):
     (tmp_path / "tiny.en.pt").write_bytes(CONTENT[:-1])
     assert fetch_model("tiny.en", tmp_path, sources=[host.source("whole")]).read_bytes() == CONTENT
+
+
+def test_a_model_that_is_there_in_another_form_stays(tmp_path, host):
+    place(tmp_path / "tiny.en" / "model.bin")
+    lines: list[str] = []
+    assert fetch_model("tiny.en", tmp_path, sources=[host.source("whole")], report=lines.append) == tmp_path / "tiny.en"
+    assert host.asked == []
+    assert "not checked" in lines[0]
 
 
 def test_a_failed_fetch_leaves_what_was_there(tmp_path, host):
@@ -176,8 +186,8 @@ def test_a_failed_fetch_leaves_what_was_there(tmp_path, host):
     assert (tmp_path / "tiny.en.pt").read_bytes() == b"mine"
 
 
-def test_the_next_source_is_asked_when_one_fails(tmp_path, host):
-    sources = [nobody(), host.source("absent"), host.source("broken"), host.source("whole")]
+def test_the_next_source_is_tried_when_one_fails(tmp_path, host):
+    sources = [unreachable(), host.source("absent"), host.source("broken"), host.source("whole")]
     assert fetch_model("tiny.en", tmp_path, sources=sources).read_bytes() == CONTENT
     assert host.asked == ["/absent/tiny.en.pt", "/broken/tiny.en.pt", "/whole/tiny.en.pt"]
 
@@ -194,8 +204,8 @@ def test_a_failure_says_why_and_leaves_nothing(tmp_path, host, behaviour, sha256
     assert names(tmp_path) == []
 
 
-def test_a_host_that_falls_silent_is_given_up(tmp_path, host, monkeypatch):
-    monkeypatch.setattr(sources, "_IDLE_SECONDS", 0.2)
+def test_a_silent_host_times_out(tmp_path, host, monkeypatch):
+    monkeypatch.setattr(sources, "_IDLE_TIMEOUT_S", 0.2)
     began = time.monotonic()
     with pytest.raises(ModelUnavailable, match="fell silent"):
         fetch_model("tiny.en", tmp_path, sources=[host.source("stalled")])
@@ -205,7 +215,7 @@ def test_a_host_that_falls_silent_is_given_up(tmp_path, host, monkeypatch):
 
 def test_every_failed_source_is_in_the_message(tmp_path, host):
     with pytest.raises(ModelUnavailable) as caught:
-        fetch_model("tiny.en", tmp_path, sources=[nobody(), host.source("absent")])
+        fetch_model("tiny.en", tmp_path, sources=[unreachable(), host.source("absent")])
     assert "127.0.0.1:1: " in str(caught.value)
     assert "status 404" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -216,7 +226,7 @@ def test_an_interrupted_fetch_leaves_nothing(tmp_path, host, monkeypatch):
         file.write(next(iter(chunks)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sources, "_write", interrupted)
+    monkeypatch.setattr(sources, "write_chunks", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch_model("tiny.en", tmp_path, sources=[host.source("whole")])
     assert names(tmp_path) == []
@@ -239,7 +249,7 @@ def test_a_model_is_not_found_before_it_is_verified(tmp_path):
 
 @pytest.fixture
 def index(tmp_path, monkeypatch) -> Path:
-    """A folder of wheels that pip takes for its only index: two halves of a model, one of them with its config."""
+    """A folder of wheels as pip's only index: two halves of a model, the first with its config."""
     folder = tmp_path / "index"
     folder.mkdir()
     half = len(CONTENT) // 2
@@ -273,7 +283,7 @@ def halves(sha256: str = SHA256, last: str = "half_two/model.2") -> WheelSource:
 
 @pytest.mark.process
 def test_a_model_in_several_packages_is_joined_to_one_folder(tmp_path, index):
-    path = fetch_model("mini", tmp_path / "models", sources=[nobody(), halves()])
+    path = fetch_model("mini", tmp_path / "models", sources=[unreachable(), halves()])
     assert path == tmp_path / "models" / "mini"
     assert (path / "model.bin").read_bytes() == CONTENT
     assert names(path) == ["config.json", "model.bin"]
@@ -303,34 +313,44 @@ def test_packages_with_other_contents_are_refused(tmp_path, index, source, reaso
 
 
 @pytest.mark.process
-def test_a_package_that_is_not_to_be_had_is_named(tmp_path, index):
+def test_a_package_that_cannot_be_downloaded_is_named(tmp_path, index):
     (index / "half_two-1.0-py3-none-any.whl").unlink()
     with pytest.raises(ModelUnavailable, match=r"pip could not download half-two==1\.0"):
         fetch_model("mini", tmp_path / "models", sources=[halves()])
     assert names(tmp_path / "models") == []
 
 
-# --- The lists ------------------------------------------------------------------------------------------------------
+# --- Sources --------------------------------------------------------------------------------------------------------
 
 
-def test_openais_server_is_the_first_source_and_its_digest_comes_from_the_url():
-    source = sources_of("turbo")[0]
+def test_openais_server_is_the_only_source_and_its_digest_comes_from_the_url():
+    (source,) = sources_of("turbo")
     assert source.files == {"large-v3-turbo.pt": "aff26ae408abcba5fbf8813c21e62b0941638c5f6eebfb145be0c9839262a19a"}
 
 
 @pytest.mark.parametrize("name", ["tiny.en", "base"])
-def test_the_models_of_the_tests_have_a_mirror(name):
-    mirror = sources_of(name)[1]
+def test_only_development_has_mirrors_of_the_models_of_the_tests(name):
+    openai, mirror = development_sources(name)
+    assert [openai] == sources_of(name)
     assert mirror.files.keys() == {f"{name}/model.bin", f"{name}/config.json"}
+    assert development_sources("turbo") is None
+
+
+def test_the_only_default_source_is_openai():
+    hosts = {str(source) for name in whisper.available_models() for source in sources_of(name)}
+    assert hosts == {"openaipublic.azureedge.net"}
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_the_model_of_the_tests_is_the_published_one(tmp_path):
-    assert fetch_model("tiny.en", ROOT / "models") in (ROOT / "models" / "tiny.en", ROOT / "models" / "tiny.en.pt")
+def test_the_model_of_the_tests_is_the_published_one():
+    lines: list[str] = []
+    path = fetch_model("tiny.en", ROOT / "models", sources=development_sources("tiny.en"), report=lines.append)
+    assert path in (ROOT / "models" / "tiny.en", ROOT / "models" / "tiny.en.pt")
+    assert "with the right SHA-256" in lines[0]
 
 
-def test_an_unknown_name_gets_the_known_ones_and_the_nearest(tmp_path):
+def test_an_unknown_name_is_refused_with_the_known_ones_and_the_nearest(tmp_path):
     with pytest.raises(ModelUnavailable, match=r'large-v3-turbo.*did you mean "tiny\.en"\?'):
         fetch_model("tinyen", tmp_path)
     with pytest.raises(ModelUnavailable, match="large-v3-turbo"):
@@ -346,7 +366,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.process
-def test_the_command_teaches_and_fails_in_one_line(tmp_path):
+def test_the_command_fails_with_one_line_and_a_hint(tmp_path):
     done = run("tinyen", "--to", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -362,14 +382,14 @@ def test_the_commands_help_shows_examples(capsys):
 
 @pytest.mark.model
 @pytest.mark.process
-def test_the_command_says_what_it_has_and_where(capsys):
+def test_the_command_reports_a_model_that_is_there(capsys):
     assert fetch_models.main(["tiny.en"]) == 0
     assert "tiny.en: already in" in capsys.readouterr().out
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_the_command_takes_names_as_the_environment_has_them(capsys):
+def test_the_command_accepts_names_as_in_whisper_models(capsys):
     assert fetch_models.main(["tiny.en,tiny.en, "]) == 0
     assert capsys.readouterr().out.count("tiny.en: already in") == 2
 
@@ -383,13 +403,12 @@ def wait_for(condition) -> None:
 
 @pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
-def test_ctrl_c_ends_the_command_with_130_and_nothing_left(tmp_path, host):
+def test_ctrl_c_exits_with_130_and_leaves_no_file(tmp_path, host):
     script = (
         "import sys; sys.path.insert(0, '.')\n"
-        "from builder import fetch_models; from src.models import sources, store\n"
-        f"source = sources.UrlSource('{host.url}/stalled/tiny.en.pt', '{SHA256}')\n"
-        "store.sources_of = lambda name: [source]\n"
-        "sys.exit(fetch_models.main(['tiny.en', '--to', sys.argv[1]]))"
+        "from builder import fetch_models; from src.models.sources import UrlSource\n"
+        f"source = UrlSource('{host.url}/stalled/tiny.en.pt', '{SHA256}')\n"
+        "sys.exit(fetch_models.main(['tiny.en', '--to', sys.argv[1]], sources_of=lambda name: [source]))"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:

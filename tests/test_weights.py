@@ -1,4 +1,4 @@
-"""`load_weights`: both kinds of file give the same model, and nothing else gets through."""
+"""`load_weights`: both kinds of file yield the same model, and anything else is refused."""
 
 import json
 import struct
@@ -49,7 +49,7 @@ Variables = dict[str, Tensor]
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """A model this small gains nothing from threads, and waits for them when the machine is busy."""
+    """One thread: a model this small gains nothing from more, and waits for them on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -81,7 +81,7 @@ def save_checkpoint(model: Whisper, path: Path) -> Path:
 
 
 def ctranslate2_variables(model: Whisper) -> Variables:
-    """The model as CTranslate2's converter lays it out, written from openai-whisper's modules outwards."""
+    """The variables that CTranslate2's converter would write, from openai-whisper's modules."""
     variables: Variables = {}
 
     def put(name: str, module: nn.Module) -> None:
@@ -116,7 +116,9 @@ def ctranslate2_variables(model: Whisper) -> Variables:
                 put(f"{layer}/attention/linear_2", block.cross_attn.out)
     variables["encoder/num_heads"] = torch.tensor(model.dims.n_audio_head, dtype=torch.int16)
     variables["decoder/num_heads"] = torch.tensor(model.dims.n_text_head, dtype=torch.int16)
-    variables["decoder/pre_norm"] = torch.tensor(1, dtype=torch.int8)  # a setting, and it makes later data unaligned
+    variables["decoder/pre_norm"] = torch.tensor(
+        1, dtype=torch.int8
+    )  # a setting that makes the data after it unaligned
     return dict(sorted(variables.items()))
 
 
@@ -142,7 +144,7 @@ def save_conversion(folder: Path, data: bytes, config: object = None) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """The message with which `path` is refused: one sentence, in our own words."""
+    """The error message for `path`: one sentence, without a library's text."""
     with pytest.raises(ModelUnavailable) as caught:
         load_weights(path)
     message = str(caught.value)
@@ -156,17 +158,17 @@ def aligned(model: Whisper) -> list[list[int]]:
     return model.alignment_heads.to_dense().nonzero().tolist()
 
 
-# --- What is loaded is what was saved -------------------------------------------------------------------------------
+# --- Loading --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["pt", "folder", "model.bin"])
-def test_a_loaded_model_computes_what_the_saved_one_does(tmp_path, kind, dtype):
+def test_a_loaded_model_computes_the_saved_ones_logits(tmp_path, kind, dtype):
     saved = random_model().to(dtype)
     if kind == "pt":
-        path = save_checkpoint(saved, tmp_path / "own.pt")
+        path = save_checkpoint(saved, tmp_path / "finetuned.pt")
     else:
-        path = save_conversion(tmp_path / "own", model_bin(ctranslate2_variables(saved)))
+        path = save_conversion(tmp_path / "finetuned", model_bin(ctranslate2_variables(saved)))
     loaded = load_weights(path / "model.bin" if kind == "model.bin" else path)
     assert loaded.dims == saved.dims
     assert {value.dtype for key, value in loaded.state_dict().items() if "ln" not in key} == {dtype}
@@ -174,7 +176,7 @@ def test_a_loaded_model_computes_what_the_saved_one_does(tmp_path, kind, dtype):
 
 
 def test_layer_norms_are_float32_so_that_half_precision_computes(tmp_path):
-    loaded = load_weights(save_checkpoint(random_model().half(), tmp_path / "own.pt"))
+    loaded = load_weights(save_checkpoint(random_model().half(), tmp_path / "finetuned.pt"))
     norms = [module for module in loaded.modules() if isinstance(module, nn.LayerNorm)]
     assert len(norms) == 2 * DIMS.n_audio_layer + 3 * DIMS.n_text_layer + 2
     assert {parameter.dtype for norm in norms for parameter in norm.parameters()} == {torch.float32}
@@ -182,26 +184,26 @@ def test_layer_norms_are_float32_so_that_half_precision_computes(tmp_path):
 
 
 @pytest.mark.parametrize(("n_vocab", "languages"), [(51864, None), (51865, 99), (51866, 100)])
-def test_the_vocabulary_tells_the_languages(tmp_path, n_vocab, languages):
+def test_the_vocabulary_determines_the_languages(tmp_path, n_vocab, languages):
     dims = ModelDimensions(**{**asdict(DIMS), "n_vocab": n_vocab})
     loaded = load_weights(save_conversion(tmp_path, model_bin(ctranslate2_variables(random_model(dims)))))
     assert loaded.is_multilingual == (languages is not None)
     assert languages is None or loaded.num_languages == languages
 
 
-def test_loading_leaves_random_initialisation_as_it_was(tmp_path):
-    path = save_checkpoint(random_model(), tmp_path / "own.pt")
+def test_loading_does_not_affect_random_initialisation(tmp_path):
+    path = save_checkpoint(random_model(), tmp_path / "finetuned.pt")
     torch.manual_seed(5)
     before = nn.Linear(4, 4).weight
     torch.manual_seed(5)
     load_weights(path)
-    assert torch.equal(nn.Linear(4, 4).weight, before)  # neither patched nor any random number used up
+    assert torch.equal(nn.Linear(4, 4).weight, before)  # not patched, and no random number consumed
 
 
 # --- Alignment heads ------------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoints_alignment_heads_are_those_of_its_name(tmp_path):
+def test_a_checkpoint_gets_the_alignment_heads_of_its_name(tmp_path):
     dims = ModelDimensions(
         **{**asdict(DIMS), "n_text_layer": 4, "n_text_head": 6, "n_text_state": 12, "n_audio_state": 12}
     )
@@ -213,14 +215,14 @@ def test_a_checkpoints_alignment_heads_are_those_of_its_name(tmp_path):
     assert has_alignment_heads(loaded)
 
 
-@pytest.mark.parametrize("name", ["my-own.pt", "base.pt"])
+@pytest.mark.parametrize("name", ["custom.pt", "base.pt"])
 def test_a_checkpoint_without_fitting_heads_keeps_the_default(tmp_path, name):
     loaded = load_weights(save_checkpoint(random_model(), tmp_path / name))
     assert aligned(loaded) == aligned(random_model())
     assert not has_alignment_heads(loaded)
 
 
-def test_a_conversions_alignment_heads_are_those_of_its_config(tmp_path):
+def test_a_conversion_gets_the_alignment_heads_of_its_config(tmp_path):
     loaded = load_weights(save_conversion(tmp_path, model_bin(ctranslate2_variables(random_model()))))
     assert aligned(loaded) == HEADS
     assert loaded.alignment_heads.is_sparse  # as openai-whisper's timing.py expects
@@ -242,19 +244,19 @@ def test_a_model_bin_alone_keeps_the_default_heads(tmp_path):
     assert aligned(load_weights(folder)) == aligned(random_model())
 
 
-# --- What is refused ------------------------------------------------------------------------------------------------
+# --- Refusals -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[str, bytes]:
-    """Both kinds of file, whole, as bytes."""
+    """Both kinds of file, intact, as bytes."""
     model = random_model().half()
-    checkpoint = save_checkpoint(model, tmp_path_factory.mktemp("whole") / "own.pt").read_bytes()
-    return {"own.pt": checkpoint, "model.bin": model_bin(ctranslate2_variables(model))}
+    checkpoint = save_checkpoint(model, tmp_path_factory.mktemp("whole") / "finetuned.pt").read_bytes()
+    return {"finetuned.pt": checkpoint, "model.bin": model_bin(ctranslate2_variables(model))}
 
 
 @examples(80)
-@given(share=st.floats(0, 1, exclude_max=True), name=st.sampled_from(["own.pt", "model.bin"]))
+@given(share=st.floats(0, 1, exclude_max=True), name=st.sampled_from(["finetuned.pt", "model.bin"]))
 def test_a_file_cut_off_anywhere_is_refused_by_name(tmp_path, whole, share, name):
     (tmp_path / name).write_bytes(whole[name][: int(share * len(whole[name]))])
     assert name in refusal(tmp_path / name)
@@ -268,8 +270,8 @@ def test_a_model_bin_that_lacks_its_last_bytes_is_refused(tmp_path, whole, missi
 
 @examples(80)
 @given(data=st.data())
-def test_a_damaged_header_never_raises_anything_else(tmp_path, whole, data):
-    """Bytes at the front and around each variable's name are where model.bin keeps its lengths, types and shapes."""
+def test_a_damaged_header_raises_only_model_unavailable(tmp_path, whole, data):
+    """model.bin has its lengths, types and shapes at the front and around each variable's name."""
     damaged = bytearray(whole["model.bin"])
     names = [damaged.find(name) for name in (b"decoder/embed", b"encoder/conv1", b"encoder/num_heads", b"decoder/proj")]
     at = data.draw(st.sampled_from([0, *names])) + data.draw(st.integers(0, 45))
@@ -282,20 +284,23 @@ def test_a_damaged_header_never_raises_anything_else(tmp_path, whole, data):
 
 
 @examples(60)
-@given(content=st.binary(min_size=1, max_size=200), name=st.sampled_from(["own.pt", "model.bin", "pytorch_model.bin"]))
+@given(
+    content=st.binary(min_size=1, max_size=200),
+    name=st.sampled_from(["finetuned.pt", "model.bin", "pytorch_model.bin"]),
+)
 def test_a_foreign_file_is_refused_by_name(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
     assert name in refusal(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["own.pt", "model.bin"])
+@pytest.mark.parametrize("name", ["finetuned.pt", "model.bin"])
 def test_an_empty_file_is_refused_as_empty(tmp_path, name):
     (tmp_path / name).touch()
     assert "is empty" in refusal(tmp_path / name)
 
 
-def test_what_is_not_there_is_refused_by_name(tmp_path):
-    assert "own.pt" in refusal(tmp_path / "own.pt")
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    assert "finetuned.pt" in refusal(tmp_path / "finetuned.pt")
     assert "model.bin" in refusal(tmp_path)
     assert "nowhere" in refusal(tmp_path / "nowhere")
 
@@ -311,13 +316,13 @@ def test_what_is_not_there_is_refused_by_name(tmp_path):
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "own.pt")
-    assert "own.pt" in refusal(tmp_path / "own.pt")
+    torch.save(content, tmp_path / "finetuned.pt")
+    assert "finetuned.pt" in refusal(tmp_path / "finetuned.pt")
 
 
-def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(tmp_path):
-    torch.save({"dims": asdict(DIMS), "model_state_dict": Touch(tmp_path / "ran")}, tmp_path / "own.pt")
-    assert "own.pt" in refusal(tmp_path / "own.pt")
+def test_a_checkpoint_that_would_run_code_is_refused_without_running_it(tmp_path):
+    torch.save({"dims": asdict(DIMS), "model_state_dict": Touch(tmp_path / "ran")}, tmp_path / "finetuned.pt")
+    assert "finetuned.pt" in refusal(tmp_path / "finetuned.pt")
     assert not (tmp_path / "ran").exists()
 
 
@@ -334,11 +339,11 @@ class Touch:
 def test_a_checkpoint_whose_dims_are_not_its_tensors_is_refused(tmp_path):
     model = random_model()
     model.dims = ModelDimensions(**{**asdict(DIMS), "n_text_layer": 10**9})
-    assert "dims" in refusal(save_checkpoint(model, tmp_path / "own.pt"))
+    assert "dims" in refusal(save_checkpoint(model, tmp_path / "finetuned.pt"))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16])
-def test_a_quantised_conversion_is_refused_with_what_to_do(tmp_path, dtype):
+def test_a_quantised_conversion_is_refused_with_advice(tmp_path, dtype):
     variables = ctranslate2_variables(random_model())
     variables = {name: value.to(dtype) if value.dim() == 2 else value for name, value in variables.items()}
     message = refusal(save_conversion(tmp_path, model_bin(variables)))
@@ -371,16 +376,16 @@ def test_a_conversion_with_a_wrong_shape_is_refused(tmp_path, name, value):
     refusal(save_conversion(tmp_path, model_bin(variables)))
 
 
-@pytest.mark.parametrize("other", [{"version": 5}, {"specification": "TransformerSpec"}])
-def test_another_ctranslate2_model_is_refused(tmp_path, other):
-    assert "no Whisper model" in refusal(save_conversion(tmp_path, model_bin({}, **other)))
+@pytest.mark.parametrize("header", [{"version": 5}, {"specification": "TransformerSpec"}])
+def test_another_ctranslate2_model_is_refused(tmp_path, header):
+    assert "no Whisper model" in refusal(save_conversion(tmp_path, model_bin({}, **header)))
 
 
 def test_bytes_after_the_model_are_refused(tmp_path, whole):
     assert "longer" in refusal(save_conversion(tmp_path, whole["model.bin"] + b"\0"))
 
 
-# --- One copy -------------------------------------------------------------------------------------------------------
+# --- Memory ---------------------------------------------------------------------------------------------------------
 
 
 def test_fused_weights_are_views_of_one_mapping(tmp_path):
@@ -392,7 +397,7 @@ def test_fused_weights_are_views_of_one_mapping(tmp_path):
     assert len(storages) == 1
 
 
-def test_writing_to_a_loaded_model_leaves_its_file_alone(tmp_path):
+def test_writing_to_a_loaded_model_does_not_change_its_file(tmp_path):
     folder = save_conversion(tmp_path, model_bin(ctranslate2_variables(random_model())))
     before = (folder / "model.bin").read_bytes()
     load_weights(folder).encoder.conv1.weight.fill_(1)
@@ -408,7 +413,7 @@ def private_bytes():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_Dirty"))
 
-load_weights(Path(sys.argv[2]))  # what torch sets up at its first use is not the model's
+load_weights(Path(sys.argv[2]))  # torch's first-use allocations are not the model's
 before = private_bytes()
 model = load_weights(Path(sys.argv[1]))
 print(private_bytes() - before)
@@ -427,12 +432,12 @@ def test_loading_takes_a_fraction_of_the_files_size_in_memory(tmp_path, kind):
     assert taken < path.stat().st_size / 4
 
 
-# --- The real thing -------------------------------------------------------------------------------------------------
+# --- A published model ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_the_published_tiny_en_is_whole_and_hears_words():
+def test_the_published_tiny_en_is_intact_and_predicts_words():
     model = load_weights(TINY)
     assert (model.dims.n_audio_state, model.dims.n_text_layer, model.is_multilingual) == (384, 4, False)
     expected = Whisper(model.dims)

@@ -1,4 +1,4 @@
-"""`set_words`: whatever the tokens' times are, the words and segments are those of openai-whisper."""
+"""`set_words`: for any token times, the words and segments are openai-whisper's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from whisper.timing import WordTiming
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from src.engine.word_timing import set_words, text_of
+from src.engine.word_timing import set_words, text_tokens_of
 from src.transcript.transcript import Segment
 from tests.support.properties import examples
 
@@ -26,7 +26,7 @@ CHINESE = get_tokenizer(multilingual=True, language="zh", task="transcribe")
 def spoken_segments(
     draw: st.DrawFn, tokenizer: Tokenizer, first: str, between: Sequence[str], last: str
 ) -> list[Segment]:
-    """Segments of a window, each with words of its own at both ends, their times anywhere near the words."""
+    """Segments of a window at any times, each with fixed words at both ends."""
     middles = draw(st.lists(st.lists(st.sampled_from(between), max_size=8).map("".join), max_size=4))
     times = sorted(draw(st.lists(hundredths(3000), min_size=2 * len(middles), max_size=2 * len(middles))))
     return [
@@ -47,15 +47,15 @@ def segment(text: str, start: float, end: float, tokenizer: Tokenizer) -> Segmen
 def openai_words(
     segments: Sequence[Segment], tokenizer: Tokenizer, onsets: np.ndarray, probabilities: Sequence[float]
 ) -> list[dict]:
-    """What `add_word_timestamps` makes of tokens at these times."""
-    text = text_of(segments, tokenizer)
+    """The result of `add_word_timestamps` for tokens at these times."""
+    text = text_tokens_of(segments, tokenizer)
     words, tokens = tokenizer.split_to_word_tokens([*text, tokenizer.eot])
     bounds = np.cumsum([0, *map(len, tokens[:-1])])
     timings = [
-        WordTiming(word, own, onsets[start], onsets[end], float(np.mean(probabilities[start:end])))
-        for word, own, start, end in zip(words, tokens, bounds, bounds[1:], strict=False)
+        WordTiming(word, its_tokens, onsets[start], onsets[end], float(np.mean(probabilities[start:end])))
+        for word, its_tokens, start, end in zip(words, tokens, bounds, bounds[1:], strict=False)
     ]
-    expected = [one.to_dict() for one in segments]
+    expected = [segment.to_dict() for segment in segments]
     with mock.patch.object(whisper.timing, "find_alignment", return_value=timings):
         whisper.timing.add_word_timestamps(
             segments=expected,
@@ -69,8 +69,8 @@ def openai_words(
 
 
 def check(data: st.DataObject, segments: list[Segment], tokenizer: Tokenizer) -> None:
-    text = text_of(segments, tokenizer)
-    # Mostly brief tokens, a few that are far too long.
+    text = text_tokens_of(segments, tokenizer)
+    # Mostly short tokens, a few far too long.
     steps = data.draw(
         st.lists(st.sampled_from([0, 4, 8, 10, 15, 30, 200]), min_size=len(text) + 1, max_size=len(text) + 1)
     )
@@ -78,9 +78,9 @@ def check(data: st.DataObject, segments: list[Segment], tokenizer: Tokenizer) ->
     probabilities = data.draw(st.lists(st.floats(0.01, 1), min_size=len(text), max_size=len(text)))
     expected = openai_words(segments, tokenizer, onsets, probabilities)
     set_words(segments, tokenizer, onsets, probabilities)
-    for one, other in zip(segments, expected, strict=True):
-        assert (one.start, one.end) == pytest.approx((other["start"], other["end"]), abs=1e-6)
-        for word, its_word in zip(one.words, other["words"], strict=True):
+    for ours, theirs in zip(segments, expected, strict=True):
+        assert (ours.start, ours.end) == pytest.approx((theirs["start"], theirs["end"]), abs=1e-6)
+        for word, its_word in zip(ours.words, theirs["words"], strict=True):
             assert word.word == its_word["word"]
             assert (word.start, word.end) == pytest.approx((its_word["start"], its_word["end"]), abs=1e-6)
             assert word.probability == pytest.approx(its_word["probability"])
@@ -106,16 +106,16 @@ def test_words_without_spaces(data: st.DataObject, segments: list[Segment]) -> N
     check(data, segments, CHINESE)
 
 
-def test_a_mark_that_is_a_segment_does_not_shift_the_words_after_it() -> None:
+def test_a_segment_of_only_a_punctuation_mark_does_not_shift_later_words() -> None:
     segments = [segment(text, 0.0, 1.0, CHINESE) for text in ("你", "。", "好", "龘")]
-    count = len(text_of(segments, CHINESE))
+    count = len(text_tokens_of(segments, CHINESE))
     set_words(segments, CHINESE, np.arange(count + 1) / 10, [0.5] * count)
-    assert [[word.word for word in one.words or []] for one in segments] == [["你。"], [], ["好"], ["龘"]]
+    assert [[word.word for word in timed.words or []] for timed in segments] == [["你。"], [], ["好"], ["龘"]]
 
 
-def test_a_character_that_was_cut_off_is_no_word() -> None:
+def test_an_incomplete_character_is_not_a_word() -> None:
     cut = segment("你", 0.0, 1.0, CHINESE)
     cut.tokens += CHINESE.encode("🫠")[:2]
-    count = len(text_of([cut], CHINESE))
+    count = len(text_tokens_of([cut], CHINESE))
     set_words([cut], CHINESE, np.arange(count + 1) / 10, [0.5] * count)
     assert [word.word for word in cut.words or []] == ["你"]

@@ -1,9 +1,9 @@
-"""When each word is said, by openai-whisper's definition (`whisper/timing.py`), for many windows at once.
+"""Word alignment by openai-whisper's method (`whisper/timing.py`), for many windows at once.
 
-Some heads of the cross-attention look at the sound of the token that comes next. The text is read once more, the
-weights of those heads become one map of tokens over time for each window, and the cheapest monotonic path through the
-map tells the frame at which each token begins. Frames are those of the encoder, 20 ms; all times are seconds from the
-window's start.
+Some heads of the cross-attention attend to the sound of the next token. The text is read once more, the attention
+weights of those heads become one matrix of tokens over time per window, and the cheapest monotonic path through it
+(dynamic time warping) yields the frame at which each token begins. Frames are the encoder's, 20 ms; all times are
+seconds from the window's start.
 """
 
 from __future__ import annotations
@@ -21,182 +21,186 @@ from torch.nn.utils.rnn import pad_sequence
 from whisper.audio import TOKENS_PER_SECOND
 from whisper.tokenizer import Tokenizer
 
-from src.engine.kv_cache import Pair
+from src.engine.kv_cache import KeysValues
 from src.engine.model import Model
-from src.engine.word_timing import set_words, text_of
+from src.engine.word_timing import set_words, text_tokens_of
 from src.transcript.transcript import Segment
 
 FILTER_WIDTH = 7
-"""Frames over which the median smooths a head's weights."""
+"""Width in frames of the median filter over a head's weights."""
 
 Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(eq=False)
-class Passage:
-    """One window and what was understood of it.
+class AlignmentRequest:
+    """One window and its segments, whose words are to be aligned.
 
     Attributes:
         features: [1500, D], the encoder's output.
         segments: in order of time; their tokens with or without timestamps.
-        frames: log-mel frames (10 ms) of the window that are sound, not padding.
-        tokenizer: for the window's language, which decides where words part, and its task.
+        mel_frames: log-mel frames (10 ms) of the window that are audio, not padding.
+        tokenizer: for the window's task and its language, which decides where words are split.
     """
 
     features: Tensor
     segments: list[Segment]
-    frames: int
+    mel_frames: int
     tokenizer: Tokenizer
 
     @property
-    def text(self) -> list[int]:
-        return text_of(self.segments, self.tokenizer)
+    def text_tokens(self) -> list[int]:
+        """The tokens of the segments' text."""
+        return text_tokens_of(self.segments, self.tokenizer)
 
     @property
-    def prefix(self) -> list[int]:
+    def prefix_tokens(self) -> list[int]:
+        """The tokens before the text."""
         return [*self.tokenizer.sot_sequence_including_notimestamps]
 
     @property
-    def positions(self) -> int:
-        """Positions of the encoder's output that are sound; one at the least, so that words have a time."""
-        return max(1, self.frames // 2)
+    def num_frames(self) -> int:
+        """Encoder frames that are audio, not padding; at least one, so that words have a time."""
+        return max(1, self.mel_frames // 2)
 
 
 @torch.inference_mode()
-def align(model: Model, passages: Sequence[Passage]) -> None:
-    """Sets the words of all segments, and fits the segments' times to them."""
-    for segment in chain.from_iterable(passage.segments for passage in passages):
+def align(model: Model, requests: Sequence[AlignmentRequest]) -> None:
+    """Sets the words of all segments, and adjusts the segments' times to them."""
+    for segment in chain.from_iterable(request.segments for request in requests):
         segment.words = []
-    spoken = [passage for passage in passages if passage.text]
-    if not spoken:
+    with_text = [request for request in requests if request.text_tokens]
+    if not with_text:
         return
-    attention, probabilities = _read(model, spoken)
-    onsets = [frames / TOKENS_PER_SECOND for frames in first_frames([-one for one in attention])]
-    for passage, onset, probability in zip(spoken, onsets, probabilities, strict=True):
-        set_words(passage.segments, passage.tokenizer, onset, probability)
+    attention, probabilities = _read_attention(model, with_text)
+    onsets = [frames / TOKENS_PER_SECOND for frames in dtw_onset_frames([-weights for weights in attention])]
+    for request, onset, probability in zip(with_text, onsets, probabilities, strict=True):
+        set_words(request.segments, request.tokenizer, onset, probability)
 
 
-def _read(model: Model, passages: Sequence[Passage]) -> tuple[list[Matrix], list[list[float]]]:
-    """For each passage: how each token [text + 1] attends to the frames, and the probability of each token of its text.
+def _read_attention(model: Model, requests: Sequence[AlignmentRequest]) -> tuple[list[Matrix], list[list[float]]]:
+    """Reads the texts; per request, returns attention [text tokens + 1, frames] and each text token's probability.
 
-    A row is what the token before a token of the text, which foretells it, looks at; the last one foretells the end.
+    Row i is the attention of the token before text token i, which predicts it; the last row predicts the end.
     """
     device = model.placement.device
-    inputs = [torch.tensor([*one.prefix, *one.text, one.tokenizer.eot]) for one in passages]
+    inputs = [
+        torch.tensor([*request.prefix_tokens, *request.text_tokens, request.tokenizer.eot]) for request in requests
+    ]
     attention = [
-        torch.zeros(len(tokens), passage.positions, device=device)
-        for passage, tokens in zip(passages, inputs, strict=True)
+        torch.zeros(len(tokens), request.num_frames, device=device)
+        for request, tokens in zip(requests, inputs, strict=True)
     ]
 
-    def visit(layer: int, _: Pair, cross: Pair, queries: Tensor) -> None:
-        heads = [head for its_layer, head in model.alignment_heads if its_layer == layer]
+    def visit(layer: int, _: KeysValues, cross_attn: KeysValues, queries: Tensor) -> None:
+        heads = [head for head_layer, head in model.alignment_heads if head_layer == layer]
         if not heads:
             return
-        # One window at a time: each has a text and a length of its own, and its scores stay in a CPU's cache.
-        for row, (passage, tokens) in enumerate(zip(passages, inputs, strict=True)):
-            asked, keys = queries[row, heads, : len(tokens)], cross[0][row, heads, : passage.positions]
-            attention[row] += _prominence(asked.float() @ keys.float().mT).sum(0).to(device)
+        # One window at a time: texts and lengths differ, and the scores of a single window stay in a CPU's cache.
+        for row, (request, tokens) in enumerate(zip(requests, inputs, strict=True)):
+            q, k = queries[row, heads, : len(tokens)], cross_attn[0][row, heads, : request.num_frames]
+            attention[row] += _normalise(q.float() @ k.float().mT).sum(0).to(device)
 
-    hidden = model.decoder.read(
-        pad_sequence(inputs, batch_first=True).to(device), torch.stack([one.features for one in passages]), visit
-    )
-    maps, probabilities = [], []
-    for row, passage in enumerate(passages):
-        text = passage.text
-        first, last = len(passage.prefix) - 1, len(passage.prefix) - 1 + len(text)
-        maps.append(attention[row][first : last + 1].double().cpu().numpy())
-        likely = model.decoder.logits(hidden[row, first:last])[:, : passage.tokenizer.eot].softmax(-1)
-        probabilities.append(likely.gather(-1, torch.tensor(text, device=device)[:, None]).flatten().tolist())
-    return maps, probabilities
+    padded, features = pad_sequence(inputs, batch_first=True), torch.stack([request.features for request in requests])
+    hidden = model.decoder.read(padded.to(device), features, visit)
+    matrices, probabilities = [], []
+    for row, request in enumerate(requests):
+        text = request.text_tokens
+        first = len(request.prefix_tokens) - 1
+        last = first + len(text)
+        matrices.append(attention[row][first : last + 1].double().cpu().numpy())
+        probs = model.decoder.logits(hidden[row, first:last])[:, : request.tokenizer.eot].softmax(-1)
+        probabilities.append(probs.gather(-1, torch.tensor(text, device=device)[:, None]).flatten().tolist())
+    return matrices, probabilities
 
 
-def _prominence(scores: Tensor) -> Tensor:
-    """How much more each token attends to a frame than the others do; scores and result [heads, tokens, frames]."""
+def _normalise(scores: Tensor) -> Tensor:
+    """Standardises each frame's attention over the tokens and smooths it; scores and result [heads, tokens, frames]."""
     weights = scores.softmax(-1)
-    spread, mean = torch.std_mean(weights, dim=-2, keepdim=True, correction=0)
-    return median_filter((weights - mean) / spread)
+    deviation, mean = torch.std_mean(weights, dim=-2, keepdim=True, correction=0)
+    return median_filter((weights - mean) / deviation)
 
 
 def median_filter(x: Tensor) -> Tensor:
-    """The median of each value of [.., .., frames] and its neighbours, as far as `FILTER_WIDTH`; reflected at the ends.
+    """Applies a median filter of width `FILTER_WIDTH` to the last dimension, reflected at the ends.
 
     By forgetful selection: the extremes of more than half of the values cannot be the median of all. On a CPU that is
     six times as fast as sorting them.
     """
-    reach = FILTER_WIDTH // 2
-    if x.shape[-1] <= reach:  # too short to be reflected
+    radius = FILTER_WIDTH // 2
+    if x.shape[-1] <= radius:  # too short to be reflected
         return x
-    values = list(F.pad(x, (reach, reach), mode="reflect").unfold(-1, FILTER_WIDTH, 1).unbind(-1))
-    pool, late = values[: reach + 2], values[reach + 2 :]
-    while late:
-        pool = [*_without_extremes(pool), late.pop()]
-    (middle,) = _without_extremes(pool)
-    return middle
+    values = list(F.pad(x, (radius, radius), mode="reflect").unfold(-1, FILTER_WIDTH, 1).unbind(-1))
+    pool, remaining = values[: radius + 2], values[radius + 2 :]
+    while remaining:
+        pool = [*_drop_extremes(pool), remaining.pop()]
+    (median,) = _drop_extremes(pool)
+    return median
 
 
-def _without_extremes(pool: list[Tensor]) -> list[Tensor]:
-    """All but the least and the greatest of each place, in no order."""
-    least, *pool = pool
-    for at, one in enumerate(pool):
-        least, pool[at] = torch.minimum(least, one), torch.maximum(least, one)
-    greatest, *pool = pool
-    for at, one in enumerate(pool):
-        greatest, pool[at] = torch.maximum(greatest, one), torch.minimum(greatest, one)
+def _drop_extremes(pool: list[Tensor]) -> list[Tensor]:
+    """Elementwise, all values but the minimum and the maximum, in any order."""
+    minimum, *pool = pool
+    for index, value in enumerate(pool):
+        minimum, pool[index] = torch.minimum(minimum, value), torch.maximum(minimum, value)
+    maximum, *pool = pool
+    for index, value in enumerate(pool):
+        maximum, pool[index] = torch.maximum(maximum, value), torch.minimum(maximum, value)
     return pool
 
 
-# --- The cheapest path ----------------------------------------------------------------------------------------------
+# --- Dynamic time warping -------------------------------------------------------------------------------------------
 
 
-def first_frames(costs: Sequence[Matrix]) -> list[npt.NDArray[np.int64]]:
+def dtw_onset_frames(costs: Sequence[Matrix]) -> list[npt.NDArray[np.int64]]:
     """Dynamic time warping: the frame at which the cheapest path through each matrix reaches each of its rows.
 
-    The path goes from the first corner to the last, by one row, by one frame or by both at a step. All matrices
-    advance together, a diagonal at a time, as the places on a diagonal do not depend on each other. Padding comes
-    after a matrix's last corner, where no path of its own can be.
+    The path goes from the first corner to the last, by one row, one frame or both per step. All matrices advance
+    together, one anti-diagonal at a time, as the cells of a diagonal do not depend on each other. Padding comes after
+    a matrix's last corner, which no path goes beyond.
 
     Args:
         costs: [rows, frames] each, of any sizes.
     """
     rows, frames = (max(cost.shape[axis] for cost in costs) for axis in (0, 1))
-    # Indices are diagonal, matrix, row. Infinity keeps paths from entering where there is no frame.
+    # Indices are diagonal, matrix, row. Infinity keeps paths out of cells that are not in the matrix.
     slanted = np.full((rows + frames - 1, len(costs), rows), np.inf)
-    for which, cost in enumerate(costs):
+    for matrix, cost in enumerate(costs):
         for row, values in enumerate(cost):
-            slanted[row : row + len(values), which, row] = values
+            slanted[row : row + len(values), matrix, row] = values
 
-    from_row_before = np.empty(slanted.shape, dtype=bool)
-    from_frame_before_too = np.empty(slanted.shape, dtype=bool)
-    # Total costs on the latest two diagonals, behind a row of infinity, but for the place that all paths come from.
+    from_previous_row = np.empty(slanted.shape, dtype=bool)
+    from_previous_frame_too = np.empty(slanted.shape, dtype=bool)
+    # Total costs on the latest two diagonals, after a row of infinity that is 0 in the cell where all paths begin.
     before, latest = np.full((2, len(costs), rows + 1), np.inf)
     before[:, 0] = 0.0
     for diagonal, cost in enumerate(slanted):
         slant, down, along = before[:, :-1], latest[:, :-1], latest[:, 1:]
         from_above = np.minimum(slant, down)
-        # Where both ways from above cost the same, openai-whisper takes neither, whatever the third one costs.
-        from_row_before[diagonal] = (from_above < along) & (slant != down)
-        from_frame_before_too[diagonal] = slant < down
-        before[:, 1:] = cost + np.where(from_row_before[diagonal], from_above, along)
+        # If both steps from above cost the same, openai-whisper takes neither, whatever the third one costs.
+        from_previous_row[diagonal] = (from_above < along) & (slant != down)
+        from_previous_frame_too[diagonal] = slant < down
+        before[:, 1:] = cost + np.where(from_previous_row[diagonal], from_above, along)
         before[:, 0] = np.inf
         before, latest = latest, before
     return [
-        _walk_back(from_row_before[:, which], from_frame_before_too[:, which], *cost.shape)
-        for which, cost in enumerate(costs)
+        _backtrace(from_previous_row[:, matrix], from_previous_frame_too[:, matrix], *cost.shape)
+        for matrix, cost in enumerate(costs)
     ]
 
 
-def _walk_back(
-    from_row_before: npt.NDArray[np.bool_], from_frame_before_too: npt.NDArray[np.bool_], rows: int, frames: int
+def _backtrace(
+    from_previous_row: npt.NDArray[np.bool_], from_previous_frame_too: npt.NDArray[np.bool_], rows: int, frames: int
 ) -> npt.NDArray[np.int64]:
-    """Follows one path from its end; both arrays are [diagonals, rows]."""
-    first = np.zeros(rows, dtype=np.int64)
+    """Follows one path back from its end; both arrays are [diagonals, rows]."""
+    onsets = np.zeros(rows, dtype=np.int64)
     row, frame = rows - 1, frames - 1
     while row > 0:
-        here = row + frame, row
-        if frame == 0 or from_row_before[here]:
-            first[row] = frame
+        cell = row + frame, row
+        if frame == 0 or from_previous_row[cell]:
+            onsets[row] = frame
             row -= 1
-            frame -= int(frame > 0 and from_frame_before_too[here])
+            frame -= int(frame > 0 and from_previous_frame_too[cell])
         else:
             frame -= 1
-    return first
+    return onsets

@@ -1,6 +1,6 @@
-"""No speech is dropped: what the voice detector heard and no segment covers is found here, to be decoded again.
+"""Speech that no segment covers: found here, so that it can be decoded again.
 
-A decoder that reads a window once may jump over a clause or end early; openai-whisper's sliding window survives it,
+A decoder that reads a window once may skip a clause or stop early. openai-whisper's sliding window recovers from that,
 because its next window starts at the last timestamp. Times are seconds from the window's start.
 """
 
@@ -10,51 +10,52 @@ import re
 from collections.abc import Iterable, Sequence
 
 Span = tuple[float, float]
+"""Start and end, in seconds."""
 
-LEAST_GAP = 1.0
-"""Seconds of speech that are worth another attempt; from shorter fragments Whisper makes words up."""
+MIN_GAP_S = 1.0
+"""Shortest stretch of speech to decode again, in seconds: in shorter fragments Whisper hallucinates."""
 
-JOIN_WITHIN = 0.5
-"""Gaps no further apart than this, in seconds, are decoded as one."""
+MERGE_GAPS_WITHIN_S = 0.5
+"""Gaps closer together than this, in seconds, are decoded as one."""
 
-MOST_ECHOED = 4
-"""Words at a seam that are looked at for having been said on both its sides."""
+MAX_OVERLAP_WORDS = 4
+"""Words compared on both sides of a cut to find those that were transcribed twice."""
 
 
-def uncovered(speech: Iterable[Span], covered: Iterable[Span]) -> list[Span]:
-    """Stretches of speech of at least `LEAST_GAP` that nothing covers, near ones joined."""
+def find_gaps(speech: Iterable[Span], covered: Iterable[Span]) -> list[Span]:
+    """Returns the stretches of speech of at least `MIN_GAP_S` outside `covered`, with close ones merged."""
     covered = sorted(covered)
-    gaps = [gap for region in speech for gap in _gaps(region, covered) if gap[1] - gap[0] >= LEAST_GAP]
-    joined: list[Span] = []
+    gaps = [gap for region in speech for gap in _gaps_in_region(region, covered) if gap[1] - gap[0] >= MIN_GAP_S]
+    merged: list[Span] = []
     for start, end in gaps:
-        if joined and start - joined[-1][1] < JOIN_WITHIN and not _any_between(covered, joined[-1][1], start):
-            joined[-1] = (joined[-1][0], end)
+        if merged and start - merged[-1][1] < MERGE_GAPS_WITHIN_S and not _any_between(covered, merged[-1][1], start):
+            merged[-1] = (merged[-1][0], end)
         else:
-            joined.append((start, end))
-    return joined
+            merged.append((start, end))
+    return merged
 
 
-def _gaps(region: Span, covered: Sequence[Span]) -> Iterable[Span]:
-    at, end = region
-    for start, stop in covered:
-        if stop > at and start < end:
-            if start > at:
-                yield at, start
-            at = max(at, stop)
-    if at < end:
-        yield at, end
+def _gaps_in_region(region: Span, covered: Sequence[Span]) -> Iterable[Span]:
+    position, region_end = region
+    for start, end in covered:
+        if end > position and start < region_end:
+            if start > position:
+                yield position, start
+            position = max(position, end)
+    if position < region_end:
+        yield position, region_end
 
 
 def _any_between(covered: Sequence[Span], start: float, end: float) -> bool:
-    return any(one[0] < end and one[1] > start for one in covered)
+    return any(span[0] < end and span[1] > start for span in covered)
 
 
-def without_echo(before: str, text: str) -> str:
-    """`text` without the words at its start that `before` ends with: the padding of a repair may hear them again."""
-    said, heard = _words(before), list(re.finditer(r"\S+", text))
-    for count in range(min(MOST_ECHOED, len(said), len(heard)), 0, -1):
-        if said[-count:] == _words(text[: heard[count - 1].end()]):
-            return text[heard[count - 1].end() :]
+def strip_overlap(before: str, text: str) -> str:
+    """Removes words at the start of `text` that `before` ends with: the padding of a second decoding repeats them."""
+    words_before, matches = _words(before), list(re.finditer(r"\S+", text))
+    for count in range(min(MAX_OVERLAP_WORDS, len(words_before), len(matches)), 0, -1):
+        if words_before[-count:] == _words(text[: matches[count - 1].end()]):
+            return text[matches[count - 1].end() :]
     return text
 
 

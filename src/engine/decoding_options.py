@@ -1,4 +1,4 @@
-"""What a caller asks of every window, and the tokens that say so to the model."""
+"""Decoding options, and the token sets that express them to the model."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 from src.errors import ModelUnavailable
 
 MAX_PROMPT_TOKENS = 223
-"""Tokens of a prompt that Whisper can take, `n_text_ctx // 2 - 1`; of a longer one the last ones count."""
+"""Longest prompt that Whisper reads, `n_text_ctx // 2 - 1` tokens; a longer one loses its beginning."""
 
-
-_SIZES = (51864, 51865, 51866)
-"""Tokens of the English models, of the multilingual ones, and of those since large-v3, which knows Cantonese."""
+_VOCABULARY_SIZES = (51864, 51865, 51866)
+"""Tokens of the English-only models, of the multilingual ones, and of those since large-v3, which added Cantonese."""
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """What a caller asks of every window; openai-whisper's names and defaults.
+    """Options for every window of a request, with openai-whisper's names and defaults.
 
     Attributes:
-        language: None: each window is in the likeliest of `candidates` (none given: of all), if that is likelier than
-            not; otherwise it is in `main_language`.
-        translated: an English translation of each window besides, from the same features.
+        language: None detects the language of each window: the likeliest of `candidate_languages` (if empty: of all)
+            where its probability is above one half, else `main_language`.
+        with_translation: also decodes an English translation of each window, from the same features.
     """
 
     language: str | None = "en"
     main_language: str = "en"
-    candidates: tuple[str, ...] = ()
+    candidate_languages: tuple[str, ...] = ()
     task: str = "transcribe"
-    translated: bool = False
+    with_translation: bool = False
     prompt: str | None = None
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     beam_size: int | None = None
@@ -67,35 +66,36 @@ class DecodingOptions:
         }
 
 
-class Vocabulary:
-    """A checkpoint's tokens, as prompts and as the set that is never to be sampled.
+class TokenSets:
+    """A checkpoint's tokens: tokenizers, prompts, and the tokens that are never sampled.
 
     Raises:
-        ModelUnavailable: they are not Whisper's.
+        ModelUnavailable: the vocabulary is not Whisper's.
     """
 
     def __init__(self, dims: ModelDimensions, device: torch.device) -> None:
-        if dims.n_vocab not in _SIZES:
-            raise ModelUnavailable(f"the model has {dims.n_vocab} tokens where Whisper's have {_SIZES}")
+        if dims.n_vocab not in _VOCABULARY_SIZES:
+            raise ModelUnavailable(f"the model has {dims.n_vocab} tokens where Whisper's have {_VOCABULARY_SIZES}")
         self._size = dims.n_vocab
         self._device = device
         self.multilingual = dims.n_vocab >= 51865
-        self._languages = dims.n_vocab - 51765 - int(self.multilingual)
+        self._num_languages = dims.n_vocab - 51765 - int(self.multilingual)
         self.suppressed = cache(self._suppressed)
 
     def tokenizer(self, language: str = "en", task: str = "transcribe") -> Tokenizer:
-        return get_tokenizer(self.multilingual, num_languages=self._languages, language=language, task=task)
+        """Returns openai-whisper's tokenizer for a language and a task."""
+        return get_tokenizer(self.multilingual, num_languages=self._num_languages, language=language, task=task)
 
     def tokenizer_for(self, options: DecodingOptions) -> Tokenizer:
-        """The tokenizer of a language that is known by now, and of the task."""
+        """Returns the tokenizer for the options' task and language, or for their main language if that is open."""
         return self.tokenizer(options.language or options.main_language, options.task)
 
-    def too_long(self, prompt: str) -> int:
-        """How many tokens of a prompt are too many for Whisper, so that its beginning is cut off."""
+    def excess_prompt_tokens(self, prompt: str) -> int:
+        """Returns by how many tokens a prompt exceeds `MAX_PROMPT_TOKENS`."""
         return max(0, len(self.tokenizer().encode(" " + prompt.strip())) - MAX_PROMPT_TOKENS)
 
     def prompt(self, options: DecodingOptions) -> list[int]:
-        """The tokens before the first sampled one (`DecodingTask._get_initial_tokens`)."""
+        """Returns the tokens before the first sampled one (`DecodingTask._get_initial_tokens` of openai-whisper)."""
         tokenizer = self.tokenizer_for(options)
         start = list(tokenizer.sot_sequence)
         if not options.prompt:
@@ -103,7 +103,7 @@ class Vocabulary:
         return [tokenizer.sot_prev, *tokenizer.encode(" " + options.prompt.strip())[-MAX_PROMPT_TOKENS:], *start]
 
     def _suppressed(self, tokens: tuple[int, ...]) -> Tensor:
-        """[V], -inf for these tokens and for the special ones (`DecodingTask._get_suppress_tokens`), else 0."""
+        """[V], -inf for `tokens` and the special ones (`DecodingTask._get_suppress_tokens`), else 0."""
         tokenizer = self.tokenizer()
         banned = {token for token in tokens if token >= 0} | {
             tokenizer.transcribe,

@@ -1,7 +1,7 @@
-"""The model on all of a machine's devices: windows go to the one that has the least to do.
+"""Runs a model on all of a machine's devices: each window goes to the least-loaded one.
 
-Each device has a scheduler, and with it a copy of the model and a thread of its own. What a device that fails for good
-was at is done again by those that are left; only with the last of them is the engine lost.
+Each device has a scheduler, with its own copy of the model and its own thread. Work of a device that fails for good is
+repeated on the remaining ones; the engine is lost with the last of them.
 """
 
 from __future__ import annotations
@@ -16,177 +16,191 @@ from typing import Any
 
 import whisper
 
-from src.engine.decoding_options import DecodingOptions, Vocabulary
+from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.placement import Placement
-from src.engine.scheduler import Client, EngineLost, Scheduler
+from src.engine.scheduler import Client, EngineLost, Scheduler, Snapshot
 from src.engine.window import Steps, Window, WindowTranscript, identify_language, transcribe_window
 
-LOOK_AHEAD = 2
-"""Batches of windows that a caller hands in before it waits: the batches stay full while it prepares more."""
+LOOKAHEAD_BATCHES = 2
+"""Batches of windows that a client submits before it waits, so that the batches stay full while it prepares more."""
 
-StepsOn = Callable[[Scheduler], Steps]
-"""What is to be done, on whichever device it comes to."""
+MakeSteps = Callable[[Scheduler], Steps]
+"""Makes the steps of a window for the device that it is assigned to."""
 
 
 class Engine:
-    """Runs windows on a model; closed by `close`, or at the interpreter's end.
+    """Runs windows on a model; closed by `close`, or at the interpreter's exit.
 
     Args:
-        load: gives openai-whisper's model with the checkpoint's weights; what it raises, the constructor raises.
+        load: returns openai-whisper's model with the checkpoint's weights; the constructor raises what it raises.
         placements: one for each copy of the model.
-        slots: windows that a device decodes at the same time; none: what its placement proposes.
+        max_batch_size: windows that a device decodes at a time; None: its placement's default.
+
+    Attributes:
+        max_batch_size: windows decoded at a time on all devices together.
     """
 
     def __init__(
-        self, load: Callable[[], whisper.Whisper], placements: Sequence[Placement], slots: int | None = None
+        self, load: Callable[[], whisper.Whisper], placements: Sequence[Placement], max_batch_size: int | None = None
     ) -> None:
         self.placements = placements
-        self._schedulers = _started(load, placements, slots)
-        self.slots = sum(slots or one.slots for one in placements)
-        """Windows that are decoded at once."""
-        self._look_ahead = LOOK_AHEAD * self.slots
+        self._schedulers = _start_schedulers(load, placements, max_batch_size)
+        self.max_batch_size = sum(max_batch_size or placement.max_batch_size for placement in placements)
+        self._lookahead = LOOKAHEAD_BATCHES * self.max_batch_size
 
     @property
     def source(self) -> whisper.Whisper:
-        """The loaded weights, as the file has them."""
+        """The loaded weights, in the file's number format."""
         return self._schedulers[0].source
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        return self._schedulers[0].vocabulary
+    def token_sets(self) -> TokenSets:
+        """The checkpoint's tokens."""
+        return self._schedulers[0].token_sets
 
     @property
     def has_alignment_heads(self) -> bool:
-        """Whether the weights say which heads tell the times of words."""
+        """True if the checkpoint specifies the attention heads that follow the spoken words."""
         return self._schedulers[0].has_alignment_heads
 
     @property
     def device(self) -> str:
-        """Names of all devices."""
+        """Names of all devices, separated by commas."""
         return ",".join(str(device) for placement in self.placements for device in placement.devices)
 
     def transcribe(
         self,
         windows: Iterable[Window],
         options: DecodingOptions,
-        caller: Client | None = None,
+        client: Client | None = None,
         *,
         first_alone: bool = False,
     ) -> Iterator[WindowTranscript]:
-        """Yields each window's transcript, in order, and meanwhile reads on in `windows`.
+        """Yields each window's transcript, in order, while it reads ahead in `windows`.
 
-        Whoever closes this generator early cancels what is under way: its rows leave before the next step.
+        Closing the generator early cancels what is still running: it leaves the batches before the next step.
 
         Args:
-            caller: to be ended by `cancel` from another thread.
-            first_alone: the first window is done before any other begins: the soonest result, at the price of a batch
-                with one row.
+            client: lets another thread end the work by `cancel`.
+            first_alone: finishes the first window before any other starts: the earliest first result, at the price of
+                a batch of one.
 
         Raises:
-            torch.OutOfMemoryError: not even one window fits the device.
-            CancelledError: the caller was cancelled, or the engine closed.
-            EngineLost: it can compute no more.
+            torch.OutOfMemoryError: not even one window fits on the device.
+            CancelledError: the client was cancelled, or the engine closed.
+            EngineLost: no device can compute any more.
         """
-        caller, source = caller or Client(), iter(windows)
+        client, source = client or Client(), iter(windows)
         pending: deque[Future[WindowTranscript]] = deque()
-        ahead = 1 if first_alone else self._look_ahead
+        lookahead = 1 if first_alone else self._lookahead
         try:
             while True:
-                for window in itertools.islice(source, ahead - len(pending)):
-                    pending.append(self._hand_in(partial(_transcribing, window, options), caller))
+                for window in itertools.islice(source, lookahead - len(pending)):
+                    pending.append(self._submit(partial(_transcription_steps, window, options), client))
                 if not pending:
                     return
                 yield pending.popleft().result()
-                ahead = self._look_ahead
+                lookahead = self._lookahead
         finally:
-            self.cancel(caller)
+            self.cancel(client)
 
     def identify_languages(
-        self, windows: Iterable[Window], caller: Client | None = None
+        self, windows: Iterable[Window], client: Client | None = None
     ) -> list[tuple[dict[str, float], Window]]:
-        """For each window the probability of each language code, and itself with its features, which saves its second
-        encoding."""
-        caller = caller or Client()
+        """Identifies the language of each window.
+
+        Returns:
+            For each window the probability of each language code, and the window with its features, which saves
+            encoding it again.
+        """
+        client = client or Client()
         futures: list[Future[tuple[dict[str, float], Window]]] = [
-            self._hand_in(partial(_identifying, window), caller) for window in windows
+            self._submit(partial(_identification_steps, window), client) for window in windows
         ]
         return [future.result() for future in futures]
 
-    def cancel(self, caller: Client) -> None:
-        """Ends what is under way for a caller, from any thread; its rows leave before the next step."""
+    def cancel(self, client: Client) -> None:
+        """Cancels all work of a client, from any thread; it leaves the batches before the next step."""
         for scheduler in self._schedulers:
-            scheduler.cancel(caller)
+            scheduler.cancel(client)
 
     def close(self) -> None:
-        """Stops the engine's threads after the step that they are in; whoever still waits gets `CancelledError`."""
+        """Stops the engine's threads after their current step; pending results raise `CancelledError`."""
         for scheduler in self._schedulers:
             scheduler.close()
 
-    def _hand_in(self, steps_on: StepsOn, caller: Client) -> Future[Any]:
-        """The future result of steps, on whichever device they succeed.
+    def snapshots(self) -> list[Snapshot]:
+        """Returns the current load of each device."""
+        return [scheduler.snapshot() for scheduler in self._schedulers]
+
+    def _submit(self, make_steps: MakeSteps, client: Client) -> Future[Any]:
+        """Returns the future result of steps, on whichever device they succeed.
 
         Raises:
-            CancelledError: the caller was cancelled, or the engine closed.
+            CancelledError: the client was cancelled, or the engine closed.
             EngineLost: no device is left.
         """
         result: Future[Any] = Future()
-        self._place(result, steps_on, caller)
+        self._submit_to_least_loaded(result, make_steps, client)
         return result
 
-    def _place(self, result: Future[Any], steps_on: StepsOn, caller: Client) -> None:
-        """Has the least loaded device work for a result, and another one if that is lost."""
+    def _submit_to_least_loaded(self, result: Future[Any], make_steps: MakeSteps, client: Client) -> None:
+        """Submits to the least-loaded device; retries elsewhere if that device is lost."""
         while True:
-            scheduler = min(self._schedulers, key=lambda one: (one.lost, one.load))
+            scheduler = min(self._schedulers, key=lambda scheduler: (scheduler.lost, scheduler.load))
             try:
-                attempt = scheduler.submit(steps_on(scheduler), caller)
+                attempt = scheduler.submit(make_steps(scheduler), client)
             except EngineLost:
-                if self._is_lost():
+                if self._all_lost():
                     raise
             else:
-                attempt.add_done_callback(partial(self._settle, result, steps_on, caller))
+                attempt.add_done_callback(partial(self._settle, result, make_steps, client))
                 return
 
-    def _settle(self, result: Future[Any], steps_on: StepsOn, caller: Client, attempt: Future[Any]) -> None:
+    def _settle(self, result: Future[Any], make_steps: MakeSteps, client: Client, attempt: Future[Any]) -> None:
         error = attempt.exception()
         if error is None:
             result.set_result(attempt.result())
-        elif isinstance(error, EngineLost) and not self._is_lost():
+        elif isinstance(error, EngineLost) and not self._all_lost():
             try:
-                self._place(result, steps_on, caller)
+                self._submit_to_least_loaded(result, make_steps, client)
             except (CancelledError, EngineLost) as failure:
                 result.set_exception(failure)
         else:
             result.set_exception(error)
 
-    def _is_lost(self) -> bool:
-        return all(one.lost for one in self._schedulers)
+    def _all_lost(self) -> bool:
+        return all(scheduler.lost for scheduler in self._schedulers)
 
 
-def _started(
-    load: Callable[[], whisper.Whisper], placements: Sequence[Placement], slots: int | None
+def _start_schedulers(
+    load: Callable[[], whisper.Whisper], placements: Sequence[Placement], max_batch_size: int | None
 ) -> list[Scheduler]:
-    """A scheduler for each placement, all loaded at the same time; if one cannot be, none is left."""
+    """Starts a scheduler for each placement, all in parallel; if one cannot load, the others are closed."""
     with ThreadPoolExecutor(len(placements), "loading") as threads:
-        loading = [threads.submit(Scheduler, load, one, slots or one.slots) for one in placements]
-    failures = [error for error in (one.exception() for one in loading) if error is not None]
+        loading = [
+            threads.submit(Scheduler, load, placement, max_batch_size or placement.max_batch_size)
+            for placement in placements
+        ]
+    failures = [error for error in (future.exception() for future in loading) if error is not None]
     if failures:
-        for one in loading:
-            if one.exception() is None:
-                one.result().close()
+        for future in loading:
+            if future.exception() is None:
+                future.result().close()
         raise failures[0]
-    return [one.result() for one in loading]
+    return [future.result() for future in loading]
 
 
-def _transcribing(window: Window, options: DecodingOptions, scheduler: Scheduler) -> Steps:
-    return transcribe_window(_for(scheduler, window), options, scheduler.vocabulary)
+def _transcription_steps(window: Window, options: DecodingOptions, scheduler: Scheduler) -> Steps:
+    return transcribe_window(_without_foreign_features(window, scheduler), options, scheduler.token_sets)
 
 
-def _identifying(window: Window, scheduler: Scheduler) -> Steps:
-    return identify_language(_for(scheduler, window))
+def _identification_steps(window: Window, scheduler: Scheduler) -> Steps:
+    return identify_language(_without_foreign_features(window, scheduler))
 
 
-def _for(scheduler: Scheduler, window: Window) -> Window:
-    """A window without features that lie on another device, which may be lost with them: it is encoded again."""
+def _without_foreign_features(window: Window, scheduler: Scheduler) -> Window:
+    """Drops features on another device, which may be lost with it, so that the window is encoded again."""
     if window.features is None or window.features.device == scheduler.device:
         return window
     return replace(window, features=None)

@@ -10,86 +10,89 @@ from src.engine.placement import Placement
 
 HEAD_WIDTH = 64
 
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of one layer."""
 
-class Cache:
-    """Keys and values of up to `slots` windows with `group` candidates each; those in use are the first ones.
+
+class KVCache:
+    """Keys and values of up to `num_slots` windows, `num_candidates` each; the slots in use are the first ones.
 
     Attributes:
-        cross: per layer, keys [slots, H, 1500, 64] and values [slots, H, 64, 1500] over the window's positions: on a
-            CPU, one query over values that lie so takes two thirds of the time.
-        past: per layer, keys and values of the tokens so far, [slots, G, H, context, 64] each.
-        length: [slots], how many tokens of each slot are in `past`.
+        cross_attn: per layer, keys [slots, H, 1500, 64] and values [slots, H, 64, 1500] over the window's positions.
+            With values transposed, attention of a single query takes two thirds of the time on a CPU.
+        self_attn: per layer, keys and values of the tokens so far, [slots, G, H, context, 64] each.
+        length: [slots], number of tokens in `self_attn`.
     """
 
-    def __init__(self, dims: whisper.ModelDimensions, placement: Placement, slots: int, group: int) -> None:
-        def room(device: torch.device, *shape: int) -> Tensor:
+    def __init__(
+        self, dims: whisper.ModelDimensions, placement: Placement, num_slots: int, num_candidates: int
+    ) -> None:
+        def allocate(device: torch.device, *shape: int) -> Tensor:
             # Not `zeros`: on a CPU, slots that are never used then take no memory.
-            return torch.empty(slots, *shape, device=device, dtype=placement.dtype)
+            return torch.empty(num_slots, *shape, device=device, dtype=placement.dtype)
 
-        heads, layers = dims.n_text_head, [one.device for one in decoder_placements(dims, placement)]
-        heard, said = (heads, dims.n_audio_ctx, HEAD_WIDTH), (group, heads, dims.n_text_ctx, HEAD_WIDTH)
-        self.cross = [(room(one, *heard), room(one, heads, HEAD_WIDTH, dims.n_audio_ctx)) for one in layers]
-        self.past = [(room(one, *said), room(one, *said)) for one in layers]
-        self.length = torch.zeros(slots, dtype=torch.long, device=placement.device)
-        self.group = group
-        self._clean = 0
+        heads, devices = dims.n_text_head, [layer.device for layer in decoder_placements(dims, placement)]
+        cross_keys, cross_values = (heads, dims.n_audio_ctx, HEAD_WIDTH), (heads, HEAD_WIDTH, dims.n_audio_ctx)
+        tokens = (num_candidates, heads, dims.n_text_ctx, HEAD_WIDTH)
+        self.cross_attn = [(allocate(device, *cross_keys), allocate(device, *cross_values)) for device in devices]
+        self.self_attn = [(allocate(device, *tokens), allocate(device, *tokens)) for device in devices]
+        self.length = torch.zeros(num_slots, dtype=torch.long, device=placement.device)
+        self._zero_filled = 0
 
-    def clear(self, slot: int, width: int) -> None:
-        """Makes a slot ready for a new window: the slots before it are in use, `width` tokens are to be written."""
-        self.look(slot, width)
-        for past in self.past:
-            for held in past:
-                held[slot, :, :, : self._clean].zero_()
+    def reset_slot(self, slot: int, length: int) -> None:
+        """Prepares a slot for a new window of which `length` tokens will be written; the slots before it are in use."""
+        self.zero_fill_to(slot, length)
+        for layer in self.self_attn:
+            for tensor in layer:
+                tensor[slot, :, :, : self._zero_filled].zero_()
 
-    def look(self, used: int, reach: int) -> None:
-        """Makes it safe to look at the first `reach` tokens of the slots in use, which the longest decides for all.
+    def zero_fill_to(self, used: int, length: int) -> None:
+        """Zero-fills the first `used` slots up to `length` tokens, so that masked positions hold no NaN.
 
-        A weight of zero does not hide the NaN that memory, or a window before, may have left behind a slot's own end.
+        The longest slot decides how far all are read, and an attention weight of zero does not hide a NaN that
+        uninitialised memory, or an earlier window, may hold behind the end of a slot.
         """
-        if reach <= self._clean:
+        if length <= self._zero_filled:
             return
-        for past in self.past:
-            for held in past:
-                held[:used, :, :, self._clean : reach].zero_()
-        self._clean = reach
+        for layer in self.self_attn:
+            for tensor in layer:
+                tensor[:used, :, :, self._zero_filled : length].zero_()
+        self._zero_filled = length
 
-    def move(self, source: int, target: int, longest: int) -> None:
-        """Gives the slot `target` what `source` holds; `longest` is at least the tokens in it."""
-        for cross, past in zip(self.cross, self.past, strict=True):
-            for held in cross:
-                held[target] = held[source]
-            for held in past:
-                held[target, :, :, :longest] = held[source, :, :, :longest]
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copies slot `source` to slot `target`; `length` is at least the number of tokens in it."""
+        for cross_attn, self_attn in zip(self.cross_attn, self.self_attn, strict=True):
+            for tensor in cross_attn:
+                tensor[target] = tensor[source]
+            for tensor in self_attn:
+                tensor[target, :, :, :length] = tensor[source, :, :, :length]
         self.length[target] = self.length[source]
 
-    def reorder(self, sources: Tensor, longest: int) -> None:
-        """Gives each candidate the past of another of its window.
+    def reorder(self, sources: Tensor, length: int) -> None:
+        """Replaces each candidate's tokens with those of another candidate of the same window.
 
         Args:
-            sources: [B, G], the candidate of the same window that each one goes on from.
+            sources: [B, G], the candidate that each one continues.
+            length: tokens of the longest slot.
         """
-        used, group = sources.shape
-        rows = (sources + group * torch.arange(used, device=sources.device)[:, None]).flatten()
-        for past in self.past:
-            for held in past:
-                flat = held[:used].flatten(0, 1)
-                flat[:, :, :longest] = flat[rows.to(flat.device), :, :longest]
+        used, num_candidates = sources.shape
+        rows = (sources + num_candidates * torch.arange(used, device=sources.device)[:, None]).flatten()
+        for layer in self.self_attn:
+            for tensor in layer:
+                flat = tensor[:used].flatten(0, 1)
+                flat[:, :, :length] = flat[rows.to(flat.device), :, :length]
 
 
 def encoder_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
-    """Where each layer of the encoder is."""
-    return _layers(dims, placement)[: dims.n_audio_layer]
+    """Returns the placement of each encoder layer."""
+    return _layer_placements(dims, placement)[: dims.n_audio_layer]
 
 
 def decoder_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
-    """Where each layer of the decoder is."""
-    return _layers(dims, placement)[dims.n_audio_layer :]
+    """Returns the placement of each decoder layer."""
+    return _layer_placements(dims, placement)[dims.n_audio_layer :]
 
 
-def _layers(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
+def _layer_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
     count = dims.n_audio_layer + dims.n_text_layer
-    return [placement.share(layer, count) for layer in range(count)]
-
-
-Pair = tuple[Tensor, Tensor]
-"""Keys and values."""
+    return [placement.for_layer(layer, count) for layer in range(count)]

@@ -1,15 +1,14 @@
 """Inference-only forward passes over openai-whisper's weights.
 
-The arithmetic is that of `whisper/model.py`, laid out for many windows at once:
+The arithmetic is that of `whisper/model.py`, arranged for many windows at once:
 
-- q, k and v come from one linear; the scale 1/8 (heads are 64 wide) is folded into the weights of q;
-- keys and values of the cross-attention are computed once per window and kept;
-- the cache has a slot per window. Slots in use are the first ones, so that a step works on plain slices;
-- every slot has a position of its own, so windows may enter and leave at any step;
+- q, k and v come from one linear layer; the scale 1/8 (heads are 64 wide) is folded into the weights of q;
+- keys and values of the cross-attention are computed once per window and cached;
+- the cache has a slot per window. The slots in use are the first ones, so that a step works on plain slices;
+- each slot has its own position, so that windows can enter and leave at any step;
 - the candidates of a window (beams, samples) query its cross-attention together: it is never copied.
 
-Shapes are told with these letters: B windows, G candidates of each, H heads, D = 64 H, P prompt tokens, T tokens so
-far, V vocabulary.
+Letters in shapes: B windows, G candidates of each, H heads, D = 64 H, P prompt tokens, T tokens so far, V vocabulary.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from torch import Tensor, nn
 from whisper.model import ResidualAttentionBlock
 
 from src.engine.kernels import Linear, MakeLinear
-from src.engine.kv_cache import HEAD_WIDTH, Cache, Pair, decoder_placements, encoder_placements
+from src.engine.kv_cache import HEAD_WIDTH, KeysValues, KVCache, decoder_placements, encoder_placements
 from src.engine.placement import Placement
 from src.errors import ModelUnavailable
 
 SCALE = HEAD_WIDTH**-0.5
 STRIDE = 64
-"""Tokens by which the part of the past that a step looks at grows."""
+"""The number of cached tokens that a step reads is a multiple of this."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,14 @@ class Norm:
     bias: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., D]."""
         return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias)
 
 
 @dataclass(frozen=True)
 class SelfAttention:
+    """The layers of a self-attention block; `qkv` computes queries, keys and values at once."""
+
     norm: Norm
     qkv: Linear
     out: Linear
@@ -53,6 +55,8 @@ class SelfAttention:
 
 @dataclass(frozen=True)
 class CrossAttention:
+    """The layers of a cross-attention block; `kv` computes keys and values at once."""
+
     norm: Norm
     q: Linear
     kv: Linear
@@ -61,12 +65,14 @@ class CrossAttention:
 
 @dataclass(frozen=True)
 class FeedForward:
+    """The layers of a feed-forward block; `widen` includes the GELU."""
+
     norm: Norm
     widen: Linear
-    """With the GELU behind it."""
     narrow: Linear
 
     def __call__(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
         return self.narrow(self.widen(self.norm(x)))
 
 
@@ -75,10 +81,13 @@ class Model:
 
     Args:
         source: openai-whisper's model with the checkpoint's weights; it is read, not kept.
-        embedding: [V, D], the checkpoint's too, where tokens are looked up. It is kept as it is, and may be mapped.
+        embedding: [V, D], the checkpoint's token embedding. It is kept as it is, and may be memory-mapped.
+
+    Attributes:
+        alignment_heads: layer and number of each cross-attention head whose attention follows the spoken words.
 
     Raises:
-        ModelUnavailable: its heads are not Whisper's.
+        ModelUnavailable: the heads do not have Whisper's width.
     """
 
     def __init__(self, source: whisper.Whisper, placement: Placement, embedding: Tensor) -> None:
@@ -91,29 +100,35 @@ class Model:
         self.alignment_heads: list[tuple[int, int]] = [
             (layer, head) for layer, head in source.alignment_heads.to_dense().nonzero().tolist()
         ]
-        """Layer and number of the heads of the cross-attention that follow the words through time."""
 
-    def cache(self, slots: int, group: int) -> Cache:
-        return Cache(self.dims, self.placement, slots, group)
+    def cache(self, num_slots: int, num_candidates: int) -> KVCache:
+        """Returns an empty cache for the decoder."""
+        return KVCache(self.dims, self.placement, num_slots, num_candidates)
 
 
-Visit = Callable[[int, Pair, Pair, Tensor], None]
+Visit = Callable[[int, KeysValues, KeysValues, Tensor], None]
 
 
 class Encoder:
+    """Whisper's audio encoder."""
+
     def __init__(self, source: whisper.Whisper, placement: Placement) -> None:
-        make, encoder = _Maker(placement, placement.window_linear), source.encoder
+        encoder = source.encoder
         self._placement = placement
         self._convolutions = [
-            (make.put(one.weight), make.put(one.bias), one.stride[0]) for one in (encoder.conv1, encoder.conv2)
+            (_convert(conv.weight, placement), _convert(conv.bias, placement), conv.stride[0])
+            for conv in (encoder.conv1, encoder.conv2)
         ]
-        self._positions = make.put(encoder.positional_embedding)
+        self._positions = _convert(encoder.positional_embedding, placement)
         self._blocks = [
-            (one.device, there.self_attention(block), there.feed_forward(block))
-            for one, block in zip(encoder_placements(source.dims, placement), encoder.blocks, strict=True)
-            for there in [make.on(one)]
+            (
+                layer.device,
+                _pack_self_attention(block, layer, layer.window_linear),
+                _pack_feed_forward(block, layer, layer.window_linear),
+            )
+            for layer, block in zip(encoder_placements(source.dims, placement), encoder.blocks, strict=True)
         ]
-        self._norm = make.norm(encoder.ln_post)
+        self._norm = _convert_norm(encoder.ln_post, placement)
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Log-mel spectrograms [B, n_mels, 3000] -> features [B, 1500, D]."""
@@ -121,55 +136,61 @@ class Encoder:
         for weight, bias, stride in self._convolutions:
             x = F.gelu(F.conv1d(x, weight, bias, stride=stride, padding=1))
         x = x.transpose(1, 2) + self._positions
-        for device, own, feed_forward in self._blocks:
+        for device, self_attn, feed_forward in self._blocks:
             x = x.to(device)
-            q, k, v = _heads(own.qkv(own.norm(x)), 3)
-            x += own.out(_joined(self._placement.attention(q, k, v)))
+            q, k, v = _split_heads(self_attn.qkv(self_attn.norm(x)), 3)
+            x += self_attn.out(_join_heads(self._placement.attention(q, k, v)))
             x += feed_forward(x)
         return self._norm(x.to(self._placement.device))
 
 
 class Decoder:
+    """Whisper's text decoder."""
+
     def __init__(self, source: whisper.Whisper, placement: Placement, embedding: Tensor) -> None:
-        make, decoder = _Maker(placement, placement.linear), source.decoder
+        decoder = source.decoder
         self._placement = placement
         self._embedding = embedding.detach().to(placement.device)
-        self._unembedding = placement.linear(make.put(decoder.token_embedding.weight), None, False)
-        self._positions = make.put(decoder.positional_embedding)
+        self._unembedding = placement.linear(_convert(decoder.token_embedding.weight, placement), None, False)
+        self._positions = _convert(decoder.positional_embedding, placement)
         self._blocks = [
-            (one.device, there.self_attention(block), there.cross_attention(block), there.feed_forward(block))
-            for one, block in zip(decoder_placements(source.dims, placement), decoder.blocks, strict=True)
-            for there in [make.on(one)]
+            (
+                layer.device,
+                _pack_self_attention(block, layer, layer.linear),
+                _pack_cross_attention(block, layer, layer.linear),
+                _pack_feed_forward(block, layer, layer.linear),
+            )
+            for layer, block in zip(decoder_placements(source.dims, placement), decoder.blocks, strict=True)
         ]
-        self._norm = make.norm(decoder.ln)
+        self._norm = _convert_norm(decoder.ln, placement)
 
-    def prefill(self, cache: Cache, slots: Sequence[int], prompts: Tensor, features: Tensor) -> Tensor:
-        """Fills slots with the cross-attention of their windows and with prompts, all candidates of a window alike.
+    def prefill(self, cache: KVCache, slots: Sequence[int], prompts: Tensor, features: Tensor) -> Tensor:
+        """Fills slots with the cross-attention of their windows, and with prompts for all candidates of a window.
 
         Args:
-            prompts: [B, P], padded at the end with any token; `Cache.length`, which the caller sets, hides what is
-                too much until it is written over.
+            prompts: [B, P], padded at the end with any token. The caller sets `KVCache.length`, which hides the padding
+                until it is overwritten.
             features: [B, 1500, D], the encoder's output for each window.
 
         Returns:
             Hidden states [B, P, D] for `logits`.
         """
-        width = prompts.shape[1]
+        length = prompts.shape[1]
 
         for slot in slots:
-            cache.clear(slot, self._reach(width))
+            cache.reset_slot(slot, self._rounded_length(length))
 
-        def keep(layer: int, own: Pair, cross: Pair, _: Tensor) -> None:
+        def store(layer: int, self_attn: KeysValues, cross_attn: KeysValues, _: Tensor) -> None:
             for row, slot in enumerate(slots):
-                for held, new in zip(cache.past[layer], own, strict=True):
-                    held[slot, :, :, :width] = new[row]
-                keys, values = cache.cross[layer]
-                keys[slot], values[slot] = cross[0][row], cross[1][row].mT
+                for cached, new in zip(cache.self_attn[layer], self_attn, strict=True):
+                    cached[slot, :, :, :length] = new[row]
+                keys, values = cache.cross_attn[layer]
+                keys[slot], values[slot] = cross_attn[0][row], cross_attn[1][row].mT
 
-        return self.read(prompts, features, keep)
+        return self.read(prompts, features, store)
 
     def read(self, tokens: Tensor, features: Tensor, visit: Visit) -> Tensor:
-        """Runs over whole texts [B, P] at once, each token seeing those before it, without a cache.
+        """Reads whole texts [B, P] in one pass with causal attention, without a cache.
 
         Args:
             features: [B, 1500, D].
@@ -180,42 +201,42 @@ class Decoder:
             Hidden states [B, P, D] for `logits`.
         """
         x = self._embed(tokens) + self._positions[: tokens.shape[1]]
-        for layer, (device, own, cross, feed_forward) in enumerate(self._blocks):
+        for layer, (device, self_attn, cross_attn, feed_forward) in enumerate(self._blocks):
             x, features = x.to(device), features.to(device)
-            q, k, v = _heads(own.qkv(own.norm(x)), 3)
-            x += own.out(_joined(_causal_attention(q, k, v)))
-            (q,) = _heads(cross.q(cross.norm(x)), 1)
-            keys, values = _heads(cross.kv(features), 2)
+            q, k, v = _split_heads(self_attn.qkv(self_attn.norm(x)), 3)
+            x += self_attn.out(_join_heads(_causal_attention(q, k, v)))
+            (q,) = _split_heads(cross_attn.q(cross_attn.norm(x)), 1)
+            keys, values = _split_heads(cross_attn.kv(features), 2)
             visit(layer, (k, v), (keys, values), q)
-            x += cross.out(_joined(_attention(q, keys, values)))
+            x += cross_attn.out(_join_heads(_attention(q, keys, values)))
             x += feed_forward(x)
         return x.to(self._placement.device)
 
-    def step(self, cache: Cache, tokens: Tensor, longest: int) -> Tensor:
-        """One more token for each candidate of the slots in use.
+    def step(self, cache: KVCache, tokens: Tensor, longest: int) -> Tensor:
+        """Reads one more token for each candidate of the slots in use.
 
         Args:
-            tokens: [B, G], the latest token of each; B slots are in use.
-            longest: tokens of the longest slot, these among them.
+            tokens: [B, G], the latest token of each candidate; B slots are in use.
+            longest: tokens of the longest slot, including these.
 
         Returns:
             Hidden states [B, G, D] for `logits`.
         """
-        used, group = tokens.shape
+        used, num_candidates = tokens.shape
         position = cache.length[:used]
         x = self._embed(tokens) + self._positions[position][:, None]
-        reach = self._reach(longest)
-        cache.look(used, reach)
-        places = {
-            device: _place_and_mask(position.to(device), reach, group, x.dtype)
+        length = self._rounded_length(longest)
+        cache.zero_fill_to(used, length)
+        index_and_mask = {
+            device: _index_and_mask(position.to(device), length, num_candidates, x.dtype)
             for device in dict.fromkeys(device for device, *_ in self._blocks)
         }
-        for block, past, (keys, values) in zip(self._blocks, cache.past, cache.cross, strict=True):
-            device, own, cross, feed_forward = block
+        for block, cached, (keys, values) in zip(self._blocks, cache.self_attn, cache.cross_attn, strict=True):
+            device, self_attn, cross_attn, feed_forward = block
             x = x.to(device)
-            x += own.out(_attend_past(own.qkv(own.norm(x)), past, *places[device]))
-            (q,) = _heads(cross.q(cross.norm(x)), 1)
-            x += cross.out(_joined(_attention(q, keys[:used], values[:used].mT)))
+            x += self_attn.out(_cached_attention(self_attn.qkv(self_attn.norm(x)), cached, *index_and_mask[device]))
+            (q,) = _split_heads(cross_attn.q(cross_attn.norm(x)), 1)
+            x += cross_attn.out(_join_heads(_attention(q, keys[:used], values[:used].mT)))
             x += feed_forward(x)
         cache.length[:used] += 1
         return x.to(self._placement.device)
@@ -224,97 +245,109 @@ class Decoder:
         """Hidden states [..., D] -> logits [..., V] in float32."""
         return self._unembedding(self._norm(hidden)).float()
 
-    def _reach(self, longest: int) -> int:
-        """How far into the past to look for `longest` tokens. Kernels are made for each shape: strides spare many."""
-        return min(-(-longest // STRIDE) * STRIDE, len(self._positions))
+    def _rounded_length(self, length: int) -> int:
+        """Rounds a number of cached tokens up to a multiple of `STRIDE`: each new shape costs a new kernel."""
+        return min(-(-length // STRIDE) * STRIDE, len(self._positions))
 
     def _embed(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self._embedding).to(self._placement.dtype)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of a few queries: two products and a softmax, which for them is the fastest on every device."""
+    """Attention of a few queries: two products and a softmax, which is fastest for them on every device."""
     scores = q @ k.mT
     return (scores if mask is None else scores + mask).softmax(-1) @ v
 
 
 def _causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    later = torch.full((q.shape[-2], q.shape[-2]), -torch.inf, device=q.device, dtype=q.dtype).triu(1)
-    return _attention(q, k, v, later)
+    mask = torch.full((q.shape[-2], q.shape[-2]), -torch.inf, device=q.device, dtype=q.dtype).triu(1)
+    return _attention(q, k, v, mask)
 
 
-def _attend_past(qkv: Tensor, past: Pair, at: Place, unseen: Tensor) -> Tensor:
-    """Self-attention [B, G, D] of the newest tokens, whose q, k and v are [B, G, 3 D]; keeps their k and v."""
-    used, group, _ = qkv.shape
-    q, k, v = qkv.view(used, group, 3, -1, HEAD_WIDTH).unbind(2)
-    past[0][at], past[1][at] = k, v
-    keys, values = (held[:used, :, :, : unseen.shape[-1]] for held in past)
-    return _attention(q[:, :, :, None], keys, values, unseen).reshape(used, group, -1)
+CacheIndex = tuple[Tensor, Tensor, slice, Tensor]
+"""Index into a layer of `KVCache.self_attn`: slot, candidate, all heads, position."""
 
 
-Place = tuple[Tensor, Tensor, slice, Tensor]
-"""Index into a layer of `Cache.past`: slot, candidate, all heads, position."""
+def _cached_attention(qkv: Tensor, cached: KeysValues, index: CacheIndex, mask: Tensor) -> Tensor:
+    """Self-attention [B, G, D] of the newest tokens, from their q, k and v [B, G, 3 D]; caches their k and v."""
+    used, num_candidates, _ = qkv.shape
+    q, k, v = qkv.view(used, num_candidates, 3, -1, HEAD_WIDTH).unbind(2)
+    cached[0][index], cached[1][index] = k, v
+    keys, values = (tensor[:used, :, :, : mask.shape[-1]] for tensor in cached)
+    return _attention(q[:, :, :, None], keys, values, mask).reshape(used, num_candidates, -1)
 
 
-def _place_and_mask(position: Tensor, reach: int, group: int, dtype: torch.dtype) -> tuple[Place, Tensor]:
-    """Where each candidate's newest token belongs, and the mask [B, 1, 1, 1, T] of places not yet filled."""
+def _index_and_mask(
+    position: Tensor, length: int, num_candidates: int, dtype: torch.dtype
+) -> tuple[CacheIndex, Tensor]:
+    """The cache index of each candidate's newest token, and the mask [B, 1, 1, 1, T] of positions not yet filled."""
     slots = torch.arange(len(position), device=position.device)
-    candidates = torch.arange(group, device=position.device)
-    at = (slots[:, None], candidates[None], slice(None), position[:, None])
-    filled = torch.arange(reach, device=position.device) <= position[:, None]
-    unseen = torch.zeros_like(filled, dtype=dtype).masked_fill_(~filled, -torch.inf)
-    return at, unseen[:, None, None, None]
+    candidates = torch.arange(num_candidates, device=position.device)
+    index = (slots[:, None], candidates[None], slice(None), position[:, None])
+    filled = torch.arange(length, device=position.device) <= position[:, None]
+    mask = torch.zeros_like(filled, dtype=dtype).masked_fill_(~filled, -torch.inf)
+    return index, mask[:, None, None, None]
 
 
-def _heads(x: Tensor, parts: int) -> tuple[Tensor, ...]:
+def _split_heads(x: Tensor, parts: int) -> tuple[Tensor, ...]:
     """[B, N, parts x D] -> `parts` tensors [B, H, N, 64], each contiguous."""
     batch, count, _ = x.shape
     return tuple(x.view(batch, count, parts, -1, HEAD_WIDTH).permute(2, 0, 3, 1, 4).contiguous().unbind(0))
 
 
-def _joined(x: Tensor) -> Tensor:
+def _join_heads(x: Tensor) -> Tensor:
     """[B, H, N, 64] -> [B, N, D]."""
     return x.transpose(1, 2).flatten(2)
 
 
-class _Maker:
-    """Makes the parts of a model out of openai-whisper's modules."""
-
-    def __init__(self, placement: Placement, make_linear: MakeLinear) -> None:
-        self._placement = placement
-        self._make_linear = make_linear
-
-    def on(self, placement: Placement) -> _Maker:
-        return _Maker(placement, self._make_linear)
-
-    def put(self, weight: Tensor) -> Tensor:
-        return weight.detach().to(self._placement.device, self._placement.dtype).contiguous()
-
-    def norm(self, layer: nn.LayerNorm) -> Norm:
-        return Norm(self.put(layer.weight), self.put(layer.bias))
-
-    def linear(self, *layers: nn.Linear, scale: float = 1.0, gelu: bool = False) -> Linear:
-        """Linears of the same input as one; `scale` is for the first. Whisper's keys have no bias: theirs is zero."""
-        weights: list[Tensor] = [one.weight for one in layers]
-        biases: list[Tensor] = [torch.zeros(len(one.weight)) if one.bias is None else one.bias for one in layers]
-        weights[0], biases[0] = weights[0] * scale, biases[0] * scale
-        weight, bias = (_in_one([self.put(one) for one in parts]) for parts in (weights, biases))
-        return self._make_linear(weight, bias, gelu)
-
-    def self_attention(self, block: ResidualAttentionBlock) -> SelfAttention:
-        own = block.attn
-        qkv = self.linear(own.query, own.key, own.value, scale=SCALE)
-        return SelfAttention(self.norm(block.attn_ln), qkv, self.linear(own.out))
-
-    def cross_attention(self, block: ResidualAttentionBlock) -> CrossAttention:
-        cross = block.cross_attn
-        q, kv = self.linear(cross.query, scale=SCALE), self.linear(cross.key, cross.value)
-        return CrossAttention(self.norm(block.cross_attn_ln), q, kv, self.linear(cross.out))
-
-    def feed_forward(self, block: ResidualAttentionBlock) -> FeedForward:
-        widen, narrow = block.mlp[0], block.mlp[2]
-        return FeedForward(self.norm(block.mlp_ln), self.linear(widen, gelu=True), self.linear(narrow))
+# --- Packing openai-whisper's modules --------------------------------------------------------------------------------
 
 
-def _in_one(parts: list[Tensor]) -> Tensor:
+def _convert(weight: Tensor, placement: Placement) -> Tensor:
+    return weight.detach().to(placement.device, placement.dtype).contiguous()
+
+
+def _convert_norm(norm: nn.LayerNorm, placement: Placement) -> Norm:
+    return Norm(_convert(norm.weight, placement), _convert(norm.bias, placement))
+
+
+def _pack_linear(
+    layers: Sequence[nn.Linear],
+    placement: Placement,
+    make_linear: MakeLinear,
+    *,
+    first_scale: float = 1.0,
+    gelu: bool = False,
+) -> Linear:
+    """Fuses linear layers of the same input into one. Whisper's keys have no bias: theirs becomes zero."""
+    weights: list[Tensor] = [layer.weight for layer in layers]
+    biases: list[Tensor] = [torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias for layer in layers]
+    weights[0], biases[0] = weights[0] * first_scale, biases[0] * first_scale
+    weight, bias = (_concatenate([_convert(part, placement) for part in parts]) for parts in (weights, biases))
+    return make_linear(weight, bias, gelu)
+
+
+def _concatenate(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _pack_self_attention(block: ResidualAttentionBlock, placement: Placement, make_linear: MakeLinear) -> SelfAttention:
+    attn = block.attn
+    qkv = _pack_linear([attn.query, attn.key, attn.value], placement, make_linear, first_scale=SCALE)
+    return SelfAttention(_convert_norm(block.attn_ln, placement), qkv, _pack_linear([attn.out], placement, make_linear))
+
+
+def _pack_cross_attention(
+    block: ResidualAttentionBlock, placement: Placement, make_linear: MakeLinear
+) -> CrossAttention:
+    attn = block.cross_attn
+    q = _pack_linear([attn.query], placement, make_linear, first_scale=SCALE)
+    kv = _pack_linear([attn.key, attn.value], placement, make_linear)
+    out = _pack_linear([attn.out], placement, make_linear)
+    return CrossAttention(_convert_norm(block.cross_attn_ln, placement), q, kv, out)
+
+
+def _pack_feed_forward(block: ResidualAttentionBlock, placement: Placement, make_linear: MakeLinear) -> FeedForward:
+    widen = _pack_linear([block.mlp[0]], placement, make_linear, gelu=True)
+    narrow = _pack_linear([block.mlp[2]], placement, make_linear)
+    return FeedForward(_convert_norm(block.mlp_ln, placement), widen, narrow)

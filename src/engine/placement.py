@@ -1,4 +1,4 @@
-"""Where copies of a model run and in which number format; the one place where CPU and CUDA part ways."""
+"""Placement of model copies: devices, number format and kernels. The only module with device-specific code."""
 
 from __future__ import annotations
 
@@ -16,100 +16,130 @@ from src.engine.kernels import Attention, MakeLinear, fused_attention, packed_li
 
 log = logging.getLogger(__name__)
 
-# oneDNN keeps a kernel for each shape that it has met, 1024 of them, a fifth of a megabyte each. A recording meets some
-# 150 shapes, and making one again takes 0.4 ms: with 256 a worker stops growing after its first jobs.
+# oneDNN caches a kernel for each shape it has met: 1024 of them, a fifth of a megabyte each. A recording meets some 150
+# shapes, and making a kernel again takes 0.4 ms: with 256, a worker's memory stops growing after its first jobs.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 
-# glibc gives each of a worker's threads a heap of its own, and what one has freed no other can use: 500 jobs ended
-# 200 MB higher, and still rising. Two are enough: nearly all that is large is the engine's thread's.
-with suppress(OSError, AttributeError):  # another C library than glibc
+# glibc gives each thread of a worker its own heap, and no other thread can use what is freed there: after 500 jobs
+# memory was 200 MB higher, and still rising. Two heaps are enough: the engine's thread holds nearly all that is large.
+with suppress(OSError, AttributeError):  # a C library other than glibc
     ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a copy of a model runs, a number format that is good there, and the kernels that are fast.
+    """Devices of one copy of a model, with the number format and the kernels that are fast there.
 
     Attributes:
-        devices: one, or several that share the layers, in the order in which sound and text go through them.
+        devices: one device, or several that share the layers, in the order of the layers.
+        linear: makes the decoder's layers: fast over the few rows of a step.
+        window_linear: makes the encoder's layers: fast over the 1500 positions of a window.
+        max_batch_size: default number of windows decoded at once. On a CPU more are hardly faster, and take memory.
+        encoder_batch_size: windows per encoder pass: enough to keep the device busy, few enough to save memory.
     """
 
     devices: tuple[torch.device, ...]
     dtype: torch.dtype
     attention: Attention
     linear: MakeLinear
-    """For the decoder: fast over the few rows of a step."""
     window_linear: MakeLinear
-    """For the encoder: fast over the 1500 positions of a window."""
-    slots: int
-    """Windows that are decoded at once by default: on a CPU more of them are hardly faster, and take memory."""
-    pass_size: int
-    """Windows in one pass of the encoder: enough to keep the device busy, few enough to spare its memory."""
+    max_batch_size: int
+    encoder_batch_size: int
 
     @property
     def device(self) -> torch.device:
-        """Where sound comes in, features lie, and text comes out."""
+        """The device of inputs, features and results."""
         return self.devices[0]
 
-    def share(self, layer: int, layers: int) -> Placement:
-        """That of one layer, all kinds of them counted through."""
-        return replace(self, devices=(self.devices[layer * len(self.devices) // layers],))
+    def for_layer(self, layer: int, num_layers: int) -> Placement:
+        """Returns the placement of one layer, counted over encoder and decoder together."""
+        return replace(self, devices=(self.devices[layer * len(self.devices) // num_layers],))
 
     @property
     def compute_type(self) -> str:
+        """The number format's name, such as `float16`."""
         return str(self.dtype).removeprefix("torch.")
 
     def in_float32(self) -> Placement:
-        """The same device at full precision, for windows whose numbers overflow."""
-        return _placed(self.devices, torch.float32)
+        """Returns the same devices at full precision, for windows whose numbers overflow."""
+        return make_placement(self.devices, torch.float32)
 
 
 def choose_placements(compute_type: str = "auto", device_map: str = "auto", model_bytes: int = 0) -> list[Placement]:
-    """One for each copy of a model: on all of CUDA's devices, else on the CPU.
+    """Returns the placement of each copy of a model: on all CUDA devices, else on the CPU.
 
     Args:
-        compute_type: `float16`, `bfloat16`, `float32`, or `auto` for the devices' fastest; where they cannot do it,
-            the nearest that they can.
-        device_map: `replicate`: a copy on each device; `split`: one copy, its layers shared out; `auto`: copies, if
-            each device has room for one.
-        model_bytes: what a copy takes on a device.
+        compute_type: `float16`, `bfloat16`, `float32`, or `auto` for the devices' fastest format. A format that the
+            devices do not support falls back to the nearest one that they do.
+        device_map: `replicate`: a copy on each device; `split`: one copy with its layers distributed; `auto`: copies,
+            if each device has memory for one.
+        model_bytes: device memory that a copy takes.
     """
     devices = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
     free = [torch.cuda.mem_get_info(device)[0] for device in devices]
     devices = devices or [torch.device("cpu")]
     dtype = _nearest_dtype(compute_type, devices[0])
-    return [_placed(together, dtype) for together in shared_out(devices, device_map, model_bytes, free)]
+    return [make_placement(group, dtype) for group in group_devices(devices, device_map, model_bytes, free)]
 
 
-def shared_out(
+def group_devices(
     devices: Sequence[torch.device], device_map: str, model_bytes: int, free: Sequence[int]
 ) -> list[tuple[torch.device, ...]]:
-    """The devices of each copy of a model; `free` is their memory, in bytes."""
+    """Returns the devices of each copy of a model.
+
+    Args:
+        free: free memory of each device, in bytes.
+    """
     fits = min(free, default=model_bytes) >= model_bytes
     if device_map == "split" or (device_map == "auto" and not fits):
         return [tuple(devices)]
     return [(device,) for device in devices]
 
 
-@cache  # so that it is said once, however many models are loaded
+def make_placement(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Placement:
+    """Returns a placement with the kernels and batch sizes that are fast on the devices in this format."""
+    if devices[0].type == "cuda":
+        kernels, max_batch_size, encoder_batch_size = (fused_attention, plain_linear, plain_linear), 16, 8
+    elif dtype == torch.bfloat16:
+        kernels, max_batch_size, encoder_batch_size = (tiled_attention, packed_linear, packed_linear), 8, 1
+    else:
+        kernels, max_batch_size, encoder_batch_size = (fused_attention, packed_linear, plain_linear), 8, 1
+    return Placement(devices, dtype, *kernels, max_batch_size, encoder_batch_size)
+
+
+@cache  # so that the warning is logged once, however many models are loaded
 def _nearest_dtype(compute_type: str, device: torch.device) -> torch.dtype:
     fast = _fast_dtypes(device)
     wanted = compute_type if compute_type != "auto" else _name(fast[0])
-    dtype = next((one for one in (*fast, torch.float32) if _name(one) == wanted), fast[0])
+    dtype = next((candidate for candidate in (*fast, torch.float32) if _name(candidate) == wanted), fast[0])
     if _name(dtype) != wanted:
-        log.warning("compute type %s is not for %s: using %s", wanted, device.type, _name(dtype))
+        log.warning("compute type %s is not supported on %s: using %s", wanted, device.type, _name(dtype))
     return dtype
 
 
-def takes_device_along(error: BaseException) -> bool:
-    """Whether no further call on the device can succeed: after most CUDA errors the process has lost its context."""
+def _fast_dtypes(device: torch.device) -> list[torch.dtype]:
+    """Returns the formats in which the device multiplies matrices quickly, the preferred one first."""
+    if device.type == "cuda":
+        return [torch.float16, torch.bfloat16] if torch.cuda.is_bf16_supported() else [torch.float16]
+    return [torch.bfloat16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [torch.float32]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def loses_cuda_context(error: BaseException) -> bool:
+    """True if the CUDA context is lost: after most CUDA errors, every further call in the process fails too."""
     return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
 
 
 @contextmanager
-def a_core_left() -> Iterator[None]:
-    """This thread computes on one core less. While others work, all cores would wait for the slowest at every step:
-    with the rest of a worker's imports beside it, `base` is packed on two cores in 5 s, on one of them in 0.5 s."""
+def leave_one_core_free() -> Iterator[None]:
+    """Computes on one core less within the block, on the current thread.
+
+    While other threads work, all cores would wait for the slowest one at every step: beside the rest of a worker's
+    imports, packing `base` takes 5 s on two cores and 0.5 s on one of them.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads - 1))
     try:
@@ -118,29 +148,10 @@ def a_core_left() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def give_memory_back() -> None:
-    """Returns to the system what has been freed: glibc keeps it, in pieces that the next sizes do not fit.
+def release_freed_memory() -> None:
+    """Returns freed memory to the system, which glibc keeps in fragments that do not fit the next sizes.
 
-    A hundred short jobs of mixed options: 760 MB without, 430 MB with this; it takes some milliseconds.
+    A hundred short jobs of mixed options: 760 MB without, 430 MB with this call, which takes some milliseconds.
     """
-    with suppress(OSError, AttributeError):  # another C library than glibc
+    with suppress(OSError, AttributeError):  # a C library other than glibc
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _placed(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Placement:
-    if devices[0].type == "cuda":
-        return Placement(devices, dtype, fused_attention, plain_linear, plain_linear, slots=16, pass_size=8)
-    if dtype == torch.bfloat16:
-        return Placement(devices, dtype, tiled_attention, packed_linear, packed_linear, slots=8, pass_size=1)
-    return Placement(devices, dtype, fused_attention, packed_linear, plain_linear, slots=8, pass_size=1)
-
-
-def _fast_dtypes(device: torch.device) -> list[torch.dtype]:
-    """Formats in which the device multiplies matrices quickly, the preferred one first."""
-    if device.type == "cuda":
-        return [torch.float16, torch.bfloat16] if torch.cuda.is_bf16_supported() else [torch.float16]
-    return [torch.bfloat16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [torch.float32]
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -1,14 +1,14 @@
-"""Continuous batching on one device: the windows of every running caller share a model and its batches.
+"""Continuous batching on one device: the windows of all active clients share a model and its batches.
 
-One thread owns the model, from its loading on. (On a CPU no other thread may have computed in parallel: OpenMP keeps
-its workers awake between the small steps of decoding only while they are no more than the cores.) Callers, each on a
-thread of its own, hand in the steps of windows and get their results. The loop does, over and over, what is due: start
-windows of the caller that has the fewest under way, encode, admit attempts into free slots, one decoding step for every
-batch, align words. A place that a finished attempt leaves is taken at the next step.
+One thread loads the model and runs it. (On a CPU no other thread may have computed in parallel: OpenMP keeps its
+workers spinning between the small steps of decoding only while there are no more of them than cores.) Clients, each on
+its own thread, submit the steps of windows and receive their results. Each loop iteration runs all pending work: start
+windows of the client with the fewest running ones, encode, admit decode requests into free slots, one decoding step
+for every batch, align words. The slot of a finished request is filled again at the next step.
 
-Faults stay with whom they belong to. Work that fails in company is done again in halves, until the culprit is alone:
-without memory, that is the batch that still fits; otherwise one window fails, and its caller alone is told. Only after
-an error that takes the device with it is the engine lost: everyone is told, and only a new process helps.
+Faults are isolated. A failing batch is split in half and retried until the failing item is isolated: out of memory, the
+batch shrinks until it fits; otherwise one window fails, and only its client receives the error. Only an error that
+loses the device loses the engine: all clients receive it, and only a new process helps.
 """
 
 from __future__ import annotations
@@ -30,99 +30,118 @@ import whisper
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_or_trim
 
-from src.engine.alignment import Passage, align
-from src.engine.decoding import Attempt, Batch, BeamBatch, NumericalFault, Rules
-from src.engine.decoding_options import Vocabulary
+from src.engine.alignment import AlignmentRequest, align
+from src.engine.decoding import Batch, BeamBatch, DecodeRequest, NumericalFault, TokenRules
+from src.engine.decoding_options import TokenSets
 from src.engine.model import Model
-from src.engine.placement import Placement, a_core_left, give_memory_back, takes_device_along
-from src.engine.window import Encode, Identify, Steps, Work
+from src.engine.placement import Placement, leave_one_core_free, loses_cuda_context, release_freed_memory
+from src.engine.window import EncodeRequest, LanguageRequest, Steps, Work
 from src.models.weights import embedding_of, has_alignment_heads
 
 log = logging.getLogger(__name__)
 
-QUIET = 1.0
-"""Seconds without work after which the memory of the batches is given back."""
+IDLE_RELEASE_S = 1.0
+"""Seconds without work after which the memory of empty batches is released."""
 
-
-TRIM_EVERY = 2.0
-"""Seconds of work after which freed memory is given back: in pieces, it would grow with a recording's length."""
+TRIM_INTERVAL_S = 2.0
+"""Seconds of work after which freed memory is released: fragmented, it would grow with a recording's length."""
 
 
 class EngineLost(Exception):
-    """The device, or the engine's own bookkeeping, is beyond repair: nothing more can be computed in this process."""
+    """The device, or the engine's bookkeeping, is beyond repair: this process can compute nothing more."""
 
 
 class Client:
-    """Whoever hands in windows. Its windows are started in order; several callers take turns."""
+    """A submitter of windows. Its windows are started in order; several clients take turns."""
 
     def __init__(self) -> None:
         self.cancelled = False
 
 
 @dataclass
-class Queue:
-    """What a caller has handed in."""
+class ClientQueue:
+    """Submitted windows of one client."""
 
-    waiting: deque[Task] = field(default_factory=deque)
-    under_way: int = 0
+    waiting: deque[RunningTask] = field(default_factory=deque)
+    running: int = 0
     last_served: int = 0
 
 
 @dataclass(eq=False)
-class Task:
-    """A generator of steps on its way, and what happens at its end."""
+class RunningTask:
+    """A generator of steps, and the callback for its result or its error."""
 
     steps: Steps
-    caller: Client
+    client: Client
     done: Callable[[Any, BaseException | None], None]
 
 
 @dataclass
-class Join:
-    """The results, in order, of generators that run side by side."""
+class Gather:
+    """The results, in order, of generators that run concurrently."""
 
     missing: int
     results: list[Any]
     error: BaseException | None = None
 
 
-Due = list[tuple[Task, Any]]
+Pending = list[tuple[RunningTask, Any]]
+"""Work with the task that waits for it."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The load of one device at a moment.
+
+    Attributes:
+        clients: clients with unfinished windows.
+        queued: submitted windows that have not been started.
+        unfinished: submitted windows without a result, the queued ones among them.
+        decoding: decode requests in the batches.
+        free_slots: decode requests that the existing batches still have slots for.
+    """
+
+    clients: int
+    queued: int
+    unfinished: int
+    decoding: int
+    free_slots: int
 
 
 class Scheduler:
-    """Runs windows on a model; closed by `close`, or at the interpreter's end.
+    """Runs windows on a model; closed by `close`, or at the interpreter's exit.
 
     Args:
-        load: gives openai-whisper's model with the checkpoint's weights; what it raises, the constructor raises.
-        slots: windows that are decoded at the same time.
+        load: returns openai-whisper's model with the checkpoint's weights; the constructor raises what it raises.
+        max_batch_size: windows decoded at a time.
 
     Attributes:
-        source: the loaded weights, as the file has them.
-        has_alignment_heads: whether they say which heads tell the times of words.
+        source: the loaded weights, in the file's number format.
+        has_alignment_heads: True if the checkpoint specifies the attention heads that follow the spoken words.
     """
 
     source: whisper.Whisper
-    vocabulary: Vocabulary
+    token_sets: TokenSets
     has_alignment_heads: bool
 
-    def __init__(self, load: Callable[[], whisper.Whisper], placement: Placement, slots: int) -> None:
+    def __init__(self, load: Callable[[], whisper.Whisper], placement: Placement, max_batch_size: int) -> None:
         self._load = load
         self._placement = placement
         self._models: dict[torch.dtype, Model] = {}
-        self._slots = slots
-        self._width = slots
-        """Slots of a batch: fewer while a failure is narrowed down, and for good where memory is short."""
+        self._max_batch_size = max_batch_size
+        self._batch_size = max_batch_size
+        """Slots of a new batch: fewer while a failure is being isolated, and for good where memory is short."""
         self._batches: dict[Hashable, Batch] = {}
-        self._due: dict[type[Work], deque[tuple[Task, Any]]] = {
-            kind: deque() for kind in (Encode, Identify, Attempt, Passage)
+        self._pending: dict[type[Work], deque[tuple[RunningTask, Any]]] = {
+            kind: deque() for kind in (EncodeRequest, LanguageRequest, DecodeRequest, AlignmentRequest)
         }
-        self._decoding: dict[Attempt, Task] = {}
-        self._queues: dict[Client, Queue] = {}
+        self._decoding: dict[DecodeRequest, RunningTask] = {}
+        self._queues: dict[Client, ClientQueue] = {}
         self._futures: dict[Future[Any], Client] = {}
         self._turn = itertools.count(1)
         self._closed = False
         self._lost: EngineLost | None = None
-        self._trimmed = time.monotonic()
+        self._trimmed_at = time.monotonic()
         self._wake = threading.Condition()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -130,63 +149,77 @@ class Scheduler:
         self._ready.result()
         atexit.register(self.close)
 
-    # --- For callers, on threads of their own -------------------------------------------------------------------
+    # --- Called from the clients' threads ------------------------------------------------------------------------
 
-    def submit(self, steps: Steps, caller: Client) -> Future[Any]:
-        """The future result of a generator of steps; done callbacks run on the engine's thread, and must be quick.
+    def submit(self, steps: Steps, client: Client) -> Future[Any]:
+        """Returns the future result of steps; its done callbacks run on the engine's thread, and must be quick.
 
         Raises:
-            CancelledError: the caller was cancelled, or the engine closed.
-            EngineLost: it can compute no more.
+            CancelledError: the client was cancelled, or the engine closed.
+            EngineLost: the device can compute nothing more.
         """
         future: Future[Any] = Future()
         with self._wake:
             if self._lost:
                 raise self._lost
-            if self._closed or caller.cancelled:
-                raise CancelledError("the engine is closed" if self._closed else "the caller was cancelled")
-            self._futures[future] = caller
-            task = Task(steps, caller, lambda result, error: self._resolve(future, result, error))
-            self._queues.setdefault(caller, Queue()).waiting.append(task)
+            if self._closed or client.cancelled:
+                raise CancelledError("the engine is closed" if self._closed else "the client was cancelled")
+            self._futures[future] = client
+            task = RunningTask(steps, client, lambda result, error: self._resolve(future, result, error))
+            self._queues.setdefault(client, ClientQueue()).waiting.append(task)
             self._wake.notify()
         return future
 
     @property
     def device(self) -> torch.device:
-        """Where features lie."""
+        """The device of the features."""
         return self._placement.device
 
     @property
     def load(self) -> int:
-        """Results that are still due."""
+        """The number of windows without a result."""
         return len(self._futures)
 
     @property
     def lost(self) -> bool:
+        """True if the device can compute nothing more."""
         return self._lost is not None
 
-    def cancel(self, caller: Client) -> None:
-        """Ends what is under way for a caller, from any thread; its rows leave before the next step."""
+    def snapshot(self) -> Snapshot:
+        """Returns the current load, from any thread."""
         with self._wake:
-            caller.cancelled = True
-            if caller in self._queues:
-                self._queues[caller].waiting.clear()
+            queues, unfinished = list(self._queues.values()), len(self._futures)
+        batches = list(self._batches.values())
+        return Snapshot(
+            clients=len(queues),
+            queued=sum(len(queue.waiting) for queue in queues),
+            unfinished=unfinished,
+            decoding=sum(len(batch.running) for batch in batches),
+            free_slots=sum(batch.free_slots for batch in batches),
+        )
+
+    def cancel(self, client: Client) -> None:
+        """Cancels all work of a client, from any thread; it leaves the batches before the next step."""
+        with self._wake:
+            client.cancelled = True
+            if client in self._queues:
+                self._queues[client].waiting.clear()
             self._wake.notify()
 
     def close(self) -> None:
-        """Stops the engine's thread after the step that it is in; whoever still waits gets `CancelledError`."""
+        """Stops the engine's thread after its current step; pending results raise `CancelledError`."""
         atexit.unregister(self.close)
         with self._wake:
             self._closed = True
             self._wake.notify()
         self._thread.join()
 
-    # --- The engine's thread ------------------------------------------------------------------------------------
+    # --- On the engine's thread ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
         with torch.inference_mode():
             try:
-                self._prepare()
+                self._load_model()
             except BaseException as error:
                 self._ready.set_exception(error)
                 return
@@ -194,7 +227,7 @@ class Scheduler:
             try:
                 while self._wait_for_work():
                     self._drop_cancelled()
-                    self._start_tasks()
+                    self._schedule()
                     self._encode()
                     self._identify()
                     self._admit()
@@ -205,197 +238,202 @@ class Scheduler:
                 log.error("the engine is lost (%s)", type(error).__name__)
                 end = EngineLost(f"the engine is lost ({type(error).__name__})")
                 end.__cause__ = error
-        self._tell_all(end)
+        self._fail_all(end)
 
-    def _tell_all(self, end: BaseException) -> None:
+    def _fail_all(self, end: BaseException) -> None:
         with self._wake:
             self._lost = end if isinstance(end, EngineLost) else None
             futures, self._futures = list(self._futures), {}
         for future in futures:
             future.set_exception(end)
 
-    def _prepare(self) -> None:
-        with a_core_left():
-            # Loaded twice, which costs nothing: the pages that a model is made of go with the mapping it is made from.
+    def _load_model(self) -> None:
+        with leave_one_core_free():
+            # Loading twice is cheap: weights are memory-mapped, and each model's mapping is released once it is packed.
             self.source = self._load()
             self.has_alignment_heads = has_alignment_heads(self.source)
-            self.vocabulary = Vocabulary(self.source.dims, self._placement.device)
-            with ThreadPoolExecutor(1) as beside:
-                tokenizer = beside.submit(self.vocabulary.tokenizer)  # reads a file, while the model is packed
+            self.token_sets = TokenSets(self.source.dims, self._placement.device)
+            with ThreadPoolExecutor(1) as threads:
+                tokenizer = threads.submit(self.token_sets.tokenizer)  # reads a file while the model is packed
                 self._make_model(self._placement)
-                self._rules = Rules(tokenizer.result(), self.source.dims.n_vocab, self._placement.device)
+                self._rules = TokenRules(tokenizer.result(), self.source.dims.n_vocab, self._placement.device)
 
     def _wait_for_work(self) -> bool:
-        """Sleeps until there is something to do; False once closed."""
-        if not self._has_work() or time.monotonic() - self._trimmed > TRIM_EVERY:
-            give_memory_back()  # before the next job's peak comes on top of what this one left
-            self._trimmed = time.monotonic()
+        """Waits until there is work; returns False once closed."""
+        if not self._has_work() or time.monotonic() - self._trimmed_at > TRIM_INTERVAL_S:
+            release_freed_memory()  # before the next job's peak adds to it
+            self._trimmed_at = time.monotonic()
         with self._wake:
-            if not self._wake.wait_for(self._has_work, QUIET):
-                self._drop_idle()
-                give_memory_back()
+            if not self._wake.wait_for(self._has_work, IDLE_RELEASE_S):
+                self._release_empty_batches()
+                release_freed_memory()
                 self._wake.wait_for(self._has_work)
             return not self._closed
 
     def _has_work(self) -> bool:
         return self._closed or bool(self._queues)
 
-    def _drop_idle(self) -> None:
-        """Gives back the memory of batches that stand empty."""
+    def _release_empty_batches(self) -> None:
+        """Releases the memory of empty batches."""
         self._batches = {key: batch for key, batch in self._batches.items() if batch.running}
 
     def _resolve(self, future: Future[Any], result: Any, error: BaseException | None) -> None:
-        self._queues[self._futures.pop(future)].under_way -= 1
+        self._queues[self._futures.pop(future)].running -= 1
         if error is None:
             future.set_result(result)
         else:
             future.set_exception(error)
 
     def _drop_cancelled(self) -> None:
-        """Forgets callers that have gone or have nothing left, with all that is under way for them."""
+        """Removes idle clients, and cancelled ones with all their work."""
         with self._wake:
-            gone = {caller for caller in self._queues if caller.cancelled}
+            cancelled = {client for client in self._queues if client.cancelled}
             self._queues = {
-                caller: queue
-                for caller, queue in self._queues.items()
-                if not caller.cancelled and (queue.waiting or queue.under_way)
+                client: queue
+                for client, queue in self._queues.items()
+                if not client.cancelled and (queue.waiting or queue.running)
             }
-            left = [future for future, caller in self._futures.items() if caller in gone]
-            for future in left:
+            orphaned = [future for future, client in self._futures.items() if client in cancelled]
+            for future in orphaned:
                 del self._futures[future]
-        if not gone:
+        if not cancelled:
             return
-        for future in left:
-            future.set_exception(CancelledError("the caller was cancelled"))
-        for kind, due in self._due.items():
-            self._due[kind] = deque((task, work) for task, work in due if not task.caller.cancelled)
+        for future in orphaned:
+            future.set_exception(CancelledError("the client was cancelled"))
+        for kind, pending in self._pending.items():
+            self._pending[kind] = deque((task, work) for task, work in pending if not task.client.cancelled)
         for batch in self._batches.values():
-            batch.drop([one for one in batch.running if self._decoding[one].caller.cancelled])
-        self._decoding = {one: task for one, task in self._decoding.items() if not task.caller.cancelled}
+            batch.remove([request for request in batch.running if self._decoding[request].client.cancelled])
+        self._decoding = {request: task for request, task in self._decoding.items() if not task.client.cancelled}
 
-    def _start_tasks(self) -> None:
-        """Starts as many windows as will find a place soon; whoever has the fewest under way comes first."""
+    def _schedule(self) -> None:
+        """Starts as many windows as slots will soon be free for, of the clients with the fewest running ones first."""
         running = sum(len(batch.running) for batch in self._batches.values())
-        coming = len(self._due[Encode]) + len(self._due[Identify]) + len(self._due[Attempt])
-        for _ in range(self._width + self._placement.pass_size - running - coming):
+        before_decoding = (EncodeRequest, LanguageRequest, DecodeRequest)
+        upcoming = sum(len(self._pending[kind]) for kind in before_decoding)
+        for _ in range(self._batch_size + self._placement.encoder_batch_size - running - upcoming):
             with self._wake:
                 ready = [queue for queue in self._queues.values() if queue.waiting]
                 if not ready:
                     return
-                queue = min(ready, key=lambda one: (one.under_way, one.last_served))
+                queue = min(ready, key=lambda queue: (queue.running, queue.last_served))
                 task = queue.waiting.popleft()
-                queue.under_way += 1
+                queue.running += 1
                 queue.last_served = next(self._turn)
             self._advance(task, None)
 
-    def _advance(self, task: Task, result: Any, error: BaseException | None = None) -> None:
-        """Gives a task the result of its work, and takes down what it wants next."""
+    def _advance(self, task: RunningTask, result: Any, error: BaseException | None = None) -> None:
+        """Sends a task the result of its work, and queues the work that it yields next."""
         try:
-            wanted = task.steps.send(result) if error is None else task.steps.throw(error)
+            work = task.steps.send(result) if error is None else task.steps.throw(error)
         except StopIteration as end:
             task.done(end.value, None)
         except Exception as failure:
             task.done(None, failure)
         else:
-            if isinstance(wanted, list):
-                self._run_side_by_side(wanted, task)
+            if isinstance(work, list):
+                self._run_concurrently(work, task)
             else:
-                self._due[type(wanted)].append((task, wanted))
+                self._pending[type(work)].append((task, work))
 
-    def _run_side_by_side(self, children: list[Steps], parent: Task) -> None:
-        join = Join(len(children), [None] * len(children))
+    def _run_concurrently(self, children: list[Steps], parent: RunningTask) -> None:
+        gather = Gather(len(children), [None] * len(children))
 
-        def child_done(place: int, result: Any, error: BaseException | None) -> None:
-            join.results[place] = result
-            join.error = join.error or error
-            join.missing -= 1
-            if join.missing == 0:
-                self._advance(parent, join.results, join.error)
+        def child_done(index: int, result: Any, error: BaseException | None) -> None:
+            gather.results[index] = result
+            gather.error = gather.error or error
+            gather.missing -= 1
+            if gather.missing == 0:
+                self._advance(parent, gather.results, gather.error)
 
-        for place, steps in enumerate(children):
-            self._advance(Task(steps, parent.caller, partial(child_done, place)), None)
+        for index, steps in enumerate(children):
+            self._advance(RunningTask(steps, parent.client, partial(child_done, index)), None)
 
     def _encode(self) -> None:
-        """Encodes when a full pass has come together, or when slots would stand empty; one pass, then others' turn."""
-        due = self._due[Encode]
-        if due and (len(due) >= self._placement.pass_size or not self._due[Attempt]):
-            self._together(self._take(Encode, lambda work: work.in_float32), self._features)
+        """Encodes one batch, if a full one is pending or slots would stay empty."""
+        pending = self._pending[EncodeRequest]
+        if pending and (len(pending) >= self._placement.encoder_batch_size or not self._pending[DecodeRequest]):
+            self._run_batch(self._next_batch(EncodeRequest, lambda request: request.in_float32), self._encode_batch)
 
-    def _features(self, works: Sequence[Encode]) -> list[Tensor]:
-        model = self._model(torch.float32 if works[0].in_float32 else self._placement.dtype)
-        # One spectrogram at a time: openai-whisper's floor of loudness is that of a window.
-        mel = torch.stack([self._log_mel(work) for work in works])
+    def _encode_batch(self, requests: Sequence[EncodeRequest]) -> list[Tensor]:
+        model = self._model(torch.float32 if requests[0].in_float32 else self._placement.dtype)
+        # One spectrogram at a time: openai-whisper limits the dynamic range relative to the loudest bin of a window.
+        mel = torch.stack([self._log_mel(request) for request in requests])
         return list(model.encoder(mel))
 
-    def _log_mel(self, work: Encode) -> Tensor:
-        """[n_mels, 3000], zero after the window's end, as `whisper.transcribe` has it."""
-        waveform = torch.from_numpy(work.audio.astype("float32")).to(self._placement.device) / 32768
+    def _log_mel(self, request: EncodeRequest) -> Tensor:
+        """[n_mels, 3000], zero after the window's end, as in `whisper.transcribe`."""
+        waveform = torch.from_numpy(request.audio.astype("float32")).to(self._placement.device) / 32768
         frames = len(waveform) // HOP_LENGTH
-        # `transcribe` puts 30 s of silence behind it; one frame's worth gives the same numbers in half the time.
+        # `transcribe` appends 30 s of silence; one frame's worth yields the same numbers in half the time.
         mel = log_mel_spectrogram(waveform, self.source.dims.n_mels, padding=N_FFT)[:, :frames]
         padded: Tensor = pad_or_trim(mel, N_FRAMES)
         return padded
 
     def _identify(self) -> None:
-        if self._due[Identify]:
-            self._together(self._take(Identify, lambda work: work.features.dtype), self._languages)
+        if self._pending[LanguageRequest]:
+            self._run_batch(
+                self._next_batch(LanguageRequest, lambda request: request.features.dtype), self._identify_batch
+            )
 
-    def _languages(self, works: Sequence[Identify]) -> list[dict[str, float]]:
-        """Shares of the language tokens after `<|startoftranscript|>` (`whisper.decoding.detect_language`)."""
-        tokenizer = self.vocabulary.tokenizer()
-        features = torch.stack([work.features for work in works])
+    def _identify_batch(self, requests: Sequence[LanguageRequest]) -> list[dict[str, float]]:
+        """Probabilities of the language tokens after `<|startoftranscript|>` (`whisper.decoding.detect_language`)."""
+        tokenizer = self.token_sets.tokenizer()
+        features = torch.stack([request.features for request in requests])
         decoder = self._model(features.dtype).decoder
-        start = torch.full((len(works), 1), tokenizer.sot, device=features.device)
+        start = torch.full((len(requests), 1), tokenizer.sot, device=features.device)
         logits = decoder.logits(decoder.read(start, features, lambda *_: None)[:, 0])
-        shares = logits[:, list(tokenizer.all_language_tokens)].softmax(-1).tolist()
-        return [dict(zip(tokenizer.all_language_codes, one, strict=True)) for one in shares]
+        probs = logits[:, list(tokenizer.all_language_tokens)].softmax(-1).tolist()
+        return [dict(zip(tokenizer.all_language_codes, row, strict=True)) for row in probs]
 
     def _align(self) -> None:
-        """Aligns when a full pass has come together, or when nothing is left to decode."""
-        due = self._due[Passage]
-        if due and (len(due) >= self._placement.pass_size or not self._decoding):
-            self._together(self._take(Passage, lambda work: work.features.dtype), self._put_words)
+        """Aligns one batch, if a full one is pending or nothing is left to decode."""
+        pending = self._pending[AlignmentRequest]
+        if pending and (len(pending) >= self._placement.encoder_batch_size or not self._decoding):
+            self._run_batch(
+                self._next_batch(AlignmentRequest, lambda request: request.features.dtype), self._align_words
+            )
 
-    def _put_words(self, works: Sequence[Passage]) -> list[None]:
-        align(self._model(works[0].features.dtype), works)
-        return [None] * len(works)
+    def _align_words(self, requests: Sequence[AlignmentRequest]) -> list[None]:
+        align(self._model(requests[0].features.dtype), requests)
+        return [None] * len(requests)
 
     def _admit(self) -> None:
-        """Puts attempts into the free slots of their batches, in the order in which they came."""
-        if any(self._kind(attempt) not in self._batches for _, attempt in self._due[Attempt]):
-            self._drop_idle()  # before another takes memory
-        entering: dict[Batch, Due] = {}
-        waiting: deque[tuple[Task, Attempt]] = deque()
-        for task, attempt in self._due[Attempt]:
-            batch = self._batch_for(attempt)
-            due = entering.setdefault(batch, [])
-            if len(due) < batch.free:
-                due.append((task, attempt))
+        """Admits requests to the free slots of their batches, in order of arrival."""
+        if any(self._batch_key(request) not in self._batches for _, request in self._pending[DecodeRequest]):
+            self._release_empty_batches()  # before a new one takes memory
+        admitted: dict[Batch, Pending] = {}
+        waiting: deque[tuple[RunningTask, DecodeRequest]] = deque()
+        for task, request in self._pending[DecodeRequest]:
+            batch = self._batch_for(request)
+            entering = admitted.setdefault(batch, [])
+            if len(entering) < batch.free_slots:
+                entering.append((task, request))
             else:
-                waiting.append((task, attempt))
-        self._due[Attempt] = waiting
-        for batch, due in entering.items():
-            self._together(due, partial(self._enter, batch), self._decoding_now)
+                waiting.append((task, request))
+        self._pending[DecodeRequest] = waiting
+        for batch, entering in admitted.items():
+            self._run_batch(entering, partial(self._admit_to, batch), self._mark_decoding)
 
-    def _enter(self, batch: Batch, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
-        batch.admit(attempts)
-        return attempts
+    def _admit_to(self, batch: Batch, requests: Sequence[DecodeRequest]) -> Sequence[DecodeRequest]:
+        batch.admit(requests)
+        return requests
 
-    def _decoding_now(self, task: Task, attempt: Attempt) -> None:
-        self._decoding[attempt] = task
+    def _mark_decoding(self, task: RunningTask, request: DecodeRequest) -> None:
+        self._decoding[request] = task
 
-    def _batch_for(self, attempt: Attempt) -> Batch:
-        key = self._kind(attempt)
+    def _batch_for(self, request: DecodeRequest) -> Batch:
+        key = self._batch_key(request)
         batch = self._batches.get(key)
-        if batch is None or (not batch.running and batch.slots != self._width):
-            search = Batch if attempt.beams is None else BeamBatch
-            batch = search(self._model(attempt.features.dtype), self._rules, self._width, attempt.group)
+        if batch is None or (not batch.running and batch.num_slots != self._batch_size):
+            search = Batch if request.beam_size is None else BeamBatch
+            batch = search(self._model(request.features.dtype), self._rules, self._batch_size, request.num_candidates)
             self._batches[key] = batch
         return batch
 
-    def _kind(self, attempt: Attempt) -> Hashable:
-        """What attempts of one batch share: the model's number format, the search and the number of candidates."""
-        return attempt.features.dtype, attempt.beams is None, attempt.group
+    def _batch_key(self, request: DecodeRequest) -> Hashable:
+        """The number format, the search and the number of candidates, which all requests of a batch share."""
+        return request.features.dtype, request.beam_size is None, request.num_candidates
 
     def _step(self) -> None:
         for key, batch in list(self._batches.items()):
@@ -404,64 +442,64 @@ class Scheduler:
             try:
                 outcomes = batch.step()
             except Exception as error:
-                self._retreat(key, error)
+                self._retry_in_halves(key, error)
             else:
-                for attempt, outcome in outcomes:
+                for request, outcome in outcomes:
                     fault = outcome if isinstance(outcome, NumericalFault) else None
-                    self._advance(self._decoding.pop(attempt), outcome, fault)
+                    self._advance(self._decoding.pop(request), outcome, fault)
 
-    def _retreat(self, key: Hashable, error: Exception) -> None:
-        """A step failed: its attempts begin again in a batch of half the width; one that is alone has failed."""
-        if takes_device_along(error):
+    def _retry_in_halves(self, key: Hashable, error: Exception) -> None:
+        """After a failed step, restarts its requests in a batch of half the size; a single request fails."""
+        if loses_cuda_context(error):
             raise error
-        attempts = self._batches.pop(key).running
-        tasks = [self._decoding.pop(attempt) for attempt in attempts]
+        requests = self._batches.pop(key).running
+        tasks = [self._decoding.pop(request) for request in requests]
         out_of_memory = isinstance(error, torch.OutOfMemoryError)
-        if len(attempts) > 1:
-            self._width = max(1, len(attempts) // 2)
-            log.warning("decoding %d windows failed (%s): going on with %d", len(attempts), error, self._width)
-            self._due[Attempt].extendleft(reversed(list(zip(tasks, attempts, strict=True))))
+        if len(requests) > 1:
+            self._batch_size = max(1, len(requests) // 2)
+            log.warning("decoding %d windows failed (%s): continuing with %d", len(requests), error, self._batch_size)
+            self._pending[DecodeRequest].extendleft(reversed(list(zip(tasks, requests, strict=True))))
             return
         if not out_of_memory:
-            self._width = self._slots
+            self._batch_size = self._max_batch_size
         self._advance(tasks[0], None, error)
 
-    def _take(self, kind: type[Work], key: Callable[[Any], Hashable]) -> Due:
-        """The next works of a kind that go together: up to a full pass, with the key of the first."""
-        due = self._due[kind]
-        wanted = key(due[0][1])
-        taken = [one for one in due if key(one[1]) == wanted][: self._placement.pass_size]
-        for one in taken:
-            due.remove(one)
-        return taken
+    def _next_batch(self, kind: type[Work], key: Callable[[Any], Hashable]) -> Pending:
+        """Takes the next pending work of a kind, up to a full encoder batch, with the same key as the first."""
+        pending = self._pending[kind]
+        first_key = key(pending[0][1])
+        batch = [item for item in pending if key(item[1]) == first_key][: self._placement.encoder_batch_size]
+        for item in batch:
+            pending.remove(item)
+        return batch
 
-    def _together(
+    def _run_batch(
         self,
-        due: Due,
+        pending: Pending,
         run: Callable[[Sequence[Any]], Sequence[Any]],
-        hand_on: Callable[[Task, Any], None] | None = None,
+        deliver: Callable[[RunningTask, Any], None] | None = None,
     ) -> None:
-        """Runs works at once and hands on their results; if that fails, in halves, and alone it fails its task."""
-        if not due:
+        """Runs work as one batch and delivers its results; retries a failing batch in halves, down to a single item."""
+        if not pending:
             return
         try:
-            results = run([work for _, work in due])
+            results = run([work for _, work in pending])
         except Exception as error:
-            if takes_device_along(error):
+            if loses_cuda_context(error):
                 raise
-            if len(due) == 1:
-                self._advance(due[0][0], None, error)
+            if len(pending) == 1:
+                self._advance(pending[0][0], None, error)
                 return
-            half = len(due) // 2
-            log.warning("%d windows at once failed (%s): again in halves", len(due), type(error).__name__)
-            self._together(due[:half], run, hand_on)
-            self._together(due[half:], run, hand_on)
+            half = len(pending) // 2
+            log.warning("a batch of %d windows failed (%s): retrying in halves", len(pending), type(error).__name__)
+            self._run_batch(pending[:half], run, deliver)
+            self._run_batch(pending[half:], run, deliver)
         else:
-            for (task, _), result in zip(due, results, strict=True):
-                (hand_on or self._advance)(task, result)
+            for (task, _), result in zip(pending, results, strict=True):
+                (deliver or self._advance)(task, result)
 
     def _model(self, dtype: torch.dtype) -> Model:
-        """The model in the number format of the features that it is to read."""
+        """The model in a number format, that of the features it reads."""
         if dtype not in self._models:
             self._make_model(self._placement.in_float32())
         return self._models[dtype]

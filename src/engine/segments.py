@@ -1,4 +1,4 @@
-"""Tokens as segments: cut at the timestamps, moved from a piece to its window, and put in their places."""
+"""Turns decoded tokens into segments, and inserts segments that were decoded later among those of a window."""
 
 from __future__ import annotations
 
@@ -8,75 +8,80 @@ from dataclasses import replace
 from whisper.tokenizer import Tokenizer
 from whisper.utils import compression_ratio
 
-from src.engine.coverage import without_echo
-from src.engine.decoding import Decoded
+from src.engine.coverage import strip_overlap
+from src.engine.decoding import DecodeResult
 from src.transcript.transcript import Segment
 
-TIMESTAMP_STEP = 0.02
-"""Seconds between two timestamp tokens."""
+TIMESTAMP_STEP_S = 0.02
+"""Seconds between two consecutive timestamp tokens."""
 
 
-def segments_of(decoded: Decoded, tokenizer: Tokenizer, seconds: float) -> list[Segment]:
-    """The segments of a window of so many seconds; what has no closing timestamp lasts to the window's end.
+def to_segments(result: DecodeResult, tokenizer: Tokenizer, window_seconds: float) -> list[Segment]:
+    """Cuts the tokens of a window into segments at their timestamps.
 
-    Each segment keeps the tokens of its text and the timestamps around it, as openai-whisper's do.
+    A segment without a closing timestamp ends with the window. As in openai-whisper, each segment keeps the tokens of
+    its text and the timestamps around it.
     """
-    ratio = compression_ratio(tokenizer.decode(decoded.tokens).strip())
+    ratio = compression_ratio(tokenizer.decode(result.tokens).strip())
     segments: list[Segment] = []
-    for tokens in _phrases(decoded.tokens, tokenizer):
-        start, end = (_seconds(token, tokenizer) for token in (tokens[0], tokens[-1]))
+    for tokens in _split_at_timestamps(result.tokens, tokenizer):
+        start, end = (_timestamp_seconds(token, tokenizer) for token in (tokens[0], tokens[-1]))
         text = tokenizer.decode([token for token in tokens if token < tokenizer.eot])
-        if text.strip() and (start or 0.0) < seconds:
+        if text.strip() and (start or 0.0) < window_seconds:
             segments.append(
                 Segment(
                     id=len(segments),
                     seek=0,
                     start=start or 0.0,
-                    end=seconds if end is None else min(end, seconds),
+                    end=window_seconds if end is None else min(end, window_seconds),
                     text=text,
                     tokens=tokens,
-                    temperature=decoded.temperature,
-                    avg_logprob=decoded.avg_logprob,
+                    temperature=result.temperature,
+                    avg_logprob=result.avg_logprob,
                     compression_ratio=ratio,
-                    no_speech_prob=decoded.no_speech_prob,
+                    no_speech_prob=result.no_speech_prob,
                 )
             )
     return segments
 
 
-def _phrases(tokens: list[int], tokenizer: Tokenizer) -> Iterator[list[int]]:
-    """Runs of text, each with the timestamp before it and, but for an unfinished last one, the timestamp after it."""
-    phrase: list[int] = []
+def _split_at_timestamps(tokens: list[int], tokenizer: Tokenizer) -> Iterator[list[int]]:
+    """Yields runs of text with the timestamp before and after each; the last one may lack its closing timestamp."""
+    run: list[int] = []
     for token in tokens:
         if token < tokenizer.timestamp_begin:
-            phrase.append(token)
+            run.append(token)
         else:
-            if any(one < tokenizer.eot for one in phrase):
-                yield [*phrase, token]
-            phrase = [token]
-    if any(one < tokenizer.eot for one in phrase):
-        yield phrase
+            if any(text_token < tokenizer.eot for text_token in run):
+                yield [*run, token]
+            run = [token]
+    if any(text_token < tokenizer.eot for text_token in run):
+        yield run
 
 
-def _seconds(token: int, tokenizer: Tokenizer) -> float | None:
-    """Time of a timestamp token from the window's start; None for text."""
+def _timestamp_seconds(token: int, tokenizer: Tokenizer) -> float | None:
+    """Returns the time of a timestamp token from the window's start; None for a text token."""
     step = token - tokenizer.timestamp_begin
-    return step * TIMESTAMP_STEP if step >= 0 else None
+    return step * TIMESTAMP_STEP_S if step >= 0 else None
 
 
-def placed(segment: Segment, offset: float, tokenizer: Tokenizer) -> Segment:
-    """A segment of a piece on the clock of its window, timestamps among its tokens included."""
-    steps = round(offset / TIMESTAMP_STEP)
-    tokens = [one + steps if one >= tokenizer.timestamp_begin else one for one in segment.tokens]
+def to_window_time(segment: Segment, offset: float, tokenizer: Tokenizer) -> Segment:
+    """Shifts a segment, with the timestamps among its tokens, from an excerpt's time to its window's.
+
+    Args:
+        offset: start of the excerpt, in seconds from the window's start.
+    """
+    steps = round(offset / TIMESTAMP_STEP_S)
+    tokens = [token + steps if token >= tokenizer.timestamp_begin else token for token in segment.tokens]
     return replace(segment, start=segment.start + offset, end=segment.end + offset, tokens=tokens)
 
 
-def merged(segments: list[Segment], fresh: list[Segment], tokenizer: Tokenizer) -> list[Segment]:
-    """Puts the segments of a repair in their place by time, between their neighbours; a word at a seam is kept once."""
-    for new in fresh:
-        before = [one for one in segments if one.start <= new.start]
-        after = [one for one in segments if one.start > new.start]
-        new = _without_repeats(new, before[-1].text if before else "", tokenizer)
+def insert_segments(segments: list[Segment], new_segments: list[Segment], tokenizer: Tokenizer) -> list[Segment]:
+    """Inserts segments by time between their neighbours; a word that both sides of a cut contain is kept once."""
+    for new in new_segments:
+        before = [segment for segment in segments if segment.start <= new.start]
+        after = [segment for segment in segments if segment.start > new.start]
+        new = _strip_repeated_words(new, before[-1].text if before else "", tokenizer)
         start = max(new.start, before[-1].end) if before else new.start
         end = min(new.end, after[0].start) if after else new.end
         if new.text.strip() and start < end:
@@ -84,9 +89,9 @@ def merged(segments: list[Segment], fresh: list[Segment], tokenizer: Tokenizer) 
     return segments
 
 
-def _without_repeats(segment: Segment, before: str, tokenizer: Tokenizer) -> Segment:
-    text = without_echo(before, segment.text)
+def _strip_repeated_words(segment: Segment, before: str, tokenizer: Tokenizer) -> Segment:
+    text = strip_overlap(before, segment.text)
     if text == segment.text:
         return segment
-    stamps = [one for one in segment.tokens if one >= tokenizer.timestamp_begin]
-    return replace(segment, text=text, tokens=[*stamps[:1], *tokenizer.encode(text), *stamps[1:]])
+    timestamps = [token for token in segment.tokens if token >= tokenizer.timestamp_begin]
+    return replace(segment, text=text, tokens=[*timestamps[:1], *tokenizer.encode(text), *timestamps[1:]])

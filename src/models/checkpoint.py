@@ -1,4 +1,4 @@
-"""What every reader of weights gives: tensors under openai-whisper's names, dimensions, and heads that align."""
+"""The common result of all readers of weights: tensors under openai-whisper's names, dimensions, alignment heads."""
 
 from __future__ import annotations
 
@@ -14,45 +14,49 @@ from src.models.files import read_json
 
 State = dict[str, Tensor]
 
-# Whisper's has 448 positions. The mask over them is quadratic: a damaged file is not to ask for terabytes.
+# Whisper's text context is 448. The mask over it is quadratic: a damaged file must not request terabytes.
 _MAX_TEXT_CONTEXT = 4096
 
 
 class BadWeights(Exception):
-    """What is wrong with a file, as the end of a sentence that begins with the file's name."""
+    """The fault of a file, worded as the end of a sentence that begins with the file's name."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """
+    """A model's weights.
+
     Attributes:
-        state: the file's own tensors, mapped.
-        alignment_heads: layer and head of each; None: the file does not say.
-        unembedding: [V, D], what logits are made with, if that is not the embedding of tokens.
+        state: the file's tensors, memory-mapped, by openai-whisper's names.
+        alignment_heads: [layers, heads], bool; None: the file does not specify them.
+        unembedding: [V, D], the weight that computes logits, if it differs from the token embedding.
     """
 
     state: State
     dims: ModelDimensions
     alignment_heads: Tensor | None = None
-    """[layers, heads], bool."""
     unembedding: Tensor | None = None
 
 
 def alignment_heads(dims: ModelDimensions, config: Path) -> Tensor | None:
-    """The mask [layers, heads] of `alignment_heads`, pairs of layer and head, in a JSON file; None if it gives none."""
+    """Returns the mask [layers, heads] of the pairs in a JSON file's `alignment_heads`; None if it has none."""
     mask = torch.zeros(dims.n_text_layer, dims.n_text_head, dtype=torch.bool)
     try:
         content = read_json(config)
         pairs: Iterable[tuple[int, int]] = content["alignment_heads"]  # type: ignore[index]
         for layer, head in pairs:
             mask[layer, head] = True
-    except (OSError, KeyError, ValueError, TypeError, IndexError):  # no file, no list, not JSON, or not this model's
+    except (OSError, KeyError, ValueError, TypeError, IndexError):  # no file, no list, not JSON, or of another model
         return None
     return mask if mask.any() else None
 
 
 def dimensions(state: State, n_audio_head: int, n_text_head: int) -> ModelDimensions:
-    """The model's dimensions as the shapes tell them; the heads are the one thing that leaves no trace in a shape."""
+    """Infers the model's dimensions from its tensors' shapes; only the numbers of heads leave no trace in them.
+
+    Raises:
+        BadWeights: a tensor is missing, or the dimensions are not those of a Whisper model.
+    """
     n_audio_state, n_mels, _ = _shape(state, "encoder.conv1.weight", 3)
     n_audio_ctx, _ = _shape(state, "encoder.positional_embedding", 2)
     n_vocab, n_text_state = _shape(state, "decoder.token_embedding.weight", 2)

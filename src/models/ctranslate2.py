@@ -1,4 +1,4 @@
-"""CTranslate2's `model.bin`, the form in which Whisper models are most often mirrored.
+"""Reads CTranslate2's `model.bin`, the most common form of converted Whisper models.
 
 The file is memory-mapped and its tensors are views of that mapping: nothing is copied.
 """
@@ -18,10 +18,10 @@ from torch import Tensor
 from src.models.checkpoint import BadWeights, Checkpoint, alignment_heads, dimensions
 
 _VERSION = 6
-# The position is the type's id in the file (`DataType` in CTranslate2's `include/ctranslate2/types.h`).
+# The index is the type's id in the file (`DataType` in CTranslate2's `include/ctranslate2/types.h`).
 _DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
 
-# CTranslate2's modules within a layer, and openai-whisper's. Several names: rows of one matrix, in equal parts.
+# CTranslate2's modules within a layer, and openai-whisper's. Several names share the rows of one matrix equally.
 _LAYER_MODULES = {
     "self_attention/layer_norm": ("attn_ln",),
     "self_attention/linear_0": ("attn.query", "attn.key", "attn.value"),
@@ -53,12 +53,15 @@ _OTHER_VARIABLES = {
 
 
 def read_ctranslate2(file: Path) -> Checkpoint:
-    """The tensors of a `model.bin`, as views of the mapped file.
+    """Reads a `model.bin`; its tensors are views of the mapped file.
 
-    The heads that align words with audio are in the `config.json` beside it, or in a `generation_config.json`.
+    The alignment heads come from the `config.json` beside it, or from a `generation_config.json`.
+
+    Raises:
+        BadWeights: the file is damaged, or not a Whisper model of CTranslate2's.
     """
     variables = _read_variables(file)
-    state = {target: tensor for name, value in variables.items() for target, tensor in _renamed(name, value)}
+    state = {target: tensor for name, value in variables.items() for target, tensor in _openai_parameters(name, value)}
     dims = dimensions(state, _heads(variables, "encoder"), _heads(variables, "decoder"))
     heads = alignment_heads(dims, file.with_name("config.json"))
     if heads is None:
@@ -66,8 +69,8 @@ def read_ctranslate2(file: Path) -> Checkpoint:
     return Checkpoint(state, dims, heads)
 
 
-def _renamed(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """The openai-whisper parameters that CTranslate2's variable `name` holds; none if it is a setting, not a weight."""
+def _openai_parameters(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yields the openai-whisper parameters in a CTranslate2 variable; none if it is a setting, not a weight."""
     if name in _OTHER_VARIABLES:
         yield _OTHER_VARIABLES[name], value
     match = _LAYER_VARIABLE.fullmatch(name)
@@ -78,7 +81,7 @@ def _renamed(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
         raise BadWeights(f"holds {name} with the shape {list(value.shape)}: fetch the model again")
     parameter = _PARAMETERS[match[4]]
     for target, part in zip(targets, value.chunk(len(targets)), strict=True):
-        # A key's bias adds the same to all scores of a query, which the softmax takes out: openai-whisper has none.
+        # A key's bias adds the same to all scores of a query, which softmax ignores: openai-whisper has none.
         if not (target.endswith("key") and parameter == "bias"):
             yield f"{match[1]}.blocks.{int(match[2])}.{target}.{parameter}", part
 
@@ -91,26 +94,26 @@ def _heads(variables: dict[str, Tensor], side: str) -> int:
 
 
 def _read_variables(file: Path) -> dict[str, Tensor]:
-    """All variables of a `model.bin`, by name, as tensors on the mapped file.
+    """Reads all variables of a `model.bin`, by name, as views of the mapped file.
 
     The format, little-endian: u32 version, string specification, u32 revision, u32 count; per variable string name,
     u8 rank, u32 sizes, u8 type, u32 bytes, data; then u32 count of aliases, each two strings. Data is not aligned,
     which CPUs and copies to a GPU do not mind. (`serialize` in CTranslate2's python/ctranslate2/specs/model_spec.py.)
     """
     with file.open("rb") as opened:
-        # Copy on write: torch wants a buffer it could write to, and whoever does write changes memory, not the file.
+        # Copy on write: torch requires a writable buffer, and a write changes memory, not the file.
         cursor = _Cursor(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY))
     version, specification = cursor.number("I"), cursor.string()
     if version != _VERSION or specification != "WhisperSpec":
         raise BadWeights(
             f"is no Whisper model of CTranslate2's format {_VERSION}: convert it with a current CTranslate2"
         )
-    cursor.number("I")  # the specification's revision: what a revision lacks is told by the variable that is missing
+    cursor.number("I")  # the specification's revision: what it lacks shows as a missing variable
     variables = {}
     for _ in range(cursor.number("I")):
         name = cursor.string()
         variables[name] = cursor.tensor()
-    for _ in range(cursor.number("I")):  # aliases: openai-whisper ties the output layer to the embedding by itself
+    for _ in range(cursor.number("I")):  # aliases: openai-whisper itself ties the output layer to the embedding
         cursor.string()
         cursor.string()
     cursor.expect_end()
@@ -118,32 +121,34 @@ def _read_variables(file: Path) -> dict[str, Tensor]:
 
 
 class _Cursor:
-    """Reads a mapped `model.bin` from front to back; `BadWeights` where it is cut off or its lengths do not fit."""
+    """Reads a mapped `model.bin` from front to back; raises `BadWeights` if it is truncated or inconsistent."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
-        self._at = 0
+        self._position = 0
 
     def _skip(self, size: int) -> int:
-        """The position of the next `size` bytes, which are passed."""
-        start = self._at
+        """Advances by `size` bytes, and returns their start."""
+        start = self._position
         if start + size > len(self._data):
             raise BadWeights("is cut off or no CTranslate2 model: fetch the model again")
-        self._at += size
+        self._position += size
         return start
 
     def number(self, kind: str) -> int:
-        """The next number, of `struct`'s kind B, H or I."""
+        """Reads a number of `struct`'s kind B, H or I."""
         layout = struct.Struct("<" + kind)
         return int(layout.unpack_from(self._data, self._skip(layout.size))[0])
 
     def string(self) -> str:
+        """Reads a string with its length before it."""
         size = self.number("H")
         start = self._skip(size)
-        # Whatever is not ASCII shows up as a name that no model has.
+        # Anything but ASCII results in a name that no model has.
         return self._data[start : start + size].rstrip(b"\0").decode("ascii", "replace")
 
     def tensor(self) -> Tensor:
+        """Reads a tensor as a view of the mapped file."""
         shape = [self.number("I") for _ in range(self.number("B"))]
         kind, size = self.number("B"), self.number("I")
         if kind >= len(_DTYPES) or size == 0 or size != math.prod(shape) * _DTYPES[kind].itemsize:
@@ -152,5 +157,6 @@ class _Cursor:
         return torch.frombuffer(self._data, dtype=_DTYPES[kind], count=math.prod(shape), offset=start).view(shape)
 
     def expect_end(self) -> None:
-        if self._at != len(self._data):
+        """Raises `BadWeights` unless the whole file has been read."""
+        if self._position != len(self._data):
             raise BadWeights("is longer than the model in it: fetch the model again")

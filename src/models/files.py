@@ -1,9 +1,9 @@
-"""The forms in which models lie on a disk, told by the names of their files: nothing is opened but an index of parts.
+"""The forms of models on disk, recognised by file names: nothing is opened except an index of parts.
 
 tiny.en.pt                                    OpenAI's checkpoint
 tiny.en/model.bin, config.json                a CTranslate2 conversion
 org--name/model.safetensors, config.json      a Hugging Face folder; in parts: model-00001-of-00002.safetensors, ...
-org--name/pytorch_model.bin, config.json      the same, in the older format
+org--name/pytorch_model.bin, config.json      the same in the older format
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from pathlib import Path
 
 CTRANSLATE2 = "model.bin"
 HUGGING_FACE = ("model.safetensors", "pytorch_model.bin")
-"""Whole files, the preferred one first; the index of parts has `.index.json` behind the name."""
+"""Single files of weights, the preferred one first; `.index.json` after the name makes the index of parts."""
 
 MAX_JSON_BYTES = 16 << 20
-"""A config, or an index of parts, is a few kilobytes: a damaged one is not to fill the memory."""
+"""Upper bound for a config or an index of parts, which is a few kilobytes: a damaged one must not fill the memory."""
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(safetensors|bin)")  # it cannot leave its folder
 
 
 def is_model(path: Path) -> bool:
-    """Whether a whole model lies there, in one of the forms above."""
+    """True if `path` is a complete model in one of the forms above."""
     if path.is_dir():
         return (path / CTRANSLATE2).is_file() or _is_whole(path)
     return path.is_file() and (path.suffix == ".pt" or path.name == CTRANSLATE2)
 
 
 def files_of(model: Path) -> list[Path]:
-    """The files of weights of whatever `is_model`, as far as they can be told."""
+    """Returns the files of weights of a model; none if its index of parts is damaged."""
     if model.is_file():
         return [model]
     if (model / CTRANSLATE2).is_file():
@@ -43,10 +43,10 @@ def files_of(model: Path) -> list[Path]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of a Hugging Face folder that hold its weights; none if it has none.
+    """Returns the files of weights of a Hugging Face folder.
 
     Raises:
-        ValueError: it has an index that is none.
+        ValueError: its index of parts is damaged.
     """
     for name in HUGGING_FACE:
         if (folder / name).is_file():
@@ -58,9 +58,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_json(file: Path) -> object:
-    """
+    """Reads a model's JSON file.
+
     Raises:
-        ValueError: it is no JSON, or of a size that none of a model's has.
+        ValueError: it is not JSON, or larger than `MAX_JSON_BYTES`.
         OSError: it cannot be read.
     """
     if file.stat().st_size > MAX_JSON_BYTES:
@@ -72,6 +73,7 @@ def read_json(file: Path) -> object:
 
 
 def sha256_of(file: Path) -> str:
+    """Returns a file's SHA-256 in hex."""
     digest = hashlib.sha256()
     with file.open("rb") as opened:
         while chunk := opened.read(1 << 20):
@@ -84,17 +86,17 @@ def _is_whole(folder: Path) -> bool:
         return False
     try:
         files = weight_files(folder)
-    except ValueError:  # whoever loads it will say so
+    except ValueError:  # loading it reports the fault
         return True
     return bool(files) and all(file.is_file() for file in files)
 
 
 def _parts(index: Path) -> list[str]:
     match read_json(index):
-        case {"weight_map": dict() as places} if places:
-            names = sorted({str(name) for name in places.values()})
+        case {"weight_map": dict() as part_of_tensor} if part_of_tensor:
+            names = sorted({str(part) for part in part_of_tensor.values()})
         case _:
-            raise ValueError("no index")
+            raise ValueError("not an index")
     if not all(_PART.fullmatch(name) for name in names):
-        raise ValueError("no names of files")
+        raise ValueError("not file names")
     return names

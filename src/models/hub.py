@@ -1,8 +1,8 @@
-"""Repositories of the Hugging Face hub: where they lie on a disk, and how they get there.
+"""Finds repositories of the Hugging Face hub on disk, and fetches them.
 
-`org/name`, or `org/name@revision`, lies as huggingface_hub keeps it, which is how RunPod's cached models come too:
-`models--org--name/refs/main` holds a commit, `snapshots/<commit>/` links to that commit's files. A download that was
-broken off goes on where it was, also by another worker on the same volume.
+`org/name`, or `org/name@revision`, is stored in huggingface_hub's cache layout, which RunPod's cached models have too:
+`models--org--name/refs/main` holds a commit, `snapshots/<commit>/` links to that commit's files. An interrupted
+download is resumed, even by another worker on the same volume.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONFIGS = ("config.json", "generation_config.json")
 
 
 class Repository(NamedTuple):
-    """A model on the hub; `revision` is a branch, a tag or a commit."""
+    """A repository on the hub; `revision` is a branch, a tag or a commit."""
 
     id: str
     revision: str = "main"
@@ -40,44 +40,44 @@ class Repository(NamedTuple):
 
 
 def parse_repository(name: str) -> Repository | None:
-    """`org/name` or `org/name@revision`; None for what is no such name."""
+    """Parses `org/name` or `org/name@revision`; returns None for any other text."""
     match = _NAME.fullmatch(name)
     if match is None or ".." in name or "--" in match[1]:
         return None
     return Repository(match[1], match[2] or "main")
 
 
-# --- On the disk ----------------------------------------------------------------------------------------------------
+# --- On disk --------------------------------------------------------------------------------------------------------
 
 
 def find_snapshot(repository: Repository, folder: Path) -> Path | None:
-    """The files of a repository, if `folder` is such a cache and has all of them.
+    """Returns the folder of a repository's files, if `folder` is a hub cache that has all of them.
 
-    RunPod's cache writes some names in small letters, and need not have `refs`: then its one snapshot is meant.
+    RunPod's cache writes some names in lower case, and may lack `refs`: then its only snapshot is taken.
     """
-    home = _home(repository, folder)
-    if home is None:
+    cache = _repository_cache(repository, folder)
+    if cache is None:
         return None
-    commit = _read_ref(home / "refs" / repository.revision) or repository.revision
-    found = home / "snapshots" / commit
-    if is_model(found):
-        return found
-    if repository.revision != "main" or (home / "refs").is_dir():
+    commit = _read_ref(cache / "refs" / repository.revision) or repository.revision
+    snapshot = cache / "snapshots" / commit
+    if is_model(snapshot):
+        return snapshot
+    if repository.revision != "main" or (cache / "refs").is_dir():
         return None
-    return next((one for one in sorted((home / "snapshots").glob("*")) if is_model(one)), None)
+    return next((path for path in sorted((cache / "snapshots").glob("*")) if is_model(path)), None)
 
 
-def _home(repository: Repository, folder: Path) -> Path | None:
+def _repository_cache(repository: Repository, folder: Path) -> Path | None:
     name = f"models--{repository.id.replace('/', '--')}"
     if (folder / name).is_dir():
         return folder / name
     if not folder.is_dir():
         return None
-    return next((one for one in folder.glob("models--*") if one.name.lower() == name.lower()), None)
+    return next((path for path in folder.glob("models--*") if path.name.lower() == name.lower()), None)
 
 
 def _read_ref(file: Path) -> str | None:
-    """The commit that a branch or tag stands for."""
+    """Returns the commit of a branch or tag; None if the file holds none."""
     try:
         with file.open("rb") as opened:
             text = opened.read(100).decode("ascii", "replace").strip()
@@ -90,53 +90,53 @@ def _read_ref(file: Path) -> str | None:
 
 
 def fetch_snapshot(repository: Repository, to: Path, report: Callable[[str], None]) -> Path:
-    """The files of a repository, downloaded to the cache `to`, and compared with the SHA-256 that the hub has of them.
+    """Downloads a repository to the hub cache `to`, and verifies the SHA-256 that the hub publishes for its files.
 
-    The hub's own variables hold: `HF_TOKEN` for private repositories, which goes to the hub alone and not to where it
-    redirects, and `HF_ENDPOINT` for a mirror.
+    The hub's variables apply: `HF_TOKEN` for private repositories, sent to the hub only and not to the hosts it
+    redirects to, and `HF_ENDPOINT` for a mirror of the hub.
 
     Raises:
-        ModelUnavailable: in one sentence, without a token or a signed address.
+        ModelUnavailable: the reason in one sentence, without a token or a signed URL.
     """
-    from huggingface_hub import HfApi  # only a worker that has to fetch something waits for it
+    from huggingface_hub import HfApi  # imported only where something is fetched: it takes long
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings hold signed addresses
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings contain signed URLs
     if not sys.stderr.isatty():
         disable_progress_bars()
     hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
     host = urlsplit(hub.endpoint).netloc.rpartition("@")[2]
     try:
-        place = _download(hub, repository, to)
+        snapshot = _download(hub, repository, to)
     except _errors() as error:
         raise ModelUnavailable(f"the model {repository} could not be fetched from {host}: {_reason(error)}") from error
-    report(f"{repository}: fetched from {host} to {place}.")
-    return place
+    report(f"{repository}: fetched from {host} to {snapshot}.")
+    return snapshot
 
 
 class _Unusable(Exception):
-    """Why what a repository holds is of no use, in a few words."""
+    """The reason why a repository cannot be used, in a few words."""
 
 
 def _download(hub: HfApi, repository: Repository, to: Path) -> Path:
-    there = hub.model_info(repository.id, revision=repository.revision).siblings or []
-    wanted = _wanted([file.rfilename for file in there])
-    place = Path(
-        hub.snapshot_download(repository.id, revision=repository.revision, cache_dir=to, allow_patterns=wanted)
+    files = hub.model_info(repository.id, revision=repository.revision).siblings or []
+    patterns = _patterns([file.rfilename for file in files])
+    snapshot = Path(
+        hub.snapshot_download(repository.id, revision=repository.revision, cache_dir=to, allow_patterns=patterns)
     )
-    for file in place.iterdir():
+    for file in snapshot.iterdir():
         _verify(file)
-    if not is_model(place):
+    if not is_model(snapshot):
         raise _Unusable("parts of its weights are not in the repository")
-    return place
+    return snapshot
 
 
-def _wanted(names: Iterable[str]) -> list[str]:
-    """Patterns of the files to download: the weights in the form that is liked best, and what describes them."""
+def _patterns(names: Iterable[str]) -> list[str]:
+    """Patterns of the files to download: the weights in the preferred form, and the configs."""
     names = set(names)
     for name in HUGGING_FACE:
-        stem, _, ending = name.partition(".")
-        for weights in ([name], [f"{name}.index.json", f"{stem}-?????-of-?????.{ending}"]):
+        stem, _, extension = name.partition(".")
+        for weights in ([name], [f"{name}.index.json", f"{stem}-?????-of-?????.{extension}"]):
             if weights[0] in names:
                 return [*weights, *_CONFIGS]
     if CTRANSLATE2 in names:
@@ -147,23 +147,23 @@ def _wanted(names: Iterable[str]) -> list[str]:
 
 
 def _verify(file: Path) -> None:
-    """Large files are kept under their SHA-256. One that does not fit goes: the next attempt fetches it anew."""
+    """Deletes a damaged file, for the next attempt to fetch again; the cache names large files by their SHA-256."""
     blob = file.resolve()
     if _SHA256.fullmatch(blob.name) and sha256_of(blob) != blob.name:
         blob.unlink()
         file.unlink()
-        raise _Unusable(f"{file.name} came damaged")
+        raise _Unusable(f"{file.name} arrived damaged")
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What a download may raise."""
-    import httpx2  # what huggingface_hub speaks HTTP with
+    """The exceptions that a download may raise."""
+    import httpx2  # the HTTP library of huggingface_hub
 
     return (_Unusable, OSError, ValueError, RuntimeError, httpx2.HTTPError, httpx2.InvalidURL)
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in a few words of ours: the library's own fill a screen and hold addresses."""
+    """The reason in a few words: the library's own messages fill a screen and contain URLs."""
     from huggingface_hub import errors
 
     match error:

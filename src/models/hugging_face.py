@@ -1,6 +1,6 @@
-"""A Hugging Face folder: safetensors, whole or in parts, or the older `pytorch_model.bin`, and `config.json`.
+"""Reads a Hugging Face folder: safetensors, in one or more files, or the older `pytorch_model.bin`, and `config.json`.
 
-Both kinds of file are memory-mapped and their tensors are views of that mapping: nothing is copied.
+The files are memory-mapped and their tensors are views of that mapping: nothing is copied.
 """
 
 from __future__ import annotations
@@ -49,14 +49,18 @@ _PROJECTION = "proj_out.weight"
 
 
 def read_hugging_face(folder: Path) -> Checkpoint:
-    """The tensors of all files, as views of them, and the heads that align words, by `generation_config.json`."""
+    """Reads a folder; the alignment heads come from `generation_config.json`.
+
+    Raises:
+        BadWeights: the folder is damaged, or not a Whisper model that openai-whisper can compute.
+    """
     heads = _attention_heads(folder / "config.json")
-    state = {_renamed(name): tensor for file in _files(folder) for name, tensor in _read(file).items()}
-    unembedding = _own_projection(state)
+    state = {_openai_name(name): tensor for file in _files(folder) for name, tensor in _read(file).items()}
+    unembedding = _pop_untied_projection(state)
     dims = dimensions(state, *heads)
-    known = _known_tokens(dims.n_mels, dims.n_vocab)
+    known = _num_whisper_tokens(dims.n_mels, dims.n_vocab)
     if known < dims.n_vocab:
-        logger.warning("%s has %d tokens of its own, which are left out", folder.name, dims.n_vocab - known)
+        logger.warning("%s has %d additional tokens, which are left out", folder.name, dims.n_vocab - known)
         dims.n_vocab = known
         state[_EMBEDDING] = state[_EMBEDDING][:known]
         unembedding = None if unembedding is None else unembedding[:known]
@@ -64,10 +68,10 @@ def read_hugging_face(folder: Path) -> Checkpoint:
 
 
 def _attention_heads(config: Path) -> tuple[int, int]:
-    """How many there are in the encoder and in the decoder, of a Whisper as openai-whisper computes it.
+    """Returns the numbers of attention heads of the encoder and of the decoder.
 
     Raises:
-        BadWeights: it is another model, quantised, or of another arithmetic.
+        BadWeights: it is not a Whisper model, quantised, or openai-whisper would compute it differently.
     """
     try:
         content = read_json(config)
@@ -103,11 +107,11 @@ def _read(file: Path) -> State:
         return _read_safetensors(file)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch.load has no list of what it raises: RuntimeError, UnpicklingError, KeyError, ...
+    except Exception as error:  # torch.load documents none: RuntimeError, UnpicklingError, KeyError, ...
         raise BadWeights(
             f"is damaged, or {file.name} is in a format that is too old: fetch it again, or save it as safetensors"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(one, Tensor) for one in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BadWeights(f"is no Whisper model: {file.name} has to map names to tensors")
     return {str(name): tensor for name, tensor in state.items()}
 
@@ -122,8 +126,8 @@ def _read_safetensors(file: Path) -> State:
         raise BadWeights(f"is damaged, as {file.name} is cut off or no safetensors file: fetch it again") from error
 
 
-def _renamed(name: str) -> str:
-    """openai-whisper's name of a parameter; as it is, if there is none: then the model is refused under that name."""
+def _openai_name(name: str) -> str:
+    """openai-whisper's name of a parameter; if it has none, the name as it is, under which the model is refused."""
     bare = name.removeprefix("model.")
     if match := _LAYER_PARAMETER.fullmatch(bare):
         side, layer, module, parameter = match.groups()
@@ -132,8 +136,8 @@ def _renamed(name: str) -> str:
     return _OTHER_NAMES.get(bare, bare)
 
 
-def _own_projection(state: State) -> Tensor | None:
-    """Takes `proj_out` out of the state: None where it is the embedding, under one of the names or under both."""
+def _pop_untied_projection(state: State) -> Tensor | None:
+    """Removes `proj_out` from the state; returns None if it equals the embedding, which may be under either name."""
     projection = state.pop(_PROJECTION, None)
     if projection is None:
         return None
@@ -143,7 +147,7 @@ def _own_projection(state: State) -> Tensor | None:
     return None if projection is embedding or torch.equal(projection, embedding) else projection
 
 
-def _known_tokens(n_mels: int, n_vocab: int) -> int:
-    """How many of a vocabulary's tokens are Whisper's: fine-tuned models may have more behind them, or padding."""
+def _num_whisper_tokens(n_mels: int, n_vocab: int) -> int:
+    """The number of Whisper's tokens in a vocabulary: fine-tuned models may have more after them, or padding."""
     multilingual = 51866 if n_mels == 128 else 51865
     return min(n_vocab, multilingual)

@@ -1,9 +1,9 @@
-"""Where model files are, and how they get there.
+"""Finds model files on disk, and fetches them.
 
 A model is one file, `tiny.en.pt` (OpenAI's checkpoint), or one folder, `tiny.en` with weights and `config.json` (see
-src/models/files.py); repositories of the Hugging Face hub lie as its cache keeps them (see src/models/hub.py).
-`find_model` looks for it and reads no weights: it belongs to each start of a worker. `fetch_model` brings it and checks
-its SHA-256: it belongs to building an image or filling a volume.
+src/models/files.py); repositories of the Hugging Face hub are stored as its cache keeps them (see src/models/hub.py).
+`find_model` reads no weights: it is part of each worker's start. `fetch_model` downloads a model and checks its
+SHA-256: it is for building an image or filling a volume.
 """
 
 import logging
@@ -26,12 +26,12 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # no separator and no le
 
 
 def find_model(name: str, folders: Sequence[Path]) -> Path | None:
-    """The `.pt` file or the folder of weights that `name` stands for; None if there is none.
+    """Returns the `.pt` file or the folder of weights of a model; None if there is none.
 
-    `name` is looked for in `folders`, in their order: as `<name>.pt`, as `<name>/`, and as the hub keeps the repository
-    `openai/whisper-<name>`. Aliases are included: "turbo" finds `large-v3-turbo.pt`. A name cannot lead out of the
-    folders. What is no such name may be a path to a model, or else a repository, `org/name[@revision]`: let a
-    stranger's text in here only if `is_model_name` holds for it. Nothing is hashed, so gigabytes cost no time.
+    A name is looked up in each folder as `<name>.pt`, `<name>/`, and the hub's repository `openai/whisper-<name>`.
+    Aliases work too: "turbo" finds `large-v3-turbo.pt`. A name cannot lead out of the folders. Any other text may be a
+    path to a model, or a repository, `org/name[@revision]`: pass untrusted text only if `is_model_name` is true for it.
+    Nothing is hashed, so that gigabytes cost no time.
     """
     if is_model_name(name):
         return next((found for folder in folders if (found := _find_named(name, folder))), None)
@@ -48,26 +48,23 @@ def _find_named(name: str, folder: Path) -> Path | None:
     for path in (folder / f"{name}.pt", folder / name, folder / f"{stem}.pt", folder / stem):
         if is_model(path):
             return path
-    return find_snapshot(Repository(f"openai/whisper-{_ON_THE_HUB.get(stem, stem)}"), folder)
+    return find_snapshot(Repository(f"openai/whisper-{_REPOSITORY_SUFFIXES.get(stem, stem)}"), folder)
 
 
 _ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
-_ON_THE_HUB = {"large-v1": "large"}
-"""OpenAI's names and their repositories, where they differ."""
+_REPOSITORY_SUFFIXES = {"large-v1": "large"}
+"""OpenAI's names for models whose repositories are called otherwise."""
 
 
 def checkpoint_bytes(model: Path) -> int:
-    """Bytes of a model's file or folder."""
+    """Returns the size of a model's file or folder in bytes."""
     files = model.rglob("*") if model.is_dir() else [model]
-    return sum(one.stat().st_size for one in files if one.is_file())
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def is_model_name(text: str) -> bool:
-    """Whether `text` can be a model's name, and therefore cannot be a path to elsewhere."""
+    """True if `text` can be a model's name, and so cannot be a path."""
     return _SAFE_NAME.fullmatch(text) is not None and not text.endswith((".pt", ".bin"))
-
-
-# --- Sources --------------------------------------------------------------------------------------------------------
 
 
 # --- Fetching -------------------------------------------------------------------------------------------------------
@@ -80,23 +77,35 @@ def fetch_model(
     sources: Sequence[Source] | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> Path:
-    """The `.pt` file or the folder of model `name` in the folder `to`, brought there unless it is there already.
+    """Fetches a model to a folder, unless it is there already.
 
-    A Hugging Face repository, `org/name` or `org/name@revision`, comes from the hub, as its cache keeps it. Of others,
-    what is there counts only if its SHA-256 is the pinned one; otherwise it is replaced. `sources` are tried in order,
-    by default `sources_of(name)`. A model appears under its name when it is whole and verified, and not before: it is
-    written to a temporary folder in `to`, which goes away whatever happens. `report` is told in one line what came
-    from where.
+    A Hugging Face repository, `org/name` or `org/name@revision`, comes from the hub, and is stored as its cache keeps
+    it. Other models come from the first of the sources that succeeds. A file that is there already must have the
+    source's SHA-256, or is replaced. A model of this name in another form, which no source has a SHA-256 of, stays.
 
-    Raises `ModelUnavailable` for an unknown name, and if no source gives the model, with the reason of each.
+    A model appears under its name only when it is complete and verified: it is written to a temporary folder in `to`,
+    which is always removed.
+
+    Args:
+        sources: sources to try in order; None: `sources_of(name)`.
+        report: receives one line on what came from where.
+
+    Returns:
+        The model's `.pt` file or folder.
+
+    Raises:
+        ModelUnavailable: the name is unknown, or no source provided the model, with the reason of each.
     """
     if repository := parse_repository(name):
         return fetch_snapshot(repository, to, report)
     candidates = sources_of(name) if sources is None else sources
     for source in candidates:
-        if _mismatch(source.files, to) is None:
-            report(f"{name}: already in {_place(source, to)}, with the right SHA-256.")
-            return _place(source, to)
+        if _first_mismatch(source.files, to) is None:
+            report(f"{name}: already in {_target(source, to)}, with the right SHA-256.")
+            return _target(source, to)
+    if not any(_target(source, to).exists() for source in candidates) and (found := find_model(name, [to])):
+        report(f"{name}: already in {found}, not checked: it is not OpenAI's file.")
+        return found
     failures = []
     for source in candidates:
         try:
@@ -109,8 +118,8 @@ def fetch_model(
     raise ModelUnavailable(f"the model {name} could not be fetched ({'; '.join(failures)})")
 
 
-def _place(source: Source, folder: Path) -> Path:
-    """The one file or folder in `folder` that `source` fills."""
+def _target(source: Source, folder: Path) -> Path:
+    """The file or folder in `folder` that the source's files make up."""
     return folder / Path(next(iter(source.files))).parts[0]
 
 
@@ -120,16 +129,16 @@ def _fetch_from(source: Source, to: Path) -> Path:
         fresh = Path(temporary, "fresh")
         fresh.mkdir()
         source.fetch(fresh)
-        if wrong := _mismatch(source.files, fresh):
-            raise SourceFailed(f"its {wrong} is damaged or another: the SHA-256 is not the pinned one")
-        target = _place(source, to)
-        if target.is_dir():  # a folder does not take a full folder's place: the damaged one goes with the temporary
+        if file := _first_mismatch(source.files, fresh):
+            raise SourceFailed(f"its {file} is damaged or another: the SHA-256 is not the pinned one")
+        target = _target(source, to)
+        if target.is_dir():  # a folder cannot replace one that is not empty: the old one goes with the temporary folder
             target.rename(Path(temporary, "replaced"))
-        _place(source, fresh).replace(target)
+        _target(source, fresh).replace(target)
     return target
 
 
-def _mismatch(files: Mapping[str, str], folder: Path) -> str | None:
+def _first_mismatch(files: Mapping[str, str], folder: Path) -> str | None:
     """The first of `files` that is not in `folder` with its SHA-256; None if all are."""
     for name, sha256 in files.items():
         if not (folder / name).is_file() or sha256_of(folder / name) != sha256:

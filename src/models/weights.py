@@ -1,10 +1,10 @@
-"""Weights from files into openai-whisper's `Whisper`, in a fraction of `whisper.load_model`'s time.
+"""Loads weights into openai-whisper's `Whisper`, in a fraction of `whisper.load_model`'s time.
 
-Three forms are read: OpenAI's `.pt` checkpoints here, CTranslate2's `model.bin` and Hugging Face folders each by a file
-of its own. All are memory-mapped and the model's parameters are views of that mapping, so that nothing is initialised,
-copied or held twice: pages come in from the disk when they are first read.
+Three forms are read: OpenAI's `.pt` checkpoints (here), CTranslate2's `model.bin` (ctranslate2.py) and Hugging Face
+folders (hugging_face.py). All are memory-mapped and the model's parameters are views of that mapping, so that nothing
+is initialised, copied or held twice: pages are read from disk on first access.
 
-Whatever is wrong with a file ends as `ModelUnavailable`, in one sentence that names the file and what would be right.
+Every fault of a file becomes a `ModelUnavailable`: one sentence that names the file and what to do.
 """
 
 import base64
@@ -31,23 +31,24 @@ _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def load_weights(path: Path) -> Whisper:
-    """A Whisper model on the CPU with the weights of `path`, ready for inference (`requires_grad` is off).
+    """Loads a Whisper model on the CPU, ready for inference (`requires_grad` is off).
 
-    `path` is an OpenAI checkpoint (`tiny.en.pt`), a CTranslate2 `model.bin` or the folder that holds it, or a Hugging
-    Face folder (`model.safetensors`, whole or in parts, or `pytorch_model.bin`, with a `config.json`).
+    The weights keep the file's number format, which is float16 for nearly every published model, and stay mapped to the
+    file: the caller chooses the format to compute in. The engine makes its own fused copies. openai-whisper's
+    `transcribe` works as is with `fp16=True`; for `fp16=False` call `.float()` first, or each weight is converted at
+    each use. Layer norms alone are always float32, because openai-whisper computes them in float32 and fails with other
+    formats (so never call `.half()`). To replace the file, rename another over it: writing into the mapped file would
+    change the model.
 
-    The weights keep the file's own dtype, which is float16 for nearly every published one, and stay mapped to the file:
-    choosing the dtype to compute in is the caller's part. The engine makes its own fused copies. openai-whisper's
-    `transcribe` runs as it is with `fp16=True`; for `fp16=False` call `.float()` first, or each weight is converted at
-    each use. Layer norms alone are float32 whatever the file says, because openai-whisper computes them in float32 and
-    fails with others (so never call `.half()`). To replace the file, rename another over it: writing into it while it
-    is mapped would change the model.
+    The alignment heads come from openai-whisper's table by the `.pt` file's name, or from the `config.json` or
+    `generation_config.json` beside the weights; otherwise openai-whisper's default stays: see `has_alignment_heads`.
 
-    The heads that align words with audio come from openai-whisper's table by the `.pt` file's name, or from the
-    `config.json` or `generation_config.json` beside the weights. Where there are none, openai-whisper's default stays:
-    see `has_alignment_heads`.
+    Args:
+        path: an OpenAI checkpoint (`tiny.en.pt`), a CTranslate2 `model.bin` or its folder, or a Hugging Face folder
+            (`model.safetensors`, in one or more files, or `pytorch_model.bin`, with a `config.json`).
 
-    Raises `ModelUnavailable` for a file that is missing, empty, cut off, foreign, quantised or not a Whisper model.
+    Raises:
+        ModelUnavailable: the file is missing, empty, truncated, quantised or not a Whisper model.
     """
     file = path / CTRANSLATE2 if (path / CTRANSLATE2).is_file() else path
     label = _label(file)
@@ -65,8 +66,8 @@ def load_weights(path: Path) -> Whisper:
 
 
 def _label(file: Path) -> str:
-    """The name by which whoever chose the model knows it."""
-    if file.parent.name == "snapshots":  # of the hub's cache; the folder's own name is that of a commit
+    """The name of a model in error messages."""
+    if file.parent.name == "snapshots":  # in the hub's cache, where the folder's name is a commit
         return file.parents[1].name.removeprefix("models--").replace("--", "/")
     return f"{file.parent.name}/{file.name}" if file.name == CTRANSLATE2 else file.name
 
@@ -78,24 +79,24 @@ def _read(file: Path) -> Checkpoint:
 
 
 def has_alignment_heads(model: Whisper) -> bool:
-    """Whether the heads that align words are the model's own: openai-whisper's default is all of the upper layers."""
+    """True if the model specifies its alignment heads; openai-whisper's default is all heads of the upper half."""
     return not torch.equal(model.alignment_heads.to_dense(), _default_heads(model))
 
 
 def embedding_of(model: Whisper) -> Tensor:
-    """[V, D], where tokens are looked up."""
+    """Returns the token embedding [V, D]."""
     embedding = model.decoder.token_embedding
-    return embedding.looked_up if isinstance(embedding, _UntiedEmbedding) else embedding.weight
+    return embedding.input_weight if isinstance(embedding, _UntiedEmbedding) else embedding.weight
 
 
 # --- The model ------------------------------------------------------------------------------------------------------
 
 
 class _SkipInitialisation(TorchFunctionMode):
-    """Within it, `torch.nn.init` leaves parameters as they were allocated: no page of them is touched.
+    """Disables `torch.nn.init` in its block: parameters stay as allocated, and none of their pages is touched.
 
-    A mode holds for the current thread only and patches nothing. (The meta device, which would save the allocation too,
-    is no way: `Whisper.__init__` calls `to_sparse`, which has no meta form.)
+    A mode applies to the current thread only and patches nothing. (The meta device would save the allocation too, but
+    `Whisper.__init__` calls `to_sparse`, which has no meta implementation.)
     """
 
     def __torch_function__(
@@ -107,24 +108,24 @@ class _SkipInitialisation(TorchFunctionMode):
 
 
 class _UntiedEmbedding(nn.Embedding):
-    """Looks tokens up in `looked_up`; `weight` is what openai-whisper takes logits with, which fine-tuning may part."""
+    """A token embedding, `input_weight`, that differs from `weight`, which openai-whisper computes logits with."""
 
-    def __init__(self, looked_up: Tensor, weight: Tensor) -> None:
+    def __init__(self, input_weight: Tensor, weight: Tensor) -> None:
         super().__init__(weight.shape[0], weight.shape[1], _weight=weight)
-        self.looked_up = nn.Parameter(looked_up)
+        self.input_weight = nn.Parameter(input_weight)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return F.embedding(tokens, self.looked_up)
+        return F.embedding(tokens, self.input_weight)
 
 
 def _build(checkpoint: Checkpoint) -> Whisper:
-    """A model whose parameters are the checkpoint's tensors themselves, but for layer norms, which become float32."""
+    """Builds a model whose parameters are the checkpoint's tensors, except layer norms, which become float32."""
     dims = checkpoint.dims
     try:
         with _SkipInitialisation():
-            # Without audio positions, as their sinusoids are in the file: computing them is half of a first load.
+            # Without audio positions: their sinusoids are in the file, and computing them takes half of a first load.
             model = Whisper(replace(dims, n_audio_ctx=0))
-    except RuntimeError as error:  # what torch raises where Python would raise MemoryError
+    except RuntimeError as error:  # torch's counterpart of MemoryError
         raise BadWeights("asks for more memory than there is: give a Whisper model that fits the machine") from error
     model.dims = dims
     model.encoder.positional_embedding = torch.empty(dims.n_audio_ctx, dims.n_audio_state)
@@ -150,8 +151,8 @@ def _check_tensors(state: State, expected: Mapping[str, Tensor]) -> None:
     """Raises `BadWeights` unless `state` has the names and shapes of `expected`, and floating-point values."""
     if missing := expected.keys() - state.keys():
         raise BadWeights(f"lacks {_some(missing)}, which a Whisper model has: fetch the model again")
-    if foreign := state.keys() - expected.keys():
-        raise BadWeights(f"holds {_some(foreign)}, which a Whisper model has not: give a Whisper model")
+    if unknown := state.keys() - expected.keys():
+        raise BadWeights(f"holds {_some(unknown)}, which a Whisper model has not: give a Whisper model")
     for name, tensor in state.items():
         if tensor.dtype not in _WEIGHT_DTYPES:
             kind = str(tensor.dtype).removeprefix("torch.")
@@ -162,7 +163,7 @@ def _check_tensors(state: State, expected: Mapping[str, Tensor]) -> None:
 
 
 def _some(names: set[str]) -> str:
-    """One of `names`, and how many there are besides."""
+    """The first of `names`, and the number of the others."""
     return min(names) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
@@ -170,10 +171,10 @@ def _some(names: set[str]) -> str:
 
 
 def _read_checkpoint(file: Path) -> Checkpoint:
-    """The tensors of a `.pt` file, mapped, and their dimensions, which must be those that the file declares."""
+    """Reads a `.pt` file, memory-mapped; its dimensions must be those that the file declares."""
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch.load has no list of what it raises: RuntimeError, UnpicklingError, KeyError, ...
+    except Exception as error:  # torch.load documents none: RuntimeError, UnpicklingError, KeyError, ...
         raise BadWeights("is damaged or no PyTorch checkpoint: fetch OpenAI's .pt file again") from error
     match checkpoint:
         case {"dims": {"n_audio_head": int(n_audio_head), "n_text_head": int(n_text_head)}, "model_state_dict": dict()}:
@@ -189,10 +190,10 @@ def _read_checkpoint(file: Path) -> Checkpoint:
 
 
 def _published_heads(name: str, dims: ModelDimensions) -> Tensor | None:
-    """The mask [layers, heads] that openai-whisper has for the model `name`; None if it has none that fits."""
+    """The mask [layers, heads] that openai-whisper publishes for a model; None if it has none that fits."""
     packed = whisper._ALIGNMENT_HEADS.get(name)
     if packed is None:
         return None
     mask = torch.tensor(list(gzip.decompress(base64.b85decode(packed))), dtype=torch.bool)
-    fits = len(mask) == dims.n_text_layer * dims.n_text_head  # a listed name on a model of another size does not
+    fits = len(mask) == dims.n_text_layer * dims.n_text_head  # not if a model of another size has a listed name
     return mask.view(dims.n_text_layer, dims.n_text_head) if fits else None

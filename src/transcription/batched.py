@@ -70,12 +70,12 @@ def _transcribe(
     windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS)
     if decoding.language is None:
         detected, windows = detect_language(
-            engine, client, windows, pcm, clips, vad, decoding.candidates, first_window_only=control.streams
+            engine, client, windows, pcm, clips, vad, decoding.candidate_languages, first_window_only=control.streams
         )
         if detected is not None:
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
-    if decoding.translated:
+    if decoding.with_translation:
         transcript.translation = Transcript("en", 1.0, transcript.duration, task="translate")
     positions: list[PositionedWindow] = []
     results = engine.transcribe(
@@ -112,7 +112,7 @@ def _with_language(decoding: DecodingOptions, language: str, multilingual: bool)
         decoding,
         language=None if multilingual else language,
         main_language=language,
-        translated=decoding.translated and (multilingual or language != "en"),
+        with_translation=decoding.with_translation and (multilingual or language != "en"),
     )
 
 
@@ -126,7 +126,7 @@ def _append_window(
         segments = [replace(segment, language=result.language) for segment in segments]
     transcript.segments += segments
     transcript.speech = None if transcript.speech is None else transcript.speech + position.speech
-    transcript.uncovered += [(offset + start, offset + end) for start, end in result.missed]
+    transcript.uncovered += [(offset + start, offset + end) for start, end in result.uncovered]
     transcript.repaired += result.repaired
     transcript.dropped += dropped + Counter(silent_windows=int(result.silent))
     if result.in_float32:

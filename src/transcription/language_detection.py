@@ -74,7 +74,7 @@ def detect_language(
     known = list(itertools.islice(windows, 1 if first_window_only else LOOKAHEAD_WINDOWS))
     if not known:
         return None, iter(())
-    if not engine.vocabulary.multilingual:
+    if not engine.token_sets.multilingual:
         return DetectedLanguage("en", 1.0, {}), itertools.chain(known, windows)
     indices = [round(index) for index in np.linspace(0, len(known) - 1, min(NUM_SAMPLES, len(known)))]
     samples = [known[index].window for index in indices]

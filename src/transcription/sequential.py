@@ -132,7 +132,7 @@ def transcribe_sequentially(
     """
     decoding = options.decoding
     transcript = Transcript(language, 1.0, len(pcm) / SAMPLE_RATE, task=decoding.task)
-    if decoding.translated and language != "en":
+    if decoding.with_translation and language != "en":
         transcript.translation = Transcript(language, 1.0, transcript.duration, task="translate")
     for start, end in _find_sections(pcm):
         section = _Section(pcm, start, end, seek_points(_clips_within(clips, start, end)), options)
@@ -143,7 +143,7 @@ def transcribe_sequentially(
                 section.append_to(transcript.translation, "translate", model, control)
         control.progress("transcribing", end / SAMPLE_RATE, transcript.duration)
         release_pages(pcm, end)
-    if decoding.translated:
+    if decoding.with_translation:
         transcript.translation = replace(transcript.translation or transcript, language="en", task="translate")
     return transcript
 
