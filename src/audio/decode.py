@@ -61,7 +61,7 @@ def decode_audio(
     control: JobControl | None = None,
     stall_seconds: float = STALL_SECONDS,
 ) -> npt.NDArray[np.int16]:
-    """Decodes the first audio track of `source` to a file in `folder`, and maps it read-only.
+    """Decode the first audio track of `source` to a file in `folder`, and map it read-only.
 
     Args:
         source: the recording.
@@ -94,7 +94,7 @@ def decode_channels(
     control: JobControl | None = None,
     stall_seconds: float = STALL_SECONDS,
 ) -> list[npt.NDArray[np.int16]]:
-    """Decodes each channel of the first audio track of `source`, in the track's order.
+    """Decode each channel of the first audio track of `source`, in the track's order.
 
     Arguments and errors are those of `decode_audio`, except that the limits apply to all channels together, since each
     is transcribed separately, and that more than `MAX_CHANNELS` are an UnsupportedMedia.
@@ -109,7 +109,7 @@ def decode_channels(
 
 
 def _max_samples(max_seconds: float, max_bytes: int) -> int:
-    """Returns the most samples, of all channels together, that a recording may have."""
+    """Return the most samples, of all channels together, that a recording may have."""
     return min(int(max_seconds * SAMPLE_RATE), max_bytes // _SAMPLE_BYTES)
 
 
@@ -123,7 +123,7 @@ def _decode(
     *,
     mix: bool = True,
 ) -> npt.NDArray[np.int16]:
-    """Returns the first audio track, mapped read-only: int16 [samples, channels]; one channel if they are mixed."""
+    """Return the first audio track, mapped read-only: int16 [samples, channels]; one channel if they are mixed."""
     _refuse_short_riff(source)
     pcm = folder / "audio.pcm"
     try:
@@ -142,7 +142,7 @@ def _decode(
 
 
 def _check_channels(channels: int) -> int:
-    """Returns the number of channels, 1 if nothing was decoded; raises UnsupportedMedia for too many."""
+    """Return the number of channels, 1 if nothing was decoded; raises UnsupportedMedia for too many."""
     if channels > MAX_CHANNELS:
         raise UnsupportedMedia(
             f"the recording has {channels} channels, of which at most {MAX_CHANNELS} can be told apart: send fewer"
@@ -151,14 +151,14 @@ def _check_channels(channels: int) -> int:
 
 
 def _refuse_longer(samples: int, channels: int, limit: int) -> None:
-    """Raises TooLarge for a recording of more than `limit` samples in all channels."""
+    """Raise TooLarge for a recording of more than `limit` samples in all channels."""
     if samples * channels > limit:
         subject = "the recording is" if channels == 1 else f"the recording's {channels} channels are together"
         raise TooLarge(f"{subject} longer than the limit of {_format_limit(limit / SAMPLE_RATE)}: send it in parts")
 
 
 def _prepend_silence(pcm: Path, size: int) -> None:
-    """Inserts `size` bytes of zeros before the samples."""
+    """Insert `size` bytes of zeros before the samples."""
     padded = pcm.with_suffix(".padded")
     try:
         with pcm.open("rb") as samples, padded.open("wb") as file:
@@ -170,7 +170,7 @@ def _prepend_silence(pcm: Path, size: int) -> None:
 
 
 def _is_mono(pcm: npt.NDArray[np.int16]) -> bool:
-    """Returns true if all channels of `pcm` [samples, channels] sound like the first one, in each second.
+    """Return true if all channels of `pcm` [samples, channels] sound like the first one, in each second.
 
     The same sound in two channels differs only by its codec: by at most -11 dB relative to the sound, or -28 dB
     relative to the whole recording in its pauses (AAC, MP3, Vorbis). A speaker on one side of a call is all difference.
@@ -185,7 +185,7 @@ def _is_mono(pcm: npt.NDArray[np.int16]) -> bool:
 
 
 def _refuse_short_riff(source: Path) -> None:
-    """Raises UnsupportedMedia for an empty file, and for a WAV or AVI shorter than its header says.
+    """Raise UnsupportedMedia for an empty file, and for a WAV or AVI shorter than its header says.
 
     ffmpeg corrects such a header silently. A small difference comes from a sloppy encoder, not from a cut.
     """
@@ -204,7 +204,7 @@ def _refuse_short_riff(source: Path) -> None:
 
 
 def _decode_command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> list[str]:
-    """Returns the ffmpeg command that writes the sound of `source` to `pcm`: hardly more than `limit` samples."""
+    """Return the ffmpeg command that writes the sound of `source` to `pcm`: hardly more than `limit` samples."""
     # Filters restart where a stream changes its channels, as broadcasts do: none may pad or count from the start.
     # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
     # `async` fills gaps, so that samples keep the media's clock; without it, subtitles would run ahead.
@@ -228,7 +228,7 @@ def _decode_command(source: Path, pcm: Path, limit: int, denoise: bool, mix: boo
 
 
 def _run(command: list[str], pcm: Path, control: JobControl, stall_seconds: float) -> FfmpegLog:
-    """Runs ffmpeg to its end; kills it when the job ends, or when it stalls (UnsupportedMedia)."""
+    """Run ffmpeg to its end; kill it when the job ends, or when it stalls (UnsupportedMedia)."""
     log = FfmpegLog()
     with start_ffmpeg(command, log, control) as process:
         _wait_while_it_advances(process, pcm, stall_seconds)
@@ -236,7 +236,7 @@ def _run(command: list[str], pcm: Path, control: JobControl, stall_seconds: floa
 
 
 def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path, stall_seconds: float) -> None:
-    """Waits for the end of `process` as long as it decodes at least at the recording's own speed."""
+    """Wait for the end of `process` as long as it decodes at least at the recording's own speed."""
     written = 0
     while True:
         try:
@@ -250,7 +250,7 @@ def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path, stall_s
 
 
 def _refuse_incomplete(log: FfmpegLog, samples: int) -> None:
-    """Raises UnsupportedMedia unless a recording with sound was decoded from its start to its end."""
+    """Raise UnsupportedMedia unless a recording with sound was decoded from its start to its end."""
     if log.lacks_index:
         raise UnsupportedMedia(f"the recording is cut off: its index is missing; {_AGAIN}")
     if not log.container:
@@ -282,12 +282,12 @@ def _falls_short(declared: float, decoded: float) -> bool:
 
 
 def _file_size(file: Path) -> int:
-    """Returns the bytes of `file`; 0 if ffmpeg has not created it yet."""
+    """Return the bytes of `file`; 0 if ffmpeg has not created it yet."""
     return file.stat().st_size if file.exists() else 0
 
 
 def _format_limit(seconds: float) -> str:
-    """Returns a limit in the largest unit that suits it: `12 hours`, `90 seconds`."""
+    """Return a limit in the largest unit that suits it: `12 hours`, `90 seconds`."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.3g} {unit}"

@@ -80,7 +80,7 @@ class FfmpegLog:
     """Lines that look like errors, the last one first, at most `_MAX_ERROR_CHARACTERS`."""
 
     def read(self, stream: IO[str]) -> None:
-        """Reads the log to its end."""
+        """Read the log to its end."""
         is_in_header = False
         while line := stream.readline(4096):  # a longer line comes in pieces, so that memory stays bounded
             if line.startswith("Input #0, "):
@@ -125,7 +125,7 @@ class FfmpegLog:
 
 @functools.cache
 def ffmpeg_executable() -> str:
-    """Returns the path of ffmpeg: the system's, else the one of the package imageio-ffmpeg.
+    """Return the path of ffmpeg: the system's, else the one of the package imageio-ffmpeg.
 
     Raises:
         WorkerError: there is neither.
@@ -141,12 +141,12 @@ def ffmpeg_executable() -> str:
 
 
 def sandboxed_input(source: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
-    """Returns `source` as an input that cannot open anything else; `options` are ffmpeg's options of the input."""
+    """Return `source` as an input that cannot open anything else; `options` are ffmpeg's options of the input."""
     return ffmpeg.input(f"file:{source}", protocol_whitelist="file", format_whitelist=_DEMUXERS, **options)
 
 
 def compile_command(output: ffmpeg.nodes.OutputStream) -> list[str]:
-    """Returns the command line that writes `output`."""
+    """Return the command line that writes `output`."""
     limited = output.global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
     command: list[str] = limited.compile(cmd=ffmpeg_executable(), overwrite_output=True)
     return command
@@ -156,7 +156,7 @@ def compile_command(output: ffmpeg.nodes.OutputStream) -> list[str]:
 def start_ffmpeg(
     command: list[str], log: FfmpegLog, control: JobControl, folder: Path | None = None
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Starts ffmpeg; the end of the block, or of the job, kills it.
+    """Start ffmpeg; the end of the block, or of the job, kills it.
 
     Args:
         command: from `compile_command`.
@@ -190,5 +190,5 @@ def start_ffmpeg(
 
 
 def _to_seconds(clock: "re.Match[str]") -> float:
-    """Converts hours, minutes and seconds, the first three groups of a match, to seconds."""
+    """Convert hours, minutes and seconds, the first three groups of a match, to seconds."""
     return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])

@@ -33,7 +33,7 @@ class CaptionRequest:
 
 
 def find_video(recording: Path, request: CaptionRequest, max_bytes: int, remedy: str, control: JobControl) -> Video:
-    """Returns the video, after the checks of whether it can be captioned.
+    """Return the video, after the checks of whether it can be captioned.
 
     Args:
         recording: the file with the video.
@@ -63,7 +63,7 @@ def find_video(recording: Path, request: CaptionRequest, max_bytes: int, remedy:
 def caption(
     video: Video, transcript: Transcript, request: CaptionRequest, folder: Path, max_bytes: int, control: JobControl
 ) -> CaptionedVideo:
-    """Writes the video with the transcript as captions to `folder`; with `mux`, a translation gets a second track.
+    """Write the video with the transcript as captions to `folder`; with `mux`, a translation gets a second track.
 
     Raises:
         CaptionsFailed: the captions cannot be added; the transcript is unaffected.
@@ -98,13 +98,13 @@ def _to_captions(video: Video, transcript: Transcript, layout: Layout) -> Captio
 
 
 def _cut_at(seconds: float, cues: list[Cue]) -> list[Cue]:
-    """Returns the cues up to the end of the video, which later ones would lengthen."""
+    """Return the cues up to the end of the video, which later ones would lengthen."""
     end = int(1000 * seconds)
     return [cue._replace(end=min(cue.end, end)) for cue in cues if cue.start < end]
 
 
 def fit_to_picture(layout: Layout, max_columns: int) -> Layout:
-    """Returns the layout with lines no wider than the picture."""
+    """Return the layout with lines no wider than the picture."""
     width = layout.max_line_width
     return layout if width is None else replace(layout, max_line_width=min(width, max_columns))
 

@@ -38,7 +38,7 @@ _QUICKTIME_LANGUAGES = {"cs": "ces", "fr": "fra", "ro": "ron", "sk": "slk", "sv"
 
 
 def language_tag(language: str, container: Container) -> str:
-    """Returns the ISO 639-2 code: bibliographic in Matroska and QuickTime (`ger`), terminological in MP4 (`deu`)."""
+    """Return the ISO 639-2 code: bibliographic in Matroska and QuickTime (`ger`), terminological in MP4 (`deu`)."""
     if container is MOV and language in _QUICKTIME_LANGUAGES:
         return _QUICKTIME_LANGUAGES[language]
     import langcodes  # 0.4 s of tables
@@ -48,7 +48,7 @@ def language_tag(language: str, container: Container) -> str:
 
 
 def select_tracks(video: Video, container: Container) -> list[Track]:
-    """Selects the tracks that the container can hold, in their order."""
+    """Select the tracks that the container can hold, in their order."""
 
     def fits(track: Track) -> bool:
         if track.kind == "Subtitle":
@@ -61,7 +61,7 @@ def select_tracks(video: Video, container: Container) -> list[Track]:
 
 
 def lost_track_warnings(video: Video, container: Container) -> list[str]:
-    """Returns warnings about a changed container and about tracks that it cannot hold."""
+    """Return warnings about a changed container and about tracks that it cannot hold."""
     warnings = []
     if video.family != container.name:
         warnings.append(
@@ -80,7 +80,7 @@ def lost_track_warnings(video: Video, container: Container) -> list[str]:
 
 
 def lost_picture_warnings(track: Track) -> list[str]:
-    """Returns a warning if the picture is HDR, since 8 bits per colour cannot show it."""
+    """Return a warning if the picture is HDR, since 8 bits per colour cannot show it."""
     if re.search(r"smpte2084|arib-std-b67", track.description):
         return ["the video is HDR, and its captioned picture has 8 bits a colour: bands may show"]
     return []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from src.captions.containers import (
     lost_track_warnings,
     select_tracks,
 )
-from src.captions.fonts import SYSTEM_FONTS, FontFace, choose_fonts
+from src.captions.fonts import SYSTEM_FONTS, FontFallback, choose_fonts
 from src.captions.probe import MAX_PIXELS, Video
 from src.errors import CaptionsFailed, TooLarge
 from src.formats.ass import Style, to_ass_overlay, to_timed_text
@@ -98,7 +98,7 @@ class EmbedJob:
 
 
 def mux(job: EmbedJob, tracks: Sequence[Captions]) -> CaptionedVideo:
-    """Adds a track for each of `tracks`; nothing is encoded.
+    """Add a track for each of `tracks`; nothing is encoded.
 
     Raises:
         CaptionsFailed: the video cannot be muxed again.
@@ -123,7 +123,7 @@ def burn(
     font_folders: tuple[Path, ...] = SYSTEM_FONTS,
     encoders: Sequence[str] | None = None,
 ) -> CaptionedVideo:
-    """Draws the captions into the picture and encodes it as H.264.
+    """Draw the captions into the picture and encode it as H.264.
 
     Args:
         job: the video and the bounds of the work.
@@ -139,12 +139,7 @@ def burn(
     """
     video = job.video
     text = "".join(f"{cue.voice}{cue.text}" for cue in captions.cues)
-    fonts = choose_fonts(f"{text}:", font, captions.language, font_folders)
-    _link_fonts(fonts.faces, job.folder / "fonts")
-    overlay = to_ass_overlay(
-        captions.cues, style, video.display_size, fonts.split_by_font, captions.language, captions.highlight
-    )
-    (job.folder / "captions.ass").write_text(overlay, encoding="utf-8", errors="replace")
+    _write_overlay(job, captions, style, choose_fonts(f"{text}:", font, captions.language, font_folders))
     log = FfmpegLog()
     for container, encoder in _burn_attempts(video, encoders or find_encoders()):
         path = job.folder / f"captioned.{container.name}"
@@ -157,20 +152,25 @@ def burn(
 
 
 def _burn_attempts(video: Video, encoders: Sequence[str]) -> list[tuple[Container, str]]:
-    """Returns containers and encoders in the order in which they are tried: Matroska last, since it holds anything."""
+    """Return containers and encoders in the order in which they are tried: Matroska last, since it holds anything."""
     container = {"mp4": MP4, "mov": MOV}.get(video.family, MKV)  # WebM cannot hold H.264
     attempts = [(container, encoder) for encoder in encoders]
     return attempts if container is MKV else [*attempts, (MKV, "libx264")]
 
 
-def _link_fonts(faces: Iterable[FontFace], folder: Path) -> None:
-    folder.mkdir()
-    for number, face in enumerate(faces):
-        (folder / f"{number}{face.file.suffix}").symlink_to(face.file)
+def _write_overlay(job: EmbedJob, captions: Captions, style: Style, fonts: FontFallback) -> None:
+    """Write the overlay that libass draws, and link the fonts that it needs."""
+    (job.folder / "fonts").mkdir()
+    for number, face in enumerate(fonts.faces):
+        (job.folder / "fonts" / f"{number}{face.file.suffix}").symlink_to(face.file)
+    overlay = to_ass_overlay(
+        captions.cues, style, job.video.display_size, fonts.split_by_font, captions.language, captions.highlight
+    )
+    (job.folder / "captions.ass").write_text(overlay, encoding="utf-8", errors="replace")
 
 
 def _write_track(captions: Captions, container: Container, folder: Path, number: int) -> Path:
-    """Writes the file from which ffmpeg makes the track, in the format that it changes least."""
+    """Write the file from which ffmpeg makes the track, in the format that it changes least."""
     formats: dict[str, tuple[str, Callable[[Sequence[Cue], bool], str]]] = {
         "mov_text": (".ass", to_timed_text),
         "subrip": (".srt", to_srt),
@@ -235,7 +235,7 @@ def _output(
 
 @functools.cache
 def find_encoders() -> list[str]:
-    """Returns the GPU's H.264 encoder, if a trial with it succeeds, and x264."""
+    """Return the GPU's H.264 encoder, if a trial with it succeeds, and x264."""
     gray = ffmpeg.input("color=gray:size=256x144:rate=5", f="lavfi")
     trial = ffmpeg.output(gray, "-", format="null", vcodec="h264_nvenc", t=1)
     try:
@@ -246,7 +246,7 @@ def find_encoders() -> list[str]:
 
 
 def _run(output: ffmpeg.nodes.OutputStream, path: Path, job: EmbedJob, extra_seconds: float) -> FfmpegLog:
-    """Runs ffmpeg while it makes progress; if it fails, the file at `path` is removed.
+    """Run ffmpeg while it makes progress; if it fails, the file at `path` is removed.
 
     Raises:
         CaptionsFailed: ffmpeg stalls, or takes more than `extra_seconds` in addition to `_BASE_SECONDS`.
@@ -283,7 +283,7 @@ def _wait_while_it_advances(
 
 
 def _explain_failure(log: FfmpegLog) -> str:
-    """Returns the end of an error sentence: the reason, if the log shows a known one, and the remedy."""
+    """Return the end of an error sentence: the reason, if the log shows a known one, and the remedy."""
     reasons = {
         "No space left": "the disk is full",
         "Invalid data found": "it is damaged; re-encode it",

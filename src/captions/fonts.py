@@ -67,7 +67,7 @@ class FontFallback:
     faces: list[FontFace]
 
     def split_by_font(self, text: str) -> Iterator[tuple[FontFace, str]]:
-        """Yields runs of the text, each with its face; characters without a face are left out.
+        """Yield runs of the text, each with its face; characters without a face are left out.
 
         Characters of no script, such as commas and spaces, stay in the run before them if its face has them.
         """
@@ -84,7 +84,7 @@ class FontFallback:
 
 
 def check_family(family: str, folders: tuple[Path, ...]) -> None:
-    """Checks that there is a font family of that name, in any case.
+    """Check that there is a font family of that name, in any case.
 
     Raises:
         InvalidInput: there is none; the error names the nearest one.
@@ -96,7 +96,7 @@ def check_family(family: str, folders: tuple[Path, ...]) -> None:
 
 
 def choose_fonts(text: str, family: str | None, language: str, folders: tuple[Path, ...]) -> FontFallback:
-    """Chooses the faces that draw `text`: the requested family first, others for the letters that it lacks.
+    """Choose the faces that draw `text`: the requested family first, others for the letters that it lacks.
 
     Args:
         text: all characters that will be drawn.
@@ -124,7 +124,7 @@ def choose_fonts(text: str, family: str | None, language: str, folders: tuple[Pa
 
 @functools.lru_cache(maxsize=4)
 def find_faces(folders: tuple[Path, ...]) -> list[FontFace]:
-    """Returns one face for each family in `folders`, sorted by family."""
+    """Return one face for each family in `folders`, sorted by family."""
     from fontconfig import Config, ObjectSet, Pattern
 
     directories = "".join(f"<dir>{escape(str(folder.absolute()))}</dir>" for folder in folders if folder.is_dir())
@@ -146,7 +146,7 @@ def find_faces(folders: tuple[Path, ...]) -> list[FontFace]:
 
 
 def _to_face(pattern: Any) -> FontFace | None:
-    """Returns a face of fontconfig's, or None if libass cannot draw it or ASS cannot name it."""
+    """Return a face of fontconfig's, or None if libass cannot draw it or ASS cannot name it."""
     family = str(_get(pattern, "family", ""))
     if _get(pattern, "color", False) or not _get(pattern, "scalable", True):
         return None
@@ -168,7 +168,7 @@ def _line_height(file: Path, index: int) -> float:
 
 
 def _distance(pattern: Any) -> float:
-    """Returns the distance from an upright face of regular weight and width."""
+    """Return the distance from an upright face of regular weight and width."""
     weight, width = float(_get(pattern, "weight", _REGULAR_WEIGHT)), float(_get(pattern, "width", 100.0))
     return abs(weight - _REGULAR_WEIGHT) + abs(width - 100.0) + 1000 * int(_get(pattern, "slant", 0))
 
@@ -186,7 +186,7 @@ def _has_glyph(face: FontFace, character: str) -> bool:
 
 
 def _rank(family: str, requested: str | None, language: str) -> tuple[int, str]:
-    """Returns the sort key of a family: the requested one, then Noto Sans for all scripts, then other screen fonts."""
+    """Return the sort key of a family: the requested one, then Noto Sans for all scripts, then other screen fonts."""
     preferences = [
         family.lower() == (requested or "").lower(),
         family == "Noto Sans",
@@ -199,7 +199,7 @@ def _rank(family: str, requested: str | None, language: str) -> tuple[int, str]:
 
 
 def _explain_missing_fonts(missing: str) -> str:
-    """Returns an error sentence for characters without a font; `missing` is empty if there are no fonts at all."""
+    """Return an error sentence for characters without a font; `missing` is empty if there are no fonts at all."""
     if not missing:
         return "the worker has no fonts: install some, such as Debian's fonts-noto-core and fonts-noto-cjk"
     scripts = {_script(character): character for character in reversed(missing)}
@@ -210,13 +210,13 @@ def _explain_missing_fonts(missing: str) -> str:
 
 
 def _script(character: str) -> str:
-    """Returns the first word of the character's name: `Arabic`, `CJK`."""
+    """Return the first word of the character's name: `Arabic`, `CJK`."""
     word = unicodedata.name(character, "unknown").partition(" ")[0]
     return word if word == "CJK" else word.title()
 
 
 def main(folders: tuple[Path, ...] = SYSTEM_FONTS) -> int:
-    """Prints the font for each of `SCRIPTS`, and fills fontconfig's cache so that the first job need not wait for it.
+    """Print the font for each of `SCRIPTS`, and fill fontconfig's cache so that the first job need not wait for it.
 
     Returns:
         1 if a script has no font, else 0.

@@ -84,7 +84,7 @@ class Video:
 
 
 def probe_video(source: Path, control: JobControl) -> Video:
-    """Reads the header of a video.
+    """Read the header of a video.
 
     Raises:
         UnsupportedMedia: the file has no moving picture, or reading its header takes too long.
@@ -109,7 +109,7 @@ def probe_video(source: Path, control: JobControl) -> Video:
 
 
 def check_drawable(video: Video, max_seconds: float) -> None:
-    """Checks that captions can be drawn into the picture.
+    """Check that captions can be drawn into the picture.
 
     Raises:
         TooLarge: the picture has too many pixels, or the video is too long.

@@ -80,16 +80,16 @@ class Style:
     """Colour behind the text; None: no box."""
 
     def font_pixels(self, picture: tuple[int, int]) -> float:
-        """Returns the size of the font in a picture of that width and height."""
+        """Return the size of the font in a picture of that width and height."""
         return self.size / 100 * min(picture)
 
     def max_columns(self, picture: tuple[int, int]) -> int:
-        """Returns the columns that fit into a line; a column is half as wide as the font is high."""
+        """Return the columns that fit into a line; a column is half as wide as the font is high."""
         return max(1, int(0.9 * picture[0] / (0.5 * self.font_pixels(picture))))
 
 
 def to_ass(cues: Sequence[Cue], language: str, karaoke: bool) -> str:
-    """Returns ASS for players; with `karaoke`, each word turns from grey to white when it is spoken."""
+    """Return ASS for players; with `karaoke`, each word turns from grey to white when it is spoken."""
     # At 60 of 1080 lines, 42 letters of Arial fit into a line.
     header = _header(
         (1920, 1080),
@@ -118,7 +118,7 @@ def to_ass_overlay(
     language: str,
     highlight: bool,
 ) -> str:
-    """Returns ASS that libass draws into one picture.
+    """Return ASS that libass draws into one picture.
 
     Args:
         cues: the captions.
@@ -128,24 +128,7 @@ def to_ass_overlay(
         language: Whisper's code of the text's language.
         highlight: if true, each word has the highlight colour while it is spoken.
     """
-    width, height = picture
     size = style.font_pixels(picture)
-    header = _header(
-        picture,
-        language,
-        font="Sans",
-        size=f"{size:.2f}",
-        color=_to_abgr(style.color),
-        unspoken_color=_to_abgr(style.color),
-        outline_color=_to_abgr(style.outline_color),
-        back_color=_to_abgr(style.box_color or "#00000000"),
-        border=1 if style.box_color is None else 4,  # 4 is libass's own: one box behind all lines
-        outline=f"{size / 14:.2f}",
-        shadow=0 if style.box_color is None else f"{size / 4:.2f}",  # with a box, its padding around the text
-        alignment=_ALIGNMENTS[style.position],
-        side_margin=round(0.05 * width),
-        vertical_margin=round(0.05 * height),
-    )
     highlight_tag = f"{{\\1c{_to_bgr(style.highlight_color)}}}"
 
     def render(text: str, is_spoken: bool) -> str:
@@ -155,11 +138,11 @@ def to_ass_overlay(
         )
         return f"{highlight_tag}{letters}{{\\1c}}" if is_spoken else letters
 
-    return header + "".join(_events(cues, render, highlight))
+    return _overlay_header(style, picture, language) + "".join(_events(cues, render, highlight))
 
 
 def to_timed_text(cues: Sequence[Cue], highlight: bool) -> str:
-    """Returns ASS that ffmpeg turns into MP4's timed text; `highlight` underlines each word while it is spoken."""
+    """Return ASS that ffmpeg turns into MP4's timed text; `highlight` underlines each word while it is spoken."""
 
     def render(text: str, is_spoken: bool) -> str:
         escaped = re.sub(r"\{(?=\\|$)|\\(?=[nN]|$)", rf"\g<0>{_WORD_JOINER}", text)
@@ -182,10 +165,31 @@ def to_timed_text(cues: Sequence[Cue], highlight: bool) -> str:
     return header + "".join(_events(cues, render, highlight))
 
 
+def _overlay_header(style: Style, picture: tuple[int, int], language: str) -> str:
+    width, height = picture
+    size = style.font_pixels(picture)
+    return _header(
+        picture,
+        language,
+        font="Sans",
+        size=f"{size:.2f}",
+        color=_to_abgr(style.color),
+        unspoken_color=_to_abgr(style.color),
+        outline_color=_to_abgr(style.outline_color),
+        back_color=_to_abgr(style.box_color or "#00000000"),
+        border=1 if style.box_color is None else 4,  # 4 is libass's own: one box behind all lines
+        outline=f"{size / 14:.2f}",
+        shadow=0 if style.box_color is None else f"{size / 4:.2f}",  # with a box, its padding around the text
+        alignment=_ALIGNMENTS[style.position],
+        side_margin=round(0.05 * width),
+        vertical_margin=round(0.05 * height),
+    )
+
+
 def _header(
     picture: tuple[int, int], language: str, *, border: int = 1, alignment: int = 2, **style: str | float
 ) -> str:
-    """Returns the script info and the one style; `style` fills in the rest of `_HEADER`."""
+    """Return the script info and the one style; `style` fills in the rest of `_HEADER`."""
     return _HEADER.format(
         width=picture[0],
         height=picture[1],
@@ -213,7 +217,7 @@ def _plain_text(cue: Cue) -> str:
 
 
 def _karaoke_text(cue: Cue) -> str:
-    r"""Returns the lines with a `\k` tag before each word and each pause: its duration in hundredths of a second."""
+    r"""Return the lines with a `\k` tag before each word and each pause: its duration in hundredths of a second."""
     time = cue.start // 10
     lines = []
     for line in cue.lines:
@@ -229,7 +233,7 @@ def _karaoke_text(cue: Cue) -> str:
 
 
 def _events(cues: Sequence[Cue], render: RenderWord, highlight: bool) -> Iterator[str]:
-    """Yields an event for each cue; with `highlight`, one for each change of the spoken word."""
+    """Yield an event for each cue; with `highlight`, one for each change of the spoken word."""
     for cue in cues:
         for start, end, spoken in split_by_spoken_word(cue) if highlight else [(cue.start, cue.end, None)]:
             if end // 10 > start // 10:
@@ -248,18 +252,18 @@ def _render_line(line: Line, spoken: TimedWord | None, render: RenderWord) -> st
 
 
 def _escape_for_libass(text: str) -> str:
-    r"""Returns markup that libass draws as `text`: it knows `\{` and `\}`, but no escape for a backslash itself."""
+    r"""Return markup that libass draws as `text`: it knows `\{` and `\}`, but no escape for a backslash itself."""
     joined = re.sub(r"\\(?=[nNh{}]|$)", rf"\\{_WORD_JOINER}", text)
     return re.sub(r"[{}]", r"\\\g<0>", joined)
 
 
 def _to_abgr(color: str) -> str:
-    """Converts `#RRGGBB` or `#RRGGBBAA` to ASS's `&HAABBGGRR`, where an alpha of 0 is opaque."""
+    """Convert `#RRGGBB` or `#RRGGBBAA` to ASS's `&HAABBGGRR`, where an alpha of 0 is opaque."""
     alpha = 255 - int(color[7:9] or "FF", 16)
     return f"&H{alpha:02X}{_to_bgr(color)[2:-1]}"
 
 
 def _to_bgr(color: str) -> str:
-    """Converts a colour to ASS's `&HBBGGRR&`, without its alpha."""
+    """Convert a colour to ASS's `&HBBGGRR&`, without its alpha."""
     red, green, blue = color[1:3], color[3:5], color[5:7]
     return f"&H{blue}{green}{red}&".upper()

@@ -50,7 +50,7 @@ Breaks = tuple[float, tuple[int, ...]]
 def split_cues(
     words: Sequence[TimedWord], limits: CueLimits, language: str, *, prefer_one: bool, next_start: int
 ) -> list[list[Line]]:
-    """Splits a group of words into cues, each as its lines.
+    """Split a group of words into cues, each as its lines.
 
     Args:
         words: at least one.
@@ -99,7 +99,7 @@ def _make_units(words: Sequence[TimedWord], limits: CueLimits, language: str) ->
 
 
 def _split_wide_word(word: TimedWord, limits: CueLimits) -> list[TimedWord]:
-    """Splits a word that is wider than a line into its characters."""
+    """Split a word that is wider than a line into its characters."""
     if display_width(word.text.lstrip()) <= limits.max_width:
         return [word]
     first, *rest = spread_over_time(split_graphemes(word.text), word.start, word.end)
@@ -107,7 +107,7 @@ def _split_wide_word(word: TimedWord, limits: CueLimits) -> list[TimedWord]:
 
 
 def _join_units(units: Sequence[_Unit], cost: float, limits: CueLimits) -> list[_Unit]:
-    """Joins units across breaks of at least `cost`, where a line and a cue can hold the result."""
+    """Join units across breaks of at least `cost`, where a line and a cue can hold the result."""
     joined: list[_Unit] = []
     for unit in units:
         last = joined[-1] if joined else unit
@@ -121,7 +121,7 @@ def _join_units(units: Sequence[_Unit], cost: float, limits: CueLimits) -> list[
 
 
 class _CueSplitter:
-    """Finds the cheapest split of units into cues and lines, by dynamic programming."""
+    """The search for the cheapest split of units into cues and lines, by dynamic programming."""
 
     def __init__(self, units: Sequence[_Unit], limits: CueLimits, next_start: int) -> None:
         self._units, self._limits = units, limits
@@ -134,7 +134,7 @@ class _CueSplitter:
         self._lines = [self._lines_from(at) for at in range(len(units))] + [[]]
 
     def split(self, prefer_one: bool) -> list[list[Line]]:
-        """Returns the cues as lists of lines; a single cue if `prefer_one` and the limits allow it."""
+        """Return the cues as lists of lines; a single cue if `prefer_one` and the limits allow it."""
         end = len(self._units)
         if prefer_one and (breaks := self._cues_from(0).get(end)):
             return [self._to_lines(0, breaks[1])]
@@ -156,7 +156,7 @@ class _CueSplitter:
         return [[word for unit in self._units[first:last] for word in unit.words] for first, last in bounds]
 
     def _cues_from(self, start: int) -> dict[int, Breaks]:
-        """Returns the cheapest line breaks for each end that a cue from `start` can have."""
+        """Return the cheapest line breaks for each end that a cue from `start` can have."""
         latest = self._starts[start] + self._limits.max_ms
         cues: dict[int, Breaks] = {}
         last_breaks: dict[int, Breaks] = {start: (0.0, ())}
@@ -175,7 +175,7 @@ class _CueSplitter:
         return cues
 
     def _lines_from(self, start: int) -> list[tuple[int, float]]:
-        """Returns the ends of lines from `start` with their costs: for empty columns and for inner sentence ends.
+        """Return the ends of lines from `start` with their costs: for empty columns and for inner sentence ends.
 
         Of many ends, only the first, the last and the cheapest are kept.
         """
@@ -192,7 +192,7 @@ class _CueSplitter:
         return sorted({*lines[:1], *by_cost[:_MAX_LINE_ENDS], *lines[-1:]})
 
     def _cue_cost(self, start: int, end: int) -> float:
-        """Returns the cost of a cue apart from its lines: the break after it, its pauses, the reading time it lacks."""
+        """Return the cost of a cue apart from its lines: the break after it, its pauses, the reading time it lacks."""
         needed_ms = self._limits.reading_ms(self._columns[end] - self._columns[start])
         lack_ms = max(0, needed_ms + self._limits.gap_ms - (self._starts[end] - self._starts[start]))
         pauses = self._pause_costs[end - 1] - self._pause_costs[start]

@@ -40,12 +40,12 @@ class Cue(NamedTuple):
 
 
 def line_text(line: Line) -> str:
-    """Returns a line as plain text."""
+    """Return a line as plain text."""
     return "".join(word.text for word in line).strip()
 
 
 def cue_per_segment(segments: Sequence[Segment]) -> list[Cue]:
-    """Returns each segment that has text as a cue of one line, in order, with its own times."""
+    """Return each segment that has text as a cue of one line, in order, with its own times."""
     cues = []
     for segment in segments:
         if text := to_single_line(segment.text):
@@ -56,7 +56,7 @@ def cue_per_segment(segments: Sequence[Segment]) -> list[Cue]:
 
 
 def to_single_line(text: str) -> str:
-    r"""Returns `text` without line breaks and outer spaces; spaces between words stay as they are.
+    r"""Return `text` without line breaks and outer spaces; spaces between words stay as they are.
 
     `str.splitlines` knows every character that some reader takes for a line break (\v, \f, U+0085, U+2028…).
     NUL becomes U+FFFD, as in every WebVTT reader (W3C WebVTT, section 6.1).
@@ -66,7 +66,7 @@ def to_single_line(text: str) -> str:
 
 
 def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
-    """Lays out the text of `segments` as cues that keep to `layout`.
+    """Lay out the text of `segments` as cues that keep to `layout`.
 
     Cues of one voice never overlap, and none is shorter than `MIN_CUE_MS`. A line is wider than the layout allows only
     if a single character is.
@@ -88,7 +88,7 @@ def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[
 
 
 def _leave_room_for(voice: str, layout: Layout) -> Layout:
-    """Returns the layout of the text after `voice: `, which takes a part of the first line."""
+    """Return the layout of the text after `voice: `, which takes a part of the first line."""
     if not voice or layout.max_line_width is None:
         return layout
     return replace(layout, max_line_width=max(1, layout.max_line_width - len(f"{voice}: ")))
@@ -107,7 +107,7 @@ def _lay_out_voice(segments: Sequence[Segment], layout: Layout, language: str) -
 
 
 def _set_times(cues: Sequence[Sequence[Line]], limits: CueLimits, language: str) -> Iterator[Cue]:
-    """Yields the cues with times: each lasts as long as it is spoken, or longer to be read if the next one allows."""
+    """Yield the cues with times: each lasts as long as it is spoken, or longer to be read if the next one allows."""
     starts = list(accumulate((lines[0][0].start for lines in cues), lambda last, start: max(start, last + MIN_CUE_MS)))
     for lines, start, next_start in zip(cues, starts, [*starts[1:], UNLIMITED], strict=False):
         columns = sum(display_width(line_text(line)) for line in lines) + len(lines) - 1
@@ -123,7 +123,7 @@ def _clamp(word: TimedWord, start: int, end: int) -> TimedWord:
 
 
 def _mark_direction(line: Line, language: str) -> Line:
-    """Marks a line of right-to-left text that begins with a left-to-right word.
+    """Mark a line of right-to-left text that begins with a left-to-right word.
 
     Players take the direction of a line from its first letter (UAX #9, rule P2), which would be wrong there.
     """

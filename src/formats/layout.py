@@ -69,7 +69,7 @@ class CueLimits(NamedTuple):
     ms_per_column: float
 
     def reading_ms(self, columns: int) -> int:
-        """Returns the time for which a text of that width should stay on the screen."""
+        """Return the time for which a text of that width should stay on the screen."""
         return min(max(self.min_ms, ceil(columns * self.ms_per_column)), self.max_ms)
 
 

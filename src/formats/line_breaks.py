@@ -55,36 +55,36 @@ _DASHES = frozenset("-–—")
 
 
 def display_width(text: str) -> int:
-    """Returns the columns of `text`: two per full-width character (Chinese, Japanese, Korean, emoji), 0 per accent."""
+    """Return the columns of `text`: two per full-width character (Chinese, Japanese, Korean, emoji), 0 per accent."""
     if text.isascii():
         return len(text)
     return sum(max(0, wcswidth(grapheme)) for grapheme in iter_graphemes(text))
 
 
 def split_words(text: str) -> list[str]:
-    """Splits `text` into words with the space before them; into characters where the script has no spaces."""
+    """Split `text` into words with the space before them; into characters where the script has no spaces."""
     words = re.findall(r"\s*\S+", text)
     return [part for word in words for part in (split_graphemes(word) if _UNSPACED.search(word) else [word])]
 
 
 def split_graphemes(word: str) -> list[str]:
-    """Splits `word` into the characters that a reader sees; the first keeps the space before it."""
+    """Split `word` into the characters that a reader sees; the first keeps the space before it."""
     first, *rest = iter_graphemes(word.lstrip())
     return [word[: -len(word.lstrip())] + first, *rest]
 
 
 def is_full_width_mark(character: str) -> bool:
-    """Returns true for punctuation of a script without spaces between words."""
+    """Return true for punctuation of a script without spaces between words."""
     return is_unspaced(character) and not character.isalnum()
 
 
 def is_unspaced(character: str) -> bool:
-    """Returns true for a character of a script without spaces between words."""
+    """Return true for a character of a script without spaces between words."""
     return _UNSPACED.match(character) is not None
 
 
 def is_torn(before: str, after: str) -> bool:
-    """Returns true if `after` continues the last character of `before`: a vowel sign, an accent, a joined emoji."""
+    """Return true if `after` continues the last character of `before`: a vowel sign, an accent, a joined emoji."""
     if not before or after[0].isascii():
         return False
     tail = before[-8:]
@@ -92,7 +92,7 @@ def is_torn(before: str, after: str) -> bool:
 
 
 def break_costs(words: Sequence[str], language: str) -> list[float]:
-    """Returns the cost of a line break after each of `words`; `language` is Whisper's code."""
+    """Return the cost of a line break after each of `words`; `language` is Whisper's code."""
     phrase_ends = _phrase_ends("".join(words))
     word_ends = accumulate(map(len, words))
     costs = []
@@ -107,7 +107,7 @@ def break_costs(words: Sequence[str], language: str) -> list[float]:
 
 
 def _cost_at_space(words: Sequence[str], at: int, language: str) -> float:
-    """Returns the cost of a break at the space after the word at `at`."""
+    """Return the cost of a break at the space after the word at `at`."""
     before, after = words[at].strip(), words[at + 1].strip()
     if (
         (_is_mark(before) and _ends_open(before))
@@ -129,7 +129,7 @@ def _cost_at_space(words: Sequence[str], at: int, language: str) -> float:
 
 
 def _cost_without_space(before: str, after: str, ends_phrase: bool, language: str) -> float:
-    """Returns the cost of a break between two words without a space between them."""
+    """Return the cost of a break between two words without a space between them."""
     if not (is_unspaced(before[-1]) or is_unspaced(after[0])):
         return BOUND_WORDS_BREAK if before[-1] in _DASHES and len(before.strip()) > 1 else FORBIDDEN_BREAK
     if _ends_open(before) or _starts_closed(after) or after[0] in _NO_LINE_START:
@@ -161,7 +161,7 @@ def _is_dialogue_dash(words: Sequence[str], at: int) -> bool:
 
 
 def _punctuation_cost(before: str, after: str) -> float | None:
-    """Returns the cost of a break after the punctuation that ends `before`; None if there is none."""
+    """Return the cost of a break after the punctuation that ends `before`; None if there is none."""
     text = before.rstrip(_CLOSERS) or before
     if text.endswith(".") and _is_abbreviation(text):
         return None
@@ -178,7 +178,7 @@ def _is_abbreviation(text: str) -> bool:
 
 
 def _core(word: str) -> str:
-    """Returns `word` without the marks around it, and with a plain apostrophe."""
+    """Return `word` without the marks around it, and with a plain apostrophe."""
     return word.replace("’", "'").strip().strip("\"'“”‘’«»„()[]¿¡.,;:!?…-–—")
 
 
@@ -211,7 +211,7 @@ def _is_name(word: str, language: str) -> bool:
 
 
 def _phrase_ends(text: str) -> set[int]:
-    """Returns the offsets in `text` at which a phrase ends, if its script has no spaces.
+    """Return the offsets in `text` at which a phrase ends, if its script has no spaces.
 
     Chosen by the script, since the spoken language may change: only Japanese has kana among its Chinese characters.
     """

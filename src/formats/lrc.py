@@ -11,7 +11,7 @@ from src.formats.timed_words import Line
 
 
 def to_lrc(cues: Sequence[Cue], duration: float, karaoke: bool) -> str:
-    """Returns LRC, with a time for each line of a cue.
+    """Return LRC, with a time for each line of a cue.
 
     Args:
         cues: in order of their start.
@@ -29,7 +29,7 @@ def to_lrc(cues: Sequence[Cue], duration: float, karaoke: bool) -> str:
 
 
 def _format_words(line: Line, start: int) -> str:
-    """Returns each word after its start, and the end of the last word."""
+    """Return each word after its start, and the end of the last word."""
     words = "".join(
         f"{word.text[: -len(letters)]}<{_format_time(max(start, word.start))}>{_escape(letters)}"
         for word in line
@@ -45,5 +45,5 @@ def _format_time(time_ms: int) -> str:
 
 
 def _escape(text: str) -> str:
-    """Puts text that looks like a time into round brackets: LRC has no escapes."""
+    """Put text that looks like a time into round brackets: LRC has no escapes."""
     return re.sub(r"[\[<](\d+:[\d.:]+)[\]>]", r"(\1)", text)

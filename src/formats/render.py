@@ -44,7 +44,7 @@ OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
 def render(
     transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN, *, speaker_embeddings: bool = False
 ) -> dict[str, Any]:
-    """Returns the `transcription` part of a job's output.
+    """Return the `transcription` part of a job's output.
 
     Args:
         transcript: if it has a diarization, the output has `speakers`, and with `segments` also `speaker_turns`.

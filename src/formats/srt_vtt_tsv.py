@@ -11,7 +11,7 @@ from src.formats.timed_words import TimedWord
 
 
 def to_srt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
-    """Returns SubRip: numbered cues with a blank line between them."""
+    """Return SubRip: numbered cues with a blank line between them."""
     blocks = []
     for number, (start, end, text, voice) in enumerate(_render_cues(cues, highlight_words, str), start=1):
         # SubRip has no escapes, so the arrow has to go, however long its shaft: `--->` would leave a `-->`.
@@ -21,7 +21,7 @@ def to_srt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
 
 
 def to_vtt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
-    """Returns WebVTT (W3C): a header, then cues without numbers, with a blank line between them."""
+    """Return WebVTT (W3C): a header, then cues without numbers, with a blank line between them."""
     blocks = [
         f"{format_timestamp(start, '.')} --> {format_timestamp(end, '.')}\n{f'<v {voice}>' if voice else ''}{text}\n"
         for start, end, text, voice in _render_cues(cues, highlight_words, _escape_html)
@@ -30,7 +30,7 @@ def to_vtt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
 
 
 def to_tsv(cues: Sequence[Cue]) -> str:
-    """Returns tab-separated values under a header: start and end in milliseconds, and the text, without quoting.
+    """Return tab-separated values under a header: start and end in milliseconds, and the text, without quoting.
 
     Tabs in the text become spaces. If any cue has a voice, a column `speaker` comes before the text.
     """
@@ -48,7 +48,7 @@ def _escape_html(text: str) -> str:
 
 
 def format_timestamp(time_ms: int, decimal_mark: str) -> str:
-    """Returns `HH:MM:SS` and three decimals; from 100 hours on, the hours have more digits."""
+    """Return `HH:MM:SS` and three decimals; from 100 hours on, the hours have more digits."""
     seconds, thousandths = divmod(time_ms, 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -58,7 +58,7 @@ def format_timestamp(time_ms: int, decimal_mark: str) -> str:
 def _render_cues(
     cues: Sequence[Cue], highlight_words: bool, escape: Callable[[str], str]
 ) -> Iterator[tuple[int, int, str, str]]:
-    """Yields start, end, text and voice of each cue; with `highlight_words`, of each change of the underlined word."""
+    """Yield start, end, text and voice of each cue; with `highlight_words`, of each change of the underlined word."""
     for cue in cues:
         for start, end, spoken in split_by_spoken_word(cue) if highlight_words else [(cue.start, cue.end, None)]:
             lines = ("".join(_render_word(word, word is spoken, escape) for word in line) for line in cue.lines)
@@ -66,7 +66,7 @@ def _render_cues(
 
 
 def split_by_spoken_word(cue: Cue) -> Iterator[tuple[int, int, TimedWord | None]]:
-    """Yields start and end of each interval of a cue, with the word that is spoken in it; None in a pause."""
+    """Yield start and end of each interval of a cue, with the word that is spoken in it; None in a pause."""
     time = cue.start
     for word in (word for line in cue.lines for word in line if word.end > word.start):
         if time < word.start:

@@ -29,7 +29,7 @@ Line = Sequence[TimedWord]
 
 
 def group_words(segments: Sequence[Segment], layout: Layout) -> Iterator[list[TimedWord]]:
-    """Yields groups of words that may share cues: those of one segment, or all words up to a long pause."""
+    """Yield groups of words that may share cues: those of one segment, or all words up to a long pause."""
     by_segment = [_to_timed_words(segment) for segment in segments]
     segment_starts = set(accumulate(map(len, by_segment), initial=0))
     group: list[TimedWord] = []
@@ -43,7 +43,7 @@ def group_words(segments: Sequence[Segment], layout: Layout) -> Iterator[list[Ti
 
 
 def _to_timed_words(segment: Segment) -> list[TimedWord]:
-    """Returns the words of a segment.
+    """Return the words of a segment.
 
     If it has none, or words that do not match its text, the text is spread over the segment's time by length.
     """
@@ -62,7 +62,7 @@ def _to_timed_words(segment: Segment) -> list[TimedWord]:
 
 
 def _word_spans(segment: Segment) -> Iterator[tuple[str, int, int]]:
-    """Yields text, start and end of each word; a space after a word moves to the front of the next one."""
+    """Yield text, start and end of each word; a space after a word moves to the front of the next one."""
     space = ""
     for word in segment.words or []:
         text = space + word.word
@@ -71,12 +71,12 @@ def _word_spans(segment: Segment) -> Iterator[tuple[str, int, int]]:
 
 
 def to_milliseconds(seconds: float) -> int:
-    """Rounds a time to whole milliseconds; negative times become 0."""
+    """Round a time to whole milliseconds; negative times become 0."""
     return max(0, round(seconds * 1000))
 
 
 def spread_over_time(texts: Sequence[str], start: int, end: int) -> list[TimedWord]:
-    """Returns `texts` as words that share the time from `start` to `end` in proportion to their length."""
+    """Return `texts` as words that share the time from `start` to `end` in proportion to their length."""
     offsets = list(accumulate(map(len, texts), initial=0))
     times = [start + (end - start) * offset // offsets[-1] for offset in offsets] if texts else []
     return [
@@ -86,7 +86,7 @@ def spread_over_time(texts: Sequence[str], start: int, end: int) -> list[TimedWo
 
 
 def _make_monotonic(words: Sequence[TimedWord]) -> list[TimedWord]:
-    """Returns the words with starts that never go back, and ends between their own start and the next word's."""
+    """Return the words with starts that never go back, and ends between their own start and the next word's."""
     starts = list(accumulate((word.start for word in words), max))
     return [
         TimedWord(word.text, start, min(max(start, word.end), next_start))
@@ -95,6 +95,6 @@ def _make_monotonic(words: Sequence[TimedWord]) -> list[TimedWord]:
 
 
 def _as_segment_start(word: TimedWord, previous: TimedWord) -> TimedWord:
-    """Returns the first word of a segment, with a space before it unless it follows a full-width mark."""
+    """Return the first word of a segment, with a space before it unless it follows a full-width mark."""
     space = "" if word.text[0] == " " or is_full_width_mark(previous.text[-1]) else " "
     return word._replace(text=space + word.text, starts_segment=True)

@@ -10,7 +10,7 @@ from src.transcript.transcript import Segment, Transcript
 
 
 def merge_channels(channels: Sequence[Transcript]) -> Transcript:
-    """Returns one transcript whose segments carry their channel; a single channel comes back unchanged.
+    """Return one transcript whose segments carry their channel; a single channel comes back unchanged.
 
     Language and probabilities are those of the channel with the most speech in its segments.
     """

@@ -50,7 +50,7 @@ def remove_hallucinations(
     compression_ratio_threshold: float | None,
     speech_only: bool,
 ) -> tuple[list[Segment], Counter[str]]:
-    """Returns the segments that stay, and how many were removed or shortened for each reason.
+    """Return the segments that stay, and how many were removed or shortened for each reason.
 
     Args:
         segments: in order of time.
@@ -88,7 +88,7 @@ def _is_loop(segment: Segment, threshold: float | None) -> bool:
 
 
 def _shorten_loops(segment: Segment) -> Segment:
-    """Returns the segment with each repeated phrase kept `KEPT_REPEATS` times; its tokens stay as they were decoded."""
+    """Return the segment with each repeated phrase kept `KEPT_REPEATS` times; its tokens stay as they were decoded."""
     cuts = [(match.start() + _kept_length(match), match.end()) for match in _LOOP.finditer(segment.text)]
     cuts = [(start, end) for start, end in cuts if start < end]
     if not cuts:
@@ -98,7 +98,7 @@ def _shorten_loops(segment: Segment) -> Segment:
 
 
 def _kept_length(loop: re.Match[str]) -> int:
-    """Returns the number of characters of a loop that stay."""
+    """Return the number of characters of a loop that stay."""
     end = 0
     for _ in range(KEPT_REPEATS):
         end = loop[0].index(loop["phrase"], end) + len(loop["phrase"])
@@ -114,7 +114,7 @@ def _cut_text(text: str, cuts: list[tuple[int, int]]) -> str:
 
 
 def _words_outside(words: Iterable[Word], cuts: list[tuple[int, int]]) -> Iterator[Word]:
-    """Yields the words that begin outside the cuts; the segment's text is its words joined."""
+    """Yield the words that begin outside the cuts; the segment's text is its words joined."""
     offset = 0
     for word in words:
         if not any(start <= offset < end for start, end in cuts):
@@ -123,7 +123,7 @@ def _words_outside(words: Iterable[Word], cuts: list[tuple[int, int]]) -> Iterat
 
 
 def _normalize(text: str) -> str:
-    """Returns letters and digits in lower case, with one space between words."""
+    """Return letters and digits in lower case, with one space between words."""
     folded = text.casefold().replace("-", " ")
     kept = (character for character in folded if character.isalnum() or character.isspace() or combining(character))
     return " ".join("".join(kept).split())

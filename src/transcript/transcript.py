@@ -25,7 +25,7 @@ class Word:
     """None unless the job asked for speakers."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the word in its JSON form."""
+        """Return the word in its JSON form."""
         word = {"word": self.word, "start": self.start, "end": self.end, "probability": self.probability}
         return word if self.speaker is None else {**word, "speaker": self.speaker}
 
@@ -62,7 +62,7 @@ class Segment:
         return "" if self.channel is None else f"CHANNEL_{self.channel}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the segment in its JSON form."""
+        """Return the segment in its JSON form."""
         fields: dict[str, Any] = {
             "id": self.id,
             "seek": self.seek,

@@ -47,7 +47,7 @@ _PUNCTUATION_VARIANTS = str.maketrans("’‘ʼ＇‐‑‒–−ı", "''''-----
 
 
 def correct(transcript: Transcript, corrections: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Replaces each "heard as" phrase in the transcript by its term, in place.
+    """Replace each "heard as" phrase in the transcript by its term, in place.
 
     Occurrences of the term itself, in any case, stay unless they are a "heard as" phrase too: "New York" does not turn
     "New York City" into "New York City City". A phrase that spans two segments moves, with the rest of its last word,
@@ -75,7 +75,7 @@ def correct(transcript: Transcript, corrections: Mapping[str, Sequence[str]]) ->
 
 
 def corrected(segment: Segment, corrections: Mapping[str, Sequence[str]]) -> Segment:
-    """Returns a corrected copy of one segment, for streaming: as `correct` would leave it without its neighbours."""
+    """Return a corrected copy of one segment, for streaming: as `correct` would leave it without its neighbours."""
     if not corrections:
         return segment
     alone = Transcript("", 1.0, segment.end, [replace(segment)])
@@ -84,7 +84,7 @@ def corrected(segment: Segment, corrections: Mapping[str, Sequence[str]]) -> Seg
 
 
 def vocabulary_prompt(hints: Sequence[str]) -> str:
-    """Returns a prompt that makes Whisper expect these terms.
+    """Return a prompt that makes Whisper expect these terms.
 
     Whisper reads a prompt as the preceding text and continues in its style: it would continue a bare list, while a
     glossary with a full stop is a finished sentence (the form in OpenAI's guide to prompting Whisper). Of a prompt over
@@ -94,7 +94,7 @@ def vocabulary_prompt(hints: Sequence[str]) -> str:
 
 
 def _replace_phrases(matcher: _PhraseMatcher, segments: Sequence[Segment]) -> Counter[str]:
-    """Corrects the segments of one channel and counts the terms; segments without text left have an empty text."""
+    """Correct the segments of one channel and count the terms; segments without text left have an empty text."""
     texts = [segment.text for segment in segments]
     words = [segment.words or [] for segment in segments]
     word_texts = ["".join(word.word for word in segment_words) for segment_words in words]
@@ -113,7 +113,7 @@ def _replace_phrases(matcher: _PhraseMatcher, segments: Sequence[Segment]) -> Co
 
 
 def _move_boundary(first: Segment, second: Segment) -> None:
-    """Moves the boundary of two segments to the end of a phrase that spans both, if word timestamps give it."""
+    """Move the boundary of two segments to the end of a phrase that spans both, if word timestamps give it."""
     if not second.text.strip():
         second.text = ""
         first.end = max(first.end, second.end)
@@ -132,7 +132,7 @@ class _Edit(NamedTuple):
 
 
 class _PhraseMatcher:
-    """Finds all phrases at once, in time linear in the text, whatever their number."""
+    """A search for all phrases at once, in time linear in the text, whatever their number."""
 
     def __init__(self, corrections: Mapping[str, Sequence[str]]) -> None:
         terms: dict[str, str | None] = {}
@@ -146,7 +146,7 @@ class _PhraseMatcher:
         self._automaton = AhoCorasick(list(terms), matchkind=MatchKind.LeftmostLongest)
 
     def find(self, parts: Sequence[str]) -> _EditedText:
-        """Finds the edits of one text in several parts; no word spans two parts."""
+        """Find the edits of one text in several parts; no word spans two parts."""
         folded, text = _FoldedText(parts), "".join(parts)
         edits = []
         for number, begin, end in self._automaton.find_matches_as_indexes(folded.text):
@@ -189,13 +189,13 @@ class _FoldedText:
         self.text = "".join(tokens)
 
     def to_original(self, begin: int, end: int) -> slice:
-        """Returns the slice of the original text for the tokens in [begin, end) of the folded text."""
+        """Return the slice of the original text for the tokens in [begin, end) of the folded text."""
         first, after = bisect_left(self._begins, begin), bisect_left(self._begins, end)
         return slice(self._originals[first][0], self._originals[after - 1][1])
 
 
 def _fold(token: str) -> str:
-    """Returns Unicode's canonical caseless form (section 3.13, D145), with one kind of apostrophe, hyphen and i."""
+    """Return Unicode's canonical caseless form (section 3.13, D145), with one kind of apostrophe, hyphen and i."""
     if token.isascii():
         return token.lower()
     folded = normalize("NFC", normalize("NFD", token.translate(_PUNCTUATION_VARIANTS)).casefold())
@@ -230,12 +230,12 @@ class _EditedText:
         return end
 
     def texts(self) -> Iterator[str]:
-        """Yields the text of each part after the edits."""
+        """Yield the text of each part after the edits."""
         for begin, end in pairwise([0, *self._ends]):
             yield self._apply(self._edits_between(begin, end), begin, end)
 
     def words(self, words: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
-        """Yields the words of each part after the edits; `words` are those before, which joined are the text."""
+        """Yield the words of each part after the edits; `words` are those before, which joined are the text."""
         remaining = deque(word for part_words in words for word in part_words)
         for begin, end in pairwise([0, *self._ends]):
             yield self._edit_words(_take_words(remaining, end - begin), begin, self._edits_between(begin, end))
@@ -261,7 +261,7 @@ class _EditedText:
 
 
 def _edit_runs(offsets: Sequence[int], edits: Sequence[_Edit]) -> Iterator[tuple[int, int, list[_Edit]]]:
-    """Yields the ranges [first, after) of words that edits touch, with their edits; no two ranges share a word."""
+    """Yield the ranges [first, after) of words that edits touch, with their edits; no two ranges share a word."""
     first, after, run_edits = 0, 0, list[_Edit]()
     for edit in edits:
         begin = bisect_right(offsets, edit.start) - 1
@@ -276,7 +276,7 @@ def _edit_runs(offsets: Sequence[int], edits: Sequence[_Edit]) -> Iterator[tuple
 
 
 def _take_words(remaining: deque[Word], length: int) -> list[Word]:
-    """Removes words of `length` characters from the front; a word that is longer is split in two."""
+    """Remove words of `length` characters from the front; a word that is longer is split in two."""
     taken = []
     while remaining and length > 0:
         word = remaining.popleft()
@@ -289,7 +289,7 @@ def _take_words(remaining: deque[Word], length: int) -> list[Word]:
 
 
 def _replace_words(words: Sequence[Word], text: str) -> list[Word]:
-    """Returns `text` as words in the time of `words`; if the number is the same, each keeps its own time."""
+    """Return `text` as words in the time of `words`; if the number is the same, each keeps its own time."""
     texts = _WORD.findall(text)
     if len(texts) != len(words):
         return _share_time(texts, words)
@@ -299,7 +299,7 @@ def _replace_words(words: Sequence[Word], text: str) -> list[Word]:
 
 
 def _share_time(texts: Sequence[str], words: Sequence[Word]) -> list[Word]:
-    """Returns words that share the time of `words` in proportion to their length, to the millisecond."""
+    """Return words that share the time of `words` in proportion to their length, to the millisecond."""
     start, end, probability = words[0].start, words[-1].end, fmean(word.probability for word in words)
     lengths = list(accumulate(map(len, texts)))
     inner = [round(start + (end - start) * length / lengths[-1], 3) for length in lengths[:-1]]
