@@ -1,4 +1,4 @@
-"""What the tests share: the repository's clips, the models that `make test` fetched, a normaliser of words."""
+"""Fixtures and settings of all tests of the worker."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from tests.platform.records import Job
 from tests.platform.worker import ROOT, Worker
 
 LOGS = ROOT / ".cache" / "soak"
-STALLED = 180.0
+STALL_TIMEOUT_S = 180.0
 """Seconds without the end of any job after which the worker is given up."""
 
 DAY = 24 * 3600.0
@@ -40,7 +40,7 @@ DAY = 24 * 3600.0
 
 @dataclass
 class Run:
-    """What came of a soak."""
+    """The results of a soak."""
 
     jobs: list[tuple[Plan, Job]] = field(default_factory=list)
     footprints: list[tuple[int, Footprint]] = field(default_factory=list)
@@ -83,7 +83,7 @@ def parse() -> argparse.Namespace:
 
 
 def soak(arguments: argparse.Namespace) -> Run:
-    """Runs the jobs and looks at everything that came of them."""
+    """Runs the jobs and checks all that they left: answers, webhooks, logs, memory and files."""
     run = Run()
     recordings = clips()
     scratch = Path(tempfile.mkdtemp(prefix="soak-"))
@@ -152,8 +152,8 @@ def wait_for(pairs: Sequence[tuple[Plan, Job]], platform: Platform, worker: Work
             done, latest = now_done, time.monotonic()
         if worker.exit_code is not None:
             return f"the worker ended with {worker.exit_code}:\n{worker.log()[-2000:]}"
-        if time.monotonic() - latest > STALLED:
-            return f"no job came to an end for {STALLED:g} s"
+        if time.monotonic() - latest > STALL_TIMEOUT_S:
+            return f"no job came to an end for {STALL_TIMEOUT_S:g} s"
         time.sleep(0.05)
     return None
 

@@ -66,7 +66,7 @@ def repeated(clip: Recording, times: int, folder: Path) -> Recording:
 
 
 def fault_in_words(heard: Sequence[str], recording: Recording, others: Sequence[Recording]) -> str | None:
-    """What is wrong with the words of a transcript of `recording`; None: nothing."""
+    """The fault of the words in a transcript of `recording`; None if they are right."""
     for other in others:
         if strange := set(_rows(heard)) & set(_rows(other.words)) - set(_rows(recording.words)):
             return f"has words of {other.name}, its neighbour's: {' '.join(min(strange))!r}"
