@@ -21,7 +21,7 @@ from benchmarks.results import Run, summarise
 from benchmarks.scoring import Errors, edit_distance, errors, in_sum
 from benchmarks.systems import SYSTEMS, System, select
 from benchmarks.words import Word, distances
-from tests.conftest import CLIPS
+from tests.support.clips import CLIPS
 
 TINY = ModelDimensions(
     n_mels=80,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.write_tables import SCHEMA, schema
-from tests.conftest import ROOT
+from tests.support.clips import ROOT
 
 
 def test_the_clients_schema_is_the_workers() -> None:

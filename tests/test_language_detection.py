@@ -14,7 +14,7 @@ from src.engine.scheduler import Client
 from src.request.options import Options
 from src.transcription.language_detection import AT_HAND, SAMPLES, detect_language
 from src.transcription.windows import find_windows
-from tests.conftest import CLIPS
+from tests.support.clips import CLIPS
 
 LONG = pcm_of(CLIPS / "long.ogg")
 

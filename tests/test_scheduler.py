@@ -27,7 +27,7 @@ from src.engine.placement import choose_placements
 from src.engine.scheduler import Client, EngineLost, Scheduler
 from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
-from tests.conftest import CLIPS, ROOT, spoken, words
+from tests.support.clips import CLIPS, ROOT, spoken, words
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

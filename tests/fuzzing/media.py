@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.audio.ffmpeg_process import ffmpeg_executable
-from tests.conftest import CLIPS
+from tests.support.clips import CLIPS
 
 # Containers made of a second and a half of speech, and a picture where there is one: name, ffmpeg's options.
 _MADE = {

@@ -9,11 +9,11 @@ from typing import Any
 from standardwebhooks import Webhook
 
 from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS
-from tests.conftest import words
 from tests.load.mix import BUCKET_SECRET, Plan
 from tests.load.recordings import Recording, fault_in_words
 from tests.load.site import SIGNING_KEY, URL_SECRET, Hook
 from tests.platform.records import Job
+from tests.support.clips import words
 
 _QUOTED = 4  # words in a row in the log: fewer may be the log's own
 

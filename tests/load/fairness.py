@@ -20,11 +20,11 @@ from statistics import median
 
 from tqdm import tqdm
 
-from tests.conftest import words
 from tests.load.recordings import Recording, clips, fault_in_words, joined, repeated
 from tests.load.table import table
 from tests.platform.emulator import Platform
 from tests.platform.worker import ROOT, Worker
+from tests.support.clips import words
 
 LOGS = ROOT / ".cache" / "soak"
 MAX_SHARES = 2.0
