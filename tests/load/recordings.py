@@ -14,10 +14,11 @@ from pathlib import Path
 from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.support.clips import CLIPS, words
 
-# What tiny.en is not sure of, with the share of words that it gets right in whatever way it is asked:
-# "There are twelve" is "Tharrier 12" to it without beams.
 _MIN_RATIO = {"numbers.mp3": 0.7, "demo.ogg": 0.9, "long.ogg": 0.95}
-"""Least similarity of words, where a small model gets some wrong: in bfloat16 with AMX, demo.ogg's "jumps" is "jump"."""
+"""Least similarity of words in clips of which tiny.en gets some wrong, whatever the options.
+
+Without beams it takes "There are twelve" for "Tharrier 12"; in bfloat16 with AMX it takes "jumps" for "jump".
+"""
 _NEIGHBOURLY = 3  # words in a row that only another recording has: those that are alike by chance are fewer
 
 
