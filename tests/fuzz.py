@@ -148,7 +148,7 @@ def fuzz(bench: Bench, folder: Path, arguments: argparse.Namespace) -> int:
 
 
 def try_jobs(tally: Tally, recordings: dict[str, bytes], count: int, number: int) -> None:
-    """What hypothesis makes up."""
+    """Tries the jobs that hypothesis generates."""
 
     @seed(number)
     @settings(
@@ -161,7 +161,7 @@ def try_jobs(tally: Tally, recordings: dict[str, bytes], count: int, number: int
     @given(jobs([_as_base64(recordings[name]) for name in SHORT if name in recordings]))
     def try_one(job: dict[str, Any]) -> None:
         if not tally.over:
-            tally.take("job", "made up", job)
+            tally.take("job", "generated", job)
 
     try_one()
 

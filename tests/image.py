@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 ENVIRONMENT = "opt/worker"
-"""Where the Dockerfile makes its Python environment."""
+"""The Dockerfile's Python environment, below the image's root."""
 
 INSTALLS = re.compile(r"\b(apt-get|pip) install\b")
 
@@ -46,7 +46,7 @@ exec chroot "$root" "$@"
 
 
 class BuildFailed(Exception):
-    """Where Docker's build would end too, or what a replay cannot do, in a sentence."""
+    """A step at which Docker's build would fail too, or a step that a replay cannot do; a sentence."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def link_folders(path: Path) -> Iterator[Path]:
 
 
 def _mounts() -> Iterator[tuple[Path, str]]:
-    """What of this machine stands in for the base image and for what the build installs, and where."""
+    """The folders of this machine that replace the base image and installed packages, and their places in the image."""
     for name in ("bin", "sbin", "lib", "lib64", "usr", "etc", "dev", "proc", "sys"):
         if Path("/", name).is_dir():
             yield Path("/", name), name

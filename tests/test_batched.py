@@ -11,7 +11,7 @@ from benchmarks.scoring import count_errors
 from src.rp_handler import handler
 from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import CLIPS, as_base64, spoken
+from tests.support.clips import CLIPS, as_base64, spoken
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

@@ -23,7 +23,7 @@ from benchmarks.scoring import Errors, count_errors, edit_distance, sum_errors
 from benchmarks.summary import Run, summarise
 from benchmarks.systems import SYSTEMS, System, select
 from benchmarks.word_timestamps import Word, match_words
-from tests.conftest import CLIPS
+from tests.support.clips import CLIPS
 
 # --- Errors ---------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from src.request.options import Options
 from src.rp_handler import handler
 from src.settings import get_settings
 from src.startup import get_processor
-from tests.conftest import CLIPS, as_base64, spoken, words
+from tests.support.clips import CLIPS, as_base64, spoken, words
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

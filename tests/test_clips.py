@@ -20,7 +20,7 @@ from src.models.weights import load_weights
 from src.request.options import Options
 from src.request.validation import parse_input
 from src.transcription.windows import find_windows
-from tests.conftest import ROOT
+from tests.support.clips import ROOT
 from tests.test_vad import SPEECH, clip, overlap, total
 
 seconds = st.floats(0, 1000) | st.integers(0, 100).map(float)

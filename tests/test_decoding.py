@@ -25,7 +25,7 @@ from src.engine.kv_cache import KVCache
 from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.models.weights import load_weights
-from tests.conftest import CLIPS, ROOT
+from tests.support.clips import CLIPS, ROOT
 from tests.support.properties import examples
 
 pytestmark = [pytest.mark.model, pytest.mark.process]

@@ -33,7 +33,7 @@ from src.engine.scheduler import EngineLost
 from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
 from src.transcript.transcript import Segment
-from tests.conftest import CLIPS, ROOT
+from tests.support.clips import CLIPS, ROOT
 
 Pcm = npt.NDArray[np.int16]
 GREEDY = DecodingOptions(temperatures=(0.0,), word_timestamps=True)

@@ -19,7 +19,7 @@ from src.request.options import Options
 from src.speakers.clustering import BLOCK_SIZE, SpeakerCounts, cluster
 from src.speakers.diarization import diarize, embed_sample
 from src.transcript.transcript import Diarization, Turn
-from tests.conftest import CLIPS, as_base64
+from tests.support.clips import CLIPS, as_base64
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

@@ -22,7 +22,7 @@ from src.serving import fitness
 from src.settings import get_settings
 from src.transcript.transcript import Segment, Transcript
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import ROOT, spoken, words
+from tests.support.clips import ROOT, spoken, words
 
 BROKEN_FFMPEG = """#!/bin/sh
 echo "ffmpeg: error while loading shared libraries: libavcodec.so.60" >&2

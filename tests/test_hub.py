@@ -11,8 +11,8 @@ from whisper import available_models
 from builder.hub import HUB, with_environment
 from src.request.validation import parse_input
 from src.settings import Settings
-from tests.conftest import ROOT
 from tests.image import steps
+from tests.support.clips import ROOT
 
 LISTING = json.loads(HUB.read_text())
 CONFIG = LISTING["config"]

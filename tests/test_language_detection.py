@@ -14,7 +14,7 @@ from src.audio.vad import VadOptions
 from src.engine.scheduler import Client
 from src.transcription.language_detection import LOOKAHEAD_WINDOWS, NUM_SAMPLES, detect_language
 from src.transcription.windows import find_windows
-from tests.conftest import CLIPS
+from tests.support.clips import CLIPS
 
 LONG = load_pcm(CLIPS / "long.ogg")
 

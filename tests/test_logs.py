@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from runpod.serverless.modules.rp_logger import RunPodLogger
 
 from src.logs import event, job_scope, set_up
-from tests.conftest import CLIPS, ROOT, as_base64
+from tests.support.clips import CLIPS, ROOT, as_base64
 from tests.support.properties import examples
 
 SIGNED = "https://bucket.s3.amazonaws.com/talk.wav?X-Amz-Credential=AKIA&X-Amz-Signature=0123abcd"

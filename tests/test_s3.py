@@ -27,7 +27,7 @@ from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bu
 from src.errors import InvalidInput
 from src.request.schema import UploadRequest, validate_prefix
 from src.settings import Settings, SettingsError
-from tests.conftest import ROOT
+from tests.support.clips import ROOT
 
 SECRET = "wJalrXUtnFEMI-K7MDENG-SECRET"
 ACCESS = "AKIAIOSFODNN7EXAMPLE"

@@ -28,7 +28,7 @@ from src.engine.placement import Placement, choose_placements
 from src.engine.scheduler import Client, EngineLost, Snapshot
 from src.engine.window import Window, WindowTranscript
 from src.models.weights import load_weights
-from tests.conftest import CLIPS, ROOT, spoken, words
+from tests.support.clips import CLIPS, ROOT, spoken, words
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

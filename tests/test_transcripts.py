@@ -22,7 +22,7 @@ from src.request.validation import parse_input
 from src.settings import get_settings
 from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import CLIPS, spoken
+from tests.support.clips import CLIPS, spoken
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

@@ -21,7 +21,7 @@ from src.rp_handler import handler
 from src.settings import get_settings
 from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
-from tests.conftest import CLIPS, ROOT, as_base64, spoken, words
+from tests.support.clips import CLIPS, ROOT, as_base64, spoken, words
 
 DEMO = CLIPS / "demo.ogg"
 SPOKEN = " ".join(spoken("demo.ogg"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.audio.ffmpeg_process import ffmpeg_executable
-from tests.conftest import CLIPS
+from tests.support.clips import CLIPS
 
 # Containers made of a second and a half of speech, and a picture where there is one: name, ffmpeg's options.
 _MADE = {
@@ -93,7 +93,7 @@ class Mutator:
         }
 
     def draw(self, number: int) -> tuple[str, bytes]:
-        """What was done to what, and the bytes."""
+        """A description of the damage, and the damaged bytes."""
         dice = random.Random(f"{self._seed}/media/{number}")
         name = _RARE if dice.random() < 0.01 else dice.choice(self._common)
         data = self._recordings[name]

@@ -37,7 +37,7 @@ _SETTLING = 5.0  # seconds that threads have to end after an answer: a webhook's
 
 @dataclass
 class Trial:
-    """What came of an input: its `error_type`, or "transcribed"; and what is wrong about it."""
+    """The outcome of an input (its `error_type`, or "transcribed") and its faults."""
 
     outcome: str
     seconds: float
@@ -60,7 +60,8 @@ class Bench:
         threading.excepthook = lambda crash: self._crashes.append(f"{crash.exc_type.__name__}: {crash.exc_value}")
 
     def try_out(self, job: dict[str, Any]) -> Trial:
-        """
+        """Runs an input through the handler and checks the answer and the process.
+
         Raises:
             Hanging: there is no answer; what still runs cannot be ended, and no other input can be tried.
         """
@@ -87,7 +88,7 @@ class Bench:
             return None, f"raised an exception: {traceback.format_exc()[-1500:]}"
 
     def _of_process(self, threads: set[threading.Thread]) -> Iterator[str]:
-        """What an input left behind in the process."""
+        """The files, threads and processes that an input left behind."""
         end = time.monotonic() + _SETTLING
         while (left := set(threading.enumerate()) - threads) and time.monotonic() < end:
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What has to be true of each job of a soak, and of the worker's log."""
+"""Checks of each job of a soak, and of the worker's log."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from standardwebhooks import Webhook
 
 from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS
-from tests.conftest import words
 from tests.load.mix import BUCKET_SECRET, Plan
 from tests.load.recordings import Recording, fault_in_words
 from tests.load.site import SIGNING_KEY, URL_SECRET, Hook
 from tests.platform.records import Job
+from tests.support.clips import words
 
 _QUOTED = 4  # words in a row in the log: fewer may be the log's own
 
 
 def outcome(plan: Plan, job: Job) -> str:
-    """What became of a job, as the table has it."""
+    """The outcome of a job, as the table names it."""
     if job.status in ("CANCELLED", "TIMED_OUT") or (plan.may_end_early and _error_type(job) == "Cancelled"):
         return "ended early"
     return {"COMPLETED": "transcribed", "FAILED": "refused"}.get(job.status, "open")

@@ -20,15 +20,15 @@ from statistics import median
 
 from tqdm import tqdm
 
-from tests.conftest import words
 from tests.load.recordings import Recording, clips, fault_in_words, joined, repeated
 from tests.load.table import table
 from tests.platform.emulator import Platform
 from tests.platform.worker import ROOT, Worker
+from tests.support.clips import words
 
 LOGS = ROOT / ".cache" / "soak"
-MOST_SHARES = 2.0
-PATIENCE = 1800.0
+MAX_SHARES = 2.0
+TIMEOUT_S = 1800.0
 _WARMING_UP = 2
 
 
@@ -62,13 +62,13 @@ def compare(jobs: int, concurrency: int, seed: int) -> int:
     print(
         f"Of its fair time, a job took {median(shares):.2f} in the median and {shares[worst]:.2f} at the most", end=" "
     )
-    print(f"(job {worst}, {together[worst].recording.name}); {MOST_SHARES:g} is the limit.")
+    print(f"(job {worst}, {together[worst].recording.name}); {MAX_SHARES:g} is the limit.")
     if ratio >= 1:
         faults.append(f"{concurrency} jobs at once are no faster than one by one")
     faults += [
         f"job {place} ({together[place].recording.name}) took {share:.2f} of its fair time"
         for place, share in enumerate(shares)
-        if share > MOST_SHARES
+        if share > MAX_SHARES
     ]
     print("\n".join([f"{len(faults)} FAULTS:", *faults]) if faults else "No fault.")
     return 1 if faults else 0
@@ -93,7 +93,7 @@ def stays(recordings: Sequence[Recording], concurrency: int, faults: list[str]) 
     LOGS.mkdir(parents=True, exist_ok=True)
     env = {"WHISPER_MODEL": "tiny.en", "MAX_CONCURRENCY": str(concurrency), "LOG_FORMAT": "json"}
     with ExitStack() as stack:
-        platform = stack.enter_context(Platform(hold=0.5, retention=(PATIENCE, PATIENCE)))
+        platform = stack.enter_context(Platform(hold=0.5, retention=(TIMEOUT_S, TIMEOUT_S)))
         worker = Worker(platform, env=env, log=LOGS / f"compare-{concurrency}.log")
         stack.enter_context(worker)
         worker.wait_ready()
@@ -114,12 +114,12 @@ def _input(recording: Recording) -> dict[str, object]:
 
 
 def _wait(platform: Platform, ids: Sequence[str], concurrency: int) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT_S
     with tqdm(total=len(ids), unit="job", desc=f"{concurrency} at once") as bar:
         while bar.n < len(ids):
             bar.update(sum(platform.job(one).done for one in ids) - bar.n)
             if time.monotonic() > end:
-                sys.exit(f"the jobs are not over after {PATIENCE:g} s")
+                sys.exit(f"the jobs are not over after {TIMEOUT_S:g} s")
             time.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""What a worker's process holds: memory, threads, child processes and temporary files, out of /proc."""
+"""A worker process's memory, threads, child processes and temporary files, from /proc."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 SAMPLES = 9
-APART = 0.25
+SAMPLE_INTERVAL_S = 0.25
 """Seconds between two samples of memory: one alone may fall into the SDK's own work for its polls and pings."""
 
 
@@ -33,7 +33,7 @@ def footprint(pid: int, scratch: Path, patience: float = 15.0) -> Footprint:
     _until(lambda: not _files(scratch) and not _ffmpegs(pid), patience)
     samples = []
     for _ in range(SAMPLES):
-        time.sleep(APART)
+        time.sleep(SAMPLE_INTERVAL_S)
         samples.append(_memory(pid))
     return Footprint(
         resident=median(sample["Rss"] for sample in samples) / 1024,

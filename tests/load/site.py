@@ -68,7 +68,7 @@ class Site:
             self.hooks.append(hook)
 
     def breaks(self, kind: str, query: dict[str, list[str]]) -> int:
-        """How many times this request has gone wrong with this one, or 0 when it is to go well."""
+        """The number of failures of this request, this one included; 0 if this one is to succeed."""
         key = f"{kind}/{query['job'][0]}"
         with self._lock:
             self._seen[key] += 1

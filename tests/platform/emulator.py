@@ -92,11 +92,11 @@ class Platform:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a caller has to send along."""
+        """The headers of a caller's requests."""
         return {"Authorization": f"Bearer {self.api_key}"}
 
     def environment(self, worker_id: str) -> dict[str, str]:
-        """What RunPod sets for a worker; the SDK reads it at import and fills in the dollars itself."""
+        """The variables that RunPod sets for a worker; the SDK reads them at import and replaces the dollar names."""
         done = f"{self.url}/{{}}/$RUNPOD_POD_ID/$ID?gpu=SIM"
         return {
             "RUNPOD_WEBHOOK_GET_JOB": f"{self.url}/job-take/$ID?gpu=SIM",
@@ -161,7 +161,7 @@ class Platform:
 
     @property
     def workers(self) -> dict[str, WorkerRecord]:
-        """All workers that ever called, with their pings and the jobs that they were told to stop."""
+        """All workers that ever called, with their pings and the jobs that the platform told them to stop."""
         return dict(self._queue.workers)
 
     @property
@@ -170,7 +170,7 @@ class Platform:
         return self._queue.strays
 
     def changed(self) -> None:
-        """Wakes everyone who waits for a condition."""
+        """Wakes all threads that wait for a condition."""
         with self._changed:
             self._changed.notify_all()
 

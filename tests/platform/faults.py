@@ -1,4 +1,4 @@
-"""What can go wrong between a worker and the platform, on request or at random with a seed."""
+"""Faults between a worker and the platform, on request or at random with a seed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RANDOM = {
     "progress": _POSTS,
     "job-stream": _POSTS,
 }
-MOST_IN_A_ROW = 2
+MAX_CONSECUTIVE_FAULTS = 2
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Faults:
         self._scripts.setdefault(route, deque()).extend([entry] * times)
 
     def count(self, route: str) -> int:
-        """How many requests of a route met a fault so far."""
+        """The number of a route's requests that met a fault so far."""
         return sum(name == route for name, _ in self.injected)
 
     def draw(self, route: str, job: str) -> tuple[Fault, float] | None:
@@ -77,7 +77,7 @@ class Faults:
         # A row of decisions for each route: how the routes interleave differs from run to run.
         dice = self._dice.setdefault(route, random.Random(f"{self.seed}/{route}"))
         row = self._in_a_row.pop((route, job), 0)
-        if route not in _RANDOM or dice.random() >= self.rate or row >= MOST_IN_A_ROW:
+        if route not in _RANDOM or dice.random() >= self.rate or row >= MAX_CONSECUTIVE_FAULTS:
             return None
         self._in_a_row[route, job] = row + 1
         return dice.choice(_RANDOM[route]), self.slow_seconds

@@ -260,7 +260,7 @@ def check(request: Any) -> None:
 
 
 async def within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event comes within so many seconds."""
+    """True if the event is set within so many seconds."""
     try:
         await asyncio.wait_for(event.wait(), max(seconds, 0))
     except asyncio.TimeoutError:

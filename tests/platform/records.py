@@ -1,4 +1,4 @@
-"""What the platform keeps about a job and about a worker; times are time.time()."""
+"""The platform's records of jobs and workers; times are time.time()."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Job:
         return {"id": self.id, "input": self.request["input"], **known}
 
     def as_status(self) -> dict[str, Any]:
-        """What /status answers; while the job runs, `output` is its latest progress report."""
+        """The answer of /status; while the job runs, `output` is its latest progress report."""
         answer: dict[str, Any] = {"id": self.id, "status": self.status}
         if self.taken is not None:
             answer |= {"delayTime": _milliseconds(self.created, self.taken), "workerId": self.worker}

@@ -90,7 +90,7 @@ class Worker:
         return record is not None and record.takes > self._takes_before
 
     def log(self) -> str:
-        """What the worker wrote so far, to stdout and stderr."""
+        """The worker's stdout and stderr so far."""
         if self._log is None:
             return self._last_words
         size = os.fstat(self._log.fileno()).st_size
@@ -112,7 +112,7 @@ class Worker:
         return self.wait(timeout)
 
     def wait(self, timeout: float = 60.0) -> int:
-        """The exit code, once the worker ends of its own."""
+        """The exit code, once the worker has ended by itself."""
         return self._running.wait(timeout)
 
     def kill(self) -> None:

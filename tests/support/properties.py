@@ -1,4 +1,4 @@
-"""How many examples property tests draw: few in daily runs, all in `make test-all`."""
+"""The number of examples of property tests: few in daily runs, all in `make test-all`."""
 
 from __future__ import annotations
 
