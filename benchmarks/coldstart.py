@@ -60,7 +60,7 @@ class StartTimes:
 
 
 def make_workers(model: str) -> list[WorkerScript]:
-    """Returns the workers to compare, with the model's weights in each one's format."""
+    """Return the workers to compare, with the model's weights in each one's format."""
     weights = Path(weights_for("openai-whisper", model))
     checkpoint = CACHE / f"{model}.pt"
     if not checkpoint.is_file():
@@ -77,7 +77,7 @@ def make_workers(model: str) -> list[WorkerScript]:
 
 
 def measure_start(system: WorkerScript, job: object, env: dict[str, str]) -> StartTimes:
-    """Starts a worker for one job.
+    """Start a worker for one job.
 
     Raises:
         SystemExit: The worker did not transcribe the demo clip.
@@ -97,19 +97,19 @@ def measure_start(system: WorkerScript, job: object, env: dict[str, str]) -> Sta
 
 
 def measure_imports(env: dict[str, str]) -> float:
-    """Returns the seconds of a process that only imports torch and the SDK."""
+    """Return the seconds of a process that only imports torch and the SDK."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", IMPORTS], env=os.environ | env, check=True)
     return time.perf_counter() - started
 
 
 def median_start(starts: Sequence[StartTimes]) -> StartTimes:
-    """Returns the median of each stage."""
+    """Return the median of each stage."""
     return StartTimes(*(median(getattr(start, stage) for start in starts) for stage in StartTimes.__annotations__))
 
 
 def format_starts(starts: dict[str, StartTimes], imports: float) -> str:
-    """Returns a Markdown table and a bar for each system; `imports` is the time of `measure_imports`."""
+    """Return a Markdown table and a bar for each system; `imports` is the time of `measure_imports`."""
     headings = ["seconds since process start", "imports done", "weights loaded", "ready"]
     headings += [f"ready relative to `{IMPORTS}`", "first result"]
     rows = [
@@ -140,13 +140,13 @@ def _bar(name: str, times: StartTimes, characters_per_second: float) -> str:
 
 
 def demo_job() -> dict[str, object]:
-    """Returns the input of `test_input.json`, with the language given."""
+    """Return the input of `test_input.json`, with the language given."""
     audio = json.loads((ROOT / "test_input.json").read_text())["input"]["audio"]
     return {"audio": audio, "options": {"language": "en"}}
 
 
 def main() -> None:
-    """Measures all workers in turn and prints the medians."""
+    """Measure all workers in turn and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="base", help="a model that `make setup` fetched (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each worker (default: %(default)s)")

@@ -47,7 +47,7 @@ DEFAULT_FILTERS = [DENOISE, f"{DENOISE}:tn=1", "highpass=f=80,lowpass=f=7000", "
 
 
 def make_coloured_noise(exponent: float) -> NoiseMaker:
-    """Returns a source of noise with power ~ frequency ** -exponent from 20 Hz up: 0 white, 1 pink, 2 brown."""
+    """Return a source of noise with power ~ frequency ** -exponent from 20 Hz up: 0 white, 1 pink, 2 brown."""
 
     def noise(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
         spectrum = np.fft.rfft(random.normal(size=samples))
@@ -58,7 +58,7 @@ def make_coloured_noise(exponent: float) -> NoiseMaker:
 
 
 def make_hum(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Samples:
-    """Returns mains hum: 50 Hz and its first ten overtones, with amplitudes 1 / order."""
+    """Return mains hum: 50 Hz and its first ten overtones, with amplitudes 1 / order."""
     seconds = np.arange(samples) / SAMPLE_RATE
     return sum(
         (np.sin(2 * np.pi * (50 * order * seconds + random.random())) / order for order in range(1, 12)),
@@ -67,7 +67,7 @@ def make_hum(samples: int, random: np.random.Generator, _: Sequence[Pcm]) -> Sam
 
 
 def make_babble(samples: int, random: np.random.Generator, other_speech: Sequence[Pcm]) -> Samples:
-    """Returns several equally loud voices at once: other recordings, each from a random position on."""
+    """Return several equally loud voices at once: other recordings, each from a random position on."""
     babble = np.zeros(samples)
     for index in range(BABBLE_VOICES):
         speech = other_speech[index % len(other_speech)].astype(np.float64)
@@ -85,7 +85,7 @@ NOISES: dict[str, NoiseMaker] = {
 
 
 def mix(speech: Pcm, noise: Samples, snr_db: float) -> Pcm:
-    """Adds noise at a signal-to-noise ratio; scales the mixture down where it would clip."""
+    """Add noise at a signal-to-noise ratio; scale the mixture down where it would clip."""
     noise_gain = (_mean_power(speech) / _mean_power(noise) / 10 ** (snr_db / 10)) ** 0.5
     mixture = speech + noise_gain * noise
     scaled: Pcm = np.rint(mixture * min(1.0, 32_767 / np.abs(mixture).max())).astype(np.int16)
@@ -97,7 +97,7 @@ def _mean_power(samples: Samples | Pcm) -> float:
 
 
 def apply_filter(recording: Path, chain: str) -> Path:
-    """Writes a filtered copy beside the recording; returns the recording itself for an empty filter chain."""
+    """Write a filtered copy beside the recording; return the recording itself for an empty filter chain."""
     if not chain:
         return recording
     target = recording.with_suffix(f".{zlib.crc32(chain.encode()):x}.wav")
@@ -107,7 +107,7 @@ def apply_filter(recording: Path, chain: str) -> Path:
 
 
 def matching_beginning(text: str, transcript: str, language: str | None) -> str:
-    """Returns the beginning of a text that is nearest to a transcript, normalised as for scoring."""
+    """Return the beginning of a text that is nearest to a transcript, normalised as for scoring."""
     units = split_units(text, language)
     transcribed = split_units(transcript, language)
     length = min(range(len(units) + 1), key=lambda length: edit_distance(units[:length], transcribed))
@@ -115,7 +115,7 @@ def matching_beginning(text: str, transcript: str, language: str | None) -> str:
 
 
 def shorten(recording: Recording, seconds: float, processor: WhisperProcessor, folder: Path) -> Recording:
-    """Cuts a longer recording; its reference text is cut where the model's transcript without noise ends."""
+    """Cut a longer recording; its reference text is cut where the model's transcript without noise ends."""
     if recording.seconds <= seconds:
         return recording
     beginning = cut_recording(recording, 0, seconds, folder)
@@ -132,7 +132,7 @@ class Comparison:
         self._pcm = [load_pcm(recording.path) for recording in recordings]
 
     def measure(self, noise: str | None, snr_db: float, chains: Sequence[str]) -> list[Errors]:
-        """Returns the errors after each filter chain, added up over the recordings; `noise` None adds none."""
+        """Return the errors after each filter chain, added up over the recordings; `noise` None adds none."""
         with tempfile.TemporaryDirectory() as folder:
             paths = list(self._write_mixtures(noise, snr_db, Path(folder)))
             return [sum_errors(self._count_errors([apply_filter(path, chain) for path in paths])) for chain in chains]
@@ -156,7 +156,7 @@ class Comparison:
 
 
 def main() -> None:
-    """Measures all noises, ratios and filters, prints the table and saves it."""
+    """Measure all noises, ratios and filters, print the table and save it."""
     arguments = _parse_arguments()
     recordings = [recording for recording in find_recordings(arguments.audio) if recording.text]
     if len(recordings) < 2:
@@ -175,7 +175,7 @@ def main() -> None:
 
 
 def _save(arguments: argparse.Namespace, rows: dict[str, list[Errors]]) -> None:
-    """Prints and saves the table: a row for each noise, a column for each filter."""
+    """Print and save the table: a row for each noise, a column for each filter."""
     clean, *noisy = rows.values()
     rows = {**rows, "all noises": [sum_errors(column) for column in zip(*noisy, strict=True)]}
     headings = ["noise", "no filter", *(f"`{chain}`" for chain in arguments.filters)]

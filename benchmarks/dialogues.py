@@ -78,7 +78,7 @@ class Turn:
 
 
 def write_dialogues(folder: Path) -> None:
-    """Generates the dialogues and writes them to `folder`.
+    """Generate the dialogues and write them to `folder`.
 
     Raises:
         SystemExit: flite is not installed.
@@ -114,7 +114,7 @@ CASTS: Sequence[Sequence[str]] = (
 
 
 def make_dialogue(rng: random.Random, voices: Sequence[str]) -> tuple[NDArray[np.int16], list[Turn]]:
-    """Returns the PCM [samples] and the turns; each voice has at least two turns, never two in a row."""
+    """Return the PCM [samples] and the turns; each voice has at least two turns, never two in a row."""
     pieces: list[NDArray[np.int16]] = [np.zeros(SAMPLE_RATE // 2, np.int16)]
     turns: list[Turn] = []
     for voice in _choose_voices(rng, voices):
@@ -126,7 +126,7 @@ def make_dialogue(rng: random.Random, voices: Sequence[str]) -> tuple[NDArray[np
 
 
 def format_rttm(name: str, turns: Sequence[Turn]) -> str:
-    """Returns the turns as an RTTM file's text."""
+    """Return the turns as an RTTM file's text."""
     lines = (
         f"SPEAKER {name} 1 {turn.start:.3f} {turn.end - turn.start:.3f} <NA> <NA> {turn.voice} <NA> <NA>\n"
         for turn in turns
@@ -135,7 +135,7 @@ def format_rttm(name: str, turns: Sequence[Turn]) -> str:
 
 
 def _choose_voices(rng: random.Random, voices: Sequence[str]) -> Iterator[str]:
-    """Yields each voice twice in order, then voices at random, without repeating the last one."""
+    """Yield each voice twice in order, then voices at random, without repeating the last one."""
     last = ""
     for number in range(rng.choice(TURNS)):
         candidate = voices[number % len(voices)] if number < 2 * len(voices) else rng.choice(voices)
@@ -145,7 +145,7 @@ def _choose_voices(rng: random.Random, voices: Sequence[str]) -> Iterator[str]:
 
 
 def _make_turn(rng: random.Random, voice: str) -> tuple[str, NDArray[np.int16]]:
-    """Draws sentences until the turn's length is in range; returns their text and PCM."""
+    """Draw sentences until the turn's length is in range; return their text and PCM."""
     while True:
         text = " ".join(rng.sample(SENTENCES, rng.choice((1, 1, 2))))
         speech = _synthesize(voice, text)
@@ -154,7 +154,7 @@ def _make_turn(rng: random.Random, voice: str) -> tuple[str, NDArray[np.int16]]:
 
 
 def _synthesize(voice: str, text: str) -> NDArray[np.int16]:
-    """Runs flite and returns PCM [samples] without leading and trailing silence."""
+    """Run flite and return PCM [samples] without leading and trailing silence."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "turn.wav"
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True)
@@ -166,7 +166,7 @@ def _synthesize(voice: str, text: str) -> NDArray[np.int16]:
 
 
 def main() -> None:
-    """Writes the dialogues to the folder of the command line."""
+    """Write the dialogues to the folder of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the recordings")
     write_dialogues(parser.parse_args().folder)

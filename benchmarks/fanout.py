@@ -38,7 +38,7 @@ CLIENT = ROOT / ".venv-client" / "bin" / "python"
 
 
 def main() -> None:
-    """Transcribes the recording as one job, then in parts with each number of slots."""
+    """Transcribe the recording as one job, then in parts with each number of slots."""
     arguments = parse_arguments()
     print(describe_run())
     with tempfile.TemporaryDirectory() as scratch:
@@ -64,13 +64,13 @@ def main() -> None:
 
 
 def count_differing(text: str, output: dict[str, Any]) -> str:
-    """Returns the number and share of words in which an output differs from `text`."""
+    """Return the number and share of words in which an output differs from `text`."""
     errors = count_errors(text, output["transcription"]["text"], output["metadata"]["language"])
     return f"{errors.edits} of {errors.total} ({100 * (errors.rate or 0):.2f}%)"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("audio", nargs="+", type=Path, metavar="AUDIO", help="recordings to repeat")
     parser.add_argument(
@@ -87,14 +87,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def write_repeated(paths: Sequence[Path], minutes: float, target: Path) -> None:
-    """Writes a WAV of that length, with the recordings over and over."""
+    """Write a WAV of that length, with the recordings over and over."""
     pcm = np.concatenate([load_pcm(path) for path in paths])
     write_wav(np.resize(pcm, round(minutes * 60 * SAMPLE_RATE)), target)
 
 
 @contextmanager
 def run_workers(count: int, model: str) -> Iterator[Platform]:
-    """Runs workers with one thread each under the platform emulator."""
+    """Run workers with one thread each under the platform emulator."""
     env = {"WHISPER_MODEL": model, "OMP_NUM_THREADS": "1", "MAX_CONCURRENCY": "1"}
     env["RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS"] = "true"
     with Platform(execution_timeout=36_000) as platform, ExitStack() as stack:
@@ -106,7 +106,7 @@ def run_workers(count: int, model: str) -> Iterator[Platform]:
 
 @contextmanager
 def serve_folder(folder: Path) -> Iterator[str]:
-    """Serves a folder over HTTP and yields its address."""
+    """Serve a folder over HTTP and yield its address."""
 
     class QuietHandler(SimpleHTTPRequestHandler):
         def log_message(self, *_: Any) -> None:
@@ -119,7 +119,7 @@ def serve_folder(folder: Path) -> Iterator[str]:
 
 
 def run_client(platform: Platform, source: str, scratch: Path, *flags: Any) -> tuple[dict[str, Any], float]:
-    """Runs the client's command for a recording and returns its output and the seconds it took."""
+    """Run the client's command for a recording and return its output and the seconds it took."""
     settings = {
         "RUNPOD_BASE_URL": platform.url.rpartition("/")[0],
         "RUNPOD_ENDPOINT_ID": ENDPOINT,

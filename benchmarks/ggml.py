@@ -37,7 +37,7 @@ _DIMENSIONS = (
 
 
 def write_ggml(model: Whisper, path: Path) -> None:
-    """Writes the model under a temporary name and renames it, so that `path` is never a partial file."""
+    """Write the model under a temporary name and rename it, so that `path` is never a partial file."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     with unfinished.open("wb") as file:
         file.write(_header(model.dims))

@@ -53,7 +53,7 @@ Pcm = npt.NDArray[np.int16]
 
 
 def main() -> None:
-    """Runs all sections and prints the report."""
+    """Run all sections and print the report."""
     arguments = parse_arguments()
     path = _find_weights(arguments.model)
     placement = choose_placements("float16" if torch.cuda.is_available() else "auto", "replicate")[0]
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="turbo", help="as WHISPER_MODEL; fetched if missing (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the recording (default: %(default)s)")
@@ -85,7 +85,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def describe_setup(model: str, placement: Placement) -> str:
-    """Returns the facts of the run, the versions of torch and CUDA, and the GPUs."""
+    """Return the facts of the run, the versions of torch and CUDA, and the GPUs."""
     lines = [
         describe_run(),
         f"torch {torch.__version__}, CUDA {torch.version.cuda}, {model} in {placement.compute_type}",
@@ -97,7 +97,7 @@ def describe_setup(model: str, placement: Placement) -> str:
 
 
 def compare_logits(path: Path, placement: Placement) -> str:
-    """Compares the logits of one window's text, in float32 and in the worker's compute type."""
+    """Compare the logits of one window's text, in float32 and in the worker's compute type."""
     source = load_weights(path)
     reference = copy.deepcopy(source).float().to(placement.device)
     rows = [
@@ -123,7 +123,7 @@ def _compare_logits(model: Model, reference: whisper.Whisper) -> list[str]:
 
 
 def measure_batch_sizes(path: Path, placement: Placement, batches: Sequence[int], minutes: float) -> str:
-    """Measures ours by the number of windows that are decoded at once, then openai-whisper's `transcribe`."""
+    """Measure ours by the number of windows that are decoded at once, then openai-whisper's `transcribe`."""
     pcm, reference = _make_recording(minutes)
     rows = [[f"ours, batch {size}", *_measure_ours(path, [placement], size, pcm, reference)] for size in batches]
     rows.append(["openai-whisper, greedy", *_measure_openai_whisper(path, placement, pcm, reference)])
@@ -131,7 +131,7 @@ def measure_batch_sizes(path: Path, placement: Placement, batches: Sequence[int]
 
 
 def measure_all_devices(path: Path, minutes: float) -> str:
-    """Measures copies of the model on all GPUs, and one model split over them."""
+    """Measure copies of the model on all GPUs, and one model split over them."""
     if torch.cuda.device_count() < 2:
         return "There is only one device."
     pcm, reference = _make_recording(minutes)
@@ -143,7 +143,7 @@ def measure_all_devices(path: Path, minutes: float) -> str:
 
 
 def measure_cold_start(model: str, rounds: int) -> str:
-    """Measures fresh workers and returns the medians of their stages."""
+    """Measure fresh workers and return the medians of their stages."""
     job = coldstart.demo_job()
     worker = coldstart.WorkerScript("worker-whisper", ROOT / "handler.py", {"WHISPER_MODEL": model})
     starts = [coldstart.measure_start(worker, job, dict(os.environ)) for _ in range(rounds)]
@@ -202,7 +202,7 @@ def _find_weights(model: str) -> Path:
 
 
 def _make_recording(minutes: float) -> tuple[Pcm, str]:
-    """Repeats the repository's longest clip, whole, to about that length; returns PCM and reference text."""
+    """Repeat the repository's longest clip, whole, to about that length; return PCM and reference text."""
     clip = load_pcm(RECORDING)
     times = max(1, round(minutes * 60 * SAMPLE_RATE / len(clip)))
     return np.tile(clip, times), " ".join([TEXT.read_text()] * times)

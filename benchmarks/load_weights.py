@@ -29,7 +29,7 @@ Load = Callable[[Path], object]
 
 
 def import_loaders() -> dict[str, Load]:
-    """Imports both loaders, by name."""
+    """Import both loaders, by name."""
     import whisper
 
     from src.models.weights import load_weights
@@ -38,7 +38,7 @@ def import_loaders() -> dict[str, Load]:
 
 
 def measure(loader: str, path: Path) -> dict[str, float]:
-    """Returns the seconds and the added megabytes of one loading in this process, which has to be a fresh one."""
+    """Return the seconds and the added megabytes of one loading in this process, which has to be a fresh one."""
     load = import_loaders()[loader]
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the resident memory of this moment
     resident, private = read_kilobytes("VmHWM"), read_kilobytes("Private_Dirty", "smaps_rollup")
@@ -51,7 +51,7 @@ def measure(loader: str, path: Path) -> dict[str, float]:
 
 
 def measure_in_fresh_process(loader: str, path: Path) -> dict[str, float]:
-    """Runs `measure` in a child process."""
+    """Run `measure` in a child process."""
     command = [sys.executable, "-m", "benchmarks.load_weights", str(path.resolve()), "--measure", loader]
     completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(completed.stdout)
@@ -59,7 +59,7 @@ def measure_in_fresh_process(loader: str, path: Path) -> dict[str, float]:
 
 
 def save_checkpoint(model: Path, folder: Path) -> Path:
-    """Saves the weights in the format that OpenAI publishes, a `.pt` in float16, and returns its path."""
+    """Save the weights in the format that OpenAI publishes, a `.pt` in float16, and return its path."""
     import torch
 
     from src.models.weights import load_weights
@@ -71,7 +71,7 @@ def save_checkpoint(model: Path, folder: Path) -> Path:
 
 
 def compare(model: Path, rounds: int) -> None:
-    """Measures both loaders in turn and prints a Markdown table."""
+    """Measure both loaders in turn and print a Markdown table."""
     from benchmarks.report import describe_run, markdown_table
 
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ def compare(model: Path, rounds: int) -> None:
 
 
 def main() -> None:
-    """Compares the loaders, or measures one of them in a child process."""
+    """Compare the loaders, or measure one of them in a child process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a folder with model.bin, or model.bin itself")
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes per case (default: %(default)s)")

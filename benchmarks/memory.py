@@ -28,7 +28,7 @@ SAMPLING_INTERVAL_S = 1.0
 
 
 def main() -> None:
-    """Transcribes the long recording and prints its memory over time."""
+    """Transcribe the long recording and print its memory over time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "audio",
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def write_repeated(audio: Path, hours: float, folder: Path) -> Path:
-    """Writes a WAV of that length, with the recording over and over."""
+    """Write a WAV of that length, with the recording over and over."""
     pcm = load_pcm(audio).astype("<i2")
     samples = round(hours * 3600 * SAMPLE_RATE)
     path = folder / "long.wav"

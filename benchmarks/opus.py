@@ -22,7 +22,7 @@ from src.whisper_processor import WhisperProcessor
 
 
 def main() -> None:
-    """Transcribes the recordings and prints the errors of each and of all."""
+    """Transcribe the recordings and print the errors of each and of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("audio", nargs="+", type=Path, metavar="AUDIO", help="files, or folders with a manifest.json")
     parser.add_argument("--model", default="base", help="name, or path to weights (default: %(default)s)")
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def write_softer(path: Path, folder: Path) -> Path:
-    """Writes a copy of the recording whose volume is 1 dB lower."""
+    """Write a copy of the recording whose volume is 1 dB lower."""
     target = folder / "softer.wav"
     command = [ffmpeg_executable(), "-loglevel", "error", "-i", str(path), "-vn", "-af", "volume=-1dB", str(target)]
     subprocess.run(command, check=True)

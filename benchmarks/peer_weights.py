@@ -20,7 +20,7 @@ class NoWeights(Exception):
 
 
 def weights_for(engine: str, model: str) -> str:
-    """Returns the model argument of an engine: a path, or the model's name for ours.
+    """Return the model argument of an engine: a path, or the model's name for ours.
 
     Raises:
         NoWeights: The model is not available in the engine's format.
@@ -36,7 +36,7 @@ def weights_for(engine: str, model: str) -> str:
 
 
 def _ctranslate2_folder(model: str, weights: Path) -> Path:
-    """Returns a folder with `model.bin` and the tokenizer files that faster-whisper needs beside it."""
+    """Return a folder with `model.bin` and the tokenizer files that faster-whisper needs beside it."""
     if (weights / "tokenizer.json").is_file():
         return weights
     if model not in _TOKENIZERS or not weights.is_dir():

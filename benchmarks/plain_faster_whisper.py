@@ -11,7 +11,7 @@ STARTED = time.perf_counter()
 
 
 def main() -> None:
-    """Starts the worker; in a function, because the SDK's helper process imports this module again."""
+    """Start the worker; in a function, because the SDK's helper process imports this module again."""
     if "WITHOUT_TORCH" in os.environ:  # CTranslate2 imports torch if it is installed, but works without it
         sys.modules["torch"] = None  # type: ignore[assignment]
     import runpod

@@ -10,7 +10,7 @@ STARTED = time.perf_counter()
 
 
 def main() -> None:
-    """Starts the worker; in a function, because the SDK's helper process imports this module again."""
+    """Start the worker; in a function, because the SDK's helper process imports this module again."""
     import runpod
     import whisper
 

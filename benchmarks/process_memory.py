@@ -9,16 +9,16 @@ from pathlib import Path
 
 
 def resident_mb() -> float:
-    """Returns the resident memory now."""
+    """Return the resident memory now."""
     return read_kilobytes("VmRSS") / 1024
 
 
 def peak_mb() -> float:
-    """Returns the highest resident memory so far, file pages that the kernel may drop included."""
+    """Return the highest resident memory so far, file pages that the kernel may drop included."""
     return read_kilobytes("VmHWM") / 1024
 
 
 def read_kilobytes(field: str, file: str = "status") -> int:
-    """Returns one field of a file under `/proc/self`."""
+    """Return one field of a file under `/proc/self`."""
     lines = Path("/proc/self", file).read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))

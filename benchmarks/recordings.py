@@ -41,7 +41,7 @@ class Recording:
 
 
 def find_recordings(paths: Iterable[Path]) -> list[Recording]:
-    """Finds the recordings in files and folders, with the facts from a folder's manifest.json or clips.json.
+    """Find the recordings in files and folders, with the facts from a folder's manifest.json or clips.json.
 
     Raises:
         SystemExit: A folder has neither of these files.
@@ -65,7 +65,7 @@ def _file_recording(path: Path) -> Recording:
 
 
 def _read_manifest(folder: Path) -> dict[str, dict[str, str | None]]:
-    """Returns the `text` and `language` of each file that the folder's manifest lists."""
+    """Return the `text` and `language` of each file that the folder's manifest lists."""
     if (folder / "manifest.json").is_file():
         entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return {entry["file"]: {key: entry.get(key) for key in ("text", "language")} for entry in entries}
@@ -84,13 +84,13 @@ def _make_recording(path: Path, entry: dict[str, str | None]) -> Recording:
 
 
 def load_pcm(path: Path) -> NDArray[np.int16]:
-    """Decodes a recording to 16 kHz mono PCM, held in memory."""
+    """Decode a recording to 16 kHz mono PCM, held in memory."""
     with tempfile.TemporaryDirectory() as scratch:
         return np.array(decode_audio(path, Path(scratch), max_seconds=86_400, max_bytes=4 << 30))
 
 
 def cut_recording(recording: Recording, start: float, seconds: float, folder: Path) -> Recording:
-    """Writes a part of a recording to `folder` as WAV; the reference text is kept only if the part is the whole."""
+    """Write a part of a recording to `folder` as WAV; the reference text is kept only if the part is the whole."""
     pcm = load_pcm(recording.path)[round(start * SAMPLE_RATE) : round((start + seconds) * SAMPLE_RATE)]
     path = write_wav(pcm, folder / f"{recording.path.stem}-{start:g}s.wav")
     is_whole = start == 0 and recording.seconds <= seconds
@@ -98,7 +98,7 @@ def cut_recording(recording: Recording, start: float, seconds: float, folder: Pa
 
 
 def write_wav(pcm: NDArray[np.int16], path: Path) -> Path:
-    """Writes 16 kHz mono PCM and returns `path`."""
+    """Write 16 kHz mono PCM and return `path`."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -108,6 +108,6 @@ def write_wav(pcm: NDArray[np.int16], path: Path) -> Path:
 
 
 def read_rttm(path: Path) -> list[Turn]:
-    """Reads the speaker turns of an RTTM file."""
+    """Read the speaker turns of an RTTM file."""
     rows = [line.split() for line in path.read_text().splitlines() if line.startswith("SPEAKER")]
     return [Turn(float(row[3]), float(row[3]) + float(row[4]), row[7]) for row in rows]

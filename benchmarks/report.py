@@ -28,12 +28,12 @@ _PACKAGES = ("torch", "openai-whisper", "faster-whisper", "ctranslate2", "pywhis
 
 
 def describe_run() -> str:
-    """Returns one line with the date, CPU, commit and command of this run."""
+    """Return one line with the date, CPU, commit and command of this run."""
     return "; ".join(run_facts().values())
 
 
 def run_facts() -> dict[str, str]:
-    """Returns the facts that every figure of this run depends on: date, machine, commit and command."""
+    """Return the facts that every figure of this run depends on: date, machine, commit and command."""
     return {
         "date": date.today().isoformat(),
         "machine": describe_machine(),
@@ -43,7 +43,7 @@ def run_facts() -> dict[str, str]:
 
 
 def describe_machine() -> str:
-    """Returns the CPU's model, the CPUs that this process may use, and the Python version."""
+    """Return the CPU's model, the CPUs that this process may use, and the Python version."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
     return f"{model}, {cpu_count()} CPUs, Python {platform.python_version()}"
@@ -59,7 +59,7 @@ def _commit() -> str:
 
 
 def comparison_table(rows: Sequence[Row]) -> str:
-    """Returns the systems as a Markdown table, the fastest first."""
+    """Return the systems as a Markdown table, the fastest first."""
     headings = ["system", "seconds", "x real time", "time relative to ours (min..max)"]
     headings += [f"errors, {group}" for group in GROUPS] + ["hallucinated words", "peak MB"]
     ordered = sorted(rows, key=lambda row: row.seconds)
@@ -84,7 +84,7 @@ def _format_spread(ratios: Sequence[float]) -> str:
 
 
 def recordings_table(rows: Sequence[Row], recordings: Sequence[Recording]) -> str:
-    """Returns a Markdown table with each system's errors on each recording that has a reference text."""
+    """Return a Markdown table with each system's errors on each recording that has a reference text."""
     scored = [recording for recording in recordings if recording.text]
     headings = ["errors", *(f"{recording.name} ({recording.language or 'any'})" for recording in scored)]
     cells = [[row.system, *(format_rate(row.files[recording.name]) for recording in scored)] for row in rows]
@@ -92,18 +92,18 @@ def recordings_table(rows: Sequence[Row], recordings: Sequence[Recording]) -> st
 
 
 def format_rate(errors: Errors) -> str:
-    """Returns the error rate in percent, or `-` without a reference text."""
+    """Return the error rate in percent, or `-` without a reference text."""
     return "-" if errors.rate is None else f"{100 * errors.rate:.1f}%"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table."""
+    """Return a Markdown table."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def to_json(rows: Sequence[Row], recordings: Sequence[Recording], runs: Sequence[Run], **facts: str) -> str:
-    """Returns all measurements, their summary, and the facts of the run."""
+    """Return all measurements, their summary, and the facts of the run."""
     document: dict[str, Any] = {
         **facts,
         **run_facts(),
@@ -126,7 +126,7 @@ def _versions() -> dict[str, str]:
 
 
 def plot(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Saves a bar chart of speed and errors, the fastest system on top."""
+    """Save a bar chart of speed and errors, the fastest system on top."""
     from matplotlib.figure import Figure
 
     ordered = sorted(rows, key=lambda row: row.speed)

@@ -30,19 +30,19 @@ class Errors:
 
 
 def count_errors(reference: str, transcript: str, language: str | None) -> Errors:
-    """Counts the errors of a transcript; `language` decides on the normaliser and on words or characters."""
+    """Count the errors of a transcript; `language` decides on the normaliser and on words or characters."""
     expected, actual = split_units(reference, language), split_units(transcript, language)
     return Errors(edit_distance(expected, actual), len(expected))
 
 
 def sum_errors(parts: Iterable[Errors]) -> Errors:
-    """Adds the errors of several transcripts, so that each word has the same weight."""
+    """Add the errors of several transcripts, so that each word has the same weight."""
     parts = list(parts)
     return Errors(sum(part.edits for part in parts), sum(part.total for part in parts))
 
 
 def split_units(text: str, language: str | None) -> list[str]:
-    """Returns normalised words, without case, punctuation and spelling variants; characters in CER languages."""
+    """Return normalised words, without case, punctuation and spelling variants; characters in CER languages."""
     from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer  # imports torch
 
     if language in (None, "en"):
@@ -51,7 +51,7 @@ def split_units(text: str, language: str | None) -> list[str]:
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """Returns the smallest number of insertions, deletions and substitutions (Levenshtein)."""
+    """Return the smallest number of insertions, deletions and substitutions (Levenshtein)."""
     ids: dict[str, int] = {}
     left, right = (
         np.array([ids.setdefault(item, len(ids)) for item in items], int) for items in (reference, hypothesis)

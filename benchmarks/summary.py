@@ -54,7 +54,7 @@ class Row:
 def summarise(
     systems: Iterable[System], recordings: Sequence[Recording], runs: Sequence[Run], peaks_mb: dict[str, float]
 ) -> list[Row]:
-    """Returns the rows of the systems that have runs, in the order of `systems`."""
+    """Return the rows of the systems that have runs, in the order of `systems`."""
     runs_by_system: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         runs_by_system[run.system].append(run)

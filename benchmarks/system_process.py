@@ -49,7 +49,7 @@ class SystemProcess:
         self._weights = weights
 
     def __enter__(self) -> SystemProcess:
-        """Starts the process and loads the model.
+        """Start the process and load the model.
 
         Raises:
             SystemFailed: The system cannot be loaded.
@@ -73,7 +73,7 @@ class SystemProcess:
         return self
 
     def transcribe(self, request: Request) -> Answer:
-        """Sends a request and waits for its answer.
+        """Send a request and wait for its answer.
 
         Raises:
             SystemFailed: The system raised an error, or its process ended.
@@ -95,7 +95,7 @@ class SystemProcess:
         return answer
 
     def close(self) -> None:
-        """Kills the process."""
+        """Kill the process."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()

@@ -13,7 +13,7 @@ from benchmarks.systems import System, Transcribe, load
 
 
 def serve(pipe: Connection[object, object]) -> None:
-    """Loads the system of the first message and answers every later one; errors are sent back."""
+    """Load the system of the first message and answer every later one; errors are sent back."""
     transcribe: Transcribe | None = None
     while True:
         try:

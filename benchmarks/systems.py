@@ -58,7 +58,7 @@ SYSTEMS = [
 
 
 def select(patterns: Sequence[str]) -> list[System]:
-    """Returns the systems whose names match a shell pattern.
+    """Return the systems whose names match a shell pattern.
 
     Raises:
         SystemExit: No name matches.
@@ -72,7 +72,7 @@ def select(patterns: Sequence[str]) -> list[System]:
 
 
 def load(system: System, weights: str) -> Transcribe:
-    """Imports the system's packages, and only these, and loads its model."""
+    """Import the system's packages, and only these, and load its model."""
     loaders = {
         "ours": _load_ours,
         "openai-whisper": _load_openai_whisper,
@@ -153,12 +153,12 @@ def _load_faster_whisper_batched(system: System, weights: str) -> Transcribe:
 
 
 def cpu_count() -> int:
-    """Returns the number of CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def _waveform(path: Path) -> NDArray[np.float32]:
-    """Decodes to Whisper's input: 16 kHz, mono, -1 to 1."""
+    """Decode to Whisper's input: 16 kHz, mono, -1 to 1."""
     from src.audio.decode import decode_audio
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -22,7 +22,7 @@ CLIP_SECONDS = 10
 
 
 def cut_clips(recordings: Sequence[Recording], folder: Path) -> list[Recording]:
-    """Cuts eight clips of 10 s from the recordings with speech, and repeats them if there are fewer.
+    """Cut eight clips of 10 s from the recordings with speech, and repeat them if there are fewer.
 
     Raises:
         SystemExit: No recording is that long.
@@ -39,7 +39,7 @@ def cut_clips(recordings: Sequence[Recording], folder: Path) -> list[Recording]:
 
 
 def compare(jobs: Sequence[Recording], model: str, rounds: int, out: Path) -> None:
-    """Measures both ways in turn, prints the seconds and their ratio, and saves them in `out`."""
+    """Measure both ways in turn, print the seconds and their ratio, and save them in `out`."""
     print(describe_run())
     paths = [job.path for job in jobs]
     sequential = Request(paths, jobs[0].language)

@@ -46,7 +46,7 @@ class Comparison:
         self._processes: list[SystemProcess] = []
 
     def start(self, systems: Sequence[System], model: str, stack: ExitStack) -> None:
-        """Loads the systems until `stack` is closed, and has each transcribe the shortest recording."""
+        """Load the systems until `stack` is closed, and have each transcribe the shortest recording."""
         shortest = min(self.recordings, key=lambda recording: recording.seconds)
         for system in systems:
             print(f"loading {system.name} ...", flush=True)
@@ -61,7 +61,7 @@ class Comparison:
             raise SystemExit("no system is left to compare")
 
     def run(self, rounds: int) -> None:
-        """Has every system transcribe every recording once per round."""
+        """Have every system transcribe every recording once per round."""
         for round_ in range(rounds):
             for recording in self.recordings:
                 for process in list(self._processes):
@@ -91,7 +91,7 @@ def _make_request(recording: Recording) -> Request:
 
 
 def compare(recordings: Sequence[Recording], systems: Sequence[System], arguments: argparse.Namespace) -> None:
-    """Runs the systems, prints their summary and saves it in `arguments.out`."""
+    """Run the systems, print their summary and save it in `arguments.out`."""
     comparison = Comparison(recordings)
     with ExitStack() as stack:
         comparison.start(systems, arguments.model, stack)
@@ -114,7 +114,7 @@ def compare(recordings: Sequence[Recording], systems: Sequence[System], argument
 
 
 def main() -> None:
-    """Runs the scenario of the command line."""
+    """Run the scenario of the command line."""
     arguments = _parse_arguments()
     systems = select(arguments.systems)
     recordings = find_recordings(arguments.audio)

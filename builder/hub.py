@@ -28,14 +28,14 @@ _TYPES = {str: "string", Path: "string", SecretStr: "string", int: "number", flo
 
 
 def with_environment(hub: str) -> str:
-    """Returns the text of `hub.json` with `config.env` replaced by the current settings."""
+    """Return the text of `hub.json` with `config.env` replaced by the current settings."""
     listing = json.loads(hub)
     listing["config"]["env"] = environment()
     return json.dumps(listing, indent=2) + "\n"
 
 
 def environment() -> list[dict[str, Any]]:
-    """Returns the Hub's entry for each variable. Defaults are the image's where the Dockerfile sets one."""
+    """Return the Hub's entry for each variable. Defaults are the image's where the Dockerfile sets one."""
     image = DockerfileParser(str(ROOT)).envs
     return [
         {"key": name.upper(), "input": _input(name, field, image.get(name.upper(), field.default))}

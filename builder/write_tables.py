@@ -35,7 +35,7 @@ THRESHOLDS = ROOT / "client" / "merge" / "speaker_thresholds.json"
 
 
 def generate() -> dict[Path, str]:
-    """Returns the generated files with their text as it should be."""
+    """Return the generated files with their text as it should be."""
     return {
         OPTIONS: insert_table(OPTIONS.read_text(), "options", option_table()),
         CONFIGURATION: insert_table(CONFIGURATION.read_text(), "environment", environment_table()),
@@ -46,23 +46,23 @@ def generate() -> dict[Path, str]:
 
 
 def option_table() -> str:
-    """Returns the options of a job as a Markdown table."""
+    """Return the options of a job as a Markdown table."""
     return _table("option", {name: (field.default, field.description) for name, field in Options.model_fields.items()})
 
 
 def environment_table() -> str:
-    """Returns the worker's environment variables as a Markdown table."""
+    """Return the worker's environment variables as a Markdown table."""
     fields = Settings.model_fields.items()
     return _table("variable", {name.upper(): (field.default, field.description) for name, field in fields})
 
 
 def schema() -> str:
-    """Returns the JSON Schema of a job's input."""
+    """Return the JSON Schema of a job's input."""
     return json.dumps(JobInput.model_json_schema(), indent=2) + "\n"
 
 
 def thresholds() -> str:
-    """Returns the similarities from which the client merges speakers of parts: the worker's within one recording."""
+    """Return the similarities from which the client merges speakers of parts: the worker's within one recording."""
     return (
         json.dumps({"merge": clustering.MERGE_THRESHOLD, "strict_merge": clustering.STRICT_MERGE_THRESHOLD}, indent=2)
         + "\n"
@@ -70,7 +70,7 @@ def thresholds() -> str:
 
 
 def insert_table(text: str, name: str, table: str) -> str:
-    """Replaces what is between `<!-- name -->` and `<!-- /name -->` in a document.
+    """Replace what is between `<!-- name -->` and `<!-- /name -->` in a document.
 
     Raises:
         ValueError: The document does not have exactly one such place.
@@ -94,7 +94,7 @@ def _default(value: Any) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 1 if `--check` finds a file that is out of date."""
+    """Return the exit code: 1 if `--check` finds a file that is out of date."""
     parser = argparse.ArgumentParser(description="Generates tables, the client's schema and the Hub's variables.")
     parser.add_argument("--check", action="store_true", help="only compare; fail if a file is out of date")
     check = parser.parse_args().check

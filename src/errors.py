@@ -82,7 +82,7 @@ class ModelUnavailable(WorkerError):
 
 @contextmanager
 def prefix_errors(option: str) -> Iterator[None]:
-    """Puts the option that an error is about in front of its message, as in `options.speakers.Ada: ...`."""
+    """Put the option that an error is about in front of its message, as in `options.speakers.Ada: ...`."""
     try:
         yield
     except Cancelled:

@@ -83,7 +83,7 @@ class WhisperProcessor:
 
     @contextmanager
     def reserve(self, options: OptionsLike = None, control: JobControl | None = None) -> Iterator[None]:
-        """Keeps the model of a job loaded during the block, so that each job loads it at most once.
+        """Keep the model of a job loaded during the block, so that each job loads it at most once.
 
         Enter it before the download, to refuse a wrong model, or options that the model does not support, in time.
 
@@ -102,7 +102,7 @@ class WhisperProcessor:
         control: JobControl | None = None,
         samples: Mapping[str, Path] | None = None,
     ) -> Transcript:
-        """Transcribes an audio or video file.
+        """Transcribe an audio or video file.
 
         Args:
             recording: its path.
@@ -131,7 +131,7 @@ class WhisperProcessor:
         return transcript
 
     def process_audio(self, recording: Recording, options: OptionsLike = None) -> dict[str, Any]:
-        """Transcribes a file on this machine, and returns the `transcription` part of a job's output.
+        """Transcribe a file on this machine, and return the `transcription` part of a job's output.
 
         Example: `WhisperProcessor("base").process_audio("talk.mp3", {"language": "en"})["text"]`
 
@@ -144,7 +144,7 @@ class WhisperProcessor:
         return render(self.transcribe(recording, options), options.output_format, options.layout)
 
     def close(self) -> None:
-        """Stops the engines; running jobs end with `CancelledError`, later ones are refused with `RuntimeError`."""
+        """Stop the engines; running jobs end with `CancelledError`, later ones are refused with `RuntimeError`."""
         self._models.close()
 
     @contextmanager
@@ -158,7 +158,7 @@ class WhisperProcessor:
             raise ModelUnavailable(str(error).replace(name, _display_name(name))) from error
 
     def _find_allowed(self, requested: str) -> str:
-        """Returns the configured name of a model that a job names, as configured or as errors and metadata show it.
+        """Return the configured name of a model that a job names, as configured or as errors and metadata show it.
 
         Raises:
             InvalidInput: naming the allowed models.
@@ -176,7 +176,7 @@ class WhisperProcessor:
 
 
 def _to_options(options: OptionsLike) -> Options:
-    """Validates a dict of options as those of a job, with the same errors."""
+    """Validate a dict of options as those of a job, with the same errors."""
     if isinstance(options, Options):
         return options
     raw = options if options is None else dict(options)
@@ -184,7 +184,7 @@ def _to_options(options: OptionsLike) -> Options:
 
 
 def _display_name(model: str) -> str:
-    """Returns a model's name for callers, who must not see paths: of a path only its last part."""
+    """Return a model's name for callers, who must not see paths: of a path only its last part."""
     is_path = not is_model_name(model) and (parse_repository(model) is None or is_model(Path(model)))
     return Path(model).name if is_path else model
 
@@ -200,7 +200,7 @@ def _load_model(name: str) -> LoadedModel:
 
 
 def _check_support(model: LoadedModel, options: Options) -> None:
-    """Refuses options that the model was not trained for, which it would silently ignore.
+    """Refuse options that the model was not trained for, which it would silently ignore.
 
     Raises:
         InvalidInput: naming a model that supports them.
@@ -225,7 +225,7 @@ def _check_support(model: LoadedModel, options: Options) -> None:
 
 
 def _decode(recording: Path, folder: Path, options: Options, control: JobControl) -> list[Pcm]:
-    """Decodes each channel, or all of them mixed into one, to files in `folder`."""
+    """Decode each channel, or all of them mixed into one, to files in `folder`."""
     settings = get_settings()
     decode = decode_channels if options.channels == "split" else decode_audio
     pcm = decode(

@@ -20,7 +20,7 @@ _MEL_FRAME = SAMPLE_RATE // 100
 
 
 def clip_regions(spans: Spans | None, samples: int) -> list[Region]:
-    """Returns the clips of a recording of `samples` samples, cut off at its end.
+    """Return the clips of a recording of `samples` samples, cut off at its end.
 
     Returns:
         The whole recording if there are no spans; an empty list if all of them begin after its end.
@@ -34,7 +34,7 @@ def _position(seconds: float | None, samples: int) -> int:
 
 
 def clip_warnings(spans: Spans | None, samples: int) -> list[str]:
-    """Returns a sentence for the caller if some clips begin after the recording's end."""
+    """Return a sentence for the caller if some clips begin after the recording's end."""
     spans = spans or []
     beyond = sum(start * SAMPLE_RATE >= samples for start, _ in spans)
     if not beyond:
@@ -44,7 +44,7 @@ def clip_warnings(spans: Spans | None, samples: int) -> list[str]:
 
 
 def seek_points(clips: Iterable[Region]) -> list[float]:
-    """Returns the clips as `whisper.transcribe` takes them: start, end, start, ... in seconds, on whole frames.
+    """Return the clips as `whisper.transcribe` takes them: start, end, start, ... in seconds, on whole frames.
 
     Incomplete frames are left out, as in openai-whisper's spectrogram: it would loop forever on one at the end.
     """

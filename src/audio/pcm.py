@@ -26,7 +26,7 @@ class Region(NamedTuple):
 
 
 def release_pages(pcm: Pcm, samples: int) -> None:
-    """Releases the memory of the first `samples` samples of a mapped recording; they can be read again from disk.
+    """Release the memory of the first `samples` samples of a mapped recording; they can be read again from disk.
 
     Otherwise the pages of a recording stay in memory until the job ends, 115 MB per hour.
     """

@@ -84,7 +84,7 @@ class SileroVad(nn.Module):
 
     @torch.inference_mode()
     def forward(self, samples: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Computes the probability of speech of each frame.
+        """Compute the probability of speech of each frame.
 
         Args:
             samples: [CONTEXT + frames * FRAME] in -1..1.
@@ -112,7 +112,7 @@ class Detector(NamedTuple):
     executor: Executor
 
     def __call__(self, samples: Samples, state: State | None) -> tuple[list[float], State]:
-        """Runs the network, from NumPy to a list, so that the calling thread needs no torch."""
+        """Run the network, from NumPy to a list, so that the calling thread needs no torch."""
         return self.executor.submit(self._detect, samples, state).result()
 
     def _detect(self, samples: Samples, state: State | None) -> tuple[list[float], State]:
@@ -124,7 +124,7 @@ _loading = Lock()
 
 
 def load_vad() -> Detector:
-    """Returns the process's detector; loads it at the first call, which takes 0.1 s."""
+    """Return the process's detector; load it at the first call, which takes 0.1 s."""
     with _loading:
         return _detector()
 
@@ -161,7 +161,7 @@ def _load_network() -> SileroVad:
 
 
 def single_threaded_executor(name: str) -> Executor:
-    """Returns a thread on which torch uses one core; all other threads keep their number of cores."""
+    """Return a thread on which torch uses one core; all other threads keep their number of cores."""
     threads = torch.get_num_threads()
     executor = ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(1,))
     executor.submit(torch.get_num_threads).result()
@@ -170,7 +170,7 @@ def single_threaded_executor(name: str) -> Executor:
 
 
 def speech_probabilities(pcm: Pcm) -> Iterator[float]:
-    """Yields the probability of speech for each frame of 32 ms; the last one is padded with silence."""
+    """Yield the probability of speech for each frame of 32 ms; the last one is padded with silence."""
     detector = load_vad()
     context: Samples = np.zeros(CONTEXT, np.float32)
     state: State | None = None
@@ -183,7 +183,7 @@ def speech_probabilities(pcm: Pcm) -> Iterator[float]:
 
 
 def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Region]:
-    """Yields the regions with speech, in order and without overlap, padding included."""
+    """Yield the regions with speech, in order and without overlap, padding included."""
     options = options or VadOptions()
     min_speech = options.min_speech_ms * SAMPLE_RATE // 1000
     runs = _find_runs(speech_probabilities(pcm), len(pcm), options)
@@ -192,13 +192,13 @@ def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Regi
 
 
 def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
-    """Returns the seconds of speech in a stretch of a recording, without padding."""
+    """Return the seconds of speech in a stretch of a recording, without padding."""
     unpadded = replace(options, speech_pad_ms=0)
     return sum(region.end - region.start for region in speech_regions(pcm, unpadded)) / SAMPLE_RATE
 
 
 def _find_runs(probabilities: Iterable[float], samples: int, options: VadOptions) -> Iterator[Region]:
-    """Applies silero's hysteresis.
+    """Apply silero's hysteresis.
 
     A run lasts from the first frame above the threshold to the first frame below the lower one that no frame above the
     threshold follows within `min_silence_ms`.
@@ -221,7 +221,7 @@ def _find_runs(probabilities: Iterable[float], samples: int, options: VadOptions
 
 
 def _pad(regions: Iterable[Region], pad: int, samples: int) -> Iterator[Region]:
-    """Extends regions by `pad` at both ends, within the recording and at most halfway to the neighbouring region."""
+    """Extend regions by `pad` at both ends, within the recording and at most halfway to the neighbouring region."""
     previous: Region | None = None
     halfway = 0
     for region in regions:

@@ -30,7 +30,7 @@ def join_regions(
     max_silence_seconds: float = 5.0,
     first_seconds: float = WINDOW_SECONDS,
 ) -> Iterator[SpeechWindow]:
-    """Joins regions into windows that start and end between regions; a region longer than a window is cut.
+    """Join regions into windows that start and end between regions; a region longer than a window is cut.
 
     Each window takes as many regions as fit. That gives the fewest windows, each of which costs the encoder a full
     30 s.
@@ -61,7 +61,7 @@ def _to_window(speech: list[Region]) -> SpeechWindow:
 
 
 def _cut_region(region: Region, pcm: Pcm, max_samples: int) -> Iterator[Region]:
-    """Cuts a region into parts of at most `max_samples`, none shorter than a third: Whisper needs some context."""
+    """Cut a region into parts of at most `max_samples`, none shorter than a third: Whisper needs some context."""
     start, end = region
     third = max_samples // 3
     while end - start > max_samples:
@@ -73,7 +73,7 @@ def _cut_region(region: Region, pcm: Pcm, max_samples: int) -> Iterator[Region]:
 
 
 def find_quietest(pcm: Pcm, start: int, end: int) -> int:
-    """Returns the middle of the 100 ms with the least energy between two positions, in steps of 10 ms."""
+    """Return the middle of the 100 ms with the least energy between two positions, in steps of 10 ms."""
     step, steps = SAMPLE_RATE // 100, 10
     samples = pcm[start : start + (end - start) // step * step].astype(np.float32)
     energy = np.square(samples).reshape(-1, step).sum(axis=1)

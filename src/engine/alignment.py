@@ -66,7 +66,7 @@ class AlignmentRequest:
 
 @torch.inference_mode()
 def align(model: Model, requests: Sequence[AlignmentRequest]) -> None:
-    """Sets the words of all segments, and adjusts the segments' times to them."""
+    """Set the words of all segments, and adjust the segments' times to them."""
     for segment in chain.from_iterable(request.segments for request in requests):
         segment.words = []
     with_text = [request for request in requests if request.text_tokens]
@@ -79,7 +79,7 @@ def align(model: Model, requests: Sequence[AlignmentRequest]) -> None:
 
 
 def _read_attention(model: Model, requests: Sequence[AlignmentRequest]) -> tuple[list[Matrix], list[list[float]]]:
-    """Reads the texts; per request, returns attention [text tokens + 1, frames] and each text token's probability.
+    """Read the texts; per request, return attention [text tokens + 1, frames] and each text token's probability.
 
     Row i is the attention of the token before text token i, which predicts it; the last row predicts the end.
     """
@@ -115,14 +115,14 @@ def _read_attention(model: Model, requests: Sequence[AlignmentRequest]) -> tuple
 
 
 def _normalise(scores: Tensor) -> Tensor:
-    """Standardises each frame's attention over the tokens and smooths it; scores and result [heads, tokens, frames]."""
+    """Standardise each frame's attention over the tokens and smooth it; scores and result [heads, tokens, frames]."""
     weights = scores.softmax(-1)
     deviation, mean = torch.std_mean(weights, dim=-2, keepdim=True, correction=0)
     return median_filter((weights - mean) / deviation)
 
 
 def median_filter(x: Tensor) -> Tensor:
-    """Applies a median filter of width `FILTER_WIDTH` to the last dimension, reflected at the ends.
+    """Apply a median filter of width `FILTER_WIDTH` to the last dimension, reflected at the ends.
 
     By forgetful selection: the extremes of more than half of the values cannot be the median of all. On a CPU that is
     six times as fast as sorting them.
@@ -192,7 +192,7 @@ def dtw_onset_frames(costs: Sequence[Matrix]) -> list[npt.NDArray[np.int64]]:
 def _backtrace(
     from_previous_row: npt.NDArray[np.bool_], from_previous_frame_too: npt.NDArray[np.bool_], rows: int, frames: int
 ) -> npt.NDArray[np.int64]:
-    """Follows one path back from its end; both arrays are [diagonals, rows]."""
+    """Follow one path back from its end; both arrays are [diagonals, rows]."""
     onsets = np.zeros(rows, dtype=np.int64)
     row, frame = rows - 1, frames - 1
     while row > 0:

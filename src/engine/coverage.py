@@ -23,7 +23,7 @@ MAX_OVERLAP_WORDS = 4
 
 
 def find_gaps(speech: Iterable[Span], covered: Iterable[Span]) -> list[Span]:
-    """Returns the stretches of speech of at least `MIN_GAP_S` outside `covered`, with close ones merged."""
+    """Return the stretches of speech of at least `MIN_GAP_S` outside `covered`, with close ones merged."""
     covered = sorted(covered)
     gaps = [gap for region in speech for gap in _gaps_in_region(region, covered) if gap[1] - gap[0] >= MIN_GAP_S]
     merged: list[Span] = []
@@ -51,7 +51,7 @@ def _any_between(covered: Sequence[Span], start: float, end: float) -> bool:
 
 
 def strip_overlap(before: str, text: str) -> str:
-    """Removes words at the start of `text` that `before` ends with: the padding of a second decoding repeats them."""
+    """Remove words at the start of `text` that `before` ends with: the padding of a second decoding repeats them."""
     words_before, matches = _words(before), list(re.finditer(r"\S+", text))
     for count in range(min(MAX_OVERLAP_WORDS, len(words_before), len(matches)), 0, -1):
         if words_before[-count:] == _words(text[: matches[count - 1].end()]):

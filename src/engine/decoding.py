@@ -97,7 +97,7 @@ class TokenRules:
         self._steps = torch.arange(n_vocab - self.timestamps, device=device)
 
     def apply(self, logits: Tensor, sampled: Tensor, count: Tensor) -> Tensor:
-        """Returns log-probabilities [B, G, V] of the next token, -inf where the rules forbid it.
+        """Return log-probabilities [B, G, V] of the next token, -inf where the rules forbid it.
 
         Args:
             logits: [B, G, V], overwritten.
@@ -171,7 +171,7 @@ class Batch:
 
     @torch.inference_mode()
     def admit(self, requests: Sequence[DecodeRequest]) -> None:
-        """Puts requests into free slots and reads their prompts."""
+        """Put requests into free slots and read their prompts."""
         slots = range(len(self._running), len(self._running) + len(requests))
         device = self._count.device
         lengths = [len(request.prompt) for request in requests]
@@ -200,7 +200,7 @@ class Batch:
 
     @torch.inference_mode()
     def step(self) -> list[tuple[DecodeRequest, DecodeResult | NumericalFault]]:
-        """Samples one more token for every request; returns the finished ones, whose slots are free again."""
+        """Sample one more token for every request; return the finished ones, whose slots are free again."""
         used = len(self._running)
         longest = max(decode.length for decode in self._running)
         hidden = self._model.decoder.step(self._cache, self._next[:used], longest)
@@ -281,12 +281,12 @@ class Batch:
         return Hypothesis(tokens[:length], score)
 
     def remove(self, requests: Sequence[DecodeRequest]) -> None:
-        """Removes unfinished requests."""
+        """Remove unfinished requests."""
         for request in requests:
             self._release(self.running.index(request))
 
     def _release(self, slot: int) -> None:
-        """Frees a slot and moves the last used one into it, so that the slots in use stay the first ones."""
+        """Free a slot and move the last used one into it, so that the slots in use stay the first ones."""
         last = len(self._running) - 1
         if slot != last:
             self._cache.move(last, slot, self._running[last].length)
@@ -320,7 +320,7 @@ class BeamBatch(Batch):
         return tokens.gather(-1, kept)
 
     def _finish(self, complete: Tensor, tokens: Tensor, sources: Tensor, scores: Tensor) -> None:
-        """Records the hypotheses that end here, likeliest first, up to the number that patience allows."""
+        """Record the hypotheses that end here, likeliest first, up to the number that patience allows."""
         for slot, candidate in complete.nonzero().tolist():
             decode = self._running[slot]
             if not self._has_enough_hypotheses(decode):

@@ -48,7 +48,7 @@ class DecodingOptions:
     word_timestamps: bool = False
 
     def to_whisper_kwargs(self) -> dict[str, Any]:
-        """Returns these options as arguments of `whisper.transcribe`, without language, task and prompt.
+        """Return these options as arguments of `whisper.transcribe`, without language, task and prompt.
 
         Those three differ between the calls for one recording.
         """
@@ -83,19 +83,19 @@ class TokenSets:
         self.suppressed = cache(self._suppressed)
 
     def tokenizer(self, language: str = "en", task: str = "transcribe") -> Tokenizer:
-        """Returns openai-whisper's tokenizer for a language and a task."""
+        """Return openai-whisper's tokenizer for a language and a task."""
         return get_tokenizer(self.multilingual, num_languages=self._num_languages, language=language, task=task)
 
     def tokenizer_for(self, options: DecodingOptions) -> Tokenizer:
-        """Returns the tokenizer for the options' task and language, or for their main language if that is open."""
+        """Return the tokenizer for the options' task and language, or for their main language if that is open."""
         return self.tokenizer(options.language or options.main_language, options.task)
 
     def excess_prompt_tokens(self, prompt: str) -> int:
-        """Returns by how many tokens a prompt exceeds `MAX_PROMPT_TOKENS`."""
+        """Return by how many tokens a prompt exceeds `MAX_PROMPT_TOKENS`."""
         return max(0, len(self.tokenizer().encode(" " + prompt.strip())) - MAX_PROMPT_TOKENS)
 
     def prompt(self, options: DecodingOptions) -> list[int]:
-        """Returns the tokens before the first sampled one (`DecodingTask._get_initial_tokens` of openai-whisper)."""
+        """Return the tokens before the first sampled one (`DecodingTask._get_initial_tokens` of openai-whisper)."""
         tokenizer = self.tokenizer_for(options)
         start = list(tokenizer.sot_sequence)
         if not options.prompt:

@@ -76,7 +76,7 @@ class Engine:
         *,
         first_alone: bool = False,
     ) -> Iterator[WindowTranscript]:
-        """Yields each window's transcript, in order, while it reads ahead in `windows`.
+        """Yield each window's transcript, in order, while it reads ahead in `windows`.
 
         Closing the generator early cancels what is still running: it leaves the batches before the next step.
 
@@ -107,7 +107,7 @@ class Engine:
     def identify_languages(
         self, windows: Iterable[Window], client: Client | None = None
     ) -> list[tuple[dict[str, float], Window]]:
-        """Identifies the language of each window.
+        """Identify the language of each window.
 
         Returns:
             For each window the probability of each language code, and the window with its features, which saves
@@ -120,21 +120,21 @@ class Engine:
         return [future.result() for future in futures]
 
     def cancel(self, client: Client) -> None:
-        """Cancels all work of a client, from any thread; it leaves the batches before the next step."""
+        """Cancel all work of a client, from any thread; it leaves the batches before the next step."""
         for scheduler in self._schedulers:
             scheduler.cancel(client)
 
     def close(self) -> None:
-        """Stops the engine's threads after their current step; pending results raise `CancelledError`."""
+        """Stop the engine's threads after their current step; pending results raise `CancelledError`."""
         for scheduler in self._schedulers:
             scheduler.close()
 
     def snapshots(self) -> list[Snapshot]:
-        """Returns the current load of each device."""
+        """Return the current load of each device."""
         return [scheduler.snapshot() for scheduler in self._schedulers]
 
     def _submit(self, make_steps: MakeSteps, client: Client) -> Future[Any]:
-        """Returns the future result of steps, on whichever device they succeed.
+        """Return the future result of steps, on whichever device they succeed.
 
         Raises:
             CancelledError: the client was cancelled, or the engine closed.
@@ -145,7 +145,7 @@ class Engine:
         return result
 
     def _submit_to_least_loaded(self, result: Future[Any], make_steps: MakeSteps, client: Client) -> None:
-        """Submits to the least-loaded device; retries elsewhere if that device is lost."""
+        """Submit to the least-loaded device; retry elsewhere if that device is lost."""
         while True:
             scheduler = min(self._schedulers, key=lambda scheduler: (scheduler.lost, scheduler.load))
             try:
@@ -176,7 +176,7 @@ class Engine:
 def _start_schedulers(
     load: Callable[[], whisper.Whisper], placements: Sequence[Placement], max_batch_size: int | None
 ) -> list[Scheduler]:
-    """Starts a scheduler for each placement, all in parallel; if one cannot load, the others are closed."""
+    """Start a scheduler for each placement, all in parallel; if one cannot load, the others are closed."""
     with ThreadPoolExecutor(len(placements), "loading") as threads:
         loading = [
             threads.submit(Scheduler, load, placement, max_batch_size or placement.max_batch_size)
@@ -200,7 +200,7 @@ def _identification_steps(window: Window, scheduler: Scheduler) -> Steps:
 
 
 def _without_foreign_features(window: Window, scheduler: Scheduler) -> Window:
-    """Drops features on another device, which may be lost with it, so that the window is encoded again."""
+    """Drop features on another device, which may be lost with it, so that the window is encoded again."""
     if window.features is None or window.features.device == scheduler.device:
         return window
     return replace(window, features=None)

@@ -40,7 +40,7 @@ class KVCache:
         self._zero_filled = 0
 
     def reset_slot(self, slot: int, length: int) -> None:
-        """Prepares a slot for a new window of which `length` tokens will be written; the slots before it are in use."""
+        """Prepare a slot for a new window of which `length` tokens will be written; the slots before it are in use."""
         self.zero_fill_to(slot, length)
         for layer in self.self_attn:
             for tensor in layer:
@@ -60,7 +60,7 @@ class KVCache:
         self._zero_filled = length
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Copies slot `source` to slot `target`; `length` is at least the number of tokens in it."""
+        """Copy slot `source` to slot `target`; `length` is at least the number of tokens in it."""
         for cross_attn, self_attn in zip(self.cross_attn, self.self_attn, strict=True):
             for tensor in cross_attn:
                 tensor[target] = tensor[source]
@@ -69,7 +69,7 @@ class KVCache:
         self.length[target] = self.length[source]
 
     def reorder(self, sources: Tensor, length: int) -> None:
-        """Replaces each candidate's tokens with those of another candidate of the same window.
+        """Replace each candidate's tokens with those of another candidate of the same window.
 
         Args:
             sources: [B, G], the candidate that each one continues.
@@ -84,12 +84,12 @@ class KVCache:
 
 
 def encoder_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
-    """Returns the placement of each encoder layer."""
+    """Return the placement of each encoder layer."""
     return _layer_placements(dims, placement)[: dims.n_audio_layer]
 
 
 def decoder_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:
-    """Returns the placement of each decoder layer."""
+    """Return the placement of each decoder layer."""
     return _layer_placements(dims, placement)[dims.n_audio_layer :]
 
 

@@ -102,7 +102,7 @@ class Model:
         ]
 
     def cache(self, num_slots: int, num_candidates: int) -> KVCache:
-        """Returns an empty cache for the decoder."""
+        """Return an empty cache for the decoder."""
         return KVCache(self.dims, self.placement, num_slots, num_candidates)
 
 
@@ -165,7 +165,7 @@ class Decoder:
         self._norm = _convert_norm(decoder.ln, placement)
 
     def prefill(self, cache: KVCache, slots: Sequence[int], prompts: Tensor, features: Tensor) -> Tensor:
-        """Fills slots with the cross-attention of their windows, and with prompts for all candidates of a window.
+        """Fill slots with the cross-attention of their windows, and with prompts for all candidates of a window.
 
         Args:
             prompts: [B, P], padded at the end with any token. The caller sets `KVCache.length`, which hides the padding
@@ -190,7 +190,7 @@ class Decoder:
         return self.read(prompts, features, store)
 
     def read(self, tokens: Tensor, features: Tensor, visit: Visit) -> Tensor:
-        """Reads whole texts [B, P] in one pass with causal attention, without a cache.
+        """Read whole texts [B, P] in one pass with causal attention, without a cache.
 
         Args:
             features: [B, 1500, D].
@@ -213,7 +213,7 @@ class Decoder:
         return x.to(self._placement.device)
 
     def step(self, cache: KVCache, tokens: Tensor, longest: int) -> Tensor:
-        """Reads one more token for each candidate of the slots in use.
+        """Read one more token for each candidate of the slots in use.
 
         Args:
             tokens: [B, G], the latest token of each candidate; B slots are in use.
@@ -246,7 +246,7 @@ class Decoder:
         return self._unembedding(self._norm(hidden)).float()
 
     def _rounded_length(self, length: int) -> int:
-        """Rounds a number of cached tokens up to a multiple of `STRIDE`: each new shape costs a new kernel."""
+        """Round a number of cached tokens up to a multiple of `STRIDE`: each new shape costs a new kernel."""
         return min(-(-length // STRIDE) * STRIDE, len(self._positions))
 
     def _embed(self, tokens: Tensor) -> Tensor:
@@ -319,7 +319,7 @@ def _pack_linear(
     first_scale: float = 1.0,
     gelu: bool = False,
 ) -> Linear:
-    """Fuses linear layers of the same input into one. Whisper's keys have no bias: theirs becomes zero."""
+    """Fuse linear layers of the same input into one. Whisper's keys have no bias: theirs becomes zero."""
     weights: list[Tensor] = [layer.weight for layer in layers]
     biases: list[Tensor] = [torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias for layer in layers]
     weights[0], biases[0] = weights[0] * first_scale, biases[0] * first_scale

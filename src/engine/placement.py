@@ -52,7 +52,7 @@ class Placement:
         return self.devices[0]
 
     def for_layer(self, layer: int, num_layers: int) -> Placement:
-        """Returns the placement of one layer, counted over encoder and decoder together."""
+        """Return the placement of one layer, counted over encoder and decoder together."""
         return replace(self, devices=(self.devices[layer * len(self.devices) // num_layers],))
 
     @property
@@ -61,12 +61,12 @@ class Placement:
         return str(self.dtype).removeprefix("torch.")
 
     def in_float32(self) -> Placement:
-        """Returns the same devices at full precision, for windows whose numbers overflow."""
+        """Return the same devices at full precision, for windows whose numbers overflow."""
         return make_placement(self.devices, torch.float32)
 
 
 def choose_placements(compute_type: str = "auto", device_map: str = "auto", model_bytes: int = 0) -> list[Placement]:
-    """Returns the placement of each copy of a model: on all CUDA devices, else on the CPU.
+    """Return the placement of each copy of a model: on all CUDA devices, else on the CPU.
 
     Args:
         compute_type: `float16`, `bfloat16`, `float32`, or `auto` for the devices' fastest format. A format that the
@@ -85,7 +85,7 @@ def choose_placements(compute_type: str = "auto", device_map: str = "auto", mode
 def group_devices(
     devices: Sequence[torch.device], device_map: str, model_bytes: int, free: Sequence[int]
 ) -> list[tuple[torch.device, ...]]:
-    """Returns the devices of each copy of a model.
+    """Return the devices of each copy of a model.
 
     Args:
         free: free memory of each device, in bytes.
@@ -97,7 +97,7 @@ def group_devices(
 
 
 def make_placement(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Placement:
-    """Returns a placement with the kernels and batch sizes that are fast on the devices in this format."""
+    """Return a placement with the kernels and batch sizes that are fast on the devices in this format."""
     if devices[0].type == "cuda":
         kernels, max_batch_size, encoder_batch_size = (fused_attention, plain_linear, plain_linear), 16, 8
     elif dtype == torch.bfloat16:
@@ -118,7 +118,7 @@ def _nearest_dtype(compute_type: str, device: torch.device) -> torch.dtype:
 
 
 def _fast_dtypes(device: torch.device) -> list[torch.dtype]:
-    """Returns the formats in which the device multiplies matrices quickly, the preferred one first."""
+    """Return the formats in which the device multiplies matrices quickly, the preferred one first."""
     if device.type == "cuda":
         return [torch.float16, torch.bfloat16] if torch.cuda.is_bf16_supported() else [torch.float16]
     return [torch.bfloat16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [torch.float32]
@@ -135,7 +135,7 @@ def loses_cuda_context(error: BaseException) -> bool:
 
 @contextmanager
 def leave_one_core_free() -> Iterator[None]:
-    """Computes on one core less within the block, on the current thread.
+    """Compute on one core less within the block, on the current thread.
 
     While other threads work, all cores would wait for the slowest one at every step: beside the rest of a worker's
     imports, packing `base` takes 5 s on two cores and 0.5 s on one of them.
@@ -149,7 +149,7 @@ def leave_one_core_free() -> Iterator[None]:
 
 
 def release_freed_memory() -> None:
-    """Returns freed memory to the system, which glibc keeps in fragments that do not fit the next sizes.
+    """Return freed memory to the system, which glibc keeps in fragments that do not fit the next sizes.
 
     A hundred short jobs of mixed options: 760 MB without, 430 MB with this call, which takes some milliseconds.
     """

@@ -152,7 +152,7 @@ class Scheduler:
     # --- Called from the clients' threads ------------------------------------------------------------------------
 
     def submit(self, steps: Steps, client: Client) -> Future[Any]:
-        """Returns the future result of steps; its done callbacks run on the engine's thread, and must be quick.
+        """Return the future result of steps; its done callbacks run on the engine's thread, and must be quick.
 
         Raises:
             CancelledError: the client was cancelled, or the engine closed.
@@ -186,7 +186,7 @@ class Scheduler:
         return self._lost is not None
 
     def snapshot(self) -> Snapshot:
-        """Returns the current load, from any thread."""
+        """Return the current load, from any thread."""
         with self._wake:
             queues, unfinished = list(self._queues.values()), len(self._futures)
         batches = list(self._batches.values())
@@ -199,7 +199,7 @@ class Scheduler:
         )
 
     def cancel(self, client: Client) -> None:
-        """Cancels all work of a client, from any thread; it leaves the batches before the next step."""
+        """Cancel all work of a client, from any thread; it leaves the batches before the next step."""
         with self._wake:
             client.cancelled = True
             if client in self._queues:
@@ -207,7 +207,7 @@ class Scheduler:
             self._wake.notify()
 
     def close(self) -> None:
-        """Stops the engine's thread after its current step; pending results raise `CancelledError`."""
+        """Stop the engine's thread after its current step; pending results raise `CancelledError`."""
         atexit.unregister(self.close)
         with self._wake:
             self._closed = True
@@ -259,7 +259,7 @@ class Scheduler:
                 self._rules = TokenRules(tokenizer.result(), self.source.dims.n_vocab, self._placement.device)
 
     def _wait_for_work(self) -> bool:
-        """Waits until there is work; returns False once closed."""
+        """Wait until there is work; return False once closed."""
         if not self._has_work() or time.monotonic() - self._trimmed_at > TRIM_INTERVAL_S:
             release_freed_memory()  # before the next job's peak adds to it
             self._trimmed_at = time.monotonic()
@@ -274,7 +274,7 @@ class Scheduler:
         return self._closed or bool(self._queues)
 
     def _release_empty_batches(self) -> None:
-        """Releases the memory of empty batches."""
+        """Release the memory of empty batches."""
         self._batches = {key: batch for key, batch in self._batches.items() if batch.running}
 
     def _resolve(self, future: Future[Any], result: Any, error: BaseException | None) -> None:
@@ -285,7 +285,7 @@ class Scheduler:
             future.set_exception(error)
 
     def _drop_cancelled(self) -> None:
-        """Removes idle clients, and cancelled ones with all their work."""
+        """Remove idle clients, and cancelled ones with all their work."""
         with self._wake:
             cancelled = {client for client in self._queues if client.cancelled}
             self._queues = {
@@ -307,7 +307,7 @@ class Scheduler:
         self._decoding = {request: task for request, task in self._decoding.items() if not task.client.cancelled}
 
     def _schedule(self) -> None:
-        """Starts as many windows as slots will soon be free for, of the clients with the fewest running ones first."""
+        """Start as many windows as slots will soon be free for, of the clients with the fewest running ones first."""
         running = sum(len(batch.running) for batch in self._batches.values())
         before_decoding = (EncodeRequest, LanguageRequest, DecodeRequest)
         upcoming = sum(len(self._pending[kind]) for kind in before_decoding)
@@ -323,7 +323,7 @@ class Scheduler:
             self._advance(task, None)
 
     def _advance(self, task: RunningTask, result: Any, error: BaseException | None = None) -> None:
-        """Sends a task the result of its work, and queues the work that it yields next."""
+        """Send a task the result of its work, and queue the work that it yields next."""
         try:
             work = task.steps.send(result) if error is None else task.steps.throw(error)
         except StopIteration as end:
@@ -350,7 +350,7 @@ class Scheduler:
             self._advance(RunningTask(steps, parent.client, partial(child_done, index)), None)
 
     def _encode(self) -> None:
-        """Encodes one batch, if a full one is pending or slots would stay empty."""
+        """Encode one batch, if a full one is pending or slots would stay empty."""
         pending = self._pending[EncodeRequest]
         if pending and (len(pending) >= self._placement.encoder_batch_size or not self._pending[DecodeRequest]):
             self._run_batch(self._next_batch(EncodeRequest, lambda request: request.in_float32), self._encode_batch)
@@ -387,7 +387,7 @@ class Scheduler:
         return [dict(zip(tokenizer.all_language_codes, row, strict=True)) for row in probs]
 
     def _align(self) -> None:
-        """Aligns one batch, if a full one is pending or nothing is left to decode."""
+        """Align one batch, if a full one is pending or nothing is left to decode."""
         pending = self._pending[AlignmentRequest]
         if pending and (len(pending) >= self._placement.encoder_batch_size or not self._decoding):
             self._run_batch(
@@ -399,7 +399,7 @@ class Scheduler:
         return [None] * len(requests)
 
     def _admit(self) -> None:
-        """Admits requests to the free slots of their batches, in order of arrival."""
+        """Admit requests to the free slots of their batches, in order of arrival."""
         if any(self._batch_key(request) not in self._batches for _, request in self._pending[DecodeRequest]):
             self._release_empty_batches()  # before a new one takes memory
         admitted: dict[Batch, Pending] = {}
@@ -465,7 +465,7 @@ class Scheduler:
         self._advance(tasks[0], None, error)
 
     def _next_batch(self, kind: type[Work], key: Callable[[Any], Hashable]) -> Pending:
-        """Takes the next pending work of a kind, up to a full encoder batch, with the same key as the first."""
+        """Take the next pending work of a kind, up to a full encoder batch, with the same key as the first."""
         pending = self._pending[kind]
         first_key = key(pending[0][1])
         batch = [item for item in pending if key(item[1]) == first_key][: self._placement.encoder_batch_size]
@@ -479,7 +479,7 @@ class Scheduler:
         run: Callable[[Sequence[Any]], Sequence[Any]],
         deliver: Callable[[RunningTask, Any], None] | None = None,
     ) -> None:
-        """Runs work as one batch and delivers its results; retries a failing batch in halves, down to a single item."""
+        """Run work as one batch and deliver its results; retry a failing batch in halves, down to a single item."""
         if not pending:
             return
         try:

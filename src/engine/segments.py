@@ -17,7 +17,7 @@ TIMESTAMP_STEP_S = 0.02
 
 
 def to_segments(result: DecodeResult, tokenizer: Tokenizer, window_seconds: float) -> list[Segment]:
-    """Cuts the tokens of a window into segments at their timestamps.
+    """Cut the tokens of a window into segments at their timestamps.
 
     A segment without a closing timestamp ends with the window. As in openai-whisper, each segment keeps the tokens of
     its text and the timestamps around it.
@@ -46,7 +46,7 @@ def to_segments(result: DecodeResult, tokenizer: Tokenizer, window_seconds: floa
 
 
 def _split_at_timestamps(tokens: list[int], tokenizer: Tokenizer) -> Iterator[list[int]]:
-    """Yields runs of text with the timestamp before and after each; the last one may lack its closing timestamp."""
+    """Yield runs of text with the timestamp before and after each; the last one may lack its closing timestamp."""
     run: list[int] = []
     for token in tokens:
         if token < tokenizer.timestamp_begin:
@@ -60,13 +60,13 @@ def _split_at_timestamps(tokens: list[int], tokenizer: Tokenizer) -> Iterator[li
 
 
 def _timestamp_seconds(token: int, tokenizer: Tokenizer) -> float | None:
-    """Returns the time of a timestamp token from the window's start; None for a text token."""
+    """Return the time of a timestamp token from the window's start; None for a text token."""
     step = token - tokenizer.timestamp_begin
     return step * TIMESTAMP_STEP_S if step >= 0 else None
 
 
 def to_window_time(segment: Segment, offset: float, tokenizer: Tokenizer) -> Segment:
-    """Shifts a segment, with the timestamps among its tokens, from an excerpt's time to its window's.
+    """Shift a segment, with the timestamps among its tokens, from an excerpt's time to its window's.
 
     Args:
         offset: start of the excerpt, in seconds from the window's start.
@@ -77,7 +77,7 @@ def to_window_time(segment: Segment, offset: float, tokenizer: Tokenizer) -> Seg
 
 
 def insert_segments(segments: list[Segment], new_segments: list[Segment], tokenizer: Tokenizer) -> list[Segment]:
-    """Inserts segments by time between their neighbours; a word that both sides of a cut contain is kept once."""
+    """Insert segments by time between their neighbours; a word that both sides of a cut contain is kept once."""
     for new in new_segments:
         before = [segment for segment in segments if segment.start <= new.start]
         after = [segment for segment in segments if segment.start > new.start]

@@ -92,7 +92,7 @@ Steps = Generator["Work | list[Steps]", Any, Any]
 
 
 def transcribe_window(window: Window, options: DecodingOptions, token_sets: TokenSets) -> Steps:
-    """Returns the steps of one window, whose result is its `WindowTranscript`."""
+    """Return the steps of one window, whose result is its `WindowTranscript`."""
     try:
         return (yield from _transcribe(window, options, token_sets, in_float32=False))
     except NumericalFault:
@@ -102,7 +102,7 @@ def transcribe_window(window: Window, options: DecodingOptions, token_sets: Toke
 
 
 def identify_language(window: Window) -> Steps:
-    """Returns steps whose result is the probability of each language, and the window with its features."""
+    """Return steps whose result is the probability of each language, and the window with its features."""
     features = yield EncodeRequest(window.audio)
     probabilities = yield LanguageRequest(features)
     return probabilities, replace(window, features=features)
@@ -126,7 +126,7 @@ def _transcribe(window: Window, options: DecodingOptions, token_sets: TokenSets,
 
 
 def _choose_language(probabilities: dict[str, float], options: DecodingOptions) -> str:
-    """Chooses a window's language in a recording with several languages."""
+    """Choose a window's language in a recording with several languages."""
     candidates = options.candidate_languages or tuple(probabilities)
     best = max(candidates, key=lambda language: probabilities.get(language, 0.0))
     total = sum(probabilities.get(language, 0.0) for language in candidates)
@@ -158,7 +158,7 @@ def _decode_segments(window: Window, options: DecodingOptions, token_sets: Token
 
 
 def _decode_with_fallback(features: Tensor, options: DecodingOptions, token_sets: TokenSets) -> Steps:
-    """Decodes at rising temperatures until the text is plausible (`decode_with_fallback` in openai-whisper)."""
+    """Decode at rising temperatures until the text is plausible (`decode_with_fallback` in openai-whisper)."""
     request = DecodeRequest(
         features,
         token_sets.prompt(options),
@@ -209,7 +209,7 @@ def _is_silence(result: DecodeResult, options: DecodingOptions) -> bool:
 def _redecode_gaps(
     window: Window, segments: list[Segment], options: DecodingOptions, token_sets: TokenSets, in_float32: bool
 ) -> Steps:
-    """Decodes speech that no segment covers as separate windows, until that yields nothing new."""
+    """Decode speech that no segment covers as separate windows, until that yields nothing new."""
     repaired = 0.0
     tokenizer = token_sets.tokenizer_for(options)
     gaps = find_gaps(window.speech, [(segment.start, segment.end) for segment in segments])

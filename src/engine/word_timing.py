@@ -44,14 +44,14 @@ class WordTiming:
 
 
 def text_tokens_of(segments: Sequence[Segment], tokenizer: Tokenizer) -> list[int]:
-    """Returns the tokens of the segments' text, without timestamps and other special tokens."""
+    """Return the tokens of the segments' text, without timestamps and other special tokens."""
     return [token for segment in segments for token in segment.tokens if token < tokenizer.eot]
 
 
 def set_words(
     segments: Sequence[Segment], tokenizer: Tokenizer, onsets: npt.NDArray[np.float64], probabilities: Sequence[float]
 ) -> None:
-    """Sets the words of a window's segments, and adjusts the segments' times to them.
+    """Set the words of a window's segments, and adjust the segments' times to them.
 
     Args:
         onsets: [text tokens + 1], start of each token of the segments' text, and the end of the last one.
@@ -82,7 +82,7 @@ def _typical_duration(timings: Sequence[WordTiming]) -> float:
 
 
 def _shorten_at_sentence_ends(timings: Sequence[WordTiming], longest: float) -> None:
-    """Cuts the pause between sentences off the closing mark, or off the word after it: alignment adds it to them."""
+    """Cut the pause between sentences off the closing mark, or off the word after it: alignment adds it to them."""
     for before, timing in pairwise(timings):
         if timing.duration > longest:
             if timing.text in SENTENCE_ENDS:
@@ -92,7 +92,7 @@ def _shorten_at_sentence_ends(timings: Sequence[WordTiming], longest: float) -> 
 
 
 def _merge_marks(timings: Sequence[WordTiming]) -> list[WordTiming]:
-    """Attaches punctuation marks to their words, which keep their times and probabilities."""
+    """Attach punctuation marks to their words, which keep their times and probabilities."""
     reversed_words: list[WordTiming] = []
     for timing in reversed(timings):
         if reversed_words and timing.text.startswith(" ") and timing.text.strip() in LEADING_MARKS:
@@ -111,7 +111,7 @@ def _merge_marks(timings: Sequence[WordTiming]) -> list[WordTiming]:
 
 
 def _assign_to_segments(timings: Sequence[WordTiming], segments: Sequence[Segment], tokenizer: Tokenizer) -> None:
-    """Assigns each word to the segment in which it begins."""
+    """Assign each word to the segment in which it begins."""
     begins = list(accumulate((timing.num_tokens for timing in timings), initial=0))
     ends = accumulate(len(text_tokens_of([segment], tokenizer)) for segment in segments)
     for segment, (start, end) in zip(segments, pairwise([0, *ends]), strict=True):
@@ -123,7 +123,7 @@ def _assign_to_segments(timings: Sequence[WordTiming], segments: Sequence[Segmen
 
 
 def _fit_segments_to_words(segments: Sequence[Segment], typical: float) -> None:
-    """Shortens overlong words at the segments' ends, and makes the segments begin and end with their words.
+    """Shorten overlong words at the segments' ends, and make the segments begin and end with their words.
 
     Speech before the window is assumed to end where the window starts. openai-whisper knows where it ended, but windows
     here start just before speech, or where speech was cut.
@@ -148,7 +148,7 @@ def _shorten_after_pause(words: list[Word], longest: float) -> None:
 
 
 def _fit_start(segment: Segment, first: Word, typical: float) -> None:
-    """Starts the segment with its first word; if that is much too early, the decoder's timestamp wins."""
+    """Start the segment with its first word; if that is much too early, the decoder's timestamp wins."""
     if first.start + 0.5 < segment.start < first.end:
         first.start = max(0.0, min(first.end - typical, segment.start))
     else:
@@ -156,7 +156,7 @@ def _fit_start(segment: Segment, first: Word, typical: float) -> None:
 
 
 def _fit_end(segment: Segment, last: Word, typical: float) -> None:
-    """Ends the segment with its last word; if that is much too late, the decoder's timestamp wins."""
+    """End the segment with its last word; if that is much too late, the decoder's timestamp wins."""
     if last.start < segment.end < last.end - 0.5:
         last.end = max(last.start + typical, segment.end)
     else:

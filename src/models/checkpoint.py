@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 def alignment_heads(dims: ModelDimensions, config: Path) -> Tensor | None:
-    """Returns the mask [layers, heads] of the pairs in a JSON file's `alignment_heads`; None if it has none."""
+    """Return the mask [layers, heads] of the pairs in a JSON file's `alignment_heads`; None if it has none."""
     mask = torch.zeros(dims.n_text_layer, dims.n_text_head, dtype=torch.bool)
     try:
         content = read_json(config)
@@ -52,7 +52,7 @@ def alignment_heads(dims: ModelDimensions, config: Path) -> Tensor | None:
 
 
 def dimensions(state: State, n_audio_head: int, n_text_head: int) -> ModelDimensions:
-    """Infers the model's dimensions from its tensors' shapes; only the numbers of heads leave no trace in them.
+    """Infer the model's dimensions from its tensors' shapes; only the numbers of heads leave no trace in them.
 
     Raises:
         BadWeights: a tensor is missing, or the dimensions are not those of a Whisper model.

@@ -53,7 +53,7 @@ _OTHER_VARIABLES = {
 
 
 def read_ctranslate2(file: Path) -> Checkpoint:
-    """Reads a `model.bin`; its tensors are views of the mapped file.
+    """Read a `model.bin`; its tensors are views of the mapped file.
 
     The alignment heads come from the `config.json` beside it, or from a `generation_config.json`.
 
@@ -70,7 +70,7 @@ def read_ctranslate2(file: Path) -> Checkpoint:
 
 
 def _openai_parameters(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yields the openai-whisper parameters in a CTranslate2 variable; none if it is a setting, not a weight."""
+    """Yield the openai-whisper parameters in a CTranslate2 variable; none if it is a setting, not a weight."""
     if name in _OTHER_VARIABLES:
         yield _OTHER_VARIABLES[name], value
     match = _LAYER_VARIABLE.fullmatch(name)
@@ -94,7 +94,7 @@ def _heads(variables: dict[str, Tensor], side: str) -> int:
 
 
 def _read_variables(file: Path) -> dict[str, Tensor]:
-    """Reads all variables of a `model.bin`, by name, as views of the mapped file.
+    """Read all variables of a `model.bin`, by name, as views of the mapped file.
 
     The format, little-endian: u32 version, string specification, u32 revision, u32 count; per variable string name,
     u8 rank, u32 sizes, u8 type, u32 bytes, data; then u32 count of aliases, each two strings. Data is not aligned,
@@ -128,7 +128,7 @@ class _Cursor:
         self._position = 0
 
     def _skip(self, size: int) -> int:
-        """Advances by `size` bytes, and returns their start."""
+        """Advance by `size` bytes, and return their start."""
         start = self._position
         if start + size > len(self._data):
             raise BadWeights("is cut off or no CTranslate2 model: fetch the model again")
@@ -136,19 +136,19 @@ class _Cursor:
         return start
 
     def number(self, kind: str) -> int:
-        """Reads a number of `struct`'s kind B, H or I."""
+        """Read a number of `struct`'s kind B, H or I."""
         layout = struct.Struct("<" + kind)
         return int(layout.unpack_from(self._data, self._skip(layout.size))[0])
 
     def string(self) -> str:
-        """Reads a string with its length before it."""
+        """Read a string with its length before it."""
         size = self.number("H")
         start = self._skip(size)
         # Anything but ASCII results in a name that no model has.
         return self._data[start : start + size].rstrip(b"\0").decode("ascii", "replace")
 
     def tensor(self) -> Tensor:
-        """Reads a tensor as a view of the mapped file."""
+        """Read a tensor as a view of the mapped file."""
         shape = [self.number("I") for _ in range(self.number("B"))]
         kind, size = self.number("B"), self.number("I")
         if kind >= len(_DTYPES) or size == 0 or size != math.prod(shape) * _DTYPES[kind].itemsize:
@@ -157,6 +157,6 @@ class _Cursor:
         return torch.frombuffer(self._data, dtype=_DTYPES[kind], count=math.prod(shape), offset=start).view(shape)
 
     def expect_end(self) -> None:
-        """Raises `BadWeights` unless the whole file has been read."""
+        """Raise `BadWeights` unless the whole file has been read."""
         if self._position != len(self._data):
             raise BadWeights("is longer than the model in it: fetch the model again")

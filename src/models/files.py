@@ -31,7 +31,7 @@ def is_model(path: Path) -> bool:
 
 
 def files_of(model: Path) -> list[Path]:
-    """Returns the files of weights of a model; none if its index of parts is damaged."""
+    """Return the files of weights of a model; none if its index of parts is damaged."""
     if model.is_file():
         return [model]
     if (model / CTRANSLATE2).is_file():
@@ -43,7 +43,7 @@ def files_of(model: Path) -> list[Path]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Returns the files of weights of a Hugging Face folder.
+    """Return the files of weights of a Hugging Face folder.
 
     Raises:
         ValueError: its index of parts is damaged.
@@ -58,7 +58,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_json(file: Path) -> object:
-    """Reads a model's JSON file.
+    """Read a model's JSON file.
 
     Raises:
         ValueError: it is not JSON, or larger than `MAX_JSON_BYTES`.
@@ -73,7 +73,7 @@ def read_json(file: Path) -> object:
 
 
 def sha256_of(file: Path) -> str:
-    """Returns a file's SHA-256 in hex."""
+    """Return a file's SHA-256 in hex."""
     digest = hashlib.sha256()
     with file.open("rb") as opened:
         while chunk := opened.read(1 << 20):

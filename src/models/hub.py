@@ -40,7 +40,7 @@ class Repository(NamedTuple):
 
 
 def parse_repository(name: str) -> Repository | None:
-    """Parses `org/name` or `org/name@revision`; returns None for any other text."""
+    """Parse `org/name` or `org/name@revision`; return None for any other text."""
     match = _NAME.fullmatch(name)
     if match is None or ".." in name or "--" in match[1]:
         return None
@@ -51,7 +51,7 @@ def parse_repository(name: str) -> Repository | None:
 
 
 def find_snapshot(repository: Repository, folder: Path) -> Path | None:
-    """Returns the folder of a repository's files, if `folder` is a hub cache that has all of them.
+    """Return the folder of a repository's files, if `folder` is a hub cache that has all of them.
 
     RunPod's cache writes some names in lower case, and may lack `refs`: then its only snapshot is taken.
     """
@@ -77,7 +77,7 @@ def _repository_cache(repository: Repository, folder: Path) -> Path | None:
 
 
 def _read_ref(file: Path) -> str | None:
-    """Returns the commit of a branch or tag; None if the file holds none."""
+    """Return the commit of a branch or tag; None if the file holds none."""
     try:
         with file.open("rb") as opened:
             text = opened.read(100).decode("ascii", "replace").strip()
@@ -90,7 +90,7 @@ def _read_ref(file: Path) -> str | None:
 
 
 def fetch_snapshot(repository: Repository, to: Path, report: Callable[[str], None]) -> Path:
-    """Downloads a repository to the hub cache `to`, and verifies the SHA-256 that the hub publishes for its files.
+    """Download a repository to the hub cache `to`, and verify the SHA-256 that the hub publishes for its files.
 
     The hub's variables apply: `HF_TOKEN` for private repositories, sent to the hub only and not to the hosts it
     redirects to, and `HF_ENDPOINT` for a mirror of the hub.
@@ -147,7 +147,7 @@ def _patterns(names: Iterable[str]) -> list[str]:
 
 
 def _verify(file: Path) -> None:
-    """Deletes a damaged file, for the next attempt to fetch again; the cache names large files by their SHA-256."""
+    """Delete a damaged file, for the next attempt to fetch again; the cache names large files by their SHA-256."""
     blob = file.resolve()
     if _SHA256.fullmatch(blob.name) and sha256_of(blob) != blob.name:
         blob.unlink()

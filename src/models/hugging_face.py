@@ -49,7 +49,7 @@ _PROJECTION = "proj_out.weight"
 
 
 def read_hugging_face(folder: Path) -> Checkpoint:
-    """Reads a folder; the alignment heads come from `generation_config.json`.
+    """Read a folder; the alignment heads come from `generation_config.json`.
 
     Raises:
         BadWeights: the folder is damaged, or not a Whisper model that openai-whisper can compute.
@@ -68,7 +68,7 @@ def read_hugging_face(folder: Path) -> Checkpoint:
 
 
 def _attention_heads(config: Path) -> tuple[int, int]:
-    """Returns the numbers of attention heads of the encoder and of the decoder.
+    """Return the numbers of attention heads of the encoder and of the decoder.
 
     Raises:
         BadWeights: it is not a Whisper model, quantised, or openai-whisper would compute it differently.
@@ -137,7 +137,7 @@ def _openai_name(name: str) -> str:
 
 
 def _pop_untied_projection(state: State) -> Tensor | None:
-    """Removes `proj_out` from the state; returns None if it equals the embedding, which may be under either name."""
+    """Remove `proj_out` from the state; return None if it equals the embedding, which may be under either name."""
     projection = state.pop(_PROJECTION, None)
     if projection is None:
         return None

@@ -26,7 +26,7 @@ class Source(Protocol):
         """SHA-256 in hex of each file, by its path in the folder of models; all paths begin with the same part."""
 
     def fetch(self, into: Path) -> None:
-        """Writes `files` to `into`, an empty folder; a failure may leave some of them there.
+        """Write `files` to `into`, an empty folder; a failure may leave some of them there.
 
         Raises:
             SourceFailed: the source does not provide its files.
@@ -54,7 +54,7 @@ class UrlSource:
         return urlsplit(self.url).netloc
 
     def fetch(self, into: Path) -> None:
-        """Downloads the file to `into`.
+        """Download the file to `into`.
 
         Raises:
             SourceFailed: the host does not provide the whole file.
@@ -80,7 +80,7 @@ def _file_name(url: str) -> str:
 
 
 def write_chunks(chunks: Iterable[bytes], file: IO[bytes], label: str, size: int | None) -> None:
-    """Writes chunks to a file, with a progress bar if stderr is a terminal.
+    """Write chunks to a file, with a progress bar if stderr is a terminal.
 
     Args:
         label: the progress bar's label.
@@ -93,7 +93,7 @@ def write_chunks(chunks: Iterable[bytes], file: IO[bytes], label: str, size: int
 
 
 def sources_of(name: str) -> list[Source]:
-    """Returns the sources of a model of OpenAI's, in the order to try.
+    """Return the sources of a model of OpenAI's, in the order to try.
 
     Raises:
         ModelUnavailable: openai-whisper has no model of this name.

@@ -26,7 +26,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # no separator and no le
 
 
 def find_model(name: str, folders: Sequence[Path]) -> Path | None:
-    """Returns the `.pt` file or the folder of weights of a model; None if there is none.
+    """Return the `.pt` file or the folder of weights of a model; None if there is none.
 
     A name is looked up in each folder as `<name>.pt`, `<name>/`, and the hub's repository `openai/whisper-<name>`.
     Aliases work too: "turbo" finds `large-v3-turbo.pt`. A name cannot lead out of the folders. Any other text may be a
@@ -57,7 +57,7 @@ _REPOSITORY_SUFFIXES = {"large-v1": "large"}
 
 
 def checkpoint_bytes(model: Path) -> int:
-    """Returns the size of a model's file or folder in bytes."""
+    """Return the size of a model's file or folder in bytes."""
     files = model.rglob("*") if model.is_dir() else [model]
     return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -77,7 +77,7 @@ def fetch_model(
     sources: Sequence[Source] | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> Path:
-    """Fetches a model to a folder, unless it is there already.
+    """Fetch a model to a folder, unless it is there already.
 
     A Hugging Face repository, `org/name` or `org/name@revision`, comes from the hub, and is stored as its cache keeps
     it. Other models come from the first of the sources that succeeds. A file that is there already must have the

@@ -31,7 +31,7 @@ _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def load_weights(path: Path) -> Whisper:
-    """Loads a Whisper model on the CPU, ready for inference (`requires_grad` is off).
+    """Load a Whisper model on the CPU, ready for inference (`requires_grad` is off).
 
     The weights keep the file's number format, which is float16 for nearly every published model, and stay mapped to the
     file: the caller chooses the format to compute in. The engine makes its own fused copies. openai-whisper's
@@ -84,7 +84,7 @@ def has_alignment_heads(model: Whisper) -> bool:
 
 
 def embedding_of(model: Whisper) -> Tensor:
-    """Returns the token embedding [V, D]."""
+    """Return the token embedding [V, D]."""
     embedding = model.decoder.token_embedding
     return embedding.input_weight if isinstance(embedding, _UntiedEmbedding) else embedding.weight
 
@@ -119,7 +119,7 @@ class _UntiedEmbedding(nn.Embedding):
 
 
 def _build(checkpoint: Checkpoint) -> Whisper:
-    """Builds a model whose parameters are the checkpoint's tensors, except layer norms, which become float32."""
+    """Build a model whose parameters are the checkpoint's tensors, except layer norms, which become float32."""
     dims = checkpoint.dims
     try:
         with _SkipInitialisation():
@@ -148,7 +148,7 @@ def _default_heads(model: Whisper) -> Tensor:
 
 
 def _check_tensors(state: State, expected: Mapping[str, Tensor]) -> None:
-    """Raises `BadWeights` unless `state` has the names and shapes of `expected`, and floating-point values."""
+    """Raise `BadWeights` unless `state` has the names and shape of `expected`, and floating-point values."""
     if missing := expected.keys() - state.keys():
         raise BadWeights(f"lacks {_some(missing)}, which a Whisper model has: fetch the model again")
     if unknown := state.keys() - expected.keys():
@@ -171,7 +171,7 @@ def _some(names: set[str]) -> str:
 
 
 def _read_checkpoint(file: Path) -> Checkpoint:
-    """Reads a `.pt` file, memory-mapped; its dimensions must be those that the file declares."""
+    """Read a `.pt` file, memory-mapped; its dimensions must be those that the file declares."""
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch.load documents none: RuntimeError, UnpicklingError, KeyError, ...

@@ -83,7 +83,7 @@ def parse_vocabulary(vocabulary: Any) -> Any:
 
 
 def parse_clips(clips: Any) -> Any:
-    """Pairs of start and end from `[[start, end], ...]`, `[start, end, start, ...]` or `"start,end,start,..."`.
+    """Pair of start and end from `[[start, end], ...]`, `[start, end, start, ...]` or `"start,end,start,..."`.
 
     Raises:
         ValueError: a string that is not a list of seconds.

@@ -15,7 +15,7 @@ from src.transcript.transcript import Diarization, Segment, Transcript, Turn
 
 
 def assign_speakers(transcript: Transcript, diarization: Diarization) -> None:
-    """Adds the speakers to a transcript and to its translation, in place."""
+    """Add the speakers to a transcript and to its translation, in place."""
     timeline = _Timeline(diarization.turns)
     for text in (transcript, transcript.translation):
         if text is not None:
@@ -33,7 +33,7 @@ class _Timeline:
         self._ends = [turn.end for turn in turns]
 
     def split(self, segment: Segment) -> list[Segment]:
-        """Returns the segment with its speaker, or as parts if the speakers of its words differ."""
+        """Return the segment with its speaker, or as parts if the speakers of its words differ."""
         words = [replace(word, speaker=self._speaker(word.start, word.end)) for word in segment.words or []]
         if "".join(word.word for word in words).strip() != segment.text.strip():  # no words, or not those of its text
             return [replace(segment, speaker=self._speaker(segment.start, segment.end), words=segment.words and words)]
@@ -56,7 +56,7 @@ class _Timeline:
         ]
 
     def _speaker(self, start: float, end: float) -> str | None:
-        """Returns the dominant speaker of an interval, else that of the nearest turn; None if there are no turns."""
+        """Return the dominant speaker of an interval, else that of the nearest turn; None if there are no turns."""
         if not self._turns:
             return None
         first = bisect_left(self._ends, start)

@@ -53,7 +53,7 @@ class CamPlusPlus:
         self._dense_shift = shift.to(device)
 
     def __call__(self, bands: Tensor) -> Tensor:
-        """Computes embeddings in float32: [batch, at most 200 frames, 80 bands] -> [batch, 192]."""
+        """Compute embeddings in float32: [batch, at most 200 frames, 80 bands] -> [batch, 192]."""
         x = F.conv1d(self._head(bands).transpose(1, 2), self._tdnn, self._tdnn_shift, stride=2, padding=2)
         x = x.relu_().transpose(1, 2)  # [batch, frames / 2, channels] from here on
         for layers, dilation, transit in self._blocks:
@@ -164,7 +164,7 @@ def _dense_block(x: Tensor, layers: list[_Layer], dilation: int) -> Tensor:
 
 
 def _batch_norm(weights: Weights, prefix: str) -> tuple[Tensor, Tensor]:
-    """Returns the scale and shift of a batch normalization in inference."""
+    """Return the scale and shift of a batch normalization in inference."""
     scale = (weights[f"{prefix}.running_var"] + _EPSILON).rsqrt() * weights.get(f"{prefix}.weight", torch.ones(()))
     return scale, weights.get(f"{prefix}.bias", torch.zeros(())) - weights[f"{prefix}.running_mean"] * scale
 

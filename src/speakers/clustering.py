@@ -58,7 +58,7 @@ class Clustering(NamedTuple):
 
 
 def cluster(embeddings: Vectors, seconds: npt.NDArray[np.float64], counts: SpeakerCounts) -> Clustering:
-    """Assigns subsegments of speech to speakers.
+    """Assign subsegments of speech to speakers.
 
     Args:
         embeddings: one of length 1 for each subsegment [subsegments, size of an embedding].
@@ -77,7 +77,7 @@ def cluster(embeddings: Vectors, seconds: npt.NDArray[np.float64], counts: Speak
 
 
 def mean_direction(embeddings: Vectors) -> Vectors:
-    """Returns the embedding of several subsegments of one speaker [size of an embedding], of length 1."""
+    """Return the embedding of several subsegments of one speaker [size of an embedding], of length 1."""
     total: Vectors = embeddings.sum(axis=0)
     unit: Vectors = total / np.linalg.norm(total)
     return unit
@@ -106,14 +106,14 @@ def _find_speakers(embeddings: Vectors, seconds: npt.NDArray[np.float64], thresh
 
 
 def _reassign(embeddings: Vectors, labels: Labels) -> Labels:
-    """Assigns each subsegment to the nearest centroid; twice, since that moves the centroids."""
+    """Assign each subsegment to the nearest centroid; twice, since that moves the centroids."""
     for _ in range(2):
         labels = _compact((embeddings @ _normalize(_sum_clusters(embeddings, labels)).T).argmax(axis=1))
     return labels
 
 
 def _merge_clusters(vectors: Vectors, threshold: float, maximum: int | None = None) -> Labels:
-    """Merges the two most similar clusters until none reach the threshold, and no more than `maximum` are left.
+    """Merge the two most similar clusters until none reach the threshold, and no more than `maximum` are left.
 
     There is one vector per cluster; its length is the cluster's weight in a centroid.
     """
@@ -139,7 +139,7 @@ def _merge_clusters(vectors: Vectors, threshold: float, maximum: int | None = No
 
 
 def _merge_in_blocks(vectors: Vectors, threshold: float) -> Labels:
-    """Merges the clusters of each block of a long recording, and then those of all blocks."""
+    """Merge the clusters of each block of a long recording, and then those of all blocks."""
     labels = np.empty(len(vectors), np.intp)
     count = 0
     for start in range(0, len(vectors), BLOCK_SIZE):
@@ -152,7 +152,7 @@ def _merge_in_blocks(vectors: Vectors, threshold: float) -> Labels:
 
 
 def _compact(labels: Labels) -> Labels:
-    """Renumbers labels from 0 on, without gaps."""
+    """Renumber labels from 0 on, without gaps."""
     return np.unique(labels, return_inverse=True)[1]
 
 

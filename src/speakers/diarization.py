@@ -47,7 +47,7 @@ def diarize(
     clips: Iterable[Region] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Diarization:
-    """Finds the turns of a recording's speakers: `SPEAKER_00` and so on by first speech, or names of known speakers.
+    """Find the turns of a recording's speakers: `SPEAKER_00` and so on by first speech, or names of known speakers.
 
     Args:
         pcm: the recording; read block by block, so it may be mapped from disk.
@@ -82,7 +82,7 @@ def diarize(
 
 
 def embed_sample(pcm: Pcm) -> Embedding | None:
-    """Returns the embedding of a sample in which one person speaks; None without speech."""
+    """Return the embedding of a sample in which one person speaks; None without speech."""
     regions = [subsegment.embedded for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))])]
     return mean_direction(np.concatenate(list(embed(pcm, regions)))) if regions else None
 
@@ -102,7 +102,7 @@ def _find_subsegments(pcm: Pcm, clips: Iterable[Region]) -> Iterator[_Subsegment
 
 
 def _split_region(start: int, end: int) -> list[_Subsegment]:
-    """Splits speech without a pause in equal steps; borders are halfway between the middles of subsegments."""
+    """Split speech without a pause in equal steps; borders are halfway between the middles of subsegments."""
     steps = max(0, -((SUBSEGMENT_SAMPLES - (end - start)) // MAX_STEP_SAMPLES))
     last = end - SUBSEGMENT_SAMPLES
     starts = [start + (last - start) * step // max(1, steps) for step in range(steps + 1)] if steps else [start]
@@ -132,7 +132,7 @@ def _to_speaker(number: int, turns: Sequence[Turn], embeddings: NDArray[np.float
 
 
 def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> dict[str, str]:
-    """Returns the speakers' names by label; of those similar to a sample, the most similar one gets its name."""
+    """Return the speakers' names by label; of those similar to a sample, the most similar one gets its name."""
     names = {speaker.label: f"SPEAKER_{number:02d}" for number, speaker in enumerate(speakers)}
     pairs = [
         (float(embedding @ speaker.embedding), speaker.label, name)

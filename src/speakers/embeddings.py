@@ -48,7 +48,7 @@ class SpeakerEncoder(NamedTuple):
     dtype: torch.dtype
 
     def embed(self, subsegments: Sequence[Pcm]) -> NDArray[np.float32]:
-        """Returns an embedding for each subsegment of at most SUBSEGMENT_SAMPLES [subsegments, EMBEDDING_SIZE]."""
+        """Return an embedding for each subsegment of at most SUBSEGMENT_SAMPLES [subsegments, EMBEDDING_SIZE]."""
         batch = np.stack([np.resize(subsegment, SUBSEGMENT_SAMPLES) for subsegment in subsegments])
         return self.executor.submit(self._embed, batch).result()
 
@@ -68,7 +68,7 @@ class MelFilterBank:
         self._filters = _mel_filters().to(device)
 
     def __call__(self, sound: Tensor) -> Tensor:
-        """Computes log-mel features from sound in -1..1: [batch, samples] -> [batch, frames, _BANDS]."""
+        """Compute log-mel features from sound in -1..1: [batch, samples] -> [batch, frames, _BANDS]."""
         frames = sound.unfold(1, _FRAME, _HOP)
         frames = frames - frames.mean(-1, keepdim=True)
         previous = torch.cat((frames[..., :1], frames[..., :-1]), dim=-1)
@@ -80,7 +80,7 @@ class MelFilterBank:
 
 
 def _mel_filters() -> Tensor:
-    """Returns triangular filters of equal width in mel, [_FFT / 2, _BANDS]."""
+    """Return triangular filters of equal width in mel, [_FFT / 2, _BANDS]."""
 
     def mel(hertz: float | NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(1127.0 * np.log1p(np.asarray(hertz) / 700.0))
@@ -96,7 +96,7 @@ _loading = threading.Lock()
 
 
 def load_encoder() -> SpeakerEncoder:
-    """Returns the process's encoder; loads it at the first call, which takes 0.2 s."""
+    """Return the process's encoder; load it at the first call, which takes 0.2 s."""
     with _loading:
         return _encoder()
 
@@ -120,7 +120,7 @@ def _load_network(device: torch.device, dtype: torch.dtype) -> CamPlusPlus:
 
 
 def embed(pcm: Pcm, regions: Sequence[Region]) -> Iterator[NDArray[np.float32]]:
-    """Yields the embeddings of regions of at most SUBSEGMENT_SAMPLES, batch by batch [batch, EMBEDDING_SIZE]."""
+    """Yield the embeddings of regions of at most SUBSEGMENT_SAMPLES, batch by batch [batch, EMBEDDING_SIZE]."""
     encoder = load_encoder()
     for start in range(0, len(regions), BATCH_SIZE):
         yield encoder.embed([pcm[region.start : region.end] for region in regions[start : start + BATCH_SIZE]])

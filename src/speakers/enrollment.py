@@ -14,7 +14,7 @@ from src.speakers.embeddings import Embedding
 
 
 def enroll(samples: Mapping[str, Path], control: JobControl) -> dict[str, Embedding]:
-    """Returns the embedding of the voice in each sample.
+    """Return the embedding of the voice in each sample.
 
     Raises:
         WorkerError: a sample cannot be decoded, is too long or has no speech; the message names the sample.

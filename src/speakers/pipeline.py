@@ -26,7 +26,7 @@ def transcribe_and_diarize(
     samples: Mapping[str, Path],
     control: JobControl,
 ) -> Transcript:
-    """Returns the result of `transcribe`, with speakers assigned to it.
+    """Return the result of `transcribe`, with speakers assigned to it.
 
     Args:
         transcribe: transcribes the recording; called on this thread.

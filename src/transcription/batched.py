@@ -42,7 +42,7 @@ class BatchedOptions:
 def transcribe_in_windows(
     engine: Engine, pcm: Pcm, clips: Sequence[Region], options: BatchedOptions, control: JobControl
 ) -> Transcript:
-    """Transcribes a recording as windows that share the engine's batch with those of other recordings.
+    """Transcribe a recording as windows that share the engine's batch with those of other recordings.
 
     Args:
         engine: the model.
@@ -93,7 +93,7 @@ def _transcribe(
 
 
 def _record_positions(windows: Iterator[PositionedWindow], positions: list[PositionedWindow]) -> Iterator[Window]:
-    """Yields the windows for the engine, and appends their positions to `positions`."""
+    """Yield the windows for the engine, and append their positions to `positions`."""
     for positioned in windows:
         positions.append(positioned)
         yield positioned.window
@@ -102,7 +102,7 @@ def _record_positions(windows: Iterator[PositionedWindow], positions: list[Posit
 def _with_positions(
     results: Iterator[WindowTranscript], positions: Sequence[PositionedWindow]
 ) -> Iterator[tuple[PositionedWindow, WindowTranscript]]:
-    """Pairs results with their positions, which grow while the engine reads ahead."""
+    """Pair results with their positions, which grow while the engine reads ahead."""
     for number, result in enumerate(results):
         yield positions[number], result
 
@@ -119,7 +119,7 @@ def _with_language(decoding: DecodingOptions, language: str, multilingual: bool)
 def _append_window(
     transcript: Transcript, result: WindowTranscript, position: PositionedWindow, pcm: Pcm, options: BatchedOptions
 ) -> list[Segment]:
-    """Appends a window's segments to the transcript, with times on the recording's clock, and returns them."""
+    """Append a window's segments to the transcript, with times on the recording's clock, and return them."""
     offset = position.start / SAMPLE_RATE
     segments, dropped = _to_recording_time(result.segments, offset, len(transcript.segments), pcm, options)
     if options.multilingual:
@@ -144,7 +144,7 @@ def _append_window(
 def _to_recording_time(
     segments: Sequence[Segment], offset: float, first_id: int, pcm: Pcm, options: BatchedOptions
 ) -> tuple[list[Segment], Counter[str]]:
-    """Moves a window's segments by `offset` seconds, drops hallucinations, and numbers the rest from `first_id`."""
+    """Move a window's segments by `offset` seconds, drop hallucinations, and numbers the rest from `first_id`."""
     kept = [_shift(segment, offset) for segment in segments]
     dropped: Counter[str] = Counter()
     if options.hallucination_filter is not None:

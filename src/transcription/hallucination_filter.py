@@ -22,7 +22,7 @@ class HallucinationFilter:
     """If true, segments without any detected speech are dropped, whatever their text."""
 
     def apply(self, segments: Iterable[Segment], pcm: Pcm) -> tuple[list[Segment], Counter[str]]:
-        """Returns the segments to keep, and the number of dropped or shortened ones by reason.
+        """Return the segments to keep, and the number of dropped or shortened ones by reason.
 
         Args:
             segments: with times on the recording's clock.

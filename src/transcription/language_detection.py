@@ -56,7 +56,7 @@ def detect_language(
     *,
     first_window_only: bool,
 ) -> tuple[DetectedLanguage | None, Iterator[PositionedWindow]]:
-    """Detects the language of a recording.
+    """Detect the language of a recording.
 
     Args:
         engine: the model, which answers English if it knows no other language.
@@ -97,7 +97,7 @@ def _sample_later_windows(pcm: Pcm, vad: VadOptions | None) -> Iterator[Window]:
 
 
 def _average(identified: Sequence[tuple[dict[str, float], Window]], candidates: Sequence[str]) -> DetectedLanguage:
-    """Averages the probabilities of windows, weighted by length, since short windows are less reliable."""
+    """Average the probabilities of windows, weighted by length, since short windows are less reliable."""
     weights: dict[str, float] = defaultdict(float)
     for probabilities, window in identified:
         for language in candidates or probabilities:

@@ -35,7 +35,7 @@ class LoadedModel:
         return self.engine.placements[0].compute_type
 
     def close(self) -> None:
-        """Stops the engine's threads, and ends running jobs with `CancelledError`."""
+        """Stop the engine's threads, and end running jobs with `CancelledError`."""
         self.sequential.close()
         self.engine.close()
 
@@ -65,7 +65,7 @@ class ModelCache:
 
     @contextmanager
     def acquire(self, name: str, control: JobControl) -> Iterator[LoadedModel]:
-        """Loads a model unless it is loaded, and keeps it loaded during the block.
+        """Load a model unless it is loaded, and keep it loaded during the block.
 
         Raises:
             ModelUnavailable: it cannot be loaded.
@@ -79,7 +79,7 @@ class ModelCache:
             self._release(name, entry)
 
     def close(self) -> None:
-        """Closes every model, those in use too; their jobs end with `CancelledError`."""
+        """Close every model, those in use too; their jobs end with `CancelledError`."""
         with self._changed:
             self._closed = True
             entries, self._entries = list(self._entries.values()), {}
@@ -100,7 +100,7 @@ class ModelCache:
             return entry
 
     def _evict_idle(self) -> bool:
-        """Closes idle models until there is capacity for another one; returns false if too many are in use."""
+        """Close idle models until there is capacity for another one; return false if too many are in use."""
         idle = [name for name, entry in self._entries.items() if not entry.users]
         while len(self._entries) >= self._capacity and idle:
             model = self._entries.pop(idle.pop(0)).model

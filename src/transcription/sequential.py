@@ -63,7 +63,7 @@ class SequentialModel:
         self._closed = False
 
     def run(self, work: Callable[[whisper.Whisper], T], control: JobControl) -> T:
-        """Calls `work` with the model, as soon as no other job uses it.
+        """Call `work` with the model, as soon as no other job uses it.
 
         On a new thread each time: on a CPU, the OpenMP workers that a lasting thread keeps would slow the engine's.
 
@@ -80,7 +80,7 @@ class SequentialModel:
             self._lock.release()
 
     def close(self) -> None:
-        """Ends running work before the model's next step, and refuses further work; returns at once."""
+        """End running work before the model's next step, and refuse further work; return at once."""
         self._closed = True
 
     def _check(self, control: JobControl) -> None:
@@ -117,7 +117,7 @@ def transcribe_sequentially(
     language: str,
     control: JobControl,
 ) -> Transcript:
-    """Runs `whisper.transcribe` on a recording, in sections of at most `SECTION_SECONDS`.
+    """Run `whisper.transcribe` on a recording, in sections of at most `SECTION_SECONDS`.
 
     Args:
         model: openai-whisper's model.
@@ -149,7 +149,7 @@ def transcribe_sequentially(
 
 
 def _find_sections(pcm: Pcm) -> Iterator[tuple[int, int]]:
-    """Yields start and end of each section; all but the last end at the quietest place of their last third."""
+    """Yield start and end of each section; all but the last end at the quietest place of their last third."""
     start, max_samples = 0, SECTION_SECONDS * SAMPLE_RATE
     while len(pcm) - start > max_samples:
         end = find_quietest(pcm, start + max_samples * 2 // 3, start + max_samples)
@@ -172,7 +172,7 @@ class _Section:
     def append_to(
         self, transcript: Transcript, task: str, model: SequentialModel, control: JobControl
     ) -> list[Segment]:
-        """Transcribes the section, appends its segments to those of earlier sections, and returns them."""
+        """Transcribe the section, append its segments to those of earlier sections, and return them."""
         offset = self.start / SAMPLE_RATE
         prompt = self._prompt(transcript, task)
         result = model.run(lambda whisper_model: self._run(whisper_model, transcript.language, task, prompt), control)
@@ -186,7 +186,7 @@ class _Section:
         return segments
 
     def _prompt(self, transcript: Transcript, task: str) -> str | None:
-        """Returns the caller's prompt, or from the second section on the text before, as openai-whisper does."""
+        """Return the caller's prompt, or from the second section on the text before, as openai-whisper does."""
         decoding = self.options.decoding
         given = decoding.prompt if task == decoding.task else None  # it is in the language of the speech
         if self.start == 0 or self.options.carry_initial_prompt:
@@ -210,7 +210,7 @@ class _Section:
 
 
 def _clips_within(clips: Iterable[Region], start: int, end: int) -> list[Region]:
-    """Returns the clips between two positions, cut off there, and counted from the first position."""
+    """Return the clips between two positions, cut off there, and counted from the first position."""
     cut = [Region(max(clip.start, start) - start, min(clip.end, end) - start) for clip in clips]
     return [clip for clip in cut if clip.start < clip.end]
 

@@ -30,7 +30,7 @@ class PositionedWindow(NamedTuple):
 def find_windows(
     pcm: Pcm, clips: Iterable[Region], vad: VadOptions | None, first_seconds: float = WINDOW_SECONDS
 ) -> Iterator[PositionedWindow]:
-    """Yields windows as soon as they are known, so that decoding can begin before the whole recording is searched.
+    """Yield windows as soon as they are known, so that decoding can begin before the whole recording is searched.
 
     Args:
         pcm: the recording; read block by block, so it may be mapped from disk.
@@ -55,7 +55,7 @@ def _windows_of_clip(pcm: Pcm, vad: VadOptions | None, first_seconds: float) -> 
 
 
 def _unpadded_speech(window: SpeechWindow, padding: float) -> list[Span]:
-    """Returns the speech of a window in seconds from its start; its padding need not contain any words."""
+    """Return the speech of a window in seconds from its start; its padding need not contain any words."""
     spans = [
         ((region.start - window.start) / SAMPLE_RATE, (region.end - window.start) / SAMPLE_RATE)
         for region in window.speech
