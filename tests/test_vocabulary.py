@@ -327,6 +327,7 @@ def test_the_text_is_the_same_with_and_without_words(made: Transcript, correctio
     assert [one.text for one in plain.segments] == [one.text for one in made.segments]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", ["almost everywhere", "random"])
 def test_two_thousand_long_terms_in_two_hundred_thousand_words_take_less_than_two_seconds(hostile: str) -> None:
     made = random.Random(1)
