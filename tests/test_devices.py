@@ -102,6 +102,7 @@ def told(transcript: WindowTranscript) -> list[Any]:
 # --- Copies ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_copies_on_several_devices_share_the_windows_and_say_the_same(
     windows: list[Window], on_one: list[WindowTranscript]
@@ -112,6 +113,7 @@ def test_copies_on_several_devices_share_the_windows_and_say_the_same(
     assert sum(device.passes for device in devices) == 4 * len(windows)  # layers of the encoder
 
 
+@pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("last", [0, 5])
 def test_what_a_device_was_at_when_it_failed_is_done_by_the_others(
@@ -125,6 +127,7 @@ def test_what_a_device_was_at_when_it_failed_is_done_by_the_others(
         assert bad.passes == last + 1  # it is asked no more
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
     with closing(Engine(load, [Device(1).placement, Device(2).placement], slots=2)) as engine:
@@ -133,6 +136,7 @@ def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
                 list(engine.transcribe(windows, GREEDY))
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_a_window_that_was_listened_to_elsewhere_is_encoded_again(
     windows: list[Window], on_one: list[WindowTranscript]
@@ -141,6 +145,7 @@ def test_a_window_that_was_listened_to_elsewhere_is_encoded_again(
     assert_alike(transcripts([ON_CPU], [elsewhere]), on_one[:1])
 
 
+@pytest.mark.model
 @pytest.mark.model
 @pytest.mark.process
 def test_a_device_that_cannot_load_the_model_leaves_none_running() -> None:
@@ -156,6 +161,7 @@ def test_a_device_that_cannot_load_the_model_leaves_none_running() -> None:
 # --- One model on several --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_a_model_that_is_split_says_the_same(windows: list[Window], on_one: list[WindowTranscript]) -> None:
     assert_alike(transcripts([replace(ON_CPU, devices=(CPU, CPU))], windows), on_one)
@@ -174,6 +180,7 @@ class Apart(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+@pytest.mark.model
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("devices", [("cpu", "meta"), ("cpu", "meta", "cpu"), ("cpu", "cpu", "meta", "meta")])
