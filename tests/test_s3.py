@@ -310,7 +310,7 @@ def test_wrong_keys_are_told_without_what_the_server_says_of_them(
 
 
 def test_a_real_server_refuses_unknown_keys(server: str, s3: Any) -> None:
-    """moto looks at keys only when it is told to."""
+    """By default moto does not check keys."""
     requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)
     try:
         with pytest.raises(UploadFailed, match="InvalidAccessKeyId") as error:
