@@ -75,7 +75,7 @@ def test_work_of_a_cancelled_job_is_not_begun() -> None:
 
 
 def test_work_that_ends_after_its_time_limit_is_silent(blocked: threading.Event) -> None:
-    """pytest reports an exception that a thread does not catch."""
+    """Pytest reports an exception that a thread does not catch."""
     ended = threading.Event()
 
     def work() -> None:

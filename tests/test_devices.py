@@ -102,6 +102,7 @@ def essentials(transcript: WindowTranscript) -> list[Any]:
 # --- Copies ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_copies_on_several_devices_share_the_windows_and_agree(
     windows: list[Window], on_one: list[WindowTranscript]
@@ -112,6 +113,7 @@ def test_copies_on_several_devices_share_the_windows_and_agree(
     assert sum(device.passes for device in devices) == 4 * len(windows)  # layers of the encoder
 
 
+@pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("last", [0, 5])
 def test_the_work_of_a_failed_device_is_repeated_by_the_others(
@@ -125,6 +127,7 @@ def test_the_work_of_a_failed_device_is_repeated_by_the_others(
         assert bad.passes == last + 1  # it gets no more work
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
     with closing(Engine(load, [Device(1).placement, Device(2).placement], max_batch_size=2)) as engine:
@@ -133,6 +136,7 @@ def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
                 list(engine.transcribe(windows, GREEDY))
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_a_window_encoded_on_another_device_is_encoded_again(
     windows: list[Window], on_one: list[WindowTranscript]
@@ -141,6 +145,7 @@ def test_a_window_encoded_on_another_device_is_encoded_again(
     assert_alike(transcripts([ON_CPU], [elsewhere]), on_one[:1])
 
 
+@pytest.mark.model
 @pytest.mark.model
 @pytest.mark.process
 def test_a_device_that_cannot_load_the_model_leaves_no_thread_running() -> None:
@@ -156,6 +161,7 @@ def test_a_device_that_cannot_load_the_model_leaves_no_thread_running() -> None:
 # --- One model on several devices ------------------------------------------------------------------------------------
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_a_split_model_agrees_with_a_whole_one(windows: list[Window], on_one: list[WindowTranscript]) -> None:
     assert_alike(transcripts([replace(ON_CPU, devices=(CPU, CPU))], windows), on_one)
@@ -180,6 +186,7 @@ class SeparateDevices(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+@pytest.mark.model
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("devices", [("cpu", "meta"), ("cpu", "meta", "cpu"), ("cpu", "cpu", "meta", "meta")])

@@ -311,7 +311,7 @@ def test_wrong_keys_are_reported_without_the_servers_message(
 
 
 def test_a_real_server_refuses_unknown_keys(server: str, s3: Any) -> None:
-    """moto checks keys only on request."""
+    """Moto checks keys only on request."""
     requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)
     try:
         with pytest.raises(UploadFailed, match="InvalidAccessKeyId") as error:

@@ -327,6 +327,7 @@ def test_the_text_is_the_same_with_and_without_words(made: Transcript, correctio
     assert [part.text for part in plain.segments] == [part.text for part in made.segments]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", ["almost everywhere", "random"])
 def test_2000_long_terms_in_200_000_words_take_less_than_two_seconds(hostile: str) -> None:
     made = random.Random(1)
