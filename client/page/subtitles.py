@@ -17,7 +17,7 @@ from wcwidth import wrap
 from client.page.lines import Segments, speaker_key
 
 _PRESET_WIDTHS = {"broadcast": 42}
-"""`max_line_width` of each `subtitle_preset`, as in the README."""
+"""`max_line_width` of each `subtitle_preset`, as in `docs/options.md`."""
 
 _Cue = tuple[timedelta, timedelta, str, str]
 """Start, end, speaker (or empty), text in one line."""
