@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
-from rapidocr.utils.output import RapidOCROutput
+from rapidocr.ch_ppocr_rec.typings import TextRecOutput
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions.containers import MKV, MOV, MP4, language_tag
@@ -180,7 +180,7 @@ def reader() -> RapidOCR:
 def read(strip: NDArray[np.uint8]) -> str:
     """Reads one line of text by OCR."""
     found = reader()(strip[:, :, ::-1].copy(), use_det=False, use_cls=False)
-    assert isinstance(found, RapidOCROutput)
+    assert isinstance(found, TextRecOutput)
     return "".join(found.txts or ())
 
 
