@@ -140,6 +140,7 @@ def test_without_ours_there_is_no_ratio():
     assert row.ratios == []
 
 
+@pytest.mark.process
 def test_the_facts_of_a_run_are_its_date_machine_commit_and_command():
     assert re.fullmatch(r"\d{4}-\d\d-\d\d; .+ CPUs, Python 3\.[\d.]+; commit \S+; `.+`", report.describe_run())
 

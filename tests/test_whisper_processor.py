@@ -24,6 +24,8 @@ from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, ROOT, as_base64, spoken, words
 
 DEMO = CLIPS / "demo.ogg"
+pytestmark = [pytest.mark.model, pytest.mark.process]
+
 SPOKEN = " ".join(spoken("demo.ogg"))
 
 
