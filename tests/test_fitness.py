@@ -211,6 +211,8 @@ def test_a_model_with_a_few_wrong_words_passes(processor: WhisperProcessor, monk
     fitness.check_transcription(processor)
 
 
+@pytest.mark.model
+@pytest.mark.process
 def test_a_failing_device_is_reported_in_one_line(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Transcript:
         raise ValueError("CUDA error: device-side assert triggered\n" + "CUDA kernel errors might be reported\n" * 50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from src.engine.decoding_options import TokenSets
 from src.engine.model import Model
@@ -22,12 +21,19 @@ from src.errors import ModelUnavailable
 from src.models.weights import embedding_of, has_alignment_heads, load_weights
 from tests.support.properties import examples
 
+if TYPE_CHECKING:  # seconds of imports, which `make test-fast` does without
+    from transformers import WhisperForConditionalGeneration
+
+pytestmark = pytest.mark.model
+
 HEADS = [[0, 1], [2, 0]]
 MAX_DIFFERENCE = 1e-4
 
 
 def random_model(**changes: object) -> WhisperForConditionalGeneration:
     """A small Whisper of transformers with a full vocabulary, and fewer decoder than encoder layers."""
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
     torch.manual_seed(0)
     config: dict[str, Any] = {
         "vocab_size": 51865,
