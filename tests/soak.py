@@ -200,11 +200,11 @@ def judge(
 
 
 def faults_of_footprints(footprints: Sequence[tuple[int, Footprint]], max_growth: float) -> Iterator[str]:
-    for jobs, one in footprints:
-        if one.files:
-            yield f"after {jobs} jobs there were files: {', '.join(one.files)}"
-        if one.children:
-            yield f"after {jobs} jobs {one.children} child processes were left"
+    for jobs, footprint in footprints:
+        if footprint.files:
+            yield f"after {jobs} jobs there were files: {', '.join(footprint.files)}"
+        if footprint.children:
+            yield f"after {jobs} jobs {footprint.children} child processes were left"
     if len(footprints) < 2:
         return
     (_, first), (_, last) = footprints[0], footprints[-1]
@@ -235,13 +235,13 @@ def table_of_footprints(run: Run) -> str:
     rows = [
         [
             str(jobs),
-            f"{one.resident:.1f}",
-            f"{one.resident / run.footprints[0][1].resident - 1:+.1%}",
-            f"{one.anonymous:.1f}",
-            str(one.threads),
-            str(len(one.files)),
+            f"{footprint.resident:.1f}",
+            f"{footprint.resident / run.footprints[0][1].resident - 1:+.1%}",
+            f"{footprint.anonymous:.1f}",
+            str(footprint.threads),
+            str(len(footprint.files)),
         ]
-        for jobs, one in run.footprints
+        for jobs, footprint in run.footprints
     ]
     return table(heads, rows)
 

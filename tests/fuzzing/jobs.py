@@ -141,7 +141,7 @@ def _names() -> list[str]:
         "options",
         "webhook",
         "upload",
-        *(name for one in models for name in one.model_fields),
+        *(name for model in models for name in model.model_fields),
     ]
 
 
@@ -236,7 +236,7 @@ def _near_input(recordings: Sequence[str]) -> Json:
     audio = st.one_of(
         st.fixed_dictionaries({}, optional={"url": url, "base64": base64}),
         base64.map(lambda data: {"base64": data}),
-        looked_up.map(lambda one: {"url": one}),
+        looked_up.map(lambda url: {"url": url}),
         url,
         base64.map(lambda data: f"data:audio/ogg;base64,{data}"),
     )

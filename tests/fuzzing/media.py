@@ -170,8 +170,8 @@ def _swap(data: bytes, dice: random.Random) -> bytes:
     size = dice.choice([16, 188, 1024])
     blocks = [data[start : start + size] for start in range(0, len(data), size)]
     if len(blocks) > 1:
-        one, two = dice.sample(range(len(blocks)), 2)
-        blocks[one], blocks[two] = blocks[two], blocks[one]
+        first, second = dice.sample(range(len(blocks)), 2)
+        blocks[first], blocks[second] = blocks[second], blocks[first]
     return b"".join(blocks)
 
 

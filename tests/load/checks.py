@@ -104,7 +104,7 @@ def _of_transcript(plan: Plan, job: Job, others: Sequence[Recording], streaming:
     if warnings := answer["metadata"]["warnings"]:
         yield f"has warnings: {warnings}"
     if streaming and "segments" in answer["transcription"]:
-        streamed = [one for part in job.output[:-1] for one in part["segments"]]
+        streamed = [segment for part in job.output[:-1] for segment in part["segments"]]
         if streamed != answer["transcription"]["segments"]:
             yield f"streamed {len(streamed)} segments that are not those of its answer"
 

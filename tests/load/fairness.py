@@ -117,7 +117,7 @@ def _wait(platform: Platform, ids: Sequence[str], concurrency: int) -> None:
     end = time.monotonic() + TIMEOUT_S
     with tqdm(total=len(ids), unit="job", desc=f"{concurrency} at once") as bar:
         while bar.n < len(ids):
-            bar.update(sum(platform.job(one).done for one in ids) - bar.n)
+            bar.update(sum(platform.job(job_id).done for job_id in ids) - bar.n)
             if time.monotonic() > end:
                 sys.exit(f"the jobs are not over after {TIMEOUT_S:g} s")
             time.sleep(0.1)
@@ -147,7 +147,10 @@ def shares_of(together: Sequence[Stay], seconds_alone: dict[str, float]) -> list
 
 def company(stay: Stay, all_stays: Sequence[Stay]) -> float:
     """Jobs in the worker on average over a job's time there, itself included."""
-    shared = sum(max(0.0, min(stay.finished, one.finished) - max(stay.taken, one.taken)) for one in all_stays)
+    shared = sum(
+        max(0.0, min(stay.finished, other_stay.finished) - max(stay.taken, other_stay.taken))
+        for other_stay in all_stays
+    )
     return shared / stay.seconds
 
 
@@ -158,7 +161,7 @@ def total(run: Sequence[Stay]) -> float:
 def busy(run: Sequence[Stay]) -> float:
     """Seconds with a job in the worker: the SDK may take a second to ask for the next one."""
     seconds, until = 0.0, 0.0
-    for stay in sorted(run, key=lambda one: one.taken):
+    for stay in sorted(run, key=lambda stay: stay.taken):
         seconds += max(0.0, stay.finished - max(stay.taken, until))
         until = max(until, stay.finished)
     return seconds
@@ -167,7 +170,7 @@ def busy(run: Sequence[Stay]) -> float:
 def table_of_runs(together: Sequence[Stay], alone: Sequence[Stay], concurrency: int) -> str:
     heads = ["jobs at once", "total s", "of it with a job", "jobs in the worker"]
     rows = [
-        [str(at_once), f"{total(run):.1f}", f"{busy(run):.1f}", f"{sum(one.seconds for one in run) / total(run):.1f}"]
+        [str(at_once), f"{total(run):.1f}", f"{busy(run):.1f}", f"{sum(stay.seconds for stay in run) / total(run):.1f}"]
         for at_once, run in ((concurrency, together), (1, alone))
     ]
     return table(heads, rows)
