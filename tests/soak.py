@@ -200,11 +200,11 @@ def judge(
 
 
 def faults_of_footprints(footprints: Sequence[tuple[int, Footprint]], max_growth: float) -> Iterator[str]:
-    for jobs, footprint in footprints:
-        if footprint.files:
-            yield f"after {jobs} jobs there were files: {', '.join(footprint.files)}"
-        if footprint.children:
-            yield f"after {jobs} jobs {footprint.children} child processes were left"
+    for jobs, sample in footprints:
+        if sample.files:
+            yield f"after {jobs} jobs there were files: {', '.join(sample.files)}"
+        if sample.children:
+            yield f"after {jobs} jobs {sample.children} child processes were left"
     if len(footprints) < 2:
         return
     (_, first), (_, last) = footprints[0], footprints[-1]
@@ -235,13 +235,13 @@ def table_of_footprints(run: Run) -> str:
     rows = [
         [
             str(jobs),
-            f"{footprint.resident:.1f}",
-            f"{footprint.resident / run.footprints[0][1].resident - 1:+.1%}",
-            f"{footprint.anonymous:.1f}",
-            str(footprint.threads),
-            str(len(footprint.files)),
+            f"{sample.resident:.1f}",
+            f"{sample.resident / run.footprints[0][1].resident - 1:+.1%}",
+            f"{sample.anonymous:.1f}",
+            str(sample.threads),
+            str(len(sample.files)),
         ]
-        for jobs, footprint in run.footprints
+        for jobs, sample in run.footprints
     ]
     return table(heads, rows)
 
