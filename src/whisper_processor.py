@@ -17,8 +17,8 @@ from whisper.tokenizer import LANGUAGES
 from src.audio.clips import clip_regions, clip_warnings
 from src.audio.decode import decode_audio, decode_channels
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region
-from src.audio.vad import VadOptions, load_vad
-from src.engine.decoding_options import MAX_PROMPT_TOKENS, DecodingOptions
+from src.audio.vad import load_vad
+from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.engine.engine import Engine
 from src.engine.placement import choose_placements
 from src.engine.scheduler import Client
@@ -34,14 +34,14 @@ from src.request.validation import parse_input
 from src.settings import get_settings
 from src.speakers.clustering import SpeakerCounts
 from src.speakers.pipeline import transcribe_and_diarize
+from src.stage_options import to_batched_options, to_sequential_options, to_vad_options
 from src.transcript.channels import merge_channels
 from src.transcript.transcript import Transcript
 from src.transcript.vocabulary import correct
-from src.transcription.batched import BatchedOptions, transcribe_in_windows
-from src.transcription.hallucination_filter import HallucinationFilter
+from src.transcription.batched import transcribe_in_windows
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
-from src.transcription.sequential import SequentialModel, SequentialOptions, transcribe_sequentially
+from src.transcription.sequential import SequentialModel, transcribe_sequentially
 from src.transcription.windows import find_windows
 
 Recording: TypeAlias = str | os.PathLike[str]
@@ -265,7 +265,7 @@ def _transcribe_channel(
     model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
 ) -> Transcript:
     if options.chunking == "vad":
-        transcript = transcribe_in_windows(model.engine, pcm, clips, _batched_options(options), control)
+        transcript = transcribe_in_windows(model.engine, pcm, clips, to_batched_options(options), control)
     else:
         transcript = _transcribe_sequentially(model, pcm, clips, options, control)
     if options.prompt and (tokens := model.engine.token_sets.excess_prompt_tokens(options.prompt)):
@@ -283,10 +283,10 @@ def _transcribe_channel(
 def _transcribe_sequentially(
     model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
 ) -> Transcript:
-    sequential = _sequential_options(options)
+    sequential = to_sequential_options(options)
     if options.language is not None:
         return transcribe_sequentially(model.sequential, pcm, clips, sequential, options.language, control)
-    vad = _vad_options(options) if options.vad else None
+    vad = to_vad_options(options) if options.vad else None
     client = Client()
     with control.on_cancel(lambda: model.engine.cancel(client)):
         windows = find_windows(pcm, clips, vad)
@@ -307,55 +307,3 @@ def _transcribe_sequentially(
     else:
         transcript.language_probability, transcript.languages = detected.probability, detected.languages
     return transcript
-
-
-def _vad_options(options: Options) -> VadOptions:
-    return VadOptions(options.vad_threshold, options.min_speech_ms, options.min_silence_ms, options.speech_pad_ms)
-
-
-def _decoding_options(options: Options) -> DecodingOptions:
-    return DecodingOptions(
-        language=options.language,
-        candidate_languages=tuple(options.language_candidates or ()),
-        task=options.task,
-        with_translation=options.translate,
-        prompt=options.prompt,
-        temperatures=tuple(options.temperature),
-        beam_size=options.beam_size,
-        best_of=options.best_of,
-        patience=options.patience,
-        length_penalty=options.length_penalty,
-        suppress_tokens=tuple(options.suppress_tokens),
-        compression_ratio_threshold=options.compression_ratio_threshold,
-        logprob_threshold=options.logprob_threshold,
-        no_speech_threshold=options.no_speech_threshold,
-        word_timestamps=options.needs_words,
-    )
-
-
-def _hallucination_filter(options: Options) -> HallucinationFilter | None:
-    if not options.drop_hallucinations:
-        return None
-    # Windows found by the VAD all contain speech; openai-whisper also decodes stretches without any.
-    speech_only = options.vad and options.chunking == "sequential"
-    return HallucinationFilter(_vad_options(options), options.compression_ratio_threshold, speech_only)
-
-
-def _batched_options(options: Options) -> BatchedOptions:
-    return BatchedOptions(
-        _decoding_options(options),
-        multilingual=options.multilingual,
-        vad=_vad_options(options) if options.vad else None,
-        hallucination_filter=_hallucination_filter(options),
-        corrections=options.corrections,
-    )
-
-
-def _sequential_options(options: Options) -> SequentialOptions:
-    return SequentialOptions(
-        _decoding_options(options),
-        condition_on_previous_text=options.condition_on_previous_text,
-        carry_initial_prompt=options.carry_initial_prompt,
-        hallucination_filter=_hallucination_filter(options),
-        corrections=options.corrections,
-    )
