@@ -30,7 +30,15 @@ def transcribe(processor: WhisperProcessor, clip: str, **options: Any) -> Transc
     return processor.transcribe(CLIPS / clip, options)
 
 
-@pytest.mark.parametrize("options", [{}, {"beam_size": 3}, {"word_timestamps": True}, {"vad": False}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"beam_size": 3},
+        pytest.param({"word_timestamps": True}, marks=pytest.mark.slow),
+        pytest.param({"vad": False}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_recording_of_several_windows_keeps_its_words_and_their_order(
     base: WhisperProcessor, options: dict[str, Any]
 ) -> None:

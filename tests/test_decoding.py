@@ -110,7 +110,7 @@ def test_features_and_logits_are_those_of_openai_whisper(name: str, mel: Tensor,
         assert (ours - reference(name).logits(tokens, theirs)).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("name", ["tiny.en", "base"])
+@pytest.mark.parametrize("name", ["tiny.en", pytest.param("base", marks=pytest.mark.slow)])
 def test_greedy_tokens_are_identical_in_a_shared_batch(name: str, mel: Tensor, features: dict[str, Tensor]) -> None:
     for ours, window in zip(decode(name, [make_request(name, window) for window in features[name]]), mel, strict=True):
         same(ours, openai(name, window))
@@ -202,6 +202,7 @@ def test_greedy_and_sampled_requests_share_a_batch(mel: Tensor, features: dict[s
     assert ours[1].temperature == 1.0
 
 
+@pytest.mark.slow
 def test_the_likeliest_of_several_samples_is_taken(features: dict[str, Tensor]) -> None:
     torch.manual_seed(1)
     request = make_request("tiny.en", features["tiny.en"][2], temperature=1.0)
@@ -231,6 +232,7 @@ def test_a_slot_that_overflowed_serves_the_next_window(mel: Tensor, features: di
     same(ours[2], openai("tiny.en", mel[2]))
 
 
+@pytest.mark.slow
 def test_a_removed_request_does_not_affect_the_others(mel: Tensor, features: dict[str, Tensor]) -> None:
     name = "tiny.en"
     requests = [make_request(name, window) for window in features[name]]

@@ -140,6 +140,7 @@ def test_a_wrong_job_fails_with_its_sentence_and_no_traceback(platform: Platform
     assert status["output"] == {"error_type": "InvalidInput"}
 
 
+@pytest.mark.slow
 def test_progress_rises_apart_and_never_comes_after_the_result(
     platform: Platform, worker: Worker, long_recording: Path
 ) -> None:

@@ -159,7 +159,7 @@ def test_a_window_that_fails_fails_only_its_client(engine: Engine, clips: dict[s
         assert all(text(job.result()) == spoken("demo.ogg") * 3 for job in good)
 
 
-@pytest.mark.parametrize("fits", [1, 2])
+@pytest.mark.parametrize("fits", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_out_of_memory_shrinks_the_batch_until_it_fits(
     fits: int, engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +271,7 @@ def test_cancelling_a_client_raises_at_once_and_empties_the_batches(engine: Engi
     assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
 
 
+@pytest.mark.slow
 def test_the_first_window_can_finish_before_others_start(engine: Engine, clips: dict[str, Pcm]) -> None:
     started: list[int] = []
 

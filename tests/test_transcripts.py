@@ -26,7 +26,7 @@ from tests.support.clips import CLIPS, spoken
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 
-CHUNKING = ["vad", "sequential"]
+CHUNKING = ["vad", pytest.param("sequential", marks=pytest.mark.slow)]
 SPOKEN = " ".join(spoken("demo.ogg"))
 
 
@@ -70,6 +70,7 @@ def test_detection_chooses_among_candidates(base: WhisperProcessor, chunking: st
     assert sum(transcript.languages.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_each_window_of_a_multilingual_recording_has_its_language(base: WhisperProcessor) -> None:
     transcript = base.transcribe(CLIPS / "long.ogg", options_of(multilingual=True, clip_timestamps="0,30"))
     assert {segment.language for segment in transcript.segments} == {"en"}
