@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 
 from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut_recording, find_recordings, load_pcm, write_wav
 from benchmarks.report import describe_run, format_rate, markdown_table
-from benchmarks.scoring import LANGUAGES_WITHOUT_SPACES, Errors, count_errors, edit_distance, split_units, sum_errors
+from benchmarks.scoring import LANGUAGES_WITHOUT_SPACES, Errors, count_errors, split_units, sum_errors
 from src.audio.decode import DENOISE
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
@@ -110,7 +111,7 @@ def matching_beginning(text: str, transcript: str, language: str | None) -> str:
     """Return the beginning of a text that is nearest to a transcript, normalised as for scoring."""
     units = split_units(text, language)
     transcribed = split_units(transcript, language)
-    length = min(range(len(units) + 1), key=lambda length: edit_distance(units[:length], transcribed))
+    length = min(range(len(units) + 1), key=lambda length: Levenshtein.distance(units[:length], transcribed))
     return ("" if language in LANGUAGES_WITHOUT_SPACES else " ").join(units[:length])
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import tempfile
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,64 @@ class Recording:
     def group(self) -> str:
         """The group of languages under which errors are added up."""
         return "English" if self.language in (None, "en") else "other languages"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A recording of a manifest with all that is known of it."""
+
+    path: Path
+    language: str | None
+    kind: str
+    seconds: float
+    text: str | None
+    """The spoken words. Empty: there is no speech. None: there is no reference text."""
+    speech: Sequence[tuple[float, float]] = ()
+    """Spans in which somebody speaks, in seconds, without overlap; empty if they are not known."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+
+def read_references(folder: Path) -> list[Reference]:
+    """Read the folder's manifest.json, with the speech of its RTTM files or word times.
+
+    Raises:
+        FileNotFoundError: The folder has no manifest.json.
+    """
+    entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return [_make_reference(folder, entry) for entry in entries]
+
+
+def _make_reference(folder: Path, entry: dict[str, Any]) -> Reference:
+    if entry.get("rttm"):
+        spans = [(turn.start, turn.end) for turn in read_rttm(folder / entry["rttm"])]
+    elif entry.get("words"):
+        words = json.loads((folder / entry["words"]).read_text(encoding="utf-8"))
+        spans = [(word["start"], word["end"]) for word in words]
+    else:
+        spans = []
+    return Reference(
+        folder / entry["file"],
+        None if entry["language"] == "und" else entry["language"],
+        entry["kind"],
+        entry["duration_s"],
+        entry.get("text"),
+        merge_spans(spans),
+    )
+
+
+def merge_spans(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the union of spans, in order and without overlap."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def find_recordings(paths: Iterable[Path]) -> list[Recording]:

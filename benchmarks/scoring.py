@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
 
 LANGUAGES_WITHOUT_SPACES = {"zh", "yue", "ja", "th", "lo", "my", "km"}
 """Languages that put no space between words. Characters are counted in them: WER becomes CER."""
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Kinds of errors of a transcript, in words (or characters), and the length of the reference."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    total: int
+
+    @property
+    def sum(self) -> int:
+        """All errors."""
+        return self.substitutions + self.deletions + self.insertions
 
 
 @dataclass(frozen=True)
@@ -31,8 +45,17 @@ class Errors:
 
 def count_errors(reference: str, transcript: str, language: str | None) -> Errors:
     """Count the errors of a transcript; `language` decides on the normaliser and on words or characters."""
+    edits = count_edits(reference, transcript, language)
+    return Errors(edits.sum, edits.total)
+
+
+def count_edits(reference: str, transcript: str, language: str | None) -> Edits:
+    """Count the errors of a transcript by kind, on one of the shortest ways from the reference to it (Levenshtein)."""
+    from rapidfuzz.distance import Levenshtein
+
     expected, actual = split_units(reference, language), split_units(transcript, language)
-    return Errors(edit_distance(expected, actual), len(expected))
+    kinds = Counter(operation.tag for operation in Levenshtein.editops(expected, actual))
+    return Edits(kinds["replace"], kinds["delete"], kinds["insert"], len(expected))
 
 
 def sum_errors(parts: Iterable[Errors]) -> Errors:
@@ -48,19 +71,3 @@ def split_units(text: str, language: str | None) -> list[str]:
     if language in (None, "en"):
         return list(EnglishTextNormalizer()(text).split())
     return list(BasicTextNormalizer(split_letters=language in LANGUAGES_WITHOUT_SPACES)(text).split())
-
-
-def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """Return the smallest number of insertions, deletions and substitutions (Levenshtein)."""
-    ids: dict[str, int] = {}
-    left, right = (
-        np.array([ids.setdefault(item, len(ids)) for item in items], int) for items in (reference, hypothesis)
-    )
-    column = np.arange(len(right) + 1)
-    row = column
-    for index, item in enumerate(left):
-        replaced_or_deleted = np.minimum(row[:-1] + (right != item), row[1:] + 1)
-        row = np.concatenate(([index + 1], replaced_or_deleted))
-        # An insertion moves one column to the right and costs 1: less the column number, that is a running minimum.
-        row = np.minimum.accumulate(row - column) + column
-    return int(row[-1])

@@ -15,7 +15,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
 
-from benchmarks.systems import System
+from benchmarks.systems import System, Transcription
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """The texts of a request, and what they took."""
+    """The transcriptions of a request, and what they took."""
 
-    texts: Sequence[str]
+    transcriptions: Sequence[Transcription]
     seconds: float
     peak_mb: float
     """The highest resident memory since the process began, file pages that the kernel may drop included."""

@@ -41,11 +41,11 @@ def _load(message: object) -> Transcribe:
 def _answer(transcribe: Transcribe, request: Request) -> Answer:
     started = time.perf_counter()
     if request.concurrency == 1:
-        texts = [transcribe(path, request.language) for path in request.paths]
+        transcriptions = [transcribe(path, request.language) for path in request.paths]
     else:
         with ThreadPoolExecutor(request.concurrency) as threads:
-            texts = list(threads.map(lambda path: transcribe(path, request.language), request.paths))
-    return Answer(texts, time.perf_counter() - started, peak_mb())
+            transcriptions = list(threads.map(lambda path: transcribe(path, request.language), request.paths))
+    return Answer(transcriptions, time.perf_counter() - started, peak_mb())
 
 
 if __name__ == "__main__":

@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Transcribe = Callable[[Path, "str | None"], str]
+Span = tuple[float, float]
+"""Start and end in seconds."""
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """A recording's text, and the spans of its segments."""
+
+    text: str
+    spans: Sequence[Span]
+
+
+Transcribe = Callable[[Path, "str | None"], Transcription]
 """Transcribes a recording in a language (None: detect it) and returns the text."""
 
 
@@ -88,7 +101,12 @@ def _load_ours(system: System, weights: str) -> Transcribe:
 
     processor = WhisperProcessor(weights)
     beam_size = None if system.beams == 1 else system.beams
-    return lambda path, language: processor.transcribe(path, Options(language=language, beam_size=beam_size)).text
+
+    def transcribe(path: Path, language: str | None) -> Transcription:
+        transcript = processor.transcribe(path, Options(language=language, beam_size=beam_size))
+        return Transcription(transcript.text, [(segment.start, segment.end) for segment in transcript.segments])
+
+    return transcribe
 
 
 def _load_openai_whisper(system: System, weights: str) -> Transcribe:
@@ -101,9 +119,10 @@ def _load_openai_whisper(system: System, weights: str) -> Transcribe:
     model = load_weights(Path(weights)).float()
     beam_size = None if system.beams == 1 else system.beams
 
-    def transcribe(path: Path, language: str | None) -> str:
+    def transcribe(path: Path, language: str | None) -> Transcription:
         result = whisper.transcribe(model, _waveform(path), language=language, beam_size=beam_size, fp16=False)
-        return str(result["text"])
+        spans = [(segment["start"], segment["end"]) for segment in result["segments"]]
+        return Transcription(str(result["text"]), spans)
 
     return transcribe
 
@@ -120,9 +139,10 @@ def _load_whisper_cpp(system: System, weights: str) -> Transcribe:
         redirect_whispercpp_logs_to=None,
     )
 
-    def transcribe(path: Path, language: str | None) -> str:
+    def transcribe(path: Path, language: str | None) -> Transcription:
         segments = model.transcribe(_waveform(path), language=language or "auto")
-        return " ".join(segment.text for segment in segments)
+        spans = [(segment.t0 / 100, segment.t1 / 100) for segment in segments]
+        return Transcription(" ".join(segment.text for segment in segments), spans)
 
     return transcribe
 
@@ -132,9 +152,9 @@ def _load_faster_whisper(system: System, weights: str) -> Transcribe:
 
     model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpu_count())
 
-    def transcribe(path: Path, language: str | None) -> str:
+    def transcribe(path: Path, language: str | None) -> Transcription:
         segments, _ = model.transcribe(str(path), language=language, beam_size=system.beams)
-        return "".join(segment.text for segment in segments)
+        return _from_segments(segments)
 
     return transcribe
 
@@ -145,11 +165,17 @@ def _load_faster_whisper_batched(system: System, weights: str) -> Transcribe:
     model = WhisperModel(weights, device="cpu", compute_type=system.compute_type, cpu_threads=cpu_count())
     pipeline = BatchedInferencePipeline(model)
 
-    def transcribe(path: Path, language: str | None) -> str:
+    def transcribe(path: Path, language: str | None) -> Transcription:
         segments, _ = pipeline.transcribe(str(path), language=language, beam_size=system.beams, batch_size=system.batch)
-        return "".join(segment.text for segment in segments)
+        return _from_segments(segments)
 
     return transcribe
+
+
+def _from_segments(segments: Iterable[Any]) -> Transcription:
+    segments = list(segments)  # faster-whisper transcribes while they are read
+    text = "".join(segment.text for segment in segments)
+    return Transcription(text, [(segment.start, segment.end) for segment in segments])
 
 
 def cpu_count() -> int:

@@ -77,7 +77,7 @@ class Comparison:
             self._processes.remove(process)
             self.runs = [run for run in self.runs if run.system != name]
             return
-        self.runs.append(Run(name, recording.name, round_, answer.seconds, answer.texts[0]))
+        self.runs.append(Run(name, recording.name, round_, answer.seconds, answer.transcriptions[0].text))
         self.peaks_mb[name] = answer.peak_mb
         print(
             f"{label}  {recording.name:32} {name:40} {answer.seconds:8.2f} s"

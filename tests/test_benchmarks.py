@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmarks import denoise, report
-from benchmarks.recordings import Recording, find_recordings
+from benchmarks.accuracy import Transcribed, error_rate, overlap, rate_difference
+from benchmarks.accuracy import report as accuracy_report
+from benchmarks.recordings import Recording, find_recordings, merge_spans, read_references
 from benchmarks.report import comparison_table, recordings_table
-from benchmarks.scoring import Errors, count_errors, edit_distance, sum_errors
+from benchmarks.scoring import Edits, Errors, count_edits, count_errors, sum_errors
 from benchmarks.summary import Run, summarise
 from benchmarks.systems import SYSTEMS, System, select
 from benchmarks.word_timestamps import Word, match_words
@@ -29,34 +29,18 @@ from tests.support.clips import CLIPS
 
 
 @pytest.mark.parametrize(
-    ("reference", "hypothesis", "distance"),
+    ("reference", "transcript", "edits"),
     [
-        ("", "", 0),
-        ("abc", "", 3),
-        ("", "abc", 3),
-        ("kitten", "sitting", 3),
-        ("abcdef", "bcdefg", 2),
-        ("flaw", "lawn", 2),
-        ("aaaa", "aabaa", 1),
+        ("", "", Edits(0, 0, 0, 0)),
+        ("a b c", "", Edits(0, 3, 0, 3)),
+        ("", "a b c", Edits(0, 0, 3, 0)),
+        ("a b c", "a x c", Edits(1, 0, 0, 3)),
+        ("a b c d", "a c d e", Edits(0, 1, 1, 4)),
+        ("a b c", "a b b b c", Edits(0, 0, 2, 3)),
     ],
 )
-def test_edit_distance(reference, hypothesis, distance):
-    assert edit_distance(reference, hypothesis) == distance
-
-
-def recursive_edit_distance(reference: str, hypothesis: str) -> int:
-    if not reference or not hypothesis:
-        return len(reference) + len(hypothesis)
-    return min(
-        recursive_edit_distance(reference[1:], hypothesis) + 1,
-        recursive_edit_distance(reference, hypothesis[1:]) + 1,
-        recursive_edit_distance(reference[1:], hypothesis[1:]) + (reference[0] != hypothesis[0]),
-    )
-
-
-@given(st.text("ab", max_size=5), st.text("abc", max_size=5))
-def test_edit_distance_equals_its_recursive_definition(reference, hypothesis):
-    assert edit_distance(reference, hypothesis) == recursive_edit_distance(reference, hypothesis)
+def test_errors_are_counted_by_kind(reference, transcript, edits):
+    assert count_edits(reference, transcript, "de") == edits
 
 
 def test_case_punctuation_and_spelling_are_not_errors():
@@ -151,6 +135,53 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run_without_git)
     assert report.run_facts()["commit"] == "commit unknown"
+
+
+# --- Accuracy -------------------------------------------------------------------------------------------------------
+
+
+def test_an_interval_holds_the_rate_and_shrinks_with_more_recordings():
+    few = [Edits(errors, 0, 0, 100) for errors in (2, 10, 6)]
+    rate, low, high = error_rate(few)
+    assert (rate, low, high) == (6.0, 2.0, 10.0)
+    rate, narrow_low, narrow_high = error_rate(few * 30)
+    assert rate == pytest.approx(6.0)
+    assert low < narrow_low < 6.0 < narrow_high < high
+
+
+def test_a_paired_difference_is_sure_where_two_rates_alone_are_not():
+    baseline = [Edits(errors, 0, 0, 100) for errors in (1, 5, 20, 40) * 5]
+    better = [Edits(edit.substitutions - 1, 0, 0, 100) for edit in baseline]
+    difference, low, high = rate_difference(better, baseline)
+    assert [difference, low, high] == pytest.approx([-1.0, -1.0, -1.0])
+    assert error_rate(better)[2] > error_rate(baseline)[1]
+
+
+def test_spans_that_overlap_count_once():
+    assert merge_spans([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)]) == [(0.0, 3.0), (4.0, 5.0)]
+    assert overlap([(1.0, 2.0), (6.0, 8.0)], [(0.0, 1.5), (1.2, 1.8), (7.0, 9.0)]) == pytest.approx(1.8)
+
+
+def test_a_report_has_rates_differences_phantom_words_and_recall(tmp_path):
+    entries = [
+        {"file": "a.wav", "language": "en", "kind": "read", "duration_s": 4.0, "text": "red foxes jump high"},
+        {"file": "b.wav", "language": "und", "kind": "music", "duration_s": 2.0, "text": ""},
+    ]
+    (tmp_path / "a.rttm").write_text("SPEAKER a 1 1.0 2.0 <NA> <NA> A <NA> <NA>\n")
+    (tmp_path / "manifest.json").write_text(json.dumps([{**entries[0], "rttm": "a.rttm"}, entries[1]]))
+    transcribed = [
+        Transcribed("ours", "a.wav", "red foxes jump high", [(0.5, 3.5)], 1.0),
+        Transcribed("ours", "b.wav", "", [], 0.5),
+        Transcribed("peer", "a.wav", "red boxes high", [(1.0, 2.0)], 2.0),
+        Transcribed("peer", "b.wav", "Thank you.", [(0.0, 1.0)], 1.0),
+    ]
+    text = accuracy_report(read_references(tmp_path), transcribed)
+    assert "| English | 1 | 4 | 0.0 (0.0 to 0.0) | 50.0 (50.0 to 50.0) |" in text
+    assert "| English | +50.0 (+50.0 to +50.0) |" in text
+    assert "| peer | English | 25.0 | 25.0 | 0.0 |" in text
+    assert "| peer | 2 | 1 of 1 |" in text
+    assert "| ours | 100.0% | 4.0 |" in text
+    assert "| peer | 50.0% | 2.0 |" in text
 
 
 # --- Words ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import base64
 import json
 from pathlib import Path
 
-from benchmarks.scoring import edit_distance
+from rapidfuzz.distance import Levenshtein
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / "tests" / "data"
@@ -36,7 +36,7 @@ def assert_spoken(text: str, clip: str, max_errors: int = 1, repeats: int = 1) -
         repeats: How many times the recording plays the clip.
     """
     expected, transcribed = spoken(clip) * repeats, words(text)
-    errors = edit_distance(expected, transcribed)
+    errors = Levenshtein.distance(expected, transcribed)
     assert errors <= max_errors * repeats, f"{errors} word errors in {' '.join(transcribed)!r}"
 
 
