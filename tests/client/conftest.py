@@ -62,7 +62,7 @@ class LocalWorker:
         return self.log.read_text().count("job.started")
 
 
-@pytest.fixture(scope="session", params=[False, True], ids=["plain", "streaming"])
+@pytest.fixture(scope="session", params=[pytest.param(False, marks=pytest.mark.slow), True], ids=["plain", "streaming"])
 def local_worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalWorker]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

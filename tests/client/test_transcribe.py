@@ -75,6 +75,7 @@ def test_a_large_recording_is_sent_in_parts_and_merged(long_recording: Path) -> 
     assert output["transcription"]["srt"].count("-->") == len(segments)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("connected")
 def test_only_the_clips_of_a_large_recording_are_sent(streaming_platform: Platform, long_recording: Path) -> None:
     before = len(streaming_platform.jobs)
@@ -102,6 +103,7 @@ def test_files_are_written_next_to_the_recording(streaming_platform: Platform, f
     assert "--overwrite" in refused.stderr
 
 
+@pytest.mark.slow
 def test_segments_are_printed_as_they_arrive_and_in_order(
     streaming_platform: Platform, folder: Path, long_recording: Path
 ) -> None:
@@ -172,6 +174,7 @@ def test_a_local_api_runs_each_job_once(local_worker: LocalWorker, folder: Path,
     assert local_worker.jobs_started - before == 2
 
 
+@pytest.mark.slow
 def test_options_not_possible_in_parts_are_refused_before_anything_is_sent(
     platform: Platform, folder: Path, long_recording: Path
 ) -> None:
