@@ -40,11 +40,13 @@ test: setup models/.base $(CLIENT_READY)  ## all tests but the slow ones, with r
 	$(TESTS) -m "not slow"
 	$(CLIENT_TESTS) -m "not slow"
 
+# In 80 jobs memory still grows by what is used for the first time, such as the model's copy for `sequential`: only `make
+# soak` tells of its trend.
 test-all: export HYPOTHESIS_PROFILE = ci
 test-all: setup models/.base $(CLIENT_READY)  ## every test, soak and fuzz in small, and the page's tests where there is a Chromium
 	$(TESTS)
 	$(CLIENT_TESTS)
-	$(BIN)/python -m tests.soak --jobs 80 --round 40 --max-growth 0.2
+	$(BIN)/python -m tests.soak --jobs 80 --round 40 --max-growth 0.5
 	$(BIN)/python -m tests.fuzz --inputs 200
 	@if $(MAKE) chromium; then $(MAKE) test-ui; else echo "No Chromium here: the tests of the page were left out."; fi
 
