@@ -29,7 +29,7 @@ from src.download import fetch, fetch_samples
 from src.engine.scheduler import EngineLost
 from src.errors import CaptionsFailed, OutOfMemory, TooLarge, WorkerError
 from src.formats.render import render
-from src.job_control import JobControl
+from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.validation import find_webhook, parse_input
@@ -175,7 +175,9 @@ def _time_limit(job: Job) -> float | None:
     """The job's `policy.executionTimeout` (ms) in seconds: when the platform stops waiting, so does the engine."""
     policy = job.get("policy")
     limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
-    return limit / 1000 if isinstance(limit, (int, float)) and limit > 0 else None
+    if not isinstance(limit, (int, float)) or not limit > 0:
+        return None
+    return min(limit, 1000 * MAX_DEADLINE_S) / 1000  # an integer may be too large for a float
 
 
 @contextmanager

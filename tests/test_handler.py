@@ -136,6 +136,12 @@ def test_a_wrong_job_gets_a_sentence_and_leaves_nothing(
     json.dumps(answer, ensure_ascii=False).encode("utf-8")
 
 
+@pytest.mark.parametrize("limit", [10**400, 1e308, float("nan"), -1, "60000", None])
+def test_any_execution_timeout_is_read_without_a_fault(limit: Any, no_files_left: Path) -> None:
+    answer = handler({"input": {"audio": "ftp://example.com/a.mp3"}, "policy": {"executionTimeout": limit}})
+    assert answer["error_type"] == "InvalidInput"
+
+
 def test_silence_is_an_answer_and_not_an_error(no_files_left: Path) -> None:
     answer = handler(job("silence.flac", output_format="json"))
     assert answer["transcription"]["text"] == ""

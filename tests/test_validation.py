@@ -113,6 +113,11 @@ def test_a_language_is_a_code_or_an_english_name(name: str, code: str) -> None:
     assert parse_input(options(language=name)).options.language == code
 
 
+@pytest.mark.parametrize(("temperature", "used"), [(0.2, 0.2), (1e-4, 1e-4), (9e-5, 0.0), (2e-43, 0.0)])
+def test_a_temperature_next_to_zero_is_zero(temperature: float, used: float) -> None:
+    assert parse_input(options(temperature=[temperature])).options.temperature == [used]
+
+
 def test_one_temperature_is_a_list_of_one() -> None:
     assert parse_input(options(temperature=0)).options.temperature == [0.0]
 

@@ -24,6 +24,8 @@ MAX_PHRASES = 5000
 
 MAX_PHRASE_CHARACTERS = 200
 
+MIN_TEMPERATURE = 1e-4
+
 _SECONDS = r"\s*\d{1,9}(\.\d{1,6})?\s*"
 _INTEGER = r"\s*-?\d{1,6}\s*"
 
@@ -110,6 +112,11 @@ def check_clips(clips: list[tuple[float, float | None]]) -> list[tuple[float, fl
     return clips
 
 
+def round_temperature(temperature: float) -> float:
+    """Return 0.0 for a temperature so low that sampling is greedy decoding: logits divided by it would overflow."""
+    return 0.0 if temperature < MIN_TEMPERATURE else temperature
+
+
 def parse_temperatures(temperature: Any) -> Any:
     """A list of temperatures from a single one."""
     return [temperature] if isinstance(temperature, (int, float)) else temperature
@@ -161,7 +168,11 @@ OutputFormats = Annotated[
 
 CustomVocabulary = Annotated[dict[str, list[str]] | list[str] | None, BeforeValidator(parse_vocabulary)]
 
-Temperatures = Annotated[list[Probability], Field(min_length=1, max_length=10), BeforeValidator(parse_temperatures)]
+Temperatures = Annotated[
+    list[Annotated[Probability, AfterValidator(round_temperature)]],
+    Field(min_length=1, max_length=10),
+    BeforeValidator(parse_temperatures),
+]
 
 TokenIds = Annotated[
     list[Annotated[int, Field(ge=-1, lt=50_257)]], Field(max_length=2000), BeforeValidator(parse_token_ids)

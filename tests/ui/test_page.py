@@ -14,6 +14,8 @@ from playwright.sync_api import Locator, Page, expect
 from tests.ui.actor import HOSTILE, SUBTITLES
 from tests.ui.conftest import CLIPS, KEY, TIMEOUT_S, Server
 
+pytestmark = pytest.mark.process
+
 PHONE = {"width": 390, "height": 844}
 
 

@@ -15,6 +15,8 @@ from client.page.lines import Corrections, corrected, default_name, format_clock
 from client.page.viewer import transcript
 from tests.ui.actor import HOSTILE, TALK, segment
 
+pytestmark = pytest.mark.process
+
 NAMED = Corrections(names={"SPEAKER_00": "Anna"})
 
 
