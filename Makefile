@@ -51,6 +51,7 @@ test-all: setup models/.base $(CLIENT_READY)  ## every test, soak and fuzz in sm
 	@if $(MAKE) chromium; then $(MAKE) test-ui; else echo "No Chromium here: the tests of the page were left out."; fi
 
 coverage: setup models/.base  ## the tests of the worker with coverage, which must not fall below the floor in pyproject.toml
+	@mkdir -p .cache/coverage
 	$(TESTS) -m "not slow" --cov --cov-report=term:skip-covered
 
 chromium:
