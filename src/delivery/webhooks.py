@@ -260,6 +260,7 @@ def _deliver(message: _Message, deadline: float, policy: RetryPolicy) -> None:
 
     Raises:
         _Failed: no attempt delivered it.
+        DeadlineExceeded: an attempt took until `deadline`.
     """
     for attempt, pause in enumerate((*policy.pauses, math.inf), 1):
         try:
@@ -267,8 +268,10 @@ def _deliver(message: _Message, deadline: float, policy: RetryPolicy) -> None:
         except _Failed as failure:
             if failure.wait is None:
                 raise
-            pause = max(pause, failure.wait)
-            if time.monotonic() + pause > deadline:
+            now, pause = time.monotonic(), max(pause, failure.wait)
+            if now >= deadline:  # the socket's own limit ended at the same moment
+                raise DeadlineExceeded from None
+            if now + pause > deadline:
                 raise _Failed(f"{failure} (attempt {attempt} of {policy.attempts})") from None
         policy.sleep(pause)
     return None
