@@ -30,7 +30,7 @@ def weights_for(engine: str, model: str) -> str:
     settings = get_settings()
     weights = find_model(model, settings.model_folders)
     weights = weights or fetch_model(model, settings.model_store, report=print)
-    if engine == "faster-whisper":
+    if engine in ("faster-whisper", "whisperx"):
         return str(_ctranslate2_folder(model, weights))
     return str(_ggml_file(weights) if engine == "whisper.cpp" else weights)
 

@@ -17,6 +17,8 @@ from types import TracebackType
 
 from benchmarks.systems import System, Transcription
 
+WHISPERX_PYTHON = Path(__file__).resolve().parents[1] / ".venv-whisperx" / "bin" / "python"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -54,9 +56,10 @@ class SystemProcess:
         Raises:
             SystemFailed: The system cannot be loaded.
         """
+        python = _interpreter(self.system.engine)
         self._pipe, child_pipe = Pipe()
         self._log = tempfile.TemporaryFile("w+")
-        command = [sys.executable, "-m", "benchmarks.system_worker", str(child_pipe.fileno())]
+        command = [python, "-m", "benchmarks.system_worker", str(child_pipe.fileno())]
         self._process = subprocess.Popen(
             command,
             pass_fds=[child_pipe.fileno()],
@@ -105,3 +108,19 @@ class SystemProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _interpreter(engine: str) -> str:
+    """Return the Python that has the engine's packages.
+
+    WhisperX has its own, because its versions of torch and others exclude ours.
+
+    Raises:
+        SystemFailed: WhisperX is not installed.
+    """
+    if engine != "whisperx":
+        return sys.executable
+    python = os.environ.get("WHISPERX_PYTHON", str(WHISPERX_PYTHON))
+    if not os.access(python, os.X_OK):
+        raise SystemFailed(f"there is no {python}; docs/benchmarks.md says how to install WhisperX")
+    return python

@@ -1,15 +1,15 @@
 """The systems of the side-by-side benchmark, each with its own defaults except for the settings in its name.
 
-All use as many threads as the process has CPUs. ffmpeg decodes for all except faster-whisper, which has
-its own decoder.
+All use as many threads as the process has CPUs. ffmpeg decodes for all except faster-whisper and WhisperX, for which
+faster-whisper's own decoder does.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ class System:
     beams: int = 1
     compute_type: str = ""
     batch: int = 1
+    label: str = ""
+    """What sets a variant of ours apart, in the name."""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Options of a job, for ours only."""
 
     @property
     def name(self) -> str:
@@ -50,7 +54,7 @@ class System:
     @property
     def _engine_and_format(self) -> str:
         batched = f"batched {self.batch}" if self.batch > 1 else ""
-        return " ".join(part for part in (self.engine, batched, self.compute_type) if part)
+        return " ".join(part for part in (self.engine, self.label, batched, self.compute_type) if part)
 
 
 def _greedy_and_beam(engine: str, compute_type: str = "", batch: int = 1) -> list[System]:
@@ -68,19 +72,30 @@ SYSTEMS = [
         for system in _greedy_and_beam("faster-whisper", compute_type, batch)
     ),
 ]
+"""Each engine with its settings for speed."""
+
+ACCURACY_SYSTEMS = [
+    *SYSTEMS,
+    *(
+        System("ours", beams, label=label, options=options)
+        for label, options in (("sequential", {"chunking": "sequential"}), ("no vad", {"vad": False}))
+        for beams in (1, 5)
+    ),
+    *(system for compute_type in ("int8", "float32") for system in _greedy_and_beam("whisperx", compute_type, 8)),
+]
+"""Those, our variants, and WhisperX, which needs an environment of its own."""
 
 
-def select(patterns: Sequence[str]) -> list[System]:
+def select(patterns: Sequence[str], systems: Sequence[System] = SYSTEMS) -> list[System]:
     """Return the systems whose names match a shell pattern.
 
     Raises:
         SystemExit: No name matches.
     """
-    found = [system for system in SYSTEMS if any(fnmatchcase(system.name, pattern) for pattern in patterns)]
+    found = [system for system in systems if any(fnmatchcase(system.name, pattern) for pattern in patterns)]
     if not found:
-        raise SystemExit(
-            f"no system matches {' or '.join(patterns)}; the systems are: {', '.join(s.name for s in SYSTEMS)}"
-        )
+        names = ", ".join(system.name for system in systems)
+        raise SystemExit(f"no system matches {' or '.join(patterns)}; the systems are: {names}")
     return found
 
 
@@ -91,19 +106,19 @@ def load(system: System, weights: str) -> Transcribe:
         "openai-whisper": _load_openai_whisper,
         "whisper.cpp": _load_whisper_cpp,
         "faster-whisper": _load_faster_whisper if system.batch == 1 else _load_faster_whisper_batched,
+        "whisperx": _load_whisperx,
     }
     return loaders[system.engine](system, weights)
 
 
 def _load_ours(system: System, weights: str) -> Transcribe:
-    from src.request.options import Options
     from src.whisper_processor import WhisperProcessor
 
     processor = WhisperProcessor(weights)
     beam_size = None if system.beams == 1 else system.beams
 
     def transcribe(path: Path, language: str | None) -> Transcription:
-        transcript = processor.transcribe(path, Options(language=language, beam_size=beam_size))
+        transcript = processor.transcribe(path, {"language": language, "beam_size": beam_size, **system.options})
         return Transcription(transcript.text, [(segment.start, segment.end) for segment in transcript.segments])
 
     return transcribe
@@ -168,6 +183,27 @@ def _load_faster_whisper_batched(system: System, weights: str) -> Transcribe:
     def transcribe(path: Path, language: str | None) -> Transcription:
         segments, _ = pipeline.transcribe(str(path), language=language, beam_size=system.beams, batch_size=system.batch)
         return _from_segments(segments)
+
+    return transcribe
+
+
+def _load_whisperx(system: System, weights: str) -> Transcribe:
+    import whisperx
+    from faster_whisper.audio import decode_audio
+
+    model = whisperx.load_model(
+        weights,
+        "cpu",
+        compute_type=system.compute_type,
+        asr_options={"beam_size": system.beams},
+        threads=cpu_count(),
+    )
+
+    def transcribe(path: Path, language: str | None) -> Transcription:
+        result = model.transcribe(decode_audio(str(path)), batch_size=system.batch, language=language)
+        segments = result["segments"]
+        text = " ".join(segment["text"] for segment in segments)
+        return Transcription(text, [(segment["start"], segment["end"]) for segment in segments])
 
     return transcribe
 
