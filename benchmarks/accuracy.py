@@ -1,217 +1,87 @@
 """Measures accuracy side by side with peers: errors by kind of recording, with intervals and paired differences.
 
     python -m benchmarks.accuracy FOLDER [--systems 'ours*' 'openai-whisper*'] [--kinds long telephone] [--model base]
+    python -m benchmarks.accuracy FOLDER --options 'pad 800' '{"speech_pad_ms": 800}' --options ... --out FOLDER
+    python -m benchmarks.accuracy FOLDER --report FILE [FILE ...] [--baseline NAME]
 
 FOLDER has a manifest.json that lists for each file its `language`, `kind` and `text`, and where they exist an `rttm`
 file with speaker turns or a `words` file with word times. All systems transcribe with the same weights, in the language
 of the recording. The report has, for each system:
 
-- word error rate (character error rate for languages without spaces) by language and kind, with a 95% interval;
+- word error rate (character error rate for zh, ja, ko, th and others) by language and kind, with a 95% interval;
+- the paired difference from the baseline, marked where it is not due to chance;
 - substitutions, deletions and insertions per 100 words;
-- words in recordings without speech;
-- recall: the share of the reference speech inside the system's segments;
-- the paired difference from the first system, with a 95% interval: one without 0 is not due to chance.
+- each word in recordings without speech;
+- recall: the shares of speech inside the system's segments, and of words that are not deleted.
 
-Intervals are percentiles of a bootstrap over recordings, which are the independent samples; words of one recording are
-not. Transcripts are saved with the report, and `--report FILE` repeats the report from them.
+Transcripts are saved after each system. `--report` repeats the report from such files, of one run or of several. A
+system that transcribed a recording in more than one of them is named by the file's folder as well, to compare versions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from benchmarks.accuracy_report import Transcribed, collect_results, write_report
 from benchmarks.peer_weights import NoWeights, weights_for
-from benchmarks.recordings import Reference, merge_spans, read_references
-from benchmarks.report import describe_run, markdown_table
-from benchmarks.scoring import Edits, count_edits, split_units
+from benchmarks.recordings import Reference, read_references
+from benchmarks.report import describe_run
 from benchmarks.system_process import Request, SystemFailed, SystemProcess
-from benchmarks.systems import SYSTEMS, Span, select
+from benchmarks.systems import ACCURACY_SYSTEMS, System, select
+from src.request.options import Options
 
 RESULTS = Path(__file__).with_name("results")
-DRAWS = 4000
-"""Resamples of the bootstrap: the interval's ends are stable to about a tenth of its width."""
-
-Rate = tuple[float, float, float]
-"""A rate in percent and the ends of its 95% interval."""
 
 
-@dataclass(frozen=True)
-class Transcribed:
-    """One recording as one system transcribed it."""
-
-    system: str
-    file: str
-    text: str
-    spans: list[Span]
-    """Start and end of the segments, in seconds."""
-    seconds: float
-    """Processing time."""
-
-
-def transcribe_all(references: Sequence[Reference], patterns: Sequence[str], model: str) -> list[Transcribed]:
+def transcribe_all(
+    references: Sequence[Reference], systems: Sequence[System], model: str, out: Path
+) -> list[Transcribed]:
     """Run the systems one after another over all recordings; one that fails is left out, with a line that says why."""
-    transcribed = []
-    for system in select(patterns):
-        results = []
+    transcribed: list[Transcribed] = []
+    for system in systems:
         try:
-            with SystemProcess(system, weights_for(system.engine, model)) as process:
-                for number, reference in enumerate(references, 1):
-                    answer = process.transcribe(Request([reference.path], reference.language))
-                    results.append(
-                        Transcribed(
-                            system.name,
-                            reference.name,
-                            answer.transcriptions[0].text,
-                            list(answer.transcriptions[0].spans),
-                            answer.seconds,
-                        )
-                    )
-                    print(f"\r{system.name}: {number}/{len(references)} {reference.name[:40]:40}", end="", flush=True)
+            transcribed += list(_transcribe(references, system, model))  # all of a system, or nothing
         except (NoWeights, SystemFailed) as error:
             print(f"\n{system.name} is left out: {error}")
             continue
         print()
-        transcribed += results
+        saved = json.dumps([asdict(item) for item in transcribed], ensure_ascii=False, indent=1)
+        (out / "accuracy.json").write_text(saved, encoding="utf-8")
     return transcribed
 
 
-def report(references: Sequence[Reference], transcribed: Sequence[Transcribed]) -> str:
-    """Return the tables as Markdown."""
-    systems = list(dict.fromkeys(item.system for item in transcribed))
-    by_key = {(item.system, item.file): item for item in transcribed}
-    spoken = [reference for reference in references if reference.text]
-    edits = {
-        (system, reference.name): count_edits(
-            reference.text or "", by_key[system, reference.name].text, reference.language
-        )
-        for system in systems
-        for reference in spoken
-    }
-    sections = [
-        ("Error rate in percent, with its 95% interval", _error_table(systems, spoken, edits)),
-        (f"Difference from {systems[0]}, in points, paired", _difference_table(systems, spoken, edits)),
-        ("Kinds of errors, per 100 words", _kinds_table(systems, spoken, edits)),
-        ("Words in recordings without speech", _phantom_table(systems, references, by_key)),
-        ("Recall of speech and speed", _recall_table(systems, references, by_key)),
+def _transcribe(references: Sequence[Reference], system: System, model: str) -> Iterator[Transcribed]:
+    with SystemProcess(system, weights_for(system.engine, model)) as process:
+        for number, reference in enumerate(references, 1):
+            answer = process.transcribe(Request([reference.path], reference.language))
+            (transcription,) = answer.transcriptions
+            print(f"\r{system.name}: {number}/{len(references)} {reference.name[:40]:40}", end="", flush=True)
+            yield Transcribed(system.name, reference.name, transcription.text, transcription.spans, answer.seconds)
+
+
+def merge_runs(runs: Mapping[str, Sequence[Transcribed]]) -> list[Transcribed]:
+    """Join the transcripts of several runs, by the runs' names.
+
+    A system that transcribed a recording in more than one run becomes several systems, named by their runs as well.
+    """
+    counts = Counter((item.system, item.file) for run in runs.values() for item in run)
+    repeated = {system for (system, _), count in counts.items() if count > 1}
+    return [
+        replace(item, system=f"{item.system} ({name})") if item.system in repeated else item
+        for name, run in runs.items()
+        for item in run
     ]
-    return "\n\n".join(f"## {title}\n\n{table}" for title, table in sections)
 
 
-def _groups(references: Sequence[Reference]) -> dict[str, list[Reference]]:
-    """Return the recordings by language and kind, then of all English and of all other languages."""
-    groups: dict[str, list[Reference]] = {}
-    for reference in sorted(references, key=lambda reference: (reference.language or "", reference.kind)):
-        groups.setdefault(f"{reference.language} {reference.kind}", []).append(reference)
-    english = [reference for reference in references if reference.language == "en"]
-    others = [reference for reference in references if reference.language != "en"]
-    return groups | {name: group for name, group in (("English", english), ("other languages", others)) if group}
-
-
-def _error_table(systems: Sequence[str], references: Sequence[Reference], edits: dict[tuple[str, str], Edits]) -> str:
-    rows = []
-    for name, group in _groups(references).items():
-        cells = [_format(error_rate([edits[system, reference.name] for reference in group])) for system in systems]
-        words = sum(edits[systems[0], reference.name].total for reference in group)
-        rows.append([name, str(len(group)), str(words), *cells])
-    return markdown_table(["", "recordings", "words", *systems], rows)
-
-
-def _difference_table(
-    systems: Sequence[str], references: Sequence[Reference], edits: dict[tuple[str, str], Edits]
-) -> str:
-    rows = []
-    for name, group in _groups(references).items():
-        first, *others = ([edits[system, reference.name] for reference in group] for system in systems)
-        rows.append([name, *(_format(rate_difference(other, first), sign="+") for other in others)])
-    return markdown_table(["", *systems[1:]], rows)
-
-
-def _kinds_table(systems: Sequence[str], references: Sequence[Reference], edits: dict[tuple[str, str], Edits]) -> str:
-    rows = []
-    for system in systems:
-        for name in ("English", "other languages"):
-            group = _groups(references).get(name)
-            if not group:
-                continue
-            counts = [edits[system, reference.name] for reference in group]
-            total = sum(count.total for count in counts) / 100
-            kinds = [
-                sum(getattr(count, kind) for count in counts) / total
-                for kind in ("substitutions", "deletions", "insertions")
-            ]
-            rows.append([system, name, *(f"{kind:.1f}" for kind in kinds)])
-    return markdown_table(["system", "", "substitutions", "deletions", "insertions"], rows)
-
-
-def _phantom_table(
-    systems: Sequence[str], references: Sequence[Reference], by_key: dict[tuple[str, str], Transcribed]
-) -> str:
-    silent = [reference for reference in references if reference.text == "" or reference.kind in ("music", "silence")]
-    rows = []
-    for system in systems:
-        counts = [len(split_units(by_key[system, reference.name].text, None)) for reference in silent]
-        rows.append([system, str(sum(counts)), f"{sum(map(bool, counts))} of {len(silent)}"])
-    return markdown_table(["system", "words", "recordings with words"], rows)
-
-
-def _recall_table(
-    systems: Sequence[str], references: Sequence[Reference], by_key: dict[tuple[str, str], Transcribed]
-) -> str:
-    with_speech = [reference for reference in references if reference.speech]
-    rows = []
-    for system in systems:
-        items = [by_key[system, reference.name] for reference in references]
-        covered = sum(overlap(reference.speech, by_key[system, reference.name].spans) for reference in with_speech)
-        speech = sum(end - start for reference in with_speech for start, end in reference.speech)
-        recall = f"{100 * covered / speech:.1f}%" if speech else "-"
-        speed = sum(reference.seconds for reference in references) / sum(item.seconds for item in items)
-        rows.append([system, recall, f"{speed:.1f}"])
-    return markdown_table(["system", f"recall ({len(with_speech)} recordings)", "x real time"], rows)
-
-
-def error_rate(edits: Sequence[Edits]) -> Rate:
-    """Return the error rate over recordings, in percent, with the interval of a bootstrap over them."""
-    return _with_interval(_rates(edits, _draws(len(edits))), _rates(edits, np.arange(len(edits))[None])[0])
-
-
-def rate_difference(edits: Sequence[Edits], baseline: Sequence[Edits]) -> Rate:
-    """Return the error rate less the baseline's, in points; each resample takes the same recordings of both."""
-    draws, every = _draws(len(edits)), np.arange(len(edits))[None]
-    difference = _rates(edits, draws) - _rates(baseline, draws)
-    return _with_interval(difference, _rates(edits, every)[0] - _rates(baseline, every)[0])
-
-
-def _draws(count: int) -> NDArray[np.intp]:
-    return np.random.default_rng(0).integers(0, count, (DRAWS, count))
-
-
-def _rates(edits: Sequence[Edits], draws: NDArray[np.intp]) -> NDArray[np.float64]:
-    wrong = np.array([edit.sum for edit in edits])[draws].sum(axis=1)
-    total = np.array([edit.total for edit in edits])[draws].sum(axis=1)
-    return np.asarray(100 * wrong / total, np.float64)
-
-
-def _with_interval(resampled: NDArray[np.float64], value: float) -> Rate:
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return float(value), float(low), float(high)
-
-
-def _format(rate: Rate, sign: str = "") -> str:
-    return "{:{sign}.1f} ({:{sign}.1f} to {:{sign}.1f})".format(*rate, sign=sign)
-
-
-def overlap(reference: Iterable[Span], spans: Iterable[Span]) -> float:
-    """Return the seconds of `reference`, whose spans do not overlap, that lie inside any of `spans`."""
-    merged = merge_spans(spans)
-    return sum(max(0.0, min(end, b) - max(start, a)) for start, end in reference for a, b in merged)
+def name_runs(files: Sequence[Path]) -> dict[str, Path]:
+    """Return the files by the names of their folders, or by their paths if these names are not unique."""
+    folders = {file.resolve().parent.name: file for file in files}
+    return folders if len(folders) == len(files) else {str(file): file for file in files}
 
 
 def main() -> None:
@@ -223,18 +93,25 @@ def main() -> None:
         if not arguments.kinds or reference.kind in arguments.kinds
     ]
     if arguments.report:
-        raw: list[dict[str, Any]] = json.loads(arguments.report.read_text(encoding="utf-8"))
-        names = {reference.name for reference in references}
-        transcribed = [Transcribed(**item) for item in raw if item["file"] in names]
+        runs = name_runs(arguments.report)
+        transcribed = merge_runs({name: read_transcribed(file) for name, file in runs.items()})
     else:
-        transcribed = transcribe_all(references, arguments.systems, arguments.model)
         arguments.out.mkdir(parents=True, exist_ok=True)
-        saved = json.dumps([asdict(item) for item in transcribed], ensure_ascii=False, indent=1)
-        (arguments.out / "accuracy.json").write_text(saved, encoding="utf-8")
-    text = f"# Accuracy: {arguments.model}\n\n{describe_run()}\n\n{report(references, transcribed)}\n"
+        transcribed = transcribe_all(references, arguments.systems, arguments.model, arguments.out)
+    results = collect_results(references, transcribed)
+    baseline = arguments.baseline or results.systems[0]
+    if baseline not in results.systems:
+        raise SystemExit(f"no results of {baseline}; the systems are: {', '.join(results.systems)}")
+    scope = f"{len(results.references)} of {len(references)} recordings, which all systems have transcribed."
+    text = f"# Accuracy\n\n{describe_run()}\n\n{scope}\n\n{write_report(results, baseline)}\n"
     print(f"\n{text}")
     if not arguments.report:
         (arguments.out / "accuracy.md").write_text(text, encoding="utf-8")
+
+
+def read_transcribed(file: Path) -> list[Transcribed]:
+    """Read an accuracy.json."""
+    return [Transcribed(**item) for item in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -242,11 +119,38 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="folder with a manifest.json")
     parser.add_argument("--model", default="base", help="the same for all systems (default: %(default)s)")
     parser.add_argument("--kinds", nargs="+", default=[], help="only recordings of these kinds (default: all)")
-    names = ", ".join(system.name for system in SYSTEMS)
-    parser.add_argument("--systems", nargs="+", default=["ours"], metavar="PATTERN", help=f"shell patterns of: {names}")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="an earlier accuracy.json to report on")
+    names = ", ".join(system.name for system in ACCURACY_SYSTEMS)
+    parser.add_argument("--systems", nargs="+", default=[], metavar="PATTERN", help=f"shell patterns of: {names}")
+    parser.add_argument(
+        "--options",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("LABEL", "JSON"),
+        help="ours with a job's options, as a system named `ours LABEL`; may be repeated",
+    )
+    parser.add_argument("--report", type=Path, nargs="+", metavar="FILE", help="earlier accuracy.json to report on")
+    parser.add_argument("--baseline", metavar="NAME", help="system to compare the others with (default: the first)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results (default: %(default)s)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    try:
+        variants = [make_variant(label, options) for label, options in arguments.options]
+    except ValueError as error:
+        parser.error(str(error))
+    patterns = arguments.systems or ([] if variants else ["ours"])
+    arguments.systems = (select(patterns, ACCURACY_SYSTEMS) if patterns else []) + variants
+    return arguments
+
+
+def make_variant(label: str, options: str) -> System:
+    """Return ours with options, a JSON object as in a job.
+
+    Raises:
+        ValueError: The options are no JSON object, or not valid.
+    """
+    raw = json.loads(options)
+    Options.model_validate(raw)
+    return System("ours", label=label, options=raw)
 
 
 if __name__ == "__main__":

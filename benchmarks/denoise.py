@@ -26,7 +26,7 @@ from rapidfuzz.distance import Levenshtein
 
 from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut_recording, find_recordings, load_pcm, write_wav
 from benchmarks.report import describe_run, format_rate, markdown_table
-from benchmarks.scoring import LANGUAGES_WITHOUT_SPACES, Errors, count_errors, split_units, sum_errors
+from benchmarks.scoring import LANGUAGES_SCORED_BY_CHARACTER, Errors, count_errors, split_units, sum_errors
 from src.audio.decode import DENOISE
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
@@ -112,7 +112,7 @@ def matching_beginning(text: str, transcript: str, language: str | None) -> str:
     units = split_units(text, language)
     transcribed = split_units(transcript, language)
     length = min(range(len(units) + 1), key=lambda length: Levenshtein.distance(units[:length], transcribed))
-    return ("" if language in LANGUAGES_WITHOUT_SPACES else " ").join(units[:length])
+    return ("" if language in LANGUAGES_SCORED_BY_CHARACTER else " ").join(units[:length])
 
 
 def shorten(recording: Recording, seconds: float, processor: WhisperProcessor, folder: Path) -> Recording:

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import wave
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.systems import Span
 from src.audio.decode import decode_audio
 from src.audio.pcm import SAMPLE_RATE
 from src.transcript.transcript import Turn
 
 REPOSITORY_CLIPS = Path(__file__).resolve().parents[1] / "tests" / "data"
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """A word with its start and end, in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+    @property
+    def letters(self) -> str:
+        """The word without case and punctuation."""
+        return re.sub(r"\W", "", self.text).lower()
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,8 @@ class Recording:
     text: str | None = None
     """The spoken words. Empty: there is no speech. None: there is no reference text."""
     language: str | None = None
+    words: Sequence[TimedWord] = ()
+    """The spoken words as a person aligned them; empty if nobody did."""
 
     @property
     def name(self) -> str:
@@ -51,13 +72,30 @@ class Reference:
     seconds: float
     text: str | None
     """The spoken words. Empty: there is no speech. None: there is no reference text."""
-    speech: Sequence[tuple[float, float]] = ()
-    """Spans in which somebody speaks, in seconds, without overlap; empty if they are not known."""
+    turns: Sequence[Turn] = ()
+    """Who speaks when; empty if that is not known."""
+    words: Sequence[TimedWord] = ()
+    """The spoken words as a person aligned them; empty if nobody did."""
 
     @property
     def name(self) -> str:
         """The file's name."""
         return self.path.name
+
+    @property
+    def speech(self) -> list[Span]:
+        """Spans in which somebody speaks, without overlap; empty if neither turns nor words are known."""
+        return merge_spans((turn.start, turn.end) for turn in self.turns) or self.word_spans
+
+    @property
+    def solo_speech(self) -> list[Span]:
+        """Spans in which exactly one person speaks; empty if the turns are not known."""
+        return find_solo_spans(self.turns)
+
+    @property
+    def word_spans(self) -> list[Span]:
+        """Spans of the aligned words, without overlap."""
+        return merge_spans((word.start, word.end) for word in self.words)
 
 
 def read_references(folder: Path) -> list[Reference]:
@@ -71,32 +109,41 @@ def read_references(folder: Path) -> list[Reference]:
 
 
 def _make_reference(folder: Path, entry: dict[str, Any]) -> Reference:
-    if entry.get("rttm"):
-        spans = [(turn.start, turn.end) for turn in read_rttm(folder / entry["rttm"])]
-    elif entry.get("words"):
-        words = json.loads((folder / entry["words"]).read_text(encoding="utf-8"))
-        spans = [(word["start"], word["end"]) for word in words]
-    else:
-        spans = []
     return Reference(
         folder / entry["file"],
         None if entry["language"] == "und" else entry["language"],
         entry["kind"],
         entry["duration_s"],
         entry.get("text"),
-        merge_spans(spans),
+        read_rttm(folder / entry["rttm"], entry["duration_s"]) if entry.get("rttm") else (),
+        read_words(folder / entry["words"]) if entry.get("words") else (),
     )
 
 
-def merge_spans(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
     """Return the union of spans, in order and without overlap."""
-    merged: list[tuple[float, float]] = []
+    merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
             merged.append((start, end))
     return merged
+
+
+def find_solo_spans(turns: Iterable[Turn]) -> list[Span]:
+    """Return the spans in which exactly one speaker has a turn; turns of one speaker may overlap."""
+    spans_by_speaker: dict[str, list[Span]] = defaultdict(list)
+    for turn in turns:
+        spans_by_speaker[turn.speaker].append((turn.start, turn.end))
+    changes: Counter[float] = Counter()
+    for spans in spans_by_speaker.values():
+        for start, end in merge_spans(spans):
+            changes[start] += 1
+            changes[end] -= 1
+    times = sorted(changes)
+    speakers = accumulate(changes[time] for time in times)
+    return merge_spans(span for span, count in zip(pairwise(times), speakers, strict=False) if count == 1)
 
 
 def find_recordings(paths: Iterable[Path]) -> list[Recording]:
@@ -124,10 +171,10 @@ def _file_recording(path: Path) -> Recording:
 
 
 def _read_manifest(folder: Path) -> dict[str, dict[str, str | None]]:
-    """Return the `text` and `language` of each file that the folder's manifest lists."""
+    """Return the `text`, `language` and file of `words` of each file that the folder's manifest lists."""
     if (folder / "manifest.json").is_file():
         entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return {entry["file"]: {key: entry.get(key) for key in ("text", "language")} for entry in entries}
+        return {entry["file"]: {key: entry.get(key) for key in ("text", "language", "words")} for entry in entries}
     if (folder / "clips.json").is_file():
         clips = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
         return {
@@ -139,7 +186,9 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, str | None]]:
 def _make_recording(path: Path, entry: dict[str, str | None]) -> Recording:
     language = entry.get("language")
     seconds = len(load_pcm(path)) / SAMPLE_RATE
-    return Recording(path, seconds, entry.get("text"), None if language == "und" else language)
+    words_file = entry.get("words")
+    words = read_words(path.parent / words_file) if words_file else ()
+    return Recording(path, seconds, entry.get("text"), None if language == "und" else language, words)
 
 
 def load_pcm(path: Path) -> NDArray[np.int16]:
@@ -166,7 +215,13 @@ def write_wav(pcm: NDArray[np.int16], path: Path) -> Path:
     return path
 
 
-def read_rttm(path: Path) -> list[Turn]:
-    """Read the speaker turns of an RTTM file."""
+def read_rttm(path: Path, seconds: float = inf) -> list[Turn]:
+    """Read the speaker turns of an RTTM file, up to the end of a recording of `seconds`."""
     rows = [line.split() for line in path.read_text().splitlines() if line.startswith("SPEAKER")]
-    return [Turn(float(row[3]), float(row[3]) + float(row[4]), row[7]) for row in rows]
+    return [Turn(float(row[3]), min(float(row[3]) + float(row[4]), seconds), row[7]) for row in rows]
+
+
+def read_words(path: Path) -> list[TimedWord]:
+    """Read a JSON list of words with `word`, `start` and `end`."""
+    words = json.loads(path.read_text(encoding="utf-8"))
+    return [TimedWord(word["word"], word["start"], word["end"]) for word in words]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-LANGUAGES_WITHOUT_SPACES = {"zh", "yue", "ja", "th", "lo", "my", "km"}
-"""Languages that put no space between words. Characters are counted in them: WER becomes CER."""
+LANGUAGES_SCORED_BY_CHARACTER = {"zh", "yue", "ja", "ko", "th", "lo", "my", "km"}
+"""Languages without spaces between words, and Korean, whose spaces are a matter of taste: WER becomes CER."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,34 @@ def sum_errors(parts: Iterable[Errors]) -> Errors:
     return Errors(sum(part.edits for part in parts), sum(part.total for part in parts))
 
 
+def sum_edits(parts: Iterable[Edits]) -> Edits:
+    """Add the errors of several transcripts, kind by kind."""
+    parts = list(parts)
+    return Edits(
+        sum(part.substitutions for part in parts),
+        sum(part.deletions for part in parts),
+        sum(part.insertions for part in parts),
+        sum(part.total for part in parts),
+    )
+
+
 def split_units(text: str, language: str | None) -> list[str]:
     """Return normalised words, without case, punctuation and spelling variants; characters in CER languages."""
     from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer  # imports torch
 
     if language in (None, "en"):
         return list(EnglishTextNormalizer()(text).split())
-    return list(BasicTextNormalizer(split_letters=language in LANGUAGES_WITHOUT_SPACES)(text).split())
+    return list(BasicTextNormalizer(split_letters=language in LANGUAGES_SCORED_BY_CHARACTER)(text).split())
+
+
+def count_words(text: str) -> int:
+    """Count all words of a text, as written; in scripts without spaces, all letters.
+
+    The normalisers would not count text in brackets and filler words such as `um`.
+    """
+    import regex  # a dependency of openai-whisper; it knows scripts
+
+    unspaced = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+    letters = regex.findall(rf"[{unspaced}--\p{{M}}]", text, regex.VERSION1)
+    others = regex.sub(rf"[{unspaced}]", " ", text).split()
+    return len(letters) + sum(any(character.isalnum() for character in word) for word in others)

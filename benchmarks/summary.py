@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.recordings import Recording
-from benchmarks.scoring import Errors, count_errors, split_units, sum_errors
+from benchmarks.scoring import Errors, count_errors, count_words, sum_errors
 from benchmarks.systems import System
 
 GROUPS = ("English", "other languages")
@@ -105,4 +105,4 @@ def _recording_errors(recording: Recording, runs: Iterable[Run]) -> Errors:
 def _count_hallucinated(recordings: Iterable[Recording], runs: Iterable[Run]) -> int:
     """Words of all rounds in recordings without speech."""
     silent = {recording.name for recording in recordings if recording.text == ""}
-    return sum(len(split_units(run.text, None)) for run in runs if run.recording in silent)
+    return sum(count_words(run.text) for run in runs if run.recording in silent)

@@ -15,14 +15,32 @@ import numpy as np
 import pytest
 
 from benchmarks import denoise, report
-from benchmarks.accuracy import Transcribed, error_rate, overlap, rate_difference
-from benchmarks.accuracy import report as accuracy_report
-from benchmarks.recordings import Recording, find_recordings, merge_spans, read_references
+from benchmarks.accuracy import make_variant, merge_runs, name_runs
+from benchmarks.accuracy_report import (
+    Transcribed,
+    collect_results,
+    overlap,
+    time_recall,
+    word_recall,
+    write_report,
+)
+from benchmarks.intervals import Rate, error_rate, rate_difference
+from benchmarks.recordings import (
+    Recording,
+    Reference,
+    TimedWord,
+    find_recordings,
+    find_solo_spans,
+    merge_spans,
+    read_references,
+)
 from benchmarks.report import comparison_table, recordings_table
-from benchmarks.scoring import Edits, Errors, count_edits, count_errors, sum_errors
+from benchmarks.scoring import Edits, Errors, count_edits, count_errors, count_words, sum_edits, sum_errors
 from benchmarks.summary import Run, summarise
-from benchmarks.systems import SYSTEMS, System, select
-from benchmarks.word_timestamps import Word, match_words
+from benchmarks.system_process import SystemFailed, SystemProcess
+from benchmarks.systems import ACCURACY_SYSTEMS, Span, System, select
+from benchmarks.word_timestamps import Aligned, distance_table, distances, fault_table
+from src.transcript.transcript import Turn
 from tests.support.clips import CLIPS
 
 # --- Errors ---------------------------------------------------------------------------------------------------------
@@ -51,8 +69,42 @@ def test_words_of_other_languages_keep_their_letters():
     assert count_errors("Über die Straße", "Uber die Straße.", "de") == Errors(1, 3)
 
 
-def test_chinese_is_scored_by_characters():
-    assert count_errors("甚至出现交易", "甚至出线交易", "zh") == Errors(1, 6)
+@pytest.mark.parametrize(
+    ("language", "reference", "transcript", "errors"),
+    [
+        ("zh", "甚至出现交易", "甚至出线交易", Errors(1, 6)),
+        ("ja", "日本語が好き。", "日本語、が すき", Errors(1, 6)),
+        ("ko", "안녕하세요 여러분", "안녕 하세오 여러분!", Errors(1, 8)),
+        ("th", "ดีมาก", "ดี มา", Errors(1, 4)),  # Whisper's normaliser removes the vowel sign
+        ("de", "ja und nein", "ja undnein", Errors(2, 3)),
+    ],
+)
+def test_languages_without_reliable_spaces_are_scored_by_characters(language, reference, transcript, errors):
+    assert count_errors(reference, transcript, language) == errors
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", 0),
+        (" ... ♪ - ", 0),
+        ("Thank you.", 2),
+        ("(Applause) [BLANK] um, hmm", 4),
+        ("It's 3 o'clock", 3),
+        ("ご視聴ありがとう", 8),
+        ("字幕 by Amara", 4),
+        ("ดีมาก", 4),
+        ("감사합니다 여러분", 2),
+        ("हिन्दी में", 2),
+    ],
+)
+def test_all_words_of_a_text_are_counted(text, words):
+    assert count_words(text) == words
+
+
+def test_edits_are_added_kind_by_kind():
+    assert sum_edits([Edits(1, 2, 3, 10), Edits(0, 1, 0, 5)]) == Edits(1, 3, 3, 15)
+    assert sum_edits([]) == Edits(0, 0, 0, 0)
 
 
 def test_in_a_sum_each_word_has_the_same_weight():
@@ -71,14 +123,70 @@ def test_a_clip_has_its_reference_text():
     assert clip.text == json.loads((CLIPS / "clips.json").read_text())["demo.ogg"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("turns", "solo"),
+    [
+        ([], []),
+        ([(0.0, 2.0, "A"), (3.0, 4.0, "B")], [(0.0, 2.0), (3.0, 4.0)]),
+        ([(0.0, 2.0, "A"), (2.0, 4.0, "B")], [(0.0, 4.0)]),
+        ([(0.0, 3.0, "A"), (2.0, 5.0, "B")], [(0.0, 2.0), (3.0, 5.0)]),
+        ([(0.0, 9.0, "A"), (2.0, 3.0, "B"), (3.0, 4.0, "C")], [(0.0, 2.0), (4.0, 9.0)]),
+        ([(0.0, 9.0, "A"), (2.0, 5.0, "B"), (3.0, 7.0, "C")], [(0.0, 2.0), (7.0, 9.0)]),
+        ([(0.0, 3.0, "A"), (2.0, 5.0, "A")], [(0.0, 5.0)]),
+        ([(0.0, 3.0, "A"), (0.0, 3.0, "B")], []),
+    ],
+)
+def test_solo_speech_is_that_of_one_speaker_at_a_time(turns, solo):
+    assert find_solo_spans([Turn(*turn) for turn in turns]) == solo
+
+
+def test_a_reference_has_its_turns_up_to_the_end_and_its_words(tmp_path):
+    entry = {"file": "a.wav", "language": "und", "kind": "meeting", "duration_s": 4.0, "text": "yes no"}
+    files = {"rttm": "a.rttm", "words": "a.words.json"}
+    (tmp_path / "manifest.json").write_text(json.dumps([entry | files, entry | {"words": "a.words.json"}, entry]))
+    (tmp_path / "a.rttm").write_text(
+        "SPEAKER a 1 1.0 2.0 <NA> <NA> A <NA> <NA>\nSPEAKER a 1 2.5 9.0 <NA> <NA> B <NA> <NA>\n"
+    )
+    words = [{"word": "Yes,", "start": 1.0, "end": 1.5}, {"word": "no", "start": 1.25, "end": 2.0}]
+    (tmp_path / "a.words.json").write_text(json.dumps(words))
+    with_both, with_words, bare = read_references(tmp_path)
+    assert with_both.language is None
+    assert with_both.words == [TimedWord("Yes,", 1.0, 1.5), TimedWord("no", 1.25, 2.0)]
+    assert (with_both.speech, with_both.solo_speech) == ([(1.0, 4.0)], [(1.0, 2.5), (3.0, 4.0)])
+    assert (with_words.speech, with_words.solo_speech) == ([(1.0, 2.0)], [])
+    assert (bare.speech, bare.word_spans) == ([], [])
+
+
 def test_system_names_are_unique():
-    assert len({system.name for system in SYSTEMS}) == len(SYSTEMS)
+    assert len({system.name for system in ACCURACY_SYSTEMS}) == len(ACCURACY_SYSTEMS)
     assert [system.name for system in select(["ours*"])] == ["ours", "ours beam 5"]
+    assert [system.name for system in select(["ours no*", "whisperx*t8"], ACCURACY_SYSTEMS)] == [
+        "ours no vad",
+        "ours no vad beam 5",
+        "whisperx batched 8 int8",
+    ]
 
 
 def test_an_unknown_system_raises_an_error_with_all_names():
     with pytest.raises(SystemExit, match=r"whisper\.cpp beam 5"):
-        select(["whisperx"])
+        select(["whisper.cpq"])
+
+
+def test_options_make_a_variant_of_ours():
+    variant = make_variant("pad 800", '{"speech_pad_ms": 800, "beam_size": 5}')
+    assert (variant.name, variant.options) == ("ours pad 800", {"speech_pad_ms": 800, "beam_size": 5})
+
+
+@pytest.mark.parametrize("options", ["{", "[]", '{"beams": 5}', '{"beam_size": 0}'])
+def test_wrong_options_of_a_variant_are_refused(options):
+    with pytest.raises(ValueError, match=r"."):
+        make_variant("wrong", options)
+
+
+def test_without_its_environment_whisperx_fails_with_a_hint(monkeypatch, tmp_path):
+    monkeypatch.setenv("WHISPERX_PYTHON", str(tmp_path / "python"))
+    with pytest.raises(SystemFailed, match=r"docs/benchmarks\.md"), SystemProcess(System("whisperx"), "base"):
+        pass
 
 
 # --- Results --------------------------------------------------------------------------------------------------------
@@ -141,20 +249,37 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
 
 def test_an_interval_holds_the_rate_and_shrinks_with_more_recordings():
-    few = [Edits(errors, 0, 0, 100) for errors in (2, 10, 6)]
-    rate, low, high = error_rate(few)
-    assert (rate, low, high) == (6.0, 2.0, 10.0)
-    rate, narrow_low, narrow_high = error_rate(few * 30)
-    assert rate == pytest.approx(6.0)
-    assert low < narrow_low < 6.0 < narrow_high < high
+    few = [Edits(errors, 0, 0, 100) for errors in (1, 3, 6, 9, 11)]
+    rate, more = error_rate(few), error_rate(few * 30)
+    assert rate.value == more.value == 6.0
+    assert rate.interval is not None
+    assert more.interval is not None
+    assert 1.0 < rate.interval[0] < more.interval[0] < 6.0 < more.interval[1] < rate.interval[1] < 11.0
+
+
+def test_few_recordings_have_no_interval():
+    assert error_rate([Edits(1, 1, 0, 8)] * 4) == Rate(25.0, None)
+    assert error_rate([Edits(1, 1, 0, 8)] * 5) == Rate(25.0, (25.0, 25.0))
+    assert rate_difference([Edits(1, 0, 0, 4)], [Edits(2, 0, 0, 4)]) == Rate(-25.0, None)
 
 
 def test_a_paired_difference_is_sure_where_two_rates_alone_are_not():
     baseline = [Edits(errors, 0, 0, 100) for errors in (1, 5, 20, 40) * 5]
     better = [Edits(edit.substitutions - 1, 0, 0, 100) for edit in baseline]
-    difference, low, high = rate_difference(better, baseline)
-    assert [difference, low, high] == pytest.approx([-1.0, -1.0, -1.0])
-    assert error_rate(better)[2] > error_rate(baseline)[1]
+    difference = rate_difference(better, baseline)
+    assert [difference.value, *(difference.interval or ())] == pytest.approx([-1.0, -1.0, -1.0])
+    intervals = error_rate(better).interval, error_rate(baseline).interval
+    assert intervals[0] is not None
+    assert intervals[1] is not None
+    assert intervals[0][1] > intervals[1][0]
+
+
+@pytest.mark.parametrize(
+    ("interval", "excludes_zero"),
+    [((0.5, 2.0), True), ((-2.0, -0.5), True), ((-0.5, 2.0), False), ((0.0, 2.0), False), (None, False)],
+)
+def test_a_difference_is_marked_if_its_interval_excludes_zero(interval, excludes_zero):
+    assert Rate(1.0, interval).excludes_zero is excludes_zero
 
 
 def test_spans_that_overlap_count_once():
@@ -162,37 +287,117 @@ def test_spans_that_overlap_count_once():
     assert overlap([(1.0, 2.0), (6.0, 8.0)], [(0.0, 1.5), (1.2, 1.8), (7.0, 9.0)]) == pytest.approx(1.8)
 
 
-def test_a_report_has_rates_differences_phantom_words_and_recall(tmp_path):
-    entries = [
-        {"file": "a.wav", "language": "en", "kind": "read", "duration_s": 4.0, "text": "red foxes jump high"},
-        {"file": "b.wav", "language": "und", "kind": "music", "duration_s": 2.0, "text": ""},
+def test_recall_of_time_and_of_words():
+    assert time_recall([[(0.0, 2.0)], [(1.0, 3.0)]], [[(0.5, 9.0)], []]) == pytest.approx(1.5 / 4)
+    assert time_recall([[]], [[(0.0, 1.0)]]) is None
+    assert word_recall([Edits(5, 1, 7, 8), Edits(0, 0, 0, 2)]) == pytest.approx(0.9)
+    assert word_recall([]) is None
+
+
+def transcribed(system: str, file: str, text: str, seconds: float = 1.0, spans: tuple[Span, ...] = ()) -> Transcribed:
+    return Transcribed(system, file, text, spans, seconds)
+
+
+def test_a_report_answers_each_question_with_a_table():
+    turns, words = [Turn(1.0, 3.0, "A"), Turn(2.0, 3.0, "B")], [TimedWord("red", 1.0, 1.5)]
+    references = [
+        Reference(Path("a.wav"), "en", "read", 4.0, "red foxes jump high", turns, words),
+        Reference(Path("b.wav"), None, "noise", 2.0, None),
+        Reference(Path("c.wav"), None, "music", 2.0, None),
+        Reference(Path("d.wav"), None, "music", 2.0, ""),
+        Reference(Path("e.wav"), "de", "read", 2.0, "nur ein System"),
     ]
-    (tmp_path / "a.rttm").write_text("SPEAKER a 1 1.0 2.0 <NA> <NA> A <NA> <NA>\n")
-    (tmp_path / "manifest.json").write_text(json.dumps([{**entries[0], "rttm": "a.rttm"}, entries[1]]))
-    transcribed = [
-        Transcribed("ours", "a.wav", "red foxes jump high", [(0.5, 3.5)], 1.0),
-        Transcribed("ours", "b.wav", "", [], 0.5),
-        Transcribed("peer", "a.wav", "red boxes high", [(1.0, 2.0)], 2.0),
-        Transcribed("peer", "b.wav", "Thank you.", [(0.0, 1.0)], 1.0),
+    results = [
+        transcribed("ours", "a.wav", "red foxes jump high", 2.5, ((0.5, 3.5),)),
+        *(transcribed("ours", file, "", 0.5) for file in ("b.wav", "c.wav", "d.wav", "e.wav")),
+        transcribed("peer", "a.wav", "red boxes high", 2.0, ((1.0, 1.75),)),
+        transcribed("peer", "b.wav", "Thank\n you | all."),
+        transcribed("peer", "c.wav", "La la"),
+        transcribed("peer", "d.wav", "Oh!"),
     ]
-    text = accuracy_report(read_references(tmp_path), transcribed)
-    assert "| English | 1 | 4 | 0.0 (0.0 to 0.0) | 50.0 (50.0 to 50.0) |" in text
-    assert "| English | +50.0 (+50.0 to +50.0) |" in text
-    assert "| peer | English | 25.0 | 25.0 | 0.0 |" in text
-    assert "| peer | 2 | 1 of 1 |" in text
-    assert "| ours | 100.0% | 4.0 |" in text
-    assert "| peer | 50.0% | 2.0 |" in text
+    text = write_report(collect_results(references, results), "ours")
+    rows = [
+        "| English | 1 | 4 | 0.0 | 50.0 |",
+        "| en read | 1 | 4 | 0.0 | 50.0 |",
+        "| English | +50.0 |",
+        "| English | peer | 25.0 | 25.0 | 0.0 |",
+        "| ours | 0 | 0 of 2 |",
+        "| peer | 4 | 2 of 2 |",
+        "| b.wav | noise | peer | 3 | Thank you \\| all. |",
+        "| c.wav | music (may be sung, not counted) | peer | 2 | La la |",
+        "| d.wav | music | peer | 1 | Oh! |",
+        "| ours | 100.0 | 100.0 | 100.0 | 100.0 |",
+        "| peer | 75.0 | 37.5 | 100.0 | 75.0 |",
+        "| ours | 2.5 |",
+        "| peer | 2.0 |",
+    ]
+    assert [row for row in rows if row not in text.splitlines()] == []
+    assert "e.wav" not in text
+    assert "de read" not in text
+
+
+@pytest.mark.parametrize(("baseline", "difference"), [("ours", "+10.0"), ("peer", "-10.0")])
+def test_differences_are_from_the_chosen_baseline(baseline, difference):
+    files = [f"{number}.wav" for number in range(5)]
+    references = [Reference(Path(file), "de", "read", 4.0, "a b c d e f g h i j") for file in files]
+    ours = [transcribed("ours", file, "a b c d e f g h i j") for file in files]
+    peer = [transcribed("peer", file, "a b c d e f g h i") for file in files]
+    text = write_report(collect_results(references, ours + peer), baseline)
+    assert f"## Difference from {baseline} in points" in text
+    assert f"| other languages | {difference} ({difference} to {difference}) * |" in text
+
+
+def test_results_without_a_common_recording_are_refused():
+    references = [Reference(Path(file), "en", "read", 1.0, "yes") for file in ("a.wav", "b.wav")]
+    with pytest.raises(SystemExit, match="no recording"):
+        collect_results(references, [transcribed("ours", "a.wav", "yes"), transcribed("peer", "b.wav", "yes")])
+
+
+def test_a_text_without_words_is_not_scored():
+    references = [Reference(Path("a.wav"), "en", "read", 1.0, "[laughter]")]
+    assert collect_results(references, [transcribed("ours", "a.wav", "yes")]).spoken == []
+
+
+def test_a_repeated_system_is_named_by_its_run_too():
+    ours, peer = transcribed("ours", "a.wav", "yes"), transcribed("peer", "a.wav", "no")
+    peer_on_other = transcribed("peer", "b.wav", "no")
+    merged = merge_runs({"old": [ours, peer], "new": [ours, peer_on_other]})
+    assert [item.system for item in merged] == ["ours (old)", "peer", "ours (new)", "peer"]
+
+
+def test_runs_are_named_by_their_folders():
+    files = [Path("/x/old/accuracy.json"), Path("/x/new/accuracy.json"), Path("/y/new/accuracy.json")]
+    assert list(name_runs(files[:2])) == ["old", "new"]
+    assert list(name_runs(files)) == [str(file) for file in files]
 
 
 # --- Words ----------------------------------------------------------------------------------------------------------
 
 
+def make_words(*words: tuple[str, float, float]) -> list[TimedWord]:
+    return [TimedWord(*word) for word in words]
+
+
 def test_words_are_matched_by_their_letters():
-    ours = [Word(" The", 0.0), Word(" fox,", 0.5), Word(" jumped", 1.0), Word(" over", 1.5)]
-    theirs = [Word(" the", 0.1), Word(" fox", 0.5), Word(" jumps", 1.0), Word(" over", 1.2)]
-    distances = match_words(ours, theirs)
-    assert distances.seconds == pytest.approx([0.1, 0.0, 0.3])
-    assert distances.words == 4
+    ours = make_words((" The", 0.0, 0.1), (" fox,", 0.5, 0.6), (" jumped", 1.0, 1.1), (" over", 1.5, 1.6))
+    theirs = make_words((" the", 0.1, 0.2), (" fox", 0.5, 0.6), (" jumps", 1.0, 1.1), (" over", 1.2, 1.3))
+    assert distances(ours, theirs) == pytest.approx([0.1, 0.0, 0.3])
+    assert distances(ours, []) == []
+
+
+def test_word_times_are_measured_against_people_where_there_are_any():
+    human = Recording(Path("a.wav"), 2.0, words=make_words(("yes", 0.0, 0.5), ("no", 1.0, 1.5)))
+    bare = Recording(Path("b.wav"), 2.0)
+    ours = make_words((" Yes", 0.2, 0.2), (" no.", 1.4, 2.01))
+    openai = make_words((" Yes", 0.1, 0.3), (" nay", 1.4, 2.5))
+    aligned = [Aligned(human, ours, openai), Aligned(bare, ours, openai)]
+    assert distance_table(aligned).splitlines()[2:] == [
+        "| ours | human | 1 | 2 | 100.0% | 0.300 | 0.380 |",
+        "| openai-whisper | human | 1 | 2 | 50.0% | 0.100 | 0.100 |",
+        "| ours | openai-whisper | 1 | 2 | 50.0% | 0.100 | 0.100 |",
+    ]
+    assert fault_table(aligned).splitlines()[2:] == ["| ours | 4 | 2 | 0 |", "| openai-whisper | 4 | 0 | 2 |"]
+    assert distance_table([Aligned(bare, [], [])]).splitlines()[2:] == ["| ours | openai-whisper | 1 | 0 | - | - | - |"]
 
 
 # --- Noise ----------------------------------------------------------------------------------------------------------
