@@ -100,7 +100,7 @@ clips: $(READY)  ## make the repository's audio again (needs Debian's flite)
 	tests/data/make_clips.sh
 
 clean:  ## remove the environment, the models and all caches
-	rm -rf .venv .venv-client .venv-image .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
+	rm -rf .venv .venv-client .venv-image .venv-whisperx .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.
 $(READY): builder/requirements.txt builder/requirements-dev.txt
