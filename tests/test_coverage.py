@@ -175,7 +175,7 @@ def test_redecoding_is_prompted_with_the_text_before_the_gap() -> None:
 
 def test_a_redecoded_gap_with_low_confidence_stays_a_gap() -> None:
     guess = decoded(0.2, " Sess.", 5.6, avg_logprob=-3.0)
-    answers = Answers(decoded(0.0, " One.", 2.0), guess)
+    answers = Answers(decoded(0.0, " One.", 2.0), guess, guess)
     transcript = answers.transcribe(window(10, (0, 10)))
     assert [segment.text for segment in transcript.segments] == [" One."]
     assert transcript.uncovered == [(2.0, 10)]
@@ -199,6 +199,61 @@ def test_the_temperature_rises_until_the_text_is_plausible() -> None:
         (0.2, None, 3),
         (0.4, None, 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("greedy", "beams", "kept"),
+    [
+        (-0.39, None, " Greedy."),
+        (-0.41, -0.30, " Beams."),
+        (-0.41, -0.50, " Greedy."),
+        (-0.99, -0.90, " Beams."),
+        (-1.20, -0.95, " Beams."),
+    ],
+)
+def test_a_beam_search_gives_a_second_opinion_where_greedy_decoding_is_unsure(
+    greedy: float, beams: float | None, kept: str
+) -> None:
+    opinions = [] if beams is None else [decoded(0.0, " Beams.", 9.0, avg_logprob=beams)]
+    answers = Answers(decoded(0.0, " Greedy.", 9.0, avg_logprob=greedy), *opinions)
+    assert [segment.text for segment in answers.transcribe(window(9)).segments] == [kept]
+    assert [request.beam_size for request in answers.requests] == [None, 5][: 1 + len(opinions)]
+
+
+def test_a_caller_who_chooses_the_beams_gets_no_second_opinion() -> None:
+    answers = Answers(decoded(0.0, " One beam.", 9.0, avg_logprob=-0.8))
+    answers.transcribe(window(9), beam_size=1)
+    assert [request.beam_size for request in answers.requests] == [1]
+
+
+def test_silence_gets_no_second_opinion() -> None:
+    answers = Answers(decoded(0.0, " Thanks.", 9.0, avg_logprob=-1.2, no_speech_prob=0.7))
+    assert answers.transcribe(window(9)).silent
+
+
+def test_if_no_text_is_plausible_the_likeliest_is_returned_before_any_loop() -> None:
+    loop = decoded(0.0, " again and" * 40, 9.0, avg_logprob=-0.1)
+    opinions = [
+        decoded(0.0, " Better.", 9.0, avg_logprob=-1.4, temperature=0.2),
+        decoded(0.0, " Nonsense.", 9.0, avg_logprob=-3.0, temperature=0.4),
+    ]
+    answers = Answers(loop, *opinions)
+    transcript = answers.transcribe(window(9), temperatures=(0.0, 0.2, 0.4))
+    assert [segment.text for segment in transcript.segments] == [" Better."]
+
+
+@pytest.mark.parametrize(("is_said", "texts"), [(True, [" Go on, then."] * 12), (False, [" Good."])])
+def test_a_repetition_is_plausible_if_the_sound_repeats(is_said: bool, texts: list[str]) -> None:
+    random = np.random.default_rng(3)
+    syllables = random.normal(0, 3000, (4, 8000)) * np.hanning(8000)
+    tones = np.sin(np.outer((200, 500, 900, 1500), np.arange(8000) / 16000 * 2 * np.pi)) * 8000 * np.hanning(8000)
+    phrase = np.concatenate(syllables * 0.1 + tones)[:24000]
+    other = random.normal(0, 3000, 12 * 24000)
+    audio = (np.tile(phrase, 12) if is_said else other).astype(np.int16)
+    pieces = [piece for number in range(12) for piece in (1.5 * number, " Go on, then.", 1.5 * number + 1.5)]
+    answers = Answers(decoded(*pieces), decoded(0.0, " Good.", 18.0, temperature=0.2))
+    transcript = answers.transcribe(Window(audio))
+    assert [segment.text for segment in transcript.segments] == texts
 
 
 def test_a_window_whose_numbers_overflow_is_decoded_in_float32() -> None:

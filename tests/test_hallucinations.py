@@ -19,9 +19,15 @@ def segment(text: str, start: float = 0.0, ratio: float = 1.2, words: list[Word]
     return Segment(0, 0, start, start + 2.0, text, [], 0.0, -0.3, ratio, 0.1, words)
 
 
-def remaining(*segments: Segment, speech: float = 1.0, speech_only: bool = False) -> tuple[list[str], dict[str, int]]:
+def remaining(
+    *segments: Segment, speech: float = 1.0, speech_only: bool = False, said: bool = False
+) -> tuple[list[str], dict[str, int]]:
     kept, dropped = remove_hallucinations(
-        segments, lambda start, end: speech, compression_ratio_threshold=2.4, speech_only=speech_only
+        segments,
+        lambda start, end: speech,
+        lambda run: said,
+        compression_ratio_threshold=2.4,
+        speech_only=speech_only,
     )
     assert [part.id for part in kept] == list(range(len(kept)))
     return [part.text for part in kept], dict(dropped)
@@ -60,6 +66,13 @@ def test_of_repeated_segments_in_a_loop_a_few_stay() -> None:
     assert dropped == {"loops": 8 - KEPT_REPEATS}
 
 
+def test_what_the_sound_repeats_stays() -> None:
+    again = [segment(" And then we go.", start=2.0 * at, ratio=LOOPING) for at in range(8)]
+    assert remaining(*again, said=True) == ([" And then we go."] * 8, {})
+    chant = segment(" Go on!" * 20, ratio=LOOPING)
+    assert remaining(chant, said=True) == ([chant.text], {})
+
+
 def test_repetitions_that_are_no_loop_stay() -> None:
     chorus = [segment(" We will rock you.", start=2.0 * at) for at in range(8)]
     assert remaining(*chorus) == ([" We will rock you."] * 8, {})
@@ -79,7 +92,11 @@ def test_a_loop_within_a_segment_is_cut_with_its_words(said: str, stays: str) ->
     spaced = [f" {piece}" for piece in pieces] if " " in said else pieces
     words = [Word(piece, 0.1 * at, 0.1 * at + 0.1, 0.5) for at, piece in enumerate(spaced)]
     kept, dropped = remove_hallucinations(
-        [segment(said, ratio=LOOPING, words=words)], lambda *_: 1.0, compression_ratio_threshold=2.4, speech_only=False
+        [segment(said, ratio=LOOPING, words=words)],
+        lambda *_: 1.0,
+        lambda _: False,
+        compression_ratio_threshold=2.4,
+        speech_only=False,
     )
     assert kept[0].text == stays
     assert "".join(word.word for word in kept[0].words or []) == stays
@@ -93,10 +110,12 @@ def test_phantom_phrases_are_normalized() -> None:
 
 @given(st.lists(st.text(st.sampled_from(" abc.好"), max_size=30), max_size=8), st.sampled_from([0.0, 1.0]))
 def test_no_text_is_added_and_a_second_removal_removes_no_less(texts: list[str], speech: float) -> None:
-    segments = [segment(text, ratio=LOOPING) for text in texts]
-    kept, _ = remove_hallucinations(segments, lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False)
+    def removed(segments: list[Segment]) -> list[Segment]:
+        kept, _ = remove_hallucinations(
+            segments, lambda *_: speech, lambda _: False, compression_ratio_threshold=2.4, speech_only=False
+        )
+        return kept
+
+    kept = removed([segment(text, ratio=LOOPING) for text in texts])
     assert sum(len(part.text) for part in kept) <= sum(len(text) for text in texts)
-    again, _ = remove_hallucinations(
-        [replace(part) for part in kept], lambda *_: speech, compression_ratio_threshold=2.4, speech_only=False
-    )
-    assert len(again) <= len(kept)
+    assert len(removed([replace(part) for part in kept])) <= len(kept)

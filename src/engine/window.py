@@ -1,4 +1,4 @@
-"""Processing steps of one window: encode, decode with temperature fallback, re-decode uncovered speech, align words.
+"""Processing steps of one window: encode, decode with fallbacks, re-decode uncovered speech, align words.
 
 The steps are generators, so that they read from top to bottom while thousands of windows run at once: a generator
 yields the work that it needs, and the scheduler sends it the result when the batch with that work is done.
@@ -21,8 +21,14 @@ from src.engine.alignment import AlignmentRequest
 from src.engine.coverage import Span, find_gaps
 from src.engine.decoding import DecodeRequest, DecodeResult, NumericalFault
 from src.engine.decoding_options import DecodingOptions, TokenSets
+from src.engine.repetition import is_said_repeatedly
 from src.engine.segments import TIMESTAMP_STEP_S, insert_segments, to_segments, to_window_time
 from src.transcript.transcript import Segment
+
+SECOND_OPINION_LOGPROB = -0.4
+"""A window whose greedy text has a lower mean log-probability is decoded again, by a beam search."""
+
+SECOND_OPINION_BEAMS = 5
 
 MAX_REDECODE_ROUNDS = 3
 REDECODE_PADDING_S = 0.2
@@ -151,14 +157,18 @@ def _decode_segments(window: Window, options: DecodingOptions, token_sets: Token
     features = window.features
     if features is None:
         features = yield EncodeRequest(window.audio, in_float32)
-    result = yield from _decode_with_fallback(features, options, token_sets)
+    result = yield from _decode_with_fallback(window, features, options, token_sets)
     if _is_silence(result, options):
         return features, []
     return features, to_segments(result, token_sets.tokenizer_for(options), window.seconds)
 
 
-def _decode_with_fallback(features: Tensor, options: DecodingOptions, token_sets: TokenSets) -> Steps:
-    """Decode at rising temperatures until the text is plausible (`decode_with_fallback` in openai-whisper)."""
+def _decode_with_fallback(window: Window, features: Tensor, options: DecodingOptions, token_sets: TokenSets) -> Steps:
+    """Decode at rising temperatures until the text is plausible (`decode_with_fallback` in openai-whisper).
+
+    Two rules differ. Where greedy decoding is unsure, a beam search follows before any sampling. And if no text is
+    plausible, the likeliest is returned; openai-whisper returns the last, which at temperature 1.0 is often nonsense.
+    """
     request = DecodeRequest(
         features,
         token_sets.prompt(options),
@@ -166,28 +176,48 @@ def _decode_with_fallback(features: Tensor, options: DecodingOptions, token_sets
         length_penalty=options.length_penalty,
     )
     tokenizer = token_sets.tokenizer()
+    results: list[tuple[bool, DecodeResult]] = []
     for temperature in options.temperatures:
-        beam_size = options.beam_size if temperature == 0 else None
-        num_samples = (options.best_of or 1) if temperature > 0 else 1
-        result = yield replace(
-            request,
-            temperature=temperature,
-            beam_size=beam_size,
-            num_samples=num_samples,
-            patience=options.patience or 1.0,
-        )
-        if not _needs_fallback(result, tokenizer, options):
-            break
-    return result
+        result = yield _at_temperature(request, temperature, options)
+        if options.beam_size is None and _is_unsure(result, options):
+            second = yield replace(request, beam_size=SECOND_OPINION_BEAMS)
+            result = max(result, second, key=lambda opinion: opinion.avg_logprob)
+        repetitive = _is_repetitive(result, window, tokenizer, options)
+        if not _needs_fallback(result, repetitive, options):
+            return result
+        results.append((repetitive, result))
+    return min(results, key=lambda attempt: (attempt[0], -attempt[1].avg_logprob))[1]
 
 
-def _needs_fallback(result: DecodeResult, tokenizer: Tokenizer, options: DecodingOptions) -> bool:
+def _at_temperature(request: DecodeRequest, temperature: float, options: DecodingOptions) -> DecodeRequest:
+    return replace(
+        request,
+        temperature=temperature,
+        beam_size=options.beam_size if temperature == 0 else None,
+        num_samples=(options.best_of or 1) if temperature > 0 else 1,
+        patience=options.patience or 1.0,
+    )
+
+
+def _is_unsure(result: DecodeResult, options: DecodingOptions) -> bool:
+    """True if a beam search is likely to find a better text than greedy decoding did, and there is one to find."""
+    return result.temperature == 0 and result.avg_logprob < SECOND_OPINION_LOGPROB and not _is_silence(result, options)
+
+
+def _needs_fallback(result: DecodeResult, repetitive: bool, options: DecodingOptions) -> bool:
     """True if a text repeats itself or is improbable, unless that is because the window is silent."""
-    ratio = compression_ratio(tokenizer.decode(result.tokens).strip())
-    if not _low_confidence(ratio, result.avg_logprob, options):
-        return False
+    improbable = _is_improbable(result.avg_logprob, options)
     threshold = options.no_speech_threshold
-    return threshold is None or result.no_speech_prob <= threshold or not _is_improbable(result.avg_logprob, options)
+    is_silence = improbable and threshold is not None and result.no_speech_prob > threshold
+    return (repetitive or improbable) and not is_silence
+
+
+def _is_repetitive(result: DecodeResult, window: Window, tokenizer: Tokenizer, options: DecodingOptions) -> bool:
+    """True if a text repeats itself, and the sound does not."""
+    threshold = options.compression_ratio_threshold
+    if threshold is None or compression_ratio(tokenizer.decode(result.tokens).strip()) <= threshold:
+        return False
+    return not is_said_repeatedly(to_segments(result, tokenizer, window.seconds), window.audio)
 
 
 def _low_confidence(ratio: float, avg_logprob: float, options: DecodingOptions) -> bool:

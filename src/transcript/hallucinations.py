@@ -1,9 +1,10 @@
 """Removes hallucinations: text that Whisper writes although nobody spoke, and loops that it does not leave.
 
 Voice activity detection, and the no-speech, compression-ratio and log-probability thresholds of decoding, prevent most
-of them. The rest are of three kinds. Each has to show two signs, so that nothing that was said is lost:
+of them. The rest are of three kinds. Each has to show several signs, so that nothing that was said is lost:
 
-    loops            a phrase is repeated, and the text compresses by more than `compression_ratio_threshold`
+    loops            a phrase is repeated, the text compresses by more than `compression_ratio_threshold`, and the
+                     sound does not repeat itself
     phantom_phrases  the text is a phrase that ends subtitles of videos, and the VAD finds no speech
     without_speech   any text at all, where the VAD finds not a moment of speech; only with `speech_only`
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,9 @@ from src.transcript.transcript import Segment, Word
 
 CountSpeech = Callable[[float, float], float]
 """Returns the seconds of speech that the VAD finds between two times, in seconds from the recording's start."""
+
+IsSaidRepeatedly = Callable[[Sequence[Segment]], bool]
+"""Returns True if consecutive segments repeat a phrase because the sound does."""
 
 MIN_SPEECH_S = 0.25
 """Seconds of speech below which a phantom phrase was not said: the shortest, "bye", takes as long."""
@@ -46,6 +50,7 @@ _LOOP = re.compile(
 def remove_hallucinations(
     segments: Iterable[Segment],
     count_speech: CountSpeech,
+    is_said_repeatedly: IsSaidRepeatedly,
     *,
     compression_ratio_threshold: float | None,
     speech_only: bool,
@@ -55,6 +60,7 @@ def remove_hallucinations(
     Args:
         segments: in order of time.
         count_speech: the VAD's opinion.
+        is_said_repeatedly: asked about segments that repeat a phrase.
         compression_ratio_threshold: ratio above which a text is a loop; None keeps loops.
         speech_only: if true, all text where the VAD finds no speech is removed.
     """
@@ -62,14 +68,15 @@ def remove_hallucinations(
     kept: list[Segment] = []
     for text, equal_segments in groupby(segments, key=lambda segment: _normalize(segment.text)):
         run = list(equal_segments)
-        if len(run) > KEPT_REPEATS and _is_loop(run[0], compression_ratio_threshold):
+        is_loop = _is_loop(run[0], compression_ratio_threshold) and not is_said_repeatedly(run)
+        if len(run) > KEPT_REPEATS and is_loop:
             dropped["loops"] += len(run) - KEPT_REPEATS
             run = run[:KEPT_REPEATS]
         for segment in run:
             if reason := _reason_to_drop(text, segment, count_speech, speech_only):
                 dropped[reason] += 1
                 continue
-            shortened = _shorten_loops(segment) if _is_loop(segment, compression_ratio_threshold) else segment
+            shortened = _shorten_loops(segment) if is_loop else segment
             dropped["loops"] += shortened is not segment
             kept.append(shortened)
     return [replace(segment, id=number) for number, segment in enumerate(kept)], +dropped

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.audio.vad import VadOptions, seconds_of_speech
+from src.engine import repetition
 from src.transcript.hallucinations import remove_hallucinations
 from src.transcript.transcript import Segment
 
@@ -32,9 +33,14 @@ class HallucinationFilter:
         def speech_between(start: float, end: float) -> float:
             return seconds_of_speech(pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], self.vad)
 
+        def is_said_repeatedly(run: Sequence[Segment]) -> bool:
+            start, end = max(0, round(run[0].start * SAMPLE_RATE)), round(run[-1].end * SAMPLE_RATE)
+            return repetition.is_said_repeatedly(run, pcm[start:end], start / SAMPLE_RATE)
+
         return remove_hallucinations(
             segments,
             speech_between,
+            is_said_repeatedly,
             compression_ratio_threshold=self.compression_ratio_threshold,
             speech_only=self.speech_only,
         )
