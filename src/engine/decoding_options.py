@@ -27,6 +27,7 @@ class DecodingOptions:
     Attributes:
         language: None detects the language of each window: the likeliest of `candidate_languages` (if empty: of all)
             where its probability is above one half, else `main_language`.
+        beam_size: None decodes greedily, and again with beams where that is unsure (`src/engine/window.py`).
         with_translation: also decodes an English translation of each window, from the same features.
     """
 

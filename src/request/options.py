@@ -87,7 +87,7 @@ class Options(BaseModel):
         description="One temperature, or a list: the next one is used if a window's text fails the thresholds below.",
     )
     beam_size: Annotated[int, Field(ge=1, le=20)] | None = Field(
-        default=None, description="Beams at temperature 0; none: greedy decoding."
+        default=None, description="Beams at temperature 0; none: 1, and 5 for windows that 1 is unsure about."
     )
     best_of: Annotated[int, Field(ge=1, le=20)] | None = Field(
         default=None, description="Samples to choose from above temperature 0."
