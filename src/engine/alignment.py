@@ -25,6 +25,7 @@ from src.engine.kv_cache import KeysValues
 from src.engine.model import Model
 from src.engine.word_timing import set_words, text_tokens_of
 from src.transcript.transcript import Segment
+from src.transcript.word_lengths import lengthen_empty_words
 
 FILTER_WIDTH = 7
 """Width in frames of the median filter over a head's weights."""
@@ -76,6 +77,7 @@ def align(model: Model, requests: Sequence[AlignmentRequest]) -> None:
     onsets = [frames / TOKENS_PER_SECOND for frames in dtw_onset_frames([-weights for weights in attention])]
     for request, onset, probability in zip(with_text, onsets, probabilities, strict=True):
         set_words(request.segments, request.tokenizer, onset, probability)
+        lengthen_empty_words(request.segments, request.mel_frames / 100)
 
 
 def _read_attention(model: Model, requests: Sequence[AlignmentRequest]) -> tuple[list[Matrix], list[list[float]]]:

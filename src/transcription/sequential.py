@@ -20,6 +20,7 @@ from src.engine.placement import Placement
 from src.job_control import JobControl
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import corrected
+from src.transcript.word_lengths import lengthen_empty_words
 from src.transcription.hallucination_filter import HallucinationFilter
 
 T = TypeVar("T")
@@ -176,7 +177,8 @@ class _Section:
         offset = self.start / SAMPLE_RATE
         prompt = self._prompt(transcript, task)
         result = model.run(lambda whisper_model: self._run(whisper_model, transcript.language, task, prompt), control)
-        kept = [_to_segment(raw, offset) for raw in result["segments"] if raw["text"].strip()]
+        kept = [_to_segment(raw, offset, self.end / SAMPLE_RATE) for raw in result["segments"] if raw["text"].strip()]
+        lengthen_empty_words(kept, self.end / SAMPLE_RATE)
         if self.options.hallucination_filter is not None:
             kept, dropped = self.options.hallucination_filter.apply(kept, self.pcm)
             transcript.dropped += dropped
@@ -215,7 +217,7 @@ def _clips_within(clips: Iterable[Region], start: int, end: int) -> list[Region]
     return [clip for clip in cut if clip.start < clip.end]
 
 
-def _to_segment(raw: dict[str, Any], offset: float) -> Segment:
+def _to_segment(raw: dict[str, Any], offset: float, latest: float) -> Segment:
     words = (
         [Word(word["word"], word["start"] + offset, word["end"] + offset, word["probability"]) for word in raw["words"]]
         if "words" in raw
@@ -224,8 +226,8 @@ def _to_segment(raw: dict[str, Any], offset: float) -> Segment:
     return Segment(
         id=0,
         seek=raw["seek"] + round(offset * 100),
-        start=raw["start"] + offset,
-        end=raw["end"] + offset,
+        start=min(raw["start"] + offset, latest),
+        end=min(raw["end"] + offset, latest),  # openai-whisper's last window may extend into its padding
         text=raw["text"],
         tokens=raw["tokens"],
         temperature=raw["temperature"],
