@@ -29,6 +29,8 @@ NEIGHBOURHOOD_STEPS = 37
 LOUD_SHARE = 0.9
 """Quantile of the loudness within a neighbourhood."""
 
+VOICE_STEPS = 25
+"""Shortest stretch that counts as a voice of its own, 0.8 s: around it, a word's loudness reaches that far."""
 MAX_DIFFERENCE_DB = 22.0
 """Differences in loudness up to this stay as they are: within a sentence 15 dB are usual."""
 REMAINING_DIFFERENCE_DB = 6.0
@@ -82,9 +84,16 @@ def level_voices(pcm: Pcm, speech: Sequence[Region]) -> Pcm:
     samples = to_float(pcm)
     voices = loudness(samples)[steps]
     loudest = voices.max()
-    if loudest - voices.min() <= MAX_DIFFERENCE_DB:
+    if loudest - _quietest_voice(voices) <= MAX_DIFFERENCE_DB:
         return pcm
     wanted = np.clip(loudest - REMAINING_DIFFERENCE_DB - voices, 0, MAX_GAIN_DB)
     gain = np.interp(np.arange(-(-len(pcm) // STEP)), steps, wanted)
     levelled: Pcm = np.rint(apply_gain(samples, gain) * 32767).astype(np.int16)
     return levelled
+
+
+def _quietest_voice(voices: Decibels) -> float:
+    """Return the loudness that is not exceeded for `VOICE_STEPS`; a word that trails off takes less."""
+    if len(voices) < VOICE_STEPS:
+        return float(voices.max())
+    return float(np.lib.stride_tricks.sliding_window_view(voices, VOICE_STEPS).max(axis=1).min())

@@ -25,13 +25,32 @@ strongest rumble (94.5% at -15 dB), but takes 4 times as long and 34 s of the sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from src.audio.levelling import apply_gain, loudness
 from src.audio.pcm import SAMPLE_RATE, Pcm, Samples, to_float
+from src.audio.segmentation import LENGTH, speech_of_anyone
 from src.audio.vad import CONTEXT, FRAME, SileroVad, load_vad
+
+Probabilities: TypeAlias = NDArray[np.float64]
+"""[frames] of speech."""
+
+SPEECH = 0.5
+"""Probability from which a frame is speech that should be looked into."""
+MIN_NEW_FRAMES = 4
+"""Frames of speech that a second look must add, 0.13 s, to be worth the other detector's time."""
+NEARBY = 2 * SAMPLE_RATE
+"""Samples on both sides of new speech that the other detector takes with it, at least."""
+CONFIRMED = 0.4
+"""Probability of the other detector that confirms speech: of 60 stretches that were no speech, it removes 52."""
+CONFIRMED_FRAMES = 8
+"""Frames around a confirmed one that count as confirmed, 0.25 s: the detectors differ about where a word begins."""
 
 MARGIN = 32 * FRAME
 """Samples on both sides of a block that are looked at with it, 1 s: the network settles, and the loudness is known."""
@@ -55,27 +74,53 @@ SILENCE_DB = -80.0
 MAX_ATTENUATION_DB = 20.0
 
 
-def probabilities_at_second_look(pcm: Pcm, start: int, end: int) -> list[float]:
-    """Return the probability of speech for each frame of 32 ms between two positions.
+def probabilities_at_second_look(pcm: Pcm, start: int, first_look: Sequence[float], reach: int) -> list[float]:
+    """Return the probability of speech for each frame of a block, at least that at the first look.
 
-    They depend on nothing but the audio between `MARGIN` before and `MARGIN` after it.
+    They depend on nothing but the audio between `MARGIN` before and `MARGIN` after the block.
 
     Args:
         pcm: the recording.
-        start: a multiple of `FRAME`.
-        end: after the last sample; the last frame may be incomplete.
+        start: the block's first sample, a multiple of `FRAME`.
+        first_look: the probabilities of the block's frames at the first look.
+        reach: samples around speech in which further speech is of no interest, since padding covers them.
     """
     detector = load_vad()
-    return detector.executor.submit(_look, detector.network, pcm, start, end).result()
+    second = detector.executor.submit(_look, detector.network, pcm, start, np.array(first_look), reach).result()
+    either: list[float] = np.maximum(first_look, second).tolist()
+    return either
 
 
-def _look(network: SileroVad, pcm: Pcm, start: int, end: int) -> list[float]:
+def _look(network: SileroVad, pcm: Pcm, start: int, first_look: Probabilities, reach: int) -> Probabilities:
     first = max(0, start - MARGIN)
-    samples = clean_and_level(to_float(pcm[first : end + MARGIN]))
-    padded = torch.from_numpy(np.pad(samples, (CONTEXT, -len(samples) % FRAME)))
-    probabilities, _ = network(padded, None)
-    found: list[float] = probabilities[(start - first) // FRAME : -(-(end - first) // FRAME)].tolist()
+    samples = clean_and_level(to_float(pcm[first : start + len(first_look) * FRAME + MARGIN]))
+    frames = slice((start - first) // FRAME, (start - first) // FRAME + len(first_look))
+    probabilities, _ = network(torch.from_numpy(np.pad(samples, (CONTEXT, -len(samples) % FRAME))), None)
+    second: Probabilities = probabilities.numpy()[frames].astype(np.float64)
+    uncovered = (second >= SPEECH) & (_spread(first_look, reach // FRAME) < SPEECH)
+    if uncovered.sum() < MIN_NEW_FRAMES:
+        return first_look
+    new = np.flatnonzero(uncovered) + frames.start
+    confirmed = _spread(_anyone_speaks(samples, int(new[0]), int(new[-1]))[frames], CONFIRMED_FRAMES) >= CONFIRMED
+    return np.where(confirmed, second, 0.0)
+
+
+def _anyone_speaks(samples: Samples, first: int, last: int) -> Probabilities:
+    """Return the other detector's probability for each frame; 0 for those out of reach of two frames."""
+    found = np.zeros(-(-len(samples) // FRAME))
+    start = max(0, min(first * FRAME - NEARBY, len(samples) - LENGTH))
+    end = max(last * FRAME + NEARBY, start + LENGTH)
+    near = range(start // FRAME, min(end // FRAME, len(found)))
+    middles = torch.tensor(near) * FRAME + (FRAME // 2 - start)
+    found[near.start : near.stop] = speech_of_anyone(torch.from_numpy(samples[start:end]), middles).numpy()
     return found
+
+
+def _spread(probabilities: Probabilities, frames: int) -> Probabilities:
+    """Return the highest probability within this many frames of each frame."""
+    padded = np.pad(probabilities, frames, "edge")
+    highest: Probabilities = np.lib.stride_tricks.sliding_window_view(padded, 2 * frames + 1).max(axis=1)
+    return highest
 
 
 def clean_and_level(samples: Samples) -> Samples:

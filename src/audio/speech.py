@@ -10,6 +10,7 @@ Where the detector finds all speech at once, the regions are those of `speech_re
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -48,16 +49,21 @@ def find_speech(pcm: Pcm, options: VadOptions) -> Iterator[SpeechRegion]:
     return _pad(_find_runs(_look_twice(pcm, pad), len(pcm), options), pad, len(pcm))
 
 
+def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
+    """Return the seconds of speech in a stretch of a recording, without padding."""
+    regions = find_speech(pcm, replace(options, speech_pad_ms=0))
+    return sum(region.end - region.start for region in regions) / SAMPLE_RATE
+
+
 def _look_twice(pcm: Pcm, pad: int) -> Iterator[_Frame]:
     """Yield the probabilities of each frame, with a second look at blocks in which speech could be lost."""
     probabilities = vad.speech_probabilities(pcm)
     start = 0
     while first := list(islice(probabilities, BLOCK_FRAMES)):
-        end = min(start + len(first) * FRAME, len(pcm))
-        second = probabilities_at_second_look(pcm, start, end) if _has_gap(first, pad) else first
-        for pair in zip(first, second, strict=True):
-            yield _Frame(pair[0], max(pair))
-        start = end
+        either = probabilities_at_second_look(pcm, start, first, pad) if _has_gap(first, pad) else first
+        for pair in zip(first, either, strict=True):
+            yield _Frame(*pair)
+        start += len(first) * FRAME
 
 
 def _has_gap(probabilities: Iterable[float], pad: int) -> bool:

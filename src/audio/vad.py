@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
 from threading import Lock
@@ -181,18 +181,12 @@ def speech_probabilities(pcm: Pcm) -> Iterator[float]:
 
 
 def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Region]:
-    """Yield the regions with speech, in order and without overlap, padding included."""
+    """Yield the regions with speech at first look, in order and without overlap, padding included."""
     options = options or VadOptions()
     min_speech = options.min_speech_ms * SAMPLE_RATE // 1000
     runs = _find_runs(speech_probabilities(pcm), len(pcm), options)
     speech = (run for run in runs if run.end - run.start > min_speech)
     return _pad(speech, options.speech_pad_ms * SAMPLE_RATE // 1000, len(pcm))
-
-
-def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
-    """Return the seconds of speech in a stretch of a recording, without padding."""
-    unpadded = replace(options, speech_pad_ms=0)
-    return sum(region.end - region.start for region in speech_regions(pcm, unpadded)) / SAMPLE_RATE
 
 
 class RunFinder:
