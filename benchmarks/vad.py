@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from benchmarks.recordings import load_pcm, read_rttm
 from benchmarks.report import describe_run
 from src.audio.pcm import SAMPLE_RATE, Pcm
-from src.audio.vad import VadOptions, load_vad, speech_regions
+from src.audio.speech import find_speech
+from src.audio.vad import VadOptions, load_vad
 from src.audio.windowing import join_regions
 
 SAMPLES_PER_FRAME = SAMPLE_RATE // 100
@@ -81,8 +82,8 @@ def mark_frames(spans: Iterable[tuple[float, float]], frames: int) -> NDArray[np
 
 def detect_frames(pcm: Pcm, options: VadOptions) -> NDArray[np.bool_]:
     """Return a mask [frames], True where speech is detected."""
-    regions = speech_regions(pcm, options)
-    spans = ((start / SAMPLES_PER_FRAME, end / SAMPLES_PER_FRAME) for start, end in regions)
+    regions = find_speech(pcm, options)
+    spans = ((start / SAMPLES_PER_FRAME, end / SAMPLES_PER_FRAME) for start, end, _ in regions)
     return mark_frames(spans, -(-len(pcm) // SAMPLES_PER_FRAME))
 
 
@@ -91,7 +92,7 @@ def measure_time(pcm: Pcm) -> tuple[float, int]:
     times = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        count = sum(1 for _ in join_regions(speech_regions(pcm), pcm))
+        count = sum(1 for _ in join_regions(find_speech(pcm, VadOptions()), pcm))
         times.append(time.perf_counter() - started)
     return statistics.median(times), count
 

@@ -17,12 +17,22 @@ RELEASE_BYTES = 1 << 24
 Pcm: TypeAlias = NDArray[np.int16]
 """[samples] at `SAMPLE_RATE`."""
 
+Samples: TypeAlias = NDArray[np.float32]
+"""[samples] at `SAMPLE_RATE`, in -1..1."""
+
 
 class Region(NamedTuple):
     """A stretch of a recording, in samples; `end` is excluded."""
 
     start: int
     end: int
+
+
+def to_float(pcm: Pcm) -> Samples:
+    """Return a copy of a stretch of a recording in -1..1."""
+    samples: Samples = pcm.astype(np.float32)
+    samples /= 32768
+    return samples
 
 
 def release_pages(pcm: Pcm, samples: int) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
 from threading import Lock
@@ -24,10 +24,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.pcm import SAMPLE_RATE, Pcm, Region, Samples, to_float
 
 FRAME = 512
 """Samples per probability: 32 ms."""
@@ -36,7 +35,6 @@ CONTEXT = 64
 BLOCK = 512 * FRAME
 """Samples per call of the network: 16 s, some 10 MB of activations. Longer blocks are no faster."""
 
-Samples: TypeAlias = NDArray[np.float32]
 State: TypeAlias = tuple[Tensor, Tensor]
 """The LSTM's hidden and cell state, [1, 128] each."""
 
@@ -175,7 +173,7 @@ def speech_probabilities(pcm: Pcm) -> Iterator[float]:
     context: Samples = np.zeros(CONTEXT, np.float32)
     state: State | None = None
     for start in range(0, len(pcm), BLOCK):
-        block = pcm[start : start + BLOCK].astype(np.float32) / 32768
+        block = to_float(pcm[start : start + BLOCK])
         samples: Samples = np.concatenate((context, block, np.zeros(-len(block) % FRAME, np.float32)))
         probabilities, state = detector(samples, state)
         context = samples[-CONTEXT:]
@@ -183,7 +181,7 @@ def speech_probabilities(pcm: Pcm) -> Iterator[float]:
 
 
 def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Region]:
-    """Yield the regions with speech, in order and without overlap, padding included."""
+    """Yield the regions with speech at first look, in order and without overlap, padding included."""
     options = options or VadOptions()
     min_speech = options.min_speech_ms * SAMPLE_RATE // 1000
     runs = _find_runs(speech_probabilities(pcm), len(pcm), options)
@@ -191,33 +189,50 @@ def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Regi
     return _pad(speech, options.speech_pad_ms * SAMPLE_RATE // 1000, len(pcm))
 
 
-def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
-    """Return the seconds of speech in a stretch of a recording, without padding."""
-    unpadded = replace(options, speech_pad_ms=0)
-    return sum(region.end - region.start for region in speech_regions(pcm, unpadded)) / SAMPLE_RATE
-
-
-def _find_runs(probabilities: Iterable[float], samples: int, options: VadOptions) -> Iterator[Region]:
-    """Apply silero's hysteresis.
+class RunFinder:
+    """Finds runs of speech with silero's hysteresis, frame by frame.
 
     A run lasts from the first frame above the threshold to the first frame below the lower one that no frame above the
     threshold follows within `min_silence_ms`.
     """
-    exit_threshold = max(options.threshold - 0.15, 0.01)
-    min_silence = options.min_silence_ms * SAMPLE_RATE // 1000
-    start = silence = None
-    for frame, probability in enumerate(probabilities):
-        position = frame * FRAME
-        if probability >= options.threshold:
-            start = position if start is None else start
-            silence = None
-        elif start is not None and probability < exit_threshold:
-            silence = position if silence is None else silence
-            if position - silence >= min_silence:
-                yield Region(start, silence)
-                start = silence = None
-    if start is not None:
-        yield Region(start, samples if silence is None else silence)
+
+    def __init__(self, options: VadOptions) -> None:
+        self._threshold = options.threshold
+        self._exit_threshold = max(options.threshold - 0.15, 0.01)
+        self._min_silence = options.min_silence_ms * SAMPLE_RATE // 1000
+        self._position = 0
+        self._start: int | None = None
+        self._silence: int | None = None
+
+    def push(self, probability: float) -> Region | None:
+        """Take the next frame's probability; return the run that ends with it."""
+        position = self._position
+        self._position += FRAME
+        if probability >= self._threshold:
+            self._start = position if self._start is None else self._start
+            self._silence = None
+        elif self._start is not None and probability < self._exit_threshold:
+            self._silence = position if self._silence is None else self._silence
+            if position - self._silence >= self._min_silence:
+                run = Region(self._start, self._silence)
+                self._start = self._silence = None
+                return run
+        return None
+
+    def finish(self, samples: int) -> Region | None:
+        """Return the run that is open at the end of a recording of this many samples."""
+        if self._start is None:
+            return None
+        return Region(self._start, samples if self._silence is None else self._silence)
+
+
+def _find_runs(probabilities: Iterable[float], samples: int, options: VadOptions) -> Iterator[Region]:
+    finder = RunFinder(options)
+    for probability in probabilities:
+        if run := finder.push(probability):
+            yield run
+    if run := finder.finish(samples):
+        yield run
 
 
 def _pad(regions: Iterable[Region], pad: int, samples: int) -> Iterator[Region]:

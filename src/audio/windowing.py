@@ -1,13 +1,18 @@
-"""Joins regions of speech into windows of at most 30 s, and cuts long regions where they are quietest."""
+"""Joins regions of speech into windows of at most 30 s, and cuts long regions where they are quietest.
+
+The windows of sure speech are the same with and without doubtful regions (see `src/audio/speech.py`): a doubtful region
+within a window becomes part of it, and others get windows of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.speech import SpeechRegion
 
 WINDOW_SECONDS = 30.0
 """Length of Whisper's window."""
@@ -19,12 +24,17 @@ class SpeechWindow:
 
     start: int
     end: int
-    speech: tuple[Region, ...]
+    speech: tuple[SpeechRegion, ...]
     """The joined regions, in order, in samples of the recording."""
+
+    @property
+    def doubtful(self) -> bool:
+        """True if only the second look found any speech in it."""
+        return all(region.doubtful for region in self.speech)
 
 
 def join_regions(
-    regions: Iterable[Region],
+    regions: Iterable[SpeechRegion],
     pcm: Pcm,
     max_seconds: float = WINDOW_SECONDS,
     max_silence_seconds: float = 5.0,
@@ -46,30 +56,44 @@ def join_regions(
     max_samples = int(max_seconds * SAMPLE_RATE)
     limit = int(min(first_seconds, max_seconds) * SAMPLE_RATE)
     max_silence = int(max_silence_seconds * SAMPLE_RATE)
-    speech: list[Region] = []
+
+    def fits(window: Sequence[SpeechRegion], part: SpeechRegion) -> bool:
+        return part.end - window[0].start <= limit and part.start - window[-1].end <= max_silence
+
+    speech: list[SpeechRegion] = []
+    doubtful: list[SpeechRegion] = []  # since the last sure region
     for part in (part for region in regions for part in _cut_region(region, pcm, max_samples)):
-        if speech and (part.end - speech[0].start > limit or part.start - speech[-1].end > max_silence):
+        if speech and not fits(speech, part):
             yield _to_window(speech)
             speech, limit = [], max_samples
-        speech.append(part)
-    if speech:
-        yield _to_window(speech)
+        if part.doubtful:
+            if not speech and doubtful and not fits(doubtful, part):
+                yield _to_window(doubtful)
+                doubtful, limit = [], max_samples
+            doubtful.append(part)
+            continue
+        if doubtful and not speech:
+            yield _to_window(doubtful)
+            doubtful, limit = [], max_samples
+        speech += [*doubtful, part]
+        doubtful = []
+    yield from (_to_window(rest) for rest in (speech, doubtful) if rest)
 
 
-def _to_window(speech: list[Region]) -> SpeechWindow:
+def _to_window(speech: list[SpeechRegion]) -> SpeechWindow:
     return SpeechWindow(speech[0].start, speech[-1].end, tuple(speech))
 
 
-def _cut_region(region: Region, pcm: Pcm, max_samples: int) -> Iterator[Region]:
+def _cut_region(region: SpeechRegion, pcm: Pcm, max_samples: int) -> Iterator[SpeechRegion]:
     """Cut a region into parts of at most `max_samples`, none shorter than a third: Whisper needs some context."""
-    start, end = region
+    start, end, _ = region
     third = max_samples // 3
     while end - start > max_samples:
         latest = min(start + max_samples, end - third)
         cut = find_quietest(pcm, latest - third, latest)
-        yield Region(start, cut)
+        yield region._replace(start=start, end=cut)
         start = cut
-    yield Region(start, end)
+    yield region._replace(start=start)
 
 
 def find_quietest(pcm: Pcm, start: int, end: int) -> int:

@@ -43,11 +43,13 @@ class Window:
         audio: [samples] at 16 kHz.
         speech: spans of speech in seconds from the window's start; empty: not known.
         features: [1500, D], the encoder's output, if the window has been encoded before.
+        doubtful: the speech in it was only found by a second look, and may be none.
     """
 
     audio: npt.NDArray[np.int16]
     speech: Sequence[Span] = ()
     features: Tensor | None = None
+    doubtful: bool = False
 
     @property
     def seconds(self) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from src.audio.pcm import SAMPLE_RATE, Pcm
-from src.audio.vad import VadOptions, seconds_of_speech
+from src.audio.speech import seconds_of_speech
+from src.audio.vad import VadOptions
 from src.engine import repetition
 from src.transcript.hallucinations import remove_hallucinations
 from src.transcript.transcript import Segment

@@ -76,7 +76,7 @@ def detect_language(
         return None, iter(())
     if not engine.token_sets.multilingual:
         return DetectedLanguage("en", 1.0, {}), itertools.chain(known, windows)
-    indices = [round(index) for index in np.linspace(0, len(known) - 1, min(NUM_SAMPLES, len(known)))]
+    indices = _choose_samples(known)
     samples = [known[index].window for index in indices]
     if len(known) == LOOKAHEAD_WINDOWS and list(clips) == [Region(0, len(pcm))]:
         # The recording is longer: take the first of these windows, and others from all of the recording.
@@ -87,13 +87,21 @@ def detect_language(
     return _average(identified, candidates), itertools.chain(known, windows)
 
 
+def _choose_samples(windows: Sequence[PositionedWindow]) -> list[int]:
+    """Return the indices of windows spread over all, without doubtful ones if there are others."""
+    sure = [index for index, positioned in enumerate(windows) if not positioned.window.doubtful]
+    candidates = sure or range(len(windows))
+    return [
+        candidates[round(index)] for index in np.linspace(0, len(candidates) - 1, min(NUM_SAMPLES, len(candidates)))
+    ]
+
+
 def _sample_later_windows(pcm: Pcm, vad: VadOptions | None) -> Iterator[Window]:
     for sample in range(1, NUM_SAMPLES):
         start = len(pcm) * sample // NUM_SAMPLES
         stretch = pcm[start : start + SEARCH_SECONDS * SAMPLE_RATE]
-        found = next(find_windows(stretch, [Region(0, len(stretch))], vad), None)
-        if found is not None:
-            yield found.window
+        found = (positioned.window for positioned in find_windows(stretch, [Region(0, len(stretch))], vad))
+        yield from itertools.islice((window for window in found if not window.doubtful), 1)
 
 
 def _average(identified: Sequence[tuple[dict[str, float], Window]], candidates: Sequence[str]) -> DetectedLanguage:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from src.audio.levelling import level_voices
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region
-from src.audio.vad import VadOptions, speech_regions
+from src.audio.speech import SpeechRegion, find_speech
+from src.audio.vad import VadOptions
 from src.audio.windowing import WINDOW_SECONDS, SpeechWindow, join_regions
 from src.engine.coverage import Span
 from src.engine.window import Window
@@ -20,6 +22,10 @@ class PositionedWindow(NamedTuple):
     window: Window
     speech: float = 0.0
     """Seconds of detected speech, padding included."""
+    second_look: Sequence[Span] = ()
+    """The speech that only a second look found, in seconds from the window's start, padding included."""
+    levelled: bool = False
+    """Quiet voices were amplified."""
 
     @property
     def end(self) -> int:
@@ -45,19 +51,28 @@ def find_windows(
 
 def _windows_of_clip(pcm: Pcm, vad: VadOptions | None, first_seconds: float) -> Iterator[PositionedWindow]:
     if vad is None:
-        for window in join_regions([Region(0, len(pcm))], pcm, first_seconds=first_seconds):
+        for window in join_regions([SpeechRegion(0, len(pcm))], pcm, first_seconds=first_seconds):
             yield PositionedWindow(window.start, Window(pcm[window.start : window.end]))
         return
-    for window in join_regions(speech_regions(pcm, vad), pcm, first_seconds=first_seconds):
-        spans = _unpadded_speech(window, vad.speech_pad_ms / 1000)
-        speech = sum(region.end - region.start for region in window.speech) / SAMPLE_RATE
-        yield PositionedWindow(window.start, Window(pcm[window.start : window.end], spans), speech)
+    for window in join_regions(find_speech(pcm, vad), pcm, first_seconds=first_seconds):
+        yield _to_positioned(window, pcm[window.start : window.end], vad.speech_pad_ms / 1000)
 
 
-def _unpadded_speech(window: SpeechWindow, padding: float) -> list[Span]:
-    """Return the speech of a window in seconds from its start; its padding need not contain any words."""
-    spans = [
-        ((region.start - window.start) / SAMPLE_RATE, (region.end - window.start) / SAMPLE_RATE)
-        for region in window.speech
-    ]
-    return [(start + padding, end - padding) for start, end in spans if end - start > 2 * padding]
+def _to_positioned(window: SpeechWindow, audio: Pcm, padding: float) -> PositionedWindow:
+    spans = [_to_span(region, window) for region in window.speech]
+    # The padding need not contain any words.
+    unpadded = [(start + padding, end - padding) for start, end in spans if end - start > 2 * padding]
+    voices = [Region(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in unpadded]
+    levelled = level_voices(audio, voices)
+    return PositionedWindow(
+        window.start,
+        Window(levelled, unpadded, doubtful=window.doubtful),
+        speech=sum(end - start for start, end in spans),
+        second_look=[_to_span(region, window) for region in window.speech if region.doubtful],
+        levelled=levelled is not audio,
+    )
+
+
+def _to_span(region: SpeechRegion, window: SpeechWindow) -> Span:
+    """Return a region's start and end in seconds from the window's start."""
+    return (region.start - window.start) / SAMPLE_RATE, (region.end - window.start) / SAMPLE_RATE
