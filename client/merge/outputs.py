@@ -272,6 +272,11 @@ def _merge_metadata(parts: Sequence[PartOutput]) -> Output:
         for part in parts
         for span in part.output["metadata"].get("uncovered_speech", [])
     ]
+    merged["second_look"] = [
+        {**look, "start": round(look["start"] + part.start, 3), "end": round(look["end"] + part.start, 3)}
+        for part in parts
+        for look in part.output["metadata"].get("second_look", [])
+    ]
     merged["warnings"] = list(dict.fromkeys(warning for source in sources for warning in source.get("warnings", [])))
     merged["parts"] = [[round(part.start, 3), round(part.end, 3)] for part in parts]
     return merged

@@ -30,6 +30,10 @@ SECOND_OPINION_LOGPROB = -0.4
 
 SECOND_OPINION_BEAMS = 5
 
+MAX_DOUBTFUL_NO_SPEECH = 0.5
+MIN_DOUBTFUL_LOGPROB = -0.7
+"""A doubtful window's text is kept up to this no-speech probability, and from this mean log-probability."""
+
 MAX_REDECODE_ROUNDS = 3
 REDECODE_PADDING_S = 0.2
 """Seconds of audio added on both sides of a gap, so that no word is cut at its edges."""
@@ -147,7 +151,8 @@ def _decode_window(window: Window, options: DecodingOptions, token_sets: TokenSe
     if segments:
         transcript = yield from _redecode_gaps(window, segments, options, token_sets, in_float32)
     else:
-        transcript = WindowTranscript([], find_gaps(window.speech, []), silent=True)
+        uncovered = [] if window.doubtful else find_gaps(window.speech, [])
+        transcript = WindowTranscript([], uncovered, silent=True)
     if options.word_timestamps:
         tokenizer = token_sets.tokenizer_for(options)
         yield AlignmentRequest(features, transcript.segments, round(window.seconds * 100), tokenizer)
@@ -160,7 +165,7 @@ def _decode_segments(window: Window, options: DecodingOptions, token_sets: Token
     if features is None:
         features = yield EncodeRequest(window.audio, in_float32)
     result = yield from _decode_with_fallback(window, features, options, token_sets)
-    if _is_silence(result, options):
+    if _is_silence(result, options) or (window.doubtful and not _is_sure(result, window, options, token_sets)):
         return features, []
     return features, to_segments(result, token_sets.tokenizer_for(options), window.seconds)
 
@@ -179,7 +184,7 @@ def _decode_with_fallback(window: Window, features: Tensor, options: DecodingOpt
     )
     tokenizer = token_sets.tokenizer()
     results: list[tuple[bool, DecodeResult]] = []
-    for temperature in options.temperatures:
+    for temperature in options.temperatures[:1] if window.doubtful else options.temperatures:
         result = yield _at_temperature(request, temperature, options)
         if options.beam_size is None and _is_unsure(result, options):
             second = yield replace(request, beam_size=SECOND_OPINION_BEAMS)
@@ -204,6 +209,13 @@ def _at_temperature(request: DecodeRequest, temperature: float, options: Decodin
 def _is_unsure(result: DecodeResult, options: DecodingOptions) -> bool:
     """True if a beam search is likely to find a better text than greedy decoding did, and there is one to find."""
     return result.temperature == 0 and result.avg_logprob < SECOND_OPINION_LOGPROB and not _is_silence(result, options)
+
+
+def _is_sure(result: DecodeResult, window: Window, options: DecodingOptions, token_sets: TokenSets) -> bool:
+    """True if there is hardly a doubt that somebody speaks, and says this."""
+    if result.no_speech_prob > MAX_DOUBTFUL_NO_SPEECH or result.avg_logprob < MIN_DOUBTFUL_LOGPROB:
+        return False
+    return not _is_repetitive(result, window, token_sets.tokenizer(), options)
 
 
 def _needs_fallback(result: DecodeResult, repetitive: bool, options: DecodingOptions) -> bool:
@@ -277,7 +289,8 @@ def _excerpt(window: Window, gap: Span) -> tuple[float, Window]:
     """A gap with padding as a window, after its start in seconds, which is a multiple of the timestamp step."""
     start = max(0.0, gap[0] - REDECODE_PADDING_S) // TIMESTAMP_STEP_S * TIMESTAMP_STEP_S
     end = min(window.seconds, gap[1] + REDECODE_PADDING_S)
-    return start, Window(window.audio[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)])
+    audio = window.audio[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+    return start, Window(audio, doubtful=window.doubtful)
 
 
 def _total_seconds(spans: Sequence[Span]) -> float:

@@ -117,6 +117,15 @@ class Diarization:
     warnings: list[str] = field(default_factory=list)
 
 
+class SecondLook(NamedTuple):
+    """A stretch in which only a second look found speech, in seconds."""
+
+    start: float
+    end: float
+    transcribed: bool
+    """Whisper was sure of some text in it; otherwise what it wrote was dropped."""
+
+
 @dataclass(slots=True)
 class Transcript:
     """The transcript of a recording, with how it was produced."""
@@ -138,6 +147,8 @@ class Transcript:
     """Seconds of detected speech, padding included; None if the VAD did not run."""
     uncovered: list[tuple[float, float]] = field(default_factory=list)
     """Start and end of speech that no segment covers, even after decoding it again."""
+    second_look: list[SecondLook] = field(default_factory=list)
+    """Stretches in which the VAD found speech at a second look only."""
     repaired: float = 0.0
     """Seconds of speech that were transcribed only when decoded again."""
     dropped: Counter[str] = field(default_factory=Counter)
