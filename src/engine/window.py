@@ -14,25 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 from whisper.audio import SAMPLE_RATE
-from whisper.tokenizer import Tokenizer
-from whisper.utils import compression_ratio
 
 from src.engine.alignment import AlignmentRequest
 from src.engine.coverage import Span, find_gaps
 from src.engine.decoding import DecodeRequest, DecodeResult, NumericalFault
 from src.engine.decoding_options import DecodingOptions, TokenSets
-from src.engine.repetition import is_said_repeatedly
+from src.engine.plausibility import Plausibility
 from src.engine.segments import TIMESTAMP_STEP_S, insert_segments, to_segments, to_window_time
 from src.transcript.transcript import Segment
 
-SECOND_OPINION_LOGPROB = -0.4
-"""A window whose greedy text has a lower mean log-probability is decoded again, by a beam search."""
-
 SECOND_OPINION_BEAMS = 5
-
-MAX_DOUBTFUL_NO_SPEECH = 0.5
-MIN_DOUBTFUL_LOGPROB = -0.7
-"""A doubtful window's text is kept up to this no-speech probability, and from this mean log-probability."""
+"""Beams of a window whose greedy text is unsure."""
 
 MAX_REDECODE_ROUNDS = 3
 REDECODE_PADDING_S = 0.2
@@ -164,13 +156,19 @@ def _decode_segments(window: Window, options: DecodingOptions, token_sets: Token
     features = window.features
     if features is None:
         features = yield EncodeRequest(window.audio, in_float32)
-    result = yield from _decode_with_fallback(window, features, options, token_sets)
-    if _is_silence(result, options) or (window.doubtful and not _is_sure(result, window, options, token_sets)):
+    tokenizer = token_sets.tokenizer_for(options)
+    plausibility = Plausibility(window.audio, _total_seconds(window.speech), options, tokenizer)
+    if window.doubtful:
+        options = replace(options, temperatures=options.temperatures[:1])
+    result = yield from _decode_with_fallback(features, options, token_sets, plausibility)
+    if plausibility.is_silence(result) or (window.doubtful and not plausibility.is_certain(result)):
         return features, []
-    return features, to_segments(result, token_sets.tokenizer_for(options), window.seconds)
+    return features, to_segments(result, tokenizer, window.seconds)
 
 
-def _decode_with_fallback(window: Window, features: Tensor, options: DecodingOptions, token_sets: TokenSets) -> Steps:
+def _decode_with_fallback(
+    features: Tensor, options: DecodingOptions, token_sets: TokenSets, plausibility: Plausibility
+) -> Steps:
     """Decode at rising temperatures until the text is plausible (`decode_with_fallback` in openai-whisper).
 
     Two rules differ. Where greedy decoding is unsure, a beam search follows before any sampling. And if no text is
@@ -182,18 +180,16 @@ def _decode_with_fallback(window: Window, features: Tensor, options: DecodingOpt
         token_sets.suppressed(options.suppress_tokens),
         length_penalty=options.length_penalty,
     )
-    tokenizer = token_sets.tokenizer()
-    results: list[tuple[bool, DecodeResult]] = []
-    for temperature in options.temperatures[:1] if window.doubtful else options.temperatures:
+    results: list[DecodeResult] = []
+    for temperature in options.temperatures:
         result = yield _at_temperature(request, temperature, options)
-        if options.beam_size is None and _is_unsure(result, options):
+        if options.beam_size is None and plausibility.is_unsure(result):
             second = yield replace(request, beam_size=SECOND_OPINION_BEAMS)
             result = max(result, second, key=lambda opinion: opinion.avg_logprob)
-        repetitive = _is_repetitive(result, window, tokenizer, options)
-        if not _needs_fallback(result, repetitive, options):
+        if plausibility.is_plausible(result):
             return result
-        results.append((repetitive, result))
-    return min(results, key=lambda attempt: (attempt[0], -attempt[1].avg_logprob))[1]
+        results.append(result)
+    return min(results, key=lambda result: (plausibility.is_repetitive(result), -result.avg_logprob))
 
 
 def _at_temperature(request: DecodeRequest, temperature: float, options: DecodingOptions) -> DecodeRequest:
@@ -204,50 +200,6 @@ def _at_temperature(request: DecodeRequest, temperature: float, options: Decodin
         num_samples=(options.best_of or 1) if temperature > 0 else 1,
         patience=options.patience or 1.0,
     )
-
-
-def _is_unsure(result: DecodeResult, options: DecodingOptions) -> bool:
-    """True if a beam search is likely to find a better text than greedy decoding did, and there is one to find."""
-    return result.temperature == 0 and result.avg_logprob < SECOND_OPINION_LOGPROB and not _is_silence(result, options)
-
-
-def _is_sure(result: DecodeResult, window: Window, options: DecodingOptions, token_sets: TokenSets) -> bool:
-    """True if there is hardly a doubt that somebody speaks, and says this."""
-    if result.no_speech_prob > MAX_DOUBTFUL_NO_SPEECH or result.avg_logprob < MIN_DOUBTFUL_LOGPROB:
-        return False
-    return not _is_repetitive(result, window, token_sets.tokenizer(), options)
-
-
-def _needs_fallback(result: DecodeResult, repetitive: bool, options: DecodingOptions) -> bool:
-    """True if a text repeats itself or is improbable, unless that is because the window is silent."""
-    improbable = _is_improbable(result.avg_logprob, options)
-    threshold = options.no_speech_threshold
-    is_silence = improbable and threshold is not None and result.no_speech_prob > threshold
-    return (repetitive or improbable) and not is_silence
-
-
-def _is_repetitive(result: DecodeResult, window: Window, tokenizer: Tokenizer, options: DecodingOptions) -> bool:
-    """True if a text repeats itself, and the sound does not."""
-    threshold = options.compression_ratio_threshold
-    if threshold is None or compression_ratio(tokenizer.decode(result.tokens).strip()) <= threshold:
-        return False
-    return not is_said_repeatedly(to_segments(result, tokenizer, window.seconds), window.audio)
-
-
-def _low_confidence(ratio: float, avg_logprob: float, options: DecodingOptions) -> bool:
-    repetitive = options.compression_ratio_threshold is not None and ratio > options.compression_ratio_threshold
-    return repetitive or _is_improbable(avg_logprob, options)
-
-
-def _is_improbable(avg_logprob: float, options: DecodingOptions) -> bool:
-    return options.logprob_threshold is not None and avg_logprob < options.logprob_threshold
-
-
-def _is_silence(result: DecodeResult, options: DecodingOptions) -> bool:
-    """openai-whisper's criterion: the model predicts no speech, and its text is improbable too."""
-    if options.no_speech_threshold is None or result.no_speech_prob <= options.no_speech_threshold:
-        return False
-    return options.logprob_threshold is None or result.avg_logprob <= options.logprob_threshold
 
 
 def _redecode_gaps(
@@ -268,7 +220,7 @@ def _redecode_gaps(
         ]
         for (offset, _), (_, found) in zip(excerpts, results, strict=True):
             # Prefer reporting a gap over emitting low-confidence text.
-            kept = [new for new in found if not _low_confidence(new.compression_ratio, new.avg_logprob, options)]
+            kept = [new for new in found if not _low_confidence(new, options)]
             segments = insert_segments(segments, [to_window_time(new, offset, tokenizer) for new in kept], tokenizer)
         remaining = find_gaps(window.speech, [(segment.start, segment.end) for segment in segments])
         repaired += _total_seconds(gaps) - _total_seconds(remaining)
@@ -276,6 +228,12 @@ def _redecode_gaps(
             break
         gaps = remaining
     return WindowTranscript(segments, gaps, repaired)
+
+
+def _low_confidence(segment: Segment, options: DecodingOptions) -> bool:
+    ratio, logprob = options.compression_ratio_threshold, options.logprob_threshold
+    is_repetitive = ratio is not None and segment.compression_ratio > ratio
+    return is_repetitive or (logprob is not None and segment.avg_logprob < logprob)
 
 
 def _redecode_options(options: DecodingOptions, segments: Sequence[Segment], gap: Span) -> DecodingOptions:
