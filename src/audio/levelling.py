@@ -6,8 +6,8 @@ same window is mostly left out of the text. Two readers in turn, the second one 
 
     quieter by          as recorded    levelled
     20 dB                      78%          83%
-    30 dB                      15%          82%
-    40 dB                       1%          73%
+    30 dB                      15%          75%
+    40 dB                       1%          72%
 """
 
 from __future__ import annotations
