@@ -19,13 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.audio import ffmpeg_process
-from src.audio.decode import MAX_CHANNELS, decode_audio, decode_channels
+from src.audio.decode import MAX_CHANNELS, AudioOptions, DecodedAudio, decode_audio, decode_recording
 from src.audio.ffmpeg_process import FfmpegLog, ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
 from src.errors import TooLarge, UnsupportedMedia, WorkerError
 from tests.support.properties import examples
 
 pytestmark = pytest.mark.process
+
+NO_OPTIONS = AudioOptions()
 
 TONE = 440.0  # Hz
 SECONDS = 8.0
@@ -116,8 +118,12 @@ def decode(source: Path, folder: Path, **options):
     return decode_audio(source, folder, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **options})
 
 
-def split(source: Path, folder: Path, **options):
-    return decode_channels(source, folder, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **options})
+def record(source: Path, folder: Path, options: AudioOptions = NO_OPTIONS, **limits) -> DecodedAudio:
+    return decode_recording(source, folder, options, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **limits})
+
+
+def split(source: Path, folder: Path, **limits):
+    return record(source, folder, AudioOptions(split=True), **limits).channels
 
 
 def refusal(source: Path, folder: Path, decode=decode, **options) -> str:
