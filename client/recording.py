@@ -157,13 +157,27 @@ def _unify_language(
 
 def _cut_recording(source: Path, options: Options, settings: RunSettings, journal: Journal) -> list[AudioPart]:
     journal.folder.mkdir(parents=True, exist_ok=True)
-    track = compress(source, journal.folder, mono=options.get("channels") != "split")
+    track = compress(
+        source,
+        journal.folder,
+        mono=options.get("channels") != "split",
+        track_number=_track_number(options),
+        strict=bool(options.get("strict")),
+    )
     parts = _parts_with_clips(cut(track, _choose_cut_points(track, options, settings), journal.folder), options)
     if len(parts) > 1:
         _check_no_webhook(settings)
         track.path.unlink()
     journal.save_parts(parts)
     return parts
+
+
+def _track_number(options: Options) -> int:
+    """Return the number of the audio track to send, from 1."""
+    track = str(options.get("audio_track") or 1)
+    if not track.isdecimal():
+        raise WrongUsage(f"the recording is too large for one request: give the number of the audio track, not {track}")
+    return int(track)
 
 
 def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPart]:

@@ -49,22 +49,23 @@ measured improves Whisper consistently (benchmarks/denoise.py), so none is confi
 """
 
 _SAMPLE_BYTES = 2
+_SAMPLES = {"acodec": "pcm_s16le", "ar": SAMPLE_RATE}
 
 _STEADY_CLOCK = (
-    "asetpts='"
     "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"  # 0: this packet's time, 1: the previous one's end, 2: the offset
     "st(2, ld(2) + if(gt(N, 0) * lt(ld(0), ld(1) - 1/TB), ld(1) - ld(0), 0));"
     "st(0, if(isnan(PTS), ld(1), if(gt(N, 0), max(PTS + ld(2), ld(1)), PTS)));"
     "st(1, ld(0) + S/SR/TB);"
-    "ld(0)'"
+    "ld(0)"
 )
-"""Filter after which the clock never steps back.
+"""Expression of the filter `asetpts` after which the clock never steps back.
 
 Recordings that were joined, or whose recorder was restarted, have times that begin again: from 1 s backwards, all later
 times are moved. For less, the sound only waits until the clock is ahead again. `aresample` would drop all such sound.
 """
 
 _MIN_REPORTED_S = 1.0
+_LONG_BYTES = 2_000_000
 _PROBED_SHARE = 8  # one of so many packets is looked at for sound that the mix loses
 
 
@@ -192,37 +193,46 @@ def _decode(task: _Task) -> DecodedAudio:
 def _decode_chosen_track(task: _Task) -> tuple[int, FfmpegLog, CancellationProbe]:
     """Decode the track that the options and the header ask for, with ffmpeg's own mix unless channels are kept apart.
 
-    A recording has one track as a rule, so that it is decoded before its header is known.
+    Before the header is known, decoding begins with the most likely track, and is begun again if it is another one. A
+    long recording is taken for mono at first, which needs no probe; a short one is decoded before ffmpeg could start
+    again.
 
     Returns:
         The track's number, from 1; the log; and whether the mix loses sound.
     """
     wanted = task.options.track
-    guess = wanted if isinstance(wanted, int) else 1
-    log, probe = _run_first_pass(task, guess)
+    number = wanted if isinstance(wanted, int) else 1
+    probed = not task.options.split and task.riff.size < _LONG_BYTES
+    log, probe = _run_first_pass(task, number, probed=probed)
     tracks = audio_tracks(log.streams)
     if not tracks:
         refuse_undecodable(log, 0)
-    number = tracks.index(choose_track(tracks, wanted)) + 1
-    if number != guess:
-        log, probe = _run_first_pass(task, number)
+    chosen = choose_track(tracks, wanted)
+    needs_probe = not task.options.split and not chosen.is_mono
+    if chosen not in tracks[number - 1 : number] or (needs_probe and not probed):
+        number = tracks.index(chosen) + 1
+        log, probe = _run_first_pass(task, number, probed=needs_probe)
     return number, log, probe
 
 
-def _run_first_pass(task: _Task, number: int) -> tuple[FfmpegLog, CancellationProbe]:
-    """Decode a track; ffmpeg is stopped if its header shows that it is not the one to choose."""
+def _run_first_pass(task: _Task, number: int, *, probed: bool) -> tuple[FfmpegLog, CancellationProbe]:
+    """Decode a track; ffmpeg is stopped if the header shows that this is not the track, or that it needs a probe."""
 
-    def is_chosen(log: FfmpegLog) -> bool:
+    def is_right(log: FfmpegLog) -> bool:
         tracks = audio_tracks(log.streams)
-        return not tracks or choose_track(tracks, task.options.track) in tracks[number - 1 : number]
+        chosen = choose_track(tracks, task.options.track) if tracks else None
+        is_chosen = chosen is None or chosen in tracks[number - 1 : number]
+        return is_chosen and (probed or task.options.split or chosen is None or chosen.is_mono)
 
     probe = CancellationProbe()
-    media = _input(task)
-    sound = media[f"a:{number - 1}"]
-    outputs = [_file_output(sound, task), _first_frame_output(sound)]
-    if not task.options.split:
-        outputs.append(_probe_output(sound, task))
-    return _run(task, outputs, probe.read, is_chosen), probe
+    track = _input(task)[f"a:{number - 1}"]
+    sound = _steady(track, task)
+    if probed:
+        twice = sound.filter_multi_output("asplit")
+        outputs = [_file_output(twice[0], task), _probe_output(twice[1])]
+    else:
+        outputs = [_file_output(sound, task)]
+    return _run(task, [*outputs, _first_frame_output(track)], probe.read, is_right), probe
 
 
 def _mix_all_channels(task: _Task, number: int) -> tuple[FfmpegLog, float]:
@@ -241,8 +251,8 @@ def _mix_all_channels(task: _Task, number: int) -> tuple[FfmpegLog, float]:
         with task.pcm.open("wb") as pcm:
             realigned = read_and_mix(stream, pcm, task.limit + 1)
 
-    sound = _input(task)[f"a:{number - 1}"]
-    log = _run(task, [_pipe_output(sound, task), _first_frame_output(sound)], mix)
+    track = _input(task)[f"a:{number - 1}"]
+    log = _run(task, [_pipe_output(_steady(track, task), task), _first_frame_output(track)], mix)
     declared = audio_tracks(log.streams)[number - 1].channels if len(audio_tracks(log.streams)) >= number else 0
     if declared > MAX_MIXED_CHANNELS:
         raise UnsupportedMedia(
@@ -302,32 +312,36 @@ def _input(task: _Task) -> ffmpeg.nodes.FilterableStream:
     return sandboxed_input(task.source, threads=1, **({"ignore_length": 1} if task.riff.goes_on else {}))
 
 
+def _steady(track: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.FilterableStream:
+    """Return the sound on a clock that never steps back, up to the limit."""
+    # Filters restart where a stream changes its channels, as broadcasts do: none may pad or count from the start.
+    return track.filter("asetpts", _STEADY_CLOCK).filter("atrim", end=task.limit / SAMPLE_RATE + 1)
+
+
+def _resample(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.FilterableStream:
+    # `async` fills gaps, so that samples keep the media's clock; without it, subtitles would run ahead.
+    if task.options.denoise:
+        name, _, options = DENOISE.partition("=")
+        sound = sound.filter(name, **dict([options.split("=")]))
+    return sound.filter("aresample", SAMPLE_RATE, **{"async": 1}).filter("atrim", start=0, end_sample=task.limit + 1)
+
+
 def _file_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
     """Write the sound to the file: hardly more than the limit."""
     # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
     options = {"format": "s16le", "fs": (task.limit + 1) * _SAMPLE_BYTES, **({} if task.options.split else {"ac": 1})}
-    return ffmpeg.output(sound, f"file:{task.pcm}", **_sample_options(task), **options)
+    return ffmpeg.output(_resample(sound, task), f"file:{task.pcm}", **_SAMPLES, **options)
 
 
 def _pipe_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
     """Write all channels to the pipe, as a WAV, whose header says what channels they are."""
-    return ffmpeg.output(sound, "pipe:1", format="wav", **_sample_options(task))
+    return ffmpeg.output(_resample(sound, task), "pipe:1", format="wav", **_SAMPLES)
 
 
-def _sample_options(task: _Task) -> dict[str, Any]:
-    # Filters restart where a stream changes its channels, as broadcasts do: none may pad or count from the start.
-    # `async` fills gaps, so that samples keep the media's clock; without it, subtitles would run ahead.
-    filters = [_STEADY_CLOCK, f"aresample={SAMPLE_RATE}:async=1", f"atrim=start=0:end_sample={task.limit + 1}"]
-    if task.options.denoise:
-        filters.insert(0, DENOISE)
-    return {"acodec": "pcm_s16le", "ar": SAMPLE_RATE, "af": ",".join(filters)}
-
-
-def _probe_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
-    """Write some packets up to the limit, with all channels and as they are, to the pipe."""
-    end = f"atrim=end={task.limit / SAMPLE_RATE + 1:.3f}"  # else ffmpeg would decode beyond it for this output alone
-    some = f"aselect='not(mod(n,{_PROBED_SHARE}))'"
-    return ffmpeg.output(sound, "pipe:1", format="wav", acodec="pcm_s16le", af=",".join([_STEADY_CLOCK, end, some]))
+def _probe_output(sound: ffmpeg.nodes.FilterableStream) -> ffmpeg.nodes.OutputStream:
+    """Write some packets, with all channels and as they are, to the pipe."""
+    some = sound.filter("aselect", f"not(mod(n,{_PROBED_SHARE}))")
+    return ffmpeg.output(some, "pipe:1", format="wav", acodec="pcm_s16le")
 
 
 def _first_frame_output(sound: ffmpeg.nodes.FilterableStream) -> ffmpeg.nodes.OutputStream:

@@ -73,6 +73,11 @@ class LoggedStream:
         return int(found[1]) if found else 0
 
     @property
+    def is_mono(self) -> bool:
+        """True for a track with one channel."""
+        return re.search(r", mono\b", self.description) is not None
+
+    @property
     def is_known(self) -> bool:
         """True if the build of ffmpeg knows the codec."""
         return self.codec not in ("none", "unknown", "")

@@ -40,9 +40,12 @@ _LOST = 0.25
 _LOST_SHARE = 0.3
 """Sound is lost in the sum if this share of it is in lost bands."""
 
+_COHERENCE = 0.3
+"""Channels have one sound in a band if they are coherent to this degree; independent sounds are to 0.1 by chance."""
+
 _SPEECH_HZ = (200.0, 6000.0)
 _BAND_BINS = 8
-_SILENCE = 1.0
+_SILENCE = 0.25
 """Power of samples that count as digital silence."""
 
 _HALF = 256
@@ -107,18 +110,20 @@ def channel_weights(channels: int, mask: int) -> Weights:
 class CancellationProbe:
     """Finds out from samples of a recording whether its plain mix loses sound."""
 
-    _MIN_LOST_FRAMES = 4
+    _RUN = 5
+    _MIN_LOST_IN_RUN = 4
 
     def __init__(self) -> None:
         self.header: WavHeader | None = None
-        self._lost_frames = 0
+        self._found = False
+        self._last = np.zeros(0, dtype=bool)  # whether the last audible frames are lost
 
     @property
     def loses_sound(self) -> bool:
         """True if the plain mix cannot be used."""
         if self.header is None:
             return False
-        return self.header.channels > MAX_WEIGHTED_CHANNELS or self._lost_frames >= self._MIN_LOST_FRAMES
+        return self.header.channels > MAX_WEIGHTED_CHANNELS or self._found
 
     def read(self, stream: IO[bytes]) -> None:
         """Read parts of the recording, all channels of it, as a WAV stream to its end."""
@@ -131,7 +136,14 @@ class CancellationProbe:
         for block in _blocks(stream, header.channels, frame * frames_in_block):
             if header.channels > 1 and not self.loses_sound:
                 frames = block[: len(block) // frame * frame].reshape(-1, frame, header.channels)
-                self._lost_frames += _count_lost_frames(frames, weights, header.rate)
+                self._look(_find_lost_frames(frames, weights, header.rate))
+
+    def _look(self, lost: NDArray[np.bool_]) -> None:
+        """Look for several lost frames in a row: by chance, channels cancel in single frames of any recording."""
+        series = np.concatenate([self._last, lost])
+        runs = np.convolve(series, np.ones(self._RUN), mode="valid") if len(series) >= self._RUN else np.zeros(1)
+        self._found = self._found or bool(runs.max() >= self._MIN_LOST_IN_RUN)
+        self._last = series[1 - self._RUN :]
 
 
 class Mixer:
@@ -206,30 +218,31 @@ def _blocks(stream: IO[bytes], channels: int, samples: int) -> Iterator[NDArray[
         yield np.frombuffer(data, dtype="<i2", count=whole).reshape(-1, channels)
 
 
-def _count_lost_frames(frames: NDArray[np.int16], weights: Weights, rate: int) -> int:
-    """Return the number of frames [frames, samples, channels] whose plain mix loses sound."""
-    # The difference of neighbouring samples weakens bass, which would hide voices. Only suspects are analysed further.
-    steps = np.diff(frames.astype(np.float32), axis=1)
+def _find_lost_frames(frames: NDArray[np.int16], weights: Weights, rate: int) -> NDArray[np.bool_]:
+    """Return for each audible one of the frames [frames, samples, channels] whether its plain mix loses sound."""
+    # The difference of neighbouring samples weakens bass, which would hide voices. A quarter of a frame is enough to
+    # find suspects, and only these are analysed further.
+    steps = np.diff(frames[:, : frames.shape[1] // 4].astype(np.float32), axis=1)
     powers = np.einsum("fsc,fsc->fc", steps, steps) @ weights.full**2
+    audible = powers > _SILENCE * steps.shape[1]
     sums = steps @ weights.plain
-    suspects = np.einsum("fs,fs->f", sums, sums) < 1.2 * powers
-    if not suspects.any():
-        return 0
-    window = np.hanning(frames.shape[1]).astype(np.float32)
-    spectra = np.fft.rfft(frames[suspects].transpose(2, 0, 1) * window)  # [channels, frames, bins]
-    audible = np.square(frames[suspects].astype(np.float32)).mean(axis=1).max(axis=1) > _SILENCE
-    power, mixed = _band_powers(spectra, weights)
-    return int(np.count_nonzero(_lost(power, mixed, rate / frames.shape[1]) & audible))
+    lost = audible & (np.einsum("fs,fs->f", sums, sums) < 1.2 * powers)
+    if lost.any():
+        window = np.hanning(frames.shape[1]).astype(np.float32)
+        spectra = np.fft.rfft(frames[lost].transpose(2, 0, 1) * window)  # [channels, frames, bins]
+        lost[lost] = _lost(*_band_powers(spectra, weights), rate / frames.shape[1])
+    found: NDArray[np.bool_] = lost[audible]
+    return found
 
 
 def _band_powers(spectra: Spectra, weights: Weights) -> tuple[Floats, Floats]:
     """Return the power of all channels, and that of their plain mix, both [frames, bands]."""
-    power = np.einsum("c,cfb->fb", weights.full**2, spectra.real**2 + spectra.imag**2)
+    power = np.einsum("c,cfb->fb", weights.full**2, _power(spectra))
     mixed = np.einsum("c,cfb->fb", weights.plain, spectra)
     starts = np.arange(0, power.shape[1], _BAND_BINS)
     return (
         np.add.reduceat(power, starts, axis=1),
-        np.add.reduceat(mixed.real**2 + mixed.imag**2, starts, axis=1),
+        np.add.reduceat(_power(mixed), starts, axis=1),
     )
 
 
@@ -270,14 +283,22 @@ def _align(samples: Floats, weights: Weights) -> tuple[NDArray[np.bool_], Floats
 
 
 def _turned(spectrum: Spectra, total: Spectra, stretches: int) -> Spectra:
-    """Return a channel's spectrum [frames, bins] with the phase of `total`, for each band of each stretch."""
-    products = (total * spectrum.conj()).reshape(stretches, -1, spectrum.shape[1]).sum(axis=1)
-    starts = np.arange(0, spectrum.shape[1], _BAND_BINS)
-    products = np.add.reduceat(products, starts, axis=1)
-    sizes = np.abs(products)
-    turns = np.where(sizes > 0, products / np.maximum(sizes, np.finfo(np.float32).tiny), 1.0).astype(np.complex64)
+    """Return a channel's spectrum [frames, bins], turned to the phase of `total` in bands where both have one sound."""
+
+    def band_sums(values: NDArray[Any]) -> NDArray[Any]:
+        by_stretch = values.reshape(stretches, -1, values.shape[-1]).sum(axis=1)
+        return np.add.reduceat(by_stretch, np.arange(0, values.shape[-1], _BAND_BINS), axis=1)
+
+    products = band_sums(total * spectrum.conj())
+    powers = band_sums(_power(total)) * band_sums(_power(spectrum))
+    is_same = _power(products) > _COHERENCE**2 * powers
+    turns = np.where(is_same, products / np.where(is_same, np.abs(products), 1.0), 1.0).astype(np.complex64)
     turns = np.repeat(turns, _BAND_BINS, axis=1)[:, : spectrum.shape[1]]
     return spectrum * np.repeat(turns, len(spectrum) // stretches, axis=0)
+
+
+def _power(spectrum: Spectra) -> Floats:
+    return np.asarray(spectrum.real**2 + spectrum.imag**2, dtype=np.float32)
 
 
 def _fade(lost: NDArray[np.bool_]) -> Floats:
