@@ -29,6 +29,7 @@ RUN_LIMIT_BYTES = 10_000_000
 """Largest request that RunPod's /run accepts."""
 
 _RESERVED_BYTES = 20_000  # for the fields of a request other than audio and options
+_WARNINGS_FILE = "warnings.json"
 _SIZE_MARGIN = 1.1  # Opus needs more bytes for complex passages than on average
 
 Options = dict[str, Any]
@@ -78,6 +79,7 @@ def transcribe_recording(
         raise WrongUsage(f"{source} is a folder: use client.batch")
     if isinstance(source, Path) and not source.is_file():
         raise BadRecording(f"there is no file {source}")
+    warnings: list[str] = []
     journal = Journal(_journal_key(endpoint, source, options, settings), cache)
     if isinstance(source, str):
         jobs = [JobSpec("url", lambda: _build_request({"url": source}, options, settings))]
@@ -86,12 +88,17 @@ def transcribe_recording(
     else:
         _check_no_captions(source, options)
         parts = journal.parts() or _cut_recording(source, options, settings, journal)
+        warnings = _saved_warnings(journal)
+        options = {name: value for name, value in options.items() if name != "audio_track"}  # the only one that is sent
         if len(parts) > 1 or parts[0].start > 0:
             output = _transcribe_parts(endpoint, parts, options, settings, journal, stop, listener)
+            output["metadata"]["warnings"] = [*warnings, *output["metadata"].get("warnings", [])]
             journal.delete()
             return output
         jobs = [_part_job(parts[0], options, settings)]
     output = run_jobs(endpoint, jobs, journal, parallel=1, stop=stop, listener=listener)[0]
+    if warnings:
+        output["metadata"]["warnings"] = [*warnings, *output["metadata"].get("warnings", [])]
     journal.delete()
     return output
 
@@ -157,13 +164,35 @@ def _unify_language(
 
 def _cut_recording(source: Path, options: Options, settings: RunSettings, journal: Journal) -> list[AudioPart]:
     journal.folder.mkdir(parents=True, exist_ok=True)
-    track = compress(source, journal.folder, mono=options.get("channels") != "split")
+    track = compress(
+        source,
+        journal.folder,
+        mono=options.get("channels") != "split",
+        track_number=_track_number(options),
+        strict=bool(options.get("strict")),
+    )
     parts = _parts_with_clips(cut(track, _choose_cut_points(track, options, settings), journal.folder), options)
+    (journal.folder / _WARNINGS_FILE).write_text(json.dumps(track.warnings), encoding="utf-8")
     if len(parts) > 1:
         _check_no_webhook(settings)
         track.path.unlink()
     journal.save_parts(parts)
     return parts
+
+
+def _saved_warnings(journal: Journal) -> list[str]:
+    """Return what was found missing when the recording was compressed, by this run or an interrupted one."""
+    file = journal.folder / _WARNINGS_FILE
+    warnings: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return warnings
+
+
+def _track_number(options: Options) -> int:
+    """Return the number of the audio track to send, from 1."""
+    track = str(options.get("audio_track") or 1)
+    if not track.isdecimal():
+        raise WrongUsage(f"the recording is too large for one request: give the number of the audio track, not {track}")
+    return int(track)
 
 
 def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPart]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from src.audio.decode import AudioOptions
 from src.audio.vad import VadOptions
 from src.engine.decoding_options import DecodingOptions
 from src.request.options import Options
 from src.transcription.batched import BatchedOptions
 from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.sequential import SequentialOptions
+
+
+def to_audio_options(options: Options) -> AudioOptions:
+    """Return the options of decoding."""
+    return AudioOptions(options.audio_track, options.channels == "split", options.denoise, options.strict)
 
 
 def to_vad_options(options: Options) -> VadOptions:

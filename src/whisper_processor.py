@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from whisper.tokenizer import LANGUAGES
 
 from src.audio.clips import clip_regions, clip_warnings
-from src.audio.decode import decode_audio, decode_channels
+from src.audio.decode import DecodedAudio, decode_recording
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.audio.vad import load_vad
 from src.engine.decoding_options import MAX_PROMPT_TOKENS
@@ -34,7 +34,7 @@ from src.request.validation import parse_input
 from src.settings import get_settings
 from src.speakers.clustering import SpeakerCounts
 from src.speakers.pipeline import transcribe_and_diarize
-from src.stage_options import to_batched_options, to_sequential_options, to_vad_options
+from src.stage_options import to_audio_options, to_batched_options, to_sequential_options, to_vad_options
 from src.transcript.channels import merge_channels
 from src.transcript.transcript import Transcript
 from src.transcript.vocabulary import correct
@@ -120,9 +120,10 @@ class WhisperProcessor:
             started = time.perf_counter()
             control.progress("decoding the audio")
             with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
-                channels = _decode(Path(recording), Path(folder), options, control)
+                audio = _decode(Path(recording), Path(folder), options, control)
                 decoded = time.perf_counter()
-                transcript = _transcribe_channels(model, channels, options, control, samples or {})
+                transcript = _transcribe_channels(model, audio.channels, options, control, samples or {})
+        transcript.warnings[:0] = audio.warnings
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
         transcript.vocabulary = correct(transcript, options.corrections)
         if transcript.translation is not None:
@@ -224,19 +225,17 @@ def _check_support(model: LoadedModel, options: Options) -> None:
         raise InvalidInput(f"the model {model.name} cannot translate: use one such as medium or large-v3")
 
 
-def _decode(recording: Path, folder: Path, options: Options, control: JobControl) -> list[Pcm]:
+def _decode(recording: Path, folder: Path, options: Options, control: JobControl) -> DecodedAudio:
     """Decode each channel, or all of them mixed into one, to files in `folder`."""
     settings = get_settings()
-    decode = decode_channels if options.channels == "split" else decode_audio
-    pcm = decode(
+    return decode_recording(
         recording,
         folder,
+        to_audio_options(options),
         max_seconds=settings.max_audio_seconds,
         max_bytes=settings.max_audio_bytes,
-        denoise=options.denoise,
         control=control,
     )
-    return pcm if isinstance(pcm, list) else [pcm]
 
 
 def _transcribe_channels(

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import ffmpeg
@@ -27,6 +27,14 @@ FRAME_S = 0.04
 """Length of the frames whose loudness is measured."""
 
 _SAMPLE_RATE = 16_000  # Whisper's
+# The worker's expression for a clock that never steps back: see `src/audio/decode.py`.
+_STEADY_CLOCK = (
+    "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"
+    "st(2, ld(2) + if(gt(N, 0) * lt(ld(0), ld(1) - 1/TB), ld(1) - ld(0), 0));"
+    "st(0, if(isnan(PTS), ld(1), if(gt(N, 0), max(PTS + ld(2), ld(1)), PTS)));"
+    "st(1, ld(0) + S/SR/TB);"
+    "ld(0)"
+)
 _SILENCE_DB = -120.0  # in place of -inf
 
 
@@ -46,6 +54,8 @@ class OpusTrack:
     path: Path
     levels: list[float]
     """Loudness of each frame of `FRAME_S`, in dB."""
+    warnings: list[str] = field(default_factory=list)
+    """What of the recording is missing, one sentence each."""
 
     @property
     def seconds(self) -> float:
@@ -75,29 +85,32 @@ def ffmpeg_executable() -> str:
         raise WrongUsage("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from None
 
 
-def compress(source: Path, folder: Path, *, mono: bool = True) -> OpusTrack:
-    """Encode the first audio track of `source` to `sound.ogg` in `folder`.
+def compress(
+    source: Path, folder: Path, *, mono: bool = True, track_number: int = 1, strict: bool = False
+) -> OpusTrack:
+    """Encode an audio track of `source` to `sound.ogg` in `folder`.
 
     Args:
         source: the recording.
         folder: an existing folder.
         mono: mix all channels into one; else keep them.
+        track_number: number of the audio track, from 1.
+        strict: refuse a truncated recording, which the worker could not recognise in the output of this function.
 
     Raises:
-        BadRecording: it is not a recording, has no audio, or is truncated. The worker refuses truncated files itself,
-            but could not recognise one in the output of this function.
+        BadRecording: it is not a recording, has no such track, or is truncated and `strict` is true.
     """
-    _refuse_truncated_riff(source)
     target = folder / "sound.ogg"
     # async and first_pts keep the media's timestamps for audio that starts late or has gaps, as in the worker.
     filters = [
+        f"asetpts='{_STEADY_CLOCK}'",
         f"aresample={_SAMPLE_RATE}:async=1:first_pts=0",
         f"asetnsamples={round(_SAMPLE_RATE * FRAME_S)}:p=0",
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level",
         "ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-",
     ]
     downmix = ["aformat=channel_layouts=mono"] if mono else []
-    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file")["a:0"]
+    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file")[f"a:{track_number - 1}"]
     output = ffmpeg.output(
         media,
         f"file:{target}",
@@ -110,9 +123,12 @@ def compress(source: Path, folder: Path, *, mono: bool = True) -> OpusTrack:
     track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", process.stdout)])
     if not track.levels:
         raise BadRecording(f"{source.name} has no audio")
-    if _is_truncated(process.stderr, track.seconds):
+    if not _is_truncated_riff(source) and not _is_truncated(process.stderr, track.seconds):
+        return track
+    if strict:
         raise BadRecording(f"{source.name} is cut off after its first {track.seconds:.0f} s")
-    return track
+    warning = f"the recording is cut off after its first {track.seconds:.1f} s; what is there was transcribed"
+    return replace(track, warnings=[warning])
 
 
 def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[AudioPart]:
@@ -142,13 +158,16 @@ def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[Aud
         return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
 
 
-def _refuse_truncated_riff(source: Path) -> None:
-    """Refuse a WAV or AVI shorter than its header says; ffmpeg accepts it silently (see `src/audio/decode.py`)."""
+def _is_truncated_riff(source: Path) -> bool:
+    """True for a WAV or AVI shorter than its header says; ffmpeg does not report it (see `src/audio/completeness.py`).
+
+    A length of more than 20 times the file's size was made up.
+    """
     with source.open("rb") as file:
         head = file.read(8)
     declared, size = int.from_bytes(head[4:], "little"), source.stat().st_size
-    if head.startswith(b"RIFF") and declared < 0x7FFF_0000 and declared - size > 4096 + declared // 200:
-        raise BadRecording(f"{source.name} is cut off: it declares {declared} bytes but has {size}")
+    is_length = head.startswith(b"RIFF") and declared < 0x7FFF_0000 and declared <= 20 * size
+    return is_length and declared - size > 4096 + declared // 200
 
 
 def _is_truncated(log: str, seconds: float) -> bool:

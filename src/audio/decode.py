@@ -3,32 +3,40 @@
 The file is treated as hostile: ffmpeg opens no other file (`src/audio/ffmpeg_process.py`), and the limits apply to the
 decoded output, not to what a header declares.
 
-A truncated file is refused, not transcribed in part. Four signs show it, none of which an intact file has (tried with
-ffmpeg 5.1 and 9.0):
+    choose the track        tracks.py: the wanted one, else the one that players take
+    decode                  here: on the media's clock, which goes on where it steps back
+    mix the channels        mixing.py: ffmpeg mixes; where that loses sound, we do
+    compare with the header completeness.py: a recording that is cut off is decoded as far as it goes
 
-    mov/mp4         no index (`moov`), or a packet of the audio track beyond the end of the file
-    matroska/webm   the file ends inside an element
-    wav, avi        the RIFF header declares more bytes than the file has
-    one track only  a header declares a duration (flac, mp3 with Xing, wv…) that the audio does not reach
-
-Raw streams (ogg, aac, mp3 without Xing…) have no such sign: whatever they contain is decoded.
+Sound that was found and is not in the result is a warning.
 """
 
 import shutil
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
+from typing import IO, Any
 
 import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
+from src.audio.completeness import RiffLength, find_losses, read_riff_length, refuse_undecodable
 from src.audio.ffmpeg_process import FfmpegLog, compile_command, sandboxed_input, start_ffmpeg
-from src.audio.pcm import SAMPLE_RATE
+from src.audio.mixing import CancellationProbe, read_and_mix
+from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.tracks import TrackName, audio_tracks, choose_track, other_tracks_warning
 from src.errors import TooLarge, UnsupportedMedia
 from src.job_control import JobControl
 
 MAX_CHANNELS = 8
 """The most channels that are decoded separately; 7.1 has as many."""
+
+MAX_MIXED_CHANNELS = 64
+"""The most channels that ffmpeg resamples."""
 
 STALL_SECONDS = 60.0
 """Decoding has stalled if in this time it advances by less than the same length of the recording."""
@@ -41,14 +49,63 @@ measured improves Whisper consistently (benchmarks/denoise.py), so none is confi
 """
 
 _SAMPLE_BYTES = 2
+_SAMPLES = {"acodec": "pcm_s16le", "ar": SAMPLE_RATE}
 
-# Demuxers whose duration was written by the encoder; others estimate it from the size of the file.
-_DECLARING = {"aiff", "ape", "au", "flac", "matroska,webm", "mp3", "rm", "tta", "wav", "wv"}
+_STEADY_CLOCK = (
+    "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"  # 0: this packet's time, 1: the previous one's end, 2: the offset
+    "st(2, ld(2) + if(gt(N, 0) * lt(ld(0), ld(1) - 1/TB), ld(1) - ld(0), 0));"
+    "st(0, if(isnan(PTS), ld(1), if(gt(N, 0), max(PTS + ld(2), ld(1)), PTS)));"
+    "st(1, ld(0) + S/SR/TB);"
+    "ld(0)"
+)
+"""Expression of the filter `asetpts` after which the clock never steps back.
 
-# RIFF sizes from here up are placeholders of programs that write to a pipe and cannot know the length.
-_RIFF_PLACEHOLDER = 0x7FFF_0000
+Recordings that were joined, or whose recorder was restarted, have times that begin again: from 1 s backwards, all later
+times are moved. For less, the sound only waits until the clock is ahead again. `aresample` would drop all such sound.
+"""
 
-_AGAIN = "upload it again in full"
+_MIN_REPORTED_S = 1.0
+_LONG_BYTES = 2_000_000
+_PROBED_SHARE = 8  # one of so many packets is looked at for sound that the mix loses
+
+
+@dataclass(frozen=True)
+class AudioOptions:
+    """What a job asks of the decoder."""
+
+    track: TrackName | None = None
+    """Number (from 1), language or title of the audio track; None: the one that players take."""
+    split: bool = False
+    """Keep the channels apart."""
+    denoise: bool = False
+    """Lower steady background noise."""
+    strict: bool = False
+    """Refuse a recording that is cut off."""
+
+
+@dataclass(frozen=True)
+class DecodedAudio:
+    """The sound of a recording."""
+
+    channels: list[Pcm]
+    """The mix, or each channel: int16 [samples], mapped read-only. Channels are views of one file."""
+    warnings: list[str] = field(default_factory=list)
+    """What is missing, one sentence each."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A recording and how it is decoded."""
+
+    source: Path
+    pcm: Path
+    """The file that receives the samples."""
+    riff: RiffLength
+    options: AudioOptions
+    limit: int
+    """Most samples, of all channels together."""
+    control: JobControl
+    stall_seconds: float
 
 
 def decode_audio(
@@ -60,85 +117,148 @@ def decode_audio(
     denoise: bool = False,
     control: JobControl | None = None,
     stall_seconds: float = STALL_SECONDS,
-) -> npt.NDArray[np.int16]:
-    """Decode the first audio track of `source` to a file in `folder`, and map it read-only.
+) -> Pcm:
+    """Return the mix of `source` without its warnings: see `decode_recording`."""
+    options = AudioOptions(denoise=denoise)
+    limits: dict[str, Any] = {"max_seconds": max_seconds, "max_bytes": max_bytes, "stall_seconds": stall_seconds}
+    return decode_recording(source, folder, options, control=control, **limits).channels[0]
+
+
+def decode_recording(
+    source: Path,
+    folder: Path,
+    options: AudioOptions,
+    *,
+    max_seconds: float,
+    max_bytes: int,
+    control: JobControl | None = None,
+    stall_seconds: float = STALL_SECONDS,
+) -> DecodedAudio:
+    """Decode one audio track of `source` to a file in `folder`, and map it read-only.
 
     Args:
         source: the recording.
         folder: where the samples are written; no file stays there after an error.
-        max_seconds: longest recording.
+        options: the track, and what is done with it.
+        max_seconds: longest recording. This limit and the next apply to all channels together if they are kept apart,
+            since each is transcribed separately.
         max_bytes: most bytes that the samples may take on disk.
-        denoise: lowers steady background noise.
         control: stops decoding with the job.
         stall_seconds: see `STALL_SECONDS`.
 
     Returns:
-        The mix of all channels, int16 [samples].
+        The sound. Channels with the same sound, such as a mono recording on a stereo track, are returned as one.
 
     Raises:
-        UnsupportedMedia: the file is not a complete recording with sound.
+        UnsupportedMedia: the file is no recording with sound, has too many channels to keep them apart, or is cut off
+            and `options` are strict.
+        InvalidInput: it has no such track.
         TooLarge: it is over a limit.
         Cancelled: the job was stopped.
     """
-    limit = _max_samples(max_seconds, max_bytes)
-    return _decode(source, folder, limit, denoise, control, stall_seconds)[:, 0]
+    limit = min(int(max_seconds * SAMPLE_RATE), max_bytes // _SAMPLE_BYTES)
+    riff = read_riff_length(source)
+    task = _Task(source, folder / "audio.pcm", riff, options, limit, control or JobControl(), stall_seconds)
+    try:
+        return _decode(task)
+    except BaseException:
+        task.pcm.unlink(missing_ok=True)
+        raise
 
 
-def decode_channels(
-    source: Path,
-    folder: Path,
-    *,
-    max_seconds: float,
-    max_bytes: int,
-    denoise: bool = False,
-    control: JobControl | None = None,
-    stall_seconds: float = STALL_SECONDS,
-) -> list[npt.NDArray[np.int16]]:
-    """Decode each channel of the first audio track of `source`, in the track's order.
+def _decode(task: _Task) -> DecodedAudio:
+    number, log, probe = _decode_chosen_track(task)
+    warnings = []
+    if not task.options.split and (probe.loses_sound or _file_size(task.pcm) == 0):
+        log, realigned = _mix_all_channels(task, number)
+        if realigned >= _MIN_REPORTED_S:
+            warnings.append(
+                f"in {realigned:.1f} s of the recording a plain mix of its channels would lose sound, so they were "
+                "aligned before they were mixed"
+            )
+    channels = _check_channels(log.channels) if task.options.split else 1
+    frames, late = _file_size(task.pcm) // (channels * _SAMPLE_BYTES), round(log.audio_start * SAMPLE_RATE)
+    _refuse_longer(frames + late, channels, task.limit)
+    refuse_undecodable(log, frames)
+    warnings += find_losses(task.source, task.riff, log, frames / SAMPLE_RATE, strict=task.options.strict)
+    if late:
+        _prepend_silence(task.pcm, late * channels * _SAMPLE_BYTES)
+    pcm = np.memmap(task.pcm, dtype="<i2", mode="r").reshape(-1, channels)
+    tracks = audio_tracks(log.streams)
+    if task.options.track is None and (warning := other_tracks_warning(tracks, tracks[number - 1])):
+        warnings.append(warning)
+    return DecodedAudio([pcm[:, channel] for channel in range(1 if _is_mono(pcm) else channels)], warnings)
 
-    Arguments and errors are those of `decode_audio`, except that the limits apply to all channels together, since each
-    is transcribed separately, and that more than `MAX_CHANNELS` are an UnsupportedMedia.
+
+def _decode_chosen_track(task: _Task) -> tuple[int, FfmpegLog, CancellationProbe]:
+    """Decode the track that the options and the header ask for, with ffmpeg's own mix unless channels are kept apart.
+
+    Before the header is known, decoding begins with the most likely track, and is begun again if it is another one. A
+    long recording is taken for mono at first, which needs no probe; a short one is decoded before ffmpeg could start
+    again.
 
     Returns:
-        int16 [samples] for each channel: strided views of one file with interleaved channels. Channels with the same
-        sound, such as a mono recording on a stereo track, are returned as one.
+        The track's number, from 1; the log; and whether the mix loses sound.
     """
-    limit = _max_samples(max_seconds, max_bytes)
-    pcm = _decode(source, folder, limit, denoise, control, stall_seconds, mix=False)
-    return [pcm[:, channel] for channel in range(1 if _is_mono(pcm) else pcm.shape[1])]
+    wanted = task.options.track
+    number = wanted if isinstance(wanted, int) else 1
+    probed = not task.options.split and task.riff.size < _LONG_BYTES
+    log, probe = _run_first_pass(task, number, probed=probed)
+    tracks = audio_tracks(log.streams)
+    if not tracks:
+        refuse_undecodable(log, 0)
+    chosen = choose_track(tracks, wanted)
+    needs_probe = not task.options.split and not chosen.is_mono
+    if chosen not in tracks[number - 1 : number] or (needs_probe and not probed):
+        number = tracks.index(chosen) + 1
+        log, probe = _run_first_pass(task, number, probed=needs_probe)
+    return number, log, probe
 
 
-def _max_samples(max_seconds: float, max_bytes: int) -> int:
-    """Return the most samples, of all channels together, that a recording may have."""
-    return min(int(max_seconds * SAMPLE_RATE), max_bytes // _SAMPLE_BYTES)
+def _run_first_pass(task: _Task, number: int, *, probed: bool) -> tuple[FfmpegLog, CancellationProbe]:
+    """Decode a track; ffmpeg is stopped if the header shows that this is not the track, or that it needs a probe."""
+
+    def is_right(log: FfmpegLog) -> bool:
+        tracks = audio_tracks(log.streams)
+        chosen = choose_track(tracks, task.options.track) if tracks else None
+        is_chosen = chosen is None or chosen in tracks[number - 1 : number]
+        return is_chosen and (probed or task.options.split or chosen is None or chosen.is_mono)
+
+    probe = CancellationProbe()
+    track = _input(task)[f"a:{number - 1}"]
+    sound = _steady(track, task)
+    if probed:
+        twice = sound.filter_multi_output("asplit")
+        outputs = [_file_output(twice[0], task), _probe_output(twice[1])]
+    else:
+        outputs = [_file_output(sound, task)]
+    return _run(task, [*outputs, _first_frame_output(track)], probe.read, is_right), probe
 
 
-def _decode(
-    source: Path,
-    folder: Path,
-    limit: int,
-    denoise: bool,
-    control: JobControl | None,
-    stall_seconds: float,
-    *,
-    mix: bool = True,
-) -> npt.NDArray[np.int16]:
-    """Return the first audio track, mapped read-only: int16 [samples, channels]; one channel if they are mixed."""
-    _refuse_short_riff(source)
-    pcm = folder / "audio.pcm"
-    try:
-        command = _decode_command(source, pcm, limit, denoise, mix)
-        log = _run(command, pcm, control or JobControl(), stall_seconds)
-        channels = 1 if mix else _check_channels(log.channels)
-        written, late = _file_size(pcm) // (channels * _SAMPLE_BYTES), round(log.audio_start * SAMPLE_RATE)
-        _refuse_longer(written + late, channels, limit)
-        _refuse_incomplete(log, written)
-        if late:
-            _prepend_silence(pcm, late * channels * _SAMPLE_BYTES)
-        return np.memmap(pcm, dtype="<i2", mode="r").reshape(-1, channels)
-    except BaseException:
-        pcm.unlink(missing_ok=True)
-        raise
+def _mix_all_channels(task: _Task, number: int) -> tuple[FfmpegLog, float]:
+    """Decode a track again, and mix its channels here.
+
+    Returns:
+        The log, and the seconds in which ffmpeg's mix loses sound.
+
+    Raises:
+        UnsupportedMedia: it has too many channels.
+    """
+    realigned = 0.0
+
+    def mix(stream: IO[bytes]) -> None:
+        nonlocal realigned
+        with task.pcm.open("wb") as pcm:
+            realigned = read_and_mix(stream, pcm, task.limit + 1)
+
+    track = _input(task)[f"a:{number - 1}"]
+    log = _run(task, [_pipe_output(_steady(track, task), task), _first_frame_output(track)], mix)
+    declared = audio_tracks(log.streams)[number - 1].channels if len(audio_tracks(log.streams)) >= number else 0
+    if declared > MAX_MIXED_CHANNELS:
+        raise UnsupportedMedia(
+            f"the recording has {declared} channels, of which at most {MAX_MIXED_CHANNELS} can be mixed: send fewer"
+        )
+    return log, realigned
 
 
 def _check_channels(channels: int) -> int:
@@ -172,66 +292,98 @@ def _prepend_silence(pcm: Path, size: int) -> None:
 def _is_mono(pcm: npt.NDArray[np.int16]) -> bool:
     """Return true if all channels of `pcm` [samples, channels] sound like the first one, in each second.
 
-    The same sound in two channels differs only by its codec: by at most -11 dB relative to the sound, or -28 dB
-    relative to the whole recording in its pauses (AAC, MP3, Vorbis). A speaker on one side of a call is all difference.
+    The same sound in two channels differs only by its sign, and by its codec: by at most -11 dB relative to the sound,
+    or -28 dB relative to the whole recording in its pauses (AAC, MP3, Vorbis). A speaker on one side of a call is all
+    difference.
     """
+    if pcm.shape[1] == 1:
+        return True
     powers = []
     for start in range(0, len(pcm), SAMPLE_RATE):
         second = pcm[start : start + SAMPLE_RATE].astype(np.float32)
-        differences = second - second[:, :1]
-        powers.append((np.square(second[:, 0]).mean(), np.square(differences).mean(axis=0).max()))
-    first, difference = np.array(powers).T
-    return bool((difference <= 0.1 * first + 0.01 * first.mean()).all())
+        first = second[:, :1]
+        differences = np.minimum(np.square(second - first).mean(axis=0), np.square(second + first).mean(axis=0))
+        powers.append((np.square(first).mean(), differences.max()))
+    loudness, difference = np.array(powers).T
+    return bool((difference <= 0.1 * loudness + 0.01 * loudness.mean()).all())
 
 
-def _refuse_short_riff(source: Path) -> None:
-    """Raise UnsupportedMedia for an empty file, and for a WAV or AVI shorter than its header says.
-
-    ffmpeg corrects such a header silently. A small difference comes from a sloppy encoder, not from a cut.
-    """
-    size = source.stat().st_size
-    if size == 0:
-        raise UnsupportedMedia("the file is empty")
-    with source.open("rb") as file:
-        head = file.read(8)
-    declared = int.from_bytes(head[4:], "little")
-    if not head.startswith(b"RIFF") or declared >= _RIFF_PLACEHOLDER:
-        return
-    if declared - size > 4096 + declared // 200:
-        raise UnsupportedMedia(
-            f"the recording is cut off: it declares {declared} bytes but the file has {size}; {_AGAIN}"
-        )
+def _input(task: _Task) -> ffmpeg.nodes.FilterableStream:
+    return sandboxed_input(task.source, threads=1, **({"ignore_length": 1} if task.riff.goes_on else {}))
 
 
-def _decode_command(source: Path, pcm: Path, limit: int, denoise: bool, mix: bool) -> list[str]:
-    """Return the ffmpeg command that writes the sound of `source` to `pcm`: hardly more than `limit` samples."""
+def _steady(track: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.FilterableStream:
+    """Return the sound on a clock that never steps back, up to the limit."""
     # Filters restart where a stream changes its channels, as broadcasts do: none may pad or count from the start.
-    # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
+    return track.filter("asetpts", _STEADY_CLOCK).filter("atrim", end=task.limit / SAMPLE_RATE + 1)
+
+
+def _resample(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.FilterableStream:
     # `async` fills gaps, so that samples keep the media's clock; without it, subtitles would run ahead.
-    filters = [f"aresample={SAMPLE_RATE}:async=1", f"atrim=start=0:end_sample={limit + 1}"]
-    if denoise:
-        filters.insert(0, DENOISE)
-    media = sandboxed_input(source, threads=1)
-    sound = ffmpeg.output(
-        media["a:0"],
-        f"file:{pcm}",
-        format="s16le",
-        acodec="pcm_s16le",
-        ar=SAMPLE_RATE,
-        af=",".join(filters),
-        fs=(limit + 1) * _SAMPLE_BYTES,
-        **({"ac": 1} if mix else {}),
-    )
-    # Logs the start of the sound and its number of channels.
-    first_frame = ffmpeg.output(media["a:0"], "-", format="null", af="ashowinfo", **{"frames:a": 1})
-    return compile_command(ffmpeg.merge_outputs(sound, first_frame))
+    if task.options.denoise:
+        name, _, options = DENOISE.partition("=")
+        sound = sound.filter(name, **dict([options.split("=")]))
+    return sound.filter("aresample", SAMPLE_RATE, **{"async": 1}).filter("atrim", start=0, end_sample=task.limit + 1)
 
 
-def _run(command: list[str], pcm: Path, control: JobControl, stall_seconds: float) -> FfmpegLog:
-    """Run ffmpeg to its end; kill it when the job ends, or when it stalls (UnsupportedMedia)."""
+def _file_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
+    """Write the sound to the file: hardly more than the limit."""
+    # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
+    options = {"format": "s16le", "fs": (task.limit + 1) * _SAMPLE_BYTES, **({} if task.options.split else {"ac": 1})}
+    return ffmpeg.output(_resample(sound, task), f"file:{task.pcm}", **_SAMPLES, **options)
+
+
+def _pipe_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
+    """Write all channels to the pipe, as a WAV, whose header says what channels they are."""
+    return ffmpeg.output(_resample(sound, task), "pipe:1", format="wav", **_SAMPLES)
+
+
+def _probe_output(sound: ffmpeg.nodes.FilterableStream) -> ffmpeg.nodes.OutputStream:
+    """Write some packets, with all channels and as they are, to the pipe."""
+    some = sound.filter("aselect", f"not(mod(n,{_PROBED_SHARE}))")
+    return ffmpeg.output(some, "pipe:1", format="wav", acodec="pcm_s16le")
+
+
+def _first_frame_output(sound: ffmpeg.nodes.FilterableStream) -> ffmpeg.nodes.OutputStream:
+    """Log the start of the sound and its number of channels."""
+    return ffmpeg.output(sound, "-", format="null", af="ashowinfo", **{"frames:a": 1})
+
+
+def _run(
+    task: _Task,
+    outputs: list[ffmpeg.nodes.OutputStream],
+    consume: Callable[[IO[bytes]], None],
+    is_right: Callable[[FfmpegLog], bool] = lambda _: True,
+) -> FfmpegLog:
+    """Run ffmpeg to its end; kill it when the job ends, when it stalls, or when its header is not the right one.
+
+    Args:
+        task: the recording.
+        outputs: what ffmpeg writes.
+        consume: reads ffmpeg's pipe, on a thread of its own.
+        is_right: decides when the header is known; an error of it ends the run, too.
+
+    Raises:
+        UnsupportedMedia: ffmpeg stalls.
+        Cancelled: the job was stopped.
+    """
     log = FfmpegLog()
-    with start_ffmpeg(command, log, control) as process:
-        _wait_while_it_advances(process, pcm, stall_seconds)
+
+    def read(pipe: IO[bytes]) -> None:
+        with pipe:  # an unread pipe would block ffmpeg
+            consume(pipe)
+
+    command = compile_command(ffmpeg.merge_outputs(*outputs))
+    with start_ffmpeg(command, log, task.control, piped=True) as process, ThreadPoolExecutor(1) as thread:
+        assert isinstance(process.stdout, TextIOWrapper)
+        reading = thread.submit(read, process.stdout.buffer)
+        try:
+            if log.header_read.wait(task.stall_seconds) and not is_right(log):
+                process.kill()
+            _wait_while_it_advances(process, task.pcm, task.stall_seconds)
+        finally:
+            process.kill()
+    reading.result()
     return log
 
 
@@ -247,38 +399,6 @@ def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path, stall_s
             if advance < stall_seconds * SAMPLE_RATE * _SAMPLE_BYTES:
                 raise UnsupportedMedia("decoding the file stalled: it is damaged; re-encode it") from None
             written += advance
-
-
-def _refuse_incomplete(log: FfmpegLog, samples: int) -> None:
-    """Raise UnsupportedMedia unless a recording with sound was decoded from its start to its end."""
-    if log.lacks_index:
-        raise UnsupportedMedia(f"the recording is cut off: its index is missing; {_AGAIN}")
-    if not log.container:
-        raise UnsupportedMedia("the file is not audio or video in a format that can be decoded")
-    if not any(stream.kind == "Audio" for stream in log.streams):
-        raise UnsupportedMedia("the file has no audio track")
-    if log.status != 0 or samples == 0:
-        raise UnsupportedMedia("the file's audio cannot be decoded: it is damaged or in an unknown codec")
-    # The declared duration may count from zero, while ffmpeg's clock starts with the first packet.
-    declared = log.duration - max(0.0, log.start)
-    if _declares_duration_of_audio(log) and _falls_short(declared, log.position):
-        raise UnsupportedMedia(
-            f"the recording is cut off: it declares {declared:.1f} s "
-            f"but only {log.position:.1f} s could be decoded; {_AGAIN}"
-        )
-    if log.ended_early:
-        raise UnsupportedMedia(f"the recording is cut off: the file ends in the middle of its audio; {_AGAIN}")
-
-
-def _declares_duration_of_audio(log: FfmpegLog) -> bool:
-    """True if the declared duration is exact and of a single track: audio may be shorter than the video beside it."""
-    tracks = [stream for stream in log.streams if "(attached pic)" not in stream.description]
-    return len(tracks) == 1 and not log.is_duration_estimated and log.container in _DECLARING
-
-
-def _falls_short(declared: float, decoded: float) -> bool:
-    """True if more seconds are missing than a few damaged packets explain."""
-    return declared - decoded > 1.0 + 0.002 * declared
 
 
 def _file_size(file: Path) -> int:

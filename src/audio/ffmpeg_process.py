@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import IO, Any
 
 import ffmpeg
@@ -34,6 +34,14 @@ _MAX_STREAMS = 1000
 
 _MAX_ERROR_CHARACTERS = 3000
 
+_MAX_TITLE_CHARACTERS = 1000
+
+# What ffmpeg logs for a packet that cannot be decoded: before version 6, and since.
+_DAMAGE = ("Error while decoding stream #", "Error submitting packet to decoder", "] Decoding error: ")
+_REPETITION = "    Last message repeated "
+
+_STREAM = r" +Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): (\w*)(.*)"
+
 _CLOCK = r"(\d+):(\d\d):(\d\d\.\d+)"
 
 
@@ -47,8 +55,32 @@ class LoggedStream:
     codec: str
     description: str
     """The rest of the stream's line."""
+    language: str = ""
+    """Its tag, such as `eng`; empty if there is none. Hostile text, like the title."""
+    title: str = ""
     rotation: float = 0.0
     """Degrees by which players rotate the picture."""
+
+    @property
+    def is_default(self) -> bool:
+        """True if the container marks the track as the one to play."""
+        return "(default)" in self.description
+
+    @property
+    def channels(self) -> int:
+        """Number of the channels of a layout without a name; 0 for others."""
+        found = re.search(r", (\d{1,5}) channels", self.description)
+        return int(found[1]) if found else 0
+
+    @property
+    def is_mono(self) -> bool:
+        """True for a track with one channel."""
+        return re.search(r", mono\b", self.description) is not None
+
+    @property
+    def is_known(self) -> bool:
+        """True if the build of ffmpeg knows the codec."""
+        return self.codec not in ("none", "unknown", "")
 
 
 @dataclass
@@ -76,36 +108,45 @@ class FfmpegLog:
     """True if an MP4 has no `moov` atom."""
     ended_early: bool = False
     """True if the file ends inside an element or a packet."""
+    damaged_packets: int = 0
+    """Packets that a decoder refused."""
+    header_read: Event = field(default_factory=Event)
+    """Set as soon as `streams` is complete, or the log ends."""
     errors: str = ""
     """Lines that look like errors, the last one first, at most `_MAX_ERROR_CHARACTERS`."""
 
     def read(self, stream: IO[str]) -> None:
         """Read the log to its end."""
-        is_in_header = False
+        is_in_header, previous = False, ""
         while line := stream.readline(4096):  # a longer line comes in pieces, so that memory stays bounded
             if line.startswith("Input #0, "):
                 is_in_header = True
                 self.container = line.removeprefix("Input #0, ").partition(", from ")[0]
             elif line.startswith(("Stream mapping:", "Output #0")):
                 is_in_header = False
+                self.header_read.set()
             elif is_in_header:
                 self._read_header(line)
             else:
                 self._read_message(line)
+                self._count_damage(line, previous)
             self._keep_error(line)
+            previous = previous if line.startswith(_REPETITION) else line
+        self.header_read.set()
 
     def _read_header(self, line: str) -> None:
         if found := re.match(rf"  Duration: {_CLOCK}(?:, start: (-?\d+\.\d+))?", line):
             self.duration, self.start = _to_seconds(found), float(found[4] or 0)
-        elif found := re.match(
-            r" +Stream #0:(\d+).*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): (\w*)(.*)", line
-        ):
+        elif found := re.match(_STREAM, line):
             if len(self.streams) < _MAX_STREAMS:
-                self.streams.append(LoggedStream(int(found[1]), found[2], found[3], found[4]))
+                language = found[2] if found[2] not in (None, "und") else ""
+                self.streams.append(LoggedStream(int(found[1]), found[3], found[4], found[5], language))
         elif self.streams and (
             found := re.match(r" +display ?matrix: rotation of (-?[\d.]+) degrees", line, re.IGNORECASE)
         ):
             self.streams[-1].rotation = float(found[1])
+        elif self.streams and not self.streams[-1].title and (found := re.match(r"      title +: (.*)", line)):
+            self.streams[-1].title = found[1][:_MAX_TITLE_CHARACTERS]
 
     def _read_message(self, line: str) -> None:
         if found := re.search(rf"\btime={_CLOCK}", line):
@@ -117,6 +158,13 @@ class FfmpegLog:
                 self.channels = int(found[2])
             self.lacks_index |= line.endswith("moov atom not found\n")
             self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
+
+    def _count_damage(self, line: str, previous: str) -> None:
+        """Count a packet that could not be decoded; ffmpeg logs the same line again as `Last message repeated`."""
+        if any(sign in line for sign in _DAMAGE):
+            self.damaged_packets += 1
+        elif line.startswith(_REPETITION) and any(sign in previous for sign in _DAMAGE):
+            self.damaged_packets += int(line.removeprefix(_REPETITION).split()[0])
 
     def _keep_error(self, line: str) -> None:
         if any(sign in line for sign in ("rror", "Invalid", "No space", "not currently supported")):
@@ -154,7 +202,7 @@ def compile_command(output: ffmpeg.nodes.OutputStream) -> list[str]:
 
 @contextmanager
 def start_ffmpeg(
-    command: list[str], log: FfmpegLog, control: JobControl, folder: Path | None = None
+    command: list[str], log: FfmpegLog, control: JobControl, folder: Path | None = None, *, piped: bool = False
 ) -> Iterator["subprocess.Popen[str]"]:
     """Start ffmpeg; the end of the block, or of the job, kills it.
 
@@ -163,6 +211,7 @@ def start_ffmpeg(
         log: filled by a thread while ffmpeg runs; complete, with the exit status, after the block.
         control: stops ffmpeg with the job.
         folder: ffmpeg's working directory.
+        piped: the process has its output as `stdout`; the block must read it, in bytes, from `stdout.buffer`.
 
     Raises:
         Cancelled: the job was stopped.
@@ -170,7 +219,7 @@ def start_ffmpeg(
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",

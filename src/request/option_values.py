@@ -24,6 +24,11 @@ MAX_PHRASES = 5000
 
 MAX_PHRASE_CHARACTERS = 200
 
+MAX_AUDIO_TRACK = 1000
+"""ffmpeg opens no more streams."""
+
+MAX_TRACK_NAME_CHARACTERS = 200
+
 MIN_TEMPERATURE = 1e-4
 
 _SECONDS = r"\s*\d{1,9}(\.\d{1,6})?\s*"
@@ -135,6 +140,26 @@ def parse_token_ids(tokens: Any) -> Any:
     return [int(token) for token in tokens.split(",") if token.strip()]
 
 
+def parse_audio_track(track: Any) -> Any:
+    """An audio track's number, also from its digits, or its language or title.
+
+    Checks everything itself: for a union, pydantic would report the faults against each of its types.
+
+    Raises:
+        ValueError: neither.
+    """
+    if track is None:
+        return None
+    if isinstance(track, str):
+        track = track.strip()
+        track = int(track) if re.fullmatch("[0-9]{1,9}", track) else track
+    is_number = isinstance(track, int) and not isinstance(track, bool) and 1 <= track <= MAX_AUDIO_TRACK
+    is_name = isinstance(track, str) and 1 <= len(track) <= MAX_TRACK_NAME_CHARACTERS
+    if not is_number and not is_name:
+        raise ValueError("should be the number of an audio track, from 1, or its language or title")
+    return track
+
+
 def check_color(color: str) -> str:
     """Raise ValueError unless `color` is `#RRGGBB` or `#RRGGBBAA`."""
     if not re.fullmatch("#(?:[0-9A-Fa-f]{2}){3,4}", color):
@@ -177,6 +202,8 @@ Temperatures = Annotated[
 TokenIds = Annotated[
     list[Annotated[int, Field(ge=-1, lt=50_257)]], Field(max_length=2000), BeforeValidator(parse_token_ids)
 ]
+
+AudioTrack = Annotated[str | int, BeforeValidator(parse_audio_track)]
 
 Clips = Annotated[
     list[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)] | None]],

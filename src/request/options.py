@@ -16,6 +16,7 @@ from src.formats.ass import Style
 from src.formats.layout import PRESETS, Layout
 from src.request.audio_source import AudioSource
 from src.request.option_values import (
+    AudioTrack,
     Clips,
     Color,
     CustomVocabulary,
@@ -143,6 +144,15 @@ class Options(BaseModel):
     clip_timestamps: Clips | None = Field(
         default=None,
         description='Transcribe only these parts, in seconds: `[[start, end], ...]`, or `"start,end,start,..."`.',
+    )
+    audio_track: AudioTrack | None = Field(
+        default=None,
+        description="Audio track to transcribe: its number (from 1), language or title; none: the one that players "
+        "take.",
+    )
+    strict: bool = Field(
+        default=False,
+        description="Refuse a recording that is cut off; else what is there is transcribed, with a warning.",
     )
     channels: Literal["mix", "split"] = Field(
         default="mix",

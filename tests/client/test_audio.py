@@ -38,14 +38,20 @@ def seconds(part: AudioPart) -> float:
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp4", "mkv"])
-def test_truncated_files_are_refused(tmp_path: Path, long_recording: Path, suffix: str) -> None:
+def test_truncated_files_are_compressed_with_a_warning_unless_strict(
+    tmp_path: Path, long_recording: Path, suffix: str
+) -> None:
     whole = tmp_path / f"whole.{suffix}"
     subprocess.run([ffmpeg_executable(), "-loglevel", "error", "-i", str(long_recording), str(whole)], check=True)
-    compress(whole, tmp_path)
+    assert compress(whole, tmp_path).warnings == []
     half = tmp_path / f"half.{suffix}"
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    track = compress(half, tmp_path)
+    assert track.seconds > 5
+    (warning,) = track.warnings
+    assert "is cut off" in warning
     with pytest.raises(BadRecording, match="is cut off"):
-        compress(half, tmp_path)
+        compress(half, tmp_path, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,8 @@ def _right_options() -> Json:
                 st.sampled_from(["0", "0,1,2", "0.5, 2.25", None, [], [[0, 1], [1, None]], [[0, 1e9]], [99, 100]]),
                 st.lists(st.floats(0, 10), min_size=1, max_size=5).map(sorted),
             ),
+            "audio_track": st.sampled_from([None, 1, 2, 1000, "1", "eng", "de", "Commentary", "\u202e\x07"]),
+            "strict": st.booleans(),
             "channels": st.sampled_from(["mix", "split"]),
             "drop_hallucinations": st.booleans(),
             "subtitle_preset": st.sampled_from([None, "broadcast"]),
