@@ -89,8 +89,8 @@ def test_a_quiet_voice_is_heard_at_a_second_look(base: WhisperProcessor, tmp_pat
     transcript = base.transcribe(recording)
     assert count_errors(" ".join(spoken("demo.ogg") * 2), transcript.text, "en").edits <= 2
     half = len(loud) / 16_000
-    assert transcript.second_look
-    assert all(look.start > half - 0.5 and look.transcribed for look in transcript.second_look)
+    assert transcript.doubtful_speech
+    assert all(look.start > half - 0.5 and look.transcribed for look in transcript.doubtful_speech)
 
 
 def test_the_metadata_has_the_amount_of_speech_and_what_was_missed() -> None:

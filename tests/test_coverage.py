@@ -231,25 +231,6 @@ def test_silence_gets_no_second_opinion() -> None:
     assert answers.transcribe(window(9)).silent
 
 
-@pytest.mark.parametrize(
-    ("speech_seconds", "no_speech_prob", "avg_logprob", "is_silent"),
-    [
-        (1.0, 0.36, -0.79, True),  # a sigh
-        (1.0, 0.22, -0.87, False),
-        (1.0, 0.36, -0.60, False),
-        (9.0, 0.36, -0.79, False),
-        (9.0, 0.61, -0.99, False),
-        (9.0, 0.61, -1.01, True),
-    ],
-)
-def test_the_criterion_of_silence_is_stricter_with_little_speech(
-    speech_seconds: float, no_speech_prob: float, avg_logprob: float, is_silent: bool
-) -> None:
-    text = decoded(0.0, " Oh.", 9.0, avg_logprob=avg_logprob, no_speech_prob=no_speech_prob)
-    answers = Answers(*[text] * 20)
-    assert answers.transcribe(window(9, (0, speech_seconds)), temperatures=(0.0,)).silent == is_silent
-
-
 def test_a_loop_over_silence_is_silence() -> None:
     loop = decoded(0.0, " again and" * 40, 9.0, no_speech_prob=0.9)
     assert Answers(loop).transcribe(window(9), temperatures=(0.0,)).silent
@@ -258,7 +239,7 @@ def test_a_loop_over_silence_is_silence() -> None:
 
 @pytest.mark.parametrize(
     ("no_speech_prob", "avg_logprob", "texts"),
-    [(0.49, -0.2, [" Hello."]), (0.51, -0.2, []), (0.1, -0.69, [" Hello."]), (0.1, -0.71, [])],
+    [(0.59, -0.2, [" Hello."]), (0.61, -0.2, []), (0.1, -0.69, [" Hello."]), (0.1, -0.71, [])],
 )
 def test_the_text_of_a_doubtful_window_is_kept_only_if_the_model_is_certain(
     no_speech_prob: float, avg_logprob: float, texts: list[str]
