@@ -220,6 +220,14 @@ def test_a_beam_search_gives_a_second_opinion_where_greedy_decoding_is_unsure(
     assert [request.beam_size for request in answers.requests] == [None, 5][: 1 + len(opinions)]
 
 
+def test_a_second_opinion_that_leaves_out_a_clause_is_not_followed() -> None:
+    greedy = decoded(0.0, " One clause here, and another there.", 9.0, avg_logprob=-0.5)
+    shorter = decoded(0.0, " One clause here.", 9.0, avg_logprob=-0.3)
+    assert Answers(greedy, shorter).transcribe(window(9)).segments[0].text == " One clause here, and another there."
+    improbable = decoded(0.0, " One clause here, and another there.", 9.0, avg_logprob=-1.1)
+    assert Answers(improbable, shorter).transcribe(window(9)).segments[0].text == " One clause here."
+
+
 def test_a_caller_who_chooses_the_beams_gets_no_second_opinion() -> None:
     answers = Answers(decoded(0.0, " One beam.", 9.0, avg_logprob=-0.8))
     answers.transcribe(window(9), beam_size=1)

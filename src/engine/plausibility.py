@@ -22,6 +22,9 @@ from src.engine.segments import to_segments
 UNSURE_LOGPROB = -0.4
 """A greedy text of a lower mean log-probability is worth a beam search."""
 
+MIN_SECOND_LENGTH = 0.9
+"""Length of a second text, relative to a plausible first one: a beam search prefers to skip what it cannot understand."""
+
 MAX_DOUBTFUL_NO_SPEECH = 0.6
 MIN_DOUBTFUL_LOGPROB = -0.7
 """A doubtful window's text is kept up to this no-speech probability, and from this mean log-probability.
@@ -55,6 +58,13 @@ class Plausibility:
     def is_unsure(self, result: DecodeResult) -> bool:
         """True if a beam search is likely to find a better text than greedy decoding did, and there is one to find."""
         return result.temperature == 0 and result.avg_logprob < UNSURE_LOGPROB and not self.is_silence(result)
+
+    def is_better(self, second: DecodeResult, first: DecodeResult) -> bool:
+        """True if a second text is more probable, and not because it leaves out a clause of the first."""
+        if second.avg_logprob <= first.avg_logprob:
+            return False
+        lengths = [sum(token < self.tokenizer.eot for token in result.tokens) for result in (second, first)]
+        return lengths[0] >= MIN_SECOND_LENGTH * lengths[1] or not self.is_plausible(first)
 
     def is_certain(self, result: DecodeResult) -> bool:
         """True if there is hardly a doubt that somebody speaks, and says this: the criterion of doubtful windows."""

@@ -185,7 +185,7 @@ def _decode_with_fallback(
         result = yield _at_temperature(request, temperature, options)
         if options.beam_size is None and plausibility.is_unsure(result):
             second = yield replace(request, beam_size=SECOND_OPINION_BEAMS)
-            result = max(result, second, key=lambda opinion: opinion.avg_logprob)
+            result = second if plausibility.is_better(second, result) else result
         if plausibility.is_plausible(result):
             return result
         results.append(result)
