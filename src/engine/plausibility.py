@@ -23,7 +23,7 @@ UNSURE_LOGPROB = -0.4
 """A greedy text of a lower mean log-probability is worth a beam search."""
 
 MIN_SECOND_LENGTH = 0.9
-"""Shortest second text, relative to a plausible first one: a beam search prefers to skip what it does not understand."""
+"""Shortest second text, relative to a plausible first one: a beam search tends to skip what it does not understand."""
 
 MAX_DOUBTFUL_NO_SPEECH = 0.6
 MIN_DOUBTFUL_LOGPROB = -0.7
