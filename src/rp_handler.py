@@ -229,9 +229,9 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "compute_type": transcript.compute_type,
         "speech_duration": None if transcript.speech is None else round(transcript.speech, 3),
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
-        "second_look": [
+        "doubtful_speech": [
             {"start": round(look.start, 3), "end": round(look.end, 3), "transcribed": look.transcribed}
-            for look in transcript.second_look
+            for look in transcript.doubtful_speech
         ],
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks.recordings import load_pcm, write_wav
 from benchmarks.scoring import count_errors
 from src.rp_handler import handler
 from src.transcript.transcript import Transcript
@@ -76,6 +79,19 @@ def test_without_speech_there_are_no_words(base: WhisperProcessor, clip: str) ->
     transcript = transcribe(base, clip)
     assert transcript.segments == []
     assert transcript.speech == 0
+
+
+@pytest.mark.parametrize("decibels", [-40, -55])
+def test_a_quiet_voice_is_heard_at_a_second_look(base: WhisperProcessor, tmp_path: Path, decibels: int) -> None:
+    loud = load_pcm(CLIPS / "demo.ogg")
+    quiet = (loud * 10 ** (decibels / 20)).round().astype(np.int16)
+    recording = write_wav(np.concatenate((loud, quiet)), tmp_path / "loud and quiet.wav")
+    transcript = base.transcribe(recording)
+    # In bfloat16, "jumps over" can be "jump sover", in both halves.
+    assert count_errors(" ".join(spoken("demo.ogg") * 2), transcript.text, "en").edits <= 4
+    half = len(loud) / 16_000
+    assert transcript.doubtful_speech
+    assert all(look.start > half - 0.5 and look.transcribed for look in transcript.doubtful_speech)
 
 
 def test_the_metadata_has_the_amount_of_speech_and_what_was_missed() -> None:

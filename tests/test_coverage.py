@@ -231,6 +231,33 @@ def test_silence_gets_no_second_opinion() -> None:
     assert answers.transcribe(window(9)).silent
 
 
+def test_a_loop_over_silence_is_silence() -> None:
+    loop = decoded(0.0, " again and" * 40, 9.0, no_speech_prob=0.9)
+    assert Answers(loop).transcribe(window(9), temperatures=(0.0,)).silent
+    assert Answers(loop, decoded(0.0, " Good.", 9.0)).transcribe(window(9)).segments[0].text == " Good."
+
+
+@pytest.mark.parametrize(
+    ("no_speech_prob", "avg_logprob", "texts"),
+    [(0.59, -0.2, [" Hello."]), (0.61, -0.2, []), (0.1, -0.69, [" Hello."]), (0.1, -0.71, [])],
+)
+def test_the_text_of_a_doubtful_window_is_kept_only_if_the_model_is_certain(
+    no_speech_prob: float, avg_logprob: float, texts: list[str]
+) -> None:
+    text = decoded(0.0, " Hello.", 3.0, avg_logprob=avg_logprob, no_speech_prob=no_speech_prob)
+    doubtful = Window(np.zeros(48000, np.int16), [(0.4, 2.6)], doubtful=True)
+    transcript = Answers(text, text).transcribe(doubtful)
+    assert [segment.text for segment in transcript.segments] == texts
+    assert transcript.uncovered == []
+
+
+def test_a_doubtful_window_is_not_decoded_at_higher_temperatures() -> None:
+    answers = Answers(decoded(0.0, " Hm.", 3.0, avg_logprob=-1.5))
+    doubtful = Window(np.zeros(48000, np.int16), [(0.4, 2.6)], doubtful=True)
+    assert answers.transcribe(doubtful, beam_size=1).segments == []
+    assert len(answers.requests) == 1
+
+
 def test_if_no_text_is_plausible_the_likeliest_is_returned_before_any_loop() -> None:
     loop = decoded(0.0, " again and" * 40, 9.0, avg_logprob=-0.1)
     opinions = [

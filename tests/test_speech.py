@@ -246,7 +246,7 @@ def test_doubtful_regions_outside_of_windows_get_their_own(regions, expected):
 def test_windows_say_what_only_the_second_look_found():
     pcm = from_the_middle(voice() * amplitude(-40))
     windows = list(find_windows(pcm, [Region(0, len(pcm))], VadOptions()))
-    looked_twice = [(w.start / SAMPLE_RATE + a, w.start / SAMPLE_RATE + b) for w in windows for a, b in w.second_look]
+    looked_twice = [(w.start / SAMPLE_RATE + a, w.start / SAMPLE_RATE + b) for w in windows for a, b in w.doubtful]
     assert looked_twice
     assert all(start > 14 for start, _ in looked_twice)
     assert any(w.levelled for w in windows)
@@ -258,7 +258,7 @@ def test_windows_that_only_the_second_look_found_are_doubtful():
     pcm = with_noise(hum(LENGTH_OF_VOICE, 100), -10)
     windows = list(find_windows(pcm, [Region(0, len(pcm))], VadOptions()))
     assert windows
-    assert all(w.window.doubtful and w.second_look for w in windows)
+    assert all(w.window.doubtful and w.doubtful for w in windows)
 
 
 # Levels

@@ -272,10 +272,10 @@ def _merge_metadata(parts: Sequence[PartOutput]) -> Output:
         for part in parts
         for span in part.output["metadata"].get("uncovered_speech", [])
     ]
-    merged["second_look"] = [
+    merged["doubtful_speech"] = [
         {**look, "start": round(look["start"] + part.start, 3), "end": round(look["end"] + part.start, 3)}
         for part in parts
-        for look in part.output["metadata"].get("second_look", [])
+        for look in part.output["metadata"].get("doubtful_speech", [])
     ]
     merged["warnings"] = list(dict.fromkeys(warning for source in sources for warning in source.get("warnings", [])))
     merged["parts"] = [[round(part.start, 3), round(part.end, 3)] for part in parts]

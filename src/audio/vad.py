@@ -34,6 +34,8 @@ CONTEXT = 64
 """Samples of the previous frame that the network takes with each frame."""
 BLOCK = 512 * FRAME
 """Samples per call of the network: 16 s, some 10 MB of activations. Longer blocks are no faster."""
+OPENING = 128 * FRAME
+"""Samples at a recording's start that the network hears in advance: 4 s."""
 
 State: TypeAlias = tuple[Tensor, Tensor]
 """The LSTM's hidden and cell state, [1, 128] each."""
@@ -169,15 +171,39 @@ def single_threaded_executor(name: str) -> Executor:
 
 def speech_probabilities(pcm: Pcm) -> Iterator[float]:
     """Yield the probability of speech for each frame of 32 ms; the last one is padded with silence."""
+    if not len(pcm):
+        return
     detector = load_vad()
-    context: Samples = np.zeros(CONTEXT, np.float32)
-    state: State | None = None
+    heard, context, state = _hear_opening(detector, pcm)
+    opening = iter(heard)
     for start in range(0, len(pcm), BLOCK):
-        block = to_float(pcm[start : start + BLOCK])
-        samples: Samples = np.concatenate((context, block, np.zeros(-len(block) % FRAME, np.float32)))
+        samples = _whole_frames(context, pcm[start : start + BLOCK])
         probabilities, state = detector(samples, state)
         context = samples[-CONTEXT:]
-        yield from probabilities
+        for probability in probabilities:
+            yield max(probability, next(opening, 0.0))
+
+
+def _hear_opening(detector: Detector, pcm: Pcm) -> tuple[list[float], Samples, State]:
+    """Listen to a recording's first seconds in advance, since the network misses speech before it has heard any.
+
+    Without that it takes up to 2 s of a voice at the start for silence. Measured on the first 3 s of 260 recordings
+    with speech and 26 without: 18,478 and 42 frames of speech; with the state after the opening 19,056 and 5; with the
+    state after its mirror image 18,994 and 7. Each of the two finds speech that the other misses.
+
+    Returns:
+        The probabilities of the opening's frames after its mirror image; the context and the state after the opening.
+    """
+    silence: Samples = np.zeros(CONTEXT, np.float32)
+    samples, mirrored = (_whole_frames(silence, part) for part in (pcm[:OPENING], pcm[:OPENING][::-1]))
+    _, after_mirrored = detector(mirrored, None)
+    probabilities, _ = detector(np.concatenate((mirrored[-CONTEXT:], samples[CONTEXT:])), after_mirrored)
+    _, after_opening = detector(samples, None)
+    return probabilities, samples[-CONTEXT:], after_opening
+
+
+def _whole_frames(context: Samples, pcm: Pcm) -> Samples:
+    return np.concatenate((context, to_float(pcm), np.zeros(-len(pcm) % FRAME, np.float32)))
 
 
 def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Region]:

@@ -22,12 +22,13 @@ from src.engine.segments import to_segments
 UNSURE_LOGPROB = -0.4
 """A greedy text of a lower mean log-probability is worth a beam search."""
 
-LITTLE_SPEECH_S = 2.0
-"""Seconds of speech in a window that may be a cough or a sigh."""
-
-MAX_DOUBTFUL_NO_SPEECH = 0.5
+MAX_DOUBTFUL_NO_SPEECH = 0.6
 MIN_DOUBTFUL_LOGPROB = -0.7
-"""A doubtful window's text is kept up to this no-speech probability, and from this mean log-probability."""
+"""A doubtful window's text is kept up to this no-speech probability, and from this mean log-probability.
+
+Measured: "Oh" and "Okay" for 10 coughs, sighs and yawns, 0.36 to 0.60 and -0.79 to -1.29; a voice at -45 to -55 dB,
+0.42 to 0.58 and -0.41 to -0.47.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,11 @@ class Plausibility:
 
     Attributes:
         audio: the window's sound, 16 kHz.
-        speech_seconds: detected speech; 0.0 if it is not known.
         options: the thresholds.
         tokenizer: of the model.
     """
 
     audio: NDArray[np.int16]
-    speech_seconds: float
     options: DecodingOptions
     tokenizer: Tokenizer
 
@@ -65,17 +64,10 @@ class Plausibility:
     def is_silence(self, result: DecodeResult) -> bool:
         """True if the model predicts no speech, and its text is improbable or a loop.
 
-        In openai-whisper a loop, which is probable, is not silence. And its thresholds miss coughs and sighs, so that
-        they are stricter here with little speech. Measured no-speech and log-probabilities: of 10 "Oh" and "Okay" for
-        coughs, sighs and yawns 0.36 to 0.60 and -0.79 to -1.29; of the 10 least probable clips of speech below 0.22 and
-        -0.62 to -0.87.
+        In openai-whisper a loop, which is probable, is not silence.
         """
         no_speech, logprob = self.options.no_speech_threshold, self.options.logprob_threshold
-        if no_speech is None:
-            return False
-        if 0 < self.speech_seconds <= LITTLE_SPEECH_S:
-            no_speech, logprob = no_speech / 2, logprob and 0.75 * logprob
-        if result.no_speech_prob <= no_speech:
+        if no_speech is None or result.no_speech_prob <= no_speech:
             return False
         return logprob is None or result.avg_logprob <= logprob or self.is_repetitive(result)
 

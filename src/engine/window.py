@@ -39,7 +39,7 @@ class Window:
         audio: [samples] at 16 kHz.
         speech: spans of speech in seconds from the window's start; empty: not known.
         features: [1500, D], the encoder's output, if the window has been encoded before.
-        doubtful: the speech in it was only found by a second look, and may be none.
+        doubtful: the detector is not certain of its speech, which may be none.
     """
 
     audio: npt.NDArray[np.int16]
@@ -157,7 +157,7 @@ def _decode_segments(window: Window, options: DecodingOptions, token_sets: Token
     if features is None:
         features = yield EncodeRequest(window.audio, in_float32)
     tokenizer = token_sets.tokenizer_for(options)
-    plausibility = Plausibility(window.audio, _total_seconds(window.speech), options, tokenizer)
+    plausibility = Plausibility(window.audio, options, tokenizer)
     if window.doubtful:
         options = replace(options, temperatures=options.temperatures[:1])
     result = yield from _decode_with_fallback(features, options, token_sets, plausibility)

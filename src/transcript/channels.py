@@ -25,7 +25,7 @@ def merge_channels(channels: Sequence[Transcript]) -> Transcript:
         translation=replace(translations[0], segments=_interleave(translations)) if translations else None,
         speech=sum(speech) if speech else None,
         uncovered=sorted(gap for channel in channels for gap in channel.uncovered),
-        second_look=sorted(look for channel in channels for look in channel.second_look),
+        doubtful_speech=sorted(look for channel in channels for look in channel.doubtful_speech),
         repaired=sum(channel.repaired for channel in channels),
         dropped=sum((channel.dropped for channel in channels), Counter()),
         warnings=list(dict.fromkeys(warning for channel in channels for warning in channel.warnings)),

@@ -117,8 +117,8 @@ class Diarization:
     warnings: list[str] = field(default_factory=list)
 
 
-class SecondLook(NamedTuple):
-    """A stretch in which only a second look found speech, in seconds."""
+class DoubtfulSpeech(NamedTuple):
+    """A stretch of speech that the detector was not certain of, in seconds."""
 
     start: float
     end: float
@@ -147,8 +147,8 @@ class Transcript:
     """Seconds of detected speech, padding included; None if the VAD did not run."""
     uncovered: list[tuple[float, float]] = field(default_factory=list)
     """Start and end of speech that no segment covers, even after decoding it again."""
-    second_look: list[SecondLook] = field(default_factory=list)
-    """Stretches in which the VAD found speech at a second look only."""
+    doubtful_speech: list[DoubtfulSpeech] = field(default_factory=list)
+    """Speech that the VAD found at a second look only, or was never certain of."""
     repaired: float = 0.0
     """Seconds of speech that were transcribed only when decoded again."""
     dropped: Counter[str] = field(default_factory=Counter)

@@ -14,7 +14,7 @@ from src.engine.engine import Engine
 from src.engine.scheduler import Client
 from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
-from src.transcript.transcript import SecondLook, Segment, Transcript, Word
+from src.transcript.transcript import DoubtfulSpeech, Segment, Transcript, Word
 from src.transcript.vocabulary import corrected
 from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.language_detection import detect_language
@@ -127,9 +127,9 @@ def _append_window(
     transcript.segments += segments
     transcript.speech = None if transcript.speech is None else transcript.speech + position.speech
     transcript.uncovered += [(offset + start, offset + end) for start, end in result.uncovered]
-    transcript.second_look += [
-        SecondLook(offset + start, offset + end, _any_segment_within(result.segments, start, end))
-        for start, end in position.second_look
+    transcript.doubtful_speech += [
+        DoubtfulSpeech(offset + start, offset + end, _any_segment_within(result.segments, start, end))
+        for start, end in position.doubtful
     ]
     transcript.repaired += result.repaired
     transcript.dropped += dropped + Counter(silent_windows=int(result.silent))

@@ -22,8 +22,8 @@ class PositionedWindow(NamedTuple):
     window: Window
     speech: float = 0.0
     """Seconds of detected speech, padding included."""
-    second_look: Sequence[Span] = ()
-    """The speech that only a second look found, in seconds from the window's start, padding included."""
+    doubtful: Sequence[Span] = ()
+    """The doubtful speech, in seconds from the window's start, padding included."""
     levelled: bool = False
     """Quiet voices were amplified."""
 
@@ -68,7 +68,7 @@ def _to_positioned(window: SpeechWindow, audio: Pcm, padding: float) -> Position
         window.start,
         Window(levelled, unpadded, doubtful=window.doubtful),
         speech=sum(end - start for start, end in spans),
-        second_look=[_to_span(region, window) for region in window.speech if region.doubtful],
+        doubtful=[_to_span(region, window) for region in window.speech if region.doubtful],
         levelled=levelled is not audio,
     )
 

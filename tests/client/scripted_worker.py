@@ -77,6 +77,7 @@ def make_answer(text: str, seconds: float = 10.0, language: str = "en") -> Answe
                 "language_probability": 0.5,
                 "speech_duration": 1.0,
                 "uncovered_speech": [[3.0, 4.0]],
+                "doubtful_speech": [{"start": 5.0, "end": 6.0, "transcribed": True}],
                 "repaired_speech": 0.0,
                 "timings": {"inference": 0.5},
                 "warnings": [],

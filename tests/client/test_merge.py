@@ -100,6 +100,10 @@ def test_metadata_is_summed_shifted_or_averaged() -> None:
     assert metadata["audio_duration"] == 200.0
     assert metadata["real_time_factor"] == 0.01
     assert metadata["uncovered_speech"] == [[3.0, 4.0], [103.0, 104.0]]
+    assert metadata["doubtful_speech"] == [
+        {"start": 5.0, "end": 6.0, "transcribed": True},
+        {"start": 105.0, "end": 106.0, "transcribed": True},
+    ]
     assert metadata["timings"] == {"inference": 1.0}
     assert metadata["languages"] == {"en": 0.7, "de": 0.05}
     assert metadata["warnings"] == ["w"]
