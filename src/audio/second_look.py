@@ -49,8 +49,8 @@ SPEECH = 0.5
 """Probability from which a frame is speech that should be looked into."""
 MIN_NEW_FRAMES = 2
 """Frames of speech that a second look must add, 0.06 s, to be worth the other detector's time."""
-MIN_PAUSE_FRAMES = 8
-"""Frames without speech, 0.25 s, below which a pause gets no second look: no word fits between the padding."""
+MIN_PAUSE_FRAMES = 16
+"""Frames of the shortest pause that is looked at, 0.5 s beyond the padding; shorter ones lie within a window."""
 NEARBY = 2 * SAMPLE_RATE
 """Samples on both sides of new speech that the other detector takes with it, at least."""
 MIN_CONFIRMATION = 5 * SAMPLE_RATE
