@@ -23,8 +23,8 @@ second look adds nothing. Without confirmation it adds 3 s there, and some 50 br
 speech. pyannote's network alone finds more in the strongest rumble (66% at -20 dB), but takes 48 s of the 5 minutes of
 music and animals for speech. Of 328 windows of ordinary recordings the second look changes some 15.
 
-Only long pauses are looked at, with `MARGIN` around them: of 100 s each, 20% in long readings, 14% in short ones, 32% in
-spontaneous speech and 30% in meetings and dialogues. Time on one core of a busy machine: 2.6 ms per second of what is
+Only long pauses are looked at, with `MARGIN` around them: 20% of long readings, 14% of short ones, 32% of spontaneous
+speech and 30% of meetings and dialogues (100 s each). Time on one core of a busy machine: 2.6 ms per second of what is
 looked at, 6 ms more per second that needs confirmation.
 """
 
