@@ -1,6 +1,6 @@
 """Diarization: the speaker turns of a recording, independent of its transcript.
 
-    pcm -> find_speech -> subsegments of at most 1.5 s -> embeddings -> clusters -> turns
+    pcm -> speech_regions -> subsegments of at most 1.5 s -> embeddings -> clusters -> turns
 
 Overlapping speech is one turn, of the louder speaker.
 """
@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
-from src.audio.speech import find_speech
-from src.audio.vad import VadOptions
+from src.audio.vad import VadOptions, speech_regions
 from src.speakers.clustering import SpeakerCounts, cluster, mean_direction
 from src.speakers.embeddings import BATCH_SIZE, EMBEDDING_SIZE, SUBSEGMENT_SAMPLES, Embedding, embed
 from src.transcript.transcript import Diarization, Speaker, Turn
@@ -98,7 +97,7 @@ class _Subsegment(NamedTuple):
 
 def _find_subsegments(pcm: Pcm, clips: Iterable[Region]) -> Iterator[_Subsegment]:
     for clip in clips:
-        for region in find_speech(pcm[clip.start : clip.end], VAD):
+        for region in speech_regions(pcm[clip.start : clip.end], VAD):
             yield from _split_region(clip.start + region.start, clip.start + region.end)
 
 
