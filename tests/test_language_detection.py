@@ -12,7 +12,8 @@ from benchmarks.recordings import load_pcm
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.audio.vad import VadOptions
 from src.engine.scheduler import Client
-from src.transcription.language_detection import LOOKAHEAD_WINDOWS, NUM_SAMPLES, detect_language
+from src.transcription import language_detection
+from src.transcription.language_detection import NUM_SAMPLES, detect_language
 from src.transcription.windows import find_windows
 from tests.support.clips import CLIPS
 
@@ -67,19 +68,25 @@ def test_a_short_recording_is_sampled_from_its_windows_and_all_are_returned() ->
     assert len(engine.positions) == min(NUM_SAMPLES, len(windows))
 
 
-def test_a_long_recording_is_sampled_throughout() -> None:
-    pcm = np.tile(LONG, 26)  # 34 minutes
-    _, windows, engine = detect(pcm, [{"en": 1.0}])
-    assert len(windows) > LOOKAHEAD_WINDOWS
+@pytest.fixture
+def long_recording(monkeypatch: pytest.MonkeyPatch) -> Pcm:
+    """A recording of more windows than are found in advance: 4 minutes here."""
+    monkeypatch.setattr(language_detection, "LOOKAHEAD_WINDOWS", 4)
+    return np.tile(LONG, 3)
+
+
+def test_a_long_recording_is_sampled_throughout(long_recording: Pcm) -> None:
+    _, windows, engine = detect(long_recording, [{"en": 1.0}])
+    assert len(windows) > 4
     assert len(engine.positions) == NUM_SAMPLES
-    fifth = len(pcm) / SAMPLE_RATE / NUM_SAMPLES
+    fifth = len(long_recording) / SAMPLE_RATE / NUM_SAMPLES
     assert [int(position // fifth) for position in engine.positions] == list(range(NUM_SAMPLES))
 
 
-def test_long_clips_are_sampled_from_their_own_windows() -> None:
-    pcm = np.tile(LONG, 26)
-    clip = Region(0, len(pcm) - SAMPLE_RATE * 60)
-    _, windows, engine = detect(pcm, [{"en": 1.0}], clips=[clip])
+def test_long_clips_are_sampled_from_their_own_windows(long_recording: Pcm) -> None:
+    clip = Region(0, len(long_recording) - SAMPLE_RATE * 20)
+    _, windows, engine = detect(long_recording, [{"en": 1.0}], clips=[clip])
+    assert len(windows) > 4
     assert {round(position * SAMPLE_RATE) for position in engine.positions} <= {window.start for window in windows}
 
 

@@ -213,7 +213,6 @@ def test_regions_are_sure_where_the_first_look_finds_any_of_them(monkeypatch, fi
 
     monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter(as_probabilities(first)))
     monkeypatch.setattr(speech, "probabilities_at_second_look", lambda *given: as_probabilities(second))
-    monkeypatch.setattr(speech, "_has_gap", lambda *given: True)
     pcm = np.zeros(len(first) * FRAME, dtype=np.int16)
     found = list(find_speech(pcm, VadOptions(speech_pad_ms=0)))
     assert [(start // FRAME, end // FRAME, doubtful) for start, end, doubtful in found] == expected

@@ -33,6 +33,10 @@ CERTAIN = 0.9
 speech it does in 33 to 63 frames; in 12 with coughs, sighs and yawns in none, the highest is 0.87."""
 
 
+MIN_REACH = SAMPLE_RATE * 2 // 5
+"""Samples around speech that get no second look, even with less padding: words fade, and a look has its price."""
+
+
 class SpeechRegion(NamedTuple):
     """A stretch of speech, in samples; `end` is excluded."""
 
@@ -53,7 +57,7 @@ class _Frame(NamedTuple):
 def find_speech(pcm: Pcm, options: VadOptions) -> Iterator[SpeechRegion]:
     """Yield the regions with speech, in order and without overlap, padding included."""
     pad = options.speech_pad_ms * SAMPLE_RATE // 1000
-    return _pad(_find_runs(_look_twice(pcm, pad), len(pcm), options), pad, len(pcm))
+    return _pad(_find_runs(_look_twice(pcm, max(pad, MIN_REACH)), len(pcm), options), pad, len(pcm))
 
 
 def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
@@ -62,24 +66,15 @@ def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
     return sum(region.end - region.start for region in regions) / SAMPLE_RATE
 
 
-def _look_twice(pcm: Pcm, pad: int) -> Iterator[_Frame]:
-    """Yield the probabilities of each frame, with a second look at blocks in which speech could be lost."""
+def _look_twice(pcm: Pcm, reach: int) -> Iterator[_Frame]:
+    """Yield the probabilities of each frame, with a second look at what is further than `reach` from speech."""
     probabilities = vad.speech_probabilities(pcm)
     start = 0
     while first := list(islice(probabilities, BLOCK_FRAMES)):
-        either = probabilities_at_second_look(pcm, start, first, pad) if _has_gap(first, pad) else first
+        either = probabilities_at_second_look(pcm, start, first, reach)
         for pair in zip(first, either, strict=True):
             yield _Frame(*pair)
         start += len(first) * FRAME
-
-
-def _has_gap(probabilities: Iterable[float], pad: int) -> bool:
-    """True if a pause is too long for the padding of the speech on both sides to cover it."""
-    longest = length = 0
-    for probability in probabilities:
-        length = length + FRAME if probability < 0.5 else 0
-        longest = max(longest, length)
-    return longest > 2 * pad
 
 
 def _find_runs(frames: Iterable[_Frame], samples: int, options: VadOptions) -> Iterator[SpeechRegion]:

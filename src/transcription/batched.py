@@ -153,16 +153,19 @@ def _to_recording_time(
     segments: Sequence[Segment], offset: float, first_id: int, pcm: Pcm, options: BatchedOptions
 ) -> tuple[list[Segment], Counter[str]]:
     """Move a window's segments by `offset` seconds, drop hallucinations, and numbers the rest from `first_id`."""
-    kept = [_shift(segment, offset) for segment in segments]
+    end_ms = len(pcm) * 1000 // SAMPLE_RATE
+    kept = [_shift(segment, offset, end_ms / 1000) for segment in segments]
     dropped: Counter[str] = Counter()
     if options.hallucination_filter is not None:
         kept, dropped = options.hallucination_filter.apply(kept, pcm)
     return [replace(segment, id=first_id + number) for number, segment in enumerate(kept)], dropped
 
 
-def _shift(segment: Segment, offset: float) -> Segment:
+def _shift(segment: Segment, offset: float, end: float) -> Segment:
+    """Move a segment by `offset` seconds. What rounding would put past the recording's end stays at its `end`."""
+
     def shifted(seconds: float) -> float:
-        return round(offset + seconds, 3)
+        return min(round(offset + seconds, 3), end)
 
     words = segment.words and [
         Word(word.word, shifted(word.start), shifted(word.end), word.probability) for word in segment.words
