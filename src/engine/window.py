@@ -193,10 +193,13 @@ def _decode_with_fallback(
 
 
 def _at_temperature(request: DecodeRequest, temperature: float, options: DecodingOptions) -> DecodeRequest:
+    searches = (
+        temperature == 0 and options.beam_size != 1
+    )  # one beam is greedy decoding, in the batch of the greedy ones
     return replace(
         request,
         temperature=temperature,
-        beam_size=options.beam_size if temperature == 0 else None,
+        beam_size=options.beam_size if searches else None,
         num_samples=(options.best_of or 1) if temperature > 0 else 1,
         patience=options.patience or 1.0,
     )
@@ -237,10 +240,15 @@ def _low_confidence(segment: Segment, options: DecodingOptions) -> bool:
 
 
 def _redecode_options(options: DecodingOptions, segments: Sequence[Segment], gap: Span) -> DecodingOptions:
-    """Options with the text before the gap as prompt, as in openai-whisper's next window, and without fallback."""
+    """Options with the text before the gap as prompt, as in openai-whisper's next window, and without fallback.
+
+    Nor is there a second opinion: a fragment is often unsure, and what is improbable in it is left out anyway.
+    """
     before = "".join(segment.text for segment in segments if segment.start < gap[0])
     prompt = f"{options.prompt or ''}{before}".strip()
-    return replace(options, prompt=prompt or None, temperatures=options.temperatures[:1])
+    return replace(
+        options, prompt=prompt or None, temperatures=options.temperatures[:1], beam_size=options.beam_size or 1
+    )
 
 
 def _excerpt(window: Window, gap: Span) -> tuple[float, Window]:
