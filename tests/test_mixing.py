@@ -174,7 +174,7 @@ def test_a_stream_without_a_header_has_no_sound(content: bytes) -> None:
 )
 def test_the_weights_are_those_of_ffmpegs_mix(layout: str, channels: int, tmp_path: Path) -> None:
     frequencies = 100 * (1 + np.arange(channels))  # whole periods in a second
-    samples = np.stack([sine(frequency, 1.0, 3000) for frequency in frequencies], axis=1)
+    samples = np.stack([sine(float(frequency), 1.0, 3000) for frequency in frequencies], axis=1)
     (tmp_path / "raw").write_bytes(samples.tobytes())
     source = ["-f", "s16le", "-ar", str(SAMPLE_RATE), "-ch_layout", layout, "-i", str(tmp_path / "raw")]
     outputs = [str(tmp_path / "all.wav"), "-ac", "1", str(tmp_path / "mono.wav")]
