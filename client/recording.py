@@ -168,7 +168,7 @@ def _cut_recording(source: Path, options: Options, settings: RunSettings, journa
         source,
         journal.folder,
         mono=options.get("channels") != "split",
-        track_number=_track_number(options),
+        audio_track=options.get("audio_track"),
         strict=bool(options.get("strict")),
     )
     parts = _parts_with_clips(cut(track, _choose_cut_points(track, options, settings), journal.folder), options)
@@ -185,14 +185,6 @@ def _saved_warnings(journal: Journal) -> list[str]:
     file = journal.folder / _WARNINGS_FILE
     warnings: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     return warnings
-
-
-def _track_number(options: Options) -> int:
-    """Return the number of the audio track to send, from 1."""
-    track = str(options.get("audio_track") or 1)
-    if not track.isdecimal():
-        raise WrongUsage(f"the recording is too large for one request: give the number of the audio track, not {track}")
-    return int(track)
 
 
 def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPart]:

@@ -66,6 +66,25 @@ def options(**given: object) -> dict[str, object]:
         (options(condition_on_previous_text=1), "options.condition_on_previous_text"),
         (options(chunking="words"), "options.chunking"),
         (options(denoise="yes"), "options.denoise"),
+        (options(strict="yes"), "options.strict"),
+        (options(strict=1), "options.strict"),
+        *(
+            (options(audio_track=track), "options.audio_track: should be the number of an audio track, from 1")
+            for track in (
+                0,
+                -1,
+                True,
+                1.5,
+                "",
+                "  ",
+                "0",
+                [1],
+                {"number": 1},
+                "x" * 300,
+                10**9,
+                "9" * 9,
+            )
+        ),
         (options(initial_prompt="lone \ud800 surrogate"), "options.initial_prompt"),
         (
             options(initial_prompt="x" * 50_000_000),
@@ -111,6 +130,13 @@ def test_null_options_are_no_options() -> None:
 @pytest.mark.parametrize(("name", "code"), [("German", "de"), (" EN ", "en"), ("mandarin", "zh"), ("yue", "yue")])
 def test_a_language_is_a_code_or_an_english_name(name: str, code: str) -> None:
     assert parse_input(options(language=name)).options.language == code
+
+
+@pytest.mark.parametrize(
+    ("track", "used"), [(None, None), (1, 1), ("2", 2), (" eng ", "eng"), ("Director's cut", "Director's cut")]
+)
+def test_an_audio_track_is_a_number_or_a_name(track: object, used: object) -> None:
+    assert parse_input(options(audio_track=track)).options.audio_track == used
 
 
 @pytest.mark.parametrize(("temperature", "used"), [(0.2, 0.2), (1e-4, 1e-4), (9e-5, 0.0), (2e-43, 0.0)])

@@ -19,9 +19,15 @@ from pathlib import Path
 import ffmpeg
 
 from client.errors import BadRecording, WrongUsage
+from client.media.tracks import AudioTrack, choose_track, read_tracks
 
 BITRATE = 32_000
-"""Bits per second for mono; twice that for more channels."""
+"""Bits per second for mono; twice that for channels that stay apart."""
+
+STEREO_BITRATE = 48_000
+"""Bits per second for stereo that the worker mixes."""
+
+_MAX_LAYOUT_CHANNELS = 8  # with more, a layout is a guess by ffmpeg
 
 FRAME_S = 0.04
 """Length of the frames whose loudness is measured."""
@@ -49,7 +55,7 @@ class AudioPart:
 
 @dataclass(frozen=True)
 class OpusTrack:
-    """The first audio track of a recording as an Opus file."""
+    """An audio track of a recording as an Opus file."""
 
     path: Path
     levels: list[float]
@@ -86,21 +92,24 @@ def ffmpeg_executable() -> str:
 
 
 def compress(
-    source: Path, folder: Path, *, mono: bool = True, track_number: int = 1, strict: bool = False
+    source: Path, folder: Path, *, mono: bool = True, audio_track: str | int | None = None, strict: bool = False
 ) -> OpusTrack:
     """Encode an audio track of `source` to `sound.ogg` in `folder`.
 
     Args:
         source: the recording.
         folder: an existing folder.
-        mono: mix all channels into one; else keep them.
-        track_number: number of the audio track, from 1.
+        mono: the channels are to be mixed; stereo stays, for the worker to mix so that opposite phases do not cancel.
+        audio_track: number, language or title of the audio track; None: the one that players take.
         strict: refuse a truncated recording, which the worker could not recognise in the output of this function.
 
     Raises:
-        BadRecording: it is not a recording, has no such track, or is truncated and `strict` is true.
+        BadRecording: it is not a recording, or is truncated and `strict` is true.
+        WrongUsage: it has no such track.
     """
     target = folder / "sound.ogg"
+    tracks = read_tracks(source, ffmpeg_executable())
+    chosen = choose_track(tracks, audio_track) if tracks else AudioTrack(1)
     # async and first_pts keep the media's timestamps for audio that starts late or has gaps, as in the worker.
     filters = [
         f"asetpts='{_STEADY_CLOCK}'",
@@ -109,26 +118,47 @@ def compress(
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level",
         "ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-",
     ]
-    downmix = ["aformat=channel_layouts=mono"] if mono else []
-    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file")[f"a:{track_number - 1}"]
+    downmix, bitrate = _downmix(chosen.channels) if mono else ([], 2 * BITRATE)
+    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file")[f"a:{chosen.number - 1}"]
     output = ffmpeg.output(
         media,
         f"file:{target}",
         af=",".join([*downmix, *filters]),
         acodec="libopus",
-        audio_bitrate=BITRATE if mono else 2 * BITRATE,
+        audio_bitrate=bitrate,
         vbr="constrained",
     )
     process = _run(output, source)
     track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", process.stdout)])
     if not track.levels:
         raise BadRecording(f"{source.name} has no audio")
+    warnings = []
+    if audio_track is None and len(tracks) > 1:
+        others = ", ".join(other.name for other in tracks if other is not chosen)
+        warnings.append(
+            f"the recording has {len(tracks)} audio tracks, and only {chosen.name} was transcribed; there are also "
+            f"{others:.500}: choose with audio_track"
+        )
     if not _is_truncated_riff(source) and not _is_truncated(process.stderr, track.seconds):
-        return track
+        return replace(track, warnings=warnings)
     if strict:
         raise BadRecording(f"{source.name} is cut off after its first {track.seconds:.0f} s")
     warning = f"the recording is cut off after its first {track.seconds:.1f} s; what is there was transcribed"
-    return replace(track, warnings=[warning])
+    return replace(track, warnings=[*warnings, warning])
+
+
+def _downmix(channels: int) -> tuple[list[str], int]:
+    """Return the filter that mixes channels, and the bitrate of what it returns.
+
+    Args:
+        channels: how many; 0 for a layout with a name, which ffmpeg knows how to mix.
+    """
+    if channels == 2:
+        return [], STEREO_BITRATE
+    if channels == 3 or channels > _MAX_LAYOUT_CHANNELS:  # each at its full level, as in the worker
+        names = "+".join(f"c{channel}" for channel in range(channels))
+        return [f"aformat=sample_fmts=flt,pan=1c|c0={names},alimiter=level=0,aformat=channel_layouts=mono"], BITRATE
+    return ["aformat=channel_layouts=mono"], BITRATE
 
 
 def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[AudioPart]:

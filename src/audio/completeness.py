@@ -13,6 +13,7 @@ Raw streams (ogg, aac, mp3 without Xing…) have no such sign.
 from __future__ import annotations
 
 import mmap
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -37,10 +38,18 @@ _MAX_BOXES = 100_000
 
 _ANOTHER_RECORDING = "the file contains another recording after the first one, which was not transcribed: send it apart"
 
-# The head of a file whose demuxer stops where another file begins, by the demuxer.
+_INITIAL_BLOCK = re.escape(bytes(flags for flags in range(256) if flags & 8))  # in WavPack's flags
+
+# Head of a file, by the demuxer, where demuxers stop before a second file or drop it.
 _HEADS = {
-    "asf": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
-    "caf": b"caff\0\1\0\0desc",
+    "aiff": rb"FORM.{4}AIF[CF]",
+    "asf": re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")),
+    "caf": rb"caff\x00\x01\x00\x00desc",
+    "flv": rb"FLV\x01[\x00-\x05]\x00{3}\x09\x00{4}",
+    "tta": rb"TTA1[\x01-\x03]\x00.\x00.\x00",
+    "voc": rb"Creative Voice File\x1a",
+    "w64": re.escape(bytes.fromhex("726966662e91cf11a5d628db04c10000")),
+    "wv": rb"wvpk.{12}\x00{4}.{5}[" + _INITIAL_BLOCK + rb"]",
 }
 
 
@@ -77,7 +86,7 @@ def read_riff_length(source: Path) -> RiffLength:
         raise UnsupportedMedia("the file is empty")
     with source.open("rb") as file:
         head = file.read(12)
-        declared = int.from_bytes(head[4:8], "little")
+        declared = len(head[:8]) + int.from_bytes(head[4:8], "little")
         if not head.startswith(b"RIFF") or declared >= _RIFF_PLACEHOLDER:
             return RiffLength(0, size)
         goes_on = head.endswith(b"WAVE") and size - declared > 4096 + size // 200 and _goes_on(file)
@@ -204,12 +213,12 @@ def _goes_on(file: IO[bytes]) -> bool:
 def _has_another_recording(source: Path, riff: RiffLength, log: FfmpegLog) -> bool:
     """True if another file follows inside `source`, which ffmpeg does not read: programs that append to a file."""
     if log.container == "wav":
-        return not riff.goes_on and 0 < riff.declared < riff.size and _has_riff_at(source, riff.declared + 8)
+        return not riff.goes_on and 0 < riff.declared < riff.size and _has_riff_at(source, riff.declared)
     if log.container.startswith("mov,"):
         return _count_boxes(source, b"moov") > 1
     if head := _HEADS.get(log.container):
         with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(head, 1) > 0
+            return re.compile(head, re.DOTALL).search(content, 1) is not None
     return False
 
 

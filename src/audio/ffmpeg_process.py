@@ -40,7 +40,9 @@ _MAX_TITLE_CHARACTERS = 1000
 _DAMAGE = ("Error while decoding stream #", "Error submitting packet to decoder", "] Decoding error: ")
 _REPETITION = "    Last message repeated "
 
-_STREAM = r" +Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): (\w*)(.*)"
+_STREAM = (
+    r" +Stream #0:(\d+)(?:\[\w+\])?(?:\(([\w-]+)\))?.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): (\w*)(.*)"
+)
 
 _CLOCK = r"(\d+):(\d\d):(\d\d\.\d+)"
 

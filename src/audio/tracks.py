@@ -84,7 +84,7 @@ def other_tracks_warning(tracks: Sequence[LoggedStream], chosen: LoggedStream) -
 def _by_number(tracks: Sequence[LoggedStream], wanted: TrackName) -> Sequence[LoggedStream]:
     is_number = isinstance(wanted, int) or (wanted.isascii() and wanted.isdigit() and len(wanted) < 10)
     number = int(wanted) if is_number else 0
-    return tracks[number - 1 : number] if number else []
+    return tracks[number - 1 : number] if number > 0 else []
 
 
 def _by_language(tracks: Sequence[LoggedStream], wanted: str) -> list[LoggedStream]:
