@@ -87,7 +87,7 @@ def test_a_quiet_voice_is_heard_at_a_second_look(base: WhisperProcessor, tmp_pat
     quiet = (loud * 10 ** (decibels / 20)).round().astype(np.int16)
     recording = write_wav(np.concatenate((loud, quiet)), tmp_path / "loud and quiet.wav")
     transcript = base.transcribe(recording)
-    # In bfloat16, "jumps over" can be "jump sover", in both halves.
+    # In bfloat16, `base` can mishear two words of each half.
     assert count_errors(" ".join(spoken("demo.ogg") * 2), transcript.text, "en").edits <= 4
     half = len(loud) / 16_000
     assert transcript.doubtful_speech

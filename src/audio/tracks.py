@@ -19,27 +19,8 @@ TrackName: TypeAlias = int | str
 _MAX_TITLE_CHARACTERS = 60
 _MAX_TRACKS_NAMED = 10
 
-# The languages' other codes, mostly of ISO 639-2, which has two for some (`ger`, `deu`) -> the code of ISO 639-1.
-_SHORT_CODES = {
-    code: short
-    for short, codes in {
-        "af": "afr", "am": "amh", "ar": "ara", "as": "asm", "az": "aze", "ba": "bak", "be": "bel", "bg": "bul",
-        "bn": "ben", "bo": "tib bod", "br": "bre", "bs": "bos", "ca": "cat", "cs": "cze ces", "cy": "wel cym",
-        "da": "dan", "de": "ger deu", "el": "gre ell", "en": "eng", "es": "spa", "et": "est", "eu": "baq eus",
-        "fa": "per fas", "fi": "fin", "fo": "fao", "fr": "fre fra", "ga": "gle", "gl": "glg", "gu": "guj", "ha": "hau",
-        "he": "heb iw", "hi": "hin", "hr": "hrv scr", "ht": "hat", "hu": "hun", "hy": "arm hye", "id": "ind in",
-        "is": "ice isl", "it": "ita", "ja": "jpn", "jv": "jav jw", "ka": "geo kat", "kk": "kaz", "km": "khm",
-        "kn": "kan", "ko": "kor", "la": "lat", "lb": "ltz", "ln": "lin", "lo": "lao", "lt": "lit", "lv": "lav",
-        "mg": "mlg", "mi": "mao mri", "mk": "mac mkd", "ml": "mal", "mn": "mon", "mr": "mar", "ms": "may msa",
-        "mt": "mlt", "my": "bur mya", "ne": "nep", "nl": "dut nld", "no": "nor nob nb", "nn": "nno", "oc": "oci",
-        "pa": "pan", "pl": "pol", "ps": "pus", "pt": "por", "ro": "rum ron", "ru": "rus", "sa": "san", "sd": "snd",
-        "si": "sin", "sk": "slo slk", "sl": "slv", "sn": "sna", "so": "som", "sq": "alb sqi", "sr": "srp scc",
-        "su": "sun", "sv": "swe", "sw": "swa", "ta": "tam", "te": "tel", "tg": "tgk", "th": "tha", "tk": "tuk",
-        "tl": "tgl fil", "tr": "tur", "tt": "tat", "uk": "ukr", "ur": "urd", "uz": "uzb", "vi": "vie", "yi": "yid",
-        "yo": "yor", "zh": "chi zho cmn",
-    }.items()
-    for code in codes.split()
-}  # fmt: skip
+_WHISPER_CODES = {"nb": "no", "fil": "tl"}
+"""Whisper's codes of languages that BCP 47 has others for."""
 
 
 def audio_tracks(streams: Sequence[LoggedStream]) -> list[LoggedStream]:
@@ -102,8 +83,15 @@ def _by_title(tracks: Sequence[LoggedStream], wanted: str) -> list[LoggedStream]
 
 def _language_code(tag: str) -> str:
     """Return the code of a language: `deu`, `ger`, `de-AT` and `German` are `de`."""
+    import langcodes  # 0.4 s of tables, needed only to choose among tracks
+
     primary = tag.strip().lower().replace("_", "-").partition("-")[0]
-    return _SHORT_CODES.get(primary) or TO_LANGUAGE_CODE.get(primary, primary)
+    primary = TO_LANGUAGE_CODE.get(primary, primary)
+    try:
+        code: str = langcodes.standardize_tag(primary, macro=True)
+    except ValueError:  # it is no tag
+        return primary
+    return _WHISPER_CODES.get(code, code)
 
 
 def _describe(listed: Sequence[LoggedStream], tracks: Sequence[LoggedStream]) -> str:
