@@ -88,7 +88,7 @@ def _language_code(tag: str) -> str:
     primary = tag.strip().lower().replace("_", "-").partition("-")[0]
     primary = TO_LANGUAGE_CODE.get(primary, primary)
     try:
-        code: str = langcodes.standardize_tag(primary, macro=True)
+        code = str(langcodes.standardize_tag(primary, macro=True))
     except ValueError:  # it is no tag
         return primary
     return _WHISPER_CODES.get(code, code)
