@@ -85,8 +85,8 @@ def _language_code(tag: str) -> str:
     """Return the code of a language: `deu`, `ger`, `de-AT` and `German` are `de`."""
     import langcodes  # 0.4 s of tables, needed only to choose among tracks
 
-    primary = tag.strip().lower().replace("_", "-").partition("-")[0]
-    primary = TO_LANGUAGE_CODE.get(primary, primary)
+    spelled = tag.strip().lower().replace("_", "-").partition("-")[0]
+    primary: str = TO_LANGUAGE_CODE.get(spelled, spelled)
     try:
         code = str(langcodes.standardize_tag(primary, macro=True))
     except ValueError:  # it is no tag
