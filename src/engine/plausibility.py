@@ -19,7 +19,7 @@ from src.engine.decoding_options import DecodingOptions
 from src.engine.repetition import is_said_repeatedly
 from src.engine.segments import to_segments
 
-UNSURE_LOGPROB = -0.45
+UNSURE_LOGPROB = -0.4
 """A greedy text of a lower mean log-probability is worth a beam search."""
 
 MIN_SECOND_LENGTH = 0.9

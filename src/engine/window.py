@@ -240,15 +240,10 @@ def _low_confidence(segment: Segment, options: DecodingOptions) -> bool:
 
 
 def _redecode_options(options: DecodingOptions, segments: Sequence[Segment], gap: Span) -> DecodingOptions:
-    """Options with the text before the gap as prompt, as in openai-whisper's next window, and without fallback.
-
-    Nor is there a second opinion: a fragment is often unsure, and what is improbable in it is left out anyway.
-    """
+    """Options with the text before the gap as prompt, as in openai-whisper's next window, and without fallback."""
     before = "".join(segment.text for segment in segments if segment.start < gap[0])
     prompt = f"{options.prompt or ''}{before}".strip()
-    return replace(
-        options, prompt=prompt or None, temperatures=options.temperatures[:1], beam_size=options.beam_size or 1
-    )
+    return replace(options, prompt=prompt or None, temperatures=options.temperatures[:1])
 
 
 def _excerpt(window: Window, gap: Span) -> tuple[float, Window]:
