@@ -181,6 +181,13 @@ def test_a_redecoded_gap_with_low_confidence_stays_a_gap() -> None:
     assert transcript.uncovered == [(2.0, 10)]
 
 
+def test_a_redecoded_gap_with_a_loop_stays_a_gap() -> None:
+    loop = decoded(0.2, " again and" * 40, 5.6)
+    transcript = Answers(decoded(0.0, " One.", 2.0), loop).transcribe(window(10, (0, 10)))
+    assert [segment.text for segment in transcript.segments] == [" One."]
+    assert transcript.uncovered == [(2.0, 10)]
+
+
 def test_a_silent_window_is_not_decoded_again() -> None:
     answers = Answers(decoded(0.0, " Thanks.", 2.0, avg_logprob=-1.5, no_speech_prob=0.9))
     transcript = answers.transcribe(window(10, (0, 10)))

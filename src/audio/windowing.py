@@ -29,7 +29,7 @@ class SpeechWindow:
 
     @property
     def doubtful(self) -> bool:
-        """True if only the second look found any speech in it."""
+        """True if all of its speech is doubtful."""
         return all(region.doubtful for region in self.speech)
 
 

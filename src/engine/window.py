@@ -151,8 +151,18 @@ def _decode_window(window: Window, options: DecodingOptions, token_sets: TokenSe
     return replace(transcript, language=options.language or options.main_language)
 
 
-def _decode_segments(window: Window, options: DecodingOptions, token_sets: TokenSets, in_float32: bool) -> Steps:
-    """Steps to the window's features and segments; no segments if the window is silent."""
+def _decode_segments(
+    window: Window, options: DecodingOptions, token_sets: TokenSets, in_float32: bool, *, plausible_only: bool = False
+) -> Steps:
+    """Steps to the window's features and segments; no segments if the window is silent.
+
+    Args:
+        window: the window.
+        options: how to decode it.
+        token_sets: the checkpoint's tokens.
+        in_float32: encode it at full precision.
+        plausible_only: no segments either if no text is plausible.
+    """
     features = window.features
     if features is None:
         features = yield EncodeRequest(window.audio, in_float32)
@@ -161,7 +171,9 @@ def _decode_segments(window: Window, options: DecodingOptions, token_sets: Token
     if window.doubtful:
         options = replace(options, temperatures=options.temperatures[:1])
     result = yield from _decode_with_fallback(features, options, token_sets, plausibility)
-    if plausibility.is_silence(result) or (window.doubtful and not plausibility.is_certain(result)):
+    is_doubted = window.doubtful and not plausibility.is_certain(result)
+    is_implausible = plausible_only and not plausibility.is_plausible(result)
+    if plausibility.is_silence(result) or is_doubted or is_implausible:
         return features, []
     return features, to_segments(result, tokenizer, window.seconds)
 
@@ -193,9 +205,8 @@ def _decode_with_fallback(
 
 
 def _at_temperature(request: DecodeRequest, temperature: float, options: DecodingOptions) -> DecodeRequest:
-    searches = (
-        temperature == 0 and options.beam_size != 1
-    )  # one beam is greedy decoding, in the batch of the greedy ones
+    # One beam is greedy decoding, in the batch of the greedy ones.
+    searches = temperature == 0 and options.beam_size != 1
     return replace(
         request,
         temperature=temperature,
@@ -218,25 +229,18 @@ def _redecode_gaps(
         excerpts = [_excerpt(window, gap) for gap in gaps]
         gap_options = [_redecode_options(options, segments, gap) for gap in gaps]
         results = yield [
-            _decode_segments(excerpt, its_options, token_sets, in_float32)
+            # Prefer reporting a gap over emitting low-confidence text.
+            _decode_segments(excerpt, its_options, token_sets, in_float32, plausible_only=True)
             for (_, excerpt), its_options in zip(excerpts, gap_options, strict=True)
         ]
         for (offset, _), (_, found) in zip(excerpts, results, strict=True):
-            # Prefer reporting a gap over emitting low-confidence text.
-            kept = [new for new in found if not _low_confidence(new, options)]
-            segments = insert_segments(segments, [to_window_time(new, offset, tokenizer) for new in kept], tokenizer)
+            segments = insert_segments(segments, [to_window_time(new, offset, tokenizer) for new in found], tokenizer)
         remaining = find_gaps(window.speech, [(segment.start, segment.end) for segment in segments])
         repaired += _total_seconds(gaps) - _total_seconds(remaining)
         if remaining == gaps:
             break
         gaps = remaining
     return WindowTranscript(segments, gaps, repaired)
-
-
-def _low_confidence(segment: Segment, options: DecodingOptions) -> bool:
-    ratio, logprob = options.compression_ratio_threshold, options.logprob_threshold
-    is_repetitive = ratio is not None and segment.compression_ratio > ratio
-    return is_repetitive or (logprob is not None and segment.avg_logprob < logprob)
 
 
 def _redecode_options(options: DecodingOptions, segments: Sequence[Segment], gap: Span) -> DecodingOptions:

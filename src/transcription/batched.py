@@ -152,7 +152,7 @@ def _any_segment_within(segments: Sequence[Segment], start: float, end: float) -
 def _to_recording_time(
     segments: Sequence[Segment], offset: float, first_id: int, pcm: Pcm, options: BatchedOptions
 ) -> tuple[list[Segment], Counter[str]]:
-    """Move a window's segments by `offset` seconds, drop hallucinations, and numbers the rest from `first_id`."""
+    """Move a window's segments by `offset` seconds, drop hallucinations, and number the rest from `first_id`."""
     end_ms = len(pcm) * 1000 // SAMPLE_RATE
     kept = [_shift(segment, offset, end_ms / 1000) for segment in segments]
     dropped: Counter[str] = Counter()
