@@ -20,6 +20,7 @@ from typing import IO, NamedTuple
 
 from src.audio.ffmpeg_process import FfmpegLog
 from src.errors import UnsupportedMedia
+from src.job_control import JobControl
 
 # Demuxers whose duration was written by the encoder; others estimate it from the size of the file.
 _DECLARING = {"aiff", "ape", "au", "flac", "matroska,webm", "mp3", "rm", "tta", "wav", "wv"}
@@ -35,6 +36,9 @@ _MANY_DAMAGED_PACKETS = 5
 
 _MAX_CHUNKS = 1000
 _MAX_BOXES = 100_000
+
+_SEARCH_BYTES = 1 << 24
+_MAX_HEAD_BYTES = 64  # more than any pattern below matches
 
 _ANOTHER_RECORDING = "the file contains another recording after the first one, which was not transcribed: send it apart"
 
@@ -105,7 +109,9 @@ def refuse_undecodable(log: FfmpegLog, samples: int) -> None:
         raise UnsupportedMedia("the file's audio cannot be decoded: it is damaged or in an unknown codec")
 
 
-def find_losses(source: Path, riff: RiffLength, log: FfmpegLog, seconds: float, *, strict: bool) -> list[str]:
+def find_losses(
+    source: Path, riff: RiffLength, log: FfmpegLog, seconds: float, control: JobControl, *, strict: bool
+) -> list[str]:
     """Return a sentence for the caller on each part of a recording that is missing, or could not be decoded.
 
     Args:
@@ -113,10 +119,12 @@ def find_losses(source: Path, riff: RiffLength, log: FfmpegLog, seconds: float, 
         riff: from `read_riff_length`.
         log: of its decoding.
         seconds: length of what was decoded.
+        control: stops the search with the job.
         strict: raise an error for a recording that is cut off.
 
     Raises:
         UnsupportedMedia: it is cut off, and `strict` is true.
+        Cancelled: the job was stopped.
     """
     cut = _describe_cut(riff, log, seconds)
     if cut and strict:
@@ -131,7 +139,7 @@ def find_losses(source: Path, riff: RiffLength, log: FfmpegLog, seconds: float, 
         losses.append(
             f"{log.damaged_packets} packets of the audio are damaged and could not be decoded: words may be missing"
         )
-    if _has_another_recording(source, riff, log):
+    if _has_another_recording(source, riff, log, control):
         losses.append(_ANOTHER_RECORDING)
     return losses
 
@@ -210,7 +218,7 @@ def _goes_on(file: IO[bytes]) -> bool:
     return not (name.isascii() and name.decode("ascii").isprintable())
 
 
-def _has_another_recording(source: Path, riff: RiffLength, log: FfmpegLog) -> bool:
+def _has_another_recording(source: Path, riff: RiffLength, log: FfmpegLog, control: JobControl) -> bool:
     """True if another file follows inside `source`, which ffmpeg does not read: programs that append to a file."""
     if log.container == "wav":
         return not riff.goes_on and 0 < riff.declared < riff.size and _has_riff_at(source, riff.declared)
@@ -218,7 +226,16 @@ def _has_another_recording(source: Path, riff: RiffLength, log: FfmpegLog) -> bo
         return _count_boxes(source, b"moov") > 1
     if head := _HEADS.get(log.container):
         with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return re.compile(head, re.DOTALL).search(content, 1) is not None
+            return _contains(content, re.compile(head, re.DOTALL), control)
+    return False
+
+
+def _contains(content: mmap.mmap, pattern: re.Pattern[bytes], control: JobControl) -> bool:
+    """True if a file has the pattern after its first byte; a search holds up all threads, so it is done in pieces."""
+    for start in range(1, len(content), _SEARCH_BYTES):
+        control.check()
+        if pattern.search(content, start, start + _SEARCH_BYTES + _MAX_HEAD_BYTES):
+            return True
     return False
 
 

@@ -180,7 +180,8 @@ def _decode(task: _Task) -> DecodedAudio:
     frames, late = _file_size(task.pcm) // (channels * _SAMPLE_BYTES), round(log.audio_start * SAMPLE_RATE)
     _refuse_longer(frames + late, channels, task.limit)
     refuse_undecodable(log, frames)
-    warnings += find_losses(task.source, task.riff, log, frames / SAMPLE_RATE, strict=task.options.strict)
+    seconds = frames / SAMPLE_RATE
+    warnings += find_losses(task.source, task.riff, log, seconds, task.control, strict=task.options.strict)
     if late:
         _prepend_silence(task.pcm, late * channels * _SAMPLE_BYTES)
     pcm = np.memmap(task.pcm, dtype="<i2", mode="r").reshape(-1, channels)
