@@ -280,3 +280,17 @@ def test_a_window_with_hardly_any_audio_is_aligned(
     request.mel_frames = frames
     align(model, [request])
     assert all(0 <= word.start <= word.end for word in words_of(request))
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_every_word_has_a_length_even_where_alignment_gives_it_none(
+    model: Model, make_requests: Callable[[], list[AlignmentRequest]]
+) -> None:
+    request = make_requests()[1]
+    request.mel_frames = 100
+    align(model, [request])
+    words = words_of(request)
+    assert len(words) > 5
+    assert all(word.end - word.start > 0.019 for word in words)
+    assert words[-1].end <= 1.0

@@ -218,6 +218,19 @@ def test_regions_are_sure_where_the_first_look_finds_any_of_them(monkeypatch, fi
     assert [(start // FRAME, end // FRAME, doubtful) for start, end, doubtful in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("frames", "highest", "doubtful"),
+    [(30, 0.87, True), (30, 0.91, False), (60, 0.87, True), (70, 0.87, False)],
+    ids=["a cough", "a quick yes", "almost 2 s", "over 2 s"],
+)
+def test_a_short_sound_that_the_detector_is_never_certain_of_is_doubtful(monkeypatch, frames, highest, doubtful):
+    probabilities = [0.1] * 40 + [0.7] * (frames // 2) + [highest] + [0.7] * (frames - frames // 2 - 1) + [0.1] * 40
+    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter(probabilities))
+    pcm = np.zeros(len(probabilities) * FRAME, dtype=np.int16)
+    found = list(find_speech(pcm, VadOptions(speech_pad_ms=0)))
+    assert found == [SpeechRegion(40 * FRAME, (40 + frames) * FRAME, doubtful)]
+
+
 def windows_of(*seconds: tuple[float, float, str]) -> list[tuple[float, float, bool]]:
     regions = [SpeechRegion(int(a * SAMPLE_RATE), int(b * SAMPLE_RATE), kind == "doubtful") for a, b, kind in seconds]
     pcm = np.zeros(1, dtype=np.int16)
