@@ -20,9 +20,10 @@ from whisper.audio import HOP_LENGTH, N_SAMPLES, TOKENS_PER_SECOND
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from src.audio.decode import decode_audio
-from src.engine.alignment import FILTER_WIDTH, AlignmentRequest, align, dtw_onset_frames, median_filter
+from src.engine.alignment import FILTER_WIDTH, align, dtw_onset_frames, median_filter
 from src.engine.model import Model
 from src.engine.placement import choose_placements
+from src.engine.work import AlignmentRequest
 from src.models.weights import load_weights
 from src.transcript.transcript import Segment, Word
 from tests.support.clips import CLIPS, ROOT

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whisper import ModelDimensions
 
-from src.engine.alignment import AlignmentRequest
 from src.engine.coverage import MIN_GAP_S, Span, find_gaps, strip_overlap
-from src.engine.decoding import DecodeRequest, DecodeResult, NumericalFault
 from src.engine.decoding_options import DecodingOptions, TokenSets
-from src.engine.window import EncodeRequest, Steps, Window, WindowTranscript, transcribe_window
+from src.engine.window import Window, WindowTranscript, transcribe_window
+from src.engine.work import AlignmentRequest, DecodeRequest, DecodeResult, EncodeRequest, NumericalFault, Steps
 
 spans = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)).map(lambda pair: (min(pair), max(pair))), max_size=6)
 regions = (

@@ -19,11 +19,12 @@ from torch import Tensor
 from whisper.decoding import ApplyTimestampRules, DecodingResult, DecodingTask, SuppressBlank, SuppressTokens
 
 from src.audio.decode import decode_audio
-from src.engine.decoding import Batch, BeamBatch, DecodeRequest, DecodeResult, NumericalFault, TokenRules
+from src.engine.decoding import Batch, BeamBatch, TokenRules
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.kv_cache import KVCache
 from src.engine.model import Model
 from src.engine.placement import choose_placements
+from src.engine.work import DecodeRequest, DecodeResult, NumericalFault
 from src.models.weights import load_weights
 from tests.support.clips import CLIPS, ROOT
 from tests.support.properties import examples

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from whisper.audio import N_FRAMES
 
 from src.audio.decode import decode_audio
-from src.engine.alignment import AlignmentRequest, align
+from src.engine.alignment import align
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.engine import Engine
 from src.engine.kernels import fused_attention, plain_linear
@@ -31,6 +31,7 @@ from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements, group_devices
 from src.engine.scheduler import EngineLost
 from src.engine.window import Window, WindowTranscript
+from src.engine.work import AlignmentRequest
 from src.models.weights import load_weights
 from src.transcript.transcript import Segment
 from tests.support.clips import CLIPS, ROOT

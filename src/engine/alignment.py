@@ -9,7 +9,6 @@ seconds from the window's start.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -19,12 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from whisper.audio import TOKENS_PER_SECOND
-from whisper.tokenizer import Tokenizer
 
 from src.engine.kv_cache import KeysValues
 from src.engine.model import Model
 from src.engine.word_timing import set_words, text_tokens_of
-from src.transcript.transcript import Segment
+from src.engine.work import AlignmentRequest
 from src.transcript.word_lengths import lengthen_empty_words
 
 FILTER_WIDTH = 7
@@ -33,44 +31,12 @@ FILTER_WIDTH = 7
 Matrix = npt.NDArray[np.float64]
 
 
-@dataclass(eq=False)
-class AlignmentRequest:
-    """One window and its segments, whose words are to be aligned.
-
-    Attributes:
-        features: [1500, D], the encoder's output.
-        segments: in order of time; their tokens with or without timestamps.
-        mel_frames: log-mel frames (10 ms) of the window that are audio, not padding.
-        tokenizer: for the window's task and its language, which decides where words are split.
-    """
-
-    features: Tensor
-    segments: list[Segment]
-    mel_frames: int
-    tokenizer: Tokenizer
-
-    @property
-    def text_tokens(self) -> list[int]:
-        """The tokens of the segments' text."""
-        return text_tokens_of(self.segments, self.tokenizer)
-
-    @property
-    def prefix_tokens(self) -> list[int]:
-        """The tokens before the text."""
-        return [*self.tokenizer.sot_sequence_including_notimestamps]
-
-    @property
-    def num_frames(self) -> int:
-        """Encoder frames that are audio, not padding; at least one, so that words have a time."""
-        return max(1, self.mel_frames // 2)
-
-
 @torch.inference_mode()
 def align(model: Model, requests: Sequence[AlignmentRequest]) -> None:
     """Set the words of all segments, and adjust the segments' times to them."""
     for segment in chain.from_iterable(request.segments for request in requests):
         segment.words = []
-    with_text = [request for request in requests if request.text_tokens]
+    with_text = [request for request in requests if _text_tokens(request)]
     if not with_text:
         return
     attention, probabilities = _read_attention(model, with_text)
@@ -87,7 +53,7 @@ def _read_attention(model: Model, requests: Sequence[AlignmentRequest]) -> tuple
     """
     device = model.placement.device
     inputs = [
-        torch.tensor([*request.prefix_tokens, *request.text_tokens, request.tokenizer.eot]) for request in requests
+        torch.tensor([*_prefix_tokens(request), *_text_tokens(request), request.tokenizer.eot]) for request in requests
     ]
     attention = [
         torch.zeros(len(tokens), request.num_frames, device=device)
@@ -107,13 +73,23 @@ def _read_attention(model: Model, requests: Sequence[AlignmentRequest]) -> tuple
     hidden = model.decoder.read(padded.to(device), features, visit)
     matrices, probabilities = [], []
     for row, request in enumerate(requests):
-        text = request.text_tokens
-        first = len(request.prefix_tokens) - 1
+        text = _text_tokens(request)
+        first = len(_prefix_tokens(request)) - 1
         last = first + len(text)
         matrices.append(attention[row][first : last + 1].double().cpu().numpy())
         probs = model.decoder.logits(hidden[row, first:last])[:, : request.tokenizer.eot].softmax(-1)
         probabilities.append(probs.gather(-1, torch.tensor(text, device=device)[:, None]).flatten().tolist())
     return matrices, probabilities
+
+
+def _text_tokens(request: AlignmentRequest) -> list[int]:
+    """The tokens of the segments' text."""
+    return text_tokens_of(request.segments, request.tokenizer)
+
+
+def _prefix_tokens(request: AlignmentRequest) -> list[int]:
+    """The tokens before the text."""
+    return [*request.tokenizer.sot_sequence_including_notimestamps]
 
 
 def _normalise(scores: Tensor) -> Tensor:

@@ -16,50 +16,10 @@ from torch import Tensor
 from whisper.tokenizer import Tokenizer
 
 from src.engine.model import Model
+from src.engine.work import DecodeRequest, DecodeResult, NumericalFault
 
 MAX_FIRST_TIMESTAMP = 50
 """Latest first timestamp of a window in steps of 20 ms: 1.0 s (`max_initial_timestamp` of openai-whisper)."""
-
-
-class NumericalFault(Exception):
-    """The model's numbers overflowed their format, so that its output for the window is meaningless."""
-
-
-@dataclass(eq=False)
-class DecodeRequest:
-    """One window to be decoded at one temperature.
-
-    Attributes:
-        features: [1500, D], the encoder's output.
-        prompt: tokens before the first sampled one, `<|startoftranscript|>` among them.
-        suppressed: [V], -inf for tokens that are never sampled, else 0.
-        beam_size: candidates of a beam search; None: greedy at temperature 0, sampling above.
-        num_samples: independently sampled candidates, of which the likeliest is returned.
-    """
-
-    features: Tensor
-    prompt: list[int]
-    suppressed: Tensor
-    temperature: float = 0.0
-    beam_size: int | None = None
-    num_samples: int = 1
-    patience: float = 1.0
-    length_penalty: float | None = None
-
-    @property
-    def num_candidates(self) -> int:
-        """Beams or samples of the window."""
-        return self.beam_size or self.num_samples
-
-
-@dataclass(frozen=True)
-class DecodeResult:
-    """Decoded tokens, without the prompt and the end token, with openai-whisper's confidence measures."""
-
-    tokens: list[int]
-    avg_logprob: float
-    no_speech_prob: float
-    temperature: float
 
 
 @dataclass(frozen=True)

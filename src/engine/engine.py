@@ -19,7 +19,8 @@ import whisper
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.placement import Placement
 from src.engine.scheduler import Client, EngineLost, Scheduler, Snapshot
-from src.engine.window import Steps, Window, WindowTranscript, identify_language, transcribe_window
+from src.engine.window import Window, WindowTranscript, identify_language, transcribe_window
+from src.engine.work import Steps
 
 LOOKAHEAD_BATCHES = 2
 """Batches of windows that a client submits before it waits, so that the batches stay full while it prepares more."""

@@ -14,10 +14,10 @@ from whisper.audio import SAMPLE_RATE
 from whisper.tokenizer import Tokenizer
 from whisper.utils import compression_ratio
 
-from src.engine.decoding import DecodeResult
 from src.engine.decoding_options import DecodingOptions
 from src.engine.repetition import is_said_repeatedly
 from src.engine.segments import to_segments
+from src.engine.work import DecodeResult
 
 UNSURE_LOGPROB = -0.4
 """A greedy text of a lower mean log-probability is worth a beam search."""

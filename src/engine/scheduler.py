@@ -30,12 +30,20 @@ import whisper
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_or_trim
 
-from src.engine.alignment import AlignmentRequest, align
-from src.engine.decoding import Batch, BeamBatch, DecodeRequest, NumericalFault, TokenRules
+from src.engine.alignment import align
+from src.engine.decoding import Batch, BeamBatch, TokenRules
 from src.engine.decoding_options import TokenSets
 from src.engine.model import Model
 from src.engine.placement import Placement, leave_one_core_free, loses_cuda_context, release_freed_memory
-from src.engine.window import EncodeRequest, LanguageRequest, Steps, Work
+from src.engine.work import (
+    AlignmentRequest,
+    DecodeRequest,
+    EncodeRequest,
+    LanguageRequest,
+    NumericalFault,
+    Steps,
+    Work,
+)
 from src.models.weights import embedding_of, has_alignment_heads
 
 log = logging.getLogger(__name__)

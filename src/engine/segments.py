@@ -9,7 +9,7 @@ from whisper.tokenizer import Tokenizer
 from whisper.utils import compression_ratio
 
 from src.engine.coverage import strip_overlap
-from src.engine.decoding import DecodeResult
+from src.engine.work import DecodeResult
 from src.transcript.transcript import Segment
 
 TIMESTAMP_STEP_S = 0.02

@@ -6,21 +6,27 @@ yields the work that it needs, and the scheduler sends it the result when the ba
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 from whisper.audio import SAMPLE_RATE
 
-from src.engine.alignment import AlignmentRequest
 from src.engine.coverage import Span, find_gaps
-from src.engine.decoding import DecodeRequest, DecodeResult, NumericalFault
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.plausibility import Plausibility
 from src.engine.segments import TIMESTAMP_STEP_S, insert_segments, to_segments, to_window_time
+from src.engine.work import (
+    AlignmentRequest,
+    DecodeRequest,
+    DecodeResult,
+    EncodeRequest,
+    LanguageRequest,
+    NumericalFault,
+    Steps,
+)
 from src.transcript.transcript import Segment
 
 SECOND_OPINION_BEAMS = 5
@@ -73,26 +79,6 @@ class WindowTranscript:
     in_float32: bool = False
     language: str = "en"
     translation: list[Segment] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class EncodeRequest:
-    """Work: audio [samples] -> features [1500, D]."""
-
-    audio: npt.NDArray[np.int16]
-    in_float32: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class LanguageRequest:
-    """Work: features [1500, D] -> probability of each language code."""
-
-    features: Tensor
-
-
-Work = EncodeRequest | LanguageRequest | DecodeRequest | AlignmentRequest
-Steps = Generator["Work | list[Steps]", Any, Any]
-"""Yields work, or a list of generators to run concurrently; is sent the result or the list of results."""
 
 
 def transcribe_window(window: Window, options: DecodingOptions, token_sets: TokenSets) -> Steps:

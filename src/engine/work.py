@@ -1,0 +1,108 @@
+"""The work that a window asks for, and its results: what `window` yields, `scheduler` queues, and `runner` computes.
+
+Free of torch, so that the scheduler and its tests are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from src.transcript.transcript import Segment
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from whisper.tokenizer import Tokenizer
+
+
+class NumericalFault(Exception):
+    """The model's numbers overflowed their format, so that its output for the window is meaningless."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodeRequest:
+    """Work: audio [samples] -> features [1500, D]."""
+
+    audio: NDArray[np.int16]
+    in_float32: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageRequest:
+    """Work: features [1500, D] -> probability of each language code."""
+
+    features: Tensor
+
+
+@dataclass(eq=False)
+class DecodeRequest:
+    """Work: one window, decoded at one temperature -> `DecodeResult`.
+
+    Attributes:
+        features: [1500, D], the encoder's output.
+        prompt: tokens before the first sampled one, `<|startoftranscript|>` among them.
+        suppressed: [V], -inf for tokens that are never sampled, else 0.
+        beam_size: candidates of a beam search; None: greedy at temperature 0, sampling above.
+        num_samples: independently sampled candidates, of which the likeliest is returned.
+    """
+
+    features: Tensor
+    prompt: list[int]
+    suppressed: Tensor
+    temperature: float = 0.0
+    beam_size: int | None = None
+    num_samples: int = 1
+    patience: float = 1.0
+    length_penalty: float | None = None
+
+    @property
+    def num_candidates(self) -> int:
+        """Beams or samples of the window."""
+        return self.beam_size or self.num_samples
+
+
+@dataclass(frozen=True)
+class DecodeResult:
+    """Decoded tokens, without the prompt and the end token, with openai-whisper's confidence measures."""
+
+    tokens: list[int]
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float
+
+
+@dataclass(eq=False)
+class AlignmentRequest:
+    """Work: sets the words of a window's segments, and adjusts the segments' times to them.
+
+    Attributes:
+        features: [1500, D], the encoder's output.
+        segments: in order of time; their tokens with or without timestamps.
+        mel_frames: log-mel frames (10 ms) of the window that are audio, not padding.
+        tokenizer: for the window's task and its language, which decides where words are split.
+    """
+
+    features: Tensor
+    segments: list[Segment]
+    mel_frames: int
+    tokenizer: Tokenizer
+
+    @property
+    def num_frames(self) -> int:
+        """Encoder frames that are audio, not padding; at least one, so that words have a time."""
+        return max(1, self.mel_frames // 2)
+
+
+@dataclass(frozen=True, eq=False)
+class HostWork:
+    """Work: a computation that needs no model -> its result. It must not use torch, as it may run on another thread."""
+
+    run: Callable[[], Any]
+
+
+Work = EncodeRequest | LanguageRequest | DecodeRequest | AlignmentRequest | HostWork
+Steps = Generator["Work | list[Steps]", Any, Any]
+"""Yields work, or a list of generators to run concurrently; is sent the result or the list of results."""
