@@ -7,14 +7,19 @@ refuses a malformed one, and wrong weights show as errors of nearly 100%.
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks import denoise, report
+from benchmarks import capacity, denoise, report
 from benchmarks.accuracy import make_variant, merge_runs, name_runs
 from benchmarks.accuracy_report import (
     Transcribed,
@@ -24,6 +29,7 @@ from benchmarks.accuracy_report import (
     word_recall,
     write_report,
 )
+from benchmarks.endpoint import Endpoint, Job, simulate
 from benchmarks.intervals import Rate, error_rate, rate_difference
 from benchmarks.recordings import (
     Recording,
@@ -433,3 +439,132 @@ def test_a_reference_text_is_cut_where_the_transcript_ends():
     assert denoise.matching_beginning(text, " Good mourning dear", "en") == "good morning dear"
     assert denoise.matching_beginning(text, text, "en") == "good morning dear guests welcome to the museum"
     assert denoise.matching_beginning("甚至出现交易", "甚至出", "zh") == "甚至出"
+
+
+# --- An endpoint on paper -------------------------------------------------------------------------------------------
+
+SMALL = Endpoint((10.0,), concurrency=1, overhead_s=1.0, cold_start_s=20.0, max_workers=2, flex_price=1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "jobs", "taken", "finished", "cost"),
+    [
+        # waits for 4 s until a worker starts, which is paid for 20 s of start, 1 + 10 s of work, and 5 s of idleness
+        ({}, [(0, 100)], [24], [35], 36),
+        ({}, [(0, 100), (0, 100)], [24, 24], [35, 35], 72),
+        ({"max_workers": 1}, [(0, 100), (0, 100)], [24, 35], [35, 46], 47),
+        # the second request finds the worker idle, or stopped
+        ({}, [(0, 100), (38, 100)], [24, 38], [35, 49], 50),
+        ({}, [(0, 100), (41, 100)], [24, 65], [35, 76], 72),
+        ({"idle_timeout_s": 6.5}, [(0, 100), (41, 100)], [24, 41], [35, 52], 55),
+        # two at a time share a worker's speed, which may be higher for both together
+        ({"concurrency": 2}, [(0, 100), (0, 100)], [24, 24], [45, 45], 46),
+        ({"concurrency": 2, "speeds": (10, 16)}, [(0, 100), (0, 100)], [24, 24], [37.5, 37.5], 39),
+        ({"concurrency": 2, "min_workers": 1, "active_price": 2}, [(0, 100), (5, 25)], [0, 5], [13.5, 11], 28),
+        # a worker that starts has room for both
+        ({"concurrency": 2}, [(0, 100), (3, 100)], [24, 24], [45, 45], 46),
+        # by the number of requests: no delay, and no idle timeout
+        ({"scaling": "requests", "scaling_value": 1}, [(0, 100)], [20], [31], 31),
+        ({"scaling": "requests", "scaling_value": 1}, [(0, 100), (0, 50)], [20, 20], [31, 26], 57),
+        ({"scaling": "requests", "scaling_value": 2}, [(0, 100), (0, 50)], [20, 31], [31, 37], 37),
+        # only the request that overflows an active worker starts a flex worker
+        ({"min_workers": 1, "active_price": 2}, [(0, 900), (0, 100)], [0, 24], [91, 35], 218),
+    ],
+)
+def test_an_endpoint_by_hand(settings, jobs, taken, finished, cost):
+    simulated = simulate(replace(SMALL, **settings), [Job(*job) for job in jobs])
+    assert [job.taken for job in simulated.jobs] == pytest.approx(taken)
+    assert [job.finished for job in simulated.jobs] == pytest.approx(finished)
+    assert simulated.cost == pytest.approx(cost)
+
+
+def test_paid_time_is_work_starts_and_idleness():
+    simulated = simulate(SMALL, [Job(0, 90), Job(100, 190)])
+    assert [worker.paid_s for worker in simulated.workers] == [35, 45]
+    assert (simulated.busy_share, simulated.starting_share) == pytest.approx((30 / 80, 40 / 80))
+    assert (simulated.audio_hours, simulated.cost_per_10_000_hours) == pytest.approx((280 / 3600, 80 / 280 * 3600e4))
+
+
+def poisson_jobs(per_second, mean_s, count, *, exponential):
+    rng, time, jobs = random.Random(1), 0.0, []
+    for _ in range(count):
+        time += rng.expovariate(per_second)
+        jobs.append(Job(time, rng.expovariate(1 / mean_s) if exponential else mean_s))
+    return jobs
+
+
+@pytest.mark.parametrize(
+    ("servers", "per_second", "exponential", "mean_wait"),
+    [
+        (1, 0.5, True, 1.0),  # M/M/1: rho / (mu - lambda)
+        (1, 0.5, False, 0.5),  # M/D/1: half of that
+        (3, 1.5, True, 3 / 19),  # M/M/3: Erlang's C is 9/38, over 3 mu - lambda
+    ],
+)
+def test_waits_are_those_of_queueing_theory(servers, per_second, exponential, mean_wait):
+    endpoint = Endpoint((1.0,), concurrency=1, overhead_s=0, min_workers=servers, max_workers=servers)
+    simulated = simulate(endpoint, poisson_jobs(per_second, 1.0, 40_000, exponential=exponential))
+    assert fmean(job.wait for job in simulated.jobs) == pytest.approx(mean_wait, rel=0.08)  # three standard errors
+
+
+@pytest.mark.parametrize("exponential", [True, False])
+def test_times_on_a_shared_worker_are_those_of_queueing_theory(exponential):
+    endpoint = Endpoint((1.0,), concurrency=1000, overhead_s=0, min_workers=1, max_workers=1)
+    simulated = simulate(endpoint, poisson_jobs(0.5, 1.0, 40_000, exponential=exponential))
+    # M/G/1 with processor sharing: 1 / (mu - lambda), whatever the lengths are
+    assert fmean(job.turnaround for job in simulated.jobs) == pytest.approx(2.0, rel=0.08)
+
+
+@given(
+    jobs=st.lists(st.tuples(st.floats(0, 300), st.floats(0.1, 600)), min_size=1, max_size=30),
+    concurrency=st.integers(1, 4),
+    min_workers=st.integers(0, 2),
+    scaling=st.sampled_from(["delay", "requests"]),
+    scaling_value=st.floats(0.5, 10),
+)
+def test_each_request_is_served_once_and_in_turn(jobs, concurrency, min_workers, scaling, scaling_value):
+    settings = {"min_workers": min_workers, "max_workers": 3, "scaling": scaling, "scaling_value": scaling_value}
+    endpoint = Endpoint((20.0,), concurrency, overhead_s=0, **settings)
+    simulated = simulate(endpoint, [Job(*job) for job in sorted(jobs)])
+    taken = [job.taken for job in simulated.jobs]
+    assert taken == sorted(taken)
+    assert all(job.arrived <= job.taken < job.finished <= simulated.seconds for job in simulated.jobs)
+    assert capacity.most_workers(simulated) <= 3
+    assert sum(worker.busy_s for worker in simulated.workers) == pytest.approx(sum(length for _, length in jobs) / 20)
+    assert all(
+        worker.num_jobs == 0 and worker.started <= worker.ready <= worker.stopped for worker in simulated.workers
+    )
+
+
+def test_requests_follow_the_profile_of_the_day():
+    arrivals = capacity.Arrivals(3600, (1.0,) * 12 + (3.0,) * 12)
+    times = arrivals.times(capacity.DAY_S, random.Random(1))
+    morning = sum(time < capacity.DAY_S / 2 for time in times)
+    assert len(times) == pytest.approx(86_400, rel=0.02)
+    assert morning / len(times) == pytest.approx(0.25, abs=0.01)
+    assert times == sorted(times)
+
+
+def test_a_burst_comes_at_once():
+    times = capacity.Arrivals(burst_size=50, bursts_per_day=4, at_start=7).times(capacity.DAY_S * 10, random.Random(1))
+    assert times[:7] == [0.0] * 7
+    assert {times.count(time) for time in set(times[7:])} == {50}
+
+
+def test_a_setting_is_varied_by_its_values():
+    varied = dict(capacity.varied(capacity.DEFAULT, ["speeds", "20", "20,30"]))
+    assert [endpoint.speeds for endpoint in varied.values()] == [[20.0], [20.0, 30.0]]
+    assert list(varied) == [", speeds 20", ", speeds 20,30"]
+    assert list(capacity.varied(capacity.DEFAULT, [])) == [("", capacity.DEFAULT)]
+    with pytest.raises(ValueError, match="delay, requests"):
+        list(capacity.varied(capacity.DEFAULT, ["scaling", "magic"]))
+
+
+def test_the_table_of_an_endpoint():
+    simulated = simulate(SMALL, [Job(0, 3600), Job(0, 3600)])
+    assert capacity.summary_row("two hours", simulated) == [
+        *("two hours", "2", "2", "$772.00", "$3860000", "24.0", "24.0", "24.0", "385.0", "385.0", "1.98", "2"),
+        *("5%", "1%"),
+    ]
+    hours = capacity.hours_table(simulated).splitlines()
+    assert hours[2] == "| 0 | 2 | 1.98 | 24.0 | 24.0 |"
