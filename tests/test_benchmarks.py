@@ -16,6 +16,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,9 @@ from benchmarks.accuracy_report import (
     write_report,
 )
 from benchmarks.endpoint import Endpoint, Job, simulate
+from benchmarks.gpu.report import Report, Row, Section, format_cell, rows_table
+from benchmarks.gpu.setup import SIZES, Setup, within
+from benchmarks.gpu.steps import make_batch, measure_encoder, measure_steps
 from benchmarks.intervals import Rate, error_rate, rate_difference
 from benchmarks.recordings import (
     Recording,
@@ -46,6 +50,7 @@ from benchmarks.summary import Run, summarise
 from benchmarks.system_process import SystemFailed, SystemProcess
 from benchmarks.systems import ACCURACY_SYSTEMS, Span, System, select
 from benchmarks.word_timestamps import Aligned, distance_table, distances, fault_table
+from src.engine.placement import make_placement
 from src.transcript.transcript import Turn
 from tests.support.clips import CLIPS
 
@@ -503,16 +508,16 @@ def poisson_jobs(per_second, mean_s, count, *, exponential):
 )
 def test_waits_are_those_of_queueing_theory(servers, per_second, exponential, mean_wait):
     endpoint = Endpoint((1.0,), concurrency=1, overhead_s=0, min_workers=servers, max_workers=servers)
-    simulated = simulate(endpoint, poisson_jobs(per_second, 1.0, 40_000, exponential=exponential))
-    assert fmean(job.wait for job in simulated.jobs) == pytest.approx(mean_wait, rel=0.08)  # three standard errors
+    simulated = simulate(endpoint, poisson_jobs(per_second, 1.0, 20_000, exponential=exponential))
+    assert fmean(job.wait for job in simulated.jobs) == pytest.approx(mean_wait, rel=0.1)
 
 
 @pytest.mark.parametrize("exponential", [True, False])
 def test_times_on_a_shared_worker_are_those_of_queueing_theory(exponential):
     endpoint = Endpoint((1.0,), concurrency=1000, overhead_s=0, min_workers=1, max_workers=1)
-    simulated = simulate(endpoint, poisson_jobs(0.5, 1.0, 40_000, exponential=exponential))
+    simulated = simulate(endpoint, poisson_jobs(0.5, 1.0, 20_000, exponential=exponential))
     # M/G/1 with processor sharing: 1 / (mu - lambda), whatever the lengths are
-    assert fmean(job.turnaround for job in simulated.jobs) == pytest.approx(2.0, rel=0.08)
+    assert fmean(job.turnaround for job in simulated.jobs) == pytest.approx(2.0, rel=0.1)
 
 
 @given(
@@ -568,3 +573,98 @@ def test_the_table_of_an_endpoint():
     ]
     hours = capacity.hours_table(simulated).splitlines()
     assert hours[2] == "| 0 | 2 | 1.98 | 24.0 | 24.0 |"
+
+
+# --- The check of a GPU ---------------------------------------------------------------------------------------------
+
+CPU_SETUP = Setup(make_placement((torch.device("cpu"),), torch.float32), is_small=True, model="", weights=Path())
+
+
+def one_row() -> list[Row]:
+    return [{"model": "tiny", "ms": 1.25}]
+
+
+def one_row_and_a_fault():
+    yield from one_row()
+    raise torch.OutOfMemoryError("no memory is left")
+
+
+@pytest.mark.process
+def test_a_report_resumes_with_what_is_missing_or_failed(tmp_path):
+    report = Report.open(tmp_path)
+    report.measure(Section("steps", "Steps", one_row))
+    report.measure(Section("jobs", "Jobs", one_row_and_a_fault))
+    resumed = Report.open(tmp_path)
+    assert [resumed.has(name) for name in ("steps", "jobs", "encoder")] == [True, False, False]
+    assert resumed.failed == ["jobs"]
+    assert resumed.sections == report.sections
+    resumed.measure(Section("jobs", "Jobs", one_row))
+    assert Report.open(tmp_path).failed == []
+
+
+@pytest.mark.process
+def test_a_report_has_the_rows_before_a_fault_and_its_reason(tmp_path):
+    report = Report.open(tmp_path / "new" / "folder")
+    report.measure(Section("jobs", "Whole jobs", one_row_and_a_fault))
+    text = (tmp_path / "new" / "folder" / "report.md").read_text()
+    assert "## Whole jobs" in text
+    assert "| tiny | 1.25 |" in text
+    assert "FAILED: OutOfMemoryError: no memory is left" in text
+    saved = json.loads((tmp_path / "new" / "folder" / "report.json").read_text())
+    assert saved["jobs"]["rows"] == one_row()
+
+
+def test_rows_with_different_headings_share_a_table():
+    rows: list[Row] = [
+        {"model": "tiny", "ms": 0.12345},
+        {"model": "base", "us": 1234.5},
+        {"model": "big", "ms": "none"},
+    ]
+    assert rows_table(rows).splitlines() == [
+        "| model | ms | us |",
+        "| --- | --- | --- |",
+        "| tiny | 0.123 |  |",
+        "| base |  | 1234 |",
+        "| big | none |  |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [(0, "0"), (1_234_567, "1234567"), (1234567.8, "1234568"), (99.94, "99.9"), (0.000012, "1.2e-05")],
+)
+def test_figures_have_three_digits(value, cell):
+    assert format_cell(value) == cell
+
+
+def test_what_does_not_fit_into_the_time_is_left_out():
+    assert list(within(60.0, range(3))) == [0, 1, 2]
+    assert list(within(-1.0, range(3))) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_random_models_have_whispers_heads(size):
+    dims = Setup(CPU_SETUP.placement, is_small=False, model="", weights=Path()).dims(size)
+    assert dims.n_audio_state == 64 * dims.n_audio_head == 64 * dims.n_text_head == dims.n_text_state
+    assert (dims.n_audio_ctx, dims.n_text_ctx) == (1500, 448)
+    assert CPU_SETUP.dims(size).n_vocab == dims.n_vocab
+
+
+@pytest.mark.model
+def test_the_check_of_a_gpu_runs_through_on_a_cpu():
+    steps, passes = list(measure_steps(CPU_SETUP, 60.0)), list(measure_encoder(CPU_SETUP, 60.0))
+    assert [(row["model"], row["windows"], row["steps"]) for row in steps] == [
+        *(("tiny", count, "eager") for count in (1, 2)),
+        *(("large-v3", count, "eager") for count in (1, 2)),
+    ]
+    assert all(float(row["ms a step"]) > 0 for row in steps)
+    assert [row["model"] for row in passes] == ["tiny", "large-v3"]
+
+
+@pytest.mark.model
+def test_texts_of_random_models_do_not_end():
+    model = CPU_SETUP.random_model("tiny", with_encoder=False)
+    batch, requests = make_batch(CPU_SETUP, model, 2), CPU_SETUP.endless_requests(model, 2)
+    batch.admit(requests)
+    assert all(batch.step() == [] for _ in range(100))
+    assert batch.running == requests
