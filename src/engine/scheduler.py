@@ -31,10 +31,11 @@ from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_or_trim
 
 from src.engine.alignment import align
-from src.engine.decoding import Batch, BeamBatch, TokenRules
+from src.engine.decoding import Batch, BeamBatch
 from src.engine.decoding_options import TokenSets
 from src.engine.model import Model
 from src.engine.placement import Placement, leave_one_core_free, loses_cuda_context, release_freed_memory
+from src.engine.token_rules import TokenRules
 from src.engine.work import (
     AlignmentRequest,
     DecodeRequest,
@@ -434,14 +435,14 @@ class Scheduler:
         key = self._batch_key(request)
         batch = self._batches.get(key)
         if batch is None or (not batch.running and batch.num_slots != self._batch_size):
-            search = Batch if request.beam_size is None else BeamBatch
-            batch = search(self._model(request.features.dtype), self._rules, self._batch_size, request.num_candidates)
+            shared = self._model(request.features.dtype), self._rules, self._batch_size, request.num_candidates
+            batch = Batch(*shared) if request.beam_size is None else BeamBatch(*shared, request.max_hypotheses)
             self._batches[key] = batch
         return batch
 
     def _batch_key(self, request: DecodeRequest) -> Hashable:
-        """The number format, the search and the number of candidates, which all requests of a batch share."""
-        return request.features.dtype, request.beam_size is None, request.num_candidates
+        """The number format and the search with its sizes, which all requests of a batch share."""
+        return request.features.dtype, request.beam_size is None, request.num_candidates, request.max_hypotheses
 
     def _step(self) -> None:
         for key, batch in list(self._batches.items()):

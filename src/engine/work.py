@@ -63,6 +63,11 @@ class DecodeRequest:
         """Beams or samples of the window."""
         return self.beam_size or self.num_samples
 
+    @property
+    def max_hypotheses(self) -> int:
+        """Complete hypotheses that end a beam search."""
+        return round(self.num_candidates * self.patience)
+
 
 @dataclass(frozen=True)
 class DecodeResult:
