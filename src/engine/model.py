@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +75,24 @@ class FeedForward:
         return self.narrow(self.widen(self.norm(x)))
 
 
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution over time with padding at both ends and a GELU, as a linear layer over excerpts of `width` frames.
+
+    On a CPU in bfloat16, three times as fast as PyTorch's.
+    """
+
+    linear: Linear
+    width: int
+    stride: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[B, frames, in] -> [B, frames / stride, out]."""
+        padding = self.width // 2
+        excerpts = F.pad(x, (0, 0, padding, padding)).unfold(1, self.width, self.stride)
+        return self.linear(excerpts.flatten(2))
+
+
 class Model:
     """Encoder and decoder of one checkpoint, in one number format, on one device or with layers on several.
 
@@ -113,10 +132,7 @@ class Encoder:
     def __init__(self, source: whisper.Whisper, placement: Placement) -> None:
         encoder = source.encoder
         self._placement = placement
-        self._convolutions = [
-            (_convert(conv.weight, placement), _convert(conv.bias, placement), conv.stride[0])
-            for conv in (encoder.conv1, encoder.conv2)
-        ]
+        self._convolutions = [_pack_convolution(conv, placement) for conv in (encoder.conv1, encoder.conv2)]
         self._positions = _convert(encoder.positional_embedding, placement)
         self._blocks = [
             (
@@ -130,10 +146,10 @@ class Encoder:
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Log-mel spectrograms [B, n_mels, 3000] -> features [B, 1500, D]."""
-        x = mel.to(self._placement.dtype)
-        for weight, bias, stride in self._convolutions:
-            x = F.gelu(F.conv1d(x, weight, bias, stride=stride, padding=1))
-        x = x.transpose(1, 2).contiguous() + self._positions
+        x = mel.to(self._placement.dtype).transpose(1, 2)
+        for convolution in self._convolutions:
+            x = convolution(x)
+        x += self._positions
         for device, self_attn, feed_forward in self._blocks:
             x = x.to(device)
             q, k, v = _split_heads(self_attn.qkv(self_attn.norm(x)), 3)
@@ -277,6 +293,11 @@ def _convert(weight: Tensor, placement: Placement) -> Tensor:
 
 def _convert_norm(norm: nn.LayerNorm, placement: Placement) -> Norm:
     return Norm(_convert(norm.weight, placement), _convert(norm.bias, placement))
+
+
+def _pack_convolution(conv: nn.Conv1d, placement: Placement) -> Convolution:
+    weight, bias = _convert(conv.weight.flatten(1), placement), _convert(cast(Tensor, conv.bias), placement)
+    return Convolution(placement.window_linear(weight, bias, True), conv.kernel_size[0], conv.stride[0])
 
 
 def _pack_linear(
