@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median
@@ -74,7 +74,7 @@ def test_a_path_through_nan_ends() -> None:
 @pytest.mark.parametrize("frames", [[50], [4], [50, 4, 7, 46, 49]])
 def test_the_median_filter_is_that_of_openai_whisper_up_to_each_windows_end(frames: list[int]) -> None:
     x = torch.randn(len(frames), 2, 5, max(frames), generator=torch.Generator().manual_seed(0))
-    bounds = Bounds.of(torch.full((len(frames),), 5), torch.tensor(frames), 5, max(frames))
+    bounds = Bounds.of(torch.tensor([[5] * len(frames), frames]), 5, max(frames))
     for row, own_frames in enumerate(frames):
         expected = whisper.timing.median_filter(x[row, :, :, :own_frames], 2 * RADIUS + 1)
         assert torch.equal(median_filter(x, bounds)[row, :, :, :own_frames], expected)
@@ -103,7 +103,9 @@ class DecodedWindow:
 
 def align_all(model: Model, tokenizer: Tokenizer, windows: Sequence[DecodedWindow]) -> None:
     """Runs the steps of all windows, with their texts in one batch."""
-    started = [align_words(window.segments, window.features, window.mel_frames, tokenizer) for window in windows]
+    started: list[Generator[Any, Any, None]] = [
+        align_words(window.segments, window.features, window.mel_frames, tokenizer) for window in windows
+    ]
     waiting = [(steps, request) for steps in started if (request := next(steps, None))]
     if waiting:
         attentions = align(model, [request for _, request in waiting])
@@ -259,7 +261,10 @@ def test_the_attention_of_a_text_is_the_same_beside_longer_and_shorter_ones(
         assert batched.weights.shape == (len(request.text) + 1, request.num_frames)
         np.testing.assert_allclose(batched.weights, alone.weights, atol=1e-3)
         assert batched.probabilities == pytest.approx(alone.probabilities, rel=1e-3)
-        assert onset_frames(-batched.weights).tolist() == onset_frames(-alone.weights).tolist()
+        onsets, onsets_alone = (
+            onset_frames(-weights.astype(np.float64)) for weights in (batched.weights, alone.weights)
+        )
+        assert onsets.tolist() == onsets_alone.tolist()
 
 
 class Kernels(TorchDispatchMode):

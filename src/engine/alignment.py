@@ -39,7 +39,7 @@ def align(model: Model, requests: Sequence[AlignmentRequest]) -> list[TextAttent
     sizes = torch.tensor([[len(row) for row in inputs], [request.num_frames for request in requests]], device=device)
     num_frames = max(request.num_frames for request in requests)
     bounds = {
-        place: Bounds.of(*sizes.to(place), longest, num_frames) for place in dict.fromkeys(model.placement.devices)
+        place: Bounds.of(sizes.to(place), longest, num_frames) for place in dict.fromkeys(model.placement.devices)
     }
     attention = torch.zeros(len(requests), longest, num_frames, device=device)
 
@@ -84,11 +84,10 @@ class Bounds:
     mirrored: Tensor
 
     @classmethod
-    def of(cls, num_tokens: Tensor, num_frames: Tensor, longest: int, most_frames: int) -> Bounds:
-        """Return the bounds of windows with these sizes [B], padded to the given ones."""
-        num_tokens, num_frames = num_tokens[:, None, None, None], num_frames[:, None, None, None]
-        tokens, frames = (torch.arange(size, device=num_tokens.device) for size in (longest, most_frames))
-        offsets = torch.arange(RADIUS, device=num_tokens.device)
+    def of(cls, sizes: Tensor, longest: int, most_frames: int) -> Bounds:
+        """Return the bounds of windows with these numbers of tokens and of frames [2, B], padded to the given ones."""
+        num_tokens, num_frames = sizes[..., None, None, None]
+        tokens, frames, offsets = (torch.arange(end, device=sizes.device) for end in (longest, most_frames, RADIUS))
         return cls(
             padding=frames >= num_frames,
             share=(tokens < num_tokens) / num_tokens,
