@@ -33,7 +33,6 @@ from src.engine.scheduler import EngineLost
 from src.engine.window import Window, WindowTranscript
 from src.engine.work import AlignmentRequest
 from src.models.weights import load_weights
-from src.transcript.transcript import Segment
 from tests.support.clips import CLIPS, ROOT
 
 Pcm = npt.NDArray[np.int16]
@@ -211,8 +210,7 @@ def test_every_tensor_of_a_split_model_is_where_its_layer_is(devices: tuple[str,
         cache.continue_texts(torch.tensor([[1, 0], [0, 0]]), reach=64)
         cache.move(1, 0, reach=64)
         assert model.decoder.logits(hidden).device == CPU
-        segment = Segment(0, 0, 0.0, 1.0, " Hello", [18435], 0.0, 0.0, 1.0, 0.0)
-        align(model, [AlignmentRequest(features[0], [segment], 3000, TokenSets(source.dims, CPU).tokenizer())])
+        align(model, [AlignmentRequest(features[0], [18435], 1500, TokenSets(source.dims, CPU).tokenizer())])
     assert seen.used == {torch.device(device) for device in devices}
 
 

@@ -40,6 +40,7 @@ from src.engine.work import (
     AlignmentRequest,
     DecodeRequest,
     EncodeRequest,
+    HostWork,
     LanguageRequest,
     NumericalFault,
     Steps,
@@ -342,8 +343,18 @@ class Scheduler:
         else:
             if isinstance(work, list):
                 self._run_concurrently(work, task)
+            elif isinstance(work, HostWork):
+                self._run_on_host(work, task)
             else:
                 self._pending[type(work)].append((task, work))
+
+    def _run_on_host(self, work: HostWork, task: RunningTask) -> None:
+        try:
+            result = work.run()
+        except Exception as error:
+            self._advance(task, None, error)
+        else:
+            self._advance(task, result)
 
     def _run_concurrently(self, children: list[Steps], parent: RunningTask) -> None:
         gather = Gather(len(children), [None] * len(children))
@@ -400,12 +411,9 @@ class Scheduler:
         pending = self._pending[AlignmentRequest]
         if pending and (len(pending) >= self._placement.encoder_batch_size or not self._decoding):
             self._run_batch(
-                self._next_batch(AlignmentRequest, lambda request: request.features.dtype), self._align_words
+                self._next_batch(AlignmentRequest, lambda request: request.features.dtype),
+                lambda requests: align(self._model(requests[0].features.dtype), requests),
             )
-
-    def _align_words(self, requests: Sequence[AlignmentRequest]) -> list[None]:
-        align(self._model(requests[0].features.dtype), requests)
-        return [None] * len(requests)
 
     def _admit(self) -> None:
         """Admit requests to the free slots of their batches, in order of arrival."""
