@@ -1,10 +1,12 @@
-"""`align`: the words and times are openai-whisper's, in any batch."""
+"""`align` and `align_words`: the words and times are openai-whisper's, in any batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from whisper.audio import HOP_LENGTH, N_SAMPLES, TOKENS_PER_SECOND
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from src.audio.decode import decode_audio
-from src.engine.alignment import FILTER_WIDTH, align, dtw_onset_frames, median_filter
+from src.engine.alignment import RADIUS, Bounds, align, median_filter
+from src.engine.dtw import onset_frames
 from src.engine.model import Model
 from src.engine.placement import choose_placements
+from src.engine.window import align_words
 from src.engine.work import AlignmentRequest
 from src.models.weights import load_weights
 from src.transcript.transcript import Segment, Word
@@ -40,40 +45,39 @@ def openai_onset_frames(costs: Costs) -> list[int]:
     return [int(frames[rows == row][0]) for row in range(len(costs))]
 
 
-@examples(60)
+@examples(100)
 @given(
-    st.lists(
-        st_numpy.arrays(
-            np.float64,
-            st.tuples(st.integers(1, 9), st.integers(1, 12)),
-            # Few values make many ties, which both must break the same way.
-            elements=st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]),
-        ),
-        min_size=1,
-        max_size=4,
+    st_numpy.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 9), st.integers(1, 12)),
+        # Few values make many ties, which both must break the same way.
+        elements=st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]),
     )
 )
-def test_paths_are_those_of_openai_whisper(batch: list[Costs]) -> None:
-    assert [found.tolist() for found in dtw_onset_frames(batch)] == [openai_onset_frames(costs) for costs in batch]
+def test_paths_are_those_of_openai_whisper(costs: Costs) -> None:
+    assert onset_frames(costs).tolist() == openai_onset_frames(costs)
 
 
-def test_long_paths_are_those_of_openai_whisper() -> None:
-    random = np.random.default_rng(0)
-    batch = [
-        random.normal(size=size).astype(np.float32).astype(np.float64) for size in ((101, 1500), (7, 300), (225, 90))
-    ]
-    assert [found.tolist() for found in dtw_onset_frames(batch)] == [openai_onset_frames(costs) for costs in batch]
+@pytest.mark.parametrize("size", [(101, 1500), (7, 300), (225, 90)])
+def test_long_paths_are_those_of_openai_whisper(size: tuple[int, int]) -> None:
+    costs = np.random.default_rng(0).normal(size=size).astype(np.float32).astype(np.float64)
+    assert onset_frames(costs).tolist() == openai_onset_frames(costs)
 
 
 def test_a_path_through_nan_ends() -> None:
-    (found,) = dtw_onset_frames([np.full((4, 6), np.nan)])
-    assert found.tolist() == [0, 0, 0, 0]
+    assert onset_frames(np.full((4, 6), np.nan)).tolist() == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("frames", [1, 3, 4, 7, 50])
-def test_the_median_filter_is_that_of_openai_whisper(frames: int) -> None:
-    x = torch.randn(2, 5, frames, generator=torch.Generator().manual_seed(frames))
-    assert torch.equal(median_filter(x), whisper.timing.median_filter(x, FILTER_WIDTH))
+# --- Smoothing of attention -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [[50], [4], [50, 4, 7, 46, 49]])
+def test_the_median_filter_is_that_of_openai_whisper_up_to_each_windows_end(frames: list[int]) -> None:
+    x = torch.randn(len(frames), 2, 5, max(frames), generator=torch.Generator().manual_seed(0))
+    bounds = Bounds.of(torch.tensor([[5] * len(frames), frames]), 5, max(frames))
+    for row, own_frames in enumerate(frames):
+        expected = whisper.timing.median_filter(x[row, :, :, :own_frames], 2 * RADIUS + 1)
+        assert torch.equal(median_filter(x, bounds)[row, :, :, :own_frames], expected)
 
 
 # --- Whole windows --------------------------------------------------------------------------------------------------
@@ -86,6 +90,28 @@ class Speech:
     clip: str
     segments: list[tuple[float, float, str]]
     """Start, end and text of each segment."""
+
+
+@dataclass
+class DecodedWindow:
+    """A window before its words are aligned."""
+
+    features: Tensor
+    segments: list[Segment]
+    mel_frames: int
+
+
+def align_all(model: Model, tokenizer: Tokenizer, windows: Sequence[DecodedWindow]) -> None:
+    """Runs the steps of all windows, with their texts in one batch."""
+    started: list[Generator[Any, Any, None]] = [
+        align_words(window.segments, window.features, window.mel_frames, tokenizer) for window in windows
+    ]
+    waiting = [(steps, request) for steps in started if (request := next(steps, None))]
+    if waiting:
+        attentions = align(model, [request for _, request in waiting])
+        for (steps, _), attention in zip(waiting, attentions, strict=True):
+            with suppress(StopIteration):
+                steps.send(steps.send(attention).run())
 
 
 SPEECHES = [
@@ -146,24 +172,22 @@ def mel(waveforms: list[Tensor]) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def aligned(
-    model: Model, tokenizer: Tokenizer, make_requests: Callable[[], list[AlignmentRequest]]
-) -> list[AlignmentRequest]:
+def aligned(model: Model, tokenizer: Tokenizer, make_windows: Callable[[], list[DecodedWindow]]) -> list[DecodedWindow]:
     """All windows, aligned together."""
-    requests = make_requests()
-    align(model, requests)
-    return requests
+    windows = make_windows()
+    align_all(model, tokenizer, windows)
+    return windows
 
 
 @pytest.fixture(scope="module")
-def make_requests(
+def make_windows(
     model: Model, tokenizer: Tokenizer, mel: Tensor, waveforms: list[Tensor]
-) -> Callable[[], list[AlignmentRequest]]:
+) -> Callable[[], list[DecodedWindow]]:
     """Makes the windows before alignment."""
     with torch.inference_mode():
         features = model.encoder(mel)
     return lambda: [
-        AlignmentRequest(window_features, segments(speech, tokenizer), len(waveform) // HOP_LENGTH, tokenizer)
+        DecodedWindow(window_features, segments(speech, tokenizer), len(waveform) // HOP_LENGTH)
         for window_features, speech, waveform in zip(features, SPEECHES, waveforms, strict=True)
     ]
 
@@ -177,19 +201,19 @@ def segments(speech: Speech, tokenizer: Tokenizer) -> list[Segment]:
     return [segment(*timed_text) for timed_text in speech.segments]
 
 
-def words_of(request: AlignmentRequest) -> list[Word]:
-    return [word for segment in request.segments for word in segment.words or []]
+def words_of(window: DecodedWindow) -> list[Word]:
+    return [word for segment in window.segments for word in segment.words or []]
 
 
-def times_of(request: AlignmentRequest) -> list[tuple[str, float, float]]:
-    return [(word.word, word.start, word.end) for word in words_of(request)]
+def times_of(window: DecodedWindow) -> list[tuple[str, float, float]]:
+    return [(word.word, word.start, word.end) for word in words_of(window)]
 
 
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("which", range(len(SPEECHES)))
 def test_words_are_those_of_openai_whisper(
-    source: whisper.Whisper, tokenizer: Tokenizer, mel: Tensor, aligned: list[AlignmentRequest], which: int
+    source: whisper.Whisper, tokenizer: Tokenizer, mel: Tensor, aligned: list[DecodedWindow], which: int
 ) -> None:
     expected = [segment.to_dict() for segment in segments(SPEECHES[which], tokenizer)]
     whisper.timing.add_word_timestamps(
@@ -213,26 +237,74 @@ def test_words_are_those_of_openai_whisper(
 def test_windows_do_not_affect_each_other(
     model: Model,
     tokenizer: Tokenizer,
-    make_requests: Callable[[], list[AlignmentRequest]],
-    aligned: list[AlignmentRequest],
+    make_windows: Callable[[], list[DecodedWindow]],
+    aligned: list[DecodedWindow],
 ) -> None:
-    for alone, batched in zip(make_requests(), aligned, strict=True):
-        align(model, [alone])
+    for alone, batched in zip(make_windows(), aligned, strict=True):
+        align_all(model, tokenizer, [alone])
         assert times_of(alone) == times_of(batched)
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_words_join_to_the_text_and_are_in_order_of_time(aligned: list[AlignmentRequest]) -> None:
-    for request in aligned:
-        for segment in request.segments:
+def test_the_attention_of_a_text_is_the_same_beside_longer_and_shorter_ones(
+    model: Model, tokenizer: Tokenizer, make_windows: Callable[[], list[DecodedWindow]]
+) -> None:
+    features = [window.features for window in make_windows()]
+    random = np.random.default_rng(0)
+    requests = [
+        AlignmentRequest(features[row % 2], random.integers(300, 40_000, num_tokens).tolist(), num_frames, tokenizer)
+        for row, (num_tokens, num_frames) in enumerate([(40, 1500), (1, 4), (90, 200), (3, 1498), (17, 1500)])
+    ]
+    for request, batched in zip(requests, align(model, requests), strict=True):
+        (alone,) = align(model, [request])
+        assert batched.weights.shape == (len(request.text) + 1, request.num_frames)
+        np.testing.assert_allclose(batched.weights, alone.weights, atol=1e-3)
+        assert batched.probabilities == pytest.approx(alone.probabilities, rel=1e-3)
+        onsets, onsets_alone = (
+            onset_frames(-weights.astype(np.float64)) for weights in (batched.weights, alone.weights)
+        )
+        assert onsets.tolist() == onsets_alone.tolist()
+
+
+class Kernels(TorchDispatchMode):
+    """Counts the operations on tensors, each of which is a kernel on CUDA or a change of shape."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_a_batch_takes_as_many_kernels_as_a_single_window(
+    model: Model, tokenizer: Tokenizer, make_windows: Callable[[], list[DecodedWindow]]
+) -> None:
+    features = make_windows()[0].features
+    counts = []
+    for num_rows in (1, 2, 5):
+        requests = [AlignmentRequest(features, [300] * (row + 1), 100 + row, tokenizer) for row in range(num_rows)]
+        with Kernels() as kernels:
+            align(model, requests)
+        counts.append(kernels.count)
+    assert counts[0] > 100
+    assert len(set(counts)) == 1
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_words_join_to_the_text_and_are_in_order_of_time(aligned: list[DecodedWindow]) -> None:
+    for window in aligned:
+        for segment in window.segments:
             assert segment.words
             assert "".join(word.word for word in segment.words) == segment.text
             assert (segment.words[0].start, segment.words[-1].end) == (segment.start, segment.end)
-        times = [time for word in words_of(request) for time in (word.start, word.end)]
+        times = [time for word in words_of(window) for time in (word.start, word.end)]
         assert times == sorted(times)
-        assert 0 <= times[0] < times[-1] <= request.mel_frames / 100
-        assert all(0 < word.probability <= 1 for word in words_of(request))
+        assert 0 <= times[0] < times[-1] <= window.mel_frames / 100
+        assert all(0 < word.probability <= 1 for word in words_of(window))
 
 
 @pytest.mark.model
@@ -242,31 +314,31 @@ def test_words_move_little_in_bfloat16(
     model: Model,
     tokenizer: Tokenizer,
     mel: Tensor,
-    make_requests: Callable[[], list[AlignmentRequest]],
-    aligned: list[AlignmentRequest],
+    make_windows: Callable[[], list[DecodedWindow]],
+    aligned: list[DecodedWindow],
 ) -> None:
     rough_placement = replace(model.placement, dtype=torch.bfloat16, linear=model.placement.window_linear)
     rough = Model(source, rough_placement, source.decoder.token_embedding.weight)
-    request = make_requests()[0]
+    window = make_windows()[0]
     with torch.inference_mode():
-        request.features = rough.encoder(mel[:1])[0]
-    align(rough, [request])
-    pairs = zip(words_of(request), words_of(aligned[0]), strict=True)
+        window.features = rough.encoder(mel[:1])[0]
+    align_all(rough, tokenizer, [window])
+    pairs = zip(words_of(window), words_of(aligned[0]), strict=True)
     assert median(abs(word.start - exact.start) for word, exact in pairs) <= 0.06
 
 
 @pytest.mark.model
 @pytest.mark.process
 def test_segments_without_text_have_no_words(
-    model: Model, tokenizer: Tokenizer, make_requests: Callable[[], list[AlignmentRequest]]
+    model: Model, tokenizer: Tokenizer, make_windows: Callable[[], list[DecodedWindow]]
 ) -> None:
-    silent, spoken = make_requests()
+    silent, spoken = make_windows()
     void = replace(silent, segments=[])
     for segment in silent.segments:
         segment.tokens = [tokenizer.timestamp_begin, tokenizer.timestamp_begin + 50]
-    align(model, [silent, void])
+    align_all(model, tokenizer, [silent, void])
     assert words_of(silent) == []
-    align(model, [silent, spoken, void])
+    align_all(model, tokenizer, [silent, spoken, void])
     assert words_of(silent) == []
     assert words_of(spoken)
 
@@ -275,23 +347,23 @@ def test_segments_without_text_have_no_words(
 @pytest.mark.process
 @pytest.mark.parametrize("frames", [0, 1, 2, 9])
 def test_a_window_with_hardly_any_audio_is_aligned(
-    model: Model, tokenizer: Tokenizer, make_requests: Callable[[], list[AlignmentRequest]], frames: int
+    model: Model, tokenizer: Tokenizer, make_windows: Callable[[], list[DecodedWindow]], frames: int
 ) -> None:
-    request = make_requests()[1]
-    request.mel_frames = frames
-    align(model, [request])
-    assert all(0 <= word.start <= word.end for word in words_of(request))
+    window = make_windows()[1]
+    window.mel_frames = frames
+    align_all(model, tokenizer, [window])
+    assert all(0 <= word.start <= word.end for word in words_of(window))
 
 
 @pytest.mark.model
 @pytest.mark.process
 def test_every_word_has_a_length_even_where_alignment_gives_it_none(
-    model: Model, make_requests: Callable[[], list[AlignmentRequest]]
+    model: Model, tokenizer: Tokenizer, make_windows: Callable[[], list[DecodedWindow]]
 ) -> None:
-    request = make_requests()[1]
-    request.mel_frames = 100
-    align(model, [request])
-    words = words_of(request)
+    window = make_windows()[1]
+    window.mel_frames = 100
+    align_all(model, tokenizer, [window])
+    words = words_of(window)
     assert len(words) > 5
     assert all(word.end - word.start > 0.019 for word in words)
     assert words[-1].end <= 1.0

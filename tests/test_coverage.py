@@ -15,7 +15,16 @@ from whisper import ModelDimensions
 from src.engine.coverage import MIN_GAP_S, Span, find_gaps, strip_overlap
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.window import Window, WindowTranscript, transcribe_window
-from src.engine.work import AlignmentRequest, DecodeRequest, DecodeResult, EncodeRequest, NumericalFault, Steps
+from src.engine.work import (
+    AlignmentRequest,
+    DecodeRequest,
+    DecodeResult,
+    EncodeRequest,
+    HostWork,
+    NumericalFault,
+    Steps,
+    TextAttention,
+)
 
 spans = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)).map(lambda pair: (min(pair), max(pair))), max_size=6)
 regions = (
@@ -119,7 +128,11 @@ class Answers:
                 self.requests.append(work)
                 return self.answers.pop(0)
             case AlignmentRequest():
-                return None
+                return TextAttention(
+                    np.eye(len(work.text) + 1, work.num_frames, dtype=np.float32), [1.0] * len(work.text)
+                )
+            case HostWork():
+                return work.run()
 
     def transcribe(self, window: Window, **options: Any) -> WindowTranscript:
         transcript: WindowTranscript = self.run(transcribe_window(window, DecodingOptions(**options), token_sets()))
@@ -303,3 +316,18 @@ def test_a_window_whose_numbers_overflow_is_decoded_in_float32() -> None:
     assert transcript.in_float32
     assert [request.in_float32 for request in answers.encoded] == [False, True]
     assert transcript.segments[0].text == " Good."
+
+
+def test_words_are_timed_by_the_attention_to_their_sound() -> None:
+    answers = Answers(decoded(0.0, " One two three.", 2.0))
+    (segment,) = answers.transcribe(window(2), word_timestamps=True).segments
+    assert [(word.word, word.start, word.end) for word in segment.words or []] == [
+        (" One", 0.0, 0.02),
+        (" two", 0.02, 0.04),
+        (" three.", 0.04, 0.06),
+    ]
+
+
+def test_a_window_without_text_is_not_aligned() -> None:
+    answers = Answers(decoded(0.0, avg_logprob=-2.0, no_speech_prob=0.9))
+    assert answers.transcribe(window(2), word_timestamps=True).segments == []

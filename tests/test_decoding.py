@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -19,11 +18,12 @@ from torch import Tensor
 from whisper.decoding import ApplyTimestampRules, DecodingResult, DecodingTask, SuppressBlank, SuppressTokens
 
 from src.audio.decode import decode_audio
-from src.engine.decoding import Batch, BeamBatch, TokenRules
+from src.engine.decoding import Batch, BeamBatch
 from src.engine.decoding_options import DecodingOptions, TokenSets
-from src.engine.kv_cache import KVCache
 from src.engine.model import Model
 from src.engine.placement import choose_placements
+from src.engine.slot_state import START
+from src.engine.token_rules import TokenRules
 from src.engine.work import DecodeRequest, DecodeResult, NumericalFault
 from src.models.weights import load_weights
 from tests.support.clips import CLIPS, ROOT
@@ -74,9 +74,7 @@ def make_request(name: str, features: Tensor, prompt: str | None = None, **given
 
 def decode(name: str, requests: Sequence[DecodeRequest], slots: int = 4, late: int = 5) -> list[DecodeResult]:
     """Runs requests through one batch; those after the first two enter free slots from step `late` on."""
-    kind = BeamBatch if requests[0].beam_size else Batch
-    rules = TokenRules(token_sets(name).tokenizer(), reference(name).dims.n_vocab, FLOAT32.device)
-    batch = kind(engine(name), rules, slots, requests[0].num_candidates)
+    batch = make_batch(name, requests[0], slots)
     waiting, results = list(requests), dict[DecodeRequest, Any]()
     batch.admit([waiting.pop(0) for _ in range(min(2, len(waiting)))])
     steps = 0
@@ -86,6 +84,12 @@ def decode(name: str, requests: Sequence[DecodeRequest], slots: int = 4, late: i
         results.update(batch.step())
         steps += 1
     return [results[request] for request in requests]
+
+
+def make_batch(name: str, request: DecodeRequest, slots: int) -> Batch:
+    rules = TokenRules(token_sets(name).tokenizer(), reference(name).dims.n_vocab, FLOAT32.device)
+    shared = engine(name), rules, slots, request.num_candidates
+    return Batch(*shared) if request.beam_size is None else BeamBatch(*shared, request.max_hypotheses)
 
 
 def openai(name: str, mel: Tensor, **options: Any) -> DecodingResult:
@@ -135,35 +139,6 @@ def test_prompts_of_different_lengths_share_a_batch(mel: Tensor, features: dict[
     requests = [make_request(name, window, prompt) for window, prompt in zip(features[name], prompts, strict=True)]
     for ours, window, prompt in zip(decode(name, requests, late=0), mel, prompts, strict=True):
         same(ours, openai(name, window, prompt=prompt))
-
-
-@pytest.mark.slow
-def test_uninitialised_memory_is_never_read(
-    mel: Tensor, features: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = (
-        make_request("base", window, prompt)
-        for window, prompt in zip(features["base"], [None, "word " * 400], strict=False)
-    )
-    model = engine("base")
-    make_cache = model.cache
-
-    def cache_of_nan(num_slots: int, num_candidates: int) -> KVCache:
-        made = make_cache(num_slots, num_candidates)
-        for tensor in itertools.chain(*made.self_attn, *made.cross_attn):
-            tensor.fill_(torch.nan)
-        return made
-
-    monkeypatch.setattr(model, "cache", cache_of_nan)
-    rules = TokenRules(token_sets("base").tokenizer(), reference("base").dims.n_vocab, FLOAT32.device)
-    batch = Batch(model, rules, 2, 1)
-    batch.admit([first])
-    batch.step()
-    batch.admit([second])  # its long prompt makes every step read further than the first one's length
-    results: dict[DecodeRequest, Any] = {}
-    while batch.running:
-        results.update(batch.step())
-    same(results[first], openai("base", mel[0]))
 
 
 @pytest.mark.slow
@@ -237,12 +212,12 @@ def test_a_slot_that_overflowed_serves_the_next_window(mel: Tensor, features: di
 def test_a_removed_request_does_not_affect_the_others(mel: Tensor, features: dict[str, Tensor]) -> None:
     name = "tiny.en"
     requests = [make_request(name, window) for window in features[name]]
-    batch = Batch(engine(name), TokenRules(token_sets(name).tokenizer(), 51864, FLOAT32.device), 3, 1)
+    batch = make_batch(name, requests[0], slots=3)
     batch.admit(requests)
     for _ in range(10):
         batch.step()
     batch.remove([requests[0]])
-    assert batch.running == [requests[2], requests[1]]
+    assert batch.running == requests[1:]
     results = dict[DecodeRequest, Any]()
     while batch.running:
         results.update(batch.step())
@@ -275,11 +250,12 @@ def test_the_token_rules_are_those_of_openai_whisper(sampled: list[list[int]], s
     logits = torch.randn(len(sampled), size) * 3
     logits[:, 50363:] += torch.randn(len(sampled), 1) * 3
     banned = token_sets("tiny.en").suppressed((-1,))
-    width = max(1, *map(len, sampled))
-    padded = torch.tensor([[[*tokens, *[7] * (width - len(tokens))]] for tokens in sampled])
-    count = torch.tensor([len(tokens) for tokens in sampled])
     rules = TokenRules(tokenizer, size, FLOAT32.device)
-    ours = rules.apply((logits + banned)[:, None].clone(), padded, count)[:, 0]
+    kind, latest_stamp = torch.tensor([[START]] * len(sampled)), torch.full((len(sampled), 1), -1)
+    for row, tokens_so_far in enumerate(sampled):
+        for token in torch.tensor(tokens_so_far, dtype=torch.long):
+            kind[row], latest_stamp[row] = rules.next_kind(kind[row], token), rules.next_stamp(latest_stamp[row], token)
+    ours = rules.apply((logits + banned)[:, None].clone(), kind, latest_stamp)[:, 0]
     for row, tokens_so_far in enumerate(sampled):
         theirs = logits[row : row + 1].clone()
         tokens = torch.tensor([[tokenizer.sot, *tokens_so_far]])

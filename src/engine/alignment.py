@@ -1,184 +1,128 @@
-"""Word alignment by openai-whisper's method (`whisper/timing.py`), for many windows at once.
+"""The device's part of word alignment by openai-whisper's method (`whisper/timing.py`), for many windows at once.
 
-Some heads of the cross-attention attend to the sound of the next token. The text is read once more, the attention
-weights of those heads become one matrix of tokens over time per window, and the cheapest monotonic path through it
-(dynamic time warping) yields the frame at which each token begins. Frames are the encoder's, 20 ms; all times are
-seconds from the window's start.
+Some heads of the cross-attention attend to the sound of the next token. The text is read once more, and the attention
+weights of those heads become one matrix of tokens over time per window. `dtw` finds the tokens' times in it.
+Frames are the encoder's, 20 ms.
+
+Windows of a batch are padded to the longest text and to the most frames, and masks keep the padding out of the numbers,
+so that a batch takes as many kernels as a single window.
+
+Letters in shapes: B windows, H heads that follow the words, P tokens of the longest text with those before and after
+it, F frames of the longest window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from whisper.audio import TOKENS_PER_SECOND
 
 from src.engine.kv_cache import KeysValues
 from src.engine.model import Model
-from src.engine.word_timing import set_words, text_tokens_of
-from src.engine.work import AlignmentRequest
-from src.transcript.word_lengths import lengthen_empty_words
+from src.engine.work import AlignmentRequest, TextAttention
 
-FILTER_WIDTH = 7
-"""Width in frames of the median filter over a head's weights."""
-
-Matrix = npt.NDArray[np.float64]
+RADIUS = 3
+"""Frames on each side of the one that the median filter replaces."""
 
 
 @torch.inference_mode()
-def align(model: Model, requests: Sequence[AlignmentRequest]) -> None:
-    """Set the words of all segments, and adjust the segments' times to them."""
-    for segment in chain.from_iterable(request.segments for request in requests):
-        segment.words = []
-    with_text = [request for request in requests if _text_tokens(request)]
-    if not with_text:
-        return
-    attention, probabilities = _read_attention(model, with_text)
-    onsets = [frames / TOKENS_PER_SECOND for frames in dtw_onset_frames([-weights for weights in attention])]
-    for request, onset, probability in zip(with_text, onsets, probabilities, strict=True):
-        set_words(request.segments, request.tokenizer, onset, probability)
-        lengthen_empty_words(request.segments, request.mel_frames / 100)
-
-
-def _read_attention(model: Model, requests: Sequence[AlignmentRequest]) -> tuple[list[Matrix], list[list[float]]]:
-    """Read the texts; per request, return attention [text tokens + 1, frames] and each text token's probability.
-
-    Row i is the attention of the token before text token i, which predicts it; the last row predicts the end.
-    """
-    device = model.placement.device
-    inputs = [
-        torch.tensor([*_prefix_tokens(request), *_text_tokens(request), request.tokenizer.eot]) for request in requests
-    ]
-    attention = [
-        torch.zeros(len(tokens), request.num_frames, device=device)
-        for request, tokens in zip(requests, inputs, strict=True)
-    ]
+def align(model: Model, requests: Sequence[AlignmentRequest]) -> list[TextAttention]:
+    """Return the attention of each window's text; the windows may differ in language, task, text and length."""
+    device, eot = model.placement.device, requests[0].tokenizer.eot
+    prefixes = [request.tokenizer.sot_sequence_including_notimestamps for request in requests]
+    inputs = [[*prefix, *request.text, eot] for prefix, request in zip(prefixes, requests, strict=True)]
+    longest = max(map(len, inputs))
+    tokens = torch.tensor([row + [eot] * (longest - len(row)) for row in inputs], device=device)
+    sizes = torch.tensor([[len(row) for row in inputs], [request.num_frames for request in requests]], device=device)
+    num_frames = max(request.num_frames for request in requests)
+    bounds = {
+        place: Bounds.of(sizes.to(place), longest, num_frames) for place in dict.fromkeys(model.placement.devices)
+    }
+    attention = torch.zeros(len(requests), longest, num_frames, device=device)
 
     def visit(layer: int, _: KeysValues, cross_attn: KeysValues, queries: Tensor) -> None:
+        # Each head as a view: a list of heads as an index would be copied to the device.
         heads = [head for head_layer, head in model.alignment_heads if head_layer == layer]
-        if not heads:
-            return
-        # One window at a time: texts and lengths differ, and the scores of a single window stay in a CPU's cache.
-        for row, (request, tokens) in enumerate(zip(requests, inputs, strict=True)):
-            q, k = queries[row, heads, : len(tokens)], cross_attn[0][row, heads, : request.num_frames]
-            attention[row] += _normalise(q.float() @ k.float().mT).sum(0).to(device)
+        if heads:
+            q = torch.stack([queries[:, head] for head in heads], 1).float()
+            k = torch.stack([cross_attn[0][:, head, :num_frames] for head in heads], 1).float()
+            smooth = median_filter(_standardise(q @ k.mT, bounds[q.device]), bounds[q.device])
+            attention.add_(smooth.sum(1).to(device))
 
-    padded, features = pad_sequence(inputs, batch_first=True), torch.stack([request.features for request in requests])
-    hidden = model.decoder.read(padded.to(device), features, visit)
-    matrices, probabilities = [], []
-    for row, request in enumerate(requests):
-        text = _text_tokens(request)
-        first = len(_prefix_tokens(request)) - 1
-        last = first + len(text)
-        matrices.append(attention[row][first : last + 1].double().cpu().numpy())
-        probs = model.decoder.logits(hidden[row, first:last])[:, : request.tokenizer.eot].softmax(-1)
-        probabilities.append(probs.gather(-1, torch.tensor(text, device=device)[:, None]).flatten().tolist())
-    return matrices, probabilities
-
-
-def _text_tokens(request: AlignmentRequest) -> list[int]:
-    """The tokens of the segments' text."""
-    return text_tokens_of(request.segments, request.tokenizer)
-
-
-def _prefix_tokens(request: AlignmentRequest) -> list[int]:
-    """The tokens before the text."""
-    return [*request.tokenizer.sot_sequence_including_notimestamps]
-
-
-def _normalise(scores: Tensor) -> Tensor:
-    """Standardise each frame's attention over the tokens and smooth it; scores and result [heads, tokens, frames]."""
-    weights = scores.softmax(-1)
-    deviation, mean = torch.std_mean(weights, dim=-2, keepdim=True, correction=0)
-    return median_filter((weights - mean) / deviation)
-
-
-def median_filter(x: Tensor) -> Tensor:
-    """Apply a median filter of width `FILTER_WIDTH` to the last dimension, reflected at the ends.
-
-    By forgetful selection: the extremes of more than half of the values cannot be the median of all. On a CPU that is
-    six times as fast as sorting them.
-    """
-    radius = FILTER_WIDTH // 2
-    if x.shape[-1] <= radius:  # too short to be reflected
-        return x
-    values = list(F.pad(x, (radius, radius), mode="reflect").unfold(-1, FILTER_WIDTH, 1).unbind(-1))
-    pool, remaining = values[: radius + 2], values[radius + 2 :]
-    while remaining:
-        pool = [*_drop_extremes(pool), remaining.pop()]
-    (median,) = _drop_extremes(pool)
-    return median
-
-
-def _drop_extremes(pool: list[Tensor]) -> list[Tensor]:
-    """Elementwise, all values but the minimum and the maximum, in any order."""
-    minimum, *pool = pool
-    for index, value in enumerate(pool):
-        minimum, pool[index] = torch.minimum(minimum, value), torch.maximum(minimum, value)
-    maximum, *pool = pool
-    for index, value in enumerate(pool):
-        maximum, pool[index] = torch.maximum(maximum, value), torch.minimum(maximum, value)
-    return pool
-
-
-# --- Dynamic time warping -------------------------------------------------------------------------------------------
-
-
-def dtw_onset_frames(costs: Sequence[Matrix]) -> list[npt.NDArray[np.int64]]:
-    """Dynamic time warping: the frame at which the cheapest path through each matrix reaches each of its rows.
-
-    The path goes from the first corner to the last, by one row, one frame or both per step. All matrices advance
-    together, one anti-diagonal at a time, as the cells of a diagonal do not depend on each other. Padding comes after
-    a matrix's last corner, which no path goes beyond.
-
-    Args:
-        costs: [rows, frames] each, of any sizes.
-    """
-    rows, frames = (max(cost.shape[axis] for cost in costs) for axis in (0, 1))
-    # Indices are diagonal, matrix, row. Infinity keeps paths out of cells that are not in the matrix.
-    slanted = np.full((rows + frames - 1, len(costs), rows), np.inf)
-    for matrix, cost in enumerate(costs):
-        for row, values in enumerate(cost):
-            slanted[row : row + len(values), matrix, row] = values
-
-    from_previous_row = np.empty(slanted.shape, dtype=bool)
-    from_previous_frame_too = np.empty(slanted.shape, dtype=bool)
-    # Total costs on the latest two diagonals, after a row of infinity that is 0 in the cell where all paths begin.
-    before, latest = np.full((2, len(costs), rows + 1), np.inf)
-    before[:, 0] = 0.0
-    for diagonal, cost in enumerate(slanted):
-        slant, down, along = before[:, :-1], latest[:, :-1], latest[:, 1:]
-        from_above = np.minimum(slant, down)
-        # If both steps from above cost the same, openai-whisper takes neither, whatever the third one costs.
-        from_previous_row[diagonal] = (from_above < along) & (slant != down)
-        from_previous_frame_too[diagonal] = slant < down
-        before[:, 1:] = cost + np.where(from_previous_row[diagonal], from_above, along)
-        before[:, 0] = np.inf
-        before, latest = latest, before
+    hidden = model.decoder.read(tokens, torch.stack([request.features for request in requests]), visit)
+    first = len(prefixes[0]) - 1  # the token before the text; all prefixes of a model have the same length
+    probs = model.decoder.logits(hidden[:, first:-2])[..., :eot].softmax(-1)
+    # Tokens after a short text are not in `probs`: any other one in their place.
+    text_probs = probs.gather(-1, tokens[:, first + 1 : -1, None].clamp(max=eot - 1))
+    # Probabilities as one more column, so that there is one copy to wait for.
+    table = torch.cat([attention[:, first:-1], F.pad(text_probs, (0, 0, 0, 1))], -1).cpu().numpy()
     return [
-        _backtrace(from_previous_row[:, matrix], from_previous_frame_too[:, matrix], *cost.shape)
-        for matrix, cost in enumerate(costs)
+        TextAttention(
+            values[: len(request.text) + 1, : request.num_frames], values[: len(request.text), num_frames].tolist()
+        )
+        for request, values in zip(requests, table, strict=True)
     ]
 
 
-def _backtrace(
-    from_previous_row: npt.NDArray[np.bool_], from_previous_frame_too: npt.NDArray[np.bool_], rows: int, frames: int
-) -> npt.NDArray[np.int64]:
-    """Follow one path back from its end; both arrays are [diagonals, rows]."""
-    onsets = np.zeros(rows, dtype=np.int64)
-    row, frame = rows - 1, frames - 1
-    while row > 0:
-        cell = row + frame, row
-        if frame == 0 or from_previous_row[cell]:
-            onsets[row] = frame
-            row -= 1
-            frame -= int(frame > 0 and from_previous_frame_too[cell])
-        else:
-            frame -= 1
-    return onsets
+@dataclass(frozen=True)
+class Bounds:
+    """What of a padded batch belongs to its windows, for tensors [B, H, P, F] on one device.
+
+    Attributes:
+        padding: [B, 1, 1, F], True for frames after a window's last one.
+        share: [B, 1, 1, P], each token's share of its window's mean over the tokens; zero for padding.
+        mirror: [B, 1, 1, RADIUS], frames before a window's last one, the nearest first.
+        mirrored: [B, 1, 1, RADIUS], frames after the last one that reflect them.
+    """
+
+    padding: Tensor
+    share: Tensor
+    mirror: Tensor
+    mirrored: Tensor
+
+    @classmethod
+    def of(cls, sizes: Tensor, longest: int, most_frames: int) -> Bounds:
+        """Return the bounds of windows with these numbers of tokens and of frames [2, B], padded to the given ones."""
+        num_tokens, num_frames = sizes[..., None, None, None]
+        tokens, frames, offsets = (torch.arange(end, device=sizes.device) for end in (longest, most_frames, RADIUS))
+        return cls(
+            padding=frames >= num_frames,
+            share=(tokens < num_tokens) / num_tokens,
+            mirror=num_frames - 2 - offsets,
+            mirrored=num_frames + offsets,
+        )
+
+
+def _standardise(scores: Tensor, bounds: Bounds) -> Tensor:
+    """Turn scores [B, H, P, F] into attention weights, of which each frame's have mean 0 and variance 1."""
+    weights = scores.masked_fill_(bounds.padding, -torch.inf).softmax(-1)
+    centred = weights - bounds.share @ weights
+    return centred * (bounds.share @ centred.square()).rsqrt()
+
+
+def median_filter(x: Tensor, bounds: Bounds) -> Tensor:
+    """Apply a median filter of width 7 over the frames of each window [B, H, P, F], reflected at its ends.
+
+    The median of seven comes from the middle one and the two sorted triples beside it. Neighbours share the triples:
+    on a CPU that is many times as fast as sorting each seven.
+    """
+    x = F.pad(x, (RADIUS, RADIUS, 0, 0), mode="reflect")
+    mirror, mirrored = (index.expand(*x.shape[:-1], -1) + RADIUS for index in (bounds.mirror, bounds.mirrored))
+    x.scatter_(-1, mirrored, x.gather(-1, mirror))
+    low, middle, high = _sort(x[..., :-2], x[..., 1:-1], x[..., 2:])
+    a, b, c = (values[..., :-4] for values in (low, middle, high))
+    d, e, f = (values[..., 4:] for values in (low, middle, high))
+    # The third and the fourth of the six values in order: the median lies between them.
+    third = torch.minimum(torch.minimum(c, f), torch.minimum(torch.maximum(a, e), torch.maximum(b, d)))
+    fourth = torch.maximum(torch.maximum(a, d), torch.maximum(torch.minimum(b, f), torch.minimum(c, e)))
+    return torch.maximum(third, torch.minimum(x[..., 3:-3], fourth))
+
+
+def _sort(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Elementwise, the three values in order."""
+    low, high = torch.minimum(x, y), torch.maximum(x, y)
+    rest = torch.maximum(low, z)
+    return torch.minimum(low, z), torch.minimum(rest, high), torch.maximum(rest, high)

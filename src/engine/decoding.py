@@ -3,23 +3,34 @@
 A `DecodeRequest` decodes one window once, at one temperature. Requests with the same search and the same number of
 candidates share a `Batch`: each enters and leaves it at any step and does not affect the others.
 
-Shapes: B windows in the batch, G candidates of each, N tokens sampled so far, V vocabulary.
+A step is a fixed number of operations on tensors that stay where they are. It reads nothing back, so that it can be
+recorded and replayed: which windows have ended is part of the state, which the host reads from a copy, on CUDA a step
+late. A window that has ended is computed on, unseen, until another one takes its slot.
+
+Shapes: B slots that are computed, G candidates of each, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
-from whisper.tokenizer import Tokenizer
 
 from src.engine.model import Model
+from src.engine.placement import Placement
+from src.engine.replay import GraphRecorder, Replay
+from src.engine.slot_state import ENDED, START, Fields, SlotState
+from src.engine.token_rules import TokenRules
 from src.engine.work import DecodeRequest, DecodeResult, NumericalFault
 
-MAX_FIRST_TIMESTAMP = 50
-"""Latest first timestamp of a window in steps of 20 ms: 1.0 s (`max_initial_timestamp` of openai-whisper)."""
+MAX_FORCED_PROMPT = 32
+"""Longest text before `<|startoftranscript|>` that is read token by token, in the steps of the other windows."""
+
+Outcome = tuple[DecodeRequest, "DecodeResult | NumericalFault"]
 
 
 @dataclass(frozen=True)
@@ -31,67 +42,20 @@ class Hypothesis:
     """Sum of the tokens' log-probabilities."""
 
 
-@dataclass
+@dataclass(eq=False)
 class RunningDecode:
-    """Host-side state of a running decode."""
+    """The host's view of a running decode.
+
+    Attributes:
+        slot: its slot; None: it has left the batch.
+        position: of the token that the next step reads.
+        start: position of `<|startoftranscript|>`.
+    """
 
     request: DecodeRequest
-    no_speech_prob: float
-    sampled: int = 0
-    finished: list[Hypothesis] = field(default_factory=list)
-
-    @property
-    def length(self) -> int:
-        """Tokens that the cache has to hold before the next step."""
-        return len(self.request.prompt) + self.sampled
-
-
-class TokenRules:
-    """Rules for the next token: timestamps in pairs, never decreasing, one at the start (`ApplyTimestampRules`)."""
-
-    def __init__(self, tokenizer: Tokenizer, n_vocab: int, device: torch.device) -> None:
-        self.end: int = tokenizer.eot
-        self.timestamps: int = tokenizer.timestamp_begin
-        self.no_speech: int = tokenizer.no_speech
-        self.start: int = tokenizer.sot
-        self._steps = torch.arange(n_vocab - self.timestamps, device=device)
-
-    def apply(self, logits: Tensor, sampled: Tensor, count: Tensor) -> Tensor:
-        """Return log-probabilities [B, G, V] of the next token, -inf where the rules forbid it.
-
-        Args:
-            logits: [B, G, V], overwritten.
-            sampled: [B, G, N], tokens sampled so far; positions from `count` on are undefined.
-            count: [B], number of tokens sampled so far.
-        """
-        last, second_last = _token_at(sampled, count - 1), _token_at(sampled, count - 2)
-        after_timestamp = (last >= self.timestamps) & (count > 0)[:, None]
-        paired = after_timestamp & ((second_last >= self.timestamps) | (count < 2)[:, None])
-        closing = after_timestamp & ~paired
-
-        timestamps = logits[..., self.timestamps :]
-        timestamps.masked_fill_(paired[..., None], -torch.inf)
-        timestamps.masked_fill_(self._steps < self._min_step(sampled, count, closing)[..., None], -torch.inf)
-        too_late = (self._steps > MAX_FIRST_TIMESTAMP) & (count == 0)[:, None]
-        timestamps.masked_fill_(too_late[:, None], -torch.inf)
-        logits[..., : self.end].masked_fill_(closing[..., None], -torch.inf)
-
-        text = logits[..., : self.timestamps]
-        timestamp_likelier = timestamps.float().logsumexp(-1) > text.amax(-1)
-        text.masked_fill_((timestamp_likelier | (count == 0)[:, None])[..., None], -torch.inf)
-        return logits.log_softmax(-1)
-
-    def _min_step(self, sampled: Tensor, count: Tensor, closing: Tensor) -> Tensor:
-        """[B, G], the earliest timestamp step allowed next; a segment is never empty."""
-        valid = torch.arange(sampled.shape[-1], device=sampled.device) < count[:, None, None]
-        latest = torch.where(valid, sampled - self.timestamps, -1).amax(-1)
-        return torch.where(closing | (latest < 0), latest, latest + 1)
-
-
-def _token_at(sampled: Tensor, position: Tensor) -> Tensor:
-    """[B, G], the tokens at one position per window; a position before the start yields the first token."""
-    index = position.clamp(min=0)[:, None, None].expand(-1, sampled.shape[1], 1)
-    return sampled.gather(-1, index).squeeze(-1)
+    slot: int | None
+    position: int
+    start: int
 
 
 class Batch:
@@ -103,123 +67,202 @@ class Batch:
     """
 
     def __init__(self, model: Model, rules: TokenRules, num_slots: int, num_candidates: int) -> None:
-        device = model.placement.device
         self._model = model
+        self._placement = placement = model.placement
         self._rules = rules
         self.num_slots = num_slots
-        self._cache = model.cache(num_slots, num_candidates)
         self._context: int = model.dims.n_text_ctx
         self._max_sampled = self._context // 2
-        self._running: list[RunningDecode] = []
-        self._rows = torch.arange(num_slots, device=device)
-        self._tokens = torch.zeros(num_slots, num_candidates, self._max_sampled, dtype=torch.long, device=device)
-        self._next = torch.zeros(num_slots, num_candidates, dtype=torch.long, device=device)
-        self._count = torch.zeros(num_slots, dtype=torch.long, device=device)
-        self._score = torch.zeros(num_slots, num_candidates, device=device)
-        self._suppressed = torch.zeros(num_slots, 1, model.dims.n_vocab, device=device)
-        self._temperature = torch.zeros(num_slots, 1, device=device)
+        self._slots: list[RunningDecode | None] = [None] * num_slots
+        self._cache = model.cache(num_slots, num_candidates)
+        self._state = SlotState(placement, num_slots, num_candidates)
+        # One column more than is sampled: a step that comes late, after the last one, writes there.
+        self._tokens = placement.zeros(torch.long, num_slots, num_candidates, self._max_sampled + 1)
+        self._prompts = placement.zeros(torch.long, num_slots, self._context)
+        self._suppressed = placement.zeros(torch.float32, num_slots, 1, model.dims.n_vocab)
+        self._replay = Replay(enabled=placement.replays, record=GraphRecorder())
+        self._in_flight: deque[tuple[list[RunningDecode | None], Board]] = deque()
 
     @property
     def running(self) -> list[DecodeRequest]:
         """The requests in the batch, by slot."""
-        return [decode.request for decode in self._running]
+        return [decode.request for decode in self._decodes()]
 
     @property
     def free_slots(self) -> int:
         """The number of further requests that fit."""
-        return self.num_slots - len(self._running)
+        return self._slots.count(None)
+
+    def _decodes(self) -> Iterable[RunningDecode]:
+        return (decode for decode in self._slots if decode is not None)
+
+    # --- Entering and leaving ----------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def admit(self, requests: Sequence[DecodeRequest]) -> None:
-        """Put requests into free slots and read their prompts."""
-        slots = range(len(self._running), len(self._running) + len(requests))
-        device = self._count.device
-        lengths = [len(request.prompt) for request in requests]
-        prompts = torch.zeros(len(requests), max(lengths), dtype=torch.long)
-        for row, request in enumerate(requests):
-            prompts[row, : lengths[row]] = torch.tensor(request.prompt)
-        features = torch.stack([request.features for request in requests])
-        hidden = self._model.decoder.prefill(self._cache, slots, prompts.to(device), features)
-        no_speech_probs = self._no_speech_probs(hidden, requests)
-        for row, (slot, request) in enumerate(zip(slots, requests, strict=True)):
-            self._running.append(RunningDecode(request, no_speech_probs[row]))
-            # The last token of the prompt is the input of the first step, which all slots share.
-            self._cache.length[slot] = lengths[row] - 1
-            self._next[slot] = request.prompt[-1]
-            self._count[slot] = 0
-            self._score[slot] = 0.0
-            self._suppressed[slot, 0] = request.suppressed
-            self._temperature[slot] = request.temperature
+        """Put requests into free slots."""
+        free = (slot for slot, decode in enumerate(self._slots) if decode is None)
+        entered = [self._enter(request, next(free)) for request in requests]
+        for decode in entered:  # once none can fail any more
+            assert decode.slot is not None
+            self._slots[decode.slot] = decode
 
-    def _no_speech_probs(self, hidden: Tensor, requests: Sequence[DecodeRequest]) -> list[float]:
-        """Probability of `<|nospeech|>` right after `<|startoftranscript|>`, as in openai-whisper."""
-        starts = torch.tensor([request.prompt.index(self._rules.start) for request in requests], device=hidden.device)
-        at_start = hidden[torch.arange(len(requests), device=hidden.device), starts]
-        probs: list[float] = self._model.decoder.logits(at_start).softmax(-1)[:, self._rules.no_speech].tolist()
-        return probs
+    def _enter(self, request: DecodeRequest, slot: int) -> RunningDecode:
+        """Store a window's cross-attention, its prompt and its state in a slot."""
+        start = request.prompt.index(self._rules.start)
+        stored = start if start > MAX_FORCED_PROMPT else 0
+        if stored:
+            text = torch.tensor(request.prompt[:stored]).to(self._placement.device)
+            self._model.decoder.store_prompt(self._cache, slot, text, request.features)
+        else:
+            self._model.decoder.store_features(self._cache, slot, request.features)
+        self._cache.start(slot, stored)
+        self._suppressed[slot, 0] = request.suppressed
+        prompt = self._placement.host_zeros(torch.long, self._context)
+        prompt[: len(request.prompt)] = torch.tensor(request.prompt)
+        self._prompts[slot].copy_(prompt, non_blocking=True)
+        rows, state = self._state.host_rows(1)
+        state.latest[:] = request.prompt[stored]
+        state.latest_stamp[:] = -1
+        state.position[:] = stored
+        state.prompt_length[:] = len(request.prompt)
+        state.start[:] = start
+        state.temperature[:] = request.temperature
+        state.active[:] = True
+        self._state.bytes[slot].copy_(rows[0], non_blocking=True)
+        return RunningDecode(request, slot, stored, start)
+
+    def remove(self, requests: Sequence[DecodeRequest]) -> None:
+        """Remove unfinished requests."""
+        for decode in list(self._decodes()):
+            if decode.request in requests:
+                self._release(decode)
+
+    def _release(self, decode: RunningDecode) -> None:
+        assert decode.slot is not None
+        self._slots[decode.slot] = None
+        decode.slot = None
+
+    def _compact(self) -> None:
+        """Move windows from the highest slots into free ones where a step can then compute fewer slots."""
+        while self._slot_bucket(len(self.running)) < self._slot_bucket(self._num_used()):
+            source, target = self._num_used() - 1, self._slots.index(None)
+            decode = self._slots[source]
+            assert decode is not None
+            self._move(source, target, self._reach())
+            self._slots[source], self._slots[target], decode.slot = None, decode, target
+
+    def _move(self, source: int, target: int, reach: int) -> None:
+        self._cache.move(source, target, reach)
+        for tensor in (self._state.bytes, self._prompts, self._suppressed, *self._results()):
+            tensor[target] = tensor[source]
+
+    # --- A step ------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[DecodeRequest, DecodeResult | NumericalFault]]:
-        """Sample one more token for every request; return the finished ones, whose slots are free again."""
-        used = len(self._running)
-        longest = max(decode.length for decode in self._running)
-        hidden = self._model.decoder.step(self._cache, self._next[:used], longest)
-        overflowed = ~hidden.isfinite().all(-1).all(-1)
-        logits = self._model.decoder.logits(hidden.nan_to_num()) + self._suppressed[:used]
-        sampled = self._tokens[:used, :, : max(1, max(decode.sampled for decode in self._running))]
-        logprobs = self._rules.apply(logits, sampled, self._count[:used])
-        chosen = self._choose(logprobs, longest)
-        self._next[:used] = chosen
-        self._tokens[self._rows[:used], :, self._count[:used]] = chosen
-        self._count[:used] += 1
-        for decode in self._running:
-            decode.sampled += 1
-        ended = torch.stack([(chosen == self._rules.end).all(-1), overflowed]).tolist()
-        return self._collect(*ended)
+    def step(self) -> list[Outcome]:
+        """Sample one more token for every request; return finished ones, whose slots are free again."""
+        self._compact()
+        used, reach = self._slot_bucket(self._num_used()), self._reach()
+        sampling = any(decode.request.temperature > 0 for decode in self._decodes())
+        # The host spares a CPU an operation on all logits; recordings that differ in it would cost more than it does.
+        starting = self._placement.replays or any(decode.position == decode.start for decode in self._decodes())
+        key = used, reach, sampling, starting
+        self._replay(key, partial(self._compute, *key))
+        self._in_flight.append((list(self._slots), Board(self._placement, self._state, self._results(), used)))
+        for decode in self._decodes():
+            decode.position = min(decode.position + 1, self._context - 1)
+        return self._collect(*self._in_flight.popleft()) if len(self._in_flight) > self._placement.lag else []
 
-    def _choose(self, logprobs: Tensor, longest: int) -> Tensor:
-        """The next token [B, G] of each candidate: the likeliest, or a sample at a temperature above 0."""
-        used = len(logprobs)
-        chosen: Tensor = logprobs.argmax(-1)
-        if any(decode.request.temperature > 0 for decode in self._running):
-            temperature = self._temperature[:used]
-            probs = (logprobs / temperature.clamp(min=1e-6)[..., None]).softmax(-1)
-            samples = probs.flatten(0, 1).multinomial(1).view_as(chosen)
-            chosen = samples.where(temperature > 0, chosen)
-        ended = self._ended(used)
-        self._score[:used] += logprobs.gather(-1, chosen[..., None]).squeeze(-1).masked_fill(ended, 0.0)
-        return chosen.masked_fill(ended, self._rules.end)
+    def _num_used(self) -> int:
+        """The number of slots up to the last one in use."""
+        return max((slot + 1 for slot, decode in enumerate(self._slots) if decode is not None), default=0)
 
-    def _ended(self, used: int) -> Tensor:
-        """[B, G], True for candidates that have sampled the end token."""
-        return (self._next[:used] == self._rules.end) & (self._count[:used] > 0)[:, None]
+    def _slot_bucket(self, slots: int) -> int:
+        return min(_round_up(slots, self._placement.slot_buckets), self.num_slots)
 
-    def _collect(
-        self, ended: list[bool], overflowed: list[bool]
-    ) -> list[tuple[DecodeRequest, DecodeResult | NumericalFault]]:
-        done: list[tuple[DecodeRequest, DecodeResult | NumericalFault]] = []
-        for slot in reversed(range(len(self._running))):
-            decode = self._running[slot]
-            if overflowed[slot]:
-                done.append((decode.request, NumericalFault("the model's numbers overflowed")))
-            elif ended[slot] or self._at_limit(decode) or self._has_enough_hypotheses(decode):
-                done.append((decode.request, self._best_result(slot)))
-            else:
+    def _reach(self) -> int:
+        """The number of text positions that the next step reads."""
+        longest = max((decode.position + 1 for decode in self._decodes()), default=0)
+        return min(_round_up(longest, self._placement.reach_buckets), self._context)
+
+    def _compute(self, used: int, reach: int, sampling: bool, starting: bool) -> None:
+        """One step of the first `used` slots, on the device alone."""
+        state = Fields(*(field[:used] for field in self._state.fields))
+        hidden = self._model.decoder.step(self._cache, state.latest, state.position, reach)
+        logits = self._model.decoder.logits(hidden)
+        if starting:
+            self._note_no_speech(state, logits[:, 0])
+        logits += self._suppressed[:used]
+        logprobs = self._rules.apply(logits, state.kind, state.latest_stamp)
+        following = (state.position + 1).clamp_(max=self._context - 1)
+        forced = following < state.prompt_length
+        sampled = state.active & ~forced
+        chosen, score = self._choose(state, logprobs, sampled, sampling=sampling, reach=reach)
+        self._tokens[self._cache.slots[:used], self._cache.candidates, state.num_sampled] = chosen
+        state.num_sampled.add_(sampled)
+        state.score.copy_(torch.where(sampled, score, state.score))
+        state.kind.copy_(torch.where(sampled, self._rules.next_kind(state.kind, chosen), state.kind))
+        state.latest_stamp.copy_(
+            torch.where(sampled, self._rules.next_stamp(state.latest_stamp, chosen), state.latest_stamp)
+        )
+        state.latest.copy_(torch.where(forced, self._prompts[:used].gather(1, following), chosen))
+        state.position.copy_(torch.where(state.active, following, state.position))
+        state.broken.logical_or_(score.isnan().any(-1, keepdim=True) & sampled)
+        state.active.logical_and_(~(self._is_complete(state) | state.broken))
+
+    def _note_no_speech(self, state: Fields, logits: Tensor) -> None:
+        """Note the probability of `<|nospeech|>` right after `<|startoftranscript|>`, as in openai-whisper."""
+        logprob = logits[:, self._rules.no_speech] - logits.logsumexp(-1)
+        is_start = state.position == state.start
+        state.no_speech.copy_(torch.where(is_start, logprob.exp()[:, None], state.no_speech))
+
+    def _choose(
+        self, state: Fields, logprobs: Tensor, sampled: Tensor, *, sampling: bool, reach: int
+    ) -> tuple[Tensor, Tensor]:
+        """The next token of each candidate, the likeliest, or a sample at a temperature above 0; its new score."""
+        chosen = logprobs.argmax(-1)
+        if sampling:
+            probs = (logprobs / state.temperature.clamp(min=1e-6)[..., None]).softmax(-1)
+            # The same samples as `multinomial` draws, which makes the host wait, or fails the device if a row is NaN.
+            samples = (probs / torch.empty_like(probs).exponential_()).argmax(-1)
+            chosen = torch.where(state.temperature > 0, samples, chosen)
+        ended = state.kind == ENDED
+        logprob = logprobs.gather(-1, chosen[..., None]).squeeze(-1)
+        score: Tensor = state.score + logprob.masked_fill_(ended, 0.0)
+        return chosen.masked_fill_(ended, self._rules.end), score
+
+    def _is_complete(self, state: Fields) -> Tensor:
+        """[B, 1], True where nothing more is sampled."""
+        all_ended = (state.kind == ENDED).all(-1, keepdim=True)
+        at_limit = (state.num_sampled >= self._max_sampled) | (state.prompt_length + state.num_sampled > self._context)
+        complete: Tensor = all_ended | at_limit
+        return complete
+
+    # --- Results -----------------------------------------------------------------------------------------------------
+
+    def _results(self) -> tuple[Tensor, ...]:
+        """What the host reads besides the slots' state."""
+        return (self._tokens,)
+
+    def _collect(self, decodes: Sequence[RunningDecode | None], board: Board) -> list[Outcome]:
+        """The decodes that a step has finished; `decodes` are those that ran in it, by slot."""
+        board.wait()
+        done: list[Outcome] = []
+        # The decodes in the slots beyond those that were computed are None.
+        for slot, (decode, is_active) in enumerate(zip(decodes, board.state.active[:, 0].tolist(), strict=False)):
+            if decode is None or decode.slot is None or is_active:
                 continue
-            self._release(slot)
+            if board.state.broken[slot]:
+                self._cache.clear(decode.slot)
+                done.append((decode.request, NumericalFault("the model's numbers overflowed")))
+            else:
+                done.append((decode.request, self._best_result(decode.request, slot, board)))
+            self._release(decode)
         return done
 
-    def _at_limit(self, decode: RunningDecode) -> bool:
-        return decode.sampled == self._max_sampled or decode.length > self._context
-
-    def _has_enough_hypotheses(self, decode: RunningDecode) -> bool:
-        """True if the decode may stop although some of its candidates are incomplete."""
-        return False
-
-    def _best_result(self, slot: int) -> DecodeResult:
+    def _best_result(self, request: DecodeRequest, slot: int, board: Board) -> DecodeResult:
         """The likeliest hypothesis by openai-whisper's `MaximumLikelihoodRanker`."""
-        decode = self._running[slot]
-        request = decode.request
 
         def rank(hypothesis: Hypothesis) -> float:
             length = len(hypothesis.tokens)
@@ -227,73 +270,122 @@ class Batch:
                 return hypothesis.score / length if length else -torch.inf
             return float(hypothesis.score / ((5 + length) / 6) ** request.length_penalty)
 
-        best = max(self._hypotheses(slot), key=rank)
+        best = max(self._hypotheses(slot, board), key=rank)
         avg_logprob = best.score / (len(best.tokens) + 1)
-        return DecodeResult(best.tokens, avg_logprob, decode.no_speech_prob, request.temperature)
+        return DecodeResult(best.tokens, avg_logprob, float(board.state.no_speech[slot]), request.temperature)
 
-    def _hypotheses(self, slot: int) -> list[Hypothesis]:
-        candidates = self._tokens[slot, :, : self._running[slot].sampled].tolist()
-        scores = self._score[slot].tolist()
-        return [self._hypothesis(tokens, score) for tokens, score in zip(candidates, scores, strict=True)]
+    def _hypotheses(self, slot: int, board: Board) -> list[Hypothesis]:
+        candidates = board.results[0][slot, :, : int(board.state.num_sampled[slot])]
+        return self._to_hypotheses(candidates, board.state.score[slot])
 
-    def _hypothesis(self, tokens: list[int], score: float) -> Hypothesis:
-        length = tokens.index(self._rules.end) if self._rules.end in tokens else len(tokens)
-        return Hypothesis(tokens[:length], score)
-
-    def remove(self, requests: Sequence[DecodeRequest]) -> None:
-        """Remove unfinished requests."""
-        for request in requests:
-            self._release(self.running.index(request))
-
-    def _release(self, slot: int) -> None:
-        """Free a slot and move the last used one into it, so that the slots in use stay the first ones."""
-        last = len(self._running) - 1
-        if slot != last:
-            self._cache.move(last, slot, self._running[last].length)
-            for state in (self._tokens, self._next, self._count, self._score, self._suppressed, self._temperature):
-                state[slot] = state[last]
-            self._running[slot] = self._running[last]
-        self._running.pop()
+    def _to_hypotheses(self, candidates: Tensor, scores: Tensor) -> list[Hypothesis]:
+        return [
+            Hypothesis(tokens[: tokens.index(self._rules.end)] if self._rules.end in tokens else tokens, score)
+            for tokens, score in zip(candidates.tolist(), scores.tolist(), strict=True)
+        ]
 
 
 class BeamBatch(Batch):
-    """Beam search (`BeamSearchDecoder`): the candidates of a window are its best unfinished hypotheses."""
+    """Beam search (`BeamSearchDecoder`): the candidates of a window are its best unfinished hypotheses.
 
-    def _choose(self, logprobs: Tensor, longest: int) -> Tensor:
-        used, num_beams, _ = logprobs.shape
+    Args:
+        max_hypotheses: complete hypotheses that end the search of a window.
+    """
+
+    def __init__(
+        self, model: Model, rules: TokenRules, num_slots: int, num_candidates: int, max_hypotheses: int
+    ) -> None:
+        super().__init__(model, rules, num_slots, num_candidates)
+        self._max_hypotheses = max_hypotheses
+        # One place more: what a step finishes beyond the limit is written there.
+        self._finished = self._placement.zeros(torch.long, num_slots, max_hypotheses + 1, self._max_sampled + 1)
+        self._finished_scores = self._placement.zeros(torch.float32, num_slots, max_hypotheses + 1)
+
+    def _choose(
+        self, state: Fields, logprobs: Tensor, sampled: Tensor, *, sampling: bool, reach: int
+    ) -> tuple[Tensor, Tensor]:
+        num_beams = logprobs.shape[1]
         best_logprobs, tokens = logprobs.topk(num_beams + 1)
-        scores = self._score[:used, :, None] + best_logprobs
+        scores = state.score[..., None] + best_logprobs
         # Before the first token all beams are the same hypothesis: only one of them may branch.
-        duplicates = (self._count[:used] == 0)[:, None] & (torch.arange(num_beams, device=scores.device) > 0)
-        scores = scores.masked_fill(duplicates[..., None], -torch.inf).flatten(1)
+        duplicates = (state.kind == START) & (self._cache.candidates > 0)
+        scores = scores.masked_fill_(duplicates[..., None], -torch.inf).flatten(1)
         scores, order = scores.sort(descending=True, stable=True)
         tokens, sources = tokens.flatten(1).gather(-1, order), order // (num_beams + 1)
 
         ends = tokens == self._rules.end
         rank = (~ends).cumsum(-1)
-        self._finish(ends & (rank < num_beams), tokens, sources, scores)
-        kept = (~ends & (rank <= num_beams)).nonzero()[:, 1].view(used, num_beams)
-        sources = sources.gather(-1, kept)
-        self._score[:used] = scores.gather(-1, kept)
-        self._cache.reorder(sources, longest)
-        self._tokens[:used] = self._tokens[:used].gather(1, sources[..., None].expand_as(self._tokens[:used]))
-        return tokens.gather(-1, kept)
+        self._finish(state, ends & (rank < num_beams) & sampled, sources, scores)
+        kept = _first_places(~ends & (rank <= num_beams), rank - 1, num_beams)
+        sources = torch.where(sampled, sources.gather(-1, kept), self._cache.candidates)
+        self._continue_texts(state, sources, reach)
+        return tokens.gather(-1, kept), scores.gather(-1, kept)
 
-    def _finish(self, complete: Tensor, tokens: Tensor, sources: Tensor, scores: Tensor) -> None:
+    def _finish(self, state: Fields, complete: Tensor, sources: Tensor, scores: Tensor) -> None:
         """Record the hypotheses that end here, likeliest first, up to the number that patience allows."""
-        for slot, candidate in complete.nonzero().tolist():
-            decode = self._running[slot]
-            if not self._has_enough_hypotheses(decode):
-                beam = int(sources[slot, candidate])
-                history = self._tokens[slot, beam, : decode.sampled].tolist()
-                decode.finished.append(Hypothesis(history, float(scores[slot, candidate])))
+        used = len(complete)
+        texts = self._tokens[:used]
+        texts.scatter_(-1, state.num_sampled[..., None].expand(-1, texts.shape[1], 1), self._rules.end)
+        histories = texts.gather(1, sources[..., None].expand(-1, -1, texts.shape[-1]))
+        place = (state.num_finished + complete.cumsum(-1) - 1).clamp_(max=self._max_hypotheses)
+        place.masked_fill_(~complete, self._max_hypotheses)
+        self._finished[:used].scatter_(1, place[..., None].expand_as(histories), histories)
+        self._finished_scores[:used].scatter_(1, place, scores)
+        num_finished = state.num_finished + complete.sum(-1, keepdim=True)
+        state.num_finished.copy_(num_finished.clamp_(max=self._max_hypotheses))
 
-    def _has_enough_hypotheses(self, decode: RunningDecode) -> bool:
-        return len(decode.finished) >= round(decode.request.num_candidates * decode.request.patience)
+    def _continue_texts(self, state: Fields, sources: Tensor, reach: int) -> None:
+        """Let each beam [B, G] continue the text of another one."""
+        self._cache.continue_texts(sources, reach)
+        texts = self._tokens[: len(sources)]
+        texts.copy_(texts.gather(1, sources[..., None].expand_as(texts)))
+        for field in (state.kind, state.latest_stamp):
+            field.copy_(field.gather(1, sources))
 
-    def _hypotheses(self, slot: int) -> list[Hypothesis]:
+    def _is_complete(self, state: Fields) -> Tensor:
+        return super()._is_complete(state) | (state.num_finished >= self._max_hypotheses)
+
+    def _results(self) -> tuple[Tensor, ...]:
+        return *super()._results(), self._finished, self._finished_scores
+
+    def _hypotheses(self, slot: int, board: Board) -> list[Hypothesis]:
         """The complete hypotheses, topped up with the likeliest incomplete ones to the number of beams."""
-        finished = self._running[slot].finished
-        missing = max(0, self._running[slot].request.num_candidates - len(finished))
-        unfinished = sorted(super()._hypotheses(slot), key=lambda hypothesis: hypothesis.score, reverse=True)
-        return finished + unfinished[:missing]
+        _, finished_tokens, finished_scores = board.results
+        count = int(board.state.num_finished[slot])
+        finished = self._to_hypotheses(finished_tokens[slot, :count], finished_scores[slot, :count])
+        unfinished = sorted(super()._hypotheses(slot, board), key=lambda hypothesis: hypothesis.score, reverse=True)
+        return finished + unfinished[: max(0, len(unfinished) - count)]
+
+
+class Board:
+    """The host's copy of the state and results after a step, which arrives while the host goes on.
+
+    Attributes:
+        state: of the slots that were computed.
+        results: as `Batch._results` returns them.
+    """
+
+    def __init__(self, placement: Placement, slots: SlotState, results: Sequence[Tensor], used: int) -> None:
+        rows, self.state = slots.host_rows(used)
+        rows.copy_(slots.bytes[:used], non_blocking=True)
+        self.results = [
+            placement.host_zeros(tensor.dtype, used, *tensor.shape[1:]).copy_(tensor[:used], non_blocking=True)
+            for tensor in results
+        ]
+        self._copied = placement.record_event()
+
+    def wait(self) -> None:
+        """Wait until the copy is complete."""
+        self._copied()
+
+
+def _first_places(wanted: Tensor, place: Tensor, count: int) -> Tensor:
+    """[B, count], the indices of the `wanted` [B, N], each at its `place`; others are written behind the last place."""
+    indices = torch.arange(wanted.shape[-1], device=wanted.device).expand_as(wanted)
+    places = torch.zeros(len(wanted), count + 1, dtype=torch.long, device=wanted.device)
+    return places.scatter_(1, place.masked_fill(~wanted, count), indices)[:, :count]
+
+
+def _round_up(number: int, buckets: Sequence[int]) -> int:
+    """The smallest bucket that holds a number, else the largest."""
+    return next((bucket for bucket in buckets if bucket >= number), buckets[-1])

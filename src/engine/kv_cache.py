@@ -1,4 +1,4 @@
-"""Keys and values of the windows that are being decoded."""
+"""Keys and values of the windows that are being decoded, in slots that stay where they are."""
 
 from __future__ import annotations
 
@@ -15,72 +15,91 @@ KeysValues = tuple[Tensor, Tensor]
 
 
 class KVCache:
-    """Keys and values of up to `num_slots` windows, `num_candidates` each; the slots in use are the first ones.
+    """Keys and values of up to `num_slots` windows, with `num_candidates` (G) texts each.
+
+    Masked positions are read too, with a weight of zero, which does not hide a NaN: all memory begins as zeros.
 
     Attributes:
-        cross_attn: per layer, keys [slots, H, 1500, 64] and values [slots, H, 64, 1500] over the window's positions.
-            With values transposed, attention of a single query takes two thirds of the time on a CPU.
-        self_attn: per layer, keys and values of the tokens so far, [slots, G, H, context, 64] each.
-        length: [slots], number of tokens in `self_attn`.
+        cross_attn: per layer, those of the window's positions, [slots, H, 1500, 64] each.
+        self_attn: per layer, those of the texts' tokens, [2, slots, H, context, G, 64]: each candidate writes to its
+            own column, and the candidates of a window read all of them.
+        owned: [slots, G, context, G], True where a text (first G) includes, at a position, the token in a column
+            (second G). To continue another beam's text, a beam takes over its row here: no keys or values are copied.
     """
 
     def __init__(
         self, dims: whisper.ModelDimensions, placement: Placement, num_slots: int, num_candidates: int
     ) -> None:
-        def allocate(device: torch.device, *shape: int) -> Tensor:
-            # Not `zeros`: on a CPU, slots that are never used then take no memory.
-            return torch.empty(num_slots, *shape, device=device, dtype=placement.dtype)
+        heads, context = dims.n_text_head, dims.n_text_ctx
+        layers = decoder_placements(dims, placement)
+        self._cross_memory = [
+            _CrossMemory(layer, num_slots, dims.n_audio_ctx, heads, head_major=placement.head_major) for layer in layers
+        ]
+        self.cross_attn: list[KeysValues] = [memory.keys_values for memory in self._cross_memory]
+        self.self_attn = [
+            layer.zeros(placement.dtype, 2, num_slots, heads, context, num_candidates, HEAD_WIDTH) for layer in layers
+        ]
+        self.owned = placement.zeros(torch.bool, num_slots, num_candidates, context, num_candidates)
+        self.slots = torch.arange(num_slots, device=placement.device)[:, None]
+        self.candidates = torch.arange(num_candidates, device=placement.device)
+        self._true = torch.ones((), dtype=torch.bool, device=placement.device)
 
-        heads, devices = dims.n_text_head, [layer.device for layer in decoder_placements(dims, placement)]
-        cross_keys, cross_values = (heads, dims.n_audio_ctx, HEAD_WIDTH), (heads, HEAD_WIDTH, dims.n_audio_ctx)
-        tokens = (num_candidates, heads, dims.n_text_ctx, HEAD_WIDTH)
-        self.cross_attn = [(allocate(device, *cross_keys), allocate(device, *cross_values)) for device in devices]
-        self.self_attn = [(allocate(device, *tokens), allocate(device, *tokens)) for device in devices]
-        self.length = torch.zeros(num_slots, dtype=torch.long, device=placement.device)
-        self._zero_filled = 0
+    def cross_memory(self, layer: int, slot: int) -> Tensor:
+        """Return the memory of a layer for a window, as the linear layer of keys and values fills it: [1500, 2, H, 64].
 
-    def reset_slot(self, slot: int, length: int) -> None:
-        """Prepare a slot for a new window of which `length` tokens will be written; the slots before it are in use."""
-        self.zero_fill_to(slot, length)
-        for layer in self.self_attn:
-            for tensor in layer:
-                tensor[slot, :, :, : self._zero_filled].zero_()
-
-    def zero_fill_to(self, used: int, length: int) -> None:
-        """Zero-fills the first `used` slots up to `length` tokens, so that masked positions hold no NaN.
-
-        The longest slot decides how far all are read, and an attention weight of zero does not hide a NaN that
-        uninitialised memory, or an earlier window, may hold behind the end of a slot.
+        It is a view, on a CPU not contiguous.
         """
-        if length <= self._zero_filled:
-            return
-        for layer in self.self_attn:
-            for tensor in layer:
-                tensor[:used, :, :, self._zero_filled : length].zero_()
-        self._zero_filled = length
+        return self._cross_memory[layer].by_position[slot]
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy slot `source` to slot `target`; `length` is at least the number of tokens in it."""
-        for cross_attn, self_attn in zip(self.cross_attn, self.self_attn, strict=True):
-            for tensor in cross_attn:
-                tensor[target] = tensor[source]
-            for tensor in self_attn:
-                tensor[target, :, :, :length] = tensor[source, :, :, :length]
-        self.length[target] = self.length[source]
+    def store_prompt(self, layer: int, slot: int, self_attn: KeysValues) -> None:
+        """Store a prompt's keys and values [H, P, 64], which all candidates of a window share, in the first column."""
+        for part, tensor in enumerate(self_attn):
+            self.self_attn[layer][part, slot, :, : tensor.shape[1], 0] = tensor
 
-    def reorder(self, sources: Tensor, length: int) -> None:
-        """Replace each candidate's tokens with those of another candidate of the same window.
+    def start(self, slot: int, prompt_length: int) -> None:
+        """Make a slot's texts empty but for a prompt in the first column."""
+        self.owned[slot] = False
+        self.owned[slot, :, :prompt_length, 0] = True
 
-        Args:
-            sources: [B, G], the candidate that each one continues.
-            length: tokens of the longest slot.
-        """
-        used, num_candidates = sources.shape
-        rows = (sources + num_candidates * torch.arange(used, device=sources.device)[:, None]).flatten()
-        for layer in self.self_attn:
-            for tensor in layer:
-                flat = tensor[:used].flatten(0, 1)
-                flat[:, :, :length] = flat[rows.to(flat.device), :, :length]
+    def own_newest(self, position: Tensor) -> None:
+        """Add, to each text of the first B slots, the token that it will have at `position` [B, 1]."""
+        slots = self.slots[: len(position)]
+        self.owned[slots, self.candidates, position, self.candidates] = self._true
+
+    def move(self, source: int, target: int, reach: int) -> None:
+        """Copy slot `source` to slot `target`; `reach` is at least the number of tokens in it."""
+        for memory, past in zip(self._cross_memory, self.self_attn, strict=True):
+            memory.by_position[target] = memory.by_position[source]
+            past[:, target, :, :reach] = past[:, source, :, :reach]
+        self.owned[target] = self.owned[source]
+
+    def clear(self, slot: int) -> None:
+        """Zero a slot whose numbers overflowed."""
+        for memory, past in zip(self._cross_memory, self.self_attn, strict=True):
+            memory.by_position[slot] = 0
+            past[:, slot] = 0
+
+    def continue_texts(self, sources: Tensor, reach: int) -> None:
+        """Let each beam continue the text of another one: `sources` [B, G]."""
+        owned = self.owned[: len(sources), :, :reach]
+        owned.copy_(owned.gather(1, sources[:, :, None, None].expand_as(owned)))
+
+
+class _CrossMemory:
+    """One layer's keys and values of the windows.
+
+    A CPU reads them fastest head by head. CUDA's kernels are as fast in the layout that the linear layer leaves, which
+    can then write them directly.
+    """
+
+    def __init__(self, layer: Placement, num_slots: int, positions: int, heads: int, *, head_major: bool) -> None:
+        if head_major:
+            memory = layer.zeros(layer.dtype, 2, num_slots, heads, positions, HEAD_WIDTH)
+            self.by_position = memory.permute(1, 3, 0, 2, 4)
+        else:
+            self.by_position = layer.zeros(layer.dtype, num_slots, positions, 2, heads, HEAD_WIDTH)
+        keys, values = self.by_position.transpose(1, 3).unbind(2)
+        self.keys_values: KeysValues = keys, values
 
 
 def encoder_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from src.engine.kernels import Attention, MakeLinear, fused_attention, packed_linear, plain_linear, tiled_attention
+from src.engine.kernels import Attention, MakeLinear, PackedLinear, PlainLinear, cpu_attention, fused_attention
 
 log = logging.getLogger(__name__)
+
+CACHE_LINE = 64
+"""Bytes; vectors that lie across two lines are read slower."""
 
 # oneDNN caches a kernel for each shape it has met: 1024 of them, a fifth of a megabyte each. A recording meets some 150
 # shapes, and making a kernel again takes 0.4 ms: with 256, a worker's memory stops growing after its first jobs.
@@ -36,6 +42,11 @@ class Placement:
         window_linear: makes the encoder's layers: fast over the 1500 positions of a window.
         max_batch_size: default number of windows decoded at once. On a CPU more are hardly faster, and take memory.
         encoder_batch_size: windows per encoder pass: enough to keep the device busy, few enough to save memory.
+        head_major: cross-attention reads its memory head by head, the order that is fast on a CPU.
+        slot_buckets: numbers of slots that a step may compute, if not all: on CUDA few, as each is a graph of its own.
+        reach_buckets: numbers of text positions that a step may read.
+        replays: steps are recorded as CUDA graphs.
+        lag: steps by which the host learns late that a window is done, so that the device never waits for the host.
     """
 
     devices: tuple[torch.device, ...]
@@ -45,6 +56,11 @@ class Placement:
     window_linear: MakeLinear
     max_batch_size: int
     encoder_batch_size: int
+    head_major: bool = True
+    slot_buckets: tuple[int, ...] = tuple(range(1, 65))
+    reach_buckets: tuple[int, ...] = (64, 128, 192, 256, 320, 384, 448)
+    replays: bool = False
+    lag: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -62,7 +78,28 @@ class Placement:
 
     def in_float32(self) -> Placement:
         """Return the same devices at full precision, for windows whose numbers overflow."""
-        return make_placement(self.devices, torch.float32)
+        return replace(make_placement(self.devices, torch.float32), lag=self.lag, replays=False)
+
+    def zeros(self, dtype: torch.dtype, *shape: int) -> Tensor:
+        """Return memory on the device; on a CPU, what is never used takes no memory."""
+        if self.device.type != "cpu":
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+        size = math.prod(shape) * dtype.itemsize
+        pages = np.zeros(size + CACHE_LINE, np.uint8)  # `torch.zeros` would write to all pages
+        start = -pages.ctypes.data % CACHE_LINE
+        return torch.from_numpy(pages[start : start + size]).view(dtype).view(shape)
+
+    def host_zeros(self, dtype: torch.dtype, *shape: int) -> Tensor:
+        """Return memory of the host from and to which the device copies while the host goes on."""
+        return torch.zeros(shape, dtype=dtype, pin_memory=self.device.type == "cuda")
+
+    def record_event(self) -> Callable[[], None]:
+        """Return a function that waits until the device has done all that it has been given until now."""
+        if self.device.type != "cuda":
+            return lambda: None
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # without spinning on a core that others need
+        event.record()
+        return event.synchronize
 
 
 def choose_placements(compute_type: str = "auto", device_map: str = "auto", model_bytes: int = 0) -> list[Placement]:
@@ -99,12 +136,23 @@ def group_devices(
 def make_placement(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Placement:
     """Return a placement with the kernels and batch sizes that are fast on the devices in this format."""
     if devices[0].type == "cuda":
-        kernels, max_batch_size, encoder_batch_size = (fused_attention, plain_linear, plain_linear), 16, 8
-    elif dtype == torch.bfloat16:
-        kernels, max_batch_size, encoder_batch_size = (tiled_attention, packed_linear, packed_linear), 8, 1
-    else:
-        kernels, max_batch_size, encoder_batch_size = (fused_attention, packed_linear, plain_linear), 8, 1
-    return Placement(devices, dtype, *kernels, max_batch_size, encoder_batch_size)
+        torch.backends.cuda.enable_cudnn_sdp(False)  # its plans cost hundreds of milliseconds for each new shape
+        return Placement(
+            devices,
+            dtype,
+            fused_attention,
+            PlainLinear,
+            PlainLinear,
+            max_batch_size=16,
+            encoder_batch_size=8,
+            head_major=False,
+            slot_buckets=(1, 4, 16, 32, 64),
+            reach_buckets=(64, 128, 256, 448),
+            replays=len(devices) == 1,
+            lag=1,
+        )
+    window_linear = PackedLinear if dtype == torch.bfloat16 else PlainLinear
+    return Placement(devices, dtype, cpu_attention, PackedLinear, window_linear, max_batch_size=8, encoder_batch_size=1)
 
 
 @cache  # so that the warning is logged once, however many models are loaded

@@ -31,14 +31,16 @@ from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_or_trim
 
 from src.engine.alignment import align
-from src.engine.decoding import Batch, BeamBatch, TokenRules
+from src.engine.decoding import Batch, BeamBatch
 from src.engine.decoding_options import TokenSets
 from src.engine.model import Model
 from src.engine.placement import Placement, leave_one_core_free, loses_cuda_context, release_freed_memory
+from src.engine.token_rules import TokenRules
 from src.engine.work import (
     AlignmentRequest,
     DecodeRequest,
     EncodeRequest,
+    HostWork,
     LanguageRequest,
     NumericalFault,
     Steps,
@@ -341,8 +343,18 @@ class Scheduler:
         else:
             if isinstance(work, list):
                 self._run_concurrently(work, task)
+            elif isinstance(work, HostWork):
+                self._run_on_host(work, task)
             else:
                 self._pending[type(work)].append((task, work))
+
+    def _run_on_host(self, work: HostWork, task: RunningTask) -> None:
+        try:
+            result = work.run()
+        except Exception as error:
+            self._advance(task, None, error)
+        else:
+            self._advance(task, result)
 
     def _run_concurrently(self, children: list[Steps], parent: RunningTask) -> None:
         gather = Gather(len(children), [None] * len(children))
@@ -399,12 +411,9 @@ class Scheduler:
         pending = self._pending[AlignmentRequest]
         if pending and (len(pending) >= self._placement.encoder_batch_size or not self._decoding):
             self._run_batch(
-                self._next_batch(AlignmentRequest, lambda request: request.features.dtype), self._align_words
+                self._next_batch(AlignmentRequest, lambda request: request.features.dtype),
+                lambda requests: align(self._model(requests[0].features.dtype), requests),
             )
-
-    def _align_words(self, requests: Sequence[AlignmentRequest]) -> list[None]:
-        align(self._model(requests[0].features.dtype), requests)
-        return [None] * len(requests)
 
     def _admit(self) -> None:
         """Admit requests to the free slots of their batches, in order of arrival."""
@@ -434,14 +443,14 @@ class Scheduler:
         key = self._batch_key(request)
         batch = self._batches.get(key)
         if batch is None or (not batch.running and batch.num_slots != self._batch_size):
-            search = Batch if request.beam_size is None else BeamBatch
-            batch = search(self._model(request.features.dtype), self._rules, self._batch_size, request.num_candidates)
+            shared = self._model(request.features.dtype), self._rules, self._batch_size, request.num_candidates
+            batch = Batch(*shared) if request.beam_size is None else BeamBatch(*shared, request.max_hypotheses)
             self._batches[key] = batch
         return batch
 
     def _batch_key(self, request: DecodeRequest) -> Hashable:
-        """The number format, the search and the number of candidates, which all requests of a batch share."""
-        return request.features.dtype, request.beam_size is None, request.num_candidates
+        """The number format and the search with its sizes, which all requests of a batch share."""
+        return request.features.dtype, request.beam_size is None, request.num_candidates, request.max_hypotheses
 
     def _step(self) -> None:
         for key, batch in list(self._batches.items()):

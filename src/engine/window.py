@@ -8,29 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
-from whisper.audio import SAMPLE_RATE
+from whisper.audio import SAMPLE_RATE, TOKENS_PER_SECOND
+from whisper.tokenizer import Tokenizer
 
 from src.engine.coverage import Span, find_gaps
 from src.engine.decoding_options import DecodingOptions, TokenSets
+from src.engine.dtw import onset_frames
 from src.engine.plausibility import Plausibility
 from src.engine.segments import TIMESTAMP_STEP_S, insert_segments, to_segments, to_window_time
+from src.engine.word_timing import set_words, text_tokens_of
 from src.engine.work import (
     AlignmentRequest,
     DecodeRequest,
     DecodeResult,
     EncodeRequest,
+    HostWork,
     LanguageRequest,
     NumericalFault,
     Steps,
+    TextAttention,
 )
 from src.transcript.transcript import Segment
+from src.transcript.word_lengths import lengthen_empty_words
 
 SECOND_OPINION_BEAMS = 5
 """Beams of a window whose greedy text is unsure."""
+
+MIN_ALIGNED_FRAMES = 4
+"""Encoder frames of a window that is shorter than alignment's median filter can smooth."""
 
 MAX_REDECODE_ROUNDS = 3
 REDECODE_PADDING_S = 0.2
@@ -98,6 +108,29 @@ def identify_language(window: Window) -> Steps:
     return probabilities, replace(window, features=features)
 
 
+def align_words(segments: list[Segment], features: Tensor, mel_frames: int, tokenizer: Tokenizer) -> Steps:
+    """Return steps that set the words of a window's segments, and adjust the segments' times to them.
+
+    Args:
+        segments: in order of time; their tokens with or without timestamps.
+        features: [1500, D], the encoder's output.
+        mel_frames: log-mel frames (10 ms) of the window that are audio, not padding.
+        tokenizer: for the window's task and its language, which decides where words are split.
+    """
+    for segment in segments:
+        segment.words = []
+    text = text_tokens_of(segments, tokenizer)
+    if text:
+        attention = yield AlignmentRequest(features, text, max(MIN_ALIGNED_FRAMES, mel_frames // 2), tokenizer)
+        yield HostWork(partial(_time_words, segments, attention, mel_frames / 100, tokenizer))
+
+
+def _time_words(segments: list[Segment], attention: TextAttention, seconds: float, tokenizer: Tokenizer) -> None:
+    onsets = onset_frames(-attention.weights.astype(np.float64)) / TOKENS_PER_SECOND
+    set_words(segments, tokenizer, onsets, attention.probabilities)
+    lengthen_empty_words(segments, seconds)
+
+
 def _transcribe(window: Window, options: DecodingOptions, token_sets: TokenSets, *, in_float32: bool) -> Steps:
     features = window.features
     if features is None:
@@ -133,7 +166,7 @@ def _decode_window(window: Window, options: DecodingOptions, token_sets: TokenSe
         transcript = WindowTranscript([], uncovered, silent=True)
     if options.word_timestamps:
         tokenizer = token_sets.tokenizer_for(options)
-        yield AlignmentRequest(features, transcript.segments, round(window.seconds * 100), tokenizer)
+        yield from align_words(transcript.segments, features, round(window.seconds * 100), tokenizer)
     return replace(transcript, language=options.language or options.main_language)
 
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from src.transcript.transcript import Segment
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -63,6 +61,11 @@ class DecodeRequest:
         """Beams or samples of the window."""
         return self.beam_size or self.num_samples
 
+    @property
+    def max_hypotheses(self) -> int:
+        """Complete hypotheses that end a beam search."""
+        return round(self.num_candidates * self.patience)
+
 
 @dataclass(frozen=True)
 class DecodeResult:
@@ -74,26 +77,35 @@ class DecodeResult:
     temperature: float
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class AlignmentRequest:
-    """Work: sets the words of a window's segments, and adjusts the segments' times to them.
+    """Work: the text of a window, which the model reads once more -> `TextAttention`.
 
     Attributes:
         features: [1500, D], the encoder's output.
-        segments: in order of time; their tokens with or without timestamps.
-        mel_frames: log-mel frames (10 ms) of the window that are audio, not padding.
-        tokenizer: for the window's task and its language, which decides where words are split.
+        text: at least one token, without timestamps and other special tokens.
+        num_frames: encoder frames (20 ms) that are audio, not padding; at least 4, which the median filter needs.
+        tokenizer: for the window's task and language.
     """
 
     features: Tensor
-    segments: list[Segment]
-    mel_frames: int
+    text: list[int]
+    num_frames: int
     tokenizer: Tokenizer
 
-    @property
-    def num_frames(self) -> int:
-        """Encoder frames that are audio, not padding; at least one, so that words have a time."""
-        return max(1, self.mel_frames // 2)
+
+@dataclass(frozen=True, eq=False)
+class TextAttention:
+    """The sound that each token of a window's text was heard in.
+
+    Attributes:
+        weights: [text tokens + 1, frames], the standardised attention, summed over heads. Row i is that of the token
+            before text token i, which predicts it; the last row predicts the end.
+        probabilities: [text tokens].
+    """
+
+    weights: NDArray[np.float32]
+    probabilities: list[float]
 
 
 @dataclass(frozen=True, eq=False)
