@@ -51,7 +51,7 @@ def main() -> int:
             continue
         report.measure(section)
         print(format_section(report.sections[section.name]), flush=True)
-    print(f"The report is in {arguments.out}, as report.json and report.md.")
+    print(f"The report is {arguments.out}/report.md, and report.json.")
     if unfinished:
         print(f"Out of time for {', '.join(unfinished)}: run this again.")
     if report.failed:
