@@ -7,6 +7,7 @@
 
 The report is saved after each section, as report.json and report.md, and a section that is found there is skipped. No
 section begins once `--budget` is over: run the command again for the rest. It ends with status 1 if a section failed.
+Sections of an older commit are kept: choose another folder, or delete this one.
 
 Correctness, batch sizes, jobs and the cold start need real weights: the largest model that is found, or `--model`.
 Steps, encoder and peers have random weights of the right size, whose texts never end, so that `tiny.en` is enough for a
@@ -41,17 +42,22 @@ def main() -> int:
     """Measure the sections that are missing in the report, and return the exit status."""
     arguments = parse_arguments()
     setup = make_setup(arguments.model, is_small=arguments.dry or not torch.cuda.is_available())
-    report = Report.open(arguments.out)
+    sections = make_sections(setup, arguments.minutes)
+    names = [section.name for section in sections]
+    if unknown := set(arguments.only) - set(names):
+        raise SystemExit(f"unknown section {', '.join(unknown)}: the sections are {', '.join(names)}")
+    folder = arguments.out or RESULTS / ("gpu-dry" if setup.is_small else "gpu")
+    report = Report.open(folder)
     started, unfinished = time.perf_counter(), []
-    for section in make_sections(setup, arguments.minutes):
-        if report.has(section.name) or (arguments.only and section.name not in arguments.only):
+    for section in sections:
+        if report.has(section) or (arguments.only and section.name not in arguments.only):
             continue
         if time.perf_counter() - started > arguments.budget:
             unfinished.append(section.name)
             continue
         report.measure(section)
         print(format_section(report.sections[section.name]), flush=True)
-    print(f"The report is {arguments.out}/report.md, and report.json.")
+    print(f"The report is {folder}/report.md, and report.json.")
     if unfinished:
         print(f"Out of time for {', '.join(unfinished)}: run this again.")
     if report.failed:
@@ -63,9 +69,9 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="real weights, as WHISPER_MODEL (default: the largest model that is found)")
-    parser.add_argument("--out", type=Path, default=RESULTS / "gpu", help="the report (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", metavar="SECTION", help="measure these sections only")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of the recording (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder of the report (default: benchmarks/results/gpu, or gpu-dry)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="SECTION", help="measure these sections only")
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of a whole job (default: %(default)s)")
     parser.add_argument("--budget", type=float, default=270.0, help="seconds for all sections (default: %(default)s)")
     parser.add_argument("--dry", action="store_true", help="small sizes on the CPU, as without a GPU")
     return parser.parse_args()
@@ -94,7 +100,7 @@ def make_sections(setup: Setup, minutes: float) -> list[Section]:
         ),
         Section("steps", "Decoding steps, random weights", lambda: measure_steps(setup, 60.0)),
         Section("encoder", "Encoder and memory, random weights", lambda: measure_encoder(setup, 30.0)),
-        Section("batches", f"Engine by batch size, {name}", lambda: measure_batch_sizes(setup, minutes, 40.0)),
+        Section("batches", f"Engine by batch size, {name}", lambda: measure_batch_sizes(setup, 40.0)),
         Section("jobs", f"Whole jobs, and peers, {name}", lambda: measure_jobs(setup, minutes)),
         Section("peers", "Peers with the same number of steps, random weights", lambda: measure_peers(setup)),
         Section(

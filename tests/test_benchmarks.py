@@ -595,15 +595,18 @@ def one_row_and_a_fault():
 
 @pytest.mark.process
 def test_a_report_resumes_with_what_is_missing_or_failed(tmp_path):
+    steps, jobs = Section("steps", "Steps", one_row), Section("jobs", "Jobs, base", one_row_and_a_fault)
     report = Report.open(tmp_path)
-    report.measure(Section("steps", "Steps", one_row))
-    report.measure(Section("jobs", "Jobs", one_row_and_a_fault))
+    report.measure(steps)
+    report.measure(jobs)
     resumed = Report.open(tmp_path)
-    assert [resumed.has(name) for name in ("steps", "jobs", "encoder")] == [True, False, False]
-    assert resumed.failed == ["jobs"]
     assert resumed.sections == report.sections
-    resumed.measure(Section("jobs", "Jobs", one_row))
+    assert [resumed.has(section) for section in (steps, jobs, Section("encoder", "", one_row))] == [True, False, False]
+    assert resumed.failed == ["jobs"]
+    resumed.measure(replace(jobs, measure=one_row))
     assert Report.open(tmp_path).failed == []
+    assert Report.open(tmp_path).has(jobs)
+    assert not Report.open(tmp_path).has(replace(jobs, title="Jobs, turbo"))
 
 
 @pytest.mark.process

@@ -38,6 +38,7 @@ def compare_logits(setup: Setup) -> Iterator[Row]:
     Raises:
         Incorrect: those in float32 differ by more than `LOGIT_TOLERANCE`.
     """
+    torch.backends.cudnn.allow_tf32 = False  # else openai-whisper's convolutions are not at full precision
     source = load_weights(setup.weights)
     reference = copy.deepcopy(source).float().to(setup.device)
     differences = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,11 +38,10 @@ PEER_TOKENS = 100
 """Tokens of each window in the comparison with random weights."""
 
 
-def measure_batch_sizes(setup: Setup, minutes: float, limit_s: float) -> Iterator[Row]:
-    """Yield the engine's speed by the number of windows that are decoded at once."""
-    clip = clip_windows()[: 1 if setup.is_small else None]
-    windows = clip * (1 if setup.is_small else max(1, round(60 * minutes / total_seconds(clip))))
+def measure_batch_sizes(setup: Setup, limit_s: float) -> Iterator[Row]:
+    """Yield the engine's speed by the number of windows that are decoded at once; four times as many are waiting."""
     for size in within(limit_s, setup.batch_sizes):
+        windows = clip_windows(1 if setup.is_small else 4 * size)
         row: Row = {"windows at once": size, "windows": len(windows)}
         _reset_peak()
         try:
@@ -59,17 +59,17 @@ def measure_batch_sizes(setup: Setup, minutes: float, limit_s: float) -> Iterato
 
 def measure_jobs(setup: Setup, minutes: float) -> Iterator[Row]:
     """Yield the speed and word errors of whole jobs, and of the peers that are installed, with the same weights."""
-    clip = load_pcm(CLIP)
+    clip, text = load_pcm(CLIP), CLIP.with_suffix(".txt").read_text()
     repeats = 1 if setup.is_small else max(1, round(minutes * 60 * SAMPLE_RATE / len(clip)))
-    text = CLIP.with_suffix(".txt").read_text()
-    systems = {"ours": _ours(setup, [setup.placement])}
+    systems = [("ours", _ours(setup, [setup.placement]), repeats)]
     if setup.device.type == "cuda" and torch.cuda.device_count() > 1:
-        for mode in ("replicate", "split"):
-            systems[f"ours on all GPUs, {mode}"] = _ours(setup, choose_placements("float16", mode))
-    systems["faster-whisper, batch 16"] = _faster_whisper(setup)
-    systems["openai-whisper, once the clip"] = _openai_whisper(setup)
-    for name, system in systems.items():
-        times = 1 if "once" in name else repeats
+        systems += [
+            (f"ours on all GPUs, {mode}", _ours(setup, choose_placements("float16", mode)), repeats)
+            for mode in ("replicate", "split")
+        ]
+    systems.append(("faster-whisper, batch 16", _faster_whisper(setup), repeats))
+    systems.append(("openai-whisper", _openai_whisper(setup), 1))  # window by window: the length does not matter
+    for name, system, times in systems:
         pcm = np.tile(clip, times)
         try:
             with system as transcribe:
@@ -77,11 +77,19 @@ def measure_jobs(setup: Setup, minutes: float) -> Iterator[Row]:
                 started = time.perf_counter()
                 found = transcribe(pcm)
                 seconds = time.perf_counter() - started
-        except (Exception, SystemExit) as error:  # not installed, no weights in its format, out of memory
-            yield {"system": name, "x real time": f"{type(error).__name__}: {error}".splitlines()[0][:120]}
-            continue
-        errors = count_errors(" ".join([text] * times), found, "en").rate or 0.0
-        yield {"system": name, "x real time": len(pcm) / SAMPLE_RATE / seconds, "word errors": f"{errors:.1%}"}
+        except (Exception, SystemExit) as error:
+            if name.startswith("ours"):
+                raise
+            yield {"system": name, "x real time": _reason(error)}  # not installed, no weights in its format, ...
+        else:
+            errors = count_errors(" ".join([text] * times), found, "en").rate or 0.0
+            speed = len(pcm) / SAMPLE_RATE / seconds
+            yield {"system": name, "x real time": speed, "word errors": f"{errors:.1%}"}
+
+
+def _reason(error: BaseException) -> str:
+    """An error as the cell of a table."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:120]
 
 
 Transcribe = Callable[[Pcm], str]
@@ -118,17 +126,17 @@ def _faster_whisper(setup: Setup) -> Iterator[Transcribe]:
 
 def measure_peers(setup: Setup) -> Iterator[Row]:
     """Yield ours and the peers with the same number of steps: random weights, `PEER_TOKENS` tokens of each window."""
-    size, tokens = "turbo" if "turbo" in setup.sizes else "tiny", 4 if setup.is_small else PEER_TOKENS
-    systems = {"ours": _our_windows, "transformers": _transformers_windows, "openai-whisper": _openai_windows}
-    for count in setup.batch_sizes[-1:] if setup.is_small else (1, 16, 64):
-        for name, make in systems.items():
-            row: Row = {"model": size, "windows": count, "tokens": tokens, "system": name}
-            try:
-                seconds = _best_seconds(setup, make(setup, size, count, tokens))
-            except (ImportError, torch.OutOfMemoryError) as error:
-                yield row | {"x real time": f"{type(error).__name__}: {error}".splitlines()[0][:120]}
-            else:
-                yield row | {"x real time": 30 * count / seconds, "ms a window": 1000 * seconds / count}
+    size, tokens = ("tiny", 4) if setup.is_small else ("turbo", PEER_TOKENS)
+    systems = {"ours": _our_windows, "openai-whisper": _openai_windows, "transformers": _transformers_windows}
+    counts = setup.batch_sizes[-1:] if setup.is_small else (1, 16, 64)
+    for (name, make), count in itertools.product(systems.items(), counts):
+        row: Row = {"model": size, "tokens a window": tokens, "system": name, "windows": count}
+        try:
+            seconds = _best_seconds(setup, make(setup, size, count, tokens))
+        except (ImportError, torch.OutOfMemoryError) as error:
+            yield row | {"x real time": _reason(error)}
+        else:
+            yield row | {"x real time": 30 * count / seconds, "ms a window": 1000 * seconds / count}
 
 
 Run = Callable[[], object]

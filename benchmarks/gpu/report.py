@@ -43,9 +43,10 @@ class Report:
         file = folder / "report.json"
         return cls(folder, json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {})
 
-    def has(self, name: str) -> bool:
-        """True if a section was measured, and did not fail."""
-        return name in self.sections and "failed" not in self.sections[name]
+    def has(self, section: Section) -> bool:
+        """True if a section was measured, for the same model, and did not fail."""
+        entry = self.sections.get(section.name, {})
+        return entry.get("title") == section.title and "failed" not in entry
 
     @property
     def failed(self) -> list[str]:

@@ -40,9 +40,10 @@ def measure_steps(setup: Setup, limit_s: float) -> Iterator[Row]:
 def _step_figures(setup: Setup, model: Model, count: int) -> Row:
     empty_mb = setup.used_mb()
     batch = make_batch(setup, model, count)
+    slots_mb = setup.used_mb() - empty_mb
     requests = setup.endless_requests(model, count)
-    allocated_mb = setup.used_mb()
-    steps, repeats = (4, 1) if setup.is_small else (STEPS, 3)
+    before_mb = setup.used_mb()
+    steps, repeats = (4, 1) if setup.is_small else (STEPS, 2)
     first = time_steps(setup, batch, requests, steps)
     steady = min(time_steps(setup, batch, requests, steps) for _ in range(repeats))
     ms = 1000 * steady / steps
@@ -53,7 +54,7 @@ def _step_figures(setup: Setup, model: Model, count: int) -> Row:
         "warm-up and recording, ms": 1000 * (first - steady),
     }
     if setup.device.type == "cuda":
-        figures |= {"MB a slot": (allocated_mb - empty_mb) / count, "MB added by steps": setup.used_mb() - allocated_mb}
+        figures |= {"MB a slot": slots_mb / count, "MB added by steps": setup.used_mb() - before_mb}
     return figures
 
 
