@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.engine.kernels import Attention, MakeLinear, PackedLinear, PlainLinear, cpu_attention, fused_attention
+from src.engine.kernels import Attention, MakeLinear, PackedLinear, PlainLinear, fused_attention
 
 log = logging.getLogger(__name__)
+
+HEAD_WIDTH = 64
+"""Width of all of Whisper's attention heads."""
 
 CACHE_LINE = 64
 """Bytes; vectors that lie across two lines are read slower."""
@@ -42,7 +45,7 @@ class Placement:
         window_linear: makes the encoder's layers: fast over the 1500 positions of a window.
         max_batch_size: default number of windows decoded at once. On a CPU more are hardly faster, and take memory.
         encoder_batch_size: windows per encoder pass: enough to keep the device busy, few enough to save memory.
-        head_major: cross-attention reads its memory head by head, the order that is fast on a CPU.
+        keeps_features: cross-attention reads the features themselves instead of each layer's keys and values.
         slot_buckets: numbers of slots that a step may compute, if not all: on CUDA few, as each is a graph of its own.
         reach_buckets: numbers of text positions that a step may read.
         replays: steps are recorded as CUDA graphs.
@@ -56,7 +59,7 @@ class Placement:
     window_linear: MakeLinear
     max_batch_size: int
     encoder_batch_size: int
-    head_major: bool = True
+    keeps_features: bool = False
     slot_buckets: tuple[int, ...] = tuple(range(1, 65))
     reach_buckets: tuple[int, ...] = (64, 128, 192, 256, 320, 384, 448)
     replays: bool = False
@@ -145,14 +148,22 @@ def make_placement(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Pla
             PlainLinear,
             max_batch_size=16,
             encoder_batch_size=8,
-            head_major=False,
             slot_buckets=(1, 4, 16, 32, 64),
             reach_buckets=(64, 128, 256, 448),
             replays=len(devices) == 1,
             lag=1,
         )
     window_linear = PackedLinear if dtype == torch.bfloat16 else PlainLinear
-    return Placement(devices, dtype, cpu_attention, PackedLinear, window_linear, max_batch_size=8, encoder_batch_size=1)
+    return Placement(
+        devices,
+        dtype,
+        fused_attention,
+        PackedLinear,
+        window_linear,
+        max_batch_size=16,
+        encoder_batch_size=1,
+        keeps_features=True,
+    )
 
 
 @cache  # so that the warning is logged once, however many models are loaded
