@@ -27,6 +27,7 @@ from src.engine.model import Encoder
 from src.engine.placement import Placement, choose_placements
 from src.engine.scheduler import Client, EngineLost, Snapshot
 from src.engine.window import Window, WindowTranscript
+from src.engine.work import OutOfMemory
 from src.models.weights import load_weights
 from tests.support.clips import CLIPS, ROOT, spoken, words
 
@@ -188,7 +189,7 @@ def test_out_of_memory_for_one_window_is_its_clients_error(
 
     with monkeypatch.context() as patched:
         patched.setattr(Batch, "step", fails)
-        with pytest.raises(torch.OutOfMemoryError):
+        with pytest.raises(OutOfMemory):
             run(engine, clips["demo.ogg"])
     assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
 
