@@ -53,6 +53,9 @@ class ModelRunner:
         self.placement = placement
         self.max_batch_size = max_batch_size or placement.max_batch_size
         self.pass_size = placement.encoder_batch_size
+        on_cuda = placement.device.type == "cuda"
+        self.computes_alone = on_cuda
+        self.keeps_idle_batches = on_cuda
         self._load = load
         self._models: dict[torch.dtype, Model] = {}
 

@@ -7,6 +7,9 @@ windows and receive their results. Each loop iteration runs all pending work: st
 fewest running ones, encode, admit decode requests into free slots, one decoding step for every batch, align words. The
 slot of a finished request is filled again at the next step.
 
+Requests with different keys, such as greedy ones and beam searches, cannot share a batch. As a step takes nearly the
+same time for one request as for eight, a batch that would be nearly empty is held back while another one runs.
+
 Faults are isolated. A failing batch is split in half and retried until the failing item is isolated: out of memory, the
 batch shrinks until it fits; otherwise one window fails, and only its client receives the error. Only an error that
 loses the device loses the engine: all clients receive it, and only a new process helps.
@@ -19,9 +22,9 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +36,7 @@ from src.engine.work import (
     DecodeResult,
     DeviceLost,
     EncodeRequest,
+    HostWork,
     LanguageRequest,
     NumericalFault,
     OutOfMemory,
@@ -44,6 +48,9 @@ log = logging.getLogger(__name__)
 
 IDLE_RELEASE_S = 1.0
 """Seconds without work after which the memory of empty batches is released."""
+
+MAX_HELD_STEPS = 64
+"""Decoding steps for which a request waits for others to start a batch with: less than a window of speech takes."""
 
 TRIM_INTERVAL_S = 2.0
 """Seconds of work after which freed memory is released: fragmented, it would grow with a recording's length."""
@@ -83,10 +90,14 @@ class Runner(Protocol):
     Attributes:
         max_batch_size: slots of a batch; final once the model is loaded.
         pass_size: requests of one pass of `run`: enough to keep the device busy, few enough to save memory.
+        computes_alone: the device leaves the CPU free: `HostWork` runs on another thread meanwhile.
+        keeps_idle_batches: empty batches keep their memory while there is no work.
     """
 
     max_batch_size: int
     pass_size: int
+    computes_alone: bool
+    keeps_idle_batches: bool
 
     def loaded(self) -> AbstractContextManager[None]:
         """Load the model; the other methods are called within the block."""
@@ -98,7 +109,7 @@ class Runner(Protocol):
         """Return the results of requests with the same key, other than to decode; it raises as `DecodeBatch` does."""
 
     def make_batch(self, request: DecodeRequest, num_slots: int) -> DecodeBatch:
-        """Return an empty batch for requests with the key of this one."""
+        """Return an empty batch for requests with the key of this one, with fewer slots where memory is short."""
 
     def release_freed_memory(self) -> None:
         """Return memory that nothing uses to the system."""
@@ -177,12 +188,18 @@ class Scheduler(Generic[R]):
 
     def __init__(self, runner: R) -> None:
         self.runner = runner
-        self._batch_size = 0
-        """Slots of a new batch: fewer while a failure is being isolated, and for good where memory is short."""
-        self._batches: dict[Hashable, DecodeBatch] = {}
+        self._batches: OrderedDict[Hashable, DecodeBatch] = OrderedDict()
+        """By key, the one that last admitted a request at the end."""
+        self._slots: dict[Hashable, int] = {}
+        """Slots of a new batch, if fewer than usual: while a failure is isolated, or for good where memory is short."""
+        self._held: dict[Hashable, int] = {}
+        """Keys whose batches are held back, and the number of steps that had been made when each one's wait began."""
+        self._steps = 0
         self._pending: dict[type[Work], deque[tuple[RunningTask, Any]]] = {
-            kind: deque() for kind in (EncodeRequest, LanguageRequest, DecodeRequest, AlignmentRequest)
+            kind: deque() for kind in (EncodeRequest, LanguageRequest, DecodeRequest, AlignmentRequest, HostWork)
         }
+        self._returned: list[tuple[RunningTask, Future[Any]]] = []
+        """Results of `HostWork` from the other thread."""
         self._decoding: dict[DecodeRequest, RunningTask] = {}
         self._queues: dict[Client, ClientQueue] = {}
         self._futures: dict[Future[Any], Client] = {}
@@ -266,23 +283,27 @@ class Scheduler(Generic[R]):
             except BaseException as error:
                 self._ready.set_exception(error)
                 return
-            self._batch_size = self.runner.max_batch_size
+            host = ThreadPoolExecutor(1, "host") if self.runner.computes_alone else None
+            if host is not None:
+                stack.callback(host.shutdown, cancel_futures=True)
             self._ready.set_result(None)
             try:
                 while self._wait_for_work():
                     self._drop_cancelled()
+                    self._resume_returned()
                     self._schedule()
                     self._encode()
                     self._run_pass(LanguageRequest)
                     self._admit()
                     self._step()
                     self._align()
+                    self._compute_on_host(host)
                 end: BaseException = CancelledError("the engine was closed")
             except Exception as error:
                 log.error("the engine is lost (%s)", type(error).__name__)
                 end = EngineLost(f"the engine is lost ({type(error).__name__})")
                 end.__cause__ = error
-        self._fail_all(end)
+            self._fail_all(end)
 
     def _fail_all(self, end: BaseException) -> None:
         with self._wake:
@@ -293,44 +314,55 @@ class Scheduler(Generic[R]):
 
     def _wait_for_work(self) -> bool:
         """Wait until there is work; return False once closed."""
-        if not self._has_work() or time.monotonic() - self._trimmed_at > TRIM_INTERVAL_S:
+        if not self._futures or time.monotonic() - self._trimmed_at > TRIM_INTERVAL_S:
             self.runner.release_freed_memory()  # before the next job's peak adds to it
             self._trimmed_at = time.monotonic()
         with self._wake:
             if not self._wake.wait_for(self._has_work, IDLE_RELEASE_S):
-                self._release_empty_batches()
+                if not self.runner.keeps_idle_batches:
+                    self._release_empty_batches()
                 self.runner.release_freed_memory()
                 self._wake.wait_for(self._has_work)
             return not self._closed
 
     def _has_work(self) -> bool:
-        return self._closed or bool(self._queues)
+        """True unless there is nothing to do, or only to wait for the other thread."""
+        return (
+            self._closed
+            or bool(self._decoding or self._returned)
+            or any(self._pending.values())
+            or any(queue.waiting or client.cancelled for client, queue in self._queues.items())
+        )
 
-    def _release_empty_batches(self) -> None:
-        """Release the memory of empty batches."""
-        self._batches = {key: batch for key, batch in self._batches.items() if batch.running}
+    def _release_empty_batches(self, kept: int = 0) -> None:
+        """Release the memory of empty batches, except the `kept` last used ones."""
+        empty = [key for key, batch in self._batches.items() if not batch.running]
+        for key in empty[: max(0, len(empty) - kept)]:
+            del self._batches[key]
 
     def _resolve(self, future: Future[Any], result: Any, error: BaseException | None) -> None:
-        self._queues[self._futures.pop(future)].running -= 1
+        with self._wake:
+            client = self._futures.pop(future)
+            queue = self._queues[client]
+            queue.running -= 1
+            if not (queue.running or queue.waiting or client.cancelled):
+                del self._queues[client]
         if error is None:
             future.set_result(result)
         else:
             future.set_exception(error)
 
     def _drop_cancelled(self) -> None:
-        """Remove idle clients, and cancelled ones with all their work."""
+        """Remove cancelled clients with all their work."""
         with self._wake:
             cancelled = {client for client in self._queues if client.cancelled}
-            self._queues = {
-                client: queue
-                for client, queue in self._queues.items()
-                if not client.cancelled and (queue.waiting or queue.running)
-            }
+            if not cancelled:
+                return
+            for client in cancelled:
+                del self._queues[client]
             orphaned = [future for future, client in self._futures.items() if client in cancelled]
             for future in orphaned:
                 del self._futures[future]
-        if not cancelled:
-            return
         for future in orphaned:
             future.set_exception(CancelledError("the client was cancelled"))
         for kind, pending in self._pending.items():
@@ -339,12 +371,21 @@ class Scheduler(Generic[R]):
             batch.remove([request for request in batch.running if self._decoding[request].client.cancelled])
         self._decoding = {request: task for request, task in self._decoding.items() if not task.client.cancelled}
 
+    def _resume_returned(self) -> None:
+        """Send tasks the results of the other thread."""
+        with self._wake:
+            returned, self._returned = self._returned, []
+        for task, result in returned:
+            if not task.client.cancelled:
+                error = result.exception()
+                self._advance(task, None if error else result.result(), error)
+
     def _schedule(self) -> None:
         """Start as many windows as slots will soon be free for, of the clients with the fewest running ones first."""
         running = sum(len(batch.running) for batch in self._batches.values())
         before_decoding = (EncodeRequest, LanguageRequest, DecodeRequest)
-        upcoming = sum(len(self._pending[kind]) for kind in before_decoding)
-        for _ in range(self._batch_size + self.runner.pass_size - running - upcoming):
+        upcoming = sum(len(self._pending[kind]) for kind in before_decoding) - self._num_held()
+        for _ in range(self.runner.max_batch_size + self.runner.pass_size - running - upcoming):
             with self._wake:
                 ready = [queue for queue in self._queues.values() if queue.waiting]
                 if not ready:
@@ -384,14 +425,14 @@ class Scheduler(Generic[R]):
 
     def _encode(self) -> None:
         """Encode one batch, if a full one is pending or slots would stay empty."""
-        pending = self._pending[EncodeRequest]
-        if len(pending) >= self.runner.pass_size or not self._pending[DecodeRequest]:
+        full = len(self._pending[EncodeRequest]) >= self.runner.pass_size
+        if full or len(self._pending[DecodeRequest]) == self._num_held():
             self._run_pass(EncodeRequest)
 
     def _align(self) -> None:
         """Align one batch, if a full one is pending or nothing is left to decode."""
-        pending = self._pending[AlignmentRequest]
-        if len(pending) >= self.runner.pass_size or not self._decoding:
+        full = len(self._pending[AlignmentRequest]) >= self.runner.pass_size
+        if full or not self._decoding:
             self._run_pass(AlignmentRequest)
 
     def _run_pass(self, kind: type[Work]) -> None:
@@ -406,21 +447,61 @@ class Scheduler(Generic[R]):
         self._run_batch(batch, self.runner.run)
 
     def _admit(self) -> None:
-        """Admit requests to the free slots of their batches, in order of arrival."""
-        if any(self.runner.key(request) not in self._batches for _, request in self._pending[DecodeRequest]):
-            self._release_empty_batches()  # before a new one takes memory
-        admitted: dict[DecodeBatch, Pending] = {}
-        waiting: deque[tuple[RunningTask, DecodeRequest]] = deque()
-        for task, request in self._pending[DecodeRequest]:
-            batch = self._batch_for(request)
-            entering = admitted.setdefault(batch, [])
-            if len(entering) < batch.free_slots:
-                entering.append((task, request))
+        """Admit requests to the free slots of their batches, in order of arrival, unless their batch is held back."""
+        waiting: dict[Hashable, Pending] = {}
+        for item in self._pending[DecodeRequest]:
+            waiting.setdefault(self.runner.key(item[1]), []).append(item)
+        running = [key for key, batch in self._batches.items() if batch.running]
+        self._held = {key: self._held.get(key, self._steps) for key in waiting if key not in running}
+        ready = [key for key, items in waiting.items() if key in running or self._may_start(key, len(items))]
+        if not running and not ready:
+            ready = list(waiting)[:1]
+        for key in ready:
+            self._held.pop(key, None)
+            self._fill_slots(key, waiting[key])
+
+    def _may_start(self, key: Hashable, waiting: int) -> bool:
+        """True if a batch need not be held back any longer while another one runs."""
+        at_least_half = 2 * waiting >= self._slots.get(key, self.runner.max_batch_size)
+        return at_least_half or self._steps - self._held[key] >= MAX_HELD_STEPS
+
+    def _num_held(self) -> int:
+        """The number of requests whose batches are held back."""
+        return sum(self.runner.key(request) in self._held for _, request in self._pending[DecodeRequest])
+
+    def _fill_slots(self, key: Hashable, items: Pending) -> None:
+        try:
+            batch = self._batches[key] if key in self._batches else self._make_batch(key, items[0][1])
+        except DeviceLost:
+            raise
+        except Exception as error:  # not even one request fits
+            task, request = items[0]
+            self._pending[DecodeRequest].remove((task, request))
+            self._advance(task, None, error)
+            return
+        entering = items[: batch.free_slots]
+        for item in entering:
+            self._pending[DecodeRequest].remove(item)
+        self._batches.move_to_end(key)
+        self._run_batch(entering, partial(self._admit_to, batch), self._mark_decoding)
+
+    def _make_batch(self, key: Hashable, request: DecodeRequest) -> DecodeBatch:
+        """Make the batch for a key, with half of the slots, and again half, until it fits into memory.
+
+        The last used one of the empty batches is kept, as many jobs alternate between two keys.
+        """
+        self._release_empty_batches(kept=1)
+        slots = self._slots.get(key, self.runner.max_batch_size)
+        while True:
+            try:
+                self._batches[key] = batch = self.runner.make_batch(request, slots)
+            except OutOfMemory:
+                if slots == 1:
+                    raise
+                self._release_empty_batches()
+                self._slots[key] = slots = slots // 2
             else:
-                waiting.append((task, request))
-        self._pending[DecodeRequest] = waiting
-        for batch, entering in admitted.items():
-            self._run_batch(entering, partial(self._admit_to, batch), self._mark_decoding)
+                return batch
 
     def _admit_to(self, batch: DecodeBatch, requests: Sequence[DecodeRequest]) -> Sequence[DecodeRequest]:
         batch.admit(requests)
@@ -429,14 +510,8 @@ class Scheduler(Generic[R]):
     def _mark_decoding(self, task: RunningTask, request: DecodeRequest) -> None:
         self._decoding[request] = task
 
-    def _batch_for(self, request: DecodeRequest) -> DecodeBatch:
-        key = self.runner.key(request)
-        batch = self._batches.get(key)
-        if batch is None or (not batch.running and batch.num_slots != self._batch_size):
-            batch = self._batches[key] = self.runner.make_batch(request, self._batch_size)
-        return batch
-
     def _step(self) -> None:
+        self._steps += 1
         for key, batch in list(self._batches.items()):
             if not batch.running:
                 continue
@@ -456,13 +531,28 @@ class Scheduler(Generic[R]):
         requests = self._batches.pop(key).running
         tasks = [self._decoding.pop(request) for request in requests]
         if len(requests) > 1:
-            self._batch_size = max(1, len(requests) // 2)
-            log.warning("decoding %d windows failed (%s): continuing with %d", len(requests), error, self._batch_size)
+            self._slots[key] = half = len(requests) // 2
+            log.warning("decoding %d windows failed (%s): continuing with %d", len(requests), error, half)
             self._pending[DecodeRequest].extendleft(reversed(list(zip(tasks, requests, strict=True))))
             return
         if not isinstance(error, OutOfMemory):
-            self._batch_size = self.runner.max_batch_size
+            self._slots.pop(key, None)
         self._advance(tasks[0], None, error)
+
+    def _compute_on_host(self, thread: ThreadPoolExecutor | None) -> None:
+        """Compute what needs no model: here, or on a thread of its own, which wakes this one with the result."""
+        pending = self._pending[HostWork]
+        while pending:
+            task, work = pending.popleft()
+            if thread is None:
+                self._run_batch([(task, work)], lambda works: [works[0].run()])
+            else:
+                thread.submit(work.run).add_done_callback(partial(self._return, task))
+
+    def _return(self, task: RunningTask, result: Future[Any]) -> None:
+        with self._wake:
+            self._returned.append((task, result))
+            self._wake.notify()
 
     def _run_batch(
         self,
