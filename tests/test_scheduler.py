@@ -86,11 +86,11 @@ class FakeRunner:
         self.call(calls[type(requests[0])], names)
         return names
 
-    def make_batch(self, request: DecodeRequest, num_slots: int) -> FakeBatch:
-        if num_slots > self.room:
+    def make_batch(self, request: DecodeRequest, max_slots: int) -> FakeBatch:
+        if max_slots > self.room:
             raise OutOfMemory
         self.batches_made += 1
-        return FakeBatch(self, num_slots, "greedy" if request.beam_size is None else "beams")
+        return FakeBatch(self, max_slots, "greedy" if request.beam_size is None else "beams")
 
     def release_freed_memory(self) -> None:
         pass
@@ -520,8 +520,8 @@ def test_a_fault_is_isolated_to_one_window(call: str, lag: int) -> None:
 
 def test_numbers_that_overflow_are_thrown_into_the_window() -> None:
     class Overflowing(FakeRunner):
-        def make_batch(self, request: DecodeRequest, num_slots: int) -> FakeBatch:
-            batch = super().make_batch(request, num_slots)
+        def make_batch(self, request: DecodeRequest, max_slots: int) -> FakeBatch:
+            batch = super().make_batch(request, max_slots)
             step = batch.step
             cast(Any, batch).step = lambda: [(request, NumericalFault()) for request, _ in step()]
             return batch

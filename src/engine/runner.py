@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
 import whisper
 from torch import Tensor
-from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_or_trim
 
 from src.engine.alignment import align
 from src.engine.decoding import Batch, BeamBatch, TokenRules
 from src.engine.decoding_options import TokenSets
+from src.engine.log_mel import log_mel
 from src.engine.model import Model
-from src.engine.placement import Placement, leave_one_core_free, loses_cuda_context, release_freed_memory
+from src.engine.placement import (
+    WORKSPACE_BYTES,
+    Placement,
+    leave_one_core_free,
+    loses_cuda_context,
+    release_freed_memory,
+)
 from src.engine.work import (
     AlignmentRequest,
     DecodeRequest,
@@ -36,7 +42,7 @@ class ModelRunner:
 
     Args:
         load: returns openai-whisper's model with the checkpoint's weights; `loaded` raises what it raises.
-        max_batch_size: windows decoded at a time; None: the placement's default.
+        max_batch_size: windows decoded at a time; None: the placement's default. On CUDA fewer if memory is short.
 
     Attributes:
         source: the loaded weights, in the file's number format.
@@ -53,19 +59,30 @@ class ModelRunner:
         self.placement = placement
         self.max_batch_size = max_batch_size or placement.max_batch_size
         self.pass_size = placement.encoder_batch_size
-        on_cuda = placement.device.type == "cuda"
-        self.computes_alone = on_cuda
-        self.keeps_idle_batches = on_cuda
+        self.computes_alone = placement.on_cuda
+        self.keeps_idle_batches = placement.on_cuda
+        # Unless a size is given, half of the memory is left: batches of other searches, and other models, need theirs.
+        self._memory_share = 0.5 if max_batch_size is None else 1.0
         self._load = load
         self._models: dict[torch.dtype, Model] = {}
 
     @contextmanager
     def loaded(self) -> Iterator[None]:
-        """Load the model; the block runs in inference mode."""
-        with torch.inference_mode():
+        """Load the model; the block runs in inference mode, and with the placement's device as CUDA's current one."""
+        device = torch.cuda.device(self.placement.device) if self.placement.on_cuda else nullcontext()
+        with torch.inference_mode(), device:
             with leave_one_core_free():
                 self._load_model()
-            yield
+            if self.placement.on_cuda:
+                slots = num_slots(self.placement.free_memory(), self._slot_bytes(), self._memory_share)
+                self.max_batch_size = min(self.max_batch_size, slots)
+            try:
+                yield
+            finally:
+                self._models.clear()
+                if self.placement.on_cuda:
+                    with suppress(Exception):  # of a lost device
+                        torch.cuda.empty_cache()  # for the next model, which asks CUDA for its free memory
 
     def _load_model(self) -> None:
         # Loading twice is cheap: weights are memory-mapped, and each model's mapping is released once it is packed.
@@ -104,8 +121,11 @@ class ModelRunner:
                 case _:
                     return self._align(requests)
 
-    def make_batch(self, request: DecodeRequest, num_slots: int) -> RunnerBatch:
+    def make_batch(self, request: DecodeRequest, max_slots: int) -> RunnerBatch:
         """Return an empty batch for requests with the key of this one.
+
+        Args:
+            max_slots: its slots; on CUDA fewer if memory is short.
 
         Raises:
             OutOfMemory: it has too many slots.
@@ -114,7 +134,10 @@ class ModelRunner:
         search = Batch if request.beam_size is None else BeamBatch
         with translated_errors():
             model = self._model(request.features.dtype)
-            return RunnerBatch(search(model, self._rules, num_slots, request.num_candidates))
+            if self.placement.on_cuda:
+                slot_bytes = self._slot_bytes(request.features.dtype, request.num_candidates)
+                max_slots = min(max_slots, num_slots(self.placement.free_memory(), slot_bytes))
+            return RunnerBatch(search(model, self._rules, max_slots, request.num_candidates))
 
     def release_freed_memory(self) -> None:
         """Return memory that nothing uses to the system."""
@@ -122,18 +145,8 @@ class ModelRunner:
 
     def _encode(self, requests: Sequence[EncodeRequest]) -> list[Tensor]:
         model = self._model(torch.float32 if requests[0].in_float32 else self.placement.dtype)
-        # One spectrogram at a time: openai-whisper limits the dynamic range relative to the loudest bin of a window.
-        mel = torch.stack([self._log_mel(request) for request in requests])
-        return list(model.encoder(mel))
-
-    def _log_mel(self, request: EncodeRequest) -> Tensor:
-        """[n_mels, 3000], zero after the window's end, as in `whisper.transcribe`."""
-        waveform = torch.from_numpy(request.audio.astype("float32")).to(self.placement.device) / 32768
-        frames = len(waveform) // HOP_LENGTH
-        # `transcribe` appends 30 s of silence; one frame's worth yields the same numbers in half the time.
-        mel = log_mel_spectrogram(waveform, self.source.dims.n_mels, padding=N_FFT)[:, :frames]
-        padded: Tensor = pad_or_trim(mel, N_FRAMES)
-        return padded
+        windows = [request.audio for request in requests]
+        return list(model.encoder(log_mel(windows, self.source.dims.n_mels, self.placement.device)))
 
     def _identify(self, requests: Sequence[LanguageRequest]) -> list[dict[str, float]]:
         """Probabilities of the language tokens after `<|startoftranscript|>` (`whisper.decoding.detect_language`)."""
@@ -154,6 +167,11 @@ class ModelRunner:
         if dtype not in self._models:
             self._make_model(self.placement.in_float32())
         return self._models[dtype]
+
+    def _slot_bytes(self, dtype: torch.dtype | None = None, num_candidates: int = 1) -> int:
+        """Memory of a batch's slot on each device; a split model's devices have equal shares of its layers."""
+        whole = slot_bytes(self.source.dims, dtype or self.placement.dtype, num_candidates)
+        return whole // len(self.placement.devices)
 
     def _make_model(self, placement: Placement) -> None:
         self._models[placement.dtype] = Model(self._load(), placement, embedding_of(self.source))
@@ -189,6 +207,17 @@ class RunnerBatch:
     def remove(self, requests: Sequence[DecodeRequest]) -> None:
         """Remove unfinished requests."""
         self._batch.remove(requests)
+
+
+def slot_bytes(dims: whisper.ModelDimensions, dtype: torch.dtype, num_candidates: int) -> int:
+    """Return the memory of a batch's slot: keys and values of the window, and of each candidate's tokens."""
+    positions = dims.n_audio_ctx + num_candidates * dims.n_text_ctx
+    return int(2 * dims.n_text_layer * positions * dims.n_text_state * dtype.itemsize)
+
+
+def num_slots(free_bytes: int, bytes_per_slot: int, share: float = 1.0) -> int:
+    """Return how many slots fit into a share of a CUDA device's free memory; at least one, which may be too many."""
+    return max(1, int(share * (free_bytes - WORKSPACE_BYTES) / bytes_per_slot))
 
 
 @contextmanager

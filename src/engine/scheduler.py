@@ -108,7 +108,7 @@ class Runner(Protocol):
     def run(self, requests: Sequence[Any]) -> Sequence[Any]:
         """Return the results of requests with the same key, other than to decode; it raises as `DecodeBatch` does."""
 
-    def make_batch(self, request: DecodeRequest, num_slots: int) -> DecodeBatch:
+    def make_batch(self, request: DecodeRequest, max_slots: int) -> DecodeBatch:
         """Return an empty batch for requests with the key of this one, with fewer slots where memory is short."""
 
     def release_freed_memory(self) -> None:
@@ -286,6 +286,7 @@ class Scheduler(Generic[R]):
             host = ThreadPoolExecutor(1, "host") if self.runner.computes_alone else None
             if host is not None:
                 stack.callback(host.shutdown, cancel_futures=True)
+            stack.callback(self._batches.clear)
             self._ready.set_result(None)
             try:
                 while self._wait_for_work():
