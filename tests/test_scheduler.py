@@ -237,6 +237,16 @@ def test_the_client_with_the_fewest_running_windows_is_served_first() -> None:
     assert order[4:] == [f"long {number}" for number in range(2, 9)]
 
 
+def test_a_client_with_long_windows_leaves_the_other_slots_to_those_with_short_ones() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=3))) as scheduler:
+        with busy(scheduler):
+            long = submit(scheduler, *(window(encode(f"long {number}"), decode("", 50)) for number in range(4)))
+            short = submit(scheduler, *(window(encode(f"short {number}"), decode("", 1)) for number in range(6)))
+        results(long + short)
+        order = [name for (name,) in scheduler.runner.names("encode")]
+    assert order[-2:] == ["long 2", "long 3"]
+
+
 def test_no_more_windows_are_started_than_will_soon_have_a_slot() -> None:
     with closing(Scheduler(FakeRunner(max_batch_size=3, pass_size=2))) as scheduler:
         with busy(scheduler):
@@ -289,6 +299,27 @@ def test_a_batch_that_would_be_nearly_empty_is_held_back(running: int, waiting: 
         calls = [call for call, _ in scheduler.runner.calls]
     before = calls[: calls.index("admit beams")]
     assert before.count("step greedy") == begins_after
+
+
+def test_held_requests_take_no_slots_from_others() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8))) as scheduler:
+        with busy(scheduler):
+            beams = submit(scheduler, *(window(decode(str(number), 2, beams=5)) for number in range(3)))
+            greedy = submit(scheduler, *(window(decode(str(number), 30)) for number in range(16)))
+        results(beams + greedy)
+        calls = scheduler.runner.calls
+    before = calls[: [call for call, _ in calls].index("admit beams")]
+    assert [len(names) for call, names in before if call == "step greedy"][1:50] == [8] * 49
+
+
+def test_held_requests_do_not_delay_passes() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8, pass_size=4))) as scheduler:
+        with busy(scheduler):
+            futures = submit(scheduler, window(decode("long", 500)), window(decode("held", 2, beams=5)))
+            futures += submit(scheduler, window(encode("a"), decode("b")))
+        results(futures)
+        calls = scheduler.runner.calls
+    assert calls.index(("encode", ["a"])) < 5
 
 
 def test_requests_enter_a_batch_that_runs_at_once() -> None:

@@ -262,8 +262,6 @@ class Scheduler(Generic[R]):
         """Cancel all work of a client, from any thread; it leaves the batches before the next step."""
         with self._wake:
             client.cancelled = True
-            if client in self._queues:
-                self._queues[client].waiting.clear()
             self._wake.notify()
 
     def close(self) -> None:
