@@ -36,6 +36,7 @@ from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.engine import Engine
 from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements
+from src.engine.work import OutOfMemory
 from src.job_control import JobControl
 from src.models.store import fetch_model, find_model
 from src.models.weights import embedding_of, load_weights
@@ -160,7 +161,7 @@ def _measure_ours(
             started = time.perf_counter()
             text = transcribe_in_windows(engine, pcm, [Region(0, len(pcm))], GREEDY, JobControl()).text
             seconds = time.perf_counter() - started
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, OutOfMemory):
         return iter(["out of memory", "", ""])
     return _format_figures(pcm, seconds, text, reference)
 
