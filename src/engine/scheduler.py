@@ -406,18 +406,8 @@ class Scheduler(Generic[R]):
         else:
             if isinstance(work, list):
                 self._run_concurrently(work, task)
-            elif isinstance(work, HostWork):
-                self._run_on_host(work, task)
             else:
                 self._pending[type(work)].append((task, work))
-
-    def _run_on_host(self, work: HostWork, task: RunningTask) -> None:
-        try:
-            result = work.run()
-        except Exception as error:
-            self._advance(task, None, error)
-        else:
-            self._advance(task, result)
 
     def _run_concurrently(self, children: list[Steps], parent: RunningTask) -> None:
         gather = Gather(len(children), [None] * len(children))
