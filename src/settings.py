@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         gt=0,
         le=512,
         description="Windows of 30 s, from all running jobs, that are decoded together; none: as many as fit into a "
-        "GPU's memory, up to 64, and 8 on a CPU.",
+        "GPU's memory, up to 64, and 16 on a CPU.",
     )
     max_audio_bytes: int = Field(
         default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as fetched and as decoded."
