@@ -65,7 +65,8 @@ class Settings(BaseSettings):
         default=None,
         gt=0,
         le=512,
-        description="Windows of 30 s, from all running jobs, that are decoded together; none: 16 on a GPU, 8 on a CPU.",
+        description="Windows of 30 s, from all running jobs, that are decoded together; none: as many as fit into a "
+        "GPU's memory, up to 64, and 16 on a CPU.",
     )
     max_audio_bytes: int = Field(
         default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as fetched and as decoded."

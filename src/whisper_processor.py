@@ -20,7 +20,7 @@ from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.audio.vad import load_vad
 from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.engine.engine import Engine
-from src.engine.placement import choose_placements
+from src.engine.placement import WORKSPACE_BYTES, choose_placements
 from src.engine.scheduler import Client
 from src.errors import InvalidInput, ModelUnavailable, suggest
 from src.formats.render import render
@@ -51,9 +51,10 @@ OptionsLike: TypeAlias = Options | Mapping[str, Any] | None
 """Options, or a job's `options` object; None: the defaults."""
 
 MEMORY_FACTOR = 3
-"""Device memory needed, as a multiple of the checkpoint's size.
+"""Device memory needed beside the engine's workspace, as a multiple of the checkpoint's size.
 
-For the weights, keys and values of a full batch of windows, and openai-whisper's own copy for `sequential`.
+For the weights, openai-whisper's own copy for `sequential`, and batches, which take what is there: with as much as the
+weights, `turbo` decodes 40 windows at a time and `large-v3` 9.
 """
 
 
@@ -194,7 +195,7 @@ def _load_model(name: str) -> LoadedModel:
     settings = get_settings()
     path = find_model(name, settings.model_folders)
     path = path or fetch_model(name, settings.model_store)
-    model_bytes = MEMORY_FACTOR * checkpoint_bytes(path)
+    model_bytes = MEMORY_FACTOR * checkpoint_bytes(path) + WORKSPACE_BYTES
     placements = choose_placements(settings.compute_type, settings.device_map, model_bytes)
     engine = Engine(partial(load_weights, path), placements, settings.batch_size)
     return LoadedModel(_display_name(name), engine, SequentialModel(engine.source, placements[0]))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from whisper import ModelDimensions
 from whisper.audio import N_FRAMES
 
 from src.audio.decode import decode_audio
@@ -29,6 +30,7 @@ from src.engine.engine import Engine
 from src.engine.kernels import PlainLinear, fused_attention
 from src.engine.model import Model
 from src.engine.placement import Placement, choose_placements, group_devices
+from src.engine.runner import num_slots, slot_bytes
 from src.engine.scheduler import EngineLost
 from src.engine.window import Window, WindowTranscript
 from src.engine.work import AlignmentRequest
@@ -243,3 +245,28 @@ def test_one_device_is_never_split() -> None:
     assert group_devices([CPU], "auto", 10 * GIGABYTE, []) == [(CPU,)]
     assert group_devices([GPU], "auto", 10 * GIGABYTE, [GIGABYTE]) == [(GPU,)]
     assert group_devices([GPU], "split", GIGABYTE, [GIGABYTE]) == [(GPU,)]
+
+
+# --- Memory of CUDA devices ------------------------------------------------------------------------------------------
+
+
+def dims(layers: int, width: int) -> ModelDimensions:
+    return ModelDimensions(128, 1500, width, 20, 32, 51866, 448, width, 20, layers)
+
+
+TURBO, MEDIUM, LARGE = dims(4, 1280), dims(24, 1024), dims(32, 1280)
+
+
+@pytest.mark.parametrize(("model", "megabytes"), [(TURBO, 40), (MEDIUM, 191), (LARGE, 319)])
+def test_the_memory_of_a_slot_is_that_of_its_keys_and_values(model: ModelDimensions, megabytes: int) -> None:
+    assert round(slot_bytes(model, torch.float16, 1) / 1e6) == megabytes
+
+
+@pytest.mark.parametrize(
+    ("model", "gigabytes_free", "slots"),
+    [(TURBO, 22, 248), (MEDIUM, 22, 51), (LARGE, 20, 27), (LARGE, 12, 15), (LARGE, 2.1, 1), (LARGE, 1, 1)],
+)
+def test_slots_take_half_of_the_memory_that_the_model_leaves(
+    model: ModelDimensions, gigabytes_free: float, slots: int
+) -> None:
+    assert num_slots(int(gigabytes_free * 1e9), slot_bytes(model, torch.float16, 1), share=0.5) == slots

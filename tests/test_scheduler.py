@@ -1,300 +1,581 @@
-"""Many clients, one model: each gets its words in order and in fair turns, whatever happens to the others."""
+"""The scheduler's decisions: who is served when, and what a fault costs, with a runner that computes nothing."""
 
 from __future__ import annotations
 
-import itertools
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
-from torch import Tensor
 
-from src.audio.decode import decode_audio
-from src.engine.decoding import Batch
-from src.engine.decoding_options import DecodingOptions
-from src.engine.engine import Engine
-from src.engine.model import Encoder
-from src.engine.placement import Placement, choose_placements
-from src.engine.scheduler import Client, EngineLost, Snapshot
-from src.engine.window import Window, WindowTranscript
-from src.models.weights import load_weights
-from tests.support.clips import CLIPS, ROOT, spoken, words
+from src.engine.scheduler import MAX_HELD_STEPS, Client, EngineLost, Scheduler, Snapshot
+from src.engine.work import (
+    AlignmentRequest,
+    DecodeRequest,
+    DecodeResult,
+    DeviceLost,
+    EncodeRequest,
+    HostWork,
+    LanguageRequest,
+    NumericalFault,
+    OutOfMemory,
+    Steps,
+    Work,
+)
 
-pytestmark = [pytest.mark.model, pytest.mark.process]
+TIMEOUT_S = 10
+"""Far longer than any test takes: a result that does not come fails its test."""
 
-Pcm = npt.NDArray[np.int16]
-FLOAT32 = choose_placements("float32")[0]
-GREEDY = DecodingOptions(temperatures=(0.0,))
-
-
-def start(placement: Placement = FLOAT32) -> Engine:
-    """In float32, so that rounding does not decide how tiny.en transcribes."""
-    return Engine(partial(load_weights, ROOT / "models" / "tiny.en"), [placement], max_batch_size=4)
+Fault = Callable[[str, list[str]], Exception | None]
+"""From a call (`encode`, `admit`, `step`, ...) and the names of its requests to the exception that it raises."""
 
 
-def snapshot(engine: Engine) -> Snapshot:
-    """The load of its only device."""
-    (load,) = engine.snapshots()
-    return load
+class FakeRunner:
+    """Writes down what it is told to compute, and fails where it is told to.
+
+    A request's features are its name, its prompt has as many tokens as it takes steps; the result is the name.
+
+    Args:
+        lag: steps after the last one until a batch reports a request.
+        room: slots that the memory of one batch has room for.
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int = 4,
+        pass_size: int = 1,
+        fault: Fault = lambda call, names: None,
+        *,
+        lag: int = 0,
+        room: int = 64,
+        computes_alone: bool = False,
+        keeps_idle_batches: bool = False,
+    ) -> None:
+        self.max_batch_size, self.pass_size, self.lag, self.room = max_batch_size, pass_size, lag, room
+        self.computes_alone, self.keeps_idle_batches = computes_alone, keeps_idle_batches
+        self.fault = fault
+        self.calls: list[tuple[str, list[str]]] = []
+        self.batches_made = 0
+
+    def names(self, call: str) -> list[list[str]]:
+        """The requests of each call of a kind."""
+        return [names for name, names in self.calls if name == call]
+
+    def call(self, call: str, names: list[str]) -> None:
+        error = self.fault(call, names)
+        if error is not None:
+            raise error
+        self.calls.append((call, names))
+
+    @contextmanager
+    def loaded(self) -> Iterator[None]:
+        self.call("load", [])
+        yield
+
+    def key(self, work: Work) -> Hashable:
+        return work.beam_size if isinstance(work, DecodeRequest) else None
+
+    def run(self, requests: Sequence[Any]) -> Sequence[Any]:
+        calls: dict[type[Work], str] = {EncodeRequest: "encode", LanguageRequest: "identify", AlignmentRequest: "align"}
+        names = [name_of(request) for request in requests]
+        self.call(calls[type(requests[0])], names)
+        return names
+
+    def make_batch(self, request: DecodeRequest, max_slots: int) -> FakeBatch:
+        if max_slots > self.room:
+            raise OutOfMemory
+        self.batches_made += 1
+        return FakeBatch(self, max_slots, "greedy" if request.beam_size is None else "beams")
+
+    def release_freed_memory(self) -> None:
+        pass
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Engine]:
-    engine = start()
-    yield engine
-    engine.close()
+class FakeBatch:
+    def __init__(self, runner: FakeRunner, num_slots: int, search: str) -> None:
+        self.runner, self.num_slots, self.search = runner, num_slots, search
+        self.left: dict[DecodeRequest, int] = {}
+
+    @property
+    def running(self) -> list[DecodeRequest]:
+        return list(self.left)
+
+    @property
+    def free_slots(self) -> int:
+        return self.num_slots - len(self.left)
+
+    def admit(self, requests: Sequence[DecodeRequest]) -> None:
+        assert 0 < len(requests) <= self.free_slots
+        self.runner.call(f"admit {self.search}", [name_of(request) for request in requests])
+        self.left |= {request: len(request.prompt) + self.runner.lag for request in requests}
+
+    def step(self) -> list[tuple[DecodeRequest, DecodeResult | NumericalFault]]:
+        self.runner.call(f"step {self.search}", [name_of(request) for request in self.left])
+        self.left = {request: left - 1 for request, left in self.left.items()}
+        done = [request for request, left in self.left.items() if left == 0]
+        self.remove(done)
+        return [(request, cast(DecodeResult, name_of(request))) for request in done]
+
+    def remove(self, requests: Sequence[DecodeRequest]) -> None:
+        for request in requests:
+            del self.left[request]
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = start()
-    yield engine
-    engine.close()
+def name_of(request: Any) -> str:
+    return str(request.audio if isinstance(request, EncodeRequest) else request.features)
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pcm]:
-    def decoded(name: str) -> Pcm:
-        folder: Path = tmp_path_factory.mktemp("pcm")
-        return np.array(decode_audio(CLIPS / name, folder, max_seconds=100, max_bytes=10**8))
-
-    return {name: decoded(name) for name in ("demo.ogg", "numbers.mp3", "video.mp4")}
+def encode(name: str) -> EncodeRequest:
+    return EncodeRequest(cast(Any, name))
 
 
-def text(transcripts: list[WindowTranscript]) -> list[str]:
-    return words("".join(segment.text for transcript in transcripts for segment in transcript.segments))
+def identify(name: str) -> LanguageRequest:
+    return LanguageRequest(cast(Any, name))
 
 
-def run(engine: Engine, *audio: Pcm, options: DecodingOptions = GREEDY) -> list[WindowTranscript]:
-    return list(engine.transcribe((Window(pcm) for pcm in audio), options))
+def decode(name: str, steps: int = 2, beams: int | None = None) -> DecodeRequest:
+    return DecodeRequest(cast(Any, name), cast(Any, range(steps)), cast(Any, None), beam_size=beams)
+
+
+def align(name: str) -> AlignmentRequest:
+    return AlignmentRequest(cast(Any, name), [], 0, cast(Any, None))
+
+
+def window(*works: Work | list[Steps]) -> Steps:
+    """The steps of a window that needs these works; its result is the list of theirs."""
+    results = []
+    for work in works:
+        result = yield work
+        results.append(result)
+    return results
+
+
+@contextmanager
+def busy(scheduler: Scheduler[FakeRunner]) -> Iterator[None]:
+    """Keeps the engine's thread busy, so that all that is submitted in the block is there when it looks next."""
+    begun, over = threading.Event(), threading.Event()
+
+    def steps() -> Steps:
+        begun.set()
+        over.wait(TIMEOUT_S)
+        yield from ()
+
+    scheduler.submit(steps(), Client())
+    assert begun.wait(TIMEOUT_S)
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def submit(scheduler: Scheduler[FakeRunner], *windows: Steps, client: Client | None = None) -> list[Future[Any]]:
+    client = client or Client()
+    return [scheduler.submit(steps, client) for steps in windows]
+
+
+def results(futures: Sequence[Future[Any]]) -> list[Any]:
+    return [future.result(TIMEOUT_S) for future in futures]
+
+
+def errors(futures: Sequence[Future[Any]]) -> list[type[BaseException]]:
+    return [type(future.exception(TIMEOUT_S)) for future in futures]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.005)
+        time.sleep(0.001)
 
 
-def test_transcripts_are_in_the_order_of_the_windows(shared: Engine, clips: dict[str, Pcm]) -> None:
-    names = ["demo.ogg", "numbers.mp3", "video.mp4", "numbers.mp3", "demo.ogg", "video.mp4"]
-    transcripts = run(shared, *(clips[name] for name in names))
-    assert [text([transcript]) for transcript in transcripts] == [spoken(name) for name in names]
+def lacks_memory_for(fits: int, *calls: str) -> Fault:
+    return lambda call, names: OutOfMemory() if call in calls and len(names) > fits else None
 
 
-def test_concurrent_clients_each_get_their_own_words(shared: Engine, clips: dict[str, Pcm]) -> None:
-    names = ["demo.ogg", "numbers.mp3", "video.mp4"] * 4
-    beams = [None, 2, 3] * 4
-    with ThreadPoolExecutor(len(names)) as threads:
-        jobs = [
-            threads.submit(run, shared, clips[name], options=replace(GREEDY, beam_size=size))
-            for name, size in zip(names, beams, strict=True)
-        ]
-        assert [text(job.result()) for job in jobs] == [spoken(name) for name in names]
+def breaks_on(name: str, *calls: str, error: type[Exception] = RuntimeError) -> Fault:
+    return lambda call, names: error("a kernel failed") if call in calls and name in names else None
 
 
-def test_no_windows_yield_no_transcripts(shared: Engine) -> None:
-    assert run(shared) == []
+@pytest.mark.process
+def test_the_scheduler_and_its_tests_need_no_torch() -> None:
+    code = (
+        "import sys, tests.test_scheduler; assert 'src.engine.scheduler' in sys.modules; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
-def test_windows_are_read_ahead_only_as_far_as_the_batch_needs(shared: Engine, clips: dict[str, Pcm]) -> None:
-    taken = 0
-
-    def endless() -> Iterator[Window]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield Window(clips["video.mp4"])
-
-    transcripts = shared.transcribe(endless(), GREEDY)
-    next(transcripts)
-    assert taken <= 2 * 4 + 1
-    cast(Any, transcripts).close()
+# --- Order and fairness ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_a_short_job_is_not_starved_by_a_long_one(shared: Engine, clips: dict[str, Pcm]) -> None:
-    done: list[str] = []
-
-    def long_job() -> None:
-        for number, _ in enumerate(shared.transcribe((Window(clips["demo.ogg"]) for _ in range(30)), GREEDY)):
-            done.append(f"long {number}")
-
-    thread = threading.Thread(target=long_job)
-    thread.start()
-    wait_until(lambda: bool(done))
-    run(shared, clips["video.mp4"])
-    done.append("short")
-    thread.join()
-    assert done.index("short") < 16
-    assert len(done) == 31
+@pytest.mark.parametrize("lag", [0, 3])
+def test_a_window_receives_the_result_of_each_of_its_works(lag: int) -> None:
+    with closing(Scheduler(FakeRunner(lag=lag))) as scheduler:
+        works = window(encode("a"), identify("b"), decode("c"), align("d"), HostWork(lambda: "e"))
+        assert results(submit(scheduler, works)) == [["a", "b", "c", "d", "e"]]
 
 
-@pytest.mark.slow
-def test_closing_the_generator_empties_the_batches(engine: Engine, clips: dict[str, Pcm]) -> None:
-    leaving = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(40)), GREEDY)
-    next(leaving)
-    cast(Any, leaving).close()
-    wait_until(lambda: replace(snapshot(engine), free_slots=0) == Snapshot(0, 0, 0, 0, 0))
-    assert text(run(engine, clips["numbers.mp3"])) == spoken("numbers.mp3")
+def test_concurrent_steps_yield_their_results_in_order() -> None:
+    with closing(Scheduler(FakeRunner())) as scheduler:
+        works = window([window(decode("long", 9)), window(encode("short"))], decode("last"))
+        assert results(submit(scheduler, works)) == [[[["long"], ["short"]], "last"]]
 
 
-@pytest.mark.slow
-def test_a_window_that_fails_fails_only_its_client(engine: Engine, clips: dict[str, Pcm]) -> None:
-    with ThreadPoolExecutor(3) as threads:
-        good = [threads.submit(run, engine, *[clips["demo.ogg"]] * 3) for _ in range(2)]
-        bad = threads.submit(run, engine, np.zeros((3, 4, 5), np.int16))
-        with pytest.raises(RuntimeError):
-            bad.result()
-        assert all(text(job.result()) == spoken("demo.ogg") * 3 for job in good)
+def test_the_client_with_the_fewest_running_windows_is_served_first() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=2))) as scheduler:
+        with busy(scheduler):
+            long = submit(scheduler, *(window(encode(f"long {number}"), decode("")) for number in range(9)))
+            short = submit(scheduler, *(window(encode(f"short {number}"), decode("")) for number in range(2)))
+        results(long + short)
+        order = [name for (name,) in scheduler.runner.names("encode")]
+    assert order[:4] == ["long 0", "short 0", "long 1", "short 1"]
+    assert order[4:] == [f"long {number}" for number in range(2, 9)]
 
 
-@pytest.mark.parametrize("fits", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_out_of_memory_shrinks_the_batch_until_it_fits(
-    fits: int, engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
+def test_a_client_with_long_windows_leaves_the_other_slots_to_those_with_short_ones() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=3))) as scheduler:
+        with busy(scheduler):
+            long = submit(scheduler, *(window(encode(f"long {number}"), decode("", 50)) for number in range(4)))
+            short = submit(scheduler, *(window(encode(f"short {number}"), decode("", 1)) for number in range(6)))
+        results(long + short)
+        order = [name for (name,) in scheduler.runner.names("encode")]
+    assert order[-2:] == ["long 2", "long 3"]
+
+
+def test_no_more_windows_are_started_than_will_soon_have_a_slot() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=3, pass_size=2))) as scheduler:
+        with busy(scheduler):
+            futures = submit(scheduler, *(window(encode(str(number)), decode(str(number))) for number in range(40)))
+        results(futures)
+        begun = done = 0
+        for call, names in scheduler.runner.calls:
+            begun += len(names) * (call == "encode")
+            done += len(names) * (call == "admit greedy")
+            assert begun - done <= 3 + 2
+
+
+def test_a_freed_slot_is_filled_at_the_next_step() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=2))) as scheduler:
+        with busy(scheduler):
+            works = [decode("a", 1), decode("b", 3), decode("c", 1), decode("d", 1)]
+            futures = submit(scheduler, *map(window, works))
+        results(futures)
+        assert scheduler.runner.names("step greedy") == [["a", "b"], ["b", "c"], ["b", "d"]]
+
+
+def test_windows_are_aligned_in_full_passes_while_others_are_decoded() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8, pass_size=4))) as scheduler:
+        with busy(scheduler):
+            long = submit(scheduler, window(decode("long", 100)))
+            futures = submit(scheduler, *(window(encode(str(number)), align(str(number))) for number in range(11)))
+        results(long + futures)
+        assert [len(names) for names in scheduler.runner.names("align")] == [4, 4, 3]
+
+
+# --- Batches that would be nearly empty ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "begins_after"),
+    [
+        pytest.param(0, 1, 0, id="nothing else runs"),
+        pytest.param(7, 1, 7, id="until nothing else runs"),
+        pytest.param(500, 3, MAX_HELD_STEPS, id="until the oldest has waited for long enough"),
+        pytest.param(500, 4, 0, id="half a batch"),
+        pytest.param(500, 9, 0, id="more than a batch"),
+    ],
+)
+def test_a_batch_that_would_be_nearly_empty_is_held_back(running: int, waiting: int, begins_after: int) -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8))) as scheduler:
+        with busy(scheduler):
+            greedy = submit(scheduler, *[window(decode("long", running))] * (running > 0))
+            beams = submit(scheduler, *(window(decode(str(number), 2, beams=5)) for number in range(waiting)))
+        results(greedy + beams)
+        calls = [call for call, _ in scheduler.runner.calls]
+    before = calls[: calls.index("admit beams")]
+    assert before.count("step greedy") == begins_after
+
+
+def test_held_requests_take_no_slots_from_others() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8))) as scheduler:
+        with busy(scheduler):
+            beams = submit(scheduler, *(window(decode(str(number), 2, beams=5)) for number in range(3)))
+            greedy = submit(scheduler, *(window(decode(str(number), 30)) for number in range(16)))
+        results(beams + greedy)
+        calls = scheduler.runner.calls
+    before = calls[: [call for call, _ in calls].index("admit beams")]
+    assert [len(names) for call, names in before if call == "step greedy"][1:50] == [8] * 49
+
+
+def test_held_requests_do_not_delay_passes() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8, pass_size=4))) as scheduler:
+        with busy(scheduler):
+            futures = submit(scheduler, window(decode("long", 500)), window(decode("held", 2, beams=5)))
+            futures += submit(scheduler, window(encode("a"), decode("b")))
+        results(futures)
+        calls = scheduler.runner.calls
+    assert calls.index(("encode", ["a"])) < 5
+
+
+def test_requests_enter_a_batch_that_runs_at_once() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8))) as scheduler:
+        with busy(scheduler):
+            greedy = submit(scheduler, window(decode("long", 500)))
+            beams = submit(scheduler, *(window(decode(str(number), 300, beams=5)) for number in range(4)))
+            late = submit(scheduler, window(decode("soon", 3), decode("late", 3, beams=5)), client=Client())
+        results(greedy + beams + late)
+        calls = scheduler.runner.calls
+    begun = calls.index(("admit beams", ["late"]))
+    assert [call for call, _ in calls[:begun]].count("step greedy") == 3
+
+
+def test_batches_that_take_turns_are_not_made_again() -> None:
+    with closing(Scheduler(FakeRunner())) as scheduler:
+        works = [decode(str(number), 2, beams=5 if number % 2 else None) for number in range(20)]
+        results(submit(scheduler, window(*works)))
+        assert scheduler.runner.batches_made == 2
+
+
+@pytest.mark.parametrize(("keeps", "made"), [(False, 2), (True, 1)])
+def test_idle_batches_are_released_if_the_runner_does_not_keep_them(
+    keeps: bool, made: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, encode = Batch.step, Encoder.__call__
-
-    def small_step(batch: Batch) -> Any:
-        if len(batch.running) > fits:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return step(batch)
-
-    def small_encoder(encoder: Encoder, mel: Tensor) -> Tensor:
-        if len(mel) > fits:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return encode(encoder, mel)
-
-    monkeypatch.setattr(Batch, "step", small_step)
-    monkeypatch.setattr(Encoder, "__call__", small_encoder)
-    assert text(run(engine, *[clips["demo.ogg"]] * 5)) == spoken("demo.ogg") * 5
+    monkeypatch.setattr("src.engine.scheduler.IDLE_RELEASE_S", 0.001)
+    with closing(Scheduler(FakeRunner(keeps_idle_batches=keeps))) as scheduler:
+        results(submit(scheduler, window(decode("a"))))
+        time.sleep(0.1)
+        results(submit(scheduler, window(decode("b"))))
+        assert scheduler.runner.batches_made == made
 
 
-def test_out_of_memory_for_one_window_is_its_clients_error(
-    engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Batch, "step", fails)
-        with pytest.raises(torch.OutOfMemoryError):
-            run(engine, clips["demo.ogg"])
-    assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
+# --- Work without a model --------------------------------------------------------------------------------------------
 
 
-def test_a_failing_step_is_isolated_to_one_request(
-    engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step = Batch.step
-
-    def breaks(batch: Batch) -> Any:
-        if any(request.length_penalty == 0.123 for request in batch.running):
-            raise RuntimeError("a kernel failed")
-        return step(batch)
-
-    monkeypatch.setattr(Batch, "step", breaks)
-    with ThreadPoolExecutor(3) as threads:
-        good = [threads.submit(run, engine, *[clips["demo.ogg"]] * 2) for _ in range(2)]
-        bad = threads.submit(run, engine, clips["demo.ogg"], options=replace(GREEDY, length_penalty=0.123))
-        with pytest.raises(RuntimeError, match="kernel"):
-            bad.result()
-        assert all(text(job.result()) == spoken("demo.ogg") * 2 for job in good)
+@pytest.mark.parametrize("computes_alone", [False, True])
+def test_host_work_runs_beside_a_device_that_computes_alone(computes_alone: bool) -> None:
+    with closing(Scheduler(FakeRunner(computes_alone=computes_alone))) as scheduler:
+        threads = window(HostWork(threading.current_thread), HostWork(threading.current_thread))
+        ((first, second),) = results(submit(scheduler, threads))
+    assert first is second
+    assert (first.name == "engine") is not computes_alone
 
 
-def test_numbers_that_overflow_are_computed_again_in_float32(
-    clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encode = Encoder.__call__
-
-    def overflows(encoder: Encoder, mel: Tensor) -> Tensor:
-        features = encode(encoder, mel)
-        return features * torch.nan if features.dtype == torch.bfloat16 else features
-
-    monkeypatch.setattr(Encoder, "__call__", overflows)
-    # Plain layers in both halves: not every CPU has packed ones in bfloat16.
-    with closing(start(replace(FLOAT32, dtype=torch.bfloat16, linear=FLOAT32.window_linear))) as engine:
-        (transcript,) = run(engine, clips["demo.ogg"])
-    assert transcript.in_float32
-    assert text([transcript]) == spoken("demo.ogg")
+def test_host_work_does_not_keep_other_windows_waiting() -> None:
+    over = threading.Event()
+    with closing(Scheduler(FakeRunner(computes_alone=True))) as scheduler:
+        slow = submit(scheduler, window(HostWork(lambda: over.wait(TIMEOUT_S)), decode("slow")))
+        assert results(submit(scheduler, window(encode("a"), decode("b")))) == [["a", "b"]]
+        assert not slow[0].done()
+        over.set()
+        assert results(slow) == [[True, "slow"]]
 
 
-def test_closing_ends_the_thread_and_cancels_pending_results(clips: dict[str, Pcm]) -> None:
+@pytest.mark.parametrize("computes_alone", [False, True])
+def test_a_fault_of_host_work_is_its_clients_error(computes_alone: bool) -> None:
+    with closing(Scheduler(FakeRunner(computes_alone=computes_alone))) as scheduler:
+        bad = submit(scheduler, window(HostWork(lambda: 1 // 0)))
+        assert errors(bad) == [ZeroDivisionError]
+        assert results(submit(scheduler, window(decode("a")))) == [["a"]]
+
+
+@pytest.mark.parametrize("end", ["cancel", "close", "lost"])
+def test_host_work_that_outlives_its_client_is_forgotten(end: str) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        over.wait(TIMEOUT_S)
+
+    client = Client()
+    runner = FakeRunner(computes_alone=True, fault=breaks_on("bad", "encode", error=DeviceLost))
+    with closing(Scheduler(runner)) as scheduler:
+        futures = submit(scheduler, window(HostWork(work), decode("never")), client=client)
+        assert begun.wait(TIMEOUT_S)
+        if end == "cancel":
+            scheduler.cancel(client)
+        elif end == "lost":
+            submit(scheduler, window(encode("bad")))
+        else:
+            threading.Thread(target=scheduler.close).start()
+        assert errors(futures) == [EngineLost if end == "lost" else CancelledError]
+        over.set()
+        if end == "cancel":
+            assert results(submit(scheduler, window(HostWork(lambda: 1), decode("a")))) == [[1, "a"]]
+    assert ("admit greedy", ["never"]) not in runner.calls
+
+
+# --- Cancellation and the end ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+def test_a_cancelled_client_leaves_the_batches_and_the_queue(lag: int) -> None:
+    client = Client()
+    with closing(Scheduler(FakeRunner(max_batch_size=2, lag=lag))) as scheduler:
+        endless = [window(decode("a", 10**9)), *(window(decode("b", 10**9), decode("c", 10**9)) for _ in range(5))]
+        leaving = submit(scheduler, *endless, client=client)
+        wait_until(lambda: scheduler.snapshot().decoding == 2)
+        staying = submit(scheduler, window(decode("d")))
+        scheduler.cancel(client)
+        assert errors(leaving) == [CancelledError] * 6
+        assert results(staying) == [["d"]]
+        with pytest.raises(CancelledError):
+            scheduler.submit(window(), client)
+
+
+def test_a_cancelled_client_gets_no_result_for_the_windows_that_had_not_begun() -> None:
+    """Its only window under way ends before the scheduler has seen the cancellation."""
+    client = Client()
+    with closing(Scheduler(FakeRunner(max_batch_size=1))) as scheduler:
+
+        def ends_after_cancellation() -> Steps:
+            yield encode("a")
+            scheduler.cancel(client)
+
+        waiting = [window(encode(str(number)), decode("", 10**9)) for number in range(9)]
+        with busy(scheduler):
+            futures = submit(scheduler, ends_after_cancellation(), *waiting, client=client)
+        assert errors(futures[3:]) == [CancelledError] * 7
+        wait_until(lambda: scheduler.snapshot().unfinished == 0)
+
+
+def test_closing_ends_the_threads_and_cancels_pending_results() -> None:
     threads = threading.active_count()
-    engine = start()
-    transcripts = engine.transcribe((Window(clips["demo.ogg"]) for _ in range(50)), GREEDY)
-    next(transcripts)
-    engine.close()
-    with pytest.raises(CancelledError):
-        list(transcripts)
+    scheduler = Scheduler(FakeRunner(computes_alone=True))
+    assert results(submit(scheduler, window(HostWork(lambda: 1)))) == [[1]]
+    pending = submit(scheduler, *(window(decode("a", 10**9)) for _ in range(9)))
+    scheduler.close()
+    assert errors(pending) == [CancelledError] * 9
     assert threading.active_count() == threads
     with pytest.raises(CancelledError):
-        run(engine, clips["demo.ogg"])
+        scheduler.submit(window(), Client())
 
 
-def test_weights_that_cannot_be_loaded_raise_at_once(tmp_path: Path) -> None:
-    from src.errors import ModelUnavailable
-
-    with pytest.raises(ModelUnavailable):
-        Engine(partial(load_weights, tmp_path / "missing.pt"), choose_placements())
-
-
-def test_word_timestamps_work_with_a_long_prompt(shared: Engine, clips: dict[str, Pcm]) -> None:
-    options = replace(GREEDY, word_timestamps=True, prompt="museum " * 300)
-    (transcript,) = run(shared, clips["numbers.mp3"], options=options)
-    starts = [word.start for segment in transcript.segments for word in segment.words or []]
-    assert starts == sorted(starts)
-    assert len(starts) > 8
+def test_a_model_that_cannot_be_loaded_leaves_no_thread_running() -> None:
+    threads = threading.active_count()
+    with pytest.raises(ValueError, match="no model"):
+        Scheduler(FakeRunner(fault=lambda call, names: ValueError("no model")))
+    assert threading.active_count() == threads
 
 
-def test_cancelling_a_client_raises_at_once_and_empties_the_batches(engine: Engine, clips: dict[str, Pcm]) -> None:
-    client = Client()
-    endless = (Window(clips["demo.ogg"]) for _ in itertools.count())
-    transcripts = engine.transcribe(endless, GREEDY, client)
-    next(transcripts)
-    threading.Timer(0.1, engine.cancel, [client]).start()
-    with pytest.raises(CancelledError):
-        list(transcripts)
-    wait_until(lambda: snapshot(engine).decoding == 0)
-    with pytest.raises(CancelledError):
-        next(engine.transcribe(endless, GREEDY, client))
-    assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
+def test_a_snapshot_counts_clients_windows_and_slots() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=3))) as scheduler:
+        assert scheduler.snapshot() == Snapshot(0, 0, 0, 0, 0)
+        clients = [Client(), Client()]
+        with busy(scheduler):
+            for client in clients:
+                submit(scheduler, *(window(decode("a", 10**9)) for _ in range(5)), client=client)
+        wait_until(lambda: scheduler.snapshot() == Snapshot(2, 6, 10, 3, 0))
+        assert scheduler.load == 10
+        for client in clients:
+            scheduler.cancel(client)
+        wait_until(lambda: scheduler.snapshot() == Snapshot(0, 0, 0, 0, 3))
 
 
-@pytest.mark.slow
-def test_the_first_window_can_finish_before_others_start(engine: Engine, clips: dict[str, Pcm]) -> None:
-    started: list[int] = []
-
-    def windows() -> Iterator[Window]:
-        for number in range(6):
-            started.append(number)
-            yield Window(clips["demo.ogg"])
-
-    transcripts = engine.transcribe(windows(), GREEDY, first_alone=True)
-    next(transcripts)
-    assert started == [0]
-    assert len(list(transcripts)) == 5
+# --- Faults ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_lost_device_fails_all_clients_and_accepts_no_more(
-    engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lost(*_: Any) -> None:
-        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+@pytest.mark.parametrize("fits", [1, 2, 3])
+@pytest.mark.parametrize("call", ["encode", "identify", "admit greedy", "step greedy", "align"])
+def test_out_of_memory_shrinks_a_batch_until_it_fits(call: str, fits: int) -> None:
+    runner = FakeRunner(max_batch_size=4, pass_size=4, fault=lacks_memory_for(fits, call))
+    with closing(Scheduler(runner)) as scheduler:
+        with busy(scheduler):
+            names = [str(number) for number in range(9)]
+            works = [window(encode(name), identify(name), decode(name), align(name)) for name in names]
+            futures = submit(scheduler, *works)
+        assert results(futures) == [[name] * 4 for name in names]
+        assert max(len(names) for names in runner.names(call)) <= fits
 
-    monkeypatch.setattr(Batch, "step", lost)
-    with ThreadPoolExecutor(2) as threads:
-        jobs = [threads.submit(run, engine, clips["demo.ogg"]) for _ in range(2)]
-    assert all(isinstance(job.exception(), EngineLost) for job in jobs)
-    with pytest.raises(EngineLost):
-        run(engine, clips["demo.ogg"])
+
+@pytest.mark.parametrize("room", [1, 3])
+def test_a_batch_is_made_as_large_as_memory_allows(room: int) -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8, room=room))) as scheduler:
+        with busy(scheduler):
+            futures = submit(scheduler, *(window(decode(str(number))) for number in range(9)))
+        assert results(futures) == [[str(number)] for number in range(9)]
+        assert max(len(names) for names in scheduler.runner.names("step greedy")) == {1: 1, 3: 2}[room]
+
+
+def test_without_memory_for_beams_greedy_windows_keep_their_slots() -> None:
+    runner = FakeRunner(max_batch_size=8, fault=lacks_memory_for(1, "step beams"))
+    with closing(Scheduler(runner)) as scheduler:
+        with busy(scheduler):
+            beams = submit(scheduler, *(window(decode(str(number), beams=5)) for number in range(4)))
+        results(beams)
+        with busy(scheduler):
+            greedy = submit(scheduler, *(window(decode(str(number))) for number in range(8)))
+        results(greedy)
+        assert len(runner.names("step greedy")[0]) == 8
+
+
+@pytest.mark.parametrize("call", ["encode", "identify", "admit greedy", "step greedy", "align"])
+def test_out_of_memory_for_one_window_is_its_clients_error(call: str) -> None:
+    runner = FakeRunner(fault=lacks_memory_for(0, call))
+    with closing(Scheduler(runner)) as scheduler:
+        works = (encode("a"), identify("a"), decode("a"), align("a"))
+        assert errors(submit(scheduler, window(*works))) == [OutOfMemory]
+        runner.fault = lambda call, names: None
+        assert results(submit(scheduler, window(*works))) == [["a"] * 4]
+
+
+def test_no_room_for_a_single_slot_is_the_clients_error() -> None:
+    runner = FakeRunner(room=0)
+    with closing(Scheduler(runner)) as scheduler:
+        assert errors(submit(scheduler, window(decode("a")), window(decode("b")))) == [OutOfMemory] * 2
+        runner.room = 4
+        assert results(submit(scheduler, window(decode("a")))) == [["a"]]
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+@pytest.mark.parametrize("call", ["encode", "identify", "admit greedy", "step greedy", "align"])
+def test_a_fault_is_isolated_to_one_window(call: str, lag: int) -> None:
+    runner = FakeRunner(max_batch_size=8, pass_size=8, fault=breaks_on("5", call), lag=lag)
+    with closing(Scheduler(runner)) as scheduler:
+        with busy(scheduler):
+            names = [str(number) for number in range(9)]
+            futures = submit(
+                scheduler, *(window(encode(name), identify(name), decode(name), align(name)) for name in names)
+            )
+        assert errors([futures.pop(5)]) == [RuntimeError]
+        assert results(futures) == [[name] * 4 for name in names if name != "5"]
+        with busy(scheduler):
+            futures = submit(scheduler, *(window(decode(name)) for name in names[:4] * 2))
+        results(futures)
+        assert len(runner.names("step greedy")[-1]) == 8  # batches are as large again as before
+
+
+def test_numbers_that_overflow_are_thrown_into_the_window() -> None:
+    class Overflowing(FakeRunner):
+        def make_batch(self, request: DecodeRequest, max_slots: int) -> FakeBatch:
+            batch = super().make_batch(request, max_slots)
+            step = batch.step
+            cast(Any, batch).step = lambda: [(request, NumericalFault()) for request, _ in step()]
+            return batch
+
+    def steps() -> Steps:
+        try:
+            yield decode("a")
+        except NumericalFault:
+            return (yield encode("again"))
+
+    runner: FakeRunner = Overflowing()
+    with closing(Scheduler(runner)) as scheduler:
+        assert results(submit(scheduler, steps())) == ["again"]
+
+
+@pytest.mark.parametrize("call", ["encode", "identify", "admit greedy", "step greedy", "align"])
+def test_a_lost_device_fails_all_clients_and_accepts_no_more(call: str) -> None:
+    runner = FakeRunner(pass_size=4, fault=breaks_on("2", call, error=DeviceLost))
+    with closing(Scheduler(runner)) as scheduler:
+        with busy(scheduler):
+            works = [window(encode(name), identify(name), decode(name), align(name)) for name in "1234"]
+            futures = [future for steps in works for future in submit(scheduler, steps)]
+        assert errors(futures) == [EngineLost] * 4
+        assert scheduler.lost
+        with pytest.raises(EngineLost):
+            scheduler.submit(window(), Client())

@@ -28,6 +28,7 @@ from src.audio.pcm import SAMPLE_RATE, Pcm, Region, to_float
 from src.engine.decoding_options import TokenSets
 from src.engine.engine import Engine
 from src.engine.placement import Placement, choose_placements
+from src.engine.work import OutOfMemory
 from src.job_control import JobControl
 from src.models.weights import load_weights
 from src.settings import ROOT
@@ -51,7 +52,7 @@ def measure_batch_sizes(setup: Setup, limit_s: float) -> Iterator[Row]:
                 started = time.perf_counter()
                 list(engine.transcribe(windows, GREEDY))
                 seconds = time.perf_counter() - started
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, OutOfMemory):
             yield row | {"x real time": "out of memory"}
         else:
             yield row | {"x real time": total_seconds(windows) / seconds, "peak, MB": _peak_mb()}

@@ -111,11 +111,10 @@ class Batch:
         """Store a window's cross-attention, its prompt and its state in a slot."""
         start = request.prompt.index(self._rules.start)
         stored = start if start > MAX_FORCED_PROMPT else 0
+        self._model.decoder.store_features(self._cache, slot, request.features)
         if stored:
             text = torch.tensor(request.prompt[:stored]).to(self._placement.device)
             self._model.decoder.store_prompt(self._cache, slot, text, request.features)
-        else:
-            self._model.decoder.store_features(self._cache, slot, request.features)
         self._cache.start(slot, stored)
         self._suppressed[slot, 0] = request.suppressed
         prompt = self._placement.host_zeros(torch.long, self._context)

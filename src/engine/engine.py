@@ -18,6 +18,7 @@ import whisper
 
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.placement import Placement
+from src.engine.runner import ModelRunner
 from src.engine.scheduler import Client, EngineLost, Scheduler, Snapshot
 from src.engine.window import Window, WindowTranscript, identify_language, transcribe_window
 from src.engine.work import Steps
@@ -25,7 +26,7 @@ from src.engine.work import Steps
 LOOKAHEAD_BATCHES = 2
 """Batches of windows that a client submits before it waits, so that the batches stay full while it prepares more."""
 
-MakeSteps = Callable[[Scheduler], Steps]
+MakeSteps = Callable[[ModelRunner], Steps]
 """Makes the steps of a window for the device that it is assigned to."""
 
 
@@ -46,23 +47,23 @@ class Engine:
     ) -> None:
         self.placements = placements
         self._schedulers = _start_schedulers(load, placements, max_batch_size)
-        self.max_batch_size = sum(max_batch_size or placement.max_batch_size for placement in placements)
+        self.max_batch_size = sum(scheduler.runner.max_batch_size for scheduler in self._schedulers)
         self._lookahead = LOOKAHEAD_BATCHES * self.max_batch_size
 
     @property
     def source(self) -> whisper.Whisper:
         """The loaded weights, in the file's number format."""
-        return self._schedulers[0].source
+        return self._schedulers[0].runner.source
 
     @property
     def token_sets(self) -> TokenSets:
         """The checkpoint's tokens."""
-        return self._schedulers[0].token_sets
+        return self._schedulers[0].runner.token_sets
 
     @property
     def has_alignment_heads(self) -> bool:
         """True if the checkpoint specifies the attention heads that follow the spoken words."""
-        return self._schedulers[0].has_alignment_heads
+        return self._schedulers[0].runner.has_alignment_heads
 
     @property
     def device(self) -> str:
@@ -87,7 +88,7 @@ class Engine:
                 a batch of one.
 
         Raises:
-            torch.OutOfMemoryError: not even one window fits on the device.
+            OutOfMemory: not even one window fits on the device.
             CancelledError: the client was cancelled, or the engine closed.
             EngineLost: no device can compute any more.
         """
@@ -150,7 +151,7 @@ class Engine:
         while True:
             scheduler = min(self._schedulers, key=lambda scheduler: (scheduler.lost, scheduler.load))
             try:
-                attempt = scheduler.submit(make_steps(scheduler), client)
+                attempt = scheduler.submit(make_steps(scheduler.runner), client)
             except EngineLost:
                 if self._all_lost():
                     raise
@@ -176,13 +177,10 @@ class Engine:
 
 def _start_schedulers(
     load: Callable[[], whisper.Whisper], placements: Sequence[Placement], max_batch_size: int | None
-) -> list[Scheduler]:
+) -> list[Scheduler[ModelRunner]]:
     """Start a scheduler for each placement, all in parallel; if one cannot load, the others are closed."""
     with ThreadPoolExecutor(len(placements), "loading") as threads:
-        loading = [
-            threads.submit(Scheduler, load, placement, max_batch_size or placement.max_batch_size)
-            for placement in placements
-        ]
+        loading = [threads.submit(Scheduler, ModelRunner(load, placement, max_batch_size)) for placement in placements]
     failures = [error for error in (future.exception() for future in loading) if error is not None]
     if failures:
         for future in loading:
@@ -192,16 +190,16 @@ def _start_schedulers(
     return [future.result() for future in loading]
 
 
-def _transcription_steps(window: Window, options: DecodingOptions, scheduler: Scheduler) -> Steps:
-    return transcribe_window(_without_foreign_features(window, scheduler), options, scheduler.token_sets)
+def _transcription_steps(window: Window, options: DecodingOptions, runner: ModelRunner) -> Steps:
+    return transcribe_window(_without_foreign_features(window, runner), options, runner.token_sets)
 
 
-def _identification_steps(window: Window, scheduler: Scheduler) -> Steps:
-    return identify_language(_without_foreign_features(window, scheduler))
+def _identification_steps(window: Window, runner: ModelRunner) -> Steps:
+    return identify_language(_without_foreign_features(window, runner))
 
 
-def _without_foreign_features(window: Window, scheduler: Scheduler) -> Window:
+def _without_foreign_features(window: Window, runner: ModelRunner) -> Window:
     """Drop features on another device, which may be lost with it, so that the window is encoded again."""
-    if window.features is None or window.features.device == scheduler.device:
+    if window.features is None or window.features.device == runner.placement.device:
         return window
     return replace(window, features=None)

@@ -6,9 +6,8 @@ import torch
 import whisper
 from torch import Tensor
 
-from src.engine.placement import Placement
-
-HEAD_WIDTH = 64
+from src.engine.cross_memory import CrossMemory, FeaturesMemory, KeysValuesMemory
+from src.engine.placement import HEAD_WIDTH, Placement
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of one layer."""
@@ -20,7 +19,7 @@ class KVCache:
     Masked positions are read too, with a weight of zero, which does not hide a NaN: all memory begins as zeros.
 
     Attributes:
-        cross_attn: per layer, those of the window's positions, [slots, H, 1500, 64] each.
+        cross_attn: of the windows' positions, or what they are computed from.
         self_attn: per layer, those of the texts' tokens, [2, slots, H, context, G, 64]: each candidate writes to its
             own column, and the candidates of a window read all of them.
         owned: [slots, G, context, G], True where a text (first G) includes, at a position, the token in a column
@@ -32,10 +31,11 @@ class KVCache:
     ) -> None:
         heads, context = dims.n_text_head, dims.n_text_ctx
         layers = decoder_placements(dims, placement)
-        self._cross_memory = [
-            _CrossMemory(layer, num_slots, dims.n_audio_ctx, heads, head_major=placement.head_major) for layer in layers
-        ]
-        self.cross_attn: list[KeysValues] = [memory.keys_values for memory in self._cross_memory]
+        self.cross_attn: CrossMemory = (
+            FeaturesMemory(placement, num_slots, dims.n_audio_ctx, dims.n_text_state)
+            if placement.keeps_features
+            else KeysValuesMemory(layers, num_slots, dims.n_audio_ctx, heads)
+        )
         self.self_attn = [
             layer.zeros(placement.dtype, 2, num_slots, heads, context, num_candidates, HEAD_WIDTH) for layer in layers
         ]
@@ -43,13 +43,6 @@ class KVCache:
         self.slots = torch.arange(num_slots, device=placement.device)[:, None]
         self.candidates = torch.arange(num_candidates, device=placement.device)
         self._true = torch.ones((), dtype=torch.bool, device=placement.device)
-
-    def cross_memory(self, layer: int, slot: int) -> Tensor:
-        """Return the memory of a layer for a window, as the linear layer of keys and values fills it: [1500, 2, H, 64].
-
-        It is a view, on a CPU not contiguous.
-        """
-        return self._cross_memory[layer].by_position[slot]
 
     def store_prompt(self, layer: int, slot: int, self_attn: KeysValues) -> None:
         """Store a prompt's keys and values [H, P, 64], which all candidates of a window share, in the first column."""
@@ -68,38 +61,21 @@ class KVCache:
 
     def move(self, source: int, target: int, reach: int) -> None:
         """Copy slot `source` to slot `target`; `reach` is at least the number of tokens in it."""
-        for memory, past in zip(self._cross_memory, self.self_attn, strict=True):
-            memory.by_position[target] = memory.by_position[source]
+        self.cross_attn.move(source, target)
+        for past in self.self_attn:
             past[:, target, :, :reach] = past[:, source, :, :reach]
         self.owned[target] = self.owned[source]
 
     def clear(self, slot: int) -> None:
         """Zero a slot whose numbers overflowed."""
-        for memory, past in zip(self._cross_memory, self.self_attn, strict=True):
-            memory.by_position[slot] = 0
+        self.cross_attn.clear(slot)
+        for past in self.self_attn:
             past[:, slot] = 0
 
     def continue_texts(self, sources: Tensor, reach: int) -> None:
         """Let each beam continue the text of another one: `sources` [B, G]."""
         owned = self.owned[: len(sources), :, :reach]
         owned.copy_(owned.gather(1, sources[:, :, None, None].expand_as(owned)))
-
-
-class _CrossMemory:
-    """One layer's keys and values of the windows.
-
-    A CPU reads them fastest head by head. CUDA's kernels are as fast in the layout that the linear layer leaves, which
-    can then write them directly.
-    """
-
-    def __init__(self, layer: Placement, num_slots: int, positions: int, heads: int, *, head_major: bool) -> None:
-        if head_major:
-            memory = layer.zeros(layer.dtype, 2, num_slots, heads, positions, HEAD_WIDTH)
-            self.by_position = memory.permute(1, 3, 0, 2, 4)
-        else:
-            self.by_position = layer.zeros(layer.dtype, num_slots, positions, 2, heads, HEAD_WIDTH)
-        keys, values = self.by_position.transpose(1, 3).unbind(2)
-        self.keys_values: KeysValues = keys, values
 
 
 def encoder_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:

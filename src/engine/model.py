@@ -23,9 +23,10 @@ import whisper
 from torch import Tensor, nn
 from whisper.model import ResidualAttentionBlock
 
+from src.engine.cross_memory import CrossAttentionWeights
 from src.engine.kernels import Linear, MakeLinear
-from src.engine.kv_cache import HEAD_WIDTH, KeysValues, KVCache, decoder_placements, encoder_placements
-from src.engine.placement import Placement
+from src.engine.kv_cache import KeysValues, KVCache, decoder_placements, encoder_placements
+from src.engine.placement import HEAD_WIDTH, Placement
 from src.errors import ModelUnavailable
 
 SCALE = HEAD_WIDTH**-0.5
@@ -54,11 +55,11 @@ class SelfAttention:
 
 @dataclass(frozen=True)
 class CrossAttention:
-    """The layers of a cross-attention block; `kv` computes keys and values at once."""
+    """The layers of a cross-attention block."""
 
     norm: Norm
     q: Linear
-    kv: Linear
+    features: CrossAttentionWeights
     out: Linear
 
 
@@ -180,16 +181,13 @@ class Decoder:
 
     def store_features(self, cache: KVCache, slot: int, features: Tensor) -> None:
         """Store the cross-attention of a window's features [1500, D] in its slot."""
-        for layer, (device, _, cross_attn, _) in enumerate(self._blocks):
-            cross_attn.kv.write(features.to(device), cache.cross_memory(layer, slot))
+        cache.cross_attn.store(slot, features, [cross_attn.features for _, _, cross_attn, _ in self._blocks])
 
     def store_prompt(self, cache: KVCache, slot: int, prompt: Tensor, features: Tensor) -> None:
-        """Store a prompt [P] and the cross-attention of a window's features [1500, D], in one pass."""
+        """Store the self-attention of a prompt [P] for a window's features [1500, D]."""
 
-        def store(layer: int, self_attn: KeysValues, cross_attn: KeysValues, _: Tensor) -> None:
+        def store(layer: int, self_attn: KeysValues, _: KeysValues, __: Tensor) -> None:
             cache.store_prompt(layer, slot, (self_attn[0][0], self_attn[1][0]))
-            for part, tensor in enumerate(cross_attn):
-                cache.cross_memory(layer, slot)[:, part] = tensor[0].transpose(0, 1)
 
         self.read(prompt[None], features[None], store)
 
@@ -210,7 +208,7 @@ class Decoder:
             q, k, v = _split_heads(self_attn.qkv(self_attn.norm(x)), 3)
             x += self_attn.out(_join_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)))
             (q,) = _split_heads(cross_attn.q(cross_attn.norm(x)), 1)
-            keys, values = _split_heads(cross_attn.kv(features), 2)
+            keys, values = _split_heads(cross_attn.features.kv(features), 2)
             visit(layer, (k, v), (keys, values), q)
             x += cross_attn.out(_join_heads(self._placement.attention(q, keys, values, None)))
             x += feed_forward(x)
@@ -240,9 +238,8 @@ class Decoder:
             x = x.to(device)
             qkv = self_attn.qkv(self_attn.norm(x))
             x += self_attn.out(self._cached_attention(qkv, cache.self_attn[layer], *shared[device]))
-            q = cross_attn.q(cross_attn.norm(x)).view(*tokens.shape, -1, HEAD_WIDTH).transpose(1, 2)
-            keys, values = cache.cross_attn[layer]
-            x += cross_attn.out(_join_heads(self._placement.attention(q, keys[:used], values[:used], None)))
+            q = cross_attn.q(cross_attn.norm(x)).view(*tokens.shape, -1, HEAD_WIDTH)
+            x += cross_attn.out(cache.cross_attn.attend(layer, q, cross_attn.features).flatten(2))
             x += feed_forward(x)
         return x.to(self._placement.device)
 
@@ -308,12 +305,16 @@ def _pack_linear(
     first_scale: float = 1.0,
     gelu: bool = False,
 ) -> Linear:
-    """Fuse linear layers of the same input into one. Whisper's keys have no bias: theirs becomes zero."""
+    return make_linear(*_fuse(layers, placement, first_scale), gelu)
+
+
+def _fuse(layers: Sequence[nn.Linear], placement: Placement, first_scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Weight and bias of linear layers of the same input as one. Whisper's keys have no bias: theirs becomes zero."""
     weights: list[Tensor] = [layer.weight for layer in layers]
     biases: list[Tensor] = [torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias for layer in layers]
     weights[0], biases[0] = weights[0] * first_scale, biases[0] * first_scale
     weight, bias = (_concatenate([_convert(part, placement) for part in parts]) for parts in (weights, biases))
-    return make_linear(weight, bias, gelu)
+    return weight, bias
 
 
 def _concatenate(parts: list[Tensor]) -> Tensor:
@@ -331,9 +332,13 @@ def _pack_cross_attention(
 ) -> CrossAttention:
     attn = block.cross_attn
     q = _pack_linear([attn.query], placement, make_linear, first_scale=SCALE)
-    kv = _pack_linear([attn.key, attn.value], placement, make_linear)
+    weight, bias = _fuse([attn.key, attn.value], placement)
+    key, value = weight.view(2, attn.n_head, HEAD_WIDTH, -1)
+    features = CrossAttentionWeights(
+        make_linear(weight, bias, False), key, value.mT, bias.view(2, attn.n_head, HEAD_WIDTH)[1]
+    )
     out = _pack_linear([attn.out], placement, make_linear)
-    return CrossAttention(_convert_norm(block.cross_attn_ln, placement), q, kv, out)
+    return CrossAttention(_convert_norm(block.cross_attn_ln, placement), q, features, out)
 
 
 def _pack_feed_forward(block: ResidualAttentionBlock, placement: Placement, make_linear: MakeLinear) -> FeedForward:

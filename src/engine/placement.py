@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.engine.kernels import Attention, MakeLinear, PackedLinear, PlainLinear, cpu_attention, fused_attention
+from src.engine.kernels import Attention, MakeLinear, PackedLinear, PlainLinear, fused_attention
 
 log = logging.getLogger(__name__)
+
+HEAD_WIDTH = 64
+"""Width of all of Whisper's attention heads."""
 
 CACHE_LINE = 64
 """Bytes; vectors that lie across two lines are read slower."""
@@ -32,6 +35,14 @@ with suppress(OSError, AttributeError):  # a C library other than glibc
     ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
 
 
+# cuDNN would cut float32 to the 10 bits of TF32, as few as float16 has, while windows that overflowed are repaired at
+# full precision. Nothing else of the engine runs in float32 on CUDA.
+torch.backends.cudnn.allow_tf32 = False
+
+WORKSPACE_BYTES = 2 << 30
+"""Memory of a CUDA device beside weights and batches: for the passes of an encoder, features, and CUDA's libraries."""
+
+
 @dataclass(frozen=True)
 class Placement:
     """Devices of one copy of a model, with the number format and the kernels that are fast there.
@@ -40,9 +51,9 @@ class Placement:
         devices: one device, or several that share the layers, in the order of the layers.
         linear: makes the decoder's layers: fast over the few rows of a step.
         window_linear: makes the encoder's layers: fast over the 1500 positions of a window.
-        max_batch_size: default number of windows decoded at once. On a CPU more are hardly faster, and take memory.
+        max_batch_size: default number of windows decoded at once, if memory allows. On a CPU more are hardly faster.
         encoder_batch_size: windows per encoder pass: enough to keep the device busy, few enough to save memory.
-        head_major: cross-attention reads its memory head by head, the order that is fast on a CPU.
+        keeps_features: cross-attention reads the features themselves instead of each layer's keys and values.
         slot_buckets: numbers of slots that a step may compute, if not all: on CUDA few, as each is a graph of its own.
         reach_buckets: numbers of text positions that a step may read.
         replays: steps are recorded as CUDA graphs.
@@ -56,7 +67,7 @@ class Placement:
     window_linear: MakeLinear
     max_batch_size: int
     encoder_batch_size: int
-    head_major: bool = True
+    keeps_features: bool = False
     slot_buckets: tuple[int, ...] = tuple(range(1, 65))
     reach_buckets: tuple[int, ...] = (64, 128, 192, 256, 320, 384, 448)
     replays: bool = False
@@ -70,6 +81,20 @@ class Placement:
     def for_layer(self, layer: int, num_layers: int) -> Placement:
         """Return the placement of one layer, counted over encoder and decoder together."""
         return replace(self, devices=(self.devices[layer * len(self.devices) // num_layers],))
+
+    @property
+    def on_cuda(self) -> bool:
+        """True for CUDA devices, which compute on their own while the CPU goes on."""
+        return self.device.type == "cuda"
+
+    def free_memory(self) -> int:
+        """Return the bytes that this process can still allocate on the CUDA device that has the least of them."""
+
+        def free(device: torch.device) -> int:
+            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            return torch.cuda.mem_get_info(device)[0] + cached
+
+        return min(map(free, self.devices))
 
     @property
     def compute_type(self) -> str:
@@ -143,16 +168,24 @@ def make_placement(devices: tuple[torch.device, ...], dtype: torch.dtype) -> Pla
             fused_attention,
             PlainLinear,
             PlainLinear,
-            max_batch_size=16,
+            max_batch_size=64,
             encoder_batch_size=8,
-            head_major=False,
             slot_buckets=(1, 4, 16, 32, 64),
             reach_buckets=(64, 128, 256, 448),
             replays=len(devices) == 1,
             lag=1,
         )
     window_linear = PackedLinear if dtype == torch.bfloat16 else PlainLinear
-    return Placement(devices, dtype, cpu_attention, PackedLinear, window_linear, max_batch_size=8, encoder_batch_size=1)
+    return Placement(
+        devices,
+        dtype,
+        fused_attention,
+        PackedLinear,
+        window_linear,
+        max_batch_size=16,
+        encoder_batch_size=1,
+        keeps_features=True,
+    )
 
 
 @cache  # so that the warning is logged once, however many models are loaded

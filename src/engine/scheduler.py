@@ -1,10 +1,14 @@
 """Continuous batching on one device: the windows of all active clients share a model and its batches.
 
-One thread loads the model and runs it. (On a CPU no other thread may have computed in parallel: OpenMP keeps its
-workers spinning between the small steps of decoding only while there are no more of them than cores.) Clients, each on
-its own thread, submit the steps of windows and receive their results. Each loop iteration runs all pending work: start
-windows of the client with the fewest running ones, encode, admit decode requests into free slots, one decoding step
-for every batch, align words. The slot of a finished request is filled again at the next step.
+The scheduler decides what is computed next, a `Runner` computes it. Both do so on one thread, which loads the model
+too. (On a CPU no other thread may have computed in parallel: OpenMP keeps its workers spinning between the small steps
+of decoding only while there are no more of them than cores.) Clients, each on its own thread, submit the steps of
+windows and receive their results. Each loop iteration runs all pending work: start windows of the client with the
+fewest running ones, encode, admit decode requests into free slots, one decoding step for every batch, align words. The
+slot of a finished request is filled again at the next step.
+
+Requests with different keys, such as greedy ones and beam searches, cannot share a batch. As a step takes nearly the
+same time for one request as for eight, a batch that would be nearly empty is held back while another one runs.
 
 Faults are isolated. A failing batch is split in half and retried until the failing item is isolated: out of memory, the
 batch shrinks until it fits; otherwise one window fails, and only its client receives the error. Only an error that
@@ -18,43 +22,100 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-import torch
-import whisper
-from torch import Tensor
-from whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, log_mel_spectrogram, pad_or_trim
-
-from src.engine.alignment import align
-from src.engine.decoding import Batch, BeamBatch
-from src.engine.decoding_options import TokenSets
-from src.engine.model import Model
-from src.engine.placement import Placement, leave_one_core_free, loses_cuda_context, release_freed_memory
-from src.engine.token_rules import TokenRules
 from src.engine.work import (
     AlignmentRequest,
     DecodeRequest,
+    DecodeResult,
+    DeviceLost,
     EncodeRequest,
     HostWork,
     LanguageRequest,
     NumericalFault,
+    OutOfMemory,
     Steps,
     Work,
 )
-from src.models.weights import embedding_of, has_alignment_heads
 
 log = logging.getLogger(__name__)
 
 IDLE_RELEASE_S = 1.0
 """Seconds without work after which the memory of empty batches is released."""
 
+MAX_HELD_STEPS = 128
+"""Decoding steps for which a request waits for others to start a batch with: about those of a window of speech."""
+
 TRIM_INTERVAL_S = 2.0
 """Seconds of work after which freed memory is released: fragmented, it would grow with a recording's length."""
+
+
+class DecodeBatch(Protocol):
+    """Requests with the same key that are decoded together, one token per step.
+
+    `admit` and `step` raise `OutOfMemory`, `DeviceLost`, or any other exception if the fault may be one request's.
+    """
+
+    @property
+    def num_slots(self) -> int:
+        """Maximum number of requests at a time."""
+
+    @property
+    def running(self) -> Sequence[DecodeRequest]:
+        """The requests that `step` has not reported."""
+
+    @property
+    def free_slots(self) -> int:
+        """The number of further requests that fit."""
+
+    def admit(self, requests: Sequence[DecodeRequest]) -> None:
+        """Put requests into free slots."""
+
+    def step(self) -> Sequence[tuple[DecodeRequest, DecodeResult | NumericalFault]]:
+        """Sample one more token for every request; return the finished ones, whose slots are free again."""
+
+    def remove(self, requests: Sequence[DecodeRequest]) -> None:
+        """Remove unfinished requests."""
+
+
+class Runner(Protocol):
+    """Computes on a device what the scheduler decides; all methods are called on the engine's thread.
+
+    Attributes:
+        max_batch_size: slots of a batch; final once the model is loaded.
+        pass_size: requests of one pass of `run`: enough to keep the device busy, few enough to save memory.
+        computes_alone: the device leaves the CPU free: `HostWork` runs on another thread meanwhile.
+        keeps_idle_batches: empty batches keep their memory while there is no work.
+    """
+
+    max_batch_size: int
+    pass_size: int
+    computes_alone: bool
+    keeps_idle_batches: bool
+
+    def loaded(self) -> AbstractContextManager[None]:
+        """Load the model; the other methods are called within the block."""
+
+    def key(self, work: Work) -> Hashable:
+        """Return what work must have in common to be computed together: a search, a number format, ..."""
+
+    def run(self, requests: Sequence[Any]) -> Sequence[Any]:
+        """Return the results of requests with the same key, other than to decode; it raises as `DecodeBatch` does."""
+
+    def make_batch(self, request: DecodeRequest, max_slots: int) -> DecodeBatch:
+        """Return an empty batch for requests with the key of this one, with fewer slots where memory is short."""
+
+    def release_freed_memory(self) -> None:
+        """Return memory that nothing uses to the system."""
+
+
+R = TypeVar("R", bound=Runner)
 
 
 class EngineLost(Exception):
@@ -118,33 +179,27 @@ class Snapshot:
     free_slots: int
 
 
-class Scheduler:
-    """Runs windows on a model; closed by `close`, or at the interpreter's exit.
+class Scheduler(Generic[R]):
+    """Runs windows on a device; closed by `close`, or at the interpreter's exit.
 
     Args:
-        load: returns openai-whisper's model with the checkpoint's weights; the constructor raises what it raises.
-        max_batch_size: windows decoded at a time.
-
-    Attributes:
-        source: the loaded weights, in the file's number format.
-        has_alignment_heads: True if the checkpoint specifies the attention heads that follow the spoken words.
+        runner: computes; the constructor raises what its loading raises.
     """
 
-    source: whisper.Whisper
-    token_sets: TokenSets
-    has_alignment_heads: bool
-
-    def __init__(self, load: Callable[[], whisper.Whisper], placement: Placement, max_batch_size: int) -> None:
-        self._load = load
-        self._placement = placement
-        self._models: dict[torch.dtype, Model] = {}
-        self._max_batch_size = max_batch_size
-        self._batch_size = max_batch_size
-        """Slots of a new batch: fewer while a failure is being isolated, and for good where memory is short."""
-        self._batches: dict[Hashable, Batch] = {}
+    def __init__(self, runner: R) -> None:
+        self.runner = runner
+        self._batches: OrderedDict[Hashable, DecodeBatch] = OrderedDict()
+        """By key, the one that last admitted a request at the end."""
+        self._slots: dict[Hashable, int] = {}
+        """Slots of a new batch, if fewer than usual: while a failure is isolated, or for good where memory is short."""
+        self._held: dict[Hashable, int] = {}
+        """Keys whose batches are held back, and the number of steps that had been made when each one's wait began."""
+        self._steps = 0
         self._pending: dict[type[Work], deque[tuple[RunningTask, Any]]] = {
-            kind: deque() for kind in (EncodeRequest, LanguageRequest, DecodeRequest, AlignmentRequest)
+            kind: deque() for kind in (EncodeRequest, LanguageRequest, DecodeRequest, AlignmentRequest, HostWork)
         }
+        self._returned: list[tuple[RunningTask, Future[Any]]] = []
+        """Results of `HostWork` from the other thread."""
         self._decoding: dict[DecodeRequest, RunningTask] = {}
         self._queues: dict[Client, ClientQueue] = {}
         self._futures: dict[Future[Any], Client] = {}
@@ -181,11 +236,6 @@ class Scheduler:
         return future
 
     @property
-    def device(self) -> torch.device:
-        """The device of the features."""
-        return self._placement.device
-
-    @property
     def load(self) -> int:
         """The number of windows without a result."""
         return len(self._futures)
@@ -212,8 +262,6 @@ class Scheduler:
         """Cancel all work of a client, from any thread; it leaves the batches before the next step."""
         with self._wake:
             client.cancelled = True
-            if client in self._queues:
-                self._queues[client].waiting.clear()
             self._wake.notify()
 
     def close(self) -> None:
@@ -227,28 +275,34 @@ class Scheduler:
     # --- On the engine's thread ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with torch.inference_mode():
+        with ExitStack() as stack:
             try:
-                self._load_model()
+                stack.enter_context(self.runner.loaded())
             except BaseException as error:
                 self._ready.set_exception(error)
                 return
+            host = ThreadPoolExecutor(1, "host") if self.runner.computes_alone else None
+            if host is not None:
+                stack.callback(host.shutdown, cancel_futures=True)
+            stack.callback(self._batches.clear)
             self._ready.set_result(None)
             try:
                 while self._wait_for_work():
                     self._drop_cancelled()
+                    self._resume_returned()
                     self._schedule()
                     self._encode()
-                    self._identify()
+                    self._run_pass(LanguageRequest)
                     self._admit()
                     self._step()
                     self._align()
+                    self._compute_on_host(host)
                 end: BaseException = CancelledError("the engine was closed")
             except Exception as error:
                 log.error("the engine is lost (%s)", type(error).__name__)
                 end = EngineLost(f"the engine is lost ({type(error).__name__})")
                 end.__cause__ = error
-        self._fail_all(end)
+            self._fail_all(end)
 
     def _fail_all(self, end: BaseException) -> None:
         with self._wake:
@@ -257,57 +311,57 @@ class Scheduler:
         for future in futures:
             future.set_exception(end)
 
-    def _load_model(self) -> None:
-        with leave_one_core_free():
-            # Loading twice is cheap: weights are memory-mapped, and each model's mapping is released once it is packed.
-            self.source = self._load()
-            self.has_alignment_heads = has_alignment_heads(self.source)
-            self.token_sets = TokenSets(self.source.dims, self._placement.device)
-            with ThreadPoolExecutor(1) as threads:
-                tokenizer = threads.submit(self.token_sets.tokenizer)  # reads a file while the model is packed
-                self._make_model(self._placement)
-                self._rules = TokenRules(tokenizer.result(), self.source.dims.n_vocab, self._placement.device)
-
     def _wait_for_work(self) -> bool:
         """Wait until there is work; return False once closed."""
-        if not self._has_work() or time.monotonic() - self._trimmed_at > TRIM_INTERVAL_S:
-            release_freed_memory()  # before the next job's peak adds to it
+        if not self._futures or time.monotonic() - self._trimmed_at > TRIM_INTERVAL_S:
+            self.runner.release_freed_memory()  # before the next job's peak adds to it
             self._trimmed_at = time.monotonic()
         with self._wake:
             if not self._wake.wait_for(self._has_work, IDLE_RELEASE_S):
-                self._release_empty_batches()
-                release_freed_memory()
+                if not self.runner.keeps_idle_batches:
+                    self._release_empty_batches()
+                self.runner.release_freed_memory()
                 self._wake.wait_for(self._has_work)
             return not self._closed
 
     def _has_work(self) -> bool:
-        return self._closed or bool(self._queues)
+        """True unless there is nothing to do, or only to wait for the other thread."""
+        return (
+            self._closed
+            or bool(self._decoding or self._returned)
+            or any(self._pending.values())
+            or any(queue.waiting or client.cancelled for client, queue in self._queues.items())
+        )
 
-    def _release_empty_batches(self) -> None:
-        """Release the memory of empty batches."""
-        self._batches = {key: batch for key, batch in self._batches.items() if batch.running}
+    def _release_empty_batches(self, kept: int = 0) -> None:
+        """Release the memory of empty batches, except the `kept` last used ones."""
+        empty = [key for key, batch in self._batches.items() if not batch.running]
+        for key in empty[: max(0, len(empty) - kept)]:
+            del self._batches[key]
 
     def _resolve(self, future: Future[Any], result: Any, error: BaseException | None) -> None:
-        self._queues[self._futures.pop(future)].running -= 1
+        with self._wake:
+            client = self._futures.pop(future)
+            queue = self._queues[client]
+            queue.running -= 1
+            if not (queue.running or queue.waiting or client.cancelled):
+                del self._queues[client]
         if error is None:
             future.set_result(result)
         else:
             future.set_exception(error)
 
     def _drop_cancelled(self) -> None:
-        """Remove idle clients, and cancelled ones with all their work."""
+        """Remove cancelled clients with all their work."""
         with self._wake:
             cancelled = {client for client in self._queues if client.cancelled}
-            self._queues = {
-                client: queue
-                for client, queue in self._queues.items()
-                if not client.cancelled and (queue.waiting or queue.running)
-            }
+            if not cancelled:
+                return
+            for client in cancelled:
+                del self._queues[client]
             orphaned = [future for future, client in self._futures.items() if client in cancelled]
             for future in orphaned:
                 del self._futures[future]
-        if not cancelled:
-            return
         for future in orphaned:
             future.set_exception(CancelledError("the client was cancelled"))
         for kind, pending in self._pending.items():
@@ -316,12 +370,21 @@ class Scheduler:
             batch.remove([request for request in batch.running if self._decoding[request].client.cancelled])
         self._decoding = {request: task for request, task in self._decoding.items() if not task.client.cancelled}
 
+    def _resume_returned(self) -> None:
+        """Send tasks the results of the other thread."""
+        with self._wake:
+            returned, self._returned = self._returned, []
+        for task, result in returned:
+            if not task.client.cancelled:
+                error = result.exception()
+                self._advance(task, None if error else result.result(), error)
+
     def _schedule(self) -> None:
         """Start as many windows as slots will soon be free for, of the clients with the fewest running ones first."""
         running = sum(len(batch.running) for batch in self._batches.values())
         before_decoding = (EncodeRequest, LanguageRequest, DecodeRequest)
-        upcoming = sum(len(self._pending[kind]) for kind in before_decoding)
-        for _ in range(self._batch_size + self._placement.encoder_batch_size - running - upcoming):
+        upcoming = sum(len(self._pending[kind]) for kind in before_decoding) - self._num_held()
+        for _ in range(self.runner.max_batch_size + self.runner.pass_size - running - upcoming):
             with self._wake:
                 ready = [queue for queue in self._queues.values() if queue.waiting]
                 if not ready:
@@ -343,18 +406,8 @@ class Scheduler:
         else:
             if isinstance(work, list):
                 self._run_concurrently(work, task)
-            elif isinstance(work, HostWork):
-                self._run_on_host(work, task)
             else:
                 self._pending[type(work)].append((task, work))
-
-    def _run_on_host(self, work: HostWork, task: RunningTask) -> None:
-        try:
-            result = work.run()
-        except Exception as error:
-            self._advance(task, None, error)
-        else:
-            self._advance(task, result)
 
     def _run_concurrently(self, children: list[Steps], parent: RunningTask) -> None:
         gather = Gather(len(children), [None] * len(children))
@@ -371,93 +424,100 @@ class Scheduler:
 
     def _encode(self) -> None:
         """Encode one batch, if a full one is pending or slots would stay empty."""
-        pending = self._pending[EncodeRequest]
-        if pending and (len(pending) >= self._placement.encoder_batch_size or not self._pending[DecodeRequest]):
-            self._run_batch(self._next_batch(EncodeRequest, lambda request: request.in_float32), self._encode_batch)
-
-    def _encode_batch(self, requests: Sequence[EncodeRequest]) -> list[Tensor]:
-        model = self._model(torch.float32 if requests[0].in_float32 else self._placement.dtype)
-        # One spectrogram at a time: openai-whisper limits the dynamic range relative to the loudest bin of a window.
-        mel = torch.stack([self._log_mel(request) for request in requests])
-        return list(model.encoder(mel))
-
-    def _log_mel(self, request: EncodeRequest) -> Tensor:
-        """[n_mels, 3000], zero after the window's end, as in `whisper.transcribe`."""
-        waveform = torch.from_numpy(request.audio.astype("float32")).to(self._placement.device) / 32768
-        frames = len(waveform) // HOP_LENGTH
-        # `transcribe` appends 30 s of silence; one frame's worth yields the same numbers in half the time.
-        mel = log_mel_spectrogram(waveform, self.source.dims.n_mels, padding=N_FFT)[:, :frames]
-        padded: Tensor = pad_or_trim(mel, N_FRAMES)
-        return padded
-
-    def _identify(self) -> None:
-        if self._pending[LanguageRequest]:
-            self._run_batch(
-                self._next_batch(LanguageRequest, lambda request: request.features.dtype), self._identify_batch
-            )
-
-    def _identify_batch(self, requests: Sequence[LanguageRequest]) -> list[dict[str, float]]:
-        """Probabilities of the language tokens after `<|startoftranscript|>` (`whisper.decoding.detect_language`)."""
-        tokenizer = self.token_sets.tokenizer()
-        features = torch.stack([request.features for request in requests])
-        decoder = self._model(features.dtype).decoder
-        start = torch.full((len(requests), 1), tokenizer.sot, device=features.device)
-        logits = decoder.logits(decoder.read(start, features, lambda *_: None)[:, 0])
-        probs = logits[:, list(tokenizer.all_language_tokens)].softmax(-1).tolist()
-        return [dict(zip(tokenizer.all_language_codes, row, strict=True)) for row in probs]
+        full = len(self._pending[EncodeRequest]) >= self.runner.pass_size
+        if full or len(self._pending[DecodeRequest]) == self._num_held():
+            self._run_pass(EncodeRequest)
 
     def _align(self) -> None:
         """Align one batch, if a full one is pending or nothing is left to decode."""
-        pending = self._pending[AlignmentRequest]
-        if pending and (len(pending) >= self._placement.encoder_batch_size or not self._decoding):
-            self._run_batch(
-                self._next_batch(AlignmentRequest, lambda request: request.features.dtype),
-                lambda requests: align(self._model(requests[0].features.dtype), requests),
-            )
+        full = len(self._pending[AlignmentRequest]) >= self.runner.pass_size
+        if full or not self._decoding:
+            self._run_pass(AlignmentRequest)
+
+    def _run_pass(self, kind: type[Work]) -> None:
+        """Compute pending work of a kind, up to a full pass, with the same key as the first."""
+        pending = self._pending[kind]
+        if not pending:
+            return
+        key = self.runner.key(pending[0][1])
+        batch = [item for item in pending if self.runner.key(item[1]) == key][: self.runner.pass_size]
+        for item in batch:
+            pending.remove(item)
+        self._run_batch(batch, self.runner.run)
 
     def _admit(self) -> None:
-        """Admit requests to the free slots of their batches, in order of arrival."""
-        if any(self._batch_key(request) not in self._batches for _, request in self._pending[DecodeRequest]):
-            self._release_empty_batches()  # before a new one takes memory
-        admitted: dict[Batch, Pending] = {}
-        waiting: deque[tuple[RunningTask, DecodeRequest]] = deque()
-        for task, request in self._pending[DecodeRequest]:
-            batch = self._batch_for(request)
-            entering = admitted.setdefault(batch, [])
-            if len(entering) < batch.free_slots:
-                entering.append((task, request))
-            else:
-                waiting.append((task, request))
-        self._pending[DecodeRequest] = waiting
-        for batch, entering in admitted.items():
-            self._run_batch(entering, partial(self._admit_to, batch), self._mark_decoding)
+        """Admit requests to the free slots of their batches, in order of arrival, unless their batch is held back."""
+        waiting: dict[Hashable, Pending] = {}
+        for item in self._pending[DecodeRequest]:
+            waiting.setdefault(self.runner.key(item[1]), []).append(item)
+        running = [key for key, batch in self._batches.items() if batch.running]
+        self._held = {key: self._held.get(key, self._steps) for key in waiting if key not in running}
+        ready = [key for key, items in waiting.items() if key in running or self._may_start(key, len(items))]
+        if not running and not ready:
+            ready = list(waiting)[:1]
+        for key in ready:
+            self._held.pop(key, None)
+            self._fill_slots(key, waiting[key])
 
-    def _admit_to(self, batch: Batch, requests: Sequence[DecodeRequest]) -> Sequence[DecodeRequest]:
+    def _may_start(self, key: Hashable, waiting: int) -> bool:
+        """True if a batch need not be held back any longer while another one runs."""
+        at_least_half = 2 * waiting >= self._slots.get(key, self.runner.max_batch_size)
+        return at_least_half or self._steps - self._held[key] >= MAX_HELD_STEPS
+
+    def _num_held(self) -> int:
+        """The number of requests whose batches are held back."""
+        return sum(self.runner.key(request) in self._held for _, request in self._pending[DecodeRequest])
+
+    def _fill_slots(self, key: Hashable, items: Pending) -> None:
+        try:
+            batch = self._batches[key] if key in self._batches else self._make_batch(key, items[0][1])
+        except DeviceLost:
+            raise
+        except Exception as error:  # not even one request fits
+            task, request = items[0]
+            self._pending[DecodeRequest].remove((task, request))
+            self._advance(task, None, error)
+            return
+        entering = items[: batch.free_slots]
+        for item in entering:
+            self._pending[DecodeRequest].remove(item)
+        self._batches.move_to_end(key)
+        self._run_batch(entering, partial(self._admit_to, batch), self._mark_decoding)
+
+    def _make_batch(self, key: Hashable, request: DecodeRequest) -> DecodeBatch:
+        """Make the batch for a key, with half of the slots, and again half, until it fits into memory.
+
+        The last used one of the empty batches is kept, as many jobs alternate between two keys.
+        """
+        self._release_empty_batches(kept=1)
+        slots = self._slots.get(key, self.runner.max_batch_size)
+        while True:
+            try:
+                self._batches[key] = batch = self.runner.make_batch(request, slots)
+            except OutOfMemory:
+                if slots == 1:
+                    raise
+                self._release_empty_batches()
+                self._slots[key] = slots = slots // 2
+            else:
+                return batch
+
+    def _admit_to(self, batch: DecodeBatch, requests: Sequence[DecodeRequest]) -> Sequence[DecodeRequest]:
         batch.admit(requests)
         return requests
 
     def _mark_decoding(self, task: RunningTask, request: DecodeRequest) -> None:
         self._decoding[request] = task
 
-    def _batch_for(self, request: DecodeRequest) -> Batch:
-        key = self._batch_key(request)
-        batch = self._batches.get(key)
-        if batch is None or (not batch.running and batch.num_slots != self._batch_size):
-            shared = self._model(request.features.dtype), self._rules, self._batch_size, request.num_candidates
-            batch = Batch(*shared) if request.beam_size is None else BeamBatch(*shared, request.max_hypotheses)
-            self._batches[key] = batch
-        return batch
-
-    def _batch_key(self, request: DecodeRequest) -> Hashable:
-        """The number format and the search with its sizes, which all requests of a batch share."""
-        return request.features.dtype, request.beam_size is None, request.num_candidates, request.max_hypotheses
-
     def _step(self) -> None:
+        self._steps += 1
         for key, batch in list(self._batches.items()):
             if not batch.running:
                 continue
             try:
                 outcomes = batch.step()
+            except DeviceLost:
+                raise
             except Exception as error:
                 self._retry_in_halves(key, error)
             else:
@@ -467,28 +527,31 @@ class Scheduler:
 
     def _retry_in_halves(self, key: Hashable, error: Exception) -> None:
         """After a failed step, restarts its requests in a batch of half the size; a single request fails."""
-        if loses_cuda_context(error):
-            raise error
         requests = self._batches.pop(key).running
         tasks = [self._decoding.pop(request) for request in requests]
-        out_of_memory = isinstance(error, torch.OutOfMemoryError)
         if len(requests) > 1:
-            self._batch_size = max(1, len(requests) // 2)
-            log.warning("decoding %d windows failed (%s): continuing with %d", len(requests), error, self._batch_size)
+            self._slots[key] = half = len(requests) // 2
+            log.warning("decoding %d windows failed (%s): continuing with %d", len(requests), error, half)
             self._pending[DecodeRequest].extendleft(reversed(list(zip(tasks, requests, strict=True))))
             return
-        if not out_of_memory:
-            self._batch_size = self._max_batch_size
+        if not isinstance(error, OutOfMemory):
+            self._slots.pop(key, None)
         self._advance(tasks[0], None, error)
 
-    def _next_batch(self, kind: type[Work], key: Callable[[Any], Hashable]) -> Pending:
-        """Take the next pending work of a kind, up to a full encoder batch, with the same key as the first."""
-        pending = self._pending[kind]
-        first_key = key(pending[0][1])
-        batch = [item for item in pending if key(item[1]) == first_key][: self._placement.encoder_batch_size]
-        for item in batch:
-            pending.remove(item)
-        return batch
+    def _compute_on_host(self, thread: ThreadPoolExecutor | None) -> None:
+        """Compute what needs no model: here, or on a thread of its own, which wakes this one with the result."""
+        pending = self._pending[HostWork]
+        while pending:
+            task, work = pending.popleft()
+            if thread is None:
+                self._run_batch([(task, work)], lambda works: [works[0].run()])
+            else:
+                thread.submit(work.run).add_done_callback(partial(self._return, task))
+
+    def _return(self, task: RunningTask, result: Future[Any]) -> None:
+        with self._wake:
+            self._returned.append((task, result))
+            self._wake.notify()
 
     def _run_batch(
         self,
@@ -501,25 +564,18 @@ class Scheduler:
             return
         try:
             results = run([work for _, work in pending])
+        except DeviceLost:
+            raise
         except Exception as error:
-            if loses_cuda_context(error):
-                raise
             if len(pending) == 1:
                 self._advance(pending[0][0], None, error)
                 return
-            half = len(pending) // 2
             log.warning("a batch of %d windows failed (%s): retrying in halves", len(pending), type(error).__name__)
-            self._run_batch(pending[:half], run, deliver)
-            self._run_batch(pending[half:], run, deliver)
         else:
             for (task, _), result in zip(pending, results, strict=True):
                 (deliver or self._advance)(task, result)
-
-    def _model(self, dtype: torch.dtype) -> Model:
-        """The model in a number format, that of the features it reads."""
-        if dtype not in self._models:
-            self._make_model(self._placement.in_float32())
-        return self._models[dtype]
-
-    def _make_model(self, placement: Placement) -> None:
-        self._models[placement.dtype] = Model(self._load(), placement, embedding_of(self.source))
+            return
+        # Outside of the handler: the error keeps the memory of the failed batch.
+        half = len(pending) // 2
+        self._run_batch(pending[:half], run, deliver)
+        self._run_batch(pending[half:], run, deliver)

@@ -20,6 +20,14 @@ class NumericalFault(Exception):
     """The model's numbers overflowed their format, so that its output for the window is meaningless."""
 
 
+class OutOfMemory(MemoryError):
+    """The device has no memory for so many windows at once, or not even for one."""
+
+
+class DeviceLost(Exception):
+    """Every further call to the device would fail too, in this process."""
+
+
 @dataclass(frozen=True, eq=False)
 class EncodeRequest:
     """Work: audio [samples] -> features [1500, D]."""
