@@ -47,6 +47,7 @@ def measure_batch_sizes(setup: Setup, limit_s: float) -> Iterator[Row]:
         _reset_peak()
         try:
             with closing(Engine(partial(load_weights, setup.weights), [setup.placement], size)) as engine:
+                row["windows at once"] = engine.max_batch_size  # fewer where memory is short
                 for _ in range(2):  # kernels, graphs
                     list(engine.transcribe(windows[:size], GREEDY))
                 started = time.perf_counter()
