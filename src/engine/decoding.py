@@ -22,7 +22,7 @@ from torch import Tensor
 
 from src.engine.model import Model
 from src.engine.placement import Placement
-from src.engine.replay import GraphRecorder, Replay
+from src.engine.replay import Replay
 from src.engine.slot_state import ENDED, START, Fields, SlotState
 from src.engine.token_rules import TokenRules
 from src.engine.work import DecodeRequest, DecodeResult, NumericalFault
@@ -80,7 +80,7 @@ class Batch:
         self._tokens = placement.zeros(torch.long, num_slots, num_candidates, self._max_sampled + 1)
         self._prompts = placement.zeros(torch.long, num_slots, self._context)
         self._suppressed = placement.zeros(torch.float32, num_slots, 1, model.dims.n_vocab)
-        self._replay = Replay(enabled=placement.replays, record=GraphRecorder())
+        self._replay = Replay(enabled=placement.replays, record=placement.make_recorder())
         self._in_flight: deque[tuple[list[RunningDecode | None], Board]] = deque()
 
     @property
@@ -132,10 +132,13 @@ class Batch:
         self._state.bytes[slot].copy_(rows[0], non_blocking=True)
         return RunningDecode(request, slot, stored, start)
 
+    @torch.inference_mode()
     def remove(self, requests: Sequence[DecodeRequest]) -> None:
         """Remove unfinished requests."""
         for decode in list(self._decodes()):
             if decode.request in requests:
+                assert decode.slot is not None
+                self._cache.clear(decode.slot)  # its numbers may have overflowed
                 self._release(decode)
 
     def _release(self, decode: RunningDecode) -> None:
@@ -208,7 +211,7 @@ class Batch:
         )
         state.latest.copy_(torch.where(forced, self._prompts[:used].gather(1, following), chosen))
         state.position.copy_(torch.where(state.active, following, state.position))
-        state.broken.logical_or_(score.isnan().any(-1, keepdim=True) & sampled)
+        state.broken.copy_(score.isnan().any(-1, keepdim=True))
         state.active.logical_and_(~(self._is_complete(state) | state.broken))
 
     def _note_no_speech(self, state: Fields, logits: Tensor) -> None:
@@ -254,7 +257,8 @@ class Batch:
             if decode is None or decode.slot is None or is_active:
                 continue
             if board.state.broken[slot]:
-                self._cache.clear(decode.slot)
+                for memory in {slot, decode.slot}:  # it may have moved since
+                    self._cache.clear(memory)
                 done.append((decode.request, NumericalFault("the model's numbers overflowed")))
             else:
                 done.append((decode.request, self._best_result(decode.request, slot, board)))
