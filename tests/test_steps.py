@@ -137,7 +137,7 @@ def test_a_read_is_noticed() -> None:
         torch.ones(2, device=META) * torch.ones(())
 
 
-KERNELS = {"greedy": 106, "heated": 114, "samples": 114, "beams": 154, "patient beams": 154}
+KERNELS = {"greedy": 61, "heated": 69, "samples": 69, "beams": 109, "patient beams": 109}
 """Kernels of a step besides 16 in each layer."""
 
 
@@ -250,8 +250,8 @@ windows = st.tuples(
 def test_every_window_is_decoded_as_if_alone(lag: int, options: dict[str, Any]) -> None:
     placement = replace(LATE, lag=lag)
 
-    @examples(100)
-    @given(st.data(), st.lists(windows, min_size=1, max_size=12), st.sampled_from([2, 5, 16]))
+    @examples(60)
+    @given(st.data(), st.lists(windows, min_size=1, max_size=8), st.sampled_from([2, 5, 16]))
     def holds(data: st.DataObject, drawn: list[tuple[int, tuple[int, ...]]], slots: int) -> None:
         requests = {small_request(placement, *window, **options): window for window in drawn}
         batch, waiting = small_batch(placement, next(iter(requests)), slots), list(requests)
