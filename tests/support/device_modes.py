@@ -24,6 +24,12 @@ def like_cuda(device: torch.device = CPU, dtype: torch.dtype = torch.float32, **
     return replace(placement, **{"devices": (device,), "replays": False, **changes})
 
 
+def late(placement: Placement) -> Placement:
+    """The placement with CUDA's lag and buckets, and its own kernels."""
+    cuda = make_placement((torch.device("cuda"),), placement.dtype)
+    return replace(placement, lag=cuda.lag, slot_buckets=cuda.slot_buckets, reach_buckets=cuda.reach_buckets)
+
+
 def _tensors(*trees: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(trees) if isinstance(leaf, Tensor)]
 
