@@ -121,7 +121,7 @@ def test_a_step_on_real_numbers_reads_nothing_back(search: str) -> None:
 
 
 def test_a_read_is_noticed() -> None:
-    reads = [
+    reads: list[Callable[[torch.Tensor], Any]] = [
         torch.Tensor.item,
         bool,
         int,
@@ -244,8 +244,12 @@ windows = st.tuples(
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"temperature": 1e-6, "num_samples": 2}, {"beam_size": 2}, {"beam_size": 3, "patience": 2.0}],
-    ids=str,
+    [
+        pytest.param({}, id="greedy"),
+        pytest.param({"temperature": 1e-6, "num_samples": 2}, id="samples"),
+        pytest.param({"beam_size": 2}, id="beams"),
+        pytest.param({"beam_size": 3, "patience": 2.0}, id="patient beams"),
+    ],
 )
 def test_every_window_is_decoded_as_if_alone(lag: int, options: dict[str, Any]) -> None:
     placement = replace(LATE, lag=lag)

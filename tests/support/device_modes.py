@@ -164,7 +164,7 @@ class CpuRecorder:
         self.buffers: list[Tensor] = []
         self.recordings = self.replays = 0
 
-    def __call__(self, run: Callable[[], None]) -> Callable[[], None]:
+    def __call__(self, run: Callable[[], object]) -> Callable[[], None]:
         self.recordings += 1
         saved, random_state = [tensor.clone() for tensor in self.buffers], torch.get_rng_state()
         with NoReads(), _Recording(self.buffers) as recording:
@@ -173,7 +173,7 @@ class CpuRecorder:
         for *_, out in recording.operations:
             for tensor in _tensors(out):
                 if _storage(tensor) not in kept:
-                    tensor.untyped_storage().fill_(0xA5)
+                    tensor.untyped_storage().fill_(0xA5)  # type: ignore[attr-defined]
         for tensor, content in zip(self.buffers, saved, strict=True):
             tensor.copy_(content)
         torch.set_rng_state(random_state)
