@@ -21,17 +21,19 @@ from src.audio.decode import decode_audio
 from src.engine.decoding import Batch, BeamBatch
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.model import Model
-from src.engine.placement import choose_placements
+from src.engine.placement import Placement, choose_placements
 from src.engine.slot_state import START
 from src.engine.token_rules import TokenRules
 from src.engine.work import DecodeRequest, DecodeResult, NumericalFault
 from src.models.weights import load_weights
 from tests.support.clips import CLIPS, ROOT
+from tests.support.device_modes import late
 from tests.support.properties import examples
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 
 FLOAT32 = choose_placements("float32")[0]
+PLACEMENTS = {"at once": FLOAT32, "late": late(FLOAT32)}
 
 
 @cache
@@ -40,14 +42,19 @@ def reference(name: str) -> whisper.Whisper:
 
 
 @cache
-def engine(name: str) -> Model:
+def engine(name: str, placement: Placement = FLOAT32) -> Model:
     source = load_weights(ROOT / "models" / name)
-    return Model(source, FLOAT32, source.decoder.token_embedding.weight)
+    return Model(source, placement, source.decoder.token_embedding.weight)
 
 
 @cache
 def token_sets(name: str) -> TokenSets:
     return TokenSets(reference(name).dims, FLOAT32.device)
+
+
+@pytest.fixture(scope="module", params=PLACEMENTS)
+def placement(request: pytest.FixtureRequest) -> Placement:
+    return PLACEMENTS[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +79,25 @@ def make_request(name: str, features: Tensor, prompt: str | None = None, **given
     return DecodeRequest(features, tokens.prompt(options), tokens.suppressed((-1,)), **given)
 
 
-def decode(name: str, requests: Sequence[DecodeRequest], slots: int = 4, late: int = 5) -> list[DecodeResult]:
-    """Runs requests through one batch; those after the first two enter free slots from step `late` on."""
-    batch = make_batch(name, requests[0], slots)
+def decode(
+    placement: Placement, name: str, requests: Sequence[DecodeRequest], slots: int = 4, start: int = 5
+) -> list[DecodeResult]:
+    """Runs requests through one batch; those after the first two enter free slots from step `start` on."""
+    batch = make_batch(placement, name, requests[0], slots)
     waiting, results = list(requests), dict[DecodeRequest, Any]()
     batch.admit([waiting.pop(0) for _ in range(min(2, len(waiting)))])
     steps = 0
     while batch.running or waiting:
-        if waiting and batch.free_slots and steps >= late:
+        if waiting and batch.free_slots and steps >= start:
             batch.admit([waiting.pop(0)])
         results.update(batch.step())
         steps += 1
     return [results[request] for request in requests]
 
 
-def make_batch(name: str, request: DecodeRequest, slots: int) -> Batch:
+def make_batch(placement: Placement, name: str, request: DecodeRequest, slots: int) -> Batch:
     rules = TokenRules(token_sets(name).tokenizer(), reference(name).dims.n_vocab, FLOAT32.device)
-    shared = engine(name), rules, slots, request.num_candidates
+    shared = engine(name, placement), rules, slots, request.num_candidates
     return Batch(*shared) if request.beam_size is None else BeamBatch(*shared, request.max_hypotheses)
 
 
@@ -116,8 +125,12 @@ def test_features_and_logits_are_those_of_openai_whisper(name: str, mel: Tensor,
 
 
 @pytest.mark.parametrize("name", ["tiny.en", pytest.param("base", marks=pytest.mark.slow)])
-def test_greedy_tokens_are_identical_in_a_shared_batch(name: str, mel: Tensor, features: dict[str, Tensor]) -> None:
-    for ours, window in zip(decode(name, [make_request(name, window) for window in features[name]]), mel, strict=True):
+def test_greedy_tokens_are_identical_in_a_shared_batch(
+    placement: Placement, name: str, mel: Tensor, features: dict[str, Tensor]
+) -> None:
+    for ours, window in zip(
+        decode(placement, name, [make_request(name, window) for window in features[name]]), mel, strict=True
+    ):
         same(ours, openai(name, window))
 
 
@@ -125,24 +138,30 @@ def test_greedy_tokens_are_identical_in_a_shared_batch(name: str, mel: Tensor, f
 @pytest.mark.parametrize(
     "given", [{"beam_size": 5}, {"beam_size": 2, "patience": 2.0}, {"beam_size": 3, "length_penalty": 0.6}]
 )
-def test_beam_search_finds_the_same_tokens(given: dict[str, Any], mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_beam_search_finds_the_same_tokens(
+    placement: Placement, given: dict[str, Any], mel: Tensor, features: dict[str, Tensor]
+) -> None:
     name = "tiny.en"
     requests = [make_request(name, window, **given) for window in features[name]]
-    for ours, window in zip(decode(name, requests, slots=2), mel, strict=True):
+    for ours, window in zip(decode(placement, name, requests, slots=2), mel, strict=True):
         same(ours, openai(name, window, **given))
 
 
 @pytest.mark.slow
-def test_prompts_of_different_lengths_share_a_batch(mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_prompts_of_different_lengths_share_a_batch(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
     prompts = [None, "A museum.", "word " * 400]
     name = "base"
     requests = [make_request(name, window, prompt) for window, prompt in zip(features[name], prompts, strict=True)]
-    for ours, window, prompt in zip(decode(name, requests, late=0), mel, prompts, strict=True):
+    for ours, window, prompt in zip(decode(placement, name, requests, start=0), mel, prompts, strict=True):
         same(ours, openai(name, window, prompt=prompt))
 
 
 @pytest.mark.slow
-def test_the_limit_of_the_text_context_is_openai_whispers(mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_the_limit_of_the_text_context_is_openai_whispers(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
     """With a full prompt, a few tokens less than the usual 224 fit; endless text reaches the limit."""
     name, temperature = "tiny.en", 1e-4
     suppressed = token_sets(name).suppressed((-1,)).clone()
@@ -150,28 +169,32 @@ def test_the_limit_of_the_text_context_is_openai_whispers(mel: Tensor, features:
     endless = replace(
         make_request(name, features[name][0], "word " * 400), suppressed=suppressed, temperature=temperature
     )
-    (decoded,) = decode(name, [endless])
+    (decoded,) = decode(placement, name, [endless])
     assert len(endless.prompt) + len(decoded.tokens) == 449
-    (decoded,) = decode(name, [replace(endless, prompt=endless.prompt[-1:])])
+    (decoded,) = decode(placement, name, [replace(endless, prompt=endless.prompt[-1:])])
     assert len(decoded.tokens) == 224
 
 
 @pytest.mark.slow
-def test_samples_at_almost_no_temperature_are_the_greedy_tokens(mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_samples_at_almost_no_temperature_are_the_greedy_tokens(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
     requests = [make_request("tiny.en", window, temperature=1e-4, num_samples=3) for window in features["tiny.en"]]
-    for ours, window in zip(decode("tiny.en", requests), mel, strict=True):
+    for ours, window in zip(decode(placement, "tiny.en", requests), mel, strict=True):
         assert ours.tokens == openai("tiny.en", window).tokens
 
 
 @pytest.mark.slow
-def test_greedy_and_sampled_requests_share_a_batch(mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_greedy_and_sampled_requests_share_a_batch(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
     temperatures = [0.0, 1.0, 0.0]
     torch.manual_seed(0)
     requests = [
         make_request("tiny.en", window, temperature=temperature)
         for window, temperature in zip(features["tiny.en"], temperatures, strict=True)
     ]
-    ours = decode("tiny.en", requests)
+    ours = decode(placement, "tiny.en", requests)
     same(ours[0], openai("tiny.en", mel[0]))
     same(ours[2], openai("tiny.en", mel[2]))
     assert ours[1].tokens != openai("tiny.en", mel[1]).tokens
@@ -179,40 +202,50 @@ def test_greedy_and_sampled_requests_share_a_batch(mel: Tensor, features: dict[s
 
 
 @pytest.mark.slow
-def test_the_likeliest_of_several_samples_is_taken(features: dict[str, Tensor]) -> None:
+def test_the_likeliest_of_several_samples_is_taken(placement: Placement, features: dict[str, Tensor]) -> None:
     torch.manual_seed(1)
     request = make_request("tiny.en", features["tiny.en"][2], temperature=1.0)
-    singles = [decode("tiny.en", [replace(request)])[0].avg_logprob for _ in range(5)]
-    best = [decode("tiny.en", [replace(request, num_samples=5)])[0].avg_logprob for _ in range(5)]
+    singles = [decode(placement, "tiny.en", [replace(request)])[0].avg_logprob for _ in range(5)]
+    best = [decode(placement, "tiny.en", [replace(request, num_samples=5)])[0].avg_logprob for _ in range(5)]
     assert np.mean(best) > np.mean(singles)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "beams"])
-def test_numbers_that_overflow_fail_only_their_window(kind: str, mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_numbers_that_overflow_fail_only_their_window(
+    placement: Placement, kind: str, mel: Tensor, features: dict[str, Tensor]
+) -> None:
     given: dict[str, Any] = {"beam_size": 2} if kind == "beams" else {}
     requests = [make_request("tiny.en", window, **given) for window in features["tiny.en"]]
     requests[1] = replace(requests[1], features=torch.full_like(requests[1].features, torch.nan))
-    ours = decode("tiny.en", requests)
+    ours = decode(placement, "tiny.en", requests)
     assert isinstance(ours[1], NumericalFault)
     same(ours[0], openai("tiny.en", mel[0], **given))
     same(ours[2], openai("tiny.en", mel[2], **given))
 
 
-def test_a_slot_that_overflowed_serves_the_next_window(mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_a_slot_that_overflowed_serves_the_next_window(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
     requests = [make_request("tiny.en", window) for window in features["tiny.en"][1:]]
     requests[0] = replace(requests[0], features=torch.full_like(requests[0].features, torch.nan))
     ours = decode(
-        "tiny.en", [requests[0], make_request("tiny.en", features["tiny.en"][0]), requests[1]], slots=2, late=1
+        placement,
+        "tiny.en",
+        [requests[0], make_request("tiny.en", features["tiny.en"][0]), requests[1]],
+        slots=2,
+        start=1,
     )
     same(ours[2], openai("tiny.en", mel[2]))
 
 
 @pytest.mark.slow
-def test_a_removed_request_does_not_affect_the_others(mel: Tensor, features: dict[str, Tensor]) -> None:
+def test_a_removed_request_does_not_affect_the_others(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
     name = "tiny.en"
     requests = [make_request(name, window) for window in features[name]]
-    batch = make_batch(name, requests[0], slots=3)
+    batch = make_batch(placement, name, requests[0], slots=3)
     batch.admit(requests)
     for _ in range(10):
         batch.step()

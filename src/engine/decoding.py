@@ -22,7 +22,7 @@ from torch import Tensor
 
 from src.engine.model import Model
 from src.engine.placement import Placement
-from src.engine.replay import GraphRecorder, Replay
+from src.engine.replay import Replay
 from src.engine.slot_state import ENDED, START, Fields, SlotState
 from src.engine.token_rules import TokenRules
 from src.engine.work import DecodeRequest, DecodeResult, NumericalFault
@@ -80,7 +80,7 @@ class Batch:
         self._tokens = placement.zeros(torch.long, num_slots, num_candidates, self._max_sampled + 1)
         self._prompts = placement.zeros(torch.long, num_slots, self._context)
         self._suppressed = placement.zeros(torch.float32, num_slots, 1, model.dims.n_vocab)
-        self._replay = Replay(enabled=placement.replays, record=GraphRecorder())
+        self._replay = Replay(enabled=placement.replays, record=placement.make_recorder())
         self._in_flight: deque[tuple[list[RunningDecode | None], Board]] = deque()
 
     @property
@@ -125,16 +125,20 @@ class Batch:
         state.latest_stamp[:] = -1
         state.position[:] = stored
         state.prompt_length[:] = len(request.prompt)
+        state.max_sampled[:] = min(self._max_sampled, self._context - len(request.prompt) + 1)
         state.start[:] = start
         state.temperature[:] = request.temperature
         state.active[:] = True
         self._state.bytes[slot].copy_(rows[0], non_blocking=True)
         return RunningDecode(request, slot, stored, start)
 
+    @torch.inference_mode()
     def remove(self, requests: Sequence[DecodeRequest]) -> None:
         """Remove unfinished requests."""
         for decode in list(self._decodes()):
             if decode.request in requests:
+                assert decode.slot is not None
+                self._cache.clear(decode.slot)  # its numbers may have overflowed
                 self._release(decode)
 
     def _release(self, decode: RunningDecode) -> None:
@@ -194,27 +198,27 @@ class Batch:
             self._note_no_speech(state, logits[:, 0])
         logits += self._suppressed[:used]
         logprobs = self._rules.apply(logits, state.kind, state.latest_stamp)
-        following = (state.position + 1).clamp_(max=self._context - 1)
-        forced = following < state.prompt_length
-        sampled = state.active & ~forced
+        state.position.add_(1)
+        sampled = state.active & (state.position >= state.prompt_length)
+        state.position.clamp_(max=self._context - 1)  # ended texts go on, unseen
         chosen, score = self._choose(state, logprobs, sampled, sampling=sampling, reach=reach)
         self._tokens[self._cache.slots[:used], self._cache.candidates, state.num_sampled] = chosen
         state.num_sampled.add_(sampled)
-        state.score.copy_(torch.where(sampled, score, state.score))
-        state.kind.copy_(torch.where(sampled, self._rules.next_kind(state.kind, chosen), state.kind))
-        state.latest_stamp.copy_(
-            torch.where(sampled, self._rules.next_stamp(state.latest_stamp, chosen), state.latest_stamp)
-        )
-        state.latest.copy_(torch.where(forced, self._prompts[:used].gather(1, following), chosen))
-        state.position.copy_(torch.where(state.active, following, state.position))
-        state.broken.logical_or_(score.isnan().any(-1, keepdim=True) & sampled)
-        state.active.logical_and_(~(self._is_complete(state) | state.broken))
+        following_prompt = self._prompts[:used].gather(1, state.position)
+        for field, after_sample, otherwise in (
+            (state.score, score, state.score),
+            (state.kind, self._rules.next_kind(state.kind, chosen), state.kind),
+            (state.latest_stamp, self._rules.next_stamp(state.latest_stamp, chosen), state.latest_stamp),
+            (state.latest, chosen, following_prompt),
+        ):
+            torch.where(sampled, after_sample, otherwise, out=field)
+        torch.any(score.isnan(), -1, keepdim=True, out=state.broken)
+        state.active.logical_and_(self._is_unfinished(state) & ~state.broken)
 
     def _note_no_speech(self, state: Fields, logits: Tensor) -> None:
         """Note the probability of `<|nospeech|>` right after `<|startoftranscript|>`, as in openai-whisper."""
-        logprob = logits[:, self._rules.no_speech] - logits.logsumexp(-1)
-        is_start = state.position == state.start
-        state.no_speech.copy_(torch.where(is_start, logprob.exp()[:, None], state.no_speech))
+        prob = logits.softmax(-1)[:, self._rules.no_speech, None]
+        torch.where(state.position == state.start, prob, state.no_speech, out=state.no_speech)
 
     def _choose(
         self, state: Fields, logprobs: Tensor, sampled: Tensor, *, sampling: bool, reach: int
@@ -231,12 +235,10 @@ class Batch:
         score: Tensor = state.score + logprob.masked_fill_(ended, 0.0)
         return chosen.masked_fill_(ended, self._rules.end), score
 
-    def _is_complete(self, state: Fields) -> Tensor:
-        """[B, 1], True where nothing more is sampled."""
-        all_ended = (state.kind == ENDED).all(-1, keepdim=True)
-        at_limit = (state.num_sampled >= self._max_sampled) | (state.prompt_length + state.num_sampled > self._context)
-        complete: Tensor = all_ended | at_limit
-        return complete
+    def _is_unfinished(self, state: Fields) -> Tensor:
+        """[B, 1], True where more is sampled."""
+        unfinished: Tensor = (state.kind != ENDED).any(-1, keepdim=True) & (state.num_sampled < state.max_sampled)
+        return unfinished
 
     # --- Results -----------------------------------------------------------------------------------------------------
 
@@ -253,7 +255,8 @@ class Batch:
             if decode is None or decode.slot is None or is_active:
                 continue
             if board.state.broken[slot]:
-                self._cache.clear(decode.slot)
+                for memory in {slot, decode.slot}:  # it may have moved since
+                    self._cache.clear(memory)
                 done.append((decode.request, NumericalFault("the model's numbers overflowed")))
             else:
                 done.append((decode.request, self._best_result(decode.request, slot, board)))
@@ -341,8 +344,8 @@ class BeamBatch(Batch):
         for field in (state.kind, state.latest_stamp):
             field.copy_(field.gather(1, sources))
 
-    def _is_complete(self, state: Fields) -> Tensor:
-        return super()._is_complete(state) | (state.num_finished >= self._max_hypotheses)
+    def _is_unfinished(self, state: Fields) -> Tensor:
+        return super()._is_unfinished(state) & (state.num_finished < self._max_hypotheses)
 
     def _results(self) -> tuple[Tensor, ...]:
         return *super()._results(), self._finished, self._finished_scores

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from src.engine.kernels import Attention, MakeLinear, PackedLinear, PlainLinear, fused_attention
+from src.engine.replay import GraphRecorder, Record
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Placement:
         slot_buckets: numbers of slots that a step may compute, if not all: on CUDA few, as each is a graph of its own.
         reach_buckets: numbers of text positions that a step may read.
         replays: steps are recorded as CUDA graphs.
+        make_recorder: makes what records the steps of a batch.
         lag: steps by which the host learns late that a window is done, so that the device never waits for the host.
     """
 
@@ -71,6 +73,7 @@ class Placement:
     slot_buckets: tuple[int, ...] = tuple(range(1, 65))
     reach_buckets: tuple[int, ...] = (64, 128, 192, 256, 320, 384, 448)
     replays: bool = False
+    make_recorder: Callable[[], Record] = GraphRecorder
     lag: int = 0
 
     @property

@@ -15,6 +15,9 @@ import torch
 
 log = logging.getLogger(__name__)
 
+Record = Callable[[Callable[[], None]], Callable[[], None]]
+"""Records a run without executing it, and returns its replay."""
+
 _recording = Lock()
 """One recording at a time in the process: schedulers of several GPUs would disturb each other."""
 
@@ -27,10 +30,9 @@ class Replay:
 
     Args:
         enabled: False runs all steps eagerly.
-        record: records a run without executing it, and returns its replay.
     """
 
-    def __init__(self, *, enabled: bool, record: Callable[[Callable[[], None]], Callable[[], None]]) -> None:
+    def __init__(self, *, enabled: bool, record: Record) -> None:
         self._enabled = enabled
         self._record = record
         self._met: set[Hashable] = set()

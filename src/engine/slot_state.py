@@ -24,6 +24,7 @@ class Fields(NamedTuple):
         position: [..., 1], the position at which the next step reads the latest token.
         num_sampled: [..., 1], tokens sampled so far.
         prompt_length: [..., 1], tokens of the prompt.
+        max_sampled: [..., 1], tokens that may be sampled after it.
         start: [..., 1], position of `<|startoftranscript|>`.
         score: [..., G], sum of the log-probabilities of each text's tokens.
         temperature: [..., 1].
@@ -39,6 +40,7 @@ class Fields(NamedTuple):
     position: Tensor
     num_sampled: Tensor
     prompt_length: Tensor
+    max_sampled: Tensor
     start: Tensor
     num_finished: Tensor
     score: Tensor

@@ -27,6 +27,15 @@ class TokenRules:
         self.no_speech: int = tokenizer.no_speech
         self.start: int = tokenizer.sot
         self._steps = torch.arange(n_vocab - self.timestamps, device=device)
+        # By what a text ends with: steps from its latest timestamp to the first allowed one. A segment is never empty;
+        # after two timestamps comes text.
+        self._gaps = torch.tensor([0, 1, 0, len(self._steps), 0], device=device)
+        # By what a text ends with, and by the next token: text, a timestamp, the end.
+        after_stamp = (PAIR, STAMP, PAIR, PAIR, PAIR)
+        self._next_kinds = torch.tensor([(TEXT, kind, ENDED) for kind in after_stamp], device=device)
+        self._token_types = torch.zeros(n_vocab, dtype=torch.long, device=device)
+        self._token_types[self.timestamps :] = 1
+        self._token_types[self.end] = 2
 
     def apply(self, logits: Tensor, kind: Tensor, latest_stamp: Tensor) -> Tensor:
         """Return log-probabilities [B, G, V] of the next token, -inf where the rules forbid it.
@@ -37,24 +46,21 @@ class TokenRules:
             latest_stamp: [B, G], the step of its latest timestamp; -1: none.
         """
         at_start, closing = kind == START, kind == STAMP
-        # A segment is never empty; after two timestamps comes text.
-        first = torch.where(closing | at_start, latest_stamp, latest_stamp + 1)
-        first = first.masked_fill(kind == PAIR, len(self._steps))
-        last = torch.where(at_start, MAX_FIRST_TIMESTAMP, len(self._steps))
+        first = latest_stamp + self._gaps[kind]
         timestamps = logits[..., self.timestamps :]
-        timestamps.masked_fill_((self._steps < first[..., None]) | (self._steps > last[..., None]), -torch.inf)
+        timestamps.masked_fill_(self._steps < first[..., None], -torch.inf)
+        timestamps[..., MAX_FIRST_TIMESTAMP + 1 :].masked_fill_(at_start[..., None], -torch.inf)
         logits[..., : self.end].masked_fill_(closing[..., None], -torch.inf)
 
         text = logits[..., : self.timestamps]
-        timestamp_likelier = timestamps.logsumexp(-1) > text.amax(-1)
+        # Together likelier than the likeliest text token.
+        timestamp_likelier = (timestamps - text.amax(-1, keepdim=True)).exp_().sum(-1) > 1
         text.masked_fill_((timestamp_likelier | at_start)[..., None], -torch.inf)
         return logits.log_softmax(-1)
 
     def next_kind(self, kind: Tensor, chosen: Tensor) -> Tensor:
         """Return what texts that ended with `kind` end with after the tokens `chosen`; both are [B, G]."""
-        after_stamp = torch.where(kind == TEXT, STAMP, PAIR)
-        after = torch.where(chosen >= self.timestamps, after_stamp, TEXT)
-        return after.masked_fill(chosen == self.end, ENDED)
+        return self._next_kinds[kind, self._token_types[chosen]]
 
     def next_stamp(self, latest_stamp: Tensor, chosen: Tensor) -> Tensor:
         """Return the step of each text's latest timestamp after the tokens `chosen`; both are [B, G]."""
