@@ -375,7 +375,8 @@ def _run(
             consume(pipe)
 
     command = compile_command(ffmpeg.merge_outputs(*outputs))
-    with start_ffmpeg(command, log, task.control, piped=True) as process, ThreadPoolExecutor(1) as thread:
+    running = start_ffmpeg(command, log, task.control, piped=True, on_one_core=True)
+    with running as process, ThreadPoolExecutor(1) as thread:
         assert isinstance(process.stdout, TextIOWrapper)
         reading = thread.submit(read, process.stdout.buffer)
         try:
