@@ -45,9 +45,9 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from benchmarks.recordings import REPOSITORY_CLIPS, load_pcm, write_wav
 from benchmarks.report import describe_run, markdown_table
-from src.audio.decode import AudioOptions, decode_recording
+from src.audio.decode import AudioOptions, decode_recording, start_decoding
 from src.audio.ffmpeg_process import ffmpeg_executable
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region, to_float
+from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, to_float
 from src.audio.vad import VadOptions, load_vad
 from src.engine.alignment import dtw_onset_frames
 from src.engine.decoding_options import DecodingOptions
@@ -118,7 +118,7 @@ def measure(audio: Path, minutes: float, formats: Sequence[str], together: Seque
     with tempfile.TemporaryDirectory() as folder:
         pcm = repeat(load_pcm(audio), minutes)
         files = {name: encode(pcm, name, Path(folder)) for name in formats}
-        windows = [found.window for found in find_windows(pcm, [Region(0, len(pcm))], VadOptions())]
+        windows = [found.window for found in find_windows(pcm, None, VadOptions())]
         batches = [[(window, to_transcript(window)) for window in batch] for batch in _batches(windows)]
         for batch in batches:
             align(batch)
@@ -126,7 +126,7 @@ def measure(audio: Path, minutes: float, formats: Sequence[str], together: Seque
         transcript = Transcript("en", 1.0, minutes * 60, segments)
         stages: dict[str, Callable[[], object]] = {
             **{f"decode, {name}": lambda file=file: decode(file) for name, file in files.items()},  # type: ignore[misc]
-            "detect": lambda: list(find_windows(pcm, [Region(0, len(pcm))], VadOptions())),
+            "detect": lambda: list(find_windows(pcm, None, VadOptions())),
             "log-mel": lambda: [whisper.log_mel_spectrogram(to_float(window.audio)) for window in windows],
             "align": lambda: deque(map(align, batches)),
             "post-process": lambda: [
@@ -183,11 +183,16 @@ def decode(file: Path) -> None:
 def process(file: Path) -> str:
     """Do all that a job of this file does, without a model."""
     options = BatchedOptions(DecodingOptions(language="en", word_timestamps=True))
-    with tempfile.TemporaryDirectory() as folder:
-        audio = decode_recording(file, Path(folder), AudioOptions(), max_seconds=86_400, max_bytes=4 << 30)
-        pcm = audio.channels[0]
-        engine = cast(Engine, WithoutModel())
-        transcript = transcribe_in_windows(engine, pcm, [Region(0, len(pcm))], options, JobControl())
+    control, engine = JobControl(), cast(Engine, WithoutModel())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_decoding(
+            file, Path(folder), AudioOptions(), max_seconds=86_400, max_bytes=4 << 30, control=control
+        ) as decoding,
+    ):
+        pcm: Recording | None = decoding.readable()
+        pcm = decoding.result().channels[0] if pcm is None else pcm
+        transcript = transcribe_in_windows(engine, pcm, None, options, control)
     correct(transcript, options.corrections)
     return serialise(transcript)
 

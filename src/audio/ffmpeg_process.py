@@ -119,6 +119,8 @@ class FfmpegLog:
     """Packets that a decoder refused."""
     header_read: Event = field(default_factory=Event)
     """Set as soon as `streams` is complete, or the log ends."""
+    first_frame_read: Event = field(default_factory=Event)
+    """Set as soon as `audio_start` and `channels` are known, or the log ends."""
     errors: str = ""
     """Lines that look like errors, the last one first, at most `_MAX_ERROR_CHARACTERS`."""
 
@@ -140,6 +142,7 @@ class FfmpegLog:
             self._keep_error(line)
             previous = previous if line.startswith(_REPETITION) else line
         self.header_read.set()
+        self.first_frame_read.set()
 
     def _read_header(self, line: str) -> None:
         if found := re.match(rf"  Duration: {_CLOCK}(?:, start: (-?\d+\.\d+))?", line):
@@ -163,6 +166,7 @@ class FfmpegLog:
             if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
                 self.audio_start = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
                 self.channels = int(found[2])
+                self.first_frame_read.set()
             self.lacks_index |= line.endswith("moov atom not found\n")
             self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from src.audio import vad
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
 from src.audio.second_look import MARGIN, probabilities_at_second_look
 from src.audio.vad import FRAME, Probabilities, RunFinder, VadOptions, load_vad
 
@@ -52,10 +52,10 @@ class _Looks(NamedTuple):
     """The higher one of both looks."""
 
 
-def find_speech(pcm: Pcm, options: VadOptions) -> Iterator[SpeechRegion]:
+def find_speech(pcm: Recording, options: VadOptions) -> Iterator[SpeechRegion]:
     """Yield the regions with speech, in order and without overlap, padding included."""
     pad = options.speech_pad_ms * SAMPLE_RATE // 1000
-    return _pad(_find_runs(_look_twice(pcm, max(pad, MIN_REACH)), len(pcm), options), pad, len(pcm))
+    return _pad(_find_runs(_look_twice(pcm, max(pad, MIN_REACH)), pcm, options), pad, pcm)
 
 
 def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
@@ -64,13 +64,16 @@ def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
     return sum(region.end - region.start for region in regions) / SAMPLE_RATE
 
 
-def _look_twice(pcm: Pcm, reach: int) -> Iterator[_Looks]:
+def _look_twice(pcm: Recording, reach: int) -> Iterator[_Looks]:
     """Yield the probabilities of each block, with a second look at what is further than `reach` from speech."""
     return load_vad().work_ahead(_second_looks(pcm, reach))
 
 
-def _second_looks(pcm: Pcm, reach: int) -> Iterator[Callable[[], _Looks]]:
-    """Yield the second look at each block, as soon as the first one is made."""
+def _second_looks(pcm: Recording, reach: int) -> Iterator[Callable[[], _Looks]]:
+    """Yield the second look at each block, as soon as the first one is made.
+
+    The recording is read here: where it is still being decoded, the detector's threads must not wait for it.
+    """
     start = 0
     for first in vad.speech_probabilities(pcm):
         margin = min(start, MARGIN)
@@ -83,7 +86,7 @@ def _look_again(pcm: Pcm, start: int, first: Probabilities, reach: int) -> _Look
     return _Looks(first, probabilities_at_second_look(pcm, start, first, reach))
 
 
-def _find_runs(blocks: Iterable[_Looks], samples: int, options: VadOptions) -> Iterator[SpeechRegion]:
+def _find_runs(blocks: Iterable[_Looks], pcm: Recording, options: VadOptions) -> Iterator[SpeechRegion]:
     """Yield runs of speech without padding.
 
     A run at either look contains all runs at the first look that overlap it, since no frame is less probable.
@@ -100,9 +103,9 @@ def _find_runs(blocks: Iterable[_Looks], samples: int, options: VadOptions) -> I
             contained, highest, seen = [], 0.0, end
         contained += _long_enough((part for part, its_end in found if its_end > seen), options)
         highest = either[seen:].max(initial=highest)
-    if last := at_first_look.finish(samples):
+    if last := at_first_look.finish(len(pcm)):
         contained += _long_enough([last], options)
-    if last := at_either.finish(samples):
+    if last := at_either.finish(len(pcm)):
         yield from _label(last, contained, highest, options)
 
 
@@ -138,7 +141,7 @@ def _label(run: Region, contained: list[Region], highest: float, options: VadOpt
     yield SpeechRegion(start, end)
 
 
-def _pad(regions: Iterable[SpeechRegion], pad: int, samples: int) -> Iterator[SpeechRegion]:
+def _pad(regions: Iterable[SpeechRegion], pad: int, pcm: Recording) -> Iterator[SpeechRegion]:
     """Extend regions by `pad` at both ends, within the recording and without overlap."""
     previous: SpeechRegion | None = None
     earliest = 0
@@ -149,7 +152,7 @@ def _pad(regions: Iterable[SpeechRegion], pad: int, samples: int) -> Iterator[Sp
             earliest = border
         previous = region._replace(start=max(region.start - pad, earliest))
     if previous is not None:
-        yield previous._replace(end=min(previous.end + pad, samples))
+        yield previous._replace(end=min(previous.end + pad, len(pcm)))
 
 
 def _border(before: SpeechRegion, after: SpeechRegion, pad: int) -> int:

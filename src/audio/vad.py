@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region, Samples, to_float
+from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region, Samples, to_float
 
 FRAME = 512
 """Samples per probability: 32 ms."""
@@ -224,23 +224,26 @@ def single_threaded_executor(name: str, threads: int = 1) -> Executor:
     return executor
 
 
-def speech_probabilities(pcm: Pcm) -> Iterator[Probabilities]:
+def speech_probabilities(pcm: Recording) -> Iterator[Probabilities]:
     """Yield the probabilities of speech of each block's frames of 32 ms; the last one is padded with silence."""
-    if not len(pcm):
+    if not len(pcm[:OPENING]):
         return
     detector = load_vad()
     heard, context, state = _hear_opening(detector, pcm)
-    # Read on this thread: where a recording is still being decoded, the detector's threads must not wait for it.
-    blocks = (
-        _whole_frames(to_float(pcm[start - CONTEXT : start]) if start else context, pcm[start : start + BLOCK])
-        for start in range(0, len(pcm), BLOCK)
-    )
-    for probabilities in detector.run(blocks, state):
+    for probabilities in detector.run(_blocks(pcm, context), state):
         opening, heard = heard[: len(probabilities)], heard[len(probabilities) :]
         yield np.maximum(probabilities, np.pad(opening, (0, len(probabilities) - len(opening))))
 
 
-def _hear_opening(detector: Detector, pcm: Pcm) -> tuple[Probabilities, Samples, State]:
+def _blocks(pcm: Recording, context: Samples) -> Iterator[Samples]:
+    """Yield the blocks after their contexts, of which the first one is given."""
+    start = 0
+    while len(block := pcm[start : start + BLOCK]):
+        yield _whole_frames(to_float(pcm[start - CONTEXT : start]) if start else context, block)
+        start += BLOCK
+
+
+def _hear_opening(detector: Detector, pcm: Recording) -> tuple[Probabilities, Samples, State]:
     """Listen to a recording's first seconds in advance, since the network misses speech before it has heard any.
 
     Without that it takes up to 2 s of a voice at the start for silence. Measured on the first 3 s of 260 recordings
