@@ -135,13 +135,15 @@ def measure(audio: Path, minutes: float, formats: Sequence[str], together: Seque
             "serialise": lambda: serialise(transcript),
             **{f"all, {name}": lambda file=file: process(file) for name, file in files.items()},  # type: ignore[misc]
         }
-        rows = []
+        headings = ["x real time, per core / in sum", *(f"{number} at once" for number in together)]
+        print(markdown_table(headings, []), flush=True)
         for stage, work in stages.items():
             work()  # not measured: tables are made at first use
             rates = [measure_rate(work, minutes * 60, number) for number in together]
-            rows.append([stage, *(f"{per_core:,.0f} / {in_sum:,.0f}" for per_core, in_sum in rates)])
-    headings = [f"{number} at once" for number in together]
-    print(markdown_table(["x real time, per core / in sum", *headings], rows), flush=True)
+            print(
+                f"| {stage} | {' | '.join(f'{per_core:,.0f} / {in_sum:,.0f}' for per_core, in_sum in rates)} |",
+                flush=True,
+            )
 
 
 def measure_rate(work: Callable[[], object], seconds: float, together: int) -> Rate:
