@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 from whisper.tokenizer import LANGUAGES
 
 from src.audio.clips import clip_regions, clip_warnings
-from src.audio.decode import DecodedAudio, decode_recording
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.decode import RunningDecoding, start_decoding
+from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
 from src.audio.vad import load_vad
 from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.engine.engine import Engine
@@ -44,7 +44,7 @@ from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import SequentialModel, transcribe_sequentially
 from src.transcription.windows import find_windows
 
-Recording: TypeAlias = str | os.PathLike[str]
+RecordingPath: TypeAlias = str | os.PathLike[str]
 """Path of an audio or video file."""
 
 OptionsLike: TypeAlias = Options | Mapping[str, Any] | None
@@ -98,7 +98,7 @@ class WhisperProcessor:
 
     def transcribe(
         self,
-        recording: Recording,
+        recording: RecordingPath,
         options: OptionsLike = None,
         control: JobControl | None = None,
         samples: Mapping[str, Path] | None = None,
@@ -120,19 +120,30 @@ class WhisperProcessor:
         with self._acquire(options, control) as model:
             started = time.perf_counter()
             control.progress("decoding the audio")
-            with tempfile.TemporaryDirectory(prefix="pcm-") as folder:
-                audio = _decode(Path(recording), Path(folder), options, control)
-                decoded = time.perf_counter()
-                transcript = _transcribe_channels(model, audio.channels, options, control, samples or {})
+            with (
+                tempfile.TemporaryDirectory(prefix="pcm-") as folder,
+                _start_decoding(Path(recording), Path(folder), options, control) as decoding,
+            ):
+                growing = decoding.readable() if _reads_in_order(options) else None
+                if growing is not None:
+                    decoded = time.perf_counter()
+                    control.progress("transcribing")
+                    transcript = _transcribe_in_windows(model, growing, None, options, control)
+                else:
+                    channels = decoding.result().channels
+                    decoded = time.perf_counter()
+                    transcript = _transcribe_channels(model, channels, options, control, samples or {})
+                audio = decoding.result()
         transcript.warnings[:0] = audio.warnings
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
         transcript.vocabulary = correct(transcript, options.corrections)
         if transcript.translation is not None:
             correct(transcript.translation, options.corrections)
+        # What is transcribed while it is decoded counts as inference.
         transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
 
-    def process_audio(self, recording: Recording, options: OptionsLike = None) -> dict[str, Any]:
+    def process_audio(self, recording: RecordingPath, options: OptionsLike = None) -> dict[str, Any]:
         """Transcribe a file on this machine, and return the `transcription` part of a job's output.
 
         Example: `WhisperProcessor("base").process_audio("talk.mp3", {"language": "en"})["text"]`
@@ -226,10 +237,18 @@ def _check_support(model: LoadedModel, options: Options) -> None:
         raise InvalidInput(f"the model {model.name} cannot translate: use one such as medium or large-v3")
 
 
-def _decode(recording: Path, folder: Path, options: Options, control: JobControl) -> DecodedAudio:
+def _reads_in_order(options: Options) -> bool:
+    """Return true if a job can begin with a recording that is still being decoded, and may fail at its end."""
+    needs_whole = options.diarize or options.strict or options.clip_timestamps is not None
+    return options.chunking == "vad" and not needs_whole
+
+
+def _start_decoding(
+    recording: Path, folder: Path, options: Options, control: JobControl
+) -> AbstractContextManager[RunningDecoding]:
     """Decode each channel, or all of them mixed into one, to files in `folder`."""
     settings = get_settings()
-    return decode_recording(
+    return start_decoding(
         recording,
         folder,
         to_audio_options(options),
@@ -265,9 +284,18 @@ def _transcribe_channel(
     model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
 ) -> Transcript:
     if options.chunking == "vad":
-        transcript = transcribe_in_windows(model.engine, pcm, clips, to_batched_options(options), control)
-    else:
-        transcript = _transcribe_sequentially(model, pcm, clips, options, control)
+        return _transcribe_in_windows(model, pcm, clips, options, control)
+    return _with_model_warnings(_transcribe_sequentially(model, pcm, clips, options, control), model, options)
+
+
+def _transcribe_in_windows(
+    model: LoadedModel, pcm: Recording, clips: Sequence[Region] | None, options: Options, control: JobControl
+) -> Transcript:
+    transcript = transcribe_in_windows(model.engine, pcm, clips, to_batched_options(options), control)
+    return _with_model_warnings(transcript, model, options)
+
+
+def _with_model_warnings(transcript: Transcript, model: LoadedModel, options: Options) -> Transcript:
     if options.prompt and (tokens := model.engine.token_sets.excess_prompt_tokens(options.prompt)):
         transcript.warnings.append(
             f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MAX_PROMPT_TOKENS}"

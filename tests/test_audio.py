@@ -686,6 +686,24 @@ def test_ffmpeg_gets_no_environment_and_only_the_file_protocol(folder, monkeypat
     assert command.index("-format_whitelist") < command.index("-i")
 
 
+def test_decoding_stays_on_one_core_and_the_next_on_another(folder, monkeypatch):
+    cores = os.sched_getaffinity(0)
+    seen = []
+    popen = subprocess.Popen
+
+    def spy(command, **options):
+        process = popen(command, **options)
+        seen.append(os.sched_getaffinity(process.pid))
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    for _ in range(2):
+        refusal(write(folder, b"x"), folder)
+    assert [len(allowed) for allowed in seen] == [1, 1]
+    assert len(set.union(*seen)) == min(2, len(cores))
+    assert os.sched_getaffinity(0) == cores
+
+
 # Channels
 
 

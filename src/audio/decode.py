@@ -13,11 +13,13 @@ Sound that was found and is not in the result is a warning.
 
 import shutil
 import subprocess
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
+from threading import Event
 from typing import IO, Any
 
 import ffmpeg
@@ -27,7 +29,7 @@ import numpy.typing as npt
 from src.audio.completeness import RiffLength, find_losses, read_riff_length, refuse_undecodable
 from src.audio.ffmpeg_process import FfmpegLog, compile_command, sandboxed_input, start_ffmpeg
 from src.audio.mixing import CancellationProbe, read_and_mix
-from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.pcm import SAMPLE_RATE, GrowingPcm, Pcm
 from src.audio.tracks import TrackName, audio_tracks, choose_track, other_tracks_warning
 from src.errors import TooLarge, UnsupportedMedia
 from src.job_control import JobControl
@@ -48,6 +50,7 @@ It lowers white noise at -44 dB by 12 dB, with the default floor of -50 by only 
 measured improves Whisper consistently (benchmarks/denoise.py), so none is configurable.
 """
 
+_PCM_NAME = "audio.pcm"
 _SAMPLE_BYTES = 2
 _SAMPLES = {"acodec": "pcm_s16le", "ar": SAMPLE_RATE}
 
@@ -106,6 +109,82 @@ class _Task:
     """Most samples, of all channels together."""
     control: JobControl
     stall_seconds: float
+    on_final_samples: Callable[[FfmpegLog], None]
+    """Called when the samples in `pcm` are those of the result, unless the sound begins late."""
+
+
+class RunningDecoding:
+    """A recording that is being decoded; see `start_decoding`."""
+
+    def __init__(self, pcm: Path) -> None:
+        self._pcm = pcm
+        self._result: Future[DecodedAudio] = Future()
+        self._whole: Future[Pcm] = Future()
+        self._first_pass: FfmpegLog | None = None
+        self._is_decided = Event()
+
+    def run(self, decode: Callable[[Callable[[FfmpegLog], None]], DecodedAudio]) -> None:
+        """Decode the recording; `decode` calls its argument when the samples are those of the result."""
+        try:
+            audio = decode(self._publish)
+        except BaseException as error:
+            self._whole.set_exception(error)
+            self._result.set_exception(error)
+        else:
+            self._whole.set_result(audio.channels[0])
+            self._result.set_result(audio)
+        finally:
+            self._is_decided.set()
+
+    def result(self) -> DecodedAudio:
+        """Wait for the end; raises what `decode_recording` raises."""
+        return self._result.result()
+
+    def readable(self) -> GrowingPcm | None:
+        """Wait until it is known whether the sound can be read while it is decoded: None if not.
+
+        It can if the track has a single channel, by its header and in its first frame, and begins with the recording:
+        then nothing that is written will be written again.
+        """
+        self._is_decided.wait()
+        log = self._first_pass
+        if log is None or not log.first_frame_read.wait() or log.channels != 1 or _late_samples(log):
+            return None
+        return GrowingPcm(self._pcm, self._whole)
+
+    def _publish(self, log: FfmpegLog) -> None:
+        self._first_pass = log
+        self._is_decided.set()
+
+
+def _late_samples(log: FfmpegLog) -> int:
+    return round(log.audio_start * SAMPLE_RATE)
+
+
+@contextmanager
+def start_decoding(
+    source: Path, folder: Path, options: AudioOptions, *, max_seconds: float, max_bytes: int, control: JobControl
+) -> Iterator[RunningDecoding]:
+    """Decode a recording on another thread, as `decode_recording` does; the end of the block stops it."""
+    own = JobControl()
+    decoding = RunningDecoding(folder / _PCM_NAME)
+    with ThreadPoolExecutor(1, "decoding") as thread, control.on_cancel(lambda: own.cancel("the job was stopped")):
+        thread.submit(
+            decoding.run,
+            lambda publish: decode_recording(
+                source,
+                folder,
+                options,
+                max_seconds=max_seconds,
+                max_bytes=max_bytes,
+                control=own,
+                on_final_samples=publish,
+            ),
+        )
+        try:
+            yield decoding
+        finally:
+            own.cancel("the job ended before its decoding")
 
 
 def decode_audio(
@@ -133,6 +212,7 @@ def decode_recording(
     max_bytes: int,
     control: JobControl | None = None,
     stall_seconds: float = STALL_SECONDS,
+    on_final_samples: Callable[[FfmpegLog], None] = lambda _: None,
 ) -> DecodedAudio:
     """Decode one audio track of `source` to a file in `folder`, and map it read-only.
 
@@ -145,6 +225,7 @@ def decode_recording(
         max_bytes: most bytes that the samples may take on disk.
         control: stops decoding with the job.
         stall_seconds: see `STALL_SECONDS`.
+        on_final_samples: called if the samples are final as soon as they are written: see `start_decoding`.
 
     Returns:
         The sound. Channels with the same sound, such as a mono recording on a stereo track, are returned as one.
@@ -158,7 +239,9 @@ def decode_recording(
     """
     limit = min(int(max_seconds * SAMPLE_RATE), max_bytes // _SAMPLE_BYTES)
     riff = read_riff_length(source)
-    task = _Task(source, folder / "audio.pcm", riff, options, limit, control or JobControl(), stall_seconds)
+    task = _Task(
+        source, folder / _PCM_NAME, riff, options, limit, control or JobControl(), stall_seconds, on_final_samples
+    )
     try:
         return _decode(task)
     except BaseException:
@@ -177,7 +260,7 @@ def _decode(task: _Task) -> DecodedAudio:
                 "aligned before they were mixed"
             )
     channels = _check_channels(log.channels) if task.options.split else 1
-    frames, late = _file_size(task.pcm) // (channels * _SAMPLE_BYTES), round(log.audio_start * SAMPLE_RATE)
+    frames, late = _file_size(task.pcm) // (channels * _SAMPLE_BYTES), _late_samples(log)
     _refuse_longer(frames + late, channels, task.limit)
     refuse_undecodable(log, frames)
     seconds = frames / SAMPLE_RATE
@@ -212,6 +295,7 @@ def _decode_chosen_track(task: _Task) -> tuple[int, FfmpegLog, CancellationProbe
     needs_probe = not task.options.split and not chosen.is_mono
     if chosen not in tracks[number - 1 : number] or (needs_probe and not probed):
         number = tracks.index(chosen) + 1
+        task.pcm.unlink(missing_ok=True)  # nobody may take the samples of the other track for those of this one
         log, probe = _run_first_pass(task, number, probed=needs_probe)
     return number, log, probe
 
@@ -223,7 +307,10 @@ def _run_first_pass(task: _Task, number: int, *, probed: bool) -> tuple[FfmpegLo
         tracks = audio_tracks(log.streams)
         chosen = choose_track(tracks, task.options.track) if tracks else None
         is_chosen = chosen is None or chosen in tracks[number - 1 : number]
-        return is_chosen and (probed or task.options.split or chosen is None or chosen.is_mono)
+        is_mono = chosen is not None and chosen.is_mono
+        if is_chosen and is_mono and not task.options.split:
+            task.on_final_samples(log)
+        return is_chosen and (probed or task.options.split or chosen is None or is_mono)
 
     probe = CancellationProbe()
     track = _input(task)[f"a:{number - 1}"]
@@ -375,7 +462,8 @@ def _run(
             consume(pipe)
 
     command = compile_command(ffmpeg.merge_outputs(*outputs))
-    with start_ffmpeg(command, log, task.control, piped=True) as process, ThreadPoolExecutor(1) as thread:
+    running = start_ffmpeg(command, log, task.control, piped=True, on_one_core=True)
+    with running as process, ThreadPoolExecutor(1) as thread:
         assert isinstance(process.stdout, TextIOWrapper)
         reading = thread.submit(read, process.stdout.buffer)
         try:

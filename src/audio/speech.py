@@ -10,18 +10,16 @@ Where the detector finds all speech at once, the regions are those of `speech_re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice, pairwise
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 from src.audio import vad
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region
-from src.audio.second_look import probabilities_at_second_look
-from src.audio.vad import FRAME, RunFinder, VadOptions
-
-BLOCK_FRAMES = vad.BLOCK // FRAME
-"""Frames that get a second look together: 16 s."""
+from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
+from src.audio.second_look import MARGIN, probabilities_at_second_look
+from src.audio.vad import FRAME, Probabilities, RunFinder, VadOptions, load_vad
 
 MIN_DOUBTFUL = SAMPLE_RATE // 4
 """Samples of the shortest doubtful region: in shorter ones Whisper hallucinates. silero's default."""
@@ -46,18 +44,18 @@ class SpeechRegion(NamedTuple):
     """Only the second look found it, or it is short and the detector is never certain of it."""
 
 
-class _Frame(NamedTuple):
-    """Probabilities of speech in a frame of 32 ms."""
+class _Looks(NamedTuple):
+    """Probabilities of speech of a block's frames."""
 
-    first: float
-    either: float
+    first: Probabilities
+    either: Probabilities
     """The higher one of both looks."""
 
 
-def find_speech(pcm: Pcm, options: VadOptions) -> Iterator[SpeechRegion]:
+def find_speech(pcm: Recording, options: VadOptions) -> Iterator[SpeechRegion]:
     """Yield the regions with speech, in order and without overlap, padding included."""
     pad = options.speech_pad_ms * SAMPLE_RATE // 1000
-    return _pad(_find_runs(_look_twice(pcm, max(pad, MIN_REACH)), len(pcm), options), pad, len(pcm))
+    return _pad(_find_runs(_look_twice(pcm, max(pad, MIN_REACH)), pcm, options), pad, pcm)
 
 
 def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
@@ -66,18 +64,29 @@ def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
     return sum(region.end - region.start for region in regions) / SAMPLE_RATE
 
 
-def _look_twice(pcm: Pcm, reach: int) -> Iterator[_Frame]:
-    """Yield the probabilities of each frame, with a second look at what is further than `reach` from speech."""
-    probabilities = vad.speech_probabilities(pcm)
+def _look_twice(pcm: Recording, reach: int) -> Iterator[_Looks]:
+    """Yield the probabilities of each block, with a second look at what is further than `reach` from speech."""
+    return load_vad().work_ahead(_second_looks(pcm, reach))
+
+
+def _second_looks(pcm: Recording, reach: int) -> Iterator[Callable[[], _Looks]]:
+    """Yield the second look at each block, as soon as the first one is made.
+
+    The recording is read here: where it is still being decoded, the detector's threads must not wait for it.
+    """
     start = 0
-    while first := list(islice(probabilities, BLOCK_FRAMES)):
-        either = probabilities_at_second_look(pcm, start, first, reach)
-        for pair in zip(first, either, strict=True):
-            yield _Frame(*pair)
-        start += len(first) * FRAME
+    for first in vad.speech_probabilities(pcm):
+        margin = min(start, MARGIN)
+        end = start + len(first) * FRAME
+        yield partial(_look_again, pcm[start - margin : end + MARGIN], margin, first, reach)
+        start = end
 
 
-def _find_runs(frames: Iterable[_Frame], samples: int, options: VadOptions) -> Iterator[SpeechRegion]:
+def _look_again(pcm: Pcm, start: int, first: Probabilities, reach: int) -> _Looks:
+    return _Looks(first, probabilities_at_second_look(pcm, start, first, reach))
+
+
+def _find_runs(blocks: Iterable[_Looks], pcm: Recording, options: VadOptions) -> Iterator[SpeechRegion]:
     """Yield runs of speech without padding.
 
     A run at either look contains all runs at the first look that overlap it, since no frame is less probable.
@@ -85,20 +94,24 @@ def _find_runs(frames: Iterable[_Frame], samples: int, options: VadOptions) -> I
     at_first_look, at_either = RunFinder(options), RunFinder(options)
     contained: list[Region] = []
     highest = 0.0
-    for frame in frames:
-        highest = max(highest, frame.either)
-        contained += _long_enough(at_first_look.push(frame.first), options)
-        if run := at_either.push(frame.either):
-            yield from _label(run, contained, highest, options)
-            contained, highest = [], 0.0
-    contained += _long_enough(at_first_look.finish(samples), options)
-    if run := at_either.finish(samples):
-        yield from _label(run, contained, highest, options)
+    for first, either in blocks:
+        found = list(at_first_look.push(first))
+        seen = 0
+        for run, end in at_either.push(either):
+            contained += _long_enough((part for part, its_end in found if seen < its_end <= end), options)
+            yield from _label(run, contained, max(highest, either[seen:end].max()), options)
+            contained, highest, seen = [], 0.0, end
+        contained += _long_enough((part for part, its_end in found if its_end > seen), options)
+        highest = either[seen:].max(initial=highest)
+    if last := at_first_look.finish(len(pcm)):
+        contained += _long_enough([last], options)
+    if last := at_either.finish(len(pcm)):
+        yield from _label(last, contained, highest, options)
 
 
-def _long_enough(run: Region | None, options: VadOptions) -> list[Region]:
+def _long_enough(runs: Iterable[Region], options: VadOptions) -> list[Region]:
     min_speech = options.min_speech_ms * SAMPLE_RATE // 1000
-    return [run] if run is not None and run.end - run.start > min_speech else []
+    return [run for run in runs if run.end - run.start > min_speech]
 
 
 def _label(run: Region, contained: list[Region], highest: float, options: VadOptions) -> Iterator[SpeechRegion]:
@@ -128,7 +141,7 @@ def _label(run: Region, contained: list[Region], highest: float, options: VadOpt
     yield SpeechRegion(start, end)
 
 
-def _pad(regions: Iterable[SpeechRegion], pad: int, samples: int) -> Iterator[SpeechRegion]:
+def _pad(regions: Iterable[SpeechRegion], pad: int, pcm: Recording) -> Iterator[SpeechRegion]:
     """Extend regions by `pad` at both ends, within the recording and without overlap."""
     previous: SpeechRegion | None = None
     earliest = 0
@@ -139,7 +152,7 @@ def _pad(regions: Iterable[SpeechRegion], pad: int, samples: int) -> Iterator[Sp
             earliest = border
         previous = region._replace(start=max(region.start - pad, earliest))
     if previous is not None:
-        yield previous._replace(end=min(previous.end + pad, samples))
+        yield previous._replace(end=min(previous.end + pad, len(pcm)))
 
 
 def _border(before: SpeechRegion, after: SpeechRegion, pad: int) -> int:

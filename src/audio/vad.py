@@ -3,30 +3,33 @@
     pcm -> speech_probabilities -> speech_regions
 
 Both steps are generators, so that the first windows can be decoded while the rest of a long recording is still being
-searched, and neither holds more of the recording than a block. Positions and lengths are in samples.
+searched, and neither holds more of the recording than some blocks. Positions and lengths are in samples.
 
 The network is silero-vad's (https://github.com/snakers4/silero-vad, MIT). Its TorchScript model takes one frame of
 32 ms per call and keeps the LSTM's state between calls: 6 ms per second of audio, and one recording at a time. Here the
-same weights in plain layers take a block of frames per call, and the caller keeps the state: well under 1 ms per second
-of audio.
+same weights in plain layers take a block of frames per call, and the caller keeps the state: 0.5 ms per second of
+audio. All layers but the LSTM need no state, so that the blocks of a recording go through them on several cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import distribution
-from threading import Lock
-from typing import NamedTuple, TypeAlias
+from itertools import pairwise
+from threading import Barrier, Lock
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region, Samples, to_float
+from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region, Samples, to_float
 
 FRAME = 512
 """Samples per probability: 32 ms."""
@@ -36,6 +39,20 @@ BLOCK = 512 * FRAME
 """Samples per call of the network: 16 s, some 10 MB of activations. Longer blocks are no faster."""
 OPENING = 128 * FRAME
 """Samples at a recording's start that the network hears in advance: 4 s."""
+
+MAX_CORES = 8
+"""Cores of the detector: one finds the speech of 1,500 s of audio in a second, and a container sees cores of others."""
+AHEAD = 2
+"""Blocks of a recording that are on other cores at each step, while the caller waits for the first of them."""
+
+STFT_SAMPLES, STFT_HOP = 256, 128
+CACHED_FRAMES = 64
+"""Frames whose spectra are computed at once: more take memory that the system must clear each time, a fifth longer."""
+
+T = TypeVar("T")
+
+Probabilities: TypeAlias = NDArray[np.float64]
+"""[frames] of speech."""
 
 State: TypeAlias = tuple[Tensor, Tensor]
 """The LSTM's hidden and cell state, [1, 128] each."""
@@ -68,7 +85,6 @@ class SileroVad(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stft = nn.Conv1d(1, 258, kernel_size=256, stride=128, bias=False)
         self.encoder = nn.Sequential(
             nn.Conv1d(129, 128, kernel_size=3, padding=1),
             nn.ReLU(),
@@ -82,7 +98,6 @@ class SileroVad(nn.Module):
         self.rnn = nn.LSTM(128, 128)
         self.decoder = nn.Linear(128, 1)
 
-    @torch.inference_mode()
     def forward(self, samples: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Compute the probability of speech of each frame.
 
@@ -93,31 +108,65 @@ class SileroVad(nn.Module):
         Returns:
             The probabilities [frames], and the state after them.
         """
-        frames = samples.unfold(0, CONTEXT + FRAME, FRAME).unsqueeze(1)
-        real, imaginary = self.stft(F.pad(frames, (0, CONTEXT), "reflect")).chunk(2, dim=1)  # [frames, 129, 4] each
-        features = self.encoder((real.square() + imaginary.square()).sqrt()).squeeze(-1)  # [frames, 128]
+        return self.listen(self.encode(samples), state)
+
+    @torch.inference_mode()
+    def encode(self, samples: Tensor) -> Tensor:
+        """Return the features [frames, 128] of `forward`'s samples: all layers that need no state."""
+        frames = samples.unfold(0, CONTEXT + FRAME, FRAME)
+        frames = torch.cat((frames, frames[:, -CONTEXT - 1 : -1].flip(1)), dim=1)  # reflected
+        # silero-vad has the windowed Fourier transform as a convolution, which takes twice the time.
+        window = torch.hann_window(STFT_SAMPLES)
+        windowed = (some.unfold(1, STFT_SAMPLES, STFT_HOP) * window for some in torch.split(frames, CACHED_FRAMES))
+        spectrum = torch.cat([torch.fft.rfft(some).abs() for some in windowed])  # [frames, 4, 129]
+        features: Tensor = self.encoder(spectrum.mT).squeeze(-1)
+        return features
+
+    @torch.inference_mode()
+    def listen(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Return `forward`'s result from the features of its samples."""
         hidden, state = self.rnn(features, state)
         return self.decoder(hidden.relu()).sigmoid().squeeze(-1), state
 
 
 class Detector(NamedTuple):
-    """The network, and a thread that runs it on a single core.
+    """The network, and threads that run it on a single core each.
 
     Its operations are small. Split over several cores they wait for each other, and while an engine keeps the cores
     busy, each wait costs a time slice. 228 s of audio on two cores and on one: 0.1 s and 0.15 s on an idle machine,
-    0.3 s and 0.2 s beside an engine, up to 5 s and 0.9 s on an overloaded machine.
+    0.3 s and 0.2 s beside an engine, up to 5 s and 0.9 s on an overloaded machine. So each operation stays on its core,
+    and the cores share recordings, and the blocks of a recording.
     """
 
     network: SileroVad
     executor: Executor
 
-    def __call__(self, samples: Samples, state: State | None) -> tuple[list[float], State]:
-        """Run the network, from NumPy to a list, so that the calling thread needs no torch."""
-        return self.executor.submit(self._detect, samples, state).result()
+    def __call__(self, samples: Samples, state: State | None) -> tuple[Probabilities, State]:
+        """Run the network, from NumPy to NumPy, so that the calling thread needs no torch."""
+        return self.executor.submit(lambda: self._listen(self._encode(samples), state)).result()
 
-    def _detect(self, samples: Samples, state: State | None) -> tuple[list[float], State]:
-        probabilities, state = self.network(torch.from_numpy(samples), state)
-        return probabilities.tolist(), state
+    def run(self, blocks: Iterable[Samples], state: State) -> Iterator[Probabilities]:
+        """Yield the probabilities of consecutive blocks; the network encodes some of them in advance."""
+        for features in self.work_ahead(partial(self._encode, block) for block in blocks):
+            probabilities, state = self.executor.submit(self._listen, features, state).result()
+            yield probabilities
+
+    def work_ahead(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+        """Make calls on the threads, and yield their results in order; `AHEAD` further ones are under way."""
+        pending: deque[Future[T]] = deque()
+        for call in calls:
+            pending.append(self.executor.submit(call))
+            if len(pending) > AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _encode(self, samples: Samples) -> Tensor:
+        return self.network.encode(torch.from_numpy(samples))
+
+    def _listen(self, features: Tensor, state: State | None) -> tuple[Probabilities, State]:
+        probabilities, state = self.network.listen(features, state)
+        return probabilities.double().numpy(), state
 
 
 _loading = Lock()
@@ -131,7 +180,7 @@ def load_vad() -> Detector:
 
 @cache
 def _detector() -> Detector:
-    executor = single_threaded_executor("vad")
+    executor = single_threaded_executor("vad", min(MAX_CORES, len(os.sched_getaffinity(0))))
     # The network is loaded there as well: threads on which torch has ever run in parallel keep slowing each other down.
     return Detector(executor.submit(_load_network).result(), executor)
 
@@ -143,7 +192,6 @@ def _load_network() -> SileroVad:
     network = SileroVad().eval()
     network.load_state_dict(
         {
-            "stft.weight": weights["_model.stft.forward_basis_buffer"],
             **{
                 f"encoder.{2 * layer}.{kind}": weights[f"_model.encoder.{layer}.reparam_conv.{kind}"]
                 for layer in range(4)
@@ -160,31 +208,42 @@ def _load_network() -> SileroVad:
     return network
 
 
-def single_threaded_executor(name: str) -> Executor:
-    """Return a thread on which torch uses one core; all other threads keep their number of cores."""
-    threads = torch.get_num_threads()
-    executor = ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(1,))
-    executor.submit(torch.get_num_threads).result()
-    torch.set_num_threads(threads)  # the initializer's value also applies to threads that start later
+def single_threaded_executor(name: str, threads: int = 1) -> Executor:
+    """Return threads on which torch uses one core each; all other threads keep their number of cores."""
+    cores = torch.get_num_threads()
+    all_started = Barrier(threads)
+
+    def start() -> None:
+        all_started.wait()
+        torch.get_num_threads()  # the number that a thread finds at its first look is its own
+
+    executor = ThreadPoolExecutor(threads, name, initializer=torch.set_num_threads, initargs=(1,))
+    for started in [executor.submit(start) for _ in range(threads)]:
+        started.result()
+    torch.set_num_threads(cores)  # the initializer's value also applies to threads that start later
     return executor
 
 
-def speech_probabilities(pcm: Pcm) -> Iterator[float]:
-    """Yield the probability of speech for each frame of 32 ms; the last one is padded with silence."""
-    if not len(pcm):
+def speech_probabilities(pcm: Recording) -> Iterator[Probabilities]:
+    """Yield the probabilities of speech of each block's frames of 32 ms; the last one is padded with silence."""
+    if not len(pcm[:OPENING]):
         return
     detector = load_vad()
     heard, context, state = _hear_opening(detector, pcm)
-    opening = iter(heard)
-    for start in range(0, len(pcm), BLOCK):
-        samples = _whole_frames(context, pcm[start : start + BLOCK])
-        probabilities, state = detector(samples, state)
-        context = samples[-CONTEXT:]
-        for probability in probabilities:
-            yield max(probability, next(opening, 0.0))
+    for probabilities in detector.run(_blocks(pcm, context), state):
+        opening, heard = heard[: len(probabilities)], heard[len(probabilities) :]
+        yield np.maximum(probabilities, np.pad(opening, (0, len(probabilities) - len(opening))))
 
 
-def _hear_opening(detector: Detector, pcm: Pcm) -> tuple[list[float], Samples, State]:
+def _blocks(pcm: Recording, context: Samples) -> Iterator[Samples]:
+    """Yield the blocks after their contexts, of which the first one is given."""
+    start = 0
+    while len(block := pcm[start : start + BLOCK]):
+        yield _whole_frames(to_float(pcm[start - CONTEXT : start]) if start else context, block)
+        start += BLOCK
+
+
+def _hear_opening(detector: Detector, pcm: Recording) -> tuple[Probabilities, Samples, State]:
     """Listen to a recording's first seconds in advance, since the network misses speech before it has heard any.
 
     Without that it takes up to 2 s of a voice at the start for silence. Measured on the first 3 s of 260 recordings
@@ -216,7 +275,7 @@ def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Regi
 
 
 class RunFinder:
-    """Finds runs of speech with silero's hysteresis, frame by frame.
+    """Finds runs of speech with silero's hysteresis.
 
     A run lasts from the first frame above the threshold to the first frame below the lower one that no frame above the
     threshold follows within `min_silence_ms`.
@@ -225,38 +284,41 @@ class RunFinder:
     def __init__(self, options: VadOptions) -> None:
         self._threshold = options.threshold
         self._exit_threshold = max(options.threshold - 0.15, 0.01)
-        self._min_silence = options.min_silence_ms * SAMPLE_RATE // 1000
+        self._min_silence = -(-(options.min_silence_ms * SAMPLE_RATE // 1000) // FRAME)
+        # In frames of the recording.
         self._position = 0
         self._start: int | None = None
         self._silence: int | None = None
 
-    def push(self, probability: float) -> Region | None:
-        """Take the next frame's probability; return the run that ends with it."""
+    def push(self, probabilities: Probabilities) -> Iterator[tuple[Region, int]]:
+        """Take the next frames; yield the runs that end with one of them, and the number of frames up to it."""
+        kinds = np.where(probabilities >= self._threshold, 1, -(probabilities < self._exit_threshold).astype(np.int8))
+        firsts = np.flatnonzero(np.diff(kinds, prepend=2)).tolist()
         position = self._position
-        self._position += FRAME
-        if probability >= self._threshold:
-            self._start = position if self._start is None else self._start
-            self._silence = None
-        elif self._start is not None and probability < self._exit_threshold:
-            self._silence = position if self._silence is None else self._silence
-            if position - self._silence >= self._min_silence:
-                run = Region(self._start, self._silence)
-                self._start = self._silence = None
-                return run
-        return None
+        self._position += len(probabilities)
+        for first, end in pairwise([*firsts, len(probabilities)]):
+            if kinds[first] > 0:
+                self._start = position + first if self._start is None else self._start
+                self._silence = None
+            elif kinds[first] < 0 and self._start is not None:
+                self._silence = position + first if self._silence is None else self._silence
+                last = max(position + first, self._silence + self._min_silence)
+                if last < position + end:
+                    run = Region(self._start * FRAME, self._silence * FRAME)
+                    self._start = self._silence = None
+                    yield run, last + 1 - position
 
     def finish(self, samples: int) -> Region | None:
         """Return the run that is open at the end of a recording of this many samples."""
         if self._start is None:
             return None
-        return Region(self._start, samples if self._silence is None else self._silence)
+        return Region(self._start * FRAME, samples if self._silence is None else self._silence * FRAME)
 
 
-def _find_runs(probabilities: Iterable[float], samples: int, options: VadOptions) -> Iterator[Region]:
+def _find_runs(probabilities: Iterable[Probabilities], samples: int, options: VadOptions) -> Iterator[Region]:
     finder = RunFinder(options)
-    for probability in probabilities:
-        if run := finder.push(probability):
-            yield run
+    for block in probabilities:
+        yield from (run for run, _ in finder.push(block))
     if run := finder.finish(samples):
         yield run
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.pcm import SAMPLE_RATE, Recording
 from src.audio.speech import SpeechRegion
 
 WINDOW_SECONDS = 30.0
@@ -35,7 +35,7 @@ class SpeechWindow:
 
 def join_regions(
     regions: Iterable[SpeechRegion],
-    pcm: Pcm,
+    pcm: Recording,
     max_seconds: float = WINDOW_SECONDS,
     max_silence_seconds: float = 5.0,
     first_seconds: float = WINDOW_SECONDS,
@@ -84,7 +84,7 @@ def _to_window(speech: list[SpeechRegion]) -> SpeechWindow:
     return SpeechWindow(speech[0].start, speech[-1].end, tuple(speech))
 
 
-def _cut_region(region: SpeechRegion, pcm: Pcm, max_samples: int) -> Iterator[SpeechRegion]:
+def _cut_region(region: SpeechRegion, pcm: Recording, max_samples: int) -> Iterator[SpeechRegion]:
     """Cut a region into parts of at most `max_samples`, none shorter than a third: Whisper needs some context."""
     start, end, _ = region
     third = max_samples // 3
@@ -96,7 +96,7 @@ def _cut_region(region: SpeechRegion, pcm: Pcm, max_samples: int) -> Iterator[Sp
     yield region._replace(start=start)
 
 
-def find_quietest(pcm: Pcm, start: int, end: int) -> int:
+def find_quietest(pcm: Recording, start: int, end: int) -> int:
     """Return the middle of the 100 ms with the least energy between two positions, in steps of 10 ms."""
     step, steps = SAMPLE_RATE // 100, 10
     samples = pcm[start : start + (end - start) // step * step].astype(np.float32)

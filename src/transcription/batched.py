@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
+from src.audio.pcm import SAMPLE_RATE, Recording, Region, known_length, release_pages
 from src.audio.vad import VadOptions
 from src.audio.windowing import WINDOW_SECONDS
 from src.engine.decoding_options import DecodingOptions
@@ -40,19 +41,20 @@ class BatchedOptions:
 
 
 def transcribe_in_windows(
-    engine: Engine, pcm: Pcm, clips: Sequence[Region], options: BatchedOptions, control: JobControl
+    engine: Engine, pcm: Recording, clips: Sequence[Region] | None, options: BatchedOptions, control: JobControl
 ) -> Transcript:
     """Transcribe a recording as windows that share the engine's batch with those of other recordings.
 
     Args:
         engine: the model.
-        pcm: the recording; read window by window, so it may be mapped from disk.
-        clips: the parts of it to transcribe.
+        pcm: the recording; read window by window, so it may be mapped from disk, and still being decoded.
+        clips: the parts of it to transcribe; None: all of it.
         options: how to transcribe it.
         control: receives the progress and the segments of each finished window.
 
     Raises:
         Cancelled: the job was stopped.
+        WorkerError: the recording cannot be decoded.
     """
     client = Client()
     with control.on_cancel(lambda: engine.cancel(client)):
@@ -60,12 +62,15 @@ def transcribe_in_windows(
 
 
 def _transcribe(
-    engine: Engine, client: Client, pcm: Pcm, clips: Sequence[Region], options: BatchedOptions, control: JobControl
+    engine: Engine,
+    client: Client,
+    pcm: Recording,
+    clips: Sequence[Region] | None,
+    options: BatchedOptions,
+    control: JobControl,
 ) -> Transcript:
     decoding, vad = options.decoding, options.vad
-    transcript = Transcript(
-        decoding.language or "en", float(decoding.language is not None), len(pcm) / SAMPLE_RATE, task=decoding.task
-    )
+    transcript = Transcript(decoding.language or "en", float(decoding.language is not None), 0.0, task=decoding.task)
     transcript.speech = None if vad is None else 0.0
     windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS)
     if decoding.language is None:
@@ -76,8 +81,8 @@ def _transcribe(
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
     if decoding.with_translation:
-        transcript.translation = Transcript("en", 1.0, transcript.duration, task="translate")
-    positions: list[PositionedWindow] = []
+        transcript.translation = Transcript("en", 1.0, 0.0, task="translate")
+    positions: deque[PositionedWindow] = deque()
     results = engine.transcribe(
         _record_positions(windows, positions),
         _with_language(decoding, transcript.language, options.multilingual),
@@ -87,12 +92,14 @@ def _transcribe(
     for position, result in _with_positions(results, positions):
         for segment in _append_window(transcript, result, position, pcm, options):
             control.segment(corrected(segment, options.corrections))
-        control.progress("transcribing", position.end / SAMPLE_RATE, transcript.duration)
+        control.progress("transcribing", position.end / SAMPLE_RATE, (known_length(pcm) or 0) / SAMPLE_RATE)
         release_pages(pcm, position.start)
+    for whole in filter(None, (transcript, transcript.translation)):
+        whole.duration = len(pcm) / SAMPLE_RATE
     return transcript
 
 
-def _record_positions(windows: Iterator[PositionedWindow], positions: list[PositionedWindow]) -> Iterator[Window]:
+def _record_positions(windows: Iterator[PositionedWindow], positions: deque[PositionedWindow]) -> Iterator[Window]:
     """Yield the windows for the engine, and append their positions to `positions`."""
     for positioned in windows:
         positions.append(positioned)
@@ -100,11 +107,11 @@ def _record_positions(windows: Iterator[PositionedWindow], positions: list[Posit
 
 
 def _with_positions(
-    results: Iterator[WindowTranscript], positions: Sequence[PositionedWindow]
+    results: Iterator[WindowTranscript], positions: deque[PositionedWindow]
 ) -> Iterator[tuple[PositionedWindow, WindowTranscript]]:
     """Pair results with their positions, which grow while the engine reads ahead."""
-    for number, result in enumerate(results):
-        yield positions[number], result
+    for result in results:
+        yield positions.popleft(), result
 
 
 def _with_language(decoding: DecodingOptions, language: str, multilingual: bool) -> DecodingOptions:
@@ -117,7 +124,11 @@ def _with_language(decoding: DecodingOptions, language: str, multilingual: bool)
 
 
 def _append_window(
-    transcript: Transcript, result: WindowTranscript, position: PositionedWindow, pcm: Pcm, options: BatchedOptions
+    transcript: Transcript,
+    result: WindowTranscript,
+    position: PositionedWindow,
+    pcm: Recording,
+    options: BatchedOptions,
 ) -> list[Segment]:
     """Append a window's segments to the transcript, with times on the recording's clock, and return them."""
     offset = position.start / SAMPLE_RATE
@@ -150,11 +161,12 @@ def _any_segment_within(segments: Sequence[Segment], start: float, end: float) -
 
 
 def _to_recording_time(
-    segments: Sequence[Segment], offset: float, first_id: int, pcm: Pcm, options: BatchedOptions
+    segments: Sequence[Segment], offset: float, first_id: int, pcm: Recording, options: BatchedOptions
 ) -> tuple[list[Segment], Counter[str]]:
     """Move a window's segments by `offset` seconds, drop hallucinations, and number the rest from `first_id`."""
-    end_ms = len(pcm) * 1000 // SAMPLE_RATE
-    kept = [_shift(segment, offset, end_ms / 1000) for segment in segments]
+    samples = known_length(pcm)  # known when the last windows are found
+    end = inf if samples is None else samples * 1000 // SAMPLE_RATE / 1000
+    kept = [_shift(segment, offset, end) for segment in segments]
     dropped: Counter[str] = Counter()
     if options.hallucination_filter is not None:
         kept, dropped = options.hallucination_filter.apply(kept, pcm)

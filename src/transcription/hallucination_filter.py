@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.pcm import SAMPLE_RATE, Recording
 from src.audio.speech import seconds_of_speech
 from src.audio.vad import VadOptions
 from src.engine import repetition
@@ -23,7 +23,7 @@ class HallucinationFilter:
     speech_only: bool = False
     """If true, segments without any detected speech are dropped, whatever their text."""
 
-    def apply(self, segments: Iterable[Segment], pcm: Pcm) -> tuple[list[Segment], Counter[str]]:
+    def apply(self, segments: Iterable[Segment], pcm: Recording) -> tuple[list[Segment], Counter[str]]:
         """Return the segments to keep, and the number of dropped or shortened ones by reason.
 
         Args:

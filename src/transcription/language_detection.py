@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.pcm import SAMPLE_RATE, Recording, Region
 from src.audio.vad import VadOptions
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
@@ -49,8 +49,8 @@ def detect_language(
     engine: Engine,
     client: Client,
     windows: Iterator[PositionedWindow],
-    pcm: Pcm,
-    clips: Sequence[Region],
+    pcm: Recording,
+    clips: Sequence[Region] | None,
     vad: VadOptions | None,
     candidates: Sequence[str] = (),
     *,
@@ -63,7 +63,7 @@ def detect_language(
         client: in whose name the engine works.
         windows: the windows of `clips`.
         pcm: the recording.
-        clips: the parts of it that are transcribed.
+        clips: the parts of it that are transcribed; None: all of it.
         vad: as for `find_windows`.
         candidates: the languages to choose from; empty: all.
         first_window_only: ignore the rest of the recording, for a low latency in streaming.
@@ -78,7 +78,7 @@ def detect_language(
         return DetectedLanguage("en", 1.0, {}), itertools.chain(known, windows)
     indices = _choose_samples(known)
     samples = [known[index].window for index in indices]
-    if len(known) == LOOKAHEAD_WINDOWS and list(clips) == [Region(0, len(pcm))]:
+    if len(known) == LOOKAHEAD_WINDOWS and clips in (None, [Region(0, len(pcm))]):
         # The recording is longer: take the first of these windows, and others from all of the recording.
         indices, samples = indices[:1], [samples[0], *_sample_later_windows(pcm, vad)]
     identified = engine.identify_languages(samples, client)
@@ -96,11 +96,11 @@ def _choose_samples(windows: Sequence[PositionedWindow]) -> list[int]:
     ]
 
 
-def _sample_later_windows(pcm: Pcm, vad: VadOptions | None) -> Iterator[Window]:
+def _sample_later_windows(pcm: Recording, vad: VadOptions | None) -> Iterator[Window]:
     for sample in range(1, NUM_SAMPLES):
         start = len(pcm) * sample // NUM_SAMPLES
         stretch = pcm[start : start + SEARCH_SECONDS * SAMPLE_RATE]
-        found = (positioned.window for positioned in find_windows(stretch, [Region(0, len(stretch))], vad))
+        found = (positioned.window for positioned in find_windows(stretch, None, vad))
         yield from itertools.islice((window for window in found if not window.doubtful), 1)
 
 

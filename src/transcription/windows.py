@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from src.audio.levelling import level_voices
-from src.audio.pcm import SAMPLE_RATE, Pcm, Region
+from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
 from src.audio.speech import SpeechRegion, find_speech
 from src.audio.vad import VadOptions
 from src.audio.windowing import WINDOW_SECONDS, SpeechWindow, join_regions
@@ -34,22 +34,25 @@ class PositionedWindow(NamedTuple):
 
 
 def find_windows(
-    pcm: Pcm, clips: Iterable[Region], vad: VadOptions | None, first_seconds: float = WINDOW_SECONDS
+    pcm: Recording, clips: Iterable[Region] | None, vad: VadOptions | None, first_seconds: float = WINDOW_SECONDS
 ) -> Iterator[PositionedWindow]:
     """Yield windows as soon as they are known, so that decoding can begin before the whole recording is searched.
 
     Args:
         pcm: the recording; read block by block, so it may be mapped from disk.
-        clips: the parts to transcribe; no window spans two of them.
+        clips: the parts to transcribe; no window spans two of them. None: all of it.
         vad: None gives consecutive windows over everything.
         first_seconds: maximum length of the first window of each clip.
     """
+    if clips is None:
+        yield from _windows_of_clip(pcm, vad, first_seconds)
+        return
     for clip in clips:
         for positioned in _windows_of_clip(pcm[clip.start : clip.end], vad, first_seconds):
             yield positioned._replace(start=clip.start + positioned.start)
 
 
-def _windows_of_clip(pcm: Pcm, vad: VadOptions | None, first_seconds: float) -> Iterator[PositionedWindow]:
+def _windows_of_clip(pcm: Recording, vad: VadOptions | None, first_seconds: float) -> Iterator[PositionedWindow]:
     if vad is None:
         for window in join_regions([SpeechRegion(0, len(pcm))], pcm, first_seconds=first_seconds):
             yield PositionedWindow(window.start, Window(pcm[window.start : window.end]))
