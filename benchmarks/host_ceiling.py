@@ -49,8 +49,8 @@ from src.audio.decode import AudioOptions, decode_recording, start_decoding
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, to_float
 from src.audio.vad import VadOptions, load_vad
-from src.engine.alignment import dtw_onset_frames
 from src.engine.decoding_options import DecodingOptions
+from src.engine.dtw import onset_frames
 from src.engine.engine import Engine
 from src.engine.segments import to_segments
 from src.engine.window import Window, WindowTranscript
@@ -237,7 +237,7 @@ def align(batch: Sequence[tuple[Window, WindowTranscript]]) -> None:
     costs = [
         _noise()[: len(text) + 1, : round(window.seconds * 50)] for text, (window, _) in zip(texts, batch, strict=True)
     ]
-    for text, onsets, (_, transcript) in zip(texts, dtw_onset_frames(costs), batch, strict=True):
+    for text, onsets, (_, transcript) in zip(texts, map(onset_frames, costs), batch, strict=True):
         set_words(transcript.segments, tokenizer(), onsets / 50, [0.9] * len(text))
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -236,7 +237,7 @@ def start_ffmpeg(
     Raises:
         Cancelled: the job was stopped.
     """
-    with _this_thread_on_one_core() if on_one_core else nullcontext():
+    with _this_thread_on_one_core() if on_one_core and sys.platform == "linux" else nullcontext():
         started = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

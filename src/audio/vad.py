@@ -14,6 +14,7 @@ audio. All layers but the LSTM need no state, so that the blocks of a recording 
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -180,7 +181,8 @@ def load_vad() -> Detector:
 
 @cache
 def _detector() -> Detector:
-    executor = single_threaded_executor("vad", min(MAX_CORES, len(os.sched_getaffinity(0))))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    executor = single_threaded_executor("vad", min(MAX_CORES, cores))
     # The network is loaded there as well: threads on which torch has ever run in parallel keep slowing each other down.
     return Detector(executor.submit(_load_network).result(), executor)
 
