@@ -182,12 +182,12 @@ class Batch:
         return max((slot + 1 for slot, decode in enumerate(self._slots) if decode is not None), default=0)
 
     def _slot_bucket(self, slots: int) -> int:
-        return min(_round_up(slots, self._placement.slot_buckets), self.num_slots)
+        return _round_up(slots, self._placement.slot_buckets, self.num_slots)
 
     def _reach(self) -> int:
         """The number of text positions that the next step reads."""
         longest = max((decode.position + 1 for decode in self._decodes()), default=0)
-        return min(_round_up(longest, self._placement.reach_buckets), self._context)
+        return _round_up(longest, self._placement.reach_buckets, self._context)
 
     def _compute(self, used: int, reach: int, sampling: bool, starting: bool) -> None:
         """One step of the first `used` slots, on the device alone."""
@@ -388,6 +388,6 @@ def _first_places(wanted: Tensor, place: Tensor, count: int) -> Tensor:
     return places.scatter_(1, place.masked_fill(~wanted, count), indices)[:, :count]
 
 
-def _round_up(number: int, buckets: Sequence[int]) -> int:
-    """The smallest bucket that holds a number, else the largest."""
-    return next((bucket for bucket in buckets if bucket >= number), buckets[-1])
+def _round_up(number: int, buckets: Sequence[int], most: int) -> int:
+    """The smallest bucket that holds a number, else the most there is."""
+    return min(next((bucket for bucket in buckets if bucket >= number), most), most)

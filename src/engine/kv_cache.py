@@ -22,8 +22,9 @@ class KVCache:
         cross_attn: of the windows' positions, or what they are computed from.
         self_attn: per layer, those of the texts' tokens, [2, slots, H, context, G, 64]: each candidate writes to its
             own column, and the candidates of a window read all of them.
-        owned: [slots, G, context, G], True where a text (first G) includes, at a position, the token in a column
-            (second G). To continue another beam's text, a beam takes over its row here: no keys or values are copied.
+        mask: [slots, G, context, G], 0 where a text (first G) includes, at a position, the token in a column (second G),
+            -inf elsewhere. To continue another beam's text, a beam takes over its row here: no keys or values are
+            copied.
     """
 
     def __init__(
@@ -39,10 +40,10 @@ class KVCache:
         self.self_attn = [
             layer.zeros(placement.dtype, 2, num_slots, heads, context, num_candidates, HEAD_WIDTH) for layer in layers
         ]
-        self.owned = placement.zeros(torch.bool, num_slots, num_candidates, context, num_candidates)
+        self.mask = placement.zeros(placement.dtype, num_slots, num_candidates, context, num_candidates)
         self.slots = torch.arange(num_slots, device=placement.device)[:, None]
         self.candidates = torch.arange(num_candidates, device=placement.device)
-        self._true = torch.ones((), dtype=torch.bool, device=placement.device)
+        self._included = torch.zeros((), dtype=placement.dtype, device=placement.device)
 
     def store_prompt(self, layer: int, slot: int, self_attn: KeysValues) -> None:
         """Store a prompt's keys and values [H, P, 64], which all candidates of a window share, in the first column."""
@@ -51,20 +52,20 @@ class KVCache:
 
     def start(self, slot: int, prompt_length: int) -> None:
         """Make a slot's texts empty but for a prompt in the first column."""
-        self.owned[slot] = False
-        self.owned[slot, :, :prompt_length, 0] = True
+        self.mask[slot] = -torch.inf
+        self.mask[slot, :, :prompt_length, 0] = 0
 
-    def own_newest(self, position: Tensor) -> None:
+    def include_newest(self, position: Tensor) -> None:
         """Add, to each text of the first B slots, the token that it will have at `position` [B, 1]."""
         slots = self.slots[: len(position)]
-        self.owned[slots, self.candidates, position, self.candidates] = self._true
+        self.mask[slots, self.candidates, position, self.candidates] = self._included
 
     def move(self, source: int, target: int, reach: int) -> None:
         """Copy slot `source` to slot `target`; `reach` is at least the number of tokens in it."""
         self.cross_attn.move(source, target)
         for past in self.self_attn:
             past[:, target, :, :reach] = past[:, source, :, :reach]
-        self.owned[target] = self.owned[source]
+        self.mask[target] = self.mask[source]
 
     def clear(self, slot: int) -> None:
         """Zero a slot whose numbers overflowed."""
@@ -74,8 +75,8 @@ class KVCache:
 
     def continue_texts(self, sources: Tensor, reach: int) -> None:
         """Let each beam continue the text of another one: `sources` [B, G]."""
-        owned = self.owned[: len(sources), :, :reach]
-        owned.copy_(owned.gather(1, sources[:, :, None, None].expand_as(owned)))
+        mask = self.mask[: len(sources), :, :reach]
+        mask.copy_(mask.gather(1, sources[:, :, None, None].expand_as(mask)))
 
 
 def encoder_placements(dims: whisper.ModelDimensions, placement: Placement) -> list[Placement]:

@@ -228,9 +228,8 @@ class Decoder:
         """
         used = len(tokens)
         x = self._embed(tokens) + self._positions[position]
-        cache.own_newest(position)
-        owned = cache.owned[:used, None, :, :reach].flatten(-2)
-        mask = torch.zeros_like(owned, dtype=x.dtype).masked_fill_(~owned, -torch.inf)
+        cache.include_newest(position)
+        mask = cache.mask[:used, None, :, :reach].flatten(-2)
         shared: dict[torch.device, tuple[CacheIndex, Tensor]] = {}
         for layer, (device, self_attn, cross_attn, feed_forward) in enumerate(self._blocks):
             if device not in shared:

@@ -72,7 +72,7 @@ class DecodeRequest:
     @property
     def max_hypotheses(self) -> int:
         """Complete hypotheses that end a beam search."""
-        return round(self.num_candidates * self.patience)
+        return max(1, round(self.num_candidates * self.patience))
 
 
 @dataclass(frozen=True)
