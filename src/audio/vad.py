@@ -7,7 +7,7 @@ searched, and neither holds more of the recording than some blocks. Positions an
 
 The network is silero-vad's (https://github.com/snakers4/silero-vad, MIT). Its TorchScript model takes one frame of
 32 ms per call and keeps the LSTM's state between calls: 6 ms per second of audio, and one recording at a time. Here the
-same weights in plain layers take a block of frames per call, and the caller keeps the state: 0.5 ms per second of
+same weights in plain layers take a block of frames per call, and the caller keeps the state: 0.8 ms per second of
 audio. All layers but the LSTM need no state, so that the blocks of a recording go through them on several cores.
 """
 
@@ -42,7 +42,7 @@ OPENING = 128 * FRAME
 """Samples at a recording's start that the network hears in advance: 4 s."""
 
 MAX_CORES = 8
-"""Cores of the detector: one finds the speech of 1,500 s of audio in a second, and a container sees cores of others."""
+"""Cores of the detector: one searches 600 s of audio in a second, and a container sees cores of others."""
 AHEAD = 2
 """Blocks of a recording that are on other cores at each step, while the caller waits for the first of them."""
 
