@@ -28,6 +28,7 @@ from src.engine.window import Window, WindowTranscript
 from src.engine.work import OutOfMemory
 from src.models.weights import load_weights
 from tests.support.clips import CLIPS, ROOT, spoken, words
+from tests.support.device_modes import late
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 
@@ -47,16 +48,22 @@ def snapshot(engine: Engine) -> Snapshot:
     return load
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Engine]:
-    engine = start()
+PLACEMENTS = [
+    pytest.param(FLOAT32, id="at once"),
+    pytest.param(late(FLOAT32), id="a step late", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(scope="module", params=PLACEMENTS)
+def shared(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = start(request.param)
     yield engine
     engine.close()
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = start()
+@pytest.fixture(params=PLACEMENTS)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = start(request.param)
     yield engine
     engine.close()
 

@@ -22,9 +22,8 @@ class KVCache:
         cross_attn: of the windows' positions, or what they are computed from.
         self_attn: per layer, those of the texts' tokens, [2, slots, H, context, G, 64]: each candidate writes to its
             own column, and the candidates of a window read all of them.
-        mask: [slots, G, context, G], 0 where a text (first G) includes, at a position, the token in a column (second G),
-            -inf elsewhere. To continue another beam's text, a beam takes over its row here: no keys or values are
-            copied.
+        mask: [slots, G, context, G], 0 where a text (first G) includes, at a position, the token in a column (second
+            G), else -inf. To continue another beam's text, a beam takes over its row here: nothing else is copied.
     """
 
     def __init__(
