@@ -53,7 +53,6 @@ from benchmarks.summary import Run, summarise
 from benchmarks.system_process import SystemFailed, SystemProcess
 from benchmarks.systems import ACCURACY_SYSTEMS, Span, System, select
 from benchmarks.word_timestamps import Aligned, distance_table, distances, fault_table
-from src.engine import decoding
 from src.engine.placement import make_placement
 from src.transcript.transcript import Turn
 from tests.support.clips import CLIPS
@@ -690,9 +689,9 @@ class SpoiledRecorder:
 
 @pytest.mark.model
 @pytest.mark.process
-def test_recorded_steps_that_choose_other_tokens_are_told(monkeypatch):
-    monkeypatch.setattr(decoding, "GraphRecorder", SpoiledRecorder)
-    setup = replace(CPU_SETUP, weights=find_weights("tiny.en"), placement=replace(CPU_SETUP.placement, replays=True))
+def test_recorded_steps_that_choose_other_tokens_are_told():
+    placement = replace(CPU_SETUP.placement, replays=True, make_recorder=SpoiledRecorder)
+    setup = replace(CPU_SETUP, weights=find_weights("tiny.en"), placement=placement)
     eager, replayed = islice(compare_tokens(setup), 2)
     assert (eager["steps"], eager["differ from a CPU's"]) == ("eager", f"0 of {eager['tokens']}")
     assert (replayed["steps"], replayed["differ from eager"]) == ("replayed", 1)
