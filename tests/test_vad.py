@@ -139,6 +139,39 @@ assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 3
     subprocess.run([sys.executable, "-c", check], check=True, cwd=CLIPS.parents[1])
 
 
+@pytest.mark.process
+def test_threads_that_limit_themselves_at_the_same_time_do_not_limit_others():
+    check = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
+import torch
+torch.set_num_threads(3)
+from src.audio.vad import single_threaded_executor
+from src.engine.placement import leave_one_core_free
+counts = []
+entered, left = Event(), Event()
+def load_model():
+    with leave_one_core_free():
+        entered.set()
+        left.wait()
+    counts.append(torch.get_num_threads())
+loading = Thread(target=load_model)
+loading.start()
+entered.wait()
+detector = single_threaded_executor("a", 2)   # while the number of the process is 2
+left.set()
+loading.join()
+ThreadPoolExecutor(1).submit(torch.set_num_threads, 1).result()
+again = Thread(target=load_model)             # while it is 1
+again.start()
+again.join()
+assert counts == [3, 3], counts
+assert torch.get_num_threads() == 3
+assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 3
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=CLIPS.parents[1])
+
+
 # Regions
 
 

@@ -41,6 +41,8 @@ BLOCK = 512 * FRAME
 OPENING = 128 * FRAME
 """Samples at a recording's start that the network hears in advance: 4 s."""
 
+NUM_THREADS = torch.get_num_threads()
+"""Cores that PyTorch uses, at first. Later a thread may see the number that another thread has just set for itself."""
 MAX_CORES = 8
 """Cores of the detector: one searches 600 s of audio in a second, and a container sees cores of others."""
 AHEAD = 2
@@ -212,7 +214,6 @@ def _load_network() -> SileroVad:
 
 def single_threaded_executor(name: str, threads: int = 1) -> Executor:
     """Return threads on which torch uses one core each; all other threads keep their number of cores."""
-    cores = torch.get_num_threads()
     all_started = Barrier(threads)
 
     def start() -> None:
@@ -222,7 +223,7 @@ def single_threaded_executor(name: str, threads: int = 1) -> Executor:
     executor = ThreadPoolExecutor(threads, name, initializer=torch.set_num_threads, initargs=(1,))
     for started in [executor.submit(start) for _ in range(threads)]:
         started.result()
-    torch.set_num_threads(cores)  # the initializer's value also applies to threads that start later
+    torch.set_num_threads(NUM_THREADS)  # the initializer's value also applies to threads that start later
     return executor
 
 

@@ -20,6 +20,9 @@ from src.engine.replay import GraphRecorder, Record
 
 log = logging.getLogger(__name__)
 
+NUM_THREADS = torch.get_num_threads()
+"""Cores that PyTorch uses, at first. Later a thread may see the number that another thread has just set for itself."""
+
 HEAD_WIDTH = 64
 """Width of all of Whisper's attention heads."""
 
@@ -224,12 +227,12 @@ def leave_one_core_free() -> Iterator[None]:
     While other threads work, all cores would wait for the slowest one at every step: beside the rest of a worker's
     imports, packing `base` takes 5 s on two cores and 0.5 s on one of them.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - 1))
+    torch.get_num_threads()  # before its first look, a thread has no number of its own
+    torch.set_num_threads(max(1, NUM_THREADS - 1))
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(NUM_THREADS)
 
 
 def release_freed_memory() -> None:
