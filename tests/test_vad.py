@@ -301,14 +301,14 @@ def test_padding_ends_with_the_recording_and_halfway_to_the_neighbour(monkeypatc
 
 
 def test_a_long_recording_is_never_copied_whole(tmp_path):
-    pcm = np.memmap(tmp_path / "pcm", dtype=np.int16, mode="w+", shape=300 * SAMPLE_RATE)  # 10 MB, 19 as float32
+    pcm = np.memmap(tmp_path / "pcm", dtype=np.int16, mode="w+", shape=1200 * SAMPLE_RATE)  # 38 MB
     load_vad()
     tracemalloc.start()
     assert list(join_regions(find_speech(pcm, VadOptions()), pcm)) == []
     assert len(list(join_regions([SpeechRegion(0, len(pcm))], pcm))) > 10
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 10 * BLOCK * 4  # bytes; a copy as float32 has 19 BLOCKs of 4
+    assert peak < 16 * BLOCK * 4  # bytes; a copy as float32 has 73 BLOCKs of 4
 
 
 @pytest.mark.process
