@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import logging
 import math
+import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,9 +25,6 @@ NUM_THREADS = torch.get_num_threads()
 
 HEAD_WIDTH = 64
 """Width of all of Whisper's attention heads."""
-
-CACHE_LINE = 64
-"""Bytes; vectors that lie across two lines are read slower."""
 
 # oneDNN caches a kernel for each shape it has met: 1024 of them, a fifth of a megabyte each. A recording meets some 150
 # shapes, and making a kernel again takes 0.4 ms: with 256, a worker's memory stops growing after its first jobs.
@@ -115,10 +112,12 @@ class Placement:
         """Return memory on the device; on a CPU, what is never used takes no memory."""
         if self.device.type != "cpu":
             return torch.zeros(shape, dtype=dtype, device=self.device)
-        size = math.prod(shape) * dtype.itemsize
-        pages = np.zeros(size + CACHE_LINE, np.uint8)  # `torch.zeros` would write to all pages
-        start = -pages.ctypes.data % CACHE_LINE
-        return torch.from_numpy(pages[start : start + size]).view(dtype).view(shape)
+        # `torch.zeros` would write to all pages; NumPy's are pages of 2 MB, of which a token may use a kilobyte.
+        pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            with suppress(OSError):  # a kernel without large pages
+                pages.madvise(mmap.MADV_NOHUGEPAGE)
+        return torch.frombuffer(pages, dtype=dtype).view(shape)
 
     def host_zeros(self, dtype: torch.dtype, *shape: int) -> Tensor:
         """Return memory of the host from and to which the device copies while the host goes on."""
