@@ -6,6 +6,7 @@ on PyTorch's `meta` device, which has shapes and no numbers, and an operation th
 
 from __future__ import annotations
 
+import mmap
 import threading
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -270,3 +271,19 @@ def test_slots_take_half_of_the_memory_that_the_model_leaves(
     model: ModelDimensions, gigabytes_free: float, slots: int
 ) -> None:
     assert num_slots(int(gigabytes_free * 1e9), slot_bytes(model, torch.float16, 1), share=0.5) == slots
+
+
+# --- Memory ----------------------------------------------------------------------------------------------------------
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+def test_memory_on_a_cpu_is_taken_where_it_is_used() -> None:
+    """A token uses a kilobyte of every megabyte: pages of 2 MB would make it the whole."""
+    before = resident_bytes()
+    memory = ON_CPU.zeros(torch.uint8, 256, 1 << 20)
+    memory[:, :1024] = 1
+    assert resident_bytes() - before < 64 << 20
+    assert not memory[:, 1024:2048].any()
