@@ -90,8 +90,8 @@ class FeaturesMemory:
     A key is a product of weights and features, and so is a value. The keys' weights can as well be multiplied with the
     query, and the values' weights with the weighted mean of the features ("absorbed", as in DeepSeek-V2's attention,
     arXiv 2405.04434). That is H times the arithmetic of attention, on a fraction of the memory: 1.5 instead of 18 MB a
-    window for `base`. On a CPU memory decides: eight windows take 1.1 ms a layer instead of 1.4, and 16 windows take less
-    memory than two did.
+    window for `base`. On a CPU memory decides: eight windows take 1.1 ms a layer instead of 1.4, and 16 windows take
+    less memory than two did.
     """
 
     def __init__(self, placement: Placement, num_slots: int, positions: int, width: int) -> None:
