@@ -17,8 +17,8 @@ from __future__ import annotations
 EXIT_SOME_FILES_FAILED = 6
 
 WORKER_ERROR_TYPES = (
-    "InvalidInput", "DownloadFailed", "UnsupportedMedia", "TooLarge", "OutOfMemory", "CaptionsFailed", "Cancelled",
-    "Internal",
+    "InvalidInput", "DownloadFailed", "UnsupportedMedia", "TooLarge", "OutOfMemory", "OutOfResources",
+    "CaptionsFailed", "Cancelled", "Internal",
 )  # fmt: skip
 """Values of `error_type`, the same as in `src/errors.py` (a test compares them)."""
 
@@ -57,7 +57,7 @@ class JobFailed(ClientError):
     @property
     def is_retryable(self) -> bool:
         """True if another worker may succeed; invalid input fails everywhere."""
-        return self.error_type in ("Internal", "OutOfMemory", "DownloadFailed", "FAILED")
+        return self.error_type in ("Internal", "OutOfMemory", "OutOfResources", "DownloadFailed", "FAILED")
 
 
 class EndpointFailed(ClientError):

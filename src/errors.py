@@ -6,6 +6,7 @@
     ├── UnsupportedMedia
     ├── TooLarge
     ├── OutOfMemory
+    ├── OutOfResources
     ├── CaptionsFailed
     ├── Cancelled
     └── ModelUnavailable
@@ -15,6 +16,7 @@ and what would be right, and never contains a path, a key or a signed URL of the
 exception is `Internal`.
 """
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -62,6 +64,12 @@ class OutOfMemory(WorkerError):
     error_type = "OutOfMemory"
 
 
+class OutOfResources(WorkerError):
+    """The worker has no disk space, memory, file descriptors or processes left; another worker, or a retry, may do."""
+
+    error_type = "OutOfResources"
+
+
 class CaptionsFailed(WorkerError):
     """The captions cannot be put into the video; the transcript is not lost."""
 
@@ -78,6 +86,22 @@ class ModelUnavailable(WorkerError):
     """The weights are missing, damaged or not allowed; at start-up the message may name files."""
 
     error_type = "Internal"
+
+
+_RESOURCES = {
+    errno.ENOSPC: "the worker's disk is full",
+    errno.EDQUOT: "the worker's disk is full",
+    errno.EMFILE: "the worker has too many files open",
+    errno.ENFILE: "the worker has too many files open",
+    errno.ENOMEM: "the worker has no memory left",
+    errno.EAGAIN: "the worker cannot start another process",
+}
+
+
+def explain_os_error(error: OSError) -> OutOfResources | None:
+    """The exhausted resource that a system call failed for; None if it failed for another reason."""
+    reason = _RESOURCES.get(error.errno or 0)
+    return OutOfResources(f"{reason}: send the job again later") if reason else None
 
 
 @contextmanager

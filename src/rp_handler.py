@@ -27,7 +27,8 @@ from src.delivery.s3 import find_bucket
 from src.delivery.webhooks import ProgressNotifier, notify
 from src.download import fetch, fetch_samples
 from src.engine.scheduler import EngineLost
-from src.errors import CaptionsFailed, OutOfMemory, TooLarge, WorkerError
+from src.engine.work import OutOfMemory as EngineOutOfMemory
+from src.errors import CaptionsFailed, OutOfMemory, OutOfResources, TooLarge, WorkerError, explain_os_error
 from src.formats.render import render
 from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request.options import Options
@@ -73,9 +74,14 @@ def _transcribe_or_report(job: Job, control: JobControl) -> Answer:
     except EngineLost:
         answer = _error_answer("the worker's device failed; a fresh worker is starting: send the job again", "Internal")
         return answer | {"refresh_worker": True}
-    except (torch.OutOfMemoryError, MemoryError):
+    except (torch.OutOfMemoryError, EngineOutOfMemory):
         return _error_answer("the worker has no memory left for this job: ask for fewer beams", OutOfMemory.error_type)
+    except MemoryError:
+        sentence = "the worker has no memory left: send the job again later"
+        return _error_answer(sentence, OutOfResources.error_type)
     except Exception as error:
+        if isinstance(error, OSError) and (exhausted := explain_os_error(error)):
+            return _error_answer(str(exhausted), exhausted.error_type)
         answer = _error_answer(
             f"the worker failed on this job ({type(error).__name__}): please report it with its traceback", "Internal"
         )

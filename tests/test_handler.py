@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 import srt
+import torch
 import webvtt
 
+from src.engine.work import OutOfMemory as EngineOutOfMemory
 from src.rp_handler import handler
 from src.settings import get_settings
 from src.startup import get_processor
@@ -161,12 +164,29 @@ def test_what_the_worker_did_not_expect_is_internal_and_leaves_nothing(
     json.dumps(answer, ensure_ascii=False).encode("utf-8")
 
 
-def test_a_device_without_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "error_type"),
+    [
+        (EngineOutOfMemory(), "OutOfMemory"),
+        (torch.OutOfMemoryError(), "OutOfMemory"),
+        (MemoryError(), "OutOfResources"),
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/job-1/media"), "OutOfResources"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "OutOfResources"),
+        (OSError(errno.EMFILE, "Too many open files"), "OutOfResources"),
+        (OSError(errno.EACCES, "Permission denied"), "Internal"),
+    ],
+)
+def test_an_exhausted_resource_has_its_own_error_type(
+    error: Exception, error_type: str, monkeypatch: pytest.MonkeyPatch, no_files_left: Path
+) -> None:
     def breaks(*_: Any) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(WhisperProcessor, "transcribe", breaks)
-    assert handler(job("demo.ogg"))["error_type"] == "OutOfMemory"
+    answer = handler(job("demo.ogg"))
+    assert answer["error_type"] == error_type
+    assert ("traceback" in answer) == (error_type == "Internal")
+    assert "/tmp" not in answer["error"]
 
 
 def test_an_answer_over_the_platforms_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
