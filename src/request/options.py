@@ -65,6 +65,11 @@ class Options(BaseModel):
         default=False,
         description="`vad` chunking only: detect the language of each window, and report it in segments.",
     )
+    chinese_script: Literal["simplified", "traditional"] | None = Field(
+        default=None,
+        description="Chinese only: the script of the text, which `language` `zh-CN` and `zh-TW` choose too; none: as "
+        "Whisper writes it.",
+    )
     translate: bool = Field(
         default=False,
         description="An English `translation` in addition to the `transcription`, faster than a second job.",
