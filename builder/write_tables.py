@@ -4,6 +4,7 @@
 - `docs/configuration.md`: the table of environment variables
 - `client/job_input.schema.json`: a job's input as JSON Schema, from which the client makes its flags
 - `client/merge/speaker_thresholds.json`: the similarities from which speakers of parts are merged
+- `src/request/languages.json`: the codes and names of languages
 - `.runpod/hub.json`: the environment variables for RunPod's Hub
 
     .venv/bin/python builder/write_tables.py            # writes the files
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from builder.hub import HUB, with_environment  # noqa: E402
+from builder.languages import language_table  # noqa: E402
 from src.request.options import Options  # noqa: E402
 from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
@@ -32,6 +34,7 @@ OPTIONS = ROOT / "docs" / "options.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 SCHEMA = ROOT / "client" / "job_input.schema.json"
 THRESHOLDS = ROOT / "client" / "merge" / "speaker_thresholds.json"
+LANGUAGES = ROOT / "src" / "request" / "languages.json"
 
 
 def generate() -> dict[Path, str]:
@@ -41,6 +44,7 @@ def generate() -> dict[Path, str]:
         CONFIGURATION: insert_table(CONFIGURATION.read_text(), "environment", environment_table()),
         SCHEMA: schema(),
         THRESHOLDS: thresholds(),
+        LANGUAGES: language_table(),
         HUB: with_environment(HUB.read_text()),
     }
 

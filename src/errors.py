@@ -19,13 +19,36 @@ exception is `Internal`.
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+
+_MAX_COMPARED_CHARACTERS = 60
+"""Of an unknown name: the time of a comparison grows with the square of its length."""
+
+_NEARLY_AS_CLOSE = 0.05
 
 
-def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The end of a message about an unknown name: the closest known name, or `otherwise` if none is close."""
-    close = get_close_matches(name, list(known), n=1)
-    return f', did you mean "{close[0]}"?' if close else otherwise
+def suggest(name: str, known: Iterable[str], otherwise: str = "", min_likeness: float = 0.6) -> str:
+    """The end of a message about an unknown name: the closest of the known names, at most three.
+
+    Args:
+        name: the unknown name.
+        known: the known names.
+        otherwise: the result if none is close.
+        min_likeness: of a name to be suggested, as difflib's ratio, 0 to 1.
+    """
+    if len(name) > _MAX_COMPARED_CHARACTERS:
+        return otherwise
+    close = get_close_matches(name, list(known), n=3, cutoff=min_likeness)
+    if not close:
+        return otherwise
+    best = SequenceMatcher(None, close[0], name).ratio()
+    close = get_close_matches(name, close, n=3, cutoff=max(0.0, best - _NEARLY_AS_CLOSE))
+    return f", did you mean {' or '.join(map(quote, close))}?"
+
+
+def quote(name: str) -> str:
+    """`name` in double quotes, as in JSON."""
+    return f'"{name}"'
 
 
 class WorkerError(Exception):

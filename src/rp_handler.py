@@ -122,6 +122,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         texts = _render_texts(transcript, job_input.options)
         finished = time.perf_counter()
         metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
+        metadata["warnings"] = [*job_input.warnings, *metadata["warnings"]]
         answer = {**texts, "metadata": metadata}
         attach_video(answer, captioned, max_bytes=inline, **destination)
     return deliver(answer, max_bytes=settings.max_result_bytes, **destination)

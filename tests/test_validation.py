@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -27,47 +29,74 @@ def options(**given: object) -> dict[str, object]:
         ([], "object"),
         ({}, "audio: missing"),
         ({"audio": None}, "audio"),
-        ({"audio": ""}, "audio.url"),
+        ({"audio": ""}, "audio: missing"),
+        ({"audio": [URL]}, 'audio: should be a URL, {"url": "https://..."} or {"base64": "..."}'),
         ({"audio": 7}, "audio"),
         ({"audio": {}}, "exactly one"),
         ({"audio": {"url": None}}, "exactly one"),
         ({"audio": {"url": URL, "base64": "AAAA"}}, "exactly one"),
-        ({"audio": {"url": 5}}, "audio.url: input should be a valid string"),
+        ({"audio": {"url": 5}}, "audio.url: should be a string"),
         ({"audio": {"uri": URL}}, 'did you mean "url"'),
         ({"audio": {"url": "x" * 9000}}, "audio.url"),
         ({"audio": URL, "option": {}}, 'did you mean "options"'),
-        ({"audio": URL, "options": []}, "options"),
+        ({"audio": URL, "options": []}, 'options: should be an object such as {"language": "de"}'),
+        ({"audio": URL, "options": "srt"}, 'options: should be an object such as {"language": "de"}'),
+        ({"audio": URL, "webhook": 5}, 'webhook: should be an object such as {"url": "https://..."}'),
+        ({"audio": URL, "upload": True}, 'upload: should be an object such as {"prefix": "transcripts"}'),
+        ({"audio": URL, "langauge": "de"}, 'langauge: unknown key, did you mean "language"?'),
+        ({"audio": URL, "qqqq": 1}, 'qqqq: unknown key, known ones are "audio", "options", "webhook", "upload"'),
         (options(beamsize=5), 'options.beamsize: unknown key, did you mean "beam_size"?'),
-        (options(lang="en"), "options.lang: unknown key"),
-        (options(qqqqqq=1), "known ones are task, language"),
-        (options(task="summarise"), "options.task: input should be 'transcribe' or 'translate'"),
-        (options(task=None), "options.task"),
+        (options(lang="en"), 'options.lang: unknown key, did you mean "language"?'),
+        (options(qqqqqq=1), "options.qqqqqq: unknown key, docs/options.md lists the known ones"),
+        (options(task="summarise"), 'options.task: should be "transcribe" or "translate"'),
         (options(language="klingon"), "options.language: no language that Whisper knows"),
         (options(language="germn"), 'did you mean "german"?'),
+        (options(language="kling\n" * 50), "options.language: should have at most 60 characters"),
+        (
+            options(language_candidates=["de", "auto"]),
+            "options.language_candidates: should be languages to choose from",
+        ),
         (options(language=["en"]), "options.language"),
-        (options(output_format="docx"), "should be one of text"),
-        (options(word_timestamps="yes"), "options.word_timestamps"),
+        (options(output_format="docx"), 'options.output_format: should be one of "text", "srt"'),
+        (options(word_timestamps="yes please"), "options.word_timestamps: should be true or false"),
         (options(temperature=math.nan), "options.temperature"),
-        (options(temperature=2), "options.temperature"),
+        (options(temperature=2), "options.temperature: should be at most 1"),
+        (options(temperature=[0, 2]), "options.temperature.1: should be at most 1"),
+        (options(temperature="hot"), "options.temperature: should be a number"),
+        (options(temperature={}), "options.temperature: should be a number"),
+        (options(temperature=[True]), "options.temperature.0: should be a number"),
         (options(temperature=[]), "options.temperature"),
-        (options(temperature=[0, "hot"]), "options.temperature.1"),
-        (options(temperature=True), "options.temperature"),
-        (options(beam_size=0), "options.beam_size"),
-        (options(beam_size=2.5), "options.beam_size"),
-        (options(beam_size=True), "options.beam_size"),
+        (options(temperature=[0, "hot"]), "options.temperature.1: should be a number"),
+        (options(temperature=True), "options.temperature: should be a number"),
+        (options(beam_size=0), "options.beam_size: should be at least 1"),
+        (options(beam_size="0"), "options.beam_size: should be at least 1"),
+        (options(beam_size="five"), "options.beam_size: should be a whole number"),
+        (options(beam_size="9" * 5000), "options.beam_size: should be a whole number of fewer digits"),
+        (options(beam_size=2.5), "options.beam_size: should be a whole number"),
+        (options(beam_size="2.5"), "options.beam_size: should be a whole number"),
+        (options(beam_size=True), "options.beam_size: should be a whole number"),
         (options(best_of=10**9), "options.best_of"),
         (options(patience=2.0), "patience needs beam_size"),
         (options(length_penalty=-0.5), "options.length_penalty"),
-        (options(suppress_tokens="a,b"), "token ids with commas"),
-        (options(suppress_tokens=[99999]), "options.suppress_tokens.0"),
-        (options(compression_ratio_threshold=math.inf), "options.compression_ratio_threshold"),
+        (options(suppress_tokens="a,b"), "options.suppress_tokens: should be a whole number"),
+        (options(suppress_tokens=[99999]), "options.suppress_tokens.0: should be less than 50257"),
+        (
+            options(compression_ratio_threshold=math.inf),
+            "options.compression_ratio_threshold: should be a finite number",
+        ),
+        (options(logprob_threshold="nan"), "options.logprob_threshold: should be a finite number"),
+        (options(max_cue_duration="inf"), "options.max_cue_duration: should be a finite number"),
+        (options(clip_timestamps=[[5]]), "options.clip_timestamps: should be pairs of a start and an end"),
+        (
+            options(clip_timestamps=[["1:70", "2:00"]]),
+            'options.clip_timestamps: should be times in seconds, or such as "1:15"',
+        ),
+        (options(clip_timestamps=[[0, "end"]]), "options.clip_timestamps.0.1: should be a number"),
         (options(logprob_threshold="low"), "options.logprob_threshold"),
         (options(no_speech_threshold=1.5), "options.no_speech_threshold"),
-        (options(condition_on_previous_text=1), "options.condition_on_previous_text"),
+        (options(condition_on_previous_text=2), "options.condition_on_previous_text: should be true or false"),
         (options(chunking="words"), "options.chunking"),
-        (options(denoise="yes"), "options.denoise"),
-        (options(strict="yes"), "options.strict"),
-        (options(strict=1), "options.strict"),
+        (options(denoise=[True]), "options.denoise: should be true or false"),
         *(
             (options(audio_track=track), "options.audio_track: should be the number of an audio track, from 1")
             for track in (
@@ -75,8 +104,6 @@ def options(**given: object) -> dict[str, object]:
                 -1,
                 True,
                 1.5,
-                "",
-                "  ",
                 "0",
                 [1],
                 {"number": 1},
@@ -88,7 +115,7 @@ def options(**given: object) -> dict[str, object]:
         (options(initial_prompt="lone \ud800 surrogate"), "options.initial_prompt"),
         (
             options(initial_prompt="x" * 50_000_000),
-            "options.initial_prompt: string should have at most 10000 characters",
+            "options.initial_prompt: should have at most 10000 characters",
         ),
     ],
 )
@@ -107,11 +134,46 @@ def test_all_errors_are_reported_at_once() -> None:
     assert all(name in str(caught.value) for name in ("options.beam_size", "options.task", "options.lng"))
 
 
-def test_a_thousand_unknown_keys_get_a_short_answer() -> None:
+def test_ten_errors_are_described_and_the_others_counted() -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse_input(options(**{f"k{number}" * 50: 1 for number in range(1000)}))
+        parse_input(options(**{f"k{number}" * 50: 1 for number in range(150)}))
     assert len(str(caught.value)) < 6000
-    assert "990 more" in str(caught.value)
+    assert "; and 140 more" in str(caught.value)
+
+
+MANY = 250_000
+
+
+def many_keys(value: object = 1) -> dict[str, object]:
+    return {f"caption_hilight_colr_{number}": value for number in range(MANY)}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: options(**many_keys()),
+        lambda: {"audio": URL, **many_keys()},
+        lambda: {"audio": {"url": URL, **many_keys()}},
+        lambda: {"audio": URL, "webhook": many_keys()},
+        lambda: options(speakers=many_keys({"url": URL, "uri": URL}), diarize=True),
+        lambda: options(**{"x" * 36 * MANY: 1}),
+        lambda: options(**{f"{number}" + "x" * 50_000: 1 for number in range(199)}),
+        *(lambda name=name: options(**{name: [1] * 12 * MANY}) for name in ("temperature", "clip_timestamps", "vad")),
+        *(lambda name=name: options(**{name: [[0, 1]] * 4 * MANY}) for name in ("output_format", "clip_timestamps")),
+        *(
+            lambda name=name: options(**{name: "1:" * 16 * MANY})
+            for name in ("language", "clip_timestamps", "hotwords")
+        ),
+        *(lambda name=name: options(**{name: "a," * 16 * MANY}) for name in ("output_format", "suppress_tokens")),
+    ],
+)
+def test_an_input_of_ten_megabytes_is_refused_within_a_second(make: Callable[[], object]) -> None:
+    raw = make()
+    started = time.perf_counter()
+    with pytest.raises(InvalidInput) as caught:
+        parse_input(raw)
+    assert time.perf_counter() - started < 1
+    assert len(str(caught.value)) < 6000
 
 
 @pytest.mark.parametrize("audio", [URL, {"url": URL}])
@@ -125,11 +187,6 @@ def test_a_bare_data_uri_is_base64() -> None:
 
 def test_null_options_are_no_options() -> None:
     assert parse_input({"audio": URL, "options": None}).options == Options()
-
-
-@pytest.mark.parametrize(("name", "code"), [("German", "de"), (" EN ", "en"), ("mandarin", "zh"), ("yue", "yue")])
-def test_a_language_is_a_code_or_an_english_name(name: str, code: str) -> None:
-    assert parse_input(options(language=name)).options.language == code
 
 
 @pytest.mark.parametrize(

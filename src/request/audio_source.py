@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from src.request.request_model import RequestModel
 
 
-class AudioSource(BaseModel):
+class AudioSource(RequestModel):
     """A recording: exactly one of `url` and `base64`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     url: str | None = Field(default=None, min_length=1, max_length=8192)
     base64: str | None = Field(default=None, min_length=1)

@@ -11,10 +11,11 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
-from src.errors import suggest
+from src.errors import quote
 from src.formats.render import OUTPUT_FORMATS
+from src.request.languages import parse_language, parse_languages
+from src.request.request_model import MAX_ITEMS, is_blank
 
 MAX_TERMS = 2000
 """Terms of a custom vocabulary."""
@@ -29,40 +30,48 @@ MAX_AUDIO_TRACK = 1000
 
 MAX_TRACK_NAME_CHARACTERS = 200
 
+MAX_SAMPLES = 32
+"""Known voices: each costs a download and some tenths of a second."""
+
 MIN_TEMPERATURE = 1e-4
 
-_SECONDS = r"\s*\d{1,9}(\.\d{1,6})?\s*"
-_INTEGER = r"\s*-?\d{1,6}\s*"
+MAX_LANGUAGES = 99
+
+MAX_LANGUAGE_CHARACTERS = 60
+
+_OTHER_FORMAT_NAMES = {
+    "txt": "text",
+    "plain": "text",
+    "plain_text": "text",
+    "webvtt": "vtt",
+    "subrip": "srt",
+    "ssa": "ass",
+    "verbose-json": "verbose_json",
+    "json_verbose": "verbose_json",
+}
 
 
-def parse_language(language: str) -> str:
-    """The code of a language from its code or English name.
-
-    Raises:
-        ValueError: Whisper has no such language.
-    """
-    name = language.strip().lower()
-    code: str = TO_LANGUAGE_CODE.get(name, name)
-    if code not in LANGUAGES:
-        hint = suggest(name, [*LANGUAGES, *TO_LANGUAGE_CODE], ', give a code such as "de" or a name such as "german"')
-        raise ValueError(f"no language that Whisper knows{hint}")
-    return code
+def as_list(value: Any) -> Any:
+    """A list from text with commas between its items, or from a single item."""
+    if isinstance(value, str):
+        return value.split(",", MAX_ITEMS)  # what is left stays one item
+    return value if isinstance(value, list) else [value]
 
 
-def parse_languages(languages: list[str]) -> list[str]:
-    """The codes of several languages: see `parse_language`."""
-    return [parse_language(language) for language in languages]
+def parse_formats(formats: Any) -> Any:
+    """A list of output formats from a single one, or from a string with commas; in any case, and by a file's suffix."""
+    return [_format_name(name) if isinstance(name, str) else name for name in as_list(formats)]
 
 
-def split_formats(formats: Any) -> Any:
-    """A list of output formats from a string with commas between them."""
-    return [name.strip() for name in formats.split(",")] if isinstance(formats, str) else formats
+def _format_name(written: str) -> str:
+    name = written.strip().lower().removeprefix(".")
+    return _OTHER_FORMAT_NAMES.get(name, name)
 
 
 def check_formats(names: list[str]) -> list[str]:
     """Raise ValueError unless all output formats are known."""
     if not set(names) <= set(OUTPUT_FORMATS):
-        raise ValueError(f"should be one of {', '.join(OUTPUT_FORMATS)}, or a list of them")
+        raise ValueError(f"should be one of {', '.join(map(quote, OUTPUT_FORMATS))}, or a list of them")
     return names
 
 
@@ -90,20 +99,34 @@ def parse_vocabulary(vocabulary: Any) -> Any:
 
 
 def parse_clips(clips: Any) -> Any:
-    """Pair of start and end from `[[start, end], ...]`, `[start, end, start, ...]` or `"start,end,start,..."`.
+    """Pairs of start and end from `[[start, end], ...]`, `[start, end, start, ...]` or `"start,end,start,..."`.
 
     Raises:
-        ValueError: a string that is not a list of seconds.
+        ValueError: anything else, or a time that is neither seconds nor "h:mm:ss".
     """
-    if isinstance(clips, str):
-        if not re.fullmatch(rf"{_SECONDS}(,{_SECONDS}){{0,1999}}", clips):
-            raise ValueError('should be seconds with commas between them, such as "0,30,75.5,90"')
-        clips = [float(seconds) for seconds in clips.split(",")]
-    if not isinstance(clips, list):
-        return clips
-    if clips and all(isinstance(seconds, (int, float)) for seconds in clips):
-        clips = [[*clips[at : at + 2], None][:2] for at in range(0, len(clips), 2)]
-    return [tuple(clip) if isinstance(clip, list) else clip for clip in clips]
+    items = as_list(clips)
+    if not any(isinstance(item, list) for item in items):
+        items = [[*items[at : at + 2], None][:2] for at in range(0, len(items), 2)]
+    if not all(isinstance(clip, list) and len(clip) == 2 for clip in items):
+        raise ValueError('should be pairs of a start and an end, such as [[0, 30], ["1:15", null]]')
+    return [[parse_time(time) for time in clip] for clip in items]
+
+
+def parse_time(time: Any) -> Any:
+    """Seconds from "mm:ss" or "h:mm:ss.fff", and None from blank text; anything else is left as it is.
+
+    Raises:
+        ValueError: text with a colon that is no time.
+    """
+    if is_blank(time):
+        return None
+    if not isinstance(time, str) or ":" not in time:
+        return time
+    match = re.fullmatch(r"\s*(?:(\d{1,4}):(?=[0-5]?\d:))?(\d{1,4}):([0-5]?\d(?:[.,]\d{1,9})?)\s*", time)
+    if match is None:
+        raise ValueError('should be times in seconds, or such as "1:15" and "1:02:03.5"')
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
 
 
 def check_clips(clips: list[tuple[float, float | None]]) -> list[tuple[float, float | None]]:
@@ -120,24 +143,6 @@ def check_clips(clips: list[tuple[float, float | None]]) -> list[tuple[float, fl
 def round_temperature(temperature: float) -> float:
     """Return 0.0 for a temperature so low that sampling is greedy decoding: logits divided by it would overflow."""
     return 0.0 if temperature < MIN_TEMPERATURE else temperature
-
-
-def parse_temperatures(temperature: Any) -> Any:
-    """A list of temperatures from a single one."""
-    return [temperature] if isinstance(temperature, (int, float)) else temperature
-
-
-def parse_token_ids(tokens: Any) -> Any:
-    """A list of token ids from a string with commas between them.
-
-    Raises:
-        ValueError: a string of anything else.
-    """
-    if not isinstance(tokens, str):
-        return tokens
-    if not re.fullmatch(rf"\s*|{_INTEGER}(,{_INTEGER}){{0,1999}}", tokens):
-        raise ValueError("should be token ids with commas between them, such as '-1' or '11,13'")
-    return [int(token) for token in tokens.split(",") if token.strip()]
 
 
 def parse_audio_track(track: Any) -> Any:
@@ -174,20 +179,35 @@ def check_speaker_name(name: str) -> str:
     return name
 
 
+def check_voice_count(voices: Any) -> Any:
+    """Raise ValueError for too many known voices, before each of them is looked at."""
+    if isinstance(voices, dict) and len(voices) > MAX_SAMPLES:
+        raise ValueError(f"should have at most {MAX_SAMPLES} voices")
+    return voices
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 SpeakerCount = Annotated[int, Field(ge=1, le=100)]
 
 SpeakerName = Annotated[str, AfterValidator(check_speaker_name)]
 
-Language = Annotated[str, Field(max_length=40), AfterValidator(parse_language)]
+_LanguageText = Annotated[str, Field(max_length=MAX_LANGUAGE_CHARACTERS)]
 
-Languages = Annotated[list[str], Field(min_length=1, max_length=99), AfterValidator(parse_languages)]
+Language = Annotated[_LanguageText, AfterValidator(parse_language)]
+"""None after parsing if it is to be detected."""
+
+Languages = Annotated[
+    list[_LanguageText],
+    Field(min_length=1, max_length=MAX_LANGUAGES),
+    BeforeValidator(as_list),
+    AfterValidator(parse_languages),
+]
 
 OutputFormats = Annotated[
     list[str],
     Field(min_length=1, max_length=len(OUTPUT_FORMATS)),
-    BeforeValidator(split_formats),
+    BeforeValidator(parse_formats),
     AfterValidator(check_formats),
 ]
 
@@ -196,12 +216,10 @@ CustomVocabulary = Annotated[dict[str, list[str]] | list[str] | None, BeforeVali
 Temperatures = Annotated[
     list[Annotated[Probability, AfterValidator(round_temperature)]],
     Field(min_length=1, max_length=10),
-    BeforeValidator(parse_temperatures),
+    BeforeValidator(as_list),
 ]
 
-TokenIds = Annotated[
-    list[Annotated[int, Field(ge=-1, lt=50_257)]], Field(max_length=2000), BeforeValidator(parse_token_ids)
-]
+TokenIds = Annotated[list[Annotated[int, Field(ge=-1, lt=50_257)]], Field(max_length=2000), BeforeValidator(as_list)]
 
 AudioTrack = Annotated[str | int, BeforeValidator(parse_audio_track)]
 

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from math import inf
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from src.audio.vad import VadOptions
 from src.formats.ass import Style
 from src.formats.layout import PRESETS, Layout
 from src.request.audio_source import AudioSource
+from src.request.languages import ChineseScript, find_chinese_script
 from src.request.option_values import (
+    MAX_LANGUAGE_CHARACTERS,
+    MAX_LANGUAGES,
+    MAX_SAMPLES,
     AudioTrack,
     Clips,
     Color,
@@ -28,29 +32,27 @@ from src.request.option_values import (
     SpeakerName,
     Temperatures,
     TokenIds,
+    as_list,
+    check_voice_count,
 )
+from src.request.request_model import RequestModel, is_blank
 from src.transcript.vocabulary import vocabulary_prompt
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, at most a few thousand characters."""
 
-MAX_SAMPLES = 32
-"""Known voices: each costs a download and some tenths of a second."""
-
 _VAD = VadOptions()
 _STYLE = Style()
 
 
-class Options(BaseModel):
+class Options(RequestModel):
     """Options of a transcription."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     task: Literal["transcribe", "translate"] = Field(
         default="transcribe", description="`translate`: into English, from any language."
     )
     language: Language | None = Field(
-        default=None, description="Code or English name (`de`, `german`); none: detected."
+        default=None, description="Code, tag or name (`de`, `de-AT`, `German`, `Deutsch`); none or `auto`: detected."
     )
     output_format: OutputFormats = Field(
         default=["all"],
@@ -65,7 +67,7 @@ class Options(BaseModel):
         default=False,
         description="`vad` chunking only: detect the language of each window, and report it in segments.",
     )
-    chinese_script: Literal["simplified", "traditional"] | None = Field(
+    chinese_script: ChineseScript | None = Field(
         default=None,
         description="Chinese only: the script of the text, which `language` `zh-CN` and `zh-TW` choose too; none: as "
         "Whisper writes it.",
@@ -148,7 +150,8 @@ class Options(BaseModel):
     )
     clip_timestamps: Clips | None = Field(
         default=None,
-        description='Transcribe only these parts, in seconds: `[[start, end], ...]`, or `"start,end,start,..."`.',
+        description="Transcribe only these parts: `[[start, end], ...]` or `start,end,start,...`, in seconds or as "
+        "`mm:ss`.",
     )
     audio_track: AudioTrack | None = Field(
         default=None,
@@ -169,7 +172,7 @@ class Options(BaseModel):
     num_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: number of speakers.")
     min_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: smallest number of speakers.")
     max_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: largest number of speakers.")
-    speakers: dict[SpeakerName, AudioSource] | None = Field(
+    speakers: Annotated[dict[SpeakerName, AudioSource], BeforeValidator(check_voice_count)] | None = Field(
         default=None,
         max_length=MAX_SAMPLES,
         description='`diarize` only: samples of known voices, at most 60 s each: `{"Ada": {"url": "..."}}`.',
@@ -283,6 +286,17 @@ class Options(BaseModel):
         """The prompt of a window: the vocabulary's terms, then `initial_prompt`, which so is nearest to the text."""
         terms = vocabulary_prompt(self.hints) if self.hints else ""
         return f"{terms} {self.initial_prompt or ''}".strip() or None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_chinese_script(cls, raw: Any) -> Any:
+        """Take the script from the languages, unless it is given: `zh-TW` is traditional."""
+        if not isinstance(raw, dict) or not is_blank(raw.get("chinese_script")):
+            return raw
+        languages = [*as_list(raw.get("language")), *as_list(raw.get("language_candidates"))][:MAX_LANGUAGES]
+        texts = [text for text in languages if isinstance(text, str) and len(text) <= MAX_LANGUAGE_CHARACTERS]
+        scripts = {script for text in texts if (script := find_chinese_script(text))}
+        return {**raw, "chinese_script": scripts.pop()} if len(scripts) == 1 else raw
 
     @model_validator(mode="after")
     def _check_beam_search(self) -> Options:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from src.errors import InvalidInput
 from src.public_http import check_url
 from src.request.audio_source import AudioSource
 from src.request.options import Options
+from src.request.request_model import RequestModel
 
 MAX_PREFIX_CHARACTERS = 200  # a key has at most 1024 bytes
 
 
-class UploadRequest(BaseModel):
+class UploadRequest(RequestModel):
     """The job's `upload` field: store results as files."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     prefix: str = Field(default="transcripts", description="Folder in the bucket.")
 
@@ -45,10 +44,8 @@ def validate_prefix(prefix: str) -> str:
     return "/".join(parts)
 
 
-class Webhook(BaseModel):
+class Webhook(RequestModel):
     """The job's `webhook` field: a URL for events."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     url: str = Field(max_length=8192, repr=False)
     progress: bool = False
@@ -63,20 +60,23 @@ class Webhook(BaseModel):
         return url
 
 
-class JobInput(BaseModel):
+class JobInput(RequestModel):
     """The `input` of a job."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     audio: AudioSource
     options: Options = Options()
     webhook: Webhook | None = None
     upload: UploadRequest | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_null_options(cls, raw: Any) -> Any:
-        """Treat `options: null` as absent options."""
-        if isinstance(raw, dict) and raw.get("options", {}) is None:
-            return {key: value for key, value in raw.items() if key != "options"}
-        return raw
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the input was read otherwise than it is written, or ignored."""
+        return self._warnings
+
+    def with_warnings(self, warnings: Iterable[str]) -> JobInput:
+        """The same input with these warnings."""
+        copy = self.model_copy()
+        copy._warnings = tuple(warnings)
+        return copy

@@ -6,22 +6,63 @@ or secrets.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from src.errors import InvalidInput, suggest
+from src.errors import InvalidInput, quote, suggest
 from src.request.audio_source import AudioSource
+from src.request.option_names import OPTION_NAMES, name_options
 from src.request.options import Options
+from src.request.request_model import RequestModel
 from src.request.schema import JobInput, UploadRequest, Webhook
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=RequestModel)
 
 MAX_REPORTED_ERRORS = 10
 
-_KNOWN_KEYS = ", known ones are "
+MAX_KEY_CHARACTERS = 60
+"""Of a key in a sentence."""
+
+_KEY_ITSELF = "[key]"
+"""pydantic's last part of a place, if not the value is wrong but its key."""
+
+_SOURCE = '{"url": "https://..."} or {"base64": "..."}'
+
+_EXAMPLES: Mapping[str, str] = {
+    "options": 'should be an object such as {"language": "de"}',
+    "webhook": 'should be an object such as {"url": "https://..."}',
+    "upload": 'should be an object such as {"prefix": "transcripts"}',
+    "speakers": 'should be an object such as {"Ada": {"url": "https://..."}}',
+}
+"""Correct forms of the objects by their keys; all others are recordings."""
+
+_FORMS: Mapping[str, str] = {
+    "string_type": "should be a string",
+    "string_unicode": "should be a string of valid Unicode",
+    "string_too_short": "should not be empty",
+    "string_too_long": "should have at most {max_length} characters",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_parsing_size": "should be a whole number of fewer digits",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a finite number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "greater_than": "should be more than {gt:g}",
+    "greater_than_equal": "should be at least {ge:g}",
+    "less_than": "should be less than {lt:g}",
+    "less_than_equal": "should be at most {le:g}",
+    "too_short": "should not be empty",
+    "too_long": "should have at most {max_length} items",
+}
+"""Correct forms by the type of pydantic's error."""
 
 
 def parse_input(raw: Any) -> JobInput:
@@ -32,11 +73,17 @@ def parse_input(raw: Any) -> JobInput:
     """
     if not isinstance(raw, dict):
         raise InvalidInput('the job needs an "input" object such as {"audio": {"url": "https://..."}}')
-    return validate(JobInput, raw)
+    named = name_options(raw)
+    return validate(JobInput, named.raw, named.places).with_warnings(named.warnings)
 
 
-def validate(model: type[Model], raw: dict[str, Any]) -> Model:
+def validate(model: type[Model], raw: dict[str, Any], places: Mapping[str, str] | None = None) -> Model:
     """Parse a JSON object as `model`.
+
+    Args:
+        model: the class of the result.
+        raw: the object.
+        places: where the caller has written options that `raw` has in another place.
 
     Raises:
         InvalidInput: naming each wrong field and its correct form.
@@ -44,11 +91,7 @@ def validate(model: type[Model], raw: dict[str, Any]) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False)
-        sentences = list(dict.fromkeys(_describe(details, model) for details in errors))
-        reported = _list_known_keys_once("; ".join(sentences[:MAX_REPORTED_ERRORS]))
-        left_out = len(sentences) - MAX_REPORTED_ERRORS
-        raise InvalidInput(f"{reported}; and {left_out} more" if left_out > 0 else reported) from None
+        raise InvalidInput(_describe_all(error, model, raw, places or {})) from None
 
 
 def find_webhook(raw: Any) -> Webhook | None:
@@ -59,44 +102,68 @@ def find_webhook(raw: Any) -> Webhook | None:
         return None
 
 
-def _describe(error: ErrorDetails, whole: type[BaseModel]) -> str:
-    place = _place(error["loc"])
-    if error["type"] == "extra_forbidden":
-        key = str(error["loc"][-1])
-        return f"{place}: unknown key{_suggest_key(key, error['loc'], whole)}"
-    if error["type"] == "missing":
-        return f'{place}: missing, give {{"url": "https://..."}} or {{"base64": "..."}}'
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{place}: {message[:1].lower()}{message[1:]}"
+def _describe_all(
+    error: ValidationError, model: type[RequestModel], raw: dict[str, Any], places: Mapping[str, str]
+) -> str:
+    """The first errors in one sentence, and the number of all others: their number is the caller's choice."""
+    sentences: dict[str, None] = {}
+    errors = iter(error.errors(include_url=False, include_input=False))
+    while len(sentences) < MAX_REPORTED_ERRORS and (details := next(errors, None)):
+        place = _find_place(details["loc"], raw, places)
+        sentences[f"{place}: {_describe(details, model)}"] = None
+    left_out = sum(1 for _ in errors)
+    return "; ".join([*sentences, *([f"and {left_out} more"] if left_out else [])])
 
 
-def _list_known_keys_once(sentences: str) -> str:
-    """Keep only the first of equal lists of known keys: each has several dozen."""
-    lists = re.findall(rf"{_KNOWN_KEYS}[\w, ]+", sentences)
-    for names in dict.fromkeys(lists):
-        first, _, rest = sentences.partition(names)
-        sentences = first + names + rest.replace(names, "")
-    return sentences
+def _describe(error: ErrorDetails, model: type[RequestModel]) -> str:
+    kind, key, context = error["type"], str(error["loc"][-1]) if error["loc"] else "", error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key{_suggest_key(key, error['loc'], model)}"
+    if kind == "missing":
+        return f"missing, give {_SOURCE}" if key == "audio" else "missing"
+    if kind in ("model_type", "dict_type"):
+        return _EXAMPLES.get(key, f"should be a URL, {_SOURCE}")
+    if kind == "literal_error":
+        return f"should be {context['expected'].replace(chr(39), chr(34))}"
+    if kind == "value_error":
+        return str(context["error"])
+    return _FORMS.get(kind, "has a wrong form").format(**context)
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    """The path of keys to a value, shortened and on one line: the keys are the caller's."""
-    return ".".join(_printable(str(part)[:60]) for part in location) or "input"
+def _find_place(location: tuple[int | str, ...], raw: Any, places: Mapping[str, str]) -> str:
+    """The path of keys to a value as the caller has written it, shortened and on one line: the keys are the caller's.
+
+    It leaves out indexes of a list that the caller has written as a single value.
+    """
+    path: list[str] = []
+    for part in location:
+        if part == _KEY_ITSELF:
+            break
+        if isinstance(part, str) or isinstance(raw, list):
+            path.append(_printable(str(part)[:MAX_KEY_CHARACTERS]))
+        raw = _look_up(raw, part)
+    if path[:1] == ["options"] and len(path) > 1:
+        path[:2] = [places.get(path[1], f"options.{path[1]}")]
+    return ".".join(path) or "input"
+
+
+def _look_up(raw: Any, part: int | str) -> Any:
+    try:
+        return raw[part]
+    except (TypeError, LookupError):
+        return None
 
 
 def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-def _suggest_key(key: str, location: tuple[int | str, ...], whole: type[BaseModel]) -> str:
-    models: dict[str | int, type[BaseModel]] = {
-        "audio": AudioSource,
-        "options": Options,
-        "webhook": Webhook,
-        "upload": UploadRequest,
-    }
-    model = models[location[0]] if len(location) > 1 else whole
-    if location[:2] == ("options", "speakers"):
-        model = AudioSource
+def _suggest_key(key: str, location: tuple[int | str, ...], model: type[RequestModel]) -> str:
+    inner: dict[int | str, type[RequestModel]] = {"options": Options, "webhook": Webhook, "upload": UploadRequest}
+    if len(location) > 1:
+        model = AudioSource if location[:2] == ("options", "speakers") else inner.get(location[0], AudioSource)
     names = list(model.model_fields)
-    return suggest(key.lower(), names, otherwise=f"{_KNOWN_KEYS}{', '.join(names)}")
+    if model is Options:
+        return suggest(key.lower(), names, ", docs/options.md lists the known ones")
+    known = f", known ones are {', '.join(map(quote, names))}"
+    return suggest(key.lower(), [*names, *OPTION_NAMES] if model is JobInput else names, known)

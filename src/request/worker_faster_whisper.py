@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from src.request.option_names import OPTION_NAMES
 from src.request.option_values import Probability
 from src.request.options import Options
+from src.request.request_model import RequestModel
 from src.request.validation import validate
 
 TextFormat = Literal["plain_text", "formatted_text", "srt", "vtt"]
@@ -23,13 +25,11 @@ MAX_TEMPERATURES = 10
 """Of the option `temperature`; a longer list is cut."""
 
 
-class FlatInput(BaseModel):
+class FlatInput(RequestModel):
     """The other worker's input.
 
     Keys with the name and meaning of an option of ours are of type Any: `Options` checks them.
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     audio: Annotated[str, Field(min_length=1)] | None = None
     audio_base64: Annotated[str, Field(min_length=1)] | None = None
@@ -52,7 +52,7 @@ class FlatInput(BaseModel):
     logprob_threshold: Any = None
     no_speech_threshold: Any = None
     enable_vad: bool = True
-    word_timestamps: Any = None
+    word_timestamps: bool = False
     webhook: Any = None
     """Our addition, as is `upload`."""
     upload: Any = None
@@ -74,11 +74,15 @@ class FlatInput(BaseModel):
 
 
 _FOREIGN_KEYS = FlatInput.model_fields.keys() - {"audio", "webhook", "upload"}
+_ITS_OWN_KEYS = _FOREIGN_KEYS - Options.model_fields.keys()
+_OUR_OWN_KEYS = OPTION_NAMES - FlatInput.model_fields.keys()
 _SAME_OPTIONS = (FlatInput.model_fields.keys() & Options.model_fields.keys()) - {"temperature"}
 
 
 def is_worker_faster_whisper_input(raw: Any, bare: bool) -> bool:
     """True if a job's input has the other worker's format.
+
+    Options of ours that the other worker lacks make it a job of ours, whose options are beside `audio` by mistake.
 
     Args:
         raw: the input.
@@ -86,6 +90,8 @@ def is_worker_faster_whisper_input(raw: Any, bare: bool) -> bool:
     """
     if not isinstance(raw, dict) or "options" in raw or isinstance(raw.get("audio"), dict):
         return False  # our format: its errors are reported in our terms
+    if not _OUR_OWN_KEYS.isdisjoint(raw) and _ITS_OWN_KEYS.isdisjoint(raw):
+        return False
     return not _FOREIGN_KEYS.isdisjoint(raw) or (bare and raw.keys() == {"audio"} and isinstance(raw["audio"], str))
 
 
@@ -95,7 +101,7 @@ def to_input(raw: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidInput: naming each wrong key and its correct form.
     """
-    flat = _parse(raw)
+    flat = validate(FlatInput, raw)
     same = {name: getattr(flat, name) for name in _SAME_OPTIONS if getattr(flat, name) is not None}
     options = {
         **same,
@@ -114,7 +120,7 @@ def to_answer(answer: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
     """Convert our answer to the other worker's format, with our `metadata` added; an error stays as it is."""
     if "error" in answer:
         return answer
-    flat, metadata, transcription = _parse(raw), answer["metadata"], answer.get("transcription", {})
+    flat, metadata, transcription = validate(FlatInput, raw), answer["metadata"], answer.get("transcription", {})
     segments = transcription.get("segments", [])
     converted = {
         "segments": [_to_segment(segment) for segment in segments],
@@ -132,14 +138,6 @@ def to_answer(answer: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
             for word in segment.get("words", [])
         ]
     return converted | {key: value for key, value in answer.items() if key not in ("transcription", "translation")}
-
-
-def _parse(raw: dict[str, Any]) -> FlatInput:
-    """Null means the default, except for `temperature_increment_on_fallback`: null disables fallback."""
-    given = {
-        key: value for key, value in raw.items() if value is not None or key == "temperature_increment_on_fallback"
-    }
-    return validate(FlatInput, given)
 
 
 def _to_segment(segment: dict[str, Any]) -> dict[str, Any]:
