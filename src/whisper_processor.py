@@ -27,6 +27,7 @@ from src.formats.render import render
 from src.job_control import JobControl
 from src.models.files import is_model
 from src.models.hub import parse_repository
+from src.models.names import match_model
 from src.models.store import checkpoint_bytes, fetch_model, find_model, is_model_name
 from src.models.weights import load_weights
 from src.request.options import Options
@@ -171,17 +172,17 @@ class WhisperProcessor:
             raise ModelUnavailable(str(error).replace(name, _display_name(name))) from error
 
     def _find_allowed(self, requested: str) -> str:
-        """Return the configured name of a model that a job names, as configured or as errors and metadata show it.
+        """Return the configured name of a model that a job names: as configured, as shown, or under another name.
 
         Raises:
             InvalidInput: naming the allowed models.
         """
         allowed = list(dict.fromkeys([self.model_name, *get_settings().allowed_models]))
+        displayed = [_display_name(name) for name in allowed]
         if requested in allowed:
             return requested
-        displayed = [_display_name(name) for name in allowed]
-        if requested in displayed:
-            return allowed[displayed.index(requested)]
+        if (index := match_model(requested, displayed)) is not None:
+            return allowed[index]
         raise InvalidInput(
             f"model: should be one of the endpoint's WHISPER_MODELS, {', '.join(dict.fromkeys(displayed))}"
             f"{suggest(requested, displayed)}"
