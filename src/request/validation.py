@@ -41,7 +41,7 @@ _EXAMPLES: Mapping[str, str] = {
 
 _FORMS: Mapping[str, str] = {
     "string_type": "should be a string",
-    "string_unicode": "should be a string of valid Unicode",
+    "string_unicode": "should be without half of a surrogate pair, which is no character",
     "string_too_short": "should not be empty",
     "string_too_long": "should have at most {max_length} characters",
     "int_type": "should be a whole number",
