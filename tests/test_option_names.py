@@ -103,6 +103,9 @@ def test_any_value_under_another_name_is_read_or_refused(name: str, value: Any) 
         ({"options": {"response_format": "docx"}}, "options.response_format: should be one of"),
         ({"options": {"num_beams": 99}}, "options.num_beams: should be at most 20"),
         ({"options": {"hotwords": 5}}, "options.hotwords: should be {"),
+        ({"options": {"timestamp_granularities": ["letter"]}}, "options.timestamp_granularities: should be a list of"),
+        ({"options": {"vad_parameters": 0.5}}, "options.vad_parameters: should be an object such as"),
+        ({"options": {"vad_parameters": {"threshold": 2}}}, "options.vad_parameters: should be less than 1"),
         ({"output_format": "docx"}, "output_format: should be one of"),
         ({"response_format": ["srt", 5]}, "response_format.1: should be a string"),
     ],
@@ -111,6 +114,12 @@ def test_an_error_names_the_option_as_it_was_written(raw: dict[str, Any], senten
     with pytest.raises(InvalidInput) as caught:
         parse_input({"audio": URL, **raw})
     assert str(caught.value).startswith(sentence)
+
+
+def test_what_is_left_out_of_an_object_is_a_warning() -> None:
+    job = parse(vad_parameters={"threshold": 0.4, "max_speech_duration_s": 20})
+    assert job.warnings == ("vad_parameters was read as vad_threshold; the rest of it has no effect here",)
+    assert parse(vad_parameters={"max_speech_duration_s": 20}).warnings == ("vad_parameters has no effect here",)
 
 
 def test_no_name_has_two_meanings() -> None:

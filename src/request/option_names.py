@@ -54,16 +54,22 @@ def _add(named: NamedInput, key: str, value: Any, place: str) -> None:
     if key in WITHOUT_EFFECT:
         warning = ignored(key, value)
         named.warnings.extend([warning] if warning else [])
-        return
-    if key not in OTHER_NAMES:
+    elif key not in OTHER_NAMES:
         _add_option(named, key, value, place)
-        return
-    if is_blank(value):
-        return
-    meant = OTHER_NAMES[key](value)
+    elif not is_blank(value):
+        _translate(named, key, value, place)
+
+
+def _translate(named: NamedInput, key: str, value: Any, place: str) -> None:
+    try:
+        meant = OTHER_NAMES[key](value)
+    except ValueError as error:
+        raise InvalidInput(f"{place}: {error}") from None
     for option, converted in meant.items():
         _add_option(named, option, converted, place)
-    named.warnings.append(f"{key} was read as {', '.join(meant)}" if meant else f"{key} has no effect here")
+    read = f"{key} was read as {', '.join(meant)}" if meant else f"{key} has no effect here"
+    has_more = meant and isinstance(value, dict) and len(value) > len(meant)
+    named.warnings.append(f"{read}; the rest of it has no effect here" if has_more else read)
 
 
 def _add_option(named: NamedInput, option: str, value: Any, place: str) -> None:

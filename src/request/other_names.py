@@ -21,13 +21,16 @@ def _as(option: str) -> Callable[[Any], Values]:
 
 def _hotwords(value: Any) -> Values:
     """faster-whisper's are one text; a list of terms is what goes into the prompt."""
-    return {"custom_vocabulary": [term.strip() for term in as_list(value)] if isinstance(value, str) else value}
+    terms = [term.strip() for term in as_list(value) if term.strip()] if isinstance(value, str) else value
+    return {"custom_vocabulary": terms}
 
 
 def _granularities(value: Any) -> Values:
     """`["word"]` asks for words; segments have their times in any case."""
-    names = [str(name).strip().lower() for name in as_list(value)[:10]]
-    return {"word_timestamps": "word" in names} if set(names) <= {"word", "segment"} else {"word_timestamps": value}
+    names = {str(name).strip().lower() for name in as_list(value)[:10]}
+    if not names <= {"word", "segment"}:
+        raise ValueError('should be a list of "word" and "segment"')
+    return {"word_timestamps": "word" in names}
 
 
 def _return_timestamps(value: Any) -> Values:
@@ -36,9 +39,9 @@ def _return_timestamps(value: Any) -> Values:
 
 
 def _vad_parameters(value: Any) -> Values:
-    """Those of faster-whisper, which are an object; what is left out has no effect here."""
+    """Those of faster-whisper, in one object."""
     if not isinstance(value, dict):
-        return {}
+        raise ValueError('should be an object such as {"threshold": 0.5}')
     return {option: value[name] for name, option in _VAD_PARAMETERS.items() if name in value}
 
 
@@ -66,8 +69,9 @@ OTHER_NAMES: Mapping[str, Callable[[Any], Values]] = {
     # transformers
     "num_beams": _as("beam_size"),
     "return_timestamps": _return_timestamps,
+    "condition_on_prev_tokens": _as("condition_on_previous_text"),
 }
-"""What each name's value is in options of ours."""
+"""What each name's value is in options of ours; raises ValueError for a wrong one."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ WITHOUT_EFFECT: Mapping[str, NoEffect] = {
     "prepend_punctuations": _PUNCTUATION,
     "append_punctuations": _PUNCTUATION,
     "hallucination_silence_threshold": NoEffect("drop_hallucinations removes text where nothing is said"),
-    "temperature_increment_on_fallback": NoEffect("temperature can be a list", (0.2,)),
+    "temperature_increment_on_fallback": NoEffect("give temperature as a list, such as [0, 0.2, 0.4]"),
     "device": _ENDPOINT,
     "compute_type": _ENDPOINT,
     "threads": _ENDPOINT,

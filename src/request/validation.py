@@ -14,8 +14,9 @@ from pydantic_core import ErrorDetails
 
 from src.errors import InvalidInput, quote, suggest
 from src.request.audio_source import AudioSource
-from src.request.option_names import OPTION_NAMES, name_options
+from src.request.option_names import name_options
 from src.request.options import Options
+from src.request.other_names import OTHER_NAMES
 from src.request.request_model import RequestModel
 from src.request.schema import JobInput, UploadRequest, Webhook
 
@@ -163,7 +164,9 @@ def _suggest_key(key: str, location: tuple[int | str, ...], model: type[RequestM
     if len(location) > 1:
         model = AudioSource if location[:2] == ("options", "speakers") else inner.get(location[0], AudioSource)
     names = list(model.model_fields)
-    if model is Options:
-        return suggest(key.lower(), names, ", docs/options.md lists the known ones")
     known = f", known ones are {', '.join(map(quote, names))}"
-    return suggest(key.lower(), [*names, *OPTION_NAMES] if model is JobInput else names, known)
+    if model is Options:
+        known = suggest(key.lower(), OTHER_NAMES, ", docs/options.md lists the known ones")
+    if model is JobInput:
+        names += Options.model_fields
+    return suggest(key.lower(), names, known)
