@@ -1,24 +1,41 @@
-"""Stores results as files in an S3 bucket, through the SDK's `rp_upload`: choice of bucket, keys, signed links.
+"""Stores results as files in an S3 bucket.
+
+boto, through the SDK's `rp_upload`, makes the signed URLs and sends nothing itself: it would resolve the bucket's name
+once more, follow regions and redirects, and read a whole answer into memory. The files go through `src.public_http`.
 
 Exceptions of boto quote URLs, signatures and access keys: their text is never passed on.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from runpod.serverless.utils.rp_ssrf import SSRFError
 
-from src.deadline import DeadlineExceeded, run_within
-from src.errors import InvalidInput
-from src.public_http import is_http_url, public_addresses
+from src.deadline import DeadlineExceeded, OnCancel, run_within
+from src.errors import Cancelled, InvalidInput, WorkerError
+from src.public_http import (
+    USER_AGENT,
+    Failure,
+    NetworkError,
+    OpenSocket,
+    RetryPolicy,
+    TransientFailure,
+    attempt_repeatedly,
+    is_http_url,
+    network_errors,
+    public_addresses,
+    send,
+)
 from src.request.schema import MAX_PREFIX_CHARACTERS
 from src.settings import Settings, SettingsError
 
@@ -30,6 +47,20 @@ _EXTENSION_BYTES = 120 * 1_000_000
 LINK_LIFETIME_S = 7 * 24 * 3600
 """The longest that S3 signs links for, and the SDK's own choice."""
 
+RETRY_POLICY = RetryPolicy(pauses=(0.5, 1.0, 2.0), timeouts=(10.0, 60.0))
+
+_ERROR_BYTES = 4096
+"""Of an answer that refuses a file: its beginning has the error's code."""
+
+_MESSAGES = {
+    Failure.UNRESOLVED: "the host name of the bucket cannot be resolved",
+    Failure.REFUSED: "the bucket is not at a public address",
+    Failure.MALFORMED: "the bucket's address is malformed",
+    Failure.INSECURE: "no secure connection to the bucket: check its TLS certificate",
+    Failure.SILENT: "the bucket does not answer, or stopped reading",
+    Failure.CLOSED: "the bucket's host refuses connections",
+    Failure.BROKEN: "the connection to the bucket failed",
+}
 _CONTENT_TYPES = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
@@ -115,7 +146,13 @@ def check_bucket_settings(settings: Settings) -> None:
 
 
 def upload_files(
-    bucket: Bucket, prefix: str, files: Mapping[str, bytes | Path], timeout: float = UPLOAD_TIMEOUT_S
+    bucket: Bucket,
+    prefix: str,
+    files: Mapping[str, bytes | Path],
+    timeout: float = UPLOAD_TIMEOUT_S,
+    *,
+    on_cancel: OnCancel | None = None,
+    policy: RetryPolicy = RETRY_POLICY,
 ) -> dict[str, str]:
     """Upload `files` as `prefix`/name.
 
@@ -124,32 +161,102 @@ def upload_files(
         prefix: folder in the bucket.
         files: by name; files on disk are streamed.
         timeout: see `UPLOAD_TIMEOUT_S`.
+        on_cancel: ends the upload when the job is cancelled.
+        policy: timing of the attempts at one file.
 
     Returns:
         A link to each file by its name, valid for `LINK_LIFETIME_S`.
 
     Raises:
         UploadFailed: not all of them were uploaded in time.
+        Cancelled: by `on_cancel`.
     """
     size = sum(len(file) if isinstance(file, bytes) else file.stat().st_size for file in files.values())
     limit = timeout * (1 + size / _EXTENSION_BYTES)
+    upload = _Upload(bucket, time.monotonic() + limit, policy)
     try:
-        # The SDK's client waits up to 60 s, three times, for each connection and each answer, and cannot be configured.
-        # A thread left behind can only finish the upload.
-        return run_within(limit, lambda: _put(bucket, prefix, files), name="upload")
+        return run_within(
+            limit,
+            lambda: upload.run(prefix, files),
+            name="upload",
+            interrupt=upload.open_socket.end,
+            on_cancel=on_cancel,
+        )
+    except (UploadFailed, Cancelled):
+        raise
+    except DeadlineExceeded:
+        raise UploadFailed(f"the bucket did not accept the files within {limit:.3g} s") from None
+    except (TransientFailure, WorkerError) as error:
+        raise UploadFailed(str(error)) from None
     except Exception as error:  # no failure of the upload may cost the caller the transcript
-        raise UploadFailed(_reason(error, limit)) from None
+        raise UploadFailed(f"the files did not reach the bucket ({type(error).__name__})") from None
 
 
-def _put(bucket: Bucket, prefix: str, files: Mapping[str, bytes | Path]) -> dict[str, str]:
-    client, name = _client(bucket), bucket.name or time.strftime("%m-%y")
-    links: dict[str, str] = {}
-    for file, data in files.items():
-        location = {"Bucket": name, "Key": f"{prefix}/{file}"}
-        with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as body:
-            client.put_object(Body=body, ContentType=_content_type(file), **location)
-        links[file] = client.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFETIME_S)
-    return links
+class _Upload:
+    """The upload of one job's files."""
+
+    def __init__(self, bucket: Bucket, deadline: float, policy: RetryPolicy) -> None:
+        self.open_socket = OpenSocket()
+        self._bucket = bucket
+        self._deadline = deadline
+        self._policy = policy
+
+    def run(self, prefix: str, files: Mapping[str, bytes | Path]) -> dict[str, str]:
+        """Send the files one after the other, and return their links."""
+        client, name = _client(self._bucket), self._bucket.name or time.strftime("%m-%y")
+        links: dict[str, str] = {}
+        for file, data in files.items():
+            location = {"Bucket": name, "Key": f"{prefix}/{file}"}
+            headers = {"Content-Type": _content_type(file)}
+            put = {**location, "ContentType": headers["Content-Type"]}
+            url = client.generate_presigned_url("put_object", Params=put, ExpiresIn=LINK_LIFETIME_S)
+            attempt = partial(self._put, url, headers | {"User-Agent": USER_AGENT}, data)
+            attempt_repeatedly(attempt, self._policy, self._deadline, self.open_socket.ended)
+            links[file] = client.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFETIME_S)
+        return links
+
+    def _put(self, url: str, headers: dict[str, str], data: bytes | Path) -> None:
+        """Send one file once.
+
+        Raises:
+            UploadFailed: it was refused.
+            TransientFailure: another attempt may succeed.
+        """
+        with nullcontext(data) if isinstance(data, bytes) else data.open("rb") as body:
+
+            def request() -> requests.PreparedRequest:
+                if not isinstance(body, bytes):
+                    body.seek(0)
+                return requests.Request("PUT", url, headers=headers, data=body).prepare()
+
+            try:
+                with (
+                    network_errors(),
+                    send(
+                        url,
+                        request,
+                        timeouts=self._policy.timeouts,
+                        deadline=self._deadline,
+                        open_socket=self.open_socket,
+                        trusted=not self._bucket.of_job,
+                    ) as response,
+                ):
+                    if 200 <= response.status_code < 300:
+                        return
+                    status, refusal = response.status_code, f"the bucket refused the files ({_error_code(response)})"
+            except NetworkError as error:
+                reason = _MESSAGES[error.failure]
+                raise (TransientFailure(reason) if error.failure.is_transient else UploadFailed(reason)) from None
+            raise TransientFailure(refusal) if status in (408, 429) or status >= 500 else UploadFailed(refusal)
+
+
+def _error_code(response: requests.Response) -> str:
+    """The code in the first bytes of S3's answer, else the HTTP status."""
+    head = b""
+    while len(head) < _ERROR_BYTES and (chunk := response.raw.read1(_ERROR_BYTES, decode_content=False)):
+        head += chunk
+    code = re.search(rb"<Code>([0-9A-Za-z]{1,60})</Code>", head)
+    return code[1].decode() if code else f"HTTP status {response.status_code}"
 
 
 def _client(bucket: Bucket) -> Any:
@@ -169,20 +276,9 @@ def _client(bucket: Bucket) -> Any:
     )
     if client is None:
         raise UploadFailed("the worker has no boto3 to upload files with")
-    # Since 1.36 boto wraps every body with a checksum, which many servers other than Amazon's reject.
+    # Since 1.36 boto asks for a checksum with every body, which many servers other than Amazon's reject.
     client.meta.config.request_checksum_calculation = "when_required"
-    if bucket.of_job:
-        client.meta.events.register("before-send.s3", _refuse_private)
     return client
-
-
-def _refuse_private(request: Any, **_: Any) -> None:
-    """Check the host of the next connection: boto prefixes it with some buckets' names, and follows regions.
-
-    Raises:
-        SSRFError: its addresses are not public.
-    """
-    public_addresses(request.url)
 
 
 def _bucket_of_job(s3_config: dict[str, Any]) -> Bucket:
@@ -215,21 +311,6 @@ def _bucket_of_job(s3_config: dict[str, Any]) -> Bucket:
 
 def _is_endpoint(url: str) -> bool:
     return is_http_url(url) and not set(" ?#") & set(url) and "@" not in urlsplit(url).netloc
-
-
-def _reason(error: Exception, limit: float) -> str:
-    """The failure in our own words, with at most the server's error code."""
-    if isinstance(error, UploadFailed):
-        return str(error)
-    if isinstance(error, DeadlineExceeded):
-        return f"the bucket did not accept the files within {limit:.3g} s"
-    if isinstance(error, SSRFError):
-        return "the bucket is not at a public address"
-    response = getattr(error, "response", None)  # of botocore's ClientError
-    if isinstance(response, dict):
-        code = str(response.get("Error", {}).get("Code", ""))
-        return f"the bucket refused the files ({code if re.fullmatch('[0-9A-Za-z]{1,60}', code) else 'unknown error'})"
-    return f"the files did not reach the bucket ({type(error).__name__})"
 
 
 def _content_type(file: str) -> str:
