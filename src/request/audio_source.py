@@ -13,8 +13,8 @@ from src.request.http_headers import Headers
 
 FORMS = 'give {"url": "https://..."} or {"base64": "..."}'
 
-_BASE64_HEAD = re.compile(r"[0-9A-Za-z+/_\-\s]{100}")
-"""The shortest recording has more; a path has a full stop or a colon within this."""
+_BASE64_DIGITS = re.compile(r"[0-9A-Za-z+/_\-\s]{100,}=*")
+"""The shortest recording has more of them; a path has a full stop or a colon at either end."""
 
 _ON_YOUR_DISK = "the worker cannot see your disk: send the file as base64, or use the client, or give an https:// URL"
 _OTHER_SCHEMES = {
@@ -40,7 +40,7 @@ class AudioSource(BaseModel):
     @classmethod
     def _sort_forms(cls, raw: Any) -> Any:
         """Take a bare string, and base64 in `url`, for what they are; drop the form that is not set."""
-        if isinstance(raw, str):
+        if isinstance(raw, str) and not _is_unset(raw):
             raw = {"url": raw}
         if isinstance(raw, cls):
             return raw
@@ -50,10 +50,8 @@ class AudioSource(BaseModel):
         given = {key: value for key, value in raw.items() if key not in unset}
         if isinstance(given.get("url"), str) and _is_base64(given["url"]) and "base64" not in given:
             given["base64"] = given.pop("url")
-        if "url" not in given and "base64" not in given:
-            raise ValueError(
-                "the file is empty: send the base64 of its bytes" if raw.get("base64") is not None else FORMS
-            )
+        if given == {} and raw.get("base64") is not None:
+            raise ValueError("the file is empty: send the base64 of its bytes")
         return given
 
     @field_validator("url")
@@ -98,8 +96,8 @@ def _is_unset(value: Any) -> bool:
 
 
 def _is_base64(text: str) -> bool:
-    head = strip_invisible(text[:200])
-    return head[:5].lower() == "data:" or _BASE64_HEAD.match(head) is not None
+    ends = strip_invisible(text[:200]) + strip_invisible(text[-50:])
+    return ends[:5].lower() == "data:" or _BASE64_DIGITS.fullmatch(ends) is not None
 
 
 MAX_SAMPLE_SECONDS = 60.0
