@@ -82,75 +82,36 @@ def test_the_remedy_is_for_what_the_caller_did(tmp_path: Path) -> None:
     assert kind(b"{}", tmp_path, downloaded=False) == "a JSON document: send the recording itself"
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        *(
-            b"",
-            b" \n",
-            b"ID3\x04\0",
-            b"\xff\xfb\x90",
-            b"\xff\xf1",
-            b"RIFF\xff\xff\xff\xffWAVEfmt ",
-            b"fLaC\0",
-            b"OggS\0",
-        ),
-        *(
-            b"\0\0\0\x18ftypM4A ",
-            b"\0\0\0\x18ftypisom",
-            b"\0\0\0\x18ftypmp42",
-            b"\0\0\0\x14ftypqt  ",
-            b"\0\0\0\x08wide",
-        ),
-        *(
-            b"\x1aE\xdf\xa3",
-            b"FORM\0\0\0\0AIFF",
-            b"#!AMR\n<\x08",
-            b"#!AMR-WB\n\x04",
-            b".snd\0",
-            b"caff\0\x01",
-            b"MAC \x96\x0f",
-        ),
-        *(
-            b"G@\x00\x10",
-            b"\0\0\x01\xba",
-            b"FLV\x01",
-            b".RMF\0",
-            b"Creative Voice File\x1a",
-            b"riff.\x91\xcf\x11",
-            b"wvpk\0",
-        ),
-        *(
-            b"NIST_1A\n   1024\n" + b" " * 1008 + b"\x00\x01",
-            b"TTA1\x01",
-            b"DSD \x1c\0",
-            b"\x0bw\x00",
-            b"\x30\x26\xb2\x75",
-        ),
-        b"<html>junk that a server put first</html>\r\n" + b"\xff\xfb\x90\x64" * 50,
-        b"HTTP/1.0 200 OK\r\nicy-name: radio\r\n\r\n" + b"\xff\xfb\x90\x64" * 50,
-    ],
+HEADS = (
+    *(b"", b" \n", b"ID3\x04\0", b"\xff\xfb\x90", b"\xff\xf1", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC\0", b"OggS\0"),
+    *(b"\0\0\0\x18ftypM4A ", b"\0\0\0\x18ftypisom", b"\0\0\0\x18ftypmp42", b"\0\0\0\x14ftypqt  "),
+    *(b"\0\0\0\x08wide", b"\x1aE\xdf\xa3", b"FORM\0\0\0\0AIFF", b"#!AMR\n<\x08", b"#!AMR-WB\n\x04", b".snd\0"),
+    *(b"caff\0\x01", b"MAC \x96\x0f", b"G@\x00\x10", b"\0\0\x01\xba", b"FLV\x01", b".RMF\0", b"riff.\x91\xcf"),
+    *(b"Creative Voice File\x1a", b"wvpk\0", b"TTA1\x01", b"DSD \x1c\0", b"\x0bw\x00", b"\x30\x26\xb2"),
+    b"NIST_1A\n   1024\n" + b" " * 1008 + b"\x00\x01",
+    b"<html>junk that a server put first</html>\r\n" + b"\xff\xfb\x90\x64" * 50,
+    b"HTTP/1.0 200 OK\r\nicy-name: radio\r\n\r\n" + b"\xff\xfb\x90\x64" * 50,
 )
+
+
+@pytest.mark.parametrize("data", HEADS)
 def test_what_may_be_a_recording_is_not_named(data: bytes, tmp_path: Path) -> None:
     assert kind(data, tmp_path) is None
+
+
+NEEDS = {"amr": "-ar 8000", "3gp": "-ar 8000", "dts": "-strict -2 -ar 48000", "flv": "-ar 44100"}
+"""What the encoders of some containers ask for."""
 
 
 @pytest.mark.process
 @pytest.mark.parametrize(
     "suffix",
     [
-        *("aac", "ac3", "aiff", "amr", "asf", "au", "avi", "caf", "dts", "eac3", "flac", "flv", "mkv", "mka", "webm"),
-        *("mov", "m4a", "mp4", "3gp", "mp3", "mp2", "mpg", "ts", "ogg", "opus", "oga", "spx", "tta", "voc", "w64"),
-        *("wav", "wv", "wma", "rm"),
+        *("aac", "ac3", "aiff", "asf", "au", "avi", "caf", "eac3", "flac", "mkv", "mka", "webm", "mov", "m4a", "mp4"),
+        *("mp3", "mp2", "mpg", "ts", "ogg", "opus", "oga", "tta", "voc", "w64", "wav", "wv", "wma", *NEEDS),
     ],
 )
 def test_no_recording_of_any_container_is_named(suffix: str, tmp_path: Path) -> None:
     wav, file = write_wav(tmp_path / "in.wav", sine(440, 1.0).reshape(-1, 1)), tmp_path / f"out.{suffix}"
-    options = {
-        "amr": ("-ar", "8000", "-ac", "1"),
-        "dts": ("-strict", "-2", "-ar", "48000"),
-        "spx": ("-c:a", "libspeex"),
-    }
-    flv = ("-ar", "44100") if suffix == "flv" else ()
-    encode("-i", str(wav), *options.get(suffix, ()), *flv, str(file))
+    encode("-i", str(wav), *NEEDS.get(suffix, "").split(), str(file))
     assert name_other_kind(file, downloaded=True) is None
