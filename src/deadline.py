@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Thread
 from typing import TypeVar
 
+from src.errors import OutOfResources
+
 T = TypeVar("T")
 
 OnCancel = Callable[[Callable[[], object]], AbstractContextManager[None]]
@@ -44,6 +46,7 @@ def run_within(
 
     Raises:
         DeadlineExceeded: `work` still runs after `seconds`.
+        OutOfResources: there can be no further thread.
     """
     outcome: Future[T] = Future()
 
@@ -59,7 +62,10 @@ def run_within(
 
     with on_cancel(outcome.cancel) if on_cancel else nullcontext():
         thread = Thread(target=run, name=name, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            raise OutOfResources("the worker cannot start another thread: send the job again later") from None
         try:
             return outcome.result(seconds)
         except FutureTimeout:

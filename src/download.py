@@ -312,8 +312,9 @@ class _Transfer:
         elif status == 200:
             self._restart(response)
         else:
-            hint = "; if the link is signed, it may have expired" if status in (401, 403, 404, 410) else ""
-            raise DownloadFailed(f"the URL answers with HTTP status {status}{hint}")
+            expired = "; if the link is signed, it may have expired" if status in (401, 403, 404, 410) else ""
+            login = ", and if the host wants a login, give headers beside the url" if status in (401, 403) else ""
+            raise DownloadFailed(f"the URL answers with HTTP status {status}{expired}{login}")
         # Some uploads set the header to what is no compression at all: base64, utf-8, none.
         codings = {coding.strip().lower() for coding in response.headers.get("Content-Encoding", "").split(",")}
         if codings & _COMPRESSIONS:

@@ -244,13 +244,28 @@ def _carried_addresses(address: IPv6Address) -> tuple[IPv4Address, ...]:
     return (carried,) if carried else ()
 
 
-def public_addresses(url: str) -> list[str]:
-    """Resolve the host of `url`; with `ALLOW_PRIVATE`, to any address.
+def resolve(url: str, deadline: float, *, trusted: bool = False) -> list[str]:
+    """The addresses of the host of `url`: public ones, unless `ALLOW_PRIVATE` is set.
+
+    Nothing can interrupt this, also not `deadline`, on the monotonic clock: it ends the wait for other lookups only.
 
     Raises:
         SSRFError: it does not resolve, or not all of its addresses are public.
+        NetworkError: too many other lookups do not end.
         UnicodeError: its host cannot be a name.
     """
+    if not _lookups.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        raise NetworkError(Failure.UNRESOLVED)
+    try:
+        return _any_addresses(url) if trusted else _public_addresses(url)
+    finally:
+        _lookups.release()
+
+
+_lookups = BoundedSemaphore(_MAX_LOOKUPS)
+
+
+def _public_addresses(url: str) -> list[str]:
     addresses: list[str] = resolve_and_validate(*_host_and_port(url))
     allows_private = os.environ.get(ALLOW_PRIVATE, "").strip().lower() in ("1", "true", "yes")  # as the SDK reads it
     if not allows_private and not all(is_public(address) for address in addresses):
@@ -301,7 +316,7 @@ def send(
     """
     with network_errors():
         failure: Exception = NetworkError(Failure.REFUSED)
-        for address in _resolve(url, deadline, trusted):
+        for address in resolve(url, deadline, trusted=trusted):
             left = deadline - time.monotonic()
             if left <= 0:
                 raise NetworkError(Failure.SILENT)
@@ -310,18 +325,6 @@ def send(
             except requests.ConnectionError as error:  # as in the SDK: the first may be IPv6 where there is no route
                 failure = error
         raise failure
-
-
-_lookups = BoundedSemaphore(_MAX_LOOKUPS)
-
-
-def _resolve(url: str, deadline: float, trusted: bool) -> list[str]:
-    if not _lookups.acquire(timeout=max(0.0, deadline - time.monotonic())):
-        raise NetworkError(Failure.UNRESOLVED)
-    try:
-        return _any_addresses(url) if trusted else public_addresses(url)
-    finally:
-        _lookups.release()
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     started = time.perf_counter()
     settings = get_settings()
     job_input = parse_input(to_input(job["input"]) if _is_for_faster_whisper(job) else job.get("input"))
-    bucket = find_bucket(job.get("s3Config"), settings)
+    bucket = find_bucket(job.get("s3Config"), settings, control.on_cancel)
     require_bucket(job_input.upload, bucket)
     processor = get_processor()
     destination: dict[str, Any] = {

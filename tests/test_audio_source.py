@@ -66,6 +66,10 @@ def test_exactly_one_form_is_needed(audio: Any) -> None:
     assert refusal(audio) == 'audio: give exactly one of "url" and "base64"'
 
 
+def test_headers_without_a_url_are_refused() -> None:
+    assert refusal({"base64": BASE64, "headers": {"X-Key": "k"}}) == 'audio: "headers" go with "url" only'
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from src.deadline import DeadlineExceeded, run_within
-from src.errors import Cancelled
+from src.errors import Cancelled, OutOfResources
 from src.job_control import JobControl
 
 LONG = 30.0
@@ -115,3 +115,12 @@ def test_work_that_ends_after_its_time_limit_is_silent(blocked: threading.Event)
         run_within(0.01, work, name="work", interrupt=nothing)
     blocked.set()
     assert ended.wait(LONG)
+
+
+def test_a_worker_without_threads_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(OutOfResources, match="cannot start another thread"):
+        run_within(LONG, nothing, name="work", interrupt=nothing)

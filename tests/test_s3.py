@@ -25,6 +25,8 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr, ValidationError
 
+from src import public_http
+from src.delivery import s3 as s3_module
 from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, folder_of, upload_files
 from src.errors import Cancelled, InvalidInput
 from src.job_control import JobControl
@@ -342,6 +344,46 @@ def test_a_cancelled_job_ends_its_upload() -> None:
         with pytest.raises(Cancelled, match="the job was cancelled"):
             upload_files(bucket(f"http://127.0.0.1:{silent.getsockname()[1]}"), "p", FILES, on_cancel=control.on_cancel)
     assert no_upload_runs()
+
+
+def test_a_host_whose_lookup_does_not_end_holds_up_neither_a_job_nor_its_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, control = threading.Event(), JobControl()
+    monkeypatch.setattr(public_http, "resolve_and_validate", lambda *_: held.wait(30) and [])
+    monkeypatch.setattr(s3_module, "LOOKUP_TIMEOUT_S", 0.1)
+    try:
+        with pytest.raises(InvalidInput, match="must name a host that resolves to a public address"):
+            find_bucket(config("http://slow.example"), settings())
+        monkeypatch.setattr(s3_module, "LOOKUP_TIMEOUT_S", 30.0)
+        threading.Timer(0.1, control.cancel, ["the job was cancelled"]).start()
+        with pytest.raises(Cancelled):
+            find_bucket(config("http://slow.example"), settings(), control.on_cancel)
+    finally:
+        held.set()
+
+
+def test_a_slow_bucket_gets_its_files_block_by_block() -> None:
+    """The time to connect is also the limit of each write, and not that of the file."""
+    got = []
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            left = int(self.headers["Content-Length"])
+            while left:
+                left -= len(self.rfile.read1(400_000))
+                time.sleep(0.01)
+            got.append(self.headers["Transfer-Encoding"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    policy = RetryPolicy(pauses=(), timeouts=(0.5, 15.0))
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Slow)) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        upload_files(bucket(url), "p", {"a.json": bytes(30_000_000), "b.txt": b""}, policy=policy)
+    assert got == [None, None]
 
 
 def no_upload_runs() -> bool:

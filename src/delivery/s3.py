@@ -8,10 +8,10 @@ Exceptions of boto quote URLs, signatures and access keys: their text is never p
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from runpod.serverless.utils.rp_ssrf import SSRFError
 
 from src.deadline import DeadlineExceeded, OnCancel, run_within
 from src.errors import Cancelled, InvalidInput, WorkerError
@@ -33,7 +32,7 @@ from src.public_http import (
     attempt_repeatedly,
     is_http_url,
     network_errors,
-    public_addresses,
+    resolve,
     send,
 )
 from src.request.schema import MAX_PREFIX_CHARACTERS
@@ -43,6 +42,9 @@ UPLOAD_TIMEOUT_S = 120.0
 """For all files of a job; extended by as much again for each `_EXTENSION_BYTES` of them."""
 
 _EXTENSION_BYTES = 120 * 1_000_000
+
+LOOKUP_TIMEOUT_S = 10.0
+"""For the host of a job's bucket, before the job begins."""
 
 LINK_LIFETIME_S = 7 * 24 * 3600
 """The longest that S3 signs links for, and the SDK's own choice."""
@@ -98,11 +100,12 @@ def folder_of(prefix: str, job_id: str) -> str:
     return f"{prefix}/{re.sub(r'[^0-9A-Za-z-]', '_', job_id)[:MAX_PREFIX_CHARACTERS] or '_'}"
 
 
-def find_bucket(s3_config: Any, settings: Settings) -> Bucket | None:
+def find_bucket(s3_config: Any, settings: Settings, on_cancel: OnCancel | None = None) -> Bucket | None:
     """The job's bucket, else the endpoint's, else None.
 
     Args:
         settings: of the endpoint.
+        on_cancel: ends the lookup of the bucket's host when the job is cancelled.
         s3_config: the job's `s3Config`; RunPod may send an empty one if the caller sent none.
 
     Raises:
@@ -112,7 +115,7 @@ def find_bucket(s3_config: Any, settings: Settings) -> Bucket | None:
     if s3_config is not None and not isinstance(s3_config, dict):
         raise InvalidInput("s3Config must be an object of accessId, accessSecret, bucketName and endpointUrl")
     if s3_config and any(s3_config.values()):
-        return _bucket_of_job(s3_config)
+        return _bucket_of_job(s3_config, on_cancel)
     check_bucket_settings(settings)
     secret = settings.bucket_secret_access_key
     if not (settings.bucket_endpoint_url and settings.bucket_access_key_id and secret):
@@ -222,12 +225,13 @@ class _Upload:
             UploadFailed: it was refused.
             TransientFailure: another attempt may succeed.
         """
-        with nullcontext(data) if isinstance(data, bytes) else data.open("rb") as body:
+        # Bytes too are sent as a file, in blocks: a socket's timeout applies to each.
+        with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as body:
 
             def request() -> requests.PreparedRequest:
-                if not isinstance(body, bytes):
-                    body.seek(0)
-                return requests.Request("PUT", url, headers=headers, data=body).prepare()
+                is_empty = not body.seek(0, io.SEEK_END)  # a stream without bytes would be sent in chunks
+                body.seek(0)
+                return requests.Request("PUT", url, headers=headers, data=b"" if is_empty else body).prepare()
 
             try:
                 with (
@@ -281,7 +285,7 @@ def _client(bucket: Bucket) -> Any:
     return client
 
 
-def _bucket_of_job(s3_config: dict[str, Any]) -> Bucket:
+def _bucket_of_job(s3_config: dict[str, Any], on_cancel: OnCancel | None) -> Bucket:
     keys = ("accessId", "accessSecret", "bucketName", "endpointUrl")
     if missing := [key for key in keys if s3_config.get(key) in (None, "")]:
         raise InvalidInput(f"s3Config lacks {', '.join(missing)}: it needs {', '.join(keys)}")
@@ -296,9 +300,11 @@ def _bucket_of_job(s3_config: dict[str, Any]) -> Bucket:
         raise InvalidInput('s3Config.bucketName must be the plain name of a bucket, letters, digits and "._-"')
     if not _is_endpoint(s3_config["endpointUrl"]):
         raise InvalidInput(f"s3Config.endpointUrl {_ENDPOINT_RULE}")
+    lookup = partial(resolve, s3_config["endpointUrl"], time.monotonic() + LOOKUP_TIMEOUT_S)
     try:
-        public_addresses(s3_config["endpointUrl"])
-    except (SSRFError, UnicodeError):  # UnicodeError: a host that IDNA cannot encode
+        with network_errors():
+            run_within(LOOKUP_TIMEOUT_S, lookup, name="lookup", interrupt=lambda: None, on_cancel=on_cancel)
+    except (NetworkError, DeadlineExceeded):
         raise InvalidInput("s3Config.endpointUrl must name a host that resolves to a public address") from None
     return Bucket(
         endpoint_url=s3_config["endpointUrl"],

@@ -8,6 +8,7 @@ failure is one sentence, without URL and address like those of `src.download`.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import re
@@ -212,7 +213,8 @@ class _Message:
 
     def request(self) -> requests.PreparedRequest:
         """Prepare the request of one attempt, timestamped now."""
-        return requests.Request("POST", self.url, headers=self._headers(), data=self._text.encode()).prepare()
+        body = io.BytesIO(self._text.encode())  # sent in blocks: a socket's timeout applies to each
+        return requests.Request("POST", self.url, headers=self._headers(), data=body).prepare()
 
     def _headers(self) -> dict[str, str]:
         now = datetime.now(timezone.utc)

@@ -63,9 +63,11 @@ class AudioSource(BaseModel):
             raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
-    def _check_exactly_one(self) -> AudioSource:
+    def _check_combination(self) -> AudioSource:
         if (self.url is None) == (self.base64 is None):
             raise ValueError('give exactly one of "url" and "base64"')
+        if self.headers and self.url is None:
+            raise ValueError('"headers" go with "url" only')
         return self
 
 
