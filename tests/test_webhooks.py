@@ -20,6 +20,7 @@ import standardwebhooks
 from pydantic import SecretStr, ValidationError
 
 from src import public_http
+from src.delivery import webhooks
 from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, RETRY_POLICY, ProgressNotifier, check_secret, notify
 from src.public_http import RetryPolicy
 from src.request.schema import Webhook
@@ -343,6 +344,17 @@ def test_no_thread_outlives_a_progress_event(play, serve):
     time.sleep(0.1)
     notifier.close()
     assert nothing_in_flight()
+
+
+@pytest.mark.parametrize("play", [drip_header, silent, go_on])
+def test_a_progress_event_ends_while_its_job_goes_on(play, serve, monkeypatch):
+    monkeypatch.setattr(webhooks, "_PROGRESS_BUDGET_S", 0.2)
+    notifier = ProgressNotifier(serve(play).hook, job_id="job-1", secret=SECRET)
+    began = time.monotonic()
+    notifier.report("transcribe", 1, 2)
+    assert settled(nothing_in_flight)
+    assert time.monotonic() - began < 1.5  # the server goes on for 2 s
+    notifier.close()
 
 
 def test_a_slow_server_is_reported_in_a_sentence(serve):
