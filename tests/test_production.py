@@ -198,14 +198,17 @@ def receiver() -> Iterator[Receiver]:
 def test_outcomes_are_told_to_the_webhook_signed(platform: Platform, worker: Worker, receiver: Receiver) -> None:
     good = platform.submit({**clip("demo.ogg"), "webhook": {"url": receiver.url}})
     bad = platform.submit({"audio": {"base64": "AAAA"}, "webhook": {"url": receiver.url}})
+    wrong = platform.submit({"audio": 7, "webhook": receiver.url, "reference": "order 7"})
     assert platform.wait(good)["output"]["metadata"]["warnings"] == []
     platform.wait(bad)
+    platform.wait(wrong)
     accepted = [(dict(headers), body) for headers, body in receiver.received[1:]]
     payloads = [Webhook(SECRET).verify(body, headers) for headers, body in accepted]
-    by_type = {payload["type"]: payload["data"] for payload in payloads}
-    assert set(by_type) == {"transcription.completed", "transcription.failed"}
-    assert_spoken(by_type["transcription.completed"]["transcription"]["text"], "demo.ogg")
-    assert by_type["transcription.failed"]["error_type"] == "UnsupportedMedia"
+    by_job = {payload["data"]["id"]: payload["data"] for payload in payloads}
+    assert set(by_job) == {good, bad, wrong}
+    assert_spoken(by_job[good]["transcription"]["text"], "demo.ogg")
+    assert by_job[bad]["error_type"] == "UnsupportedMedia"
+    assert (by_job[wrong]["error_type"], by_job[wrong]["reference"]) == ("InvalidInput", "order 7")
 
 
 def test_a_webhook_that_fails_is_a_warning(platform: Platform, worker: Worker) -> None:

@@ -268,10 +268,10 @@ def test_each_kind_of_error_has_a_sentence_of_its_own(name: str, value: Any) -> 
         ("literal_error", "subtitle_preset", "x", 'options.subtitle_preset: should be "broadcast"'),
         ("dict_type", "speakers", 7, 'options.speakers: should be an object such as {"Ada": {"url": "https://..."}}'),
         (
-            "model_type",
+            "value_error",
             "speakers",
             {"Ada": 7},
-            'options.speakers.Ada: should be a URL, {"url": "https://..."} or {"base64": "..."}',
+            'options.speakers.Ada: give {"url": "https://..."} or {"base64": "..."}',
         ),
         ("value_error", "caption_color", "red", 'options.caption_color: should be a colour such as "#FFD400"'),
         ("value_error", "speakers", {"<b>": URL}, "options.speakers.<b>: a name should be 1 to 60 letters"),

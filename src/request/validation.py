@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from src.errors import InvalidInput, quote, suggest
-from src.request.audio_source import AudioSource
+from src.request.audio_source import FORMS, AudioSource
 from src.request.option_names import name_options
 from src.request.options import Options
 from src.request.other_names import OTHER_NAMES
 from src.request.request_model import RequestModel
-from src.request.schema import JobInput, UploadRequest, Webhook
+from src.request.schema import MAX_REFERENCE_CHARACTERS, JobInput, UploadRequest, Webhook
 
 Model = TypeVar("Model", bound=RequestModel)
 
@@ -30,15 +30,13 @@ MAX_KEY_CHARACTERS = 60
 _KEY_ITSELF = "[key]"
 """pydantic's last part of a place, if not the value is wrong but its key."""
 
-_SOURCE = '{"url": "https://..."} or {"base64": "..."}'
-
 _EXAMPLES: Mapping[str, str] = {
     "options": 'should be an object such as {"language": "de"}',
-    "webhook": 'should be an object such as {"url": "https://..."}',
+    "headers": 'should be an object such as {"Authorization": "..."}',
     "upload": 'should be an object such as {"prefix": "transcripts"}',
     "speakers": 'should be an object such as {"Ada": {"url": "https://..."}}',
 }
-"""Correct forms of the objects by their keys; all others are recordings."""
+"""Correct forms of the objects by their keys."""
 
 _FORMS: Mapping[str, str] = {
     "string_type": "should be a string",
@@ -103,6 +101,12 @@ def find_webhook(raw: Any) -> Webhook | None:
         return None
 
 
+def find_reference(raw: Any) -> str | None:
+    """The reference of a job's `input`, even if the rest is invalid; None if it has none, or no valid one."""
+    reference = raw.get("reference") if isinstance(raw, dict) else None
+    return reference if isinstance(reference, str) and len(reference) <= MAX_REFERENCE_CHARACTERS else None
+
+
 def _describe_all(
     error: ValidationError, model: type[RequestModel], raw: dict[str, Any], places: Mapping[str, str]
 ) -> str:
@@ -121,9 +125,9 @@ def _describe(error: ErrorDetails, model: type[RequestModel]) -> str:
     if kind == "extra_forbidden":
         return f"unknown key{_suggest_key(key, error['loc'], model)}"
     if kind == "missing":
-        return f"missing, give {_SOURCE}" if key == "audio" else "missing"
+        return FORMS if key == "audio" else "missing"
     if kind in ("model_type", "dict_type"):
-        return _EXAMPLES.get(key, f"should be a URL, {_SOURCE}")
+        return _EXAMPLES.get(key, "should be an object")
     if kind == "literal_error":
         return f"should be {context['expected'].replace(chr(39), chr(34))}"
     if kind == "value_error":

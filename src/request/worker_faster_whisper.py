@@ -54,8 +54,9 @@ class FlatInput(RequestModel):
     enable_vad: bool = True
     word_timestamps: bool = False
     webhook: Any = None
-    """Our addition, as is `upload`."""
+    """Our addition, as are `upload` and `reference`."""
     upload: Any = None
+    reference: Any = None
 
     @model_validator(mode="after")
     def _check_one_recording(self) -> FlatInput:
@@ -73,7 +74,7 @@ class FlatInput(RequestModel):
         return [round(self.temperature + number * step, 6) for number in range(steps + 1)]
 
 
-_FOREIGN_KEYS = FlatInput.model_fields.keys() - {"audio", "webhook", "upload"}
+_FOREIGN_KEYS = FlatInput.model_fields.keys() - {"audio", "webhook", "upload", "reference"}
 _ITS_OWN_KEYS = _FOREIGN_KEYS - Options.model_fields.keys()
 _OUR_OWN_KEYS = OPTION_NAMES - FlatInput.model_fields.keys()
 _SAME_OPTIONS = (FlatInput.model_fields.keys() & Options.model_fields.keys()) - {"temperature"}
@@ -112,7 +113,7 @@ def to_input(raw: dict[str, Any]) -> dict[str, Any]:
         "output_format": ["json", "srt", "vtt"],
     }
     validate(Options, options)
-    ours = {key: raw[key] for key in ("webhook", "upload") if raw.get(key) is not None}
+    ours = {key: raw[key] for key in ("webhook", "upload", "reference") if raw.get(key) is not None}
     return {"audio": flat.audio or {"base64": flat.audio_base64}, "options": options, **ours}
 
 
