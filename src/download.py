@@ -2,7 +2,8 @@
 
 URLs are requested through `src.public_http`, and so is each redirect: every host must have public addresses only, and
 the body of a redirect is not read. An interrupted transfer is resumed, if the server confirms that the file is the
-same.
+same. Share links of known file hosts are replaced by the direct download. A file that is no recording, such as a web
+page, is named as what it is.
 """
 
 from __future__ import annotations
@@ -13,19 +14,38 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.utils import default_headers, get_environ_proxies, select_proxy
+from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy, urldefragauth
 
 from src.deadline import DeadlineExceeded, run_within
-from src.errors import DownloadFailed, InvalidInput, TooLarge, prefix_errors
+from src.errors import DownloadFailed, InvalidInput, TooLarge, UnsupportedMedia, explain_os_error, prefix_errors
+from src.file_kind import name_other_kind
 from src.job_control import JobControl
-from src.public_http import MALFORMED, Failure, NetworkError, RetryPolicy, check_url, network_errors, send
-from src.request.audio_source import MAX_SAMPLE_BYTES, AudioSource
+from src.public_http import (
+    ALLOW_PRIVATE,
+    MALFORMED,
+    USER_AGENT,
+    Failure,
+    NetworkError,
+    OpenSocket,
+    RetryPolicy,
+    TransientFailure,
+    attempt_repeatedly,
+    clean_url,
+    network_errors,
+    send,
+    strip_invisible,
+)
+from src.request.audio_source import MAX_SAMPLE_BYTES, AudioSource, clean_audio_url
+from src.share_links import to_direct_link
 
 RETRY_POLICY = RetryPolicy(pauses=(0.5, 1.0, 2.0), timeouts=(10.0, 30.0))
 
@@ -33,20 +53,17 @@ _FILE_NAME = "media"  # whatever the URL calls it
 _CHUNK_BYTES = 1 << 16
 _MAX_REDIRECTS = 5
 _SAMPLE_TIMEOUT_S = 60.0  # for the download of one speaker's sample
+_COMPRESSIONS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"}
 
 _TIMED_OUT = "the download took longer than its time limit"
 _MESSAGES = {
-    Failure.UNRESOLVED: "the host name of the URL cannot be resolved",
-    Failure.REFUSED: "the URL is refused: it and its redirects must be http(s) at a public address, "
-    f"with at most {_MAX_REDIRECTS} redirects",
+    Failure.REFUSED: "the URL, or a redirect of it, does not lead to a public address: use a public URL, "
+    f"or on a worker of your own set {ALLOW_PRIVATE}=true",
     Failure.INSECURE: "no secure connection to the URL's host: check its TLS certificate",
     Failure.SILENT: "the URL's host does not answer, or stopped sending",
+    Failure.CLOSED: "the URL's host refuses connections: check its port, and that its server runs",
     Failure.BROKEN: "the connection to the URL's host failed",
 }
-
-
-class _Transient(Exception):
-    """A failed attempt that may be repeated; the message is fit for the caller."""
 
 
 def fetch(
@@ -55,7 +72,7 @@ def fetch(
     """Write the audio of `source` to a file in `folder`: see `download` and `decode_base64`."""
     if source.url is None:
         return decode_base64(source.base64 or "", folder, max_bytes=max_bytes)
-    return download(source.url, folder, max_bytes=max_bytes, timeout=timeout, control=control)
+    return download(source.url, folder, headers=source.headers, max_bytes=max_bytes, timeout=timeout, control=control)
 
 
 def fetch_samples(sources: Mapping[str, AudioSource], folder: Path, control: JobControl) -> dict[str, Path]:
@@ -84,6 +101,7 @@ def download(
     *,
     max_bytes: int,
     timeout: float,
+    headers: Mapping[str, str] | None = None,
     control: JobControl | None = None,
     policy: RetryPolicy = RETRY_POLICY,
 ) -> Path:
@@ -91,49 +109,67 @@ def download(
 
     An error leaves no file behind.
 
+    Args:
+        url: http(s).
+        folder: an existing one.
+        max_bytes: of the file.
+        timeout: in seconds.
+        headers: valid ones; sent to the URL's own origin only.
+        control: ends the download when the job is cancelled.
+        policy: timing of the attempts.
+
     Returns:
         The file's path.
 
     Raises:
         InvalidInput: the URL is malformed.
         DownloadFailed: it did not give a file in time.
+        UnsupportedMedia: the file is no recording.
         TooLarge: the file has more than `max_bytes`.
+        OutOfResources: the worker has no disk space or no socket left.
         Cancelled: by `control`.
     """
-    check_url(url)
+    url = clean_audio_url(url)
     control = control or JobControl()
     target = folder / _FILE_NAME
+    open_socket = OpenSocket()
     deadline = time.monotonic() + timeout
-    try:
-        with target.open("wb", buffering=0) as file:
-            transfer = _Transfer(url, file, max_bytes, deadline, policy)
-            run_within(timeout, transfer.run, name="download", on_cancel=control.on_cancel)
-    except DeadlineExceeded:
-        target.unlink(missing_ok=True)
-        raise DownloadFailed(_TIMED_OUT) from None
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
+    with _removed_on_error(target):
+        try:
+            with target.open("wb") as file:
+                transfer = _Transfer(url, file, max_bytes, deadline, policy, open_socket, dict(headers or {}))
+                run_within(
+                    timeout, transfer.run, name="download", interrupt=open_socket.end, on_cancel=control.on_cancel
+                )
+        except DeadlineExceeded:
+            raise DownloadFailed(_TIMED_OUT) from None
+        except TransientFailure as failure:
+            raise DownloadFailed(str(failure)) from None
+        if kind := name_other_kind(target, downloaded=True):
+            raise UnsupportedMedia(f"the URL leads to {kind}")
     return target
 
 
 def decode_base64(text: str, folder: Path, *, max_bytes: int) -> Path:
     """Decode `text` into a file in `folder`; an error leaves no file behind.
 
-    Accepts the standard and the URL-safe alphabet, white space anywhere, a `data:…;base64,` prefix, and padding that is
-    correct or absent.
+    Accepts the standard and the URL-safe alphabet, white space anywhere, blanks where a form has decoded "+", a
+    `data:…;base64,` prefix, and padding that is correct or absent.
 
     Returns:
         The file's path.
 
     Raises:
         InvalidInput: `text` is anything else.
+        UnsupportedMedia: the file is no recording.
         TooLarge: the file has more than `max_bytes`.
+        OutOfResources: the worker has no disk space left.
     """
-    prefix = re.match(r"\s*data:[^,]{0,200};base64,", text, re.IGNORECASE)
+    text = strip_invisible(text)
+    prefix = re.match(r"data:.{0,500}?;base64,", text, re.IGNORECASE | re.DOTALL)
     try:
-        encoded = text[prefix.end() if prefix else 0 :].encode("ascii")
-        encoded = encoded.translate(bytes.maketrans(b"-_", b"+/"), delete=b" \t\r\n\f\v")
+        encoded = text[prefix.end() if prefix else 0 :].strip().encode("ascii")
+        encoded = _without_blanks(encoded.translate(bytes.maketrans(b"-_", b"+/")))
         digits = encoded.rstrip(b"=")
         if len(digits) * 3 // 4 > max_bytes:
             raise TooLarge(_too_large(max_bytes))
@@ -144,17 +180,40 @@ def decode_base64(text: str, folder: Path, *, max_bytes: int) -> Path:
     except (UnicodeEncodeError, binascii.Error):
         raise InvalidInput("the audio is not valid base64: encode the file's bytes by RFC 4648") from None
     if not data:
-        raise InvalidInput("the audio is empty: encode the file's bytes as base64")
-    return _write(folder / _FILE_NAME, data)
-
-
-def _write(target: Path, data: bytes) -> Path:
-    try:
+        raise InvalidInput("the file is empty: send the base64 of its bytes")
+    target = folder / _FILE_NAME
+    with _removed_on_error(target):
         target.write_bytes(data)
+        if kind := name_other_kind(target, downloaded=False):
+            raise UnsupportedMedia(f"the file is {kind}")
+    return target
+
+
+def _without_blanks(encoded: bytes) -> bytes:
+    """Base64 without white space; blanks that a decoder of forms made of "+" become "+" again.
+
+    Blanks at equal distances, or beside other white space, are layout. A single blank is, if the length is right
+    without it.
+    """
+    encoded = re.sub(rb"\s+", lambda run: run[0] if not run[0].strip(b" ") else b"", encoded)
+    blanks = encoded.count(b" ")
+    joined = encoded.replace(b" ", b"")
+    every = encoded.find(b" ") + 1
+    is_layout = encoded[every - 1 :: every] == b" " * blanks if blanks > 1 else len(joined) % 4 == 0
+    return joined if is_layout else encoded.replace(b" ", b"+")
+
+
+@contextmanager
+def _removed_on_error(target: Path) -> Iterator[None]:
+    """Remove the file if the block fails; name the worker's resource if it failed for want of one."""
+    try:
+        yield
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise explain_os_error(error) or error from None
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return target
 
 
 @dataclass
@@ -167,6 +226,9 @@ class _Transfer:
     deadline: float
     """On the monotonic clock."""
     policy: RetryPolicy
+    open_socket: OpenSocket
+    headers: dict[str, str] = field(repr=False)
+    """The caller's, for the URL's own origin."""
     total: int | None = None
     """Bytes of the whole file, if the server declared them."""
     validator: str | None = None
@@ -174,29 +236,15 @@ class _Transfer:
 
     def run(self) -> None:
         """Download the file, in several attempts if need be."""
-        for attempt, pause in enumerate((*self.policy.pauses, None), 1):
-            try:
-                return self._attempt()
-            except _Transient as failure:
-                now = time.monotonic()
-                if now >= self.deadline:
-                    raise DownloadFailed(_TIMED_OUT) from None
-                if pause is None or now + pause > self.deadline:
-                    raise DownloadFailed(f"{failure} (attempt {attempt} of {self.policy.attempts})") from None
-            self.policy.sleep(pause)
-        return None
+        attempt_repeatedly(self._attempt, self.policy, self.deadline, self.open_socket.ended)
 
     def _attempt(self) -> None:
         """Download the missing bytes.
 
         Raises:
-            _Transient: another attempt may succeed.
+            TransientFailure: another attempt may succeed.
         """
-        # Compressed bodies are declined: a few kilobytes of gzip can unpack to gigabytes.
-        headers = {**default_headers(), "Accept-Encoding": "identity", **self._range_headers()}
-        with _readable_errors():
-            response = self._get(headers)
-        with response:
+        with self._get() as response:
             self._check_response(response)
             if self.total is not None and self.total > self.max_bytes:
                 raise TooLarge(_too_large(self.max_bytes))
@@ -207,29 +255,48 @@ class _Transfer:
                     raise TooLarge(_too_large(self.max_bytes))
                 self.file.write(chunk)
         if self.total is not None and self.file.tell() < self.total:
-            raise _Transient("the connection to the URL's host broke off before the end of the file")
+            raise TransientFailure("the connection to the URL's host broke off before the end of the file")
         if self.file.tell() == 0:
             raise DownloadFailed("the URL gives an empty file")
 
-    def _get(self, headers: dict[str, str]) -> requests.Response:
-        """Request the URL, following redirects.
+    def _get(self) -> requests.Response:
+        """Request the URL, following redirects; cookies are kept for this chain and each for its host.
 
         Raises:
-            NetworkError: REFUSED also for too many redirects, or a target that is not http(s).
-            ValueError: a redirect's target is malformed.
+            DownloadFailed: there are too many redirects, or one of them leads where none is followed.
+            TransientFailure: another attempt may succeed.
         """
-        url = self.url
+        url = to_direct_link(self.url)
+        jars: dict[str, RequestsCookieJar] = {}
         for _ in range(_MAX_REDIRECTS + 1):
             # As the SDK does: a request that must go through a proxy is not sent past it.
             if select_proxy(url, get_environ_proxies(url)):
-                raise NetworkError(Failure.REFUSED)
-            request = requests.Request("GET", url, headers=headers)
-            response = send(url, request.prepare, timeouts=self.policy.timeouts, deadline=self.deadline)
+                raise DownloadFailed("the URL is refused: the worker would need a proxy for it, and uses none")
+            cookies = jars.setdefault(urlsplit(url).hostname or "", RequestsCookieJar())
+            with _readable_errors(url):
+                response = send(
+                    url,
+                    partial(self._request, url, cookies),
+                    timeouts=self.policy.timeouts,
+                    deadline=self.deadline,
+                    open_socket=self.open_socket,
+                )
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
             response.close()
-            url = _redirect_target(url, response.headers.get("Location"))
-        raise NetworkError(Failure.REFUSED)
+            cookies.update(response.cookies)
+            url = to_direct_link(_redirect_target(url, response.headers.get("Location")))
+        raise DownloadFailed(f"the URL is redirected more than {_MAX_REDIRECTS} times: use the file's direct link")
+
+    def _request(self, url: str, cookies: RequestsCookieJar) -> requests.PreparedRequest:
+        headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept": "*/*"})
+        if _origin(url) == _origin(self.url):
+            headers.update(self.headers)
+        # Compressed bodies are declined: a few kilobytes of gzip can unpack to gigabytes.
+        headers.update({"Accept-Encoding": "identity", **self._range_headers()})
+        user = get_auth_from_url(url)  # http.cookiejar would take it for a part of the host
+        auth = user if any(user) else None
+        return requests.Request("GET", urldefragauth(url), headers=dict(headers), auth=auth, cookies=cookies).prepare()
 
     def _check_response(self, response: requests.Response) -> None:
         """Raise unless the body is the file (the bytes so far are dropped) or the rest of it."""
@@ -237,17 +304,20 @@ class _Transfer:
         if status in (408, 416, 429) or status >= 500:
             if status == 416:
                 self._restart()
-            raise _Transient(f"the URL answers with HTTP status {status}")
+            raise TransientFailure(f"the URL answers with HTTP status {status}")
         if status == 206 and self.file.tell():
             if not self._is_continued_by(response):
                 self._restart()
-                raise _Transient("the URL's host resumed the download at the wrong place")
+                raise TransientFailure("the URL's host resumed the download at the wrong place")
         elif status == 200:
             self._restart(response)
         else:
-            hint = "; if the link is signed, it may have expired" if status in (401, 403, 404, 410) else ""
-            raise DownloadFailed(f"the URL answers with HTTP status {status}{hint}")
-        if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity", "aws-chunked"):
+            expired = "; if the link is signed, it may have expired" if status in (401, 403, 404, 410) else ""
+            login = ", and if the host wants a login, give headers beside the url" if status in (401, 403) else ""
+            raise DownloadFailed(f"the URL answers with HTTP status {status}{expired}{login}")
+        # Some uploads set the header to what is no compression at all: base64, utf-8, none.
+        codings = {coding.strip().lower() for coding in response.headers.get("Content-Encoding", "").split(",")}
+        if codings & _COMPRESSIONS:
             raise DownloadFailed("the URL gives a compressed body (Content-Encoding): serve the file as it is")
 
     def _range_headers(self) -> dict[str, str]:
@@ -264,19 +334,31 @@ class _Transfer:
 
     def _restart(self, response: requests.Response | None = None) -> None:
         """Drop the bytes so far; `response`, if given, brings the whole file."""
-        self.file.seek(0)
-        self.file.truncate()
+        if self.file.tell():
+            self.file.seek(0)
+            self.file.truncate()
         self.total = _declared_length(response) if response is not None else None
         self.validator = _validator(response) if response is not None else None
 
 
 def _redirect_target(url: str, location: str | None) -> str:
-    """The URL that `url` redirects to; a user and password in `url` are kept for paths of the same host only."""
-    target = urljoin(url, location or "")
-    parts = urlsplit(target)
-    if not location or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise NetworkError(Failure.REFUSED)
-    return target
+    """The URL that `url` redirects to; a user and password in `url` are kept for paths of the same host only.
+
+    Raises:
+        DownloadFailed: it is not http(s).
+    """
+    try:
+        location = (location or "").encode("latin-1").decode("utf-8")  # http.client decodes headers as Latin-1
+        if not location.isprintable() or "\\" in location:  # urljoin would drop some of it
+            raise ValueError
+        return clean_url(urljoin(url, location) if location else "")
+    except (ValueError, InvalidInput):  # ValueError also: an unclosed IPv6 bracket, or a text that is not UTF-8
+        raise DownloadFailed("the URL is redirected to what is no http:// or https:// URL") from None
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _body(response: requests.Response) -> Iterator[bytes]:
@@ -290,21 +372,24 @@ def _body(response: requests.Response) -> Iterator[bytes]:
 
 
 @contextmanager
-def _readable_errors() -> Iterator[None]:
+def _readable_errors(url: str = "") -> Iterator[None]:
     """Turn network exceptions into sentences without URLs and addresses."""
     try:
         with network_errors():
             yield
     except NetworkError as error:
-        raise _to_exception(error.failure) from None
-    except ValueError:  # of requests and urllib.parse, for a redirect's target
+        raise _to_exception(error.failure, url) from None
+    except ValueError:  # of requests, for a URL that its own parser refuses
         raise InvalidInput(MALFORMED) from None
 
 
-def _to_exception(failure: Failure) -> Exception:
+def _to_exception(failure: Failure, url: str) -> Exception:
     if failure is Failure.MALFORMED:
         return InvalidInput(MALFORMED)
-    return _Transient(_MESSAGES[failure]) if failure.is_transient else DownloadFailed(_MESSAGES[failure])
+    if failure is Failure.UNRESOLVED:
+        name = re.fullmatch(r"[0-9a-z.-]{1,100}", urlsplit(url).hostname or "")
+        return TransientFailure(f"the URL's host {name[0] + ' ' if name else ''}cannot be resolved: check its spelling")
+    return TransientFailure(_MESSAGES[failure]) if failure.is_transient else DownloadFailed(_MESSAGES[failure])
 
 
 def _declared_length(response: requests.Response) -> int | None:

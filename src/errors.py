@@ -91,6 +91,7 @@ class ModelUnavailable(WorkerError):
 _RESOURCES = {
     errno.ENOSPC: "the worker's disk is full",
     errno.EDQUOT: "the worker's disk is full",
+    errno.EFBIG: "the worker may not write a file of this size",
     errno.EMFILE: "the worker has too many files open",
     errno.ENFILE: "the worker has too many files open",
     errno.ENOMEM: "the worker has no memory left",

@@ -33,7 +33,7 @@ from src.formats.render import render
 from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request.options import Options
 from src.request.schema import Webhook
-from src.request.validation import find_webhook, parse_input
+from src.request.validation import find_reference, find_webhook, parse_input
 from src.request.worker_faster_whisper import is_worker_faster_whisper_input, to_answer, to_input
 from src.settings import get_settings
 from src.startup import get_processor
@@ -97,10 +97,13 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     started = time.perf_counter()
     settings = get_settings()
     job_input = parse_input(to_input(job["input"]) if _is_for_faster_whisper(job) else job.get("input"))
-    bucket = find_bucket(job.get("s3Config"), settings)
+    bucket = find_bucket(job.get("s3Config"), settings, control.on_cancel)
     require_bucket(job_input.upload, bucket)
     processor = get_processor()
-    destination: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
+    destination: dict[str, Any] = {
+        **{"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload},
+        "on_cancel": control.on_cancel,
+    }
     inline = MAX_CHUNK_BYTES if settings.streaming else settings.max_result_bytes
     max_video = max_video_bytes(inline, settings.max_audio_bytes, bucket)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
@@ -192,12 +195,18 @@ def _progress_sent(webhook: Webhook | None, job: Job, control: JobControl) -> It
     if webhook is None or not webhook.progress:
         yield
         return
-    notifier = ProgressNotifier(webhook, job_id=_job_id(job) or "job", secret=get_settings().webhook_secret)
+    notifier = ProgressNotifier(webhook, **_sender(job))
     control.listen(notifier.report)
     try:
         yield
     finally:
         notifier.close()
+
+
+def _sender(job: Job) -> dict[str, Any]:
+    """What each event says of the job, and the key that signs it."""
+    reference = find_reference(job.get("input"))
+    return {"job_id": _job_id(job) or "job", "reference": reference, "secret": get_settings().webhook_secret}
 
 
 def _send_outcome(webhook: Webhook | None, job: Job, answer: Answer) -> None:
@@ -206,7 +215,7 @@ def _send_outcome(webhook: Webhook | None, job: Job, answer: Answer) -> None:
         return
     event = "transcription.failed" if "error" in answer else "transcription.completed"
     data: Answer = {key: answer[key] for key in ("error", "error_type") if key in answer} or answer
-    warning = notify(webhook, event, data, job_id=_job_id(job) or "job", secret=get_settings().webhook_secret)
+    warning = notify(webhook, event, data, **_sender(job))
     if warning is None:
         return
     logs.event("webhook.failed")

@@ -22,6 +22,8 @@ ALLOWED: dict[str, set[str]] = {
     "transcript": {"errors"},
     "job_control": BASE,
     "public_http": BASE,
+    "share_links": set(),
+    "file_kind": set(),
     "formats": {"transcript", "errors"},
     "models": BASE - {"transcript"},
     "audio": {"job_control", *BASE},
@@ -30,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "transcription": {"engine", "models", "audio", "job_control", *BASE},
     "speakers": {"request", "audio", "job_control", *BASE},
     "captions": {"request", "formats", "audio", "job_control", *BASE},
-    "download": {"request", "public_http", "job_control", *BASE},
+    "download": {"request", "public_http", "share_links", "file_kind", "job_control", *BASE},
     "delivery": {"captions", "request", "formats", "public_http", "job_control", *BASE},
     "stage_options": {"transcription", "request", "engine", "audio", *BASE},
     "whisper_processor": {

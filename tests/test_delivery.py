@@ -322,7 +322,8 @@ def test_the_error_of_an_undeliverable_answer_names_the_failed_upload(
 ) -> None:
     with pytest.raises(TooLarge, match=r"the bucket refused the files \(NoSuchBucket\)") as error:
         send(answer, max_bytes=5000, bucket=refusing)
-    output = str(error.value) + caplog.text
+    logged = [record.getMessage() for record in caplog.records if record.name != "werkzeug"]  # the server's own
+    output = "\n".join((str(error.value), *logged))
     assert not [word for word in ("the-secret", "AKIAEXAMPLE", "://", "Signature") if word in output]
 
 

@@ -18,7 +18,6 @@ from datetime import datetime
 import pytest
 import standardwebhooks
 from pydantic import SecretStr, ValidationError
-from runpod.serverless.utils.rp_ssrf import PinnedIPAdapter
 
 from src import public_http
 from src.delivery.webhooks import COMPLETED, FAILED, PROGRESS, RETRY_POLICY, ProgressNotifier, check_secret, notify
@@ -87,6 +86,10 @@ def drip_header(handler: ScriptedHandler) -> None:
         time.sleep(0.05)
 
 
+def recording_pauses(policy: RetryPolicy, pauses: list[float]) -> RetryPolicy:
+    return replace(policy, pause=lambda _, seconds: pauses.append(seconds))
+
+
 def silent(_: ScriptedHandler) -> None:
     time.sleep(2)
 
@@ -112,7 +115,7 @@ def test_an_event_is_signed_by_standard_webhooks(serve):
     [(headers, body)] = server.received
     payload = standardwebhooks.Webhook(KEY).verify(body, dict(headers))
     assert payload.keys() == {"type", "timestamp", "data"}
-    assert (payload["type"], payload["data"]) == (COMPLETED, ANSWER)
+    assert (payload["type"], payload["data"]) == (COMPLETED, {"id": "job-1", **ANSWER})
     assert payload["timestamp"].endswith("Z")
     age = time.time() - datetime.fromisoformat(payload["timestamp"].replace("Z", "+00:00")).timestamp()
     assert 0 <= age < 5
@@ -147,7 +150,31 @@ def test_a_large_answer_leaves_out_the_transcription(characters, whole, serve):
     data = {"transcription": "x" * characters, "metadata": {"model": "tiny.en"}}
     assert send(server.hook, data=data) is None
     [payload] = server.payloads
-    assert payload["data"] == data if whole else {"metadata": data["metadata"], "transcription_omitted": True}
+    rest = {"metadata": data["metadata"], "transcription_omitted": True}
+    assert payload["data"] == {"id": "job-1", **(data if whole else rest)}
+
+
+def test_every_event_has_the_jobs_id_and_the_callers_reference(serve):
+    server = serve(status(200))
+    for event in (COMPLETED, FAILED):
+        notify(server.hook, event, {"metadata": {}}, job_id="a.b", reference="Ticket 7", secret=SECRET)
+    notifier = ProgressNotifier(server.hook, job_id="a.b", reference="Ticket 7", secret=SECRET)
+    notifier.report("transcribe", 1, 2)
+    notifier.close()
+    notify(server.hook, COMPLETED, {}, job_id="a.b", secret=SECRET)
+    named = [(payload["data"]["id"], payload["data"].get("reference")) for payload in server.payloads]
+    assert named == [("a.b", "Ticket 7")] * 3 + [("a.b", None)]
+
+
+def test_the_callers_headers_are_sent_and_change_none_of_the_workers(serve):
+    server = serve(status(500), status(200))
+    hook = server.hook.model_copy(update={"headers": {"Authorization": "Bearer s3cr3t", "user-agent": "x"}})
+    assert send(hook) is None
+    for headers, body in server.received:
+        assert headers["Authorization"] == "Bearer s3cr3t"
+        assert headers.get_all("User-Agent") == ["x"]
+        standardwebhooks.Webhook(KEY).verify(body, dict(headers))
+    assert "s3cr3t" not in repr(hook)
 
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
@@ -197,27 +224,27 @@ def test_any_other_error_is_final(code, serve):
 
 def test_the_number_of_attempts_is_limited(serve):
     server = serve(status(500))
-    assert "HTTP status 500 (attempt 5 of 5)" in send(server.hook)
+    assert "HTTP status 500 (tried 5 times)" in send(server.hook)
     assert len(server.received) == 5
 
 
 def test_a_short_retry_after_is_honoured(serve):
     pauses: list[float] = []
     server = serve(status(429, Retry_After="3"), status(200))
-    assert send(server.hook, policy=replace(POLICY, sleep=pauses.append)) is None
+    assert send(server.hook, policy=recording_pauses(POLICY, pauses)) is None
     assert pauses == [3.0]
 
 
 def test_pauses_between_attempts_double(serve):
     pauses: list[float] = []
-    assert "attempt 5 of 5" in send(serve(status(500)).hook, policy=replace(RETRY_POLICY, sleep=pauses.append))
+    assert "tried 5 times" in send(serve(status(500)).hook, policy=recording_pauses(RETRY_POLICY, pauses))
     assert pauses == [0.5, 1.0, 2.0, 4.0]
 
 
 @pytest.mark.parametrize("after", ["3600", "999999999"])
 def test_a_long_retry_after_ends_the_attempts(after, serve):
     server = serve(status(503, Retry_After=after))
-    assert "HTTP status 503 (attempt 1 of 5)" in send(server.hook)
+    assert send(server.hook).endswith("its URL answers with HTTP status 503")
 
 
 @pytest.mark.parametrize("after", ["", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 5000])
@@ -229,7 +256,7 @@ def test_a_closed_port(serve):
     server = serve(status(200))
     server.shutdown()
     server.server_close()
-    assert "the connection to its host failed (attempt 5 of 5)" in send(server.hook)
+    assert "its host refuses connections (tried 5 times)" in send(server.hook)
 
 
 def test_a_host_that_does_not_exist(serve):
@@ -245,7 +272,7 @@ def test_a_response_that_is_not_http(serve):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
 
     server = serve(two_lengths, lambda handler: handler.wfile.write(b"answer-body\r\n\r\n"))
-    assert "the connection to its host failed (attempt 5 of 5)" in send(server.hook)
+    assert "the connection to its host failed (tried 5 times)" in send(server.hook)
 
 
 def test_a_server_that_does_not_speak_tls(serve):
@@ -298,14 +325,34 @@ def test_the_budget_holds_for_a_server_that_sends_slowly(play, serve):
     held.set()
 
 
+def go_on(handler: ScriptedHandler) -> None:
+    for _ in range(2000):
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+@pytest.mark.parametrize("play", [drip_header, silent, go_on])
+def test_no_thread_outlives_the_budget(play, serve):
+    assert "it took longer than" in send(serve(play).hook, budget=0.3)
+    assert nothing_in_flight()
+
+
+@pytest.mark.parametrize("play", [drip_header, silent, go_on])
+def test_no_thread_outlives_a_progress_event(play, serve):
+    notifier = ProgressNotifier(serve(play).hook, job_id="job-1", secret=SECRET, join_timeout=0.2)
+    notifier.report("transcribe", 1, 2)
+    time.sleep(0.1)
+    notifier.close()
+    assert nothing_in_flight()
+
+
 def test_a_slow_server_is_reported_in_a_sentence(serve):
     assert send(serve(drip_header).hook, budget=0.3).endswith("was not delivered: it took longer than 0.3 s")
 
 
 def test_retries_end_with_the_budget(serve):
     pauses: list[float] = []
-    policy = RetryPolicy(pauses=(0.1, 60.0), timeouts=TIMEOUTS, sleep=pauses.append)
-    assert "(attempt 2 of 3)" in send(serve(status(503)).hook, budget=20, policy=policy)
+    policy = recording_pauses(RetryPolicy(pauses=(0.1, 60.0), timeouts=TIMEOUTS), pauses)
+    assert "(tried 2 times)" in send(serve(status(503)).hook, budget=20, policy=policy)
     assert pauses == [0.1]
 
 
@@ -318,15 +365,9 @@ def test_nothing_is_sent_after_the_budget(serve, monkeypatch):
 
 
 def hold_before_sending(monkeypatch) -> threading.Event:
-    """Requests that are made wait for this event before they connect."""
+    """Hosts are resolved only when this event is set; nothing can interrupt that."""
     held = threading.Event()
-
-    class Slow(PinnedIPAdapter):
-        def send(self, request, **options):
-            held.wait(5)
-            return super().send(request, **options)
-
-    monkeypatch.setattr(public_http, "PinnedIPAdapter", Slow)
+    monkeypatch.setattr(public_http, "resolve_and_validate", lambda *_: held.wait(5) and ["127.0.0.1"])
     return held
 
 
@@ -357,21 +398,24 @@ def test_the_sdk_connects_to_the_validated_address(serve, monkeypatch):
 
 
 def test_a_name_that_changes_its_address_is_resolved_once(serve, monkeypatch):
-    server, asked = serve(status(200)), []
+    server, asked, connected = serve(status(200)), [], []
     monkeypatch.delenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")
 
     def rebinding(host, port, *_, **__):
         asked.append(host)
-        if len(asked) == 1:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", port))]
-        if host == "rebind.invalid":
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-        raise OSError  # instead of a connection to a public address
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14" if len(asked) == 1 else "127.0.0.1", port))
+        ]
+
+    def connect(_, address):
+        connected.append(address[0])
+        raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     hook = Webhook(url=f"http://rebind.invalid:{server.server_port}/")
-    assert "connection to its host failed" in send(hook, policy=RetryPolicy(pauses=(), timeouts=TIMEOUTS))
-    assert asked == ["rebind.invalid", "93.184.215.14"]
+    assert "its host refuses connections" in send(hook, policy=RetryPolicy(pauses=(), timeouts=TIMEOUTS))
+    assert (asked, connected) == (["rebind.invalid"], ["93.184.215.14"])
     assert server.requests == []
 
 
@@ -431,11 +475,14 @@ def test_the_signer_is_loaded_when_something_is_signed():
 )
 def test_a_valid_url(url):
     assert Webhook.model_validate({"url": url, "progress": True}).url == url
+    assert Webhook.model_validate(url) == Webhook(url=url)
+    assert Webhook.model_validate(f" {url}\n").url == url
     assert not Webhook(url=url).progress
 
 
 @pytest.mark.parametrize(
-    "url", ["", "hook", "//example.com", "ftp://example.com", "http://", "http://[::1", "http://a\r\n"]
+    "url",
+    ["", "hook", "//example.com", "ftp://example.com", "http://", "http://[::1", "http://a\r\nb", "http://a\\@b/"],
 )
 def test_a_malformed_url(url):
     with pytest.raises(ValidationError, match="the URL is malformed: it must be http:// or https:// and name a host"):
@@ -445,7 +492,8 @@ def test_a_malformed_url(url):
 @pytest.mark.parametrize(
     "raw",
     [
-        *({}, {"url": None}, {"url": "https://a.b/" + "c" * 8192}),
+        *(12, True, ["https://a.b"], {}, {"url": None}, {"url": "https://a.b/" + "c" * 8192}),
+        *({"url": "https://a.b", "headers": {"webhook-id": "x"}}, {"url": "https://a.b", "headers": {"A": 1}}),
         *({"url": "https://a.b", "progress": "yes"}, {"url": "https://a.b", "secret": "x"}),
     ],
 )
@@ -503,7 +551,7 @@ def test_progress_arrives_signed_and_in_order(serve):
             time.sleep(0.01)
     notifier.close()
     assert [payload["data"] for payload in server.payloads] == [
-        {"stage": "transcribe", "percent": percent} for percent in (0, 50, 100)
+        {"id": "job-1", "stage": "transcribe", "percent": percent} for percent in (0, 50, 100)
     ]
     assert {payload["type"] for payload in server.payloads} == {PROGRESS}
     assert server.ids == [f"msg_job-1_transcription_progress_{number}" for number in (1, 2, 3)]
@@ -516,7 +564,7 @@ def test_an_unknown_total_is_zero_percent(serve):
     notifier = ProgressNotifier(server.hook, job_id="job-1", secret=None)
     notifier.report("download", 0.0, 0.0)
     notifier.close()
-    assert server.payloads[0]["data"] == {"stage": "download", "percent": 0}
+    assert server.payloads[0]["data"] == {"id": "job-1", "stage": "download", "percent": 0}
 
 
 def test_progress_neither_blocks_nor_accumulates(serve):

@@ -14,6 +14,7 @@ import math
 from typing import Any
 
 from src.captions.embed import CaptionedVideo
+from src.deadline import OnCancel
 from src.delivery.chunks import json_size
 from src.delivery.s3 import Bucket, UploadFailed, folder_of, upload_files
 from src.errors import InvalidInput, TooLarge, WorkerError
@@ -45,7 +46,13 @@ def require_bucket(upload: UploadRequest | None, bucket: Bucket | None) -> None:
 
 
 def deliver(
-    answer: dict[str, Any], *, job_id: str, max_bytes: int, bucket: Bucket | None, upload: UploadRequest | None
+    answer: dict[str, Any],
+    *,
+    job_id: str,
+    max_bytes: int,
+    bucket: Bucket | None,
+    upload: UploadRequest | None,
+    on_cancel: OnCancel | None = None,
 ) -> dict[str, Any]:
     """Make the answer fit `max_bytes`.
 
@@ -59,11 +66,13 @@ def deliver(
         max_bytes: of the JSON that the SDK sends.
         bucket: where files go.
         upload: the job's request for files.
+        on_cancel: ends the upload when the job is cancelled.
 
     Raises:
         InvalidInput: `upload` without a bucket.
         TooLarge: it cannot be made to fit; names the settings.
         TypeError: it holds a value without a JSON form.
+        Cancelled: by `on_cancel`.
     """
     require_bucket(upload, bucket)
     plain: dict[str, Any] = _to_plain_json(answer)
@@ -73,7 +82,8 @@ def deliver(
     if bucket is None:
         return _shorten(plain, max_bytes, f"to get all of it in files, {BUCKET_REMEDY}")
     try:
-        links = upload_files(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain))
+        folder = folder_of((upload or UploadRequest()).prefix, job_id)
+        links = upload_files(bucket, folder, _files(plain), on_cancel=on_cancel)
     except UploadFailed as failure:
         _warn(plain, f"there are no files: {failure}")
         return _shorten(plain, max_bytes, f"it cannot be delivered as files, since {failure}")
@@ -95,6 +105,7 @@ def attach_video(
     max_bytes: int,
     bucket: Bucket | None,
     upload: UploadRequest | None,
+    on_cancel: OnCancel | None = None,
 ) -> None:
     """Add the captioned video to `answer`, or the reason why there is none.
 
@@ -115,7 +126,8 @@ def attach_video(
     reason = f"it is {size / 1e6:.1f} MB, more than fits into the answer: {BUCKET_REMEDY}"
     if bucket is not None and (upload is not None or not fits):
         try:
-            links = upload_files(bucket, folder_of((upload or UploadRequest()).prefix, job_id), {path.name: path})
+            folder = folder_of((upload or UploadRequest()).prefix, job_id)
+            links = upload_files(bucket, folder, {path.name: path}, on_cancel=on_cancel)
             answer["captioned_video"] = video | {"url": links[path.name]}
             return
         except UploadFailed as failure:

@@ -1,4 +1,7 @@
-"""Stores results as files in an S3 bucket, through the SDK's `rp_upload`: choice of bucket, keys, signed links.
+"""Stores results as files in an S3 bucket.
+
+boto, through the SDK's `rp_upload`, makes the signed URLs and sends nothing itself: it would resolve the bucket's name
+once more, follow regions and redirects, and read a whole answer into memory. The files go through `src.public_http`.
 
 Exceptions of boto quote URLs, signatures and access keys: their text is never passed on.
 """
@@ -10,15 +13,28 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from runpod.serverless.utils.rp_ssrf import SSRFError
+import requests
 
-from src.deadline import DeadlineExceeded, run_within
-from src.errors import InvalidInput
-from src.public_http import is_http_url, public_addresses
+from src.deadline import DeadlineExceeded, OnCancel, run_within
+from src.errors import Cancelled, InvalidInput, WorkerError
+from src.public_http import (
+    USER_AGENT,
+    Failure,
+    NetworkError,
+    OpenSocket,
+    RetryPolicy,
+    TransientFailure,
+    attempt_repeatedly,
+    is_http_url,
+    network_errors,
+    resolve,
+    send,
+)
 from src.request.schema import MAX_PREFIX_CHARACTERS
 from src.settings import Settings, SettingsError
 
@@ -27,9 +43,26 @@ UPLOAD_TIMEOUT_S = 120.0
 
 _EXTENSION_BYTES = 120 * 1_000_000
 
+LOOKUP_TIMEOUT_S = 10.0
+"""For the host of a job's bucket, before the job begins."""
+
 LINK_LIFETIME_S = 7 * 24 * 3600
 """The longest that S3 signs links for, and the SDK's own choice."""
 
+RETRY_POLICY = RetryPolicy(pauses=(0.5, 1.0, 2.0), timeouts=(10.0, 60.0))
+
+_ERROR_BYTES = 4096
+"""Of an answer that refuses a file: its beginning has the error's code."""
+
+_MESSAGES = {
+    Failure.UNRESOLVED: "the host name of the bucket cannot be resolved",
+    Failure.REFUSED: "the bucket is not at a public address",
+    Failure.MALFORMED: "the bucket's address is malformed",
+    Failure.INSECURE: "no secure connection to the bucket: check its TLS certificate",
+    Failure.SILENT: "the bucket does not answer, or stopped reading",
+    Failure.CLOSED: "the bucket's host refuses connections",
+    Failure.BROKEN: "the connection to the bucket failed",
+}
 _CONTENT_TYPES = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
@@ -67,11 +100,12 @@ def folder_of(prefix: str, job_id: str) -> str:
     return f"{prefix}/{re.sub(r'[^0-9A-Za-z-]', '_', job_id)[:MAX_PREFIX_CHARACTERS] or '_'}"
 
 
-def find_bucket(s3_config: Any, settings: Settings) -> Bucket | None:
+def find_bucket(s3_config: Any, settings: Settings, on_cancel: OnCancel | None = None) -> Bucket | None:
     """The job's bucket, else the endpoint's, else None.
 
     Args:
         settings: of the endpoint.
+        on_cancel: ends the lookup of the bucket's host when the job is cancelled.
         s3_config: the job's `s3Config`; RunPod may send an empty one if the caller sent none.
 
     Raises:
@@ -81,7 +115,7 @@ def find_bucket(s3_config: Any, settings: Settings) -> Bucket | None:
     if s3_config is not None and not isinstance(s3_config, dict):
         raise InvalidInput("s3Config must be an object of accessId, accessSecret, bucketName and endpointUrl")
     if s3_config and any(s3_config.values()):
-        return _bucket_of_job(s3_config)
+        return _bucket_of_job(s3_config, on_cancel)
     check_bucket_settings(settings)
     secret = settings.bucket_secret_access_key
     if not (settings.bucket_endpoint_url and settings.bucket_access_key_id and secret):
@@ -115,7 +149,13 @@ def check_bucket_settings(settings: Settings) -> None:
 
 
 def upload_files(
-    bucket: Bucket, prefix: str, files: Mapping[str, bytes | Path], timeout: float = UPLOAD_TIMEOUT_S
+    bucket: Bucket,
+    prefix: str,
+    files: Mapping[str, bytes | Path],
+    timeout: float = UPLOAD_TIMEOUT_S,
+    *,
+    on_cancel: OnCancel | None = None,
+    policy: RetryPolicy = RETRY_POLICY,
 ) -> dict[str, str]:
     """Upload `files` as `prefix`/name.
 
@@ -124,32 +164,103 @@ def upload_files(
         prefix: folder in the bucket.
         files: by name; files on disk are streamed.
         timeout: see `UPLOAD_TIMEOUT_S`.
+        on_cancel: ends the upload when the job is cancelled.
+        policy: timing of the attempts at one file.
 
     Returns:
         A link to each file by its name, valid for `LINK_LIFETIME_S`.
 
     Raises:
         UploadFailed: not all of them were uploaded in time.
+        Cancelled: by `on_cancel`.
     """
     size = sum(len(file) if isinstance(file, bytes) else file.stat().st_size for file in files.values())
     limit = timeout * (1 + size / _EXTENSION_BYTES)
+    upload = _Upload(bucket, time.monotonic() + limit, policy)
     try:
-        # The SDK's client waits up to 60 s, three times, for each connection and each answer, and cannot be configured.
-        # A thread left behind can only finish the upload.
-        return run_within(limit, lambda: _put(bucket, prefix, files), name="upload")
+        return run_within(
+            limit,
+            lambda: upload.run(prefix, files),
+            name="upload",
+            interrupt=upload.open_socket.end,
+            on_cancel=on_cancel,
+        )
+    except (UploadFailed, Cancelled):
+        raise
+    except DeadlineExceeded:
+        raise UploadFailed(f"the bucket did not accept the files within {limit:.3g} s") from None
+    except (TransientFailure, WorkerError) as error:
+        raise UploadFailed(str(error)) from None
     except Exception as error:  # no failure of the upload may cost the caller the transcript
-        raise UploadFailed(_reason(error, limit)) from None
+        raise UploadFailed(f"the files did not reach the bucket ({type(error).__name__})") from None
 
 
-def _put(bucket: Bucket, prefix: str, files: Mapping[str, bytes | Path]) -> dict[str, str]:
-    client, name = _client(bucket), bucket.name or time.strftime("%m-%y")
-    links: dict[str, str] = {}
-    for file, data in files.items():
-        location = {"Bucket": name, "Key": f"{prefix}/{file}"}
+class _Upload:
+    """The upload of one job's files."""
+
+    def __init__(self, bucket: Bucket, deadline: float, policy: RetryPolicy) -> None:
+        self.open_socket = OpenSocket()
+        self._bucket = bucket
+        self._deadline = deadline
+        self._policy = policy
+
+    def run(self, prefix: str, files: Mapping[str, bytes | Path]) -> dict[str, str]:
+        """Send the files one after the other, and return their links."""
+        client, name = _client(self._bucket), self._bucket.name or time.strftime("%m-%y")
+        links: dict[str, str] = {}
+        for file, data in files.items():
+            location = {"Bucket": name, "Key": f"{prefix}/{file}"}
+            headers = {"Content-Type": _content_type(file)}
+            put = {**location, "ContentType": headers["Content-Type"]}
+            url = client.generate_presigned_url("put_object", Params=put, ExpiresIn=LINK_LIFETIME_S)
+            attempt = partial(self._put, url, headers | {"User-Agent": USER_AGENT}, data)
+            attempt_repeatedly(attempt, self._policy, self._deadline, self.open_socket.ended)
+            links[file] = client.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFETIME_S)
+        return links
+
+    def _put(self, url: str, headers: dict[str, str], data: bytes | Path) -> None:
+        """Send one file once.
+
+        Raises:
+            UploadFailed: it was refused.
+            TransientFailure: another attempt may succeed.
+        """
+        # Bytes too are sent as a file, in blocks: a socket's timeout applies to each.
         with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as body:
-            client.put_object(Body=body, ContentType=_content_type(file), **location)
-        links[file] = client.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFETIME_S)
-    return links
+
+            def request() -> requests.PreparedRequest:
+                is_empty = not body.seek(0, io.SEEK_END)  # a stream without bytes would be sent in chunks
+                body.seek(0)
+                return requests.Request("PUT", url, headers=headers, data=b"" if is_empty else body).prepare()
+
+            try:
+                with (
+                    network_errors(),
+                    send(
+                        url,
+                        request,
+                        timeouts=self._policy.timeouts,
+                        deadline=self._deadline,
+                        open_socket=self.open_socket,
+                        trusted=not self._bucket.of_job,
+                    ) as response,
+                ):
+                    if 200 <= response.status_code < 300:
+                        return
+                    status, refusal = response.status_code, f"the bucket refused the files ({_error_code(response)})"
+            except NetworkError as error:
+                reason = _MESSAGES[error.failure]
+                raise (TransientFailure(reason) if error.failure.is_transient else UploadFailed(reason)) from None
+            raise TransientFailure(refusal) if status in (408, 429) or status >= 500 else UploadFailed(refusal)
+
+
+def _error_code(response: requests.Response) -> str:
+    """The code in the first bytes of S3's answer, else the HTTP status."""
+    head = b""
+    while len(head) < _ERROR_BYTES and (chunk := response.raw.read1(_ERROR_BYTES, decode_content=False)):
+        head += chunk
+    code = re.search(rb"<Code>([0-9A-Za-z]{1,60})</Code>", head)
+    return code[1].decode() if code else f"HTTP status {response.status_code}"
 
 
 def _client(bucket: Bucket) -> Any:
@@ -169,23 +280,12 @@ def _client(bucket: Bucket) -> Any:
     )
     if client is None:
         raise UploadFailed("the worker has no boto3 to upload files with")
-    # Since 1.36 boto wraps every body with a checksum, which many servers other than Amazon's reject.
+    # Since 1.36 boto asks for a checksum with every body, which many servers other than Amazon's reject.
     client.meta.config.request_checksum_calculation = "when_required"
-    if bucket.of_job:
-        client.meta.events.register("before-send.s3", _refuse_private)
     return client
 
 
-def _refuse_private(request: Any, **_: Any) -> None:
-    """Check the host of the next connection: boto prefixes it with some buckets' names, and follows regions.
-
-    Raises:
-        SSRFError: its addresses are not public.
-    """
-    public_addresses(request.url)
-
-
-def _bucket_of_job(s3_config: dict[str, Any]) -> Bucket:
+def _bucket_of_job(s3_config: dict[str, Any], on_cancel: OnCancel | None) -> Bucket:
     keys = ("accessId", "accessSecret", "bucketName", "endpointUrl")
     if missing := [key for key in keys if s3_config.get(key) in (None, "")]:
         raise InvalidInput(f"s3Config lacks {', '.join(missing)}: it needs {', '.join(keys)}")
@@ -200,9 +300,11 @@ def _bucket_of_job(s3_config: dict[str, Any]) -> Bucket:
         raise InvalidInput('s3Config.bucketName must be the plain name of a bucket, letters, digits and "._-"')
     if not _is_endpoint(s3_config["endpointUrl"]):
         raise InvalidInput(f"s3Config.endpointUrl {_ENDPOINT_RULE}")
+    lookup = partial(resolve, s3_config["endpointUrl"], time.monotonic() + LOOKUP_TIMEOUT_S)
     try:
-        public_addresses(s3_config["endpointUrl"])
-    except (SSRFError, UnicodeError):  # UnicodeError: a host that IDNA cannot encode
+        with network_errors():
+            run_within(LOOKUP_TIMEOUT_S, lookup, name="lookup", interrupt=lambda: None, on_cancel=on_cancel)
+    except (NetworkError, DeadlineExceeded):
         raise InvalidInput("s3Config.endpointUrl must name a host that resolves to a public address") from None
     return Bucket(
         endpoint_url=s3_config["endpointUrl"],
@@ -215,21 +317,6 @@ def _bucket_of_job(s3_config: dict[str, Any]) -> Bucket:
 
 def _is_endpoint(url: str) -> bool:
     return is_http_url(url) and not set(" ?#") & set(url) and "@" not in urlsplit(url).netloc
-
-
-def _reason(error: Exception, limit: float) -> str:
-    """The failure in our own words, with at most the server's error code."""
-    if isinstance(error, UploadFailed):
-        return str(error)
-    if isinstance(error, DeadlineExceeded):
-        return f"the bucket did not accept the files within {limit:.3g} s"
-    if isinstance(error, SSRFError):
-        return "the bucket is not at a public address"
-    response = getattr(error, "response", None)  # of botocore's ClientError
-    if isinstance(response, dict):
-        code = str(response.get("Error", {}).get("Code", ""))
-        return f"the bucket refused the files ({code if re.fullmatch('[0-9A-Za-z]{1,60}', code) else 'unknown error'})"
-    return f"the files did not reach the bucket ({type(error).__name__})"
 
 
 def _content_type(file: str) -> str:

@@ -16,15 +16,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 from typing import Any
 
 import requests
 from pydantic import SecretStr
+from requests.structures import CaseInsensitiveDict
 
-from src import __version__
 from src.deadline import DeadlineExceeded, run_within
-from src.public_http import Failure, NetworkError, RetryPolicy, send
+from src.public_http import (
+    USER_AGENT,
+    Failure,
+    NetworkError,
+    OpenSocket,
+    RetryPolicy,
+    TransientFailure,
+    attempt_repeatedly,
+    send,
+)
 from src.request.schema import Webhook
 
 COMPLETED = "transcription.completed"
@@ -47,6 +56,7 @@ _MESSAGES = {
     Failure.MALFORMED: "its URL is malformed",
     Failure.INSECURE: "no secure connection to its host: check its TLS certificate",
     Failure.SILENT: "its host does not answer, or stopped sending",
+    Failure.CLOSED: "its host refuses connections",
     Failure.BROKEN: "the connection to its host failed",
 }
 
@@ -81,6 +91,7 @@ def notify(
     *,
     job_id: str,
     secret: SecretStr | None,
+    reference: str | None = None,
     budget: float = 20.0,
     policy: RetryPolicy = RETRY_POLICY,
 ) -> str | None:
@@ -89,9 +100,10 @@ def notify(
     Args:
         webhook: where to.
         event: the payload's `type`.
-        data: the payload's `data`.
-        job_id: for the message's id, which is the same in all attempts.
+        data: the payload's `data`, to which the job's id and reference are added.
+        job_id: also for the message's id, which is the same in all attempts.
         secret: key for the signature; None: no signature header.
+        reference: the caller's name for the job.
         budget: seconds for everything, pauses included.
         policy: timing of the attempts.
 
@@ -100,12 +112,20 @@ def notify(
     """
     message = f"the webhook {event} was not delivered"
     try:
-        _deliver_within(budget, _Message(webhook.url, event, data, f"{job_id}_{event}", secret), policy)
-    except _Failed as failure:
+        _deliver(
+            _Message(webhook, event, _of_job(data, job_id, reference), f"{job_id}_{event}", secret), budget, policy
+        )
+    except (_Failed, TransientFailure) as failure:
         return f"{message}: {failure}"
+    except DeadlineExceeded:
+        return f"{message}: it took longer than {budget:g} s"
     except Exception as error:  # the job is done: a webhook must not undo that
         return f"{message}: the worker failed on it ({type(error).__name__})"
     return None
+
+
+def _of_job(data: dict[str, Any], job_id: str, reference: str | None) -> dict[str, Any]:
+    return {"id": job_id, **({} if reference is None else {"reference": reference}), **data}
 
 
 class ProgressNotifier:
@@ -125,6 +145,7 @@ class ProgressNotifier:
         *,
         job_id: str,
         secret: SecretStr | None,
+        reference: str | None = None,
         min_interval: float = _MIN_PROGRESS_INTERVAL_S,
         join_timeout: float = _JOIN_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
@@ -132,12 +153,13 @@ class ProgressNotifier:
         self._webhook = webhook
         self._job_id = job_id
         self._secret = secret
+        self._reference = reference
         self._min_interval = min_interval
         self._join_timeout = join_timeout
         self._clock = clock
         self._number = 0
         self._latest = -math.inf
-        self._in_flight: tuple[Thread, _Message] | None = None
+        self._in_flight: tuple[Thread, OpenSocket] | None = None
         self._closed = False
         self._lock = Lock()
 
@@ -155,69 +177,57 @@ class ProgressNotifier:
             self._number += 1
             data = {"stage": stage, "percent": round(100 * done / total) if total else 0}
             message_id = f"{self._job_id}_{PROGRESS}_{self._number}"  # unique: receivers drop repeated ids
-            message = _Message(self._webhook.url, PROGRESS, data, message_id, self._secret)
-            thread = Thread(target=_try_once, args=(message,), name="webhook", daemon=True)
-            self._in_flight = thread, message
+            payload = _of_job(data, self._job_id, self._reference)
+            message = _Message(self._webhook, PROGRESS, payload, message_id, self._secret)
+            open_socket = OpenSocket()
+            thread = Thread(target=_try_once, args=(message, open_socket), name="webhook", daemon=True)
+            self._in_flight = thread, open_socket
             thread.start()
 
     def close(self) -> None:
-        """Wait a moment for the event in flight, then cancel it; none is sent after this."""
+        """Wait a moment for the event in flight, then end it; none is sent after this."""
         with self._lock:
             self._closed = True
         if self._in_flight is not None:
-            thread, message = self._in_flight
+            thread, open_socket = self._in_flight
             thread.join(self._join_timeout)
-            message.cancel()
+            open_socket.end()
+            thread.join(self._join_timeout)
 
 
 class _Failed(Exception):
-    """A message was not delivered; the reason is fit for the caller.
-
-    Args:
-        wait: minimum of seconds before another attempt; None if another attempt would not help.
-    """
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
+    """A message was not delivered, and another attempt would not help; the reason is fit for the caller."""
 
 
 class _Message:
-    """One event for one URL; attempts differ only in their time, hence in their signature."""
+    """One event for one webhook; attempts differ only in their time, hence in their signature."""
 
-    def __init__(self, url: str, event: str, data: dict[str, Any], message_id: str, secret: SecretStr | None) -> None:
-        self.url = url
+    def __init__(
+        self, webhook: Webhook, event: str, data: dict[str, Any], message_id: str, secret: SecretStr | None
+    ) -> None:
+        self.url = webhook.url
+        self._own_headers = webhook.headers or {}
         self._id = "msg_" + re.sub(r"[^\w-]", "_", message_id, flags=re.ASCII)  # full stops delimit the signed parts
         self._text = to_payload(event, data)
-        self._body = io.BytesIO(self._text.encode())
         self._secret = secret
 
     def request(self) -> requests.PreparedRequest:
-        """Prepare the request of one attempt, timestamped now.
-
-        Raises:
-            ValueError: the message was cancelled.
-        """
-        self._body.seek(0)
-        return requests.Request("POST", self.url, headers=self._headers(), data=self._body).prepare()
-
-    def cancel(self) -> None:
-        """Prevent any further sending, from any thread, even by an attempt that is connecting."""
-        self._body.close()
+        """Prepare the request of one attempt, timestamped now."""
+        body = io.BytesIO(self._text.encode())  # sent in blocks: a socket's timeout applies to each
+        return requests.Request("POST", self.url, headers=self._headers(), data=body).prepare()
 
     def _headers(self) -> dict[str, str]:
         now = datetime.now(timezone.utc)
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"worker-whisper/{__version__}",
-            "webhook-id": self._id,
-            "webhook-timestamp": str(int(now.timestamp())),
-        }
+        headers = CaseInsensitiveDict({"User-Agent": USER_AGENT})
+        headers.update(self._own_headers)
+        headers["Content-Type"] = "application/json"
+        headers["webhook-id"] = self._id
+        headers["webhook-timestamp"] = str(int(now.timestamp()))
         if self._secret is not None:
             from standardwebhooks import Webhook as Signer
 
             headers["webhook-signature"] = Signer(self._secret.get_secret_value()).sign(self._id, now, self._text)
-        return headers
+        return dict(headers)
 
 
 def to_payload(event: str, data: dict[str, Any]) -> str:
@@ -240,75 +250,56 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _deliver_within(budget: float, message: _Message, policy: RetryPolicy) -> None:
-    """Run `_deliver` for at most `budget` seconds.
+def _deliver(message: _Message, budget: float, policy: RetryPolicy) -> None:
+    """Send `message` within `budget` seconds, in several attempts if need be.
 
     Raises:
-        _Failed: it was not delivered in time.
+        _Failed, TransientFailure, DeadlineExceeded: it was not delivered.
     """
+    open_socket = OpenSocket()
     deadline = time.monotonic() + budget
-    try:
-        run_within(budget, lambda: _deliver(message, deadline, policy), name="webhook")
-    except DeadlineExceeded:
-        raise _Failed(f"it took longer than {budget:g} s") from None
-    finally:
-        message.cancel()
+
+    def attempt() -> None:
+        _attempt(message, deadline, policy, open_socket)
+
+    run_within(
+        budget,
+        lambda: attempt_repeatedly(attempt, policy, deadline, open_socket.ended),
+        name="webhook",
+        interrupt=open_socket.end,
+    )
 
 
-def _deliver(message: _Message, deadline: float, policy: RetryPolicy) -> None:
-    """Send `message`, in several attempts if need be; `deadline` is on the monotonic clock.
-
-    Raises:
-        _Failed: no attempt delivered it.
-        DeadlineExceeded: an attempt took until `deadline`.
-    """
-    for attempt, pause in enumerate((*policy.pauses, math.inf), 1):
-        try:
-            return _attempt(message, deadline, policy)
-        except _Failed as failure:
-            if failure.wait is None:
-                raise
-            now, pause = time.monotonic(), max(pause, failure.wait)
-            if now >= deadline:  # the socket's own limit ended at the same moment
-                raise DeadlineExceeded from None
-            if now + pause > deadline:
-                raise _Failed(f"{failure} (attempt {attempt} of {policy.attempts})") from None
-        policy.sleep(pause)
-    return None
-
-
-def _try_once(message: _Message) -> None:
+def _try_once(message: _Message, open_socket: OpenSocket) -> None:
+    """Send `message` once, in a short time, or not at all."""
+    timer = Timer(_PROGRESS_BUDGET_S, open_socket.end)
+    timer.daemon = True
+    timer.start()
     with suppress(Exception):  # uncaught, the exception would be printed, with the URL
-        _attempt(message, time.monotonic() + _PROGRESS_BUDGET_S, RETRY_POLICY)
+        _attempt(message, time.monotonic() + _PROGRESS_BUDGET_S, RETRY_POLICY, open_socket)
+    timer.cancel()
+    open_socket.end()
 
 
-def _attempt(message: _Message, deadline: float, policy: RetryPolicy) -> None:
-    """Send `message` once.
+def _attempt(message: _Message, deadline: float, policy: RetryPolicy, open_socket: OpenSocket) -> None:
+    """Send `message` once; the body of the response is not read.
 
     Raises:
-        _Failed: it was not delivered.
+        _Failed: it was not delivered, and another attempt would not help.
+        TransientFailure: it was not delivered.
     """
     try:
-        status, retry_after = _post(message, deadline, policy)
+        with send(
+            message.url, message.request, timeouts=policy.timeouts, deadline=deadline, open_socket=open_socket
+        ) as response:
+            status, retry_after = response.status_code, response.headers.get("Retry-After", "")
     except NetworkError as error:
-        raise _Failed(_MESSAGES[error.failure], wait=0.0 if error.failure.is_transient else None) from None
+        reason = _MESSAGES[error.failure]
+        raise (TransientFailure(reason) if error.failure.is_transient else _Failed(reason)) from None
     if 200 <= status < 300:
         return
     if status in (408, 425, 429) or status >= 500:
         seconds = re.fullmatch("[0-9]{1,9}", retry_after)  # its other form, a date, is ignored
-        raise _Failed(f"its URL answers with HTTP status {status}", wait=float(seconds[0]) if seconds else 0.0)
+        raise TransientFailure(f"its URL answers with HTTP status {status}", float(seconds[0]) if seconds else 0.0)
     hint = "; redirects are not followed" if 300 <= status < 400 else ""
     raise _Failed(f"its URL answers with HTTP status {status}{hint}")
-
-
-def _post(message: _Message, deadline: float, policy: RetryPolicy) -> tuple[int, str]:
-    """Send one request; the body of the response is not read.
-
-    Returns:
-        The HTTP status and the Retry-After header.
-
-    Raises:
-        NetworkError: there was no response.
-    """
-    with send(message.url, message.request, timeouts=policy.timeouts, deadline=deadline) as response:
-        return response.status_code, response.headers.get("Retry-After", "")

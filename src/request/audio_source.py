@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from src.errors import InvalidInput
+from src.public_http import MALFORMED, clean_url, strip_invisible
+from src.request.http_headers import Headers
+
+FORMS = 'give {"url": "https://..."} or {"base64": "..."}'
+
+_BASE64_DIGITS = re.compile(r"[0-9A-Za-z+/_\-\s]{100,}=*")
+"""The shortest recording has more of them; a path has a full stop or a colon at either end."""
+
+_ON_YOUR_DISK = "the worker cannot see your disk: send the file as base64, or use the client, or give an https:// URL"
+_OTHER_SCHEMES = {
+    "file": _ON_YOUR_DISK,
+    "s3": "the worker has no keys for s3:// addresses: give a presigned https:// URL of the object",
+    "gs": "the worker has no keys for gs:// addresses: give a signed https:// URL of the object",
+    "blob": "a blob: URL exists only in the browser that made it: send the file as base64",
+}
+_ANY_SCHEME = "the worker downloads by http:// and https:// only: give such a URL, or send the file as base64"
 
 
 class AudioSource(BaseModel):
@@ -14,20 +33,73 @@ class AudioSource(BaseModel):
 
     url: str | None = Field(default=None, min_length=1, max_length=8192)
     base64: str | None = Field(default=None, min_length=1)
+    headers: Headers | None = Field(default=None, repr=False)
+    """Sent with the request for `url`, and with redirects of it that stay at its origin."""
 
     @model_validator(mode="before")
     @classmethod
-    def _expand_string(cls, raw: Any) -> Any:
-        """Expand a bare string: a data URI is base64, anything else a URL."""
-        if not isinstance(raw, str):
+    def _sort_forms(cls, raw: Any) -> Any:
+        """Take a bare string, and base64 in `url`, for what they are; drop the form that is not set."""
+        if isinstance(raw, str) and not _is_unset(raw):
+            raw = {"url": raw}
+        if isinstance(raw, cls):
             return raw
-        return {"base64" if raw.lstrip()[:5].lower() == "data:" else "url": raw}
+        if not isinstance(raw, dict):
+            raise ValueError(FORMS)
+        unset = [key for key in ("url", "base64") if key in raw and _is_unset(raw[key])]
+        given = {key: value for key, value in raw.items() if key not in unset}
+        if isinstance(given.get("url"), str) and _is_base64(given["url"]) and "base64" not in given:
+            given["base64"] = given.pop("url")
+        if given == {} and raw.get("base64") is not None:
+            raise ValueError("the file is empty: send the base64 of its bytes")
+        return given
+
+    @field_validator("url")
+    @classmethod
+    def _clean_url(cls, url: str | None) -> str | None:
+        try:
+            return url and clean_audio_url(url)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
-    def _check_exactly_one(self) -> AudioSource:
+    def _check_combination(self) -> AudioSource:
         if (self.url is None) == (self.base64 is None):
             raise ValueError('give exactly one of "url" and "base64"')
+        if self.headers and self.url is None:
+            raise ValueError('"headers" go with "url" only')
         return self
+
+
+def clean_audio_url(url: str) -> str:
+    """The URL of a recording, without what copying leaves around it.
+
+    Raises:
+        InvalidInput: it is not http(s); says what it seems to be, and the remedy.
+    """
+    try:
+        return clean_url(url)
+    except InvalidInput:
+        raise InvalidInput(_explain(strip_invisible(url))) from None
+
+
+def _explain(url: str) -> str:
+    """Why a string that is no http(s) URL cannot be downloaded."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]{1,20}):", url)  # one letter is a drive of Windows
+    if scheme is None or re.match(r"\d+(/|$)", url[scheme.end() :]):  # host:port is no scheme either
+        return _ON_YOUR_DISK
+    if scheme[1].lower() in ("http", "https"):
+        return MALFORMED
+    return _OTHER_SCHEMES.get(scheme[1].lower(), _ANY_SCHEME)
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not strip_invisible(value))
+
+
+def _is_base64(text: str) -> bool:
+    ends = strip_invisible(text[:200]) + strip_invisible(text[-50:])
+    return ends[:5].lower() == "data:" or _BASE64_DIGITS.fullmatch(ends) is not None
 
 
 MAX_SAMPLE_SECONDS = 60.0

@@ -8,11 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from src.errors import InvalidInput
-from src.public_http import check_url
+from src.public_http import clean_url
 from src.request.audio_source import AudioSource
+from src.request.http_headers import Headers
 from src.request.options import Options
 
 MAX_PREFIX_CHARACTERS = 200  # a key has at most 1024 bytes
+MAX_REFERENCE_CHARACTERS = 200
 
 
 class UploadRequest(BaseModel):
@@ -52,15 +54,25 @@ class Webhook(BaseModel):
 
     url: str = Field(max_length=8192, repr=False)
     progress: bool = False
+    headers: Headers | None = Field(default=None, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_string(cls, raw: Any) -> Any:
+        """Take a bare string as the URL."""
+        if isinstance(raw, str):
+            return {"url": raw}
+        if not isinstance(raw, (dict, cls)):
+            raise ValueError('give a URL, or {"url": "https://...", "progress": true}')
+        return raw
 
     @field_validator("url")
     @classmethod
-    def _check_url(cls, url: str) -> str:
+    def _clean_url(cls, url: str) -> str:
         try:
-            check_url(url)
+            return clean_url(url)
         except InvalidInput as error:
             raise ValueError(str(error)) from None
-        return url
 
 
 class JobInput(BaseModel):
@@ -72,6 +84,8 @@ class JobInput(BaseModel):
     options: Options = Options()
     webhook: Webhook | None = None
     upload: UploadRequest | None = None
+    reference: str | None = Field(default=None, max_length=MAX_REFERENCE_CHARACTERS)
+    """The caller's own name for the job, in each event of its webhook."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from src.errors import InvalidInput, suggest
 from src.request.audio_source import AudioSource
 from src.request.options import Options
-from src.request.schema import JobInput, UploadRequest, Webhook
+from src.request.schema import MAX_REFERENCE_CHARACTERS, JobInput, UploadRequest, Webhook
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -57,6 +57,12 @@ def find_webhook(raw: Any) -> Webhook | None:
         return Webhook.model_validate(raw["webhook"])
     except (TypeError, KeyError, ValidationError):
         return None
+
+
+def find_reference(raw: Any) -> str | None:
+    """The reference of a job's `input`, even if the rest is invalid; None if it has none, or no valid one."""
+    reference = raw.get("reference") if isinstance(raw, dict) else None
+    return reference if isinstance(reference, str) and len(reference) <= MAX_REFERENCE_CHARACTERS else None
 
 
 def _describe(error: ErrorDetails, whole: type[BaseModel]) -> str:

@@ -54,8 +54,9 @@ class FlatInput(BaseModel):
     enable_vad: bool = True
     word_timestamps: Any = None
     webhook: Any = None
-    """Our addition, as is `upload`."""
+    """Our addition, as are `upload` and `reference`."""
     upload: Any = None
+    reference: Any = None
 
     @model_validator(mode="after")
     def _check_one_recording(self) -> FlatInput:
@@ -73,7 +74,7 @@ class FlatInput(BaseModel):
         return [round(self.temperature + number * step, 6) for number in range(steps + 1)]
 
 
-_FOREIGN_KEYS = FlatInput.model_fields.keys() - {"audio", "webhook", "upload"}
+_FOREIGN_KEYS = FlatInput.model_fields.keys() - {"audio", "webhook", "upload", "reference"}
 _SAME_OPTIONS = (FlatInput.model_fields.keys() & Options.model_fields.keys()) - {"temperature"}
 
 
@@ -106,7 +107,7 @@ def to_input(raw: dict[str, Any]) -> dict[str, Any]:
         "output_format": ["json", "srt", "vtt"],
     }
     validate(Options, options)
-    ours = {key: raw[key] for key in ("webhook", "upload") if raw.get(key) is not None}
+    ours = {key: raw[key] for key in ("webhook", "upload", "reference") if raw.get(key) is not None}
     return {"audio": flat.audio or {"base64": flat.audio_base64}, "options": options, **ours}
 
 

@@ -70,6 +70,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         """Plays the next answer; a request whose body is incomplete (None) gets none."""
         self.close_connection = True
         self.server.requests.append(self.headers)
+        self.server.paths.append(self.path)
         if body is None:
             return
         self.server.received.append((self.headers, body))
@@ -84,6 +85,7 @@ class ScriptedServer(ThreadingHTTPServer):
     Attributes:
         script: The functions that are still to be played.
         requests: Headers of all requests.
+        paths: Paths of all requests, with their queries.
         received: Headers and bodies of the requests that arrived whole.
     """
 
@@ -93,4 +95,5 @@ class ScriptedServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), ScriptedHandler)
         self.script = list(script)
         self.requests: list[Message] = []
+        self.paths: list[str] = []
         self.received: list[tuple[Message, bytes]] = []
