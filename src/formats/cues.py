@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -12,6 +13,7 @@ from src.formats.cue_splitting import split_cues
 from src.formats.layout import UNLIMITED, CueLimits, Layout
 from src.formats.line_breaks import display_width
 from src.formats.timed_words import Line, TimedWord, group_words
+from src.transcript.checks import Check, checked, never
 from src.transcript.transcript import Segment
 
 MIN_CUE_MS = 10
@@ -65,7 +67,7 @@ def to_single_line(text: str) -> str:
     return " ".join(line for line in lines if line)
 
 
-def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
+def lay_out(segments: Sequence[Segment], layout: Layout, language: str, check: Check = never) -> list[Cue]:
     """Lay out the text of `segments` as cues that keep to `layout`.
 
     Cues of one voice never overlap, and none is shorter than `MIN_CUE_MS`. A line is wider than the layout allows only
@@ -75,14 +77,15 @@ def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[
         segments: in any order; those of one voice are laid out together.
         layout: the limits to keep to.
         language: Whisper's code of the language that the text is in.
+        check: ends the work by an exception.
     """
-    voices = dict.fromkeys(segment.voice for segment in segments)
+    by_voice: dict[str, list[Segment]] = defaultdict(list)
+    for segment in segments:
+        by_voice[segment.voice].append(segment)
     cues = [
         cue._replace(voice=voice)
-        for voice in voices
-        for cue in _lay_out_voice(
-            [segment for segment in segments if segment.voice == voice], _leave_room_for(voice, layout), language
-        )
+        for voice, spoken in by_voice.items()
+        for cue in _lay_out_voice(spoken, _leave_room_for(voice, layout), language, check)
     ]
     return sorted(cues, key=lambda cue: cue.start)
 
@@ -94,16 +97,18 @@ def _leave_room_for(voice: str, layout: Layout) -> Layout:
     return replace(layout, max_line_width=max(1, layout.max_line_width - len(f"{voice}: ")))
 
 
-def _lay_out_voice(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
+def _lay_out_voice(segments: Sequence[Segment], layout: Layout, language: str, check: Check) -> list[Cue]:
     limits = layout.limits
-    groups = list(group_words(segments, layout))
+    groups = list(group_words(segments, layout, check))
     starts = [group[0].start for group in groups]
     cues = [
         lines
-        for group, next_start in zip(groups, [*starts[1:], UNLIMITED], strict=False)
-        for lines in split_cues(group, limits, language, prefer_one=layout.keeps_segments, next_start=next_start)
+        for group, next_start in checked(zip(groups, [*starts[1:], UNLIMITED], strict=False), check)
+        for lines in split_cues(
+            group, limits, language, prefer_one=layout.keeps_segments, next_start=next_start, check=check
+        )
     ]
-    return list(_set_times(cues, limits, language))
+    return list(checked(_set_times(cues, limits, language), check))
 
 
 def _set_times(cues: Sequence[Sequence[Line]], limits: CueLimits, language: str) -> Iterator[Cue]:
@@ -119,6 +124,8 @@ def _set_times(cues: Sequence[Sequence[Line]], limits: CueLimits, language: str)
 
 
 def _clamp(word: TimedWord, start: int, end: int) -> TimedWord:
+    if start <= word.start and word.end <= end:
+        return word
     return word._replace(start=min(max(word.start, start), end), end=min(max(word.end, start), end))
 
 
