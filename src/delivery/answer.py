@@ -18,6 +18,7 @@ from src.delivery.chunks import json_size
 from src.delivery.s3 import Bucket, UploadFailed, folder_of, upload_files
 from src.errors import InvalidInput, TooLarge, WorkerError
 from src.request.schema import UploadRequest
+from src.transcript.checks import Check, checked, never
 
 BUCKET_REMEDY = (
     "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "
@@ -45,7 +46,13 @@ def require_bucket(upload: UploadRequest | None, bucket: Bucket | None) -> None:
 
 
 def deliver(
-    answer: dict[str, Any], *, job_id: str, max_bytes: int, bucket: Bucket | None, upload: UploadRequest | None
+    answer: dict[str, Any],
+    *,
+    job_id: str,
+    max_bytes: int,
+    bucket: Bucket | None,
+    upload: UploadRequest | None,
+    check: Check = never,
 ) -> dict[str, Any]:
     """Make the answer fit `max_bytes`.
 
@@ -59,6 +66,7 @@ def deliver(
         max_bytes: of the JSON that the SDK sends.
         bucket: where files go.
         upload: the job's request for files.
+        check: ends the work by an exception.
 
     Raises:
         InvalidInput: `upload` without a bucket.
@@ -66,14 +74,18 @@ def deliver(
         TypeError: it holds a value without a JSON form.
     """
     require_bucket(upload, bucket)
-    plain: dict[str, Any] = _to_plain_json(answer)
+    plain: dict[str, Any] = _to_plain_json(answer, check)
     fits = _size(plain) <= max_bytes
+    check()
     if fits and upload is None:
         return plain
     if bucket is None:
         return _shorten(plain, max_bytes, f"to get all of it in files, {BUCKET_REMEDY}")
     try:
-        links = upload_files(bucket, folder_of((upload or UploadRequest()).prefix, job_id), _files(plain))
+        files = _files(plain)
+        check()
+        links = upload_files(bucket, folder_of((upload or UploadRequest()).prefix, job_id), files)
+        check()
     except UploadFailed as failure:
         _warn(plain, f"there are no files: {failure}")
         return _shorten(plain, max_bytes, f"it cannot be delivered as files, since {failure}")
@@ -95,6 +107,7 @@ def attach_video(
     max_bytes: int,
     bucket: Bucket | None,
     upload: UploadRequest | None,
+    check: Check = never,
 ) -> None:
     """Add the captioned video to `answer`, or the reason why there is none.
 
@@ -110,7 +123,7 @@ def attach_video(
     answer["metadata"]["warnings"] += captioned.warnings
     path, size = captioned.path, captioned.path.stat().st_size
     video: dict[str, Any] = {"filename": path.name, "bytes": size, "encoder": captioned.encoder}
-    whole: dict[str, Any] = _to_plain_json({**answer, "captioned_video": video})
+    whole: dict[str, Any] = _to_plain_json({**answer, "captioned_video": video}, check)
     fits = _size(whole) + 4 * (size + 2) // 3 + 20 <= max_bytes
     reason = f"it is {size / 1e6:.1f} MB, more than fits into the answer: {BUCKET_REMEDY}"
     if bucket is not None and (upload is not None or not fits):
@@ -202,7 +215,7 @@ def _too_large(answer: dict[str, Any], max_bytes: int) -> str:
     return f"the transcript is {_size(answer) / 1e6:.1f} MB and RunPod carries {max_bytes / 1e6:.1f} MB"
 
 
-def _to_plain_json(value: Any) -> Any:
+def _to_plain_json(value: Any, check: Check = never) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode() if not value.isascii() else value
     if value is None or isinstance(value, (bool, int)):
@@ -210,9 +223,9 @@ def _to_plain_json(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {_to_plain_json(str(key)): _to_plain_json(item) for key, item in value.items()}
+        return {_to_plain_json(str(key)): _to_plain_json(item, check) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_to_plain_json(item) for item in value]
+        return [_to_plain_json(item, check) for item in checked(value, check)]
     if hasattr(value, "tolist"):  # a NumPy scalar or array, a tensor
         return _to_plain_json(value.tolist())
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from src.formats.cues import RIGHT_TO_LEFT, Cue, line_text
+from src.formats.cues import RIGHT_TO_LEFT, Cue, label, line_text
 from src.formats.srt_vtt_tsv import split_by_spoken_word
 from src.formats.timed_words import Line, TimedWord
 from src.transcript.checks import Check, checked, never
@@ -243,8 +243,7 @@ def _events(cues: Sequence[Cue], render: RenderWord, highlight: bool, check: Che
         for start, end, spoken in checked(intervals, check):
             if end // 10 > start // 10:
                 text = r"\N".join(_render_line(line, spoken, render) for line in cue.lines)
-                voice = render(f"{cue.voice}: ", False) if cue.voice else ""
-                yield _event(start, end, voice + text)
+                yield _event(start, end, (render(label(cue), False) if cue.voice else "") + text)
 
 
 def _render_line(line: Line, spoken: TimedWord | None, render: RenderWord) -> str:
