@@ -369,7 +369,9 @@ def test_each_line_of_right_to_left_text_is_marked_for_players(layout, voice):
     made = replace(made, language="he", segments=[replace(part, speaker=voice) for part in made.segments])
     srt_lines = [cue.content for cue in srt.parse(rendered(made, "srt", layout))]
     assert all(line.startswith(RIGHT_TO_LEFT_MARK) for content in srt_lines for line in content.split("\n"))
-    vtt_lines = [line for cue in webvtt.from_string(rendered(made, "vtt", layout)) for line in cue.text.split("\n")]
+    vtt_lines = [
+        line for cue in webvtt.from_string(rendered(made, "vtt", layout)).captions for line in cue.text.split("\n")
+    ]
     assert all(line.startswith(RIGHT_TO_LEFT_MARK) for line in vtt_lines)
     assert RIGHT_TO_LEFT_MARK not in rendered(made, "tsv", layout) + render(made, ["text"], layout)["text"]
     assert RIGHT_TO_LEFT_MARK not in rendered(replace(made, language="en"), "srt", layout)

@@ -62,7 +62,7 @@ class _Timeline:
             return None
         first = bisect_left(self._ends, start)
         seconds: dict[str, float] = defaultdict(float)
-        for turn in self._turns[first:]:
+        for turn in map(self._turns.__getitem__, range(first, len(self._turns))):  # a slice would copy the rest
             if turn.start >= end:
                 break
             seconds[turn.speaker] += min(end, turn.end) - max(start, turn.start)
