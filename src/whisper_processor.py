@@ -37,7 +37,6 @@ from src.speakers.pipeline import transcribe_and_diarize
 from src.stage_options import to_audio_options, to_batched_options, to_sequential_options, to_vad_options
 from src.transcript.channels import merge_channels
 from src.transcript.transcript import Transcript
-from src.transcript.vocabulary import correct
 from src.transcription.batched import transcribe_in_windows
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
@@ -136,9 +135,9 @@ class WhisperProcessor:
                 audio = decoding.result()
         transcript.warnings[:0] = audio.warnings
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-        transcript.vocabulary = correct(transcript, options.corrections)
+        transcript.vocabulary = options.corrector.correct(transcript, control.check)
         if transcript.translation is not None:
-            correct(transcript.translation, options.corrections)
+            options.corrector.correct(transcript.translation, control.check)
         # What is transcribed while it is decoded counts as inference.
         transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript

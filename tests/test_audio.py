@@ -733,6 +733,21 @@ def test_a_mono_recording_on_a_stereo_track_is_one_channel(kind, folder):
     assert main_frequency(only) == pytest.approx(300, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("hertz", "warning"),
+    [
+        ((300,), 'channels "split" has no effect: the recording has one channel'),
+        ((300, 300), 'channels "split" has no effect: the recording has 2 channels that are all the same'),
+        ((300, 1000), None),
+    ],
+)
+def test_a_split_of_one_channel_is_a_warning(hertz, warning, folder):
+    source = tones(folder.parent / "tones.wav", *hertz)
+    found = record(source, folder, AudioOptions(split=True))
+    assert found.warnings == ([warning] if warning else [])
+    assert not decode_recording(source, folder, NO_OPTIONS, max_seconds=3600.0, max_bytes=1 << 30).warnings
+
+
 def test_a_mono_recording_is_one_channel(media, folder):
     (only,) = split(media("flac"), folder)
     assert (only == decode(media("flac"), folder)).all()

@@ -16,6 +16,8 @@ import boto3
 import manimgx_fonts
 import pytest
 import requests
+import srt
+import webvtt
 from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
@@ -96,6 +98,25 @@ def test_a_muxed_video_is_returned_as_base64() -> None:
     assert answer["metadata"]["timings"]["captions"] > 0
     assert not any("words" in segment for segment in answer["transcription"]["segments"])
     assert stages[-1] == "captioning"
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "lines"),
+    [
+        ({"captions": "mux"}, 42, 2),
+        ({"captions": "burn"}, 42, 2),
+        ({"captions": "burn", "caption_size": 12.0}, 26, 2),
+        ({"captions": "mux", "max_line_width": 20, "max_line_count": 1}, 20, 1),
+    ],
+)
+def test_subtitle_files_are_laid_out_as_in_the_video(options: dict[str, Any], width: int, lines: int) -> None:
+    answer = handler(job(CLIPS / "video.mp4", output_format=["srt", "vtt", "json"], **options))
+    cues = [cue.content.split("\n") for cue in srt.parse(answer["transcription"]["srt"])]
+    assert max(map(len, cues)) <= lines
+    assert max(len(line) for cue in cues for line in cue) <= width
+    assert [cue.text.split("\n") for cue in webvtt.from_string(answer["transcription"]["vtt"]).captions] == cues
+    longest = max(len(segment["text"]) for segment in answer["transcription"]["segments"])
+    assert longest > width  # whole segments would not do
 
 
 def test_burnt_captions_appear_while_words_are_spoken() -> None:

@@ -32,7 +32,7 @@ from src.captions.fonts import check_family, choose_fonts, find_faces, main
 from src.captions.probe import check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.formats.ass import Style, to_ass_overlay
-from src.formats.cues import Cue
+from src.formats.cues import RIGHT_TO_LEFT_MARK, Cue
 from src.formats.timed_words import TimedWord
 from src.job_control import JobControl
 
@@ -627,3 +627,14 @@ def test_a_damaged_picture_gives_an_error_sentence(film: Callable[..., Path], tm
     with pytest.raises(CaptionsFailed, match="captions cannot be drawn into the picture: ") as error:
         burn_file(tmp_path / "x.mp4", tmp_path, captions_of("x"))
     assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["مرحبا بالعالم.", "99 بالعالم مرحبا."])
+def test_a_mark_of_direction_leaves_a_picture_as_it_is(film: Callable[..., Path], tmp_path: Path, text: str) -> None:
+    pictures = []
+    for number, captioned in enumerate([text, RIGHT_TO_LEFT_MARK + text]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = burn_file(film(f"{GRAY} {X264} g.mp4"), folder, captions_of(captioned, language="ar"), CLEAR)
+        pictures.append(picture(done.path, 1.5))
+    assert (pictures[0] == pictures[1]).all()

@@ -271,7 +271,11 @@ def _decode(task: _Task) -> DecodedAudio:
     tracks = audio_tracks(log.streams)
     if task.options.track is None and (warning := other_tracks_warning(tracks, tracks[number - 1])):
         warnings.append(warning)
-    return DecodedAudio([pcm[:, channel] for channel in range(1 if _is_mono(pcm) else channels)], warnings)
+    is_mono = _is_mono(pcm)
+    if task.options.split and is_mono:
+        reason = "has one channel" if channels == 1 else f"has {channels} channels that are all the same"
+        warnings.append(f'channels "split" has no effect: the recording {reason}')
+    return DecodedAudio([pcm[:, channel] for channel in range(1 if is_mono else channels)], warnings)
 
 
 def _decode_chosen_track(task: _Task) -> tuple[int, FfmpegLog, CancellationProbe]:

@@ -82,18 +82,24 @@ def caption(
 
 def _mux(job: EmbedJob, transcript: Transcript, request: CaptionRequest) -> CaptionedVideo:
     texts = [transcript, *([transcript.translation] if transcript.translation else [])]
-    return mux(job, [_to_captions(job.video, text, request.layout) for text in texts])
+    return mux(job, [_to_captions(job, text, request.layout) for text in texts])
 
 
 def _burn(job: EmbedJob, transcript: Transcript, request: CaptionRequest) -> CaptionedVideo:
-    layout = fit_to_picture(request.layout, request.style.max_columns(job.video.display_size))
-    captions = _to_captions(job.video, transcript, layout)
+    captions = _to_captions(job, transcript, shown_layout(job.video, request))
     return burn(job, captions, request.style, font=request.font, font_folders=_font_folders(get_settings()))
 
 
-def _to_captions(video: Video, transcript: Transcript, layout: Layout) -> Captions:
-    cues = lay_out(transcript.segments, layout, transcript.text_language)
-    end = max(video.seconds, transcript.duration)
+def shown_layout(video: Video, request: CaptionRequest) -> Layout:
+    """Return the layout of the captions in the video; the picture limits the width of burnt ones."""
+    if request.mode == "mux":
+        return request.layout
+    return fit_to_picture(request.layout, request.style.max_columns(video.display_size))
+
+
+def _to_captions(job: EmbedJob, transcript: Transcript, layout: Layout) -> Captions:
+    cues = lay_out(transcript.segments, layout, transcript.text_language, job.control.check)
+    end = max(job.video.seconds, transcript.duration)
     return Captions(_cut_at(end, cues), transcript.text_language, layout.highlight_words)
 
 

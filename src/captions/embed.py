@@ -38,6 +38,7 @@ from src.formats.ass import Style, to_ass_overlay, to_timed_text
 from src.formats.cues import Cue
 from src.formats.srt_vtt_tsv import to_srt, to_vtt
 from src.job_control import JobControl
+from src.transcript.checks import Check
 
 STALL_SECONDS = 60.0
 """ffmpeg has stalled if it makes no progress for so long."""
@@ -106,7 +107,7 @@ def mux(job: EmbedJob, tracks: Sequence[Captions]) -> CaptionedVideo:
     """
     log = FfmpegLog()
     for container in dict.fromkeys([CONTAINERS_BY_FAMILY.get(job.video.family, MKV), MKV]):
-        texts = [_write_track(captions, container, job.folder, number) for number, captions in enumerate(tracks)]
+        texts = [_write_track(captions, container, job, number) for number, captions in enumerate(tracks)]
         path = job.folder / f"captioned.{container.name}"
         log = _run(_mux_output(job.video, container, tracks, texts, path), path, job, job.video.seconds)
         if log.status == 0:
@@ -164,21 +165,27 @@ def _write_overlay(job: EmbedJob, captions: Captions, style: Style, fonts: FontF
     for number, face in enumerate(fonts.faces):
         (job.folder / "fonts" / f"{number}{face.file.suffix}").symlink_to(face.file)
     overlay = to_ass_overlay(
-        captions.cues, style, job.video.display_size, fonts.split_by_font, captions.language, captions.highlight
+        captions.cues,
+        style,
+        job.video.display_size,
+        fonts.split_by_font,
+        captions.language,
+        captions.highlight,
+        job.control.check,
     )
     (job.folder / "captions.ass").write_text(overlay, encoding="utf-8", errors="replace")
 
 
-def _write_track(captions: Captions, container: Container, folder: Path, number: int) -> Path:
+def _write_track(captions: Captions, container: Container, job: EmbedJob, number: int) -> Path:
     """Write the file from which ffmpeg makes the track, in the format that it changes least."""
-    formats: dict[str, tuple[str, Callable[[Sequence[Cue], bool], str]]] = {
+    formats: dict[str, tuple[str, Callable[[Sequence[Cue], bool, Check], str]]] = {
         "mov_text": (".ass", to_timed_text),
         "subrip": (".srt", to_srt),
         "webvtt": (".vtt", to_vtt),
     }
     suffix, write = formats[container.caption_codec]
-    path = folder / f"captions-{number}{suffix}"
-    path.write_text(write(captions.cues, captions.highlight), encoding="utf-8", errors="replace")
+    path = job.folder / f"captions-{number}{suffix}"
+    path.write_text(write(captions.cues, captions.highlight, job.control.check), encoding="utf-8", errors="replace")
     return path
 
 

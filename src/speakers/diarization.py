@@ -69,7 +69,7 @@ def diarize(
         embeddings[number * BATCH_SIZE : number * BATCH_SIZE + len(batch)] = batch
         release_pages(pcm, regions[number * BATCH_SIZE].start)
     seconds = np.array([subsegment.end - subsegment.start for subsegment in subsegments]) / SAMPLE_RATE
-    labels, num_found = cluster(embeddings, seconds, counts)
+    labels, num_found = cluster(embeddings, seconds, counts, check)
     turns = _to_turns(subsegments, labels)
     speakers = [_to_speaker(number, turns, embeddings[labels == number]) for number in np.unique(labels)]
     speakers.sort(key=lambda speaker: speaker.start)
