@@ -27,7 +27,14 @@ import numpy as np
 import numpy.typing as npt
 
 from src.audio.completeness import RiffLength, find_losses, read_riff_length, refuse_undecodable
-from src.audio.ffmpeg_process import FfmpegLog, compile_command, sandboxed_input, start_ffmpeg
+from src.audio.ffmpeg_process import (
+    FfmpegLog,
+    ProcessLimits,
+    compile_command,
+    refuse_exhausted,
+    sandboxed_input,
+    start_ffmpeg,
+)
 from src.audio.mixing import CancellationProbe, read_and_mix
 from src.audio.pcm import SAMPLE_RATE, GrowingPcm, Pcm
 from src.audio.tracks import TrackName, audio_tracks, choose_track, other_tracks_warning
@@ -66,6 +73,9 @@ _STEADY_CLOCK = (
 Recordings that were joined, or whose recorder was restarted, have times that begin again: from 1 s backwards, all later
 times are moved. For less, the sound only waits until the clock is ahead again. `aresample` would drop all such sound.
 """
+
+_BASE_CPU_SECONDS = 600.0
+_FILE_MARGIN = 1 << 20  # bytes; ffmpeg's own limit comes first
 
 _MIN_REPORTED_S = 1.0
 _LONG_BYTES = 2_000_000
@@ -417,7 +427,7 @@ def _resample(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes
 def _file_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
     """Write the sound to the file: hardly more than the limit."""
     # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
-    options = {"format": "s16le", "fs": (task.limit + 1) * _SAMPLE_BYTES, **({} if task.options.split else {"ac": 1})}
+    options = {"format": "s16le", "fs": _max_bytes(task), **({} if task.options.split else {"ac": 1})}
     return ffmpeg.output(_resample(sound, task), f"file:{task.pcm}", **_SAMPLES, **options)
 
 
@@ -452,7 +462,8 @@ def _run(
         is_right: decides when the header is known; an error of it ends the run, too.
 
     Raises:
-        UnsupportedMedia: ffmpeg stalls.
+        UnsupportedMedia: ffmpeg stalls, or takes too much memory or CPU time.
+        OutOfResources: the worker lacks disk space or something else.
         Cancelled: the job was stopped.
     """
     log = FfmpegLog()
@@ -461,17 +472,23 @@ def _run(
         with pipe:  # an unread pipe would block ffmpeg
             consume(pipe)
 
-    command = compile_command(ffmpeg.merge_outputs(*outputs))
+    # Decoding that is slower than the recording stalls, and stays on one core.
+    limits = ProcessLimits(task.limit / SAMPLE_RATE + _BASE_CPU_SECONDS, _max_bytes(task) + _FILE_MARGIN)
+    command = compile_command(ffmpeg.merge_outputs(*outputs), limits)
+    is_stopped = False
     running = start_ffmpeg(command, log, task.control, piped=True, on_one_core=True)
     with running as process, ThreadPoolExecutor(1) as thread:
         assert isinstance(process.stdout, TextIOWrapper)
         reading = thread.submit(read, process.stdout.buffer)
         try:
             if log.header_read.wait(task.stall_seconds) and not is_right(log):
+                is_stopped = True
                 process.kill()
             _wait_while_it_advances(process, task.pcm, task.stall_seconds)
         finally:
             process.kill()
+    if not is_stopped:
+        refuse_exhausted(log)
     reading.result()
     return log
 
@@ -488,6 +505,11 @@ def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path, stall_s
             if advance < stall_seconds * SAMPLE_RATE * _SAMPLE_BYTES:
                 raise UnsupportedMedia("decoding the file stalled: it is damaged; re-encode it") from None
             written += advance
+
+
+def _max_bytes(task: _Task) -> int:
+    """Return the size of a file from which is seen that the recording is too long."""
+    return (task.limit + 1) * _SAMPLE_BYTES
 
 
 def _file_size(file: Path) -> int:
