@@ -53,9 +53,12 @@ unset PWD
 shift 4
 exec "$@"
 """
-_LAST_CPU_SECONDS = 5
+_LAST_CPU_SECONDS = 30
 
 _MAX_ERROR_CHARACTERS = 3000
+
+_MAX_GAPS = 100_000
+"""More gaps than there are minutes in a month."""
 
 _MAX_TITLE_CHARACTERS = 1000
 
@@ -149,6 +152,8 @@ class FfmpegLog:
     """Seconds on the container's clock, gaps included, up to which the output is written."""
     audio_start: float = 0.0
     """Seconds on the container's clock, never negative, at which its sound begins; from the filter `ashowinfo`."""
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """Where a filter found long gaps in the sound, and their lengths, in seconds (see `src/audio/decode.py`)."""
     channels: int = 0
     """Channels of the first audio frame, from `ashowinfo`; 0 if no frame was decoded."""
     lacks_index: bool = False
@@ -169,6 +174,7 @@ class FfmpegLog:
     """True if ffmpeg got no memory that it asked for."""
     lacks_cpu_time: bool = False
     """True if ffmpeg ended itself at its limit of CPU time."""
+    _gap_at: float = 0.0
     errors: str = ""
     """Lines that look like errors, the last one first, at most `_MAX_ERROR_CHARACTERS`."""
 
@@ -215,8 +221,17 @@ class FfmpegLog:
                 self.audio_start = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
                 self.channels = int(found[2])
                 self.first_frame_read.set()
+            if found := re.match(r"\[Eval @ \w+\] (-?\d+\.\d+)$", line):
+                self._read_printed(float(found[1]))
             self.lacks_index |= line.endswith("moov atom not found\n")
             self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
+
+    def _read_printed(self, number: float) -> None:
+        """Take a number that an expression of a filter prints: where a gap is, then its length below zero."""
+        if number >= 0:
+            self._gap_at = number
+        elif len(self.gaps) < _MAX_GAPS:
+            self.gaps.append((self._gap_at, -number))
 
     def _count_damage(self, line: str, previous: str) -> None:
         """Count a packet that could not be decoded; ffmpeg logs the same line again as `Last message repeated`."""
