@@ -14,6 +14,8 @@ from pathlib import Path
 import ffmpeg
 import pytest
 
+import client.media.ffmpeg_process as of_client
+import src.audio.ffmpeg_process as of_worker
 from src.audio.decode import decode_audio
 from src.audio.ffmpeg_process import (
     MAX_MEMORY,
@@ -95,6 +97,11 @@ def test_each_start_of_ffmpeg_is_bounded(kind: str, film: Path, folder: Path, mo
     assert int(limits["Max file size"][1]) <= 2 << 30
     assert 0 < int(limits["Max cpu time"][0]) < int(limits["Max cpu time"][1]) < 100_000 * embed._CORES
     assert lines[-1] == "1000"  # and no environment after it
+
+
+def test_the_clients_ffmpeg_has_the_workers_bounds() -> None:
+    for name in ("DEMUXERS", "MAX_ALLOC", "MAX_MEMORY", "MAX_STREAMS", "LIMIT_SCRIPT"):
+        assert getattr(of_client, name) == getattr(of_worker, name)
 
 
 def run(arguments: dict[str, object], target: str, folder: Path, limits: ProcessLimits) -> FfmpegLog:
