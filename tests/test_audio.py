@@ -76,6 +76,7 @@ WHOLE = {
     "flv with video": "-c:v flv -c:a libmp3lame -ar 44100 v.flv",
     "mpegts with video": "-c:v mpeg2video -c:a aac v.ts",
     "mpeg with video": "-c:v mpeg1video v.mpg",
+    "mxf with video": "-c:v mpeg2video -ar 48000 -c:a pcm_s16le v.mxf",
 }
 
 STEREO = {
@@ -523,6 +524,54 @@ def test_more_channels_than_can_be_mixed_are_refused(folder):
 
 def test_an_empty_file(folder):
     assert refusal(write(folder, b""), folder) == "the file is empty"
+
+
+def test_raw_gsm_is_known_by_its_frames(folder):
+    """8 kHz in frames of 33 bytes, each of which begins with the half byte 0xD: telephone systems keep prompts so."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 33), np.uint8)
+    noise[:, 0] = 0xD0 | noise[:, 0] & 0x0F
+    assert len(decode(write(folder, noise.tobytes()), folder)) == 200 * 160 * 2
+    noise[::10, 0] ^= 0x80
+    assert "not audio or video" in refusal(write(folder, noise.tobytes()), folder)
+
+
+def test_a_locator_in_mxf_opens_no_other_file(media, folder):
+    """The set NetworkLocator of SMPTE ST 377-1, with the URL of a file that has sound, in place of the first filler."""
+    other = tones(folder.parent / "other.wav", 1000, seconds=3.0)
+    content = media("mxf with video").read_bytes()
+    filler = bytes.fromhex("060e2b34010101020301021001000000")
+    at = content.index(filler)
+    size = int.from_bytes(content[at + 17 : at + 20], "big")
+    url = other.as_uri().encode("utf-16-be")
+    body = b"\x3c\x0a\0\x10" + bytes(16) + b"\x40\x01" + len(url).to_bytes(2, "big") + url
+    locator = bytes.fromhex("060e2b34025301010d01010101013200") + b"\x83" + len(body).to_bytes(3, "big") + body
+    rest = size - len(locator)
+    assert rest >= 0
+    new = locator + filler + b"\x83" + rest.to_bytes(3, "big") + bytes(rest)
+    samples = decode(write(folder, content[:at] + new + content[at + 20 + size :]), folder)
+    assert len(samples) == pytest.approx(SECONDS * SAMPLE_RATE, abs=SAMPLE_RATE / 10)
+    assert main_frequency(samples[:SAMPLE_RATE]) == pytest.approx(TONE, abs=2)
+
+
+@pytest.mark.parametrize(
+    "kind", ["wav", "aiff", "flac", "m4a, fragmented", "webm", "mka", "webm, live without a duration"]
+)
+def test_a_recording_that_was_stopped_at_once_is_empty_and_not_damaged(kind, media, folder):
+    content = media(kind).read_bytes()
+    first_sound = {"wav": b"data", "aiff": b"SSND", "m4a, fragmented": b"moof", "flac": b"\xff\xf8"}
+    sign = first_sound.get(kind, b"\x1f\x43\xb6\x75")
+    at = (
+        content.rindex(sign, 0, content.index(b"\xa3", content.index(sign))) if sign == b"\x1f" else content.index(sign)
+    )
+    header = content[:at] + {"wav": b"data\0\0\0\0", "aiff": b"SSND\0\0\0\x08" + bytes(8)}.get(kind, b"")
+    header = header[:-4] if kind == "m4a, fragmented" else header
+    assert "the recording is empty: it has a header but no sound" in refusal(write(folder, header), folder)
+
+
+def test_a_recording_that_is_cut_off_before_its_sound_is_not_empty(media, folder):
+    content = media("m4a, index first").read_bytes()
+    header = content[: content.index(b"mdat") + 4]
+    assert "cut off before its sound begins" in refusal(write(folder, header), folder)
 
 
 def test_a_video_without_sound(folder):

@@ -126,7 +126,7 @@ def compress(
     _refuse_gap(source, run.log)
     track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", "".join(run.lines))])
     if not track.levels:
-        raise BadRecording(f"{source.name} has no audio")
+        raise BadRecording(f"{source.name} is empty: it has a header but no sound")
     if track.seconds >= MAX_SECONDS:
         raise BadRecording(f"{source.name} is longer than {MAX_SECONDS / 3600:.0f} hours: cut it into parts")
     warnings = []

@@ -24,8 +24,8 @@ from client.errors import WrongUsage
 
 # The worker's; a test compares them.
 DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,"
-    "mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,gsm,iff,loas,matroska,mlp,mov,"
+    "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
 )
 MAX_ALLOC = 512 << 20
 MAX_MEMORY = 1 << 30

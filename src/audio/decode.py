@@ -279,7 +279,7 @@ def _decode(task: _Task) -> DecodedAudio:
     channels = _count_channels(task, log)
     frames, late = _file_size(task.pcm) // (channels * _SAMPLE_BYTES), _late_samples(log)
     _refuse_longer(frames + late, channels, task.limit)
-    refuse_undecodable(log, frames)
+    refuse_undecodable(task.source, log, frames)
     seconds = frames / SAMPLE_RATE
     warnings += find_losses(task.source, task.riff, log, seconds, task.control, strict=task.options.strict)
     if late:
@@ -368,7 +368,7 @@ def _decode_chosen_track(task: _Task) -> tuple[int, FfmpegLog, CancellationProbe
     log, probe = _run_first_pass(task, number, probed=probed)
     tracks = audio_tracks(log.streams)
     if not tracks:
-        refuse_undecodable(log, 0)
+        refuse_undecodable(task.source, log, 0)
     chosen = choose_track(tracks, wanted)
     needs_probe = not task.options.split and not chosen.is_mono
     if chosen not in tracks[number - 1 : number] or (needs_probe and not probed):

@@ -28,10 +28,12 @@ from src.errors import UnsupportedMedia, WorkerError, explain_os_error
 from src.job_control import JobControl
 
 # Demuxers of files that contain their media. Left out: playlists, scripts, subtitles, devices, image lists, formats
-# that need a second file (mxf, imf, vobsub), and raw formats that match any bytes. Names that a build lacks do no harm.
+# that need a second file (imf, vobsub), and raw formats that match any bytes. `mxf` may name other files, but the
+# demuxer reads no locators and opens nothing; `gsm` matches only bytes with its sign in each frame of 33. Names that a
+# build lacks do no harm.
 DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,"
-    "mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,gsm,iff,loas,matroska,mlp,mov,"
+    "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
 )
 
 MAX_ALLOC = 512 << 20
