@@ -138,7 +138,10 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
 def _caption_request(options: Options) -> CaptionRequest | None:
     if options.captions is None:
         return None
-    return CaptionRequest(options.captions, options.caption_layout, options.caption_style, options.caption_font)
+    language = "en" if options.task == "translate" else options.language
+    return CaptionRequest(
+        options.captions, options.caption_layout, options.caption_style, options.caption_font, language
+    )
 
 
 def _try_captioning(
