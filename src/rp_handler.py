@@ -28,7 +28,15 @@ from src.delivery.webhooks import ProgressNotifier, notify
 from src.download import fetch, fetch_samples
 from src.engine.scheduler import EngineLost
 from src.engine.work import OutOfMemory as EngineOutOfMemory
-from src.errors import CaptionsFailed, OutOfMemory, TooLarge, WorkerError, explain_exhaustion
+from src.errors import (
+    CaptionsFailed,
+    OutOfMemory,
+    OutOfResources,
+    TooLarge,
+    UnsupportedMedia,
+    WorkerError,
+    explain_exhaustion,
+)
 from src.formats.layout import Layout
 from src.formats.render import render
 from src.job_control import MAX_DEADLINE_S, JobControl
@@ -131,7 +139,10 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
 def _caption_request(options: Options) -> CaptionRequest | None:
     if options.captions is None:
         return None
-    return CaptionRequest(options.captions, options.caption_layout, options.caption_style, options.caption_font)
+    language = "en" if options.task == "translate" else options.language
+    return CaptionRequest(
+        options.captions, options.caption_layout, options.caption_style, options.caption_font, language
+    )
 
 
 def _try_captioning(
@@ -151,7 +162,7 @@ def _try_captioning(
         return None
     try:
         return caption(video, transcript, request, folder, max_bytes, control)
-    except (CaptionsFailed, TooLarge) as error:
+    except (CaptionsFailed, OutOfResources, TooLarge, UnsupportedMedia) as error:
         return error
 
 

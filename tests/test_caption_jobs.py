@@ -217,6 +217,17 @@ def test_a_missing_font_keeps_the_transcript(monkeypatch: pytest.MonkeyPatch) ->
     assert any("there is no captioned video" in warning for warning in answer["metadata"]["warnings"])
 
 
+@pytest.mark.usefixtures("idle")
+def test_a_missing_font_is_named_before_transcription_if_the_job_says_its_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FONT_DIR", str(CLIPS))
+    get_settings.cache_clear()
+    answer = handler(job(CLIPS / "video.mp4", captions="burn", language="en"))
+    assert "captions: the worker has no font for Latin ('A'): install one" in answer["error"]
+    assert answer["error_type"] == "InvalidInput"
+
+
 def test_captions_do_not_outlast_the_video(tmp_path: Path) -> None:
     short = tmp_path / "short.mp4"
     command = [ffmpeg_executable(), "-v", "error", "-i", str(CLIPS / "video.mp4"), "-t", "2", str(short)]

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
 from rapidocr.ch_ppocr_rec.typings import TextRecOutput
+from whisper.tokenizer import LANGUAGES
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions.containers import MKV, MOV, MP4, language_tag
 from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
-from src.captions.fonts import check_family, choose_fonts, find_faces, main
+from src.captions.fonts import check_family, check_language, choose_fonts, find_faces, main
 from src.captions.probe import check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.formats.ass import Style, to_ass_overlay
@@ -483,6 +484,19 @@ def test_a_script_without_a_font_is_named_with_its_remedy(film: Callable[..., Pa
     with pytest.raises(CaptionsFailed, match=f"no font for {named} .*{package}"):
         burn_file(film(f"{GRAY} {X264} g.mp4"), tmp_path, captions_of(text), font_folders=(NOTO,))
     assert not (tmp_path / "captioned.mp4").exists()
+
+
+def test_a_language_without_a_font_is_named_before_it_is_heard() -> None:
+    without: dict[str, str] = {}
+    for language in LANGUAGES:
+        try:
+            check_language(language, (NOTO,))
+        except InvalidInput as error:
+            without[language] = str(error)
+    assert sorted(without) == ["bo", "ja", "ko", "yue", "zh"]
+    check_language("zh", FONTS)
+    assert without["zh"].startswith("captions: the worker has no font for CJK ('语'): install one, such as Debian's ")
+    assert without["zh"].endswith("fonts-noto-cjk, or set FONT_DIR; or leave captions out")
 
 
 def test_symbols_without_a_font_are_left_out(film: Callable[..., Path], tmp_path: Path) -> None:
