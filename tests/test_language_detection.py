@@ -109,6 +109,33 @@ def test_only_candidates_are_chosen() -> None:
     assert found.languages == pytest.approx({"fr": 0.6, "de": 0.4})
 
 
+@pytest.mark.parametrize(
+    ("probabilities", "candidates", "warnings"),
+    [
+        ({"en": 0.9, "de": 0.04, "fr": 0.06}, (), []),
+        ({"en": 0.6, "de": 0.4}, ("de", "fr"), []),
+        (
+            {"en": 0.95, "de": 0.01, "fr": 0.04},
+            ("de", "fr"),
+            [
+                "language_candidates: none of de, fr is likely; without them it would be English, en, with a "
+                "probability of 0.95"
+            ],
+        ),
+    ],
+)
+def test_candidates_that_are_all_unlikely_are_a_warning(
+    probabilities: dict[str, float], candidates: tuple[str, ...], warnings: list[str]
+) -> None:
+    found, _, _ = detect(LONG, [probabilities], candidates=candidates)
+    assert found.warnings == warnings
+
+
+def test_candidates_that_the_model_does_not_know_are_not_chosen() -> None:
+    found, _, _ = detect(LONG, [{"en": 0.9, "de": 0.1}], candidates=("yue", "de"))
+    assert (found.language, found.probability) == ("de", 1.0)
+
+
 def test_without_speech_there_is_no_language() -> None:
     found, windows, _ = detect(np.zeros(5 * SAMPLE_RATE, np.int16), [{"en": 1.0}])
     assert found is None

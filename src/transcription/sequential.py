@@ -18,6 +18,7 @@ from src.audio.windowing import find_quietest
 from src.engine.decoding_options import DecodingOptions
 from src.engine.placement import Placement
 from src.job_control import JobControl
+from src.transcript.chinese_script import ChineseScript, in_script
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import corrected
 from src.transcript.word_lengths import lengthen_empty_words
@@ -48,6 +49,8 @@ class SequentialOptions:
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
     corrections: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Applied to streamed segments only: the transcript itself is corrected as a whole."""
+    chinese_script: ChineseScript | None = None
+    """Likewise."""
 
 
 class SequentialModel:
@@ -139,7 +142,8 @@ def transcribe_sequentially(
         section = _Section(pcm, start, end, seek_points(_clips_within(clips, start, end)), options)
         if section.seek_points:
             for segment in section.append_to(transcript, decoding.task, model, control):
-                control.segment(corrected(segment, options.corrections))
+                written = in_script(segment, options.chinese_script, transcript)
+                control.segment(corrected(written, options.corrections))
             if transcript.translation is not None:
                 section.append_to(transcript.translation, "translate", model, control)
         control.progress("transcribing", end / SAMPLE_RATE, transcript.duration)
