@@ -15,6 +15,10 @@ TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	--confcutdir=tests/client tests/client
 ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
+# Of demo, serve and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path needs no
+# fetching.
+MODEL ?= $(or $(WHISPER_MODEL),base)
+WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .PHONY: help setup demo client ui test-fast test test-all test-ui chromium coverage lint image-check image-torch serve platform bench coldstart soak fuzz format clips clean
@@ -22,9 +26,11 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-setup: $(READY) models/.tiny.en  ## a virtual environment in .venv and the demo's model in models/
+setup: $(READY) models/.tiny.en  ## a virtual environment in .venv and the tests' smallest model in models/
 
-demo: setup  ## transcribe the clip in test_input.json and print what comes back
+demo serve platform: export WHISPER_MODEL = $(MODEL)
+
+demo: $(READY) $(WEIGHTS)  ## transcribe the clip in test_input.json and print what comes back; MODEL=base
 	@$(BIN)/python builder/demo.py
 
 client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-client
@@ -74,11 +80,11 @@ image-check: setup  ## the Dockerfile, its steps that need no base image, and wh
 image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the image has: 3 GB
 	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 2 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)
 
-serve: setup  ## the worker behind the SDK's local HTTP API, http://localhost:8000
-	$(BIN)/python handler.py --rp_serve_api
+serve: $(READY) $(WEIGHTS)  ## the worker behind the SDK's local HTTP API; MODEL=base PORT=8000
+	$(BIN)/python handler.py --rp_serve_api --rp_api_port $(or $(PORT),8000)
 
-platform: setup  ## RunPod's API and a worker on this machine, http://localhost:8080
-	@$(BIN)/python -m tests.platform
+platform: $(READY) $(WEIGHTS)  ## RunPod's API and a worker on this machine; MODEL=base PORT=8080
+	@$(BIN)/python -m tests.platform --port $(or $(PORT),8080)
 
 bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription
@@ -138,5 +144,7 @@ $(BENCH): builder/requirements-bench.txt $(READY)
 	@touch $@
 
 models/.%: | $(READY)
+	@echo "Fetching the model $*"
+	@mkdir -p $(@D)
 	@$(BIN)/python builder/development_weights.py $*
 	@touch $@

@@ -52,7 +52,7 @@ def parse() -> argparse.Namespace:
         prog="python -m tests.platform",
         description="RunPod's serverless API for one endpoint on this machine: the queue, its routes for callers and "
         "for workers, and worker processes that run the SDK's own loop, as they do on RunPod.",
-        epilog="The workers take their settings from this shell: WHISPER_MODEL=turbo make platform. "
+        epilog="The workers take their settings from this shell: BATCH_SIZE=4 make platform MODEL=turbo. "
         "A RunPod client works against it with the base URL http://localhost:8080/v2 and the endpoint id ep.",
     )
     parser.add_argument("--port", type=int, default=8080, help="where the API listens (default: %(default)s)")
@@ -72,7 +72,7 @@ def listening(port: int, api_key: str, stack: contextlib.ExitStack) -> Platform:
         return stack.enter_context(Platform(port=port, api_key=api_key))
     except OSError as error:
         sys.exit(
-            f"Port {port} cannot be used ({os.strerror(error.errno or 0)}); --port takes another, 0 finds a free one."
+            f"Port {port} cannot be used ({os.strerror(error.errno or 0)}); PORT=9000 or --port 9000 takes another."
         )
 
 
