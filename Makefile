@@ -26,7 +26,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-setup: $(READY) models/.tiny.en  ## a virtual environment in .venv and the tests' smallest model in models/
+setup: $(READY) models/.base models/.tiny.en  ## a virtual environment in .venv, and the models of worker and tests in models/
 
 demo serve platform: export WHISPER_MODEL = $(MODEL)
 
@@ -42,21 +42,21 @@ test-fast: $(READY) $(CLIENT_READY)  ## the tests that need no model and start n
 	$(TESTS) -m "not model and not process and not slow"
 	$(CLIENT_TESTS) -m "not model and not process and not slow"
 
-test: setup models/.base $(CLIENT_READY)  ## all tests but the slow ones, with real models, real ffmpeg and the real SDK
+test: setup $(CLIENT_READY)  ## all tests but the slow ones, with real models, real ffmpeg and the real SDK
 	$(TESTS) -m "not slow"
 	$(CLIENT_TESTS) -m "not slow"
 
 # In 80 jobs memory still grows by what is used for the first time, such as the model's copy for `sequential`: only `make
 # soak` tells of its trend.
 test-all: export HYPOTHESIS_PROFILE = ci
-test-all: setup models/.base $(CLIENT_READY)  ## every test, soak and fuzz in small, and the page's tests where there is a Chromium
+test-all: setup $(CLIENT_READY)  ## every test, soak and fuzz in small, and the page's tests where there is a Chromium
 	$(TESTS)
 	$(CLIENT_TESTS)
 	$(BIN)/python -m tests.soak --jobs 80 --round 40 --max-growth 0.5
 	$(BIN)/python -m tests.fuzz --inputs 200
 	@if $(MAKE) chromium; then $(MAKE) test-ui; else echo "No Chromium here: the tests of the page were left out."; fi
 
-coverage: setup models/.base  ## the tests of the worker with coverage, which must not fall below the floor in pyproject.toml
+coverage: setup  ## the tests of the worker with coverage, which must not fall below the floor in pyproject.toml
 	@mkdir -p .cache/coverage
 	$(TESTS) -m "not slow" --cov --cov-report=term:skip-covered
 
@@ -86,10 +86,10 @@ serve: $(READY) $(WEIGHTS)  ## the worker behind the SDK's local HTTP API; MODEL
 platform: $(READY) $(WEIGHTS)  ## RunPod's API and a worker on this machine; MODEL=base PORT=8080
 	@$(BIN)/python -m tests.platform --port $(or $(PORT),8080)
 
-bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
+bench: setup $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription
 
-coldstart: setup models/.base $(BENCH)  ## a worker's start, from its process to its first result, beside two plain ones
+coldstart: setup $(BENCH)  ## a worker's start, from its process to its first result, beside two plain ones
 	@$(BIN)/python -m benchmarks.coldstart
 
 soak: setup  ## 500 jobs of every kind for one worker, while platform, network and callers misbehave

@@ -72,8 +72,8 @@ def _speech_warnings(transcript: Transcript, model: LoadedModel, options: Option
     multilingual = model.engine.token_sets.multilingual
     if not multilingual and options.language is None and sounds_foreign(transcript.segments):
         yield (
-            f"the model {model.name} knows English only, and this recording does not sound like English: use a "
-            "multilingual model such as base or turbo"
+            f"the model {model.name} knows English only, and this recording does not sound like English, or is hard to "
+            "understand: use a multilingual model such as base or turbo"
         )
     if transcript.language == "en" and not options.multilingual:
         if options.task == "translate":

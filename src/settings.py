@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)  # a form's blank field counts as unset
 
     whisper_model: str = Field(
-        default="tiny.en",
+        default="base",
         description="Model to load: an openai-whisper name, a Hugging Face repository (`org/name`), or a path.",
     )
     whisper_models: str = Field(

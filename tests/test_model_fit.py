@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.model, pytest.mark.process]
 
 DEMO = CLIPS / "demo.ogg"
 FOREIGN = (
-    "the model tiny.en knows English only, and this recording does not sound like English: use a multilingual model "
-    "such as base or turbo"
+    "the model tiny.en knows English only, and this recording does not sound like English, or is hard to understand: "
+    "use a multilingual model such as base or turbo"
 )
 
 

@@ -37,7 +37,11 @@ SEARCH_SECONDS = 120
 MAX_REPORTED_LANGUAGES = 5
 
 FOREIGN_LOGPROB = -0.8
-"""Mean log-probability of an English-only model's text below which the speech is taken for another language."""
+"""Mean log-probability of an English-only model's text below which the speech is taken for another language.
+
+Measured with `tiny.en`, on the half of the recordings that the value was not chosen by: below it are 79 of 80 in eleven
+other languages, none of 31 in English (telephone, accents, learners), 2 of 27 in English with much noise.
+"""
 
 UNLIKELY_CANDIDATES = 0.1
 """Probability of all candidates together below which the caller is warned."""
@@ -99,7 +103,7 @@ def detect_language(
 
 
 def sounds_foreign(segments: Sequence[Segment]) -> bool:
-    """Return true if the text that an English-only model wrote is too improbable for English speech."""
+    """Return true if the text that an English-only model wrote is too improbable for English that can be understood."""
     seconds = np.array([max(segment.end - segment.start, 0.1) for segment in segments])
     logprobs = np.array([segment.avg_logprob for segment in segments])
     return bool(np.average(logprobs, weights=seconds) < FOREIGN_LOGPROB)
