@@ -17,7 +17,9 @@ CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfil
 ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
 # Of demo, serve and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path needs no
 # fetching.
-MODEL ?= $(or $(WHISPER_MODEL),base)
+ifndef MODEL
+MODEL := $(or $(WHISPER_MODEL),base)
+endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 

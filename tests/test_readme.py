@@ -143,16 +143,31 @@ def test_each_make_target_named_exists(name: str) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("target", ["serve", "platform"])
 @pytest.mark.parametrize(
-    ("given", "port"),
-    [([], {"serve": "8000", "platform": "8080"}), (["PORT=9000"], {"serve": "9000", "platform": "9000"})],
+    ("command", "variables", "run"),
+    [
+        (["demo"], {}, "base builder/demo.py"),
+        (["serve"], {}, "base handler.py --rp_serve_api --rp_api_port 8000"),
+        (["platform"], {}, "base -m tests.platform --port 8080"),
+        (["serve", "PORT=9000", "MODEL=turbo"], {}, "turbo handler.py --rp_serve_api --rp_api_port 9000"),
+        (["platform", "PORT=9000"], {"WHISPER_MODEL": "small"}, "small -m tests.platform --port 9000"),
+        (["platform"], {"MODEL": "turbo", "WHISPER_MODEL": "small"}, "turbo -m tests.platform --port 8080"),
+    ],
 )
-def test_make_takes_a_port(target: str, given: list[str], port: dict[str, str]) -> None:
-    planned = subprocess.run(
-        ["make", "-n", target, *given], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    assert planned.splitlines()[-1].endswith(f"port {port[target]}")
+def test_make_passes_model_and_port_on(command: list[str], variables: dict[str, str], run: str, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$WHISPER_MODEL $*"\n')
+    python.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "WHISPER_MODEL"} | variables
+    made = subprocess.run(
+        ["make", "--silent", *command, f"BIN={tmp_path}", "READY=", "WEIGHTS="],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert made.stdout.splitlines()[-1] == run
 
 
 @pytest.mark.process
