@@ -9,7 +9,7 @@ from whisper.tokenizer import LANGUAGES
 from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.errors import InvalidInput
 from src.request.options import Options
-from src.transcript.chinese_script import is_chinese
+from src.transcript.chinese_script import CHINESE, is_chinese
 from src.transcript.transcript import Transcript
 from src.transcription.language_detection import sounds_foreign
 from src.transcription.model_cache import LoadedModel
@@ -27,10 +27,12 @@ def check_support(model: LoadedModel, options: Options) -> None:
         raise InvalidInput(f"the model {model.name} is split over several GPUs: use chunking vad, or a smaller model")
     wanted = _wanted_languages(options)
     if wanted and len(unknown := _unknown_languages(model, options)) == len(wanted):
-        names = _names(unknown)
+        remedy = "turbo or large-v3" if "yue" in unknown else "base or turbo"  # Cantonese came with large-v3
         if not multilingual:
-            raise InvalidInput(f"the model {model.name} knows English only: for {names} use one such as base or turbo")
-        raise InvalidInput(f"the model {model.name} does not know {names}: use one such as turbo or large-v3")
+            raise InvalidInput(
+                f"the model {model.name} knows English only: for {_names(unknown)} use one such as {remedy}"
+            )
+        raise InvalidInput(f"the model {model.name} does not know {_names(unknown)}: use one such as {remedy}")
     if options.multilingual and not multilingual:
         raise InvalidInput(f"the model {model.name} knows English only: use one such as base or turbo")
     if options.translate or options.task == "translate":
@@ -63,7 +65,7 @@ def _model_warnings(model: LoadedModel, options: Options) -> Iterable[str]:
             "follow them; put alignment_heads into its generation_config.json"
         )
     if unknown := _unknown_languages(model, options):
-        yield f"language_candidates: {_names(unknown)} left out, which the model {model.name} does not know"
+        yield f"language_candidates: the model {model.name} does not know {_names(unknown)}: left out"
 
 
 def _speech_warnings(transcript: Transcript, model: LoadedModel, options: Options) -> Iterable[str]:
@@ -80,7 +82,9 @@ def _speech_warnings(transcript: Transcript, model: LoadedModel, options: Option
             yield "task: the speech is English, so there was nothing to translate"
         elif options.translate:
             yield "translate: the speech is English, so its translation is its transcription"
-    if options.chinese_script and not any(is_chinese(segment, transcript) for segment in transcript.segments):
+    # With Chinese as the given language, its tag may have chosen the script.
+    is_needed = options.chinese_script is not None and options.language not in CHINESE
+    if is_needed and not any(is_chinese(segment, transcript) for segment in transcript.segments):
         language = LANGUAGES[transcript.text_language].title()
         yield f"chinese_script: without effect on {language} text"
 

@@ -94,6 +94,11 @@ def test_a_probability_that_nobody_measured_is_null_in_the_answer() -> None:
             {"translate": True},
             "the model tiny.en cannot translate: use one such as base, medium or large-v3",
         ),
+        (
+            "tiny",
+            {"language": "yue"},
+            "the model tiny.en knows English only: for Cantonese use one such as turbo or large-v3",
+        ),
         ("base", {"language": "yue"}, "the model base does not know Cantonese: use one such as turbo or large-v3"),
         (
             "base",
@@ -117,12 +122,12 @@ def test_languages_and_tasks_that_a_model_does_not_know_are_refused(
         (
             "tiny",
             {"language_candidates": ["en", "de"]},
-            "language_candidates: German left out, which the model tiny.en does not know",
+            "language_candidates: the model tiny.en does not know German: left out",
         ),
         (
             "base",
             {"language_candidates": ["en", "yue"]},
-            "language_candidates: Cantonese left out, which the model base does not know",
+            "language_candidates: the model base does not know Cantonese: left out",
         ),
         ("base", {"task": "translate"}, "task: the speech is English, so there was nothing to translate"),
         ("base", {"translate": True}, "translate: the speech is English, so its translation is its transcription"),

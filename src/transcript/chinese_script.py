@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 ChineseScript = Literal["simplified", "traditional"]
 
-_CHINESE = ("zh", "yue")
+CHINESE = ("zh", "yue")
 """Whisper's languages that are written in Chinese characters alone: Mandarin and Cantonese."""
 
 
 def is_chinese(segment: Segment, transcript: Transcript) -> bool:
     """Return true if the text of a transcript's segment is Chinese."""
-    return transcript.task == "transcribe" and (segment.language or transcript.language) in _CHINESE
+    return transcript.task == "transcribe" and (segment.language or transcript.language) in CHINESE
 
 
 def convert_transcript(transcript: Transcript, script: ChineseScript) -> None:
