@@ -253,11 +253,11 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "audio_duration": round(transcript.duration, 3),
         "real_time_factor": round(total / transcript.duration, 4),
         "language": transcript.language,
-        "language_probability": round(transcript.language_probability, 4),
+        "language_probability": _rounded(transcript.language_probability, 4),
         "languages": {code: round(share, 4) for code, share in transcript.languages.items()},
         "device": transcript.device,
         "compute_type": transcript.compute_type,
-        "speech_duration": None if transcript.speech is None else round(transcript.speech, 3),
+        "speech_duration": _rounded(transcript.speech, 3),
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
         "doubtful_speech": [
             {"start": round(look.start, 3), "end": round(look.end, 3), "transcribed": look.transcribed}
@@ -272,6 +272,10 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "worker_version": __version__,
         "warnings": [*transcript.warnings, *ineffective_options(options)],
     }
+
+
+def _rounded(number: float | None, digits: int) -> float | None:
+    return None if number is None else round(number, digits)
 
 
 def _error_answer(sentence: str, error_type: str) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def to_batched_options(options: Options) -> BatchedOptions:
         vad=to_vad_options(options) if options.vad else None,
         hallucination_filter=_to_hallucination_filter(options),
         corrector=options.corrector,
+        chinese_script=options.chinese_script,
     )
 
 
@@ -68,4 +69,5 @@ def to_sequential_options(options: Options) -> SequentialOptions:
         carry_initial_prompt=options.carry_initial_prompt,
         hallucination_filter=_to_hallucination_filter(options),
         corrector=options.corrector,
+        chinese_script=options.chinese_script,
     )

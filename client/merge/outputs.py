@@ -292,8 +292,11 @@ def _sum_by_key(counts: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _mean_probability(parts: Sequence[PartOutput], language: str, key: str) -> Any:
-    """Average over the parts in the recording's language, weighted by their length."""
+    """Average over the parts in the recording's language where it was measured, weighted by their length."""
     matching = [part for part in parts if part.output["metadata"]["language"] == language]
+    matching = [part for part in matching if part.output["metadata"][key] is not None]
+    if not matching:
+        return None
     total = sum(part.end - part.start for part in matching)
     weights = [(part.end - part.start) / total for part in matching]
     values = [part.output["metadata"][key] for part in matching]

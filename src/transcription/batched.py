@@ -15,6 +15,7 @@ from src.engine.engine import Engine
 from src.engine.scheduler import Client
 from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
+from src.transcript.chinese_script import ChineseScript, in_script
 from src.transcript.transcript import DoubtfulSpeech, Segment, Transcript, Word
 from src.transcript.vocabulary import Corrector
 from src.transcription.hallucination_filter import HallucinationFilter
@@ -38,6 +39,8 @@ class BatchedOptions:
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
     corrector: Corrector = field(default_factory=lambda: Corrector({}))
     """Applied to streamed segments only: the transcript itself is corrected as a whole."""
+    chinese_script: ChineseScript | None = None
+    """Likewise."""
 
 
 def transcribe_in_windows(
@@ -70,7 +73,8 @@ def _transcribe(
     control: JobControl,
 ) -> Transcript:
     decoding, vad = options.decoding, options.vad
-    transcript = Transcript(decoding.language or "en", float(decoding.language is not None), 0.0, task=decoding.task)
+    given = None if decoding.language is None else 1.0
+    transcript = Transcript(decoding.language or "en", given, 0.0, task=decoding.task)
     transcript.speech = None if vad is None else 0.0
     windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS)
     if decoding.language is None:
@@ -80,6 +84,7 @@ def _transcribe(
         if detected is not None:
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
+            transcript.warnings += detected.warnings
     if decoding.with_translation:
         transcript.translation = Transcript("en", 1.0, 0.0, task="translate")
     positions: deque[PositionedWindow] = deque()
@@ -93,7 +98,8 @@ def _transcribe(
         segments = _append_window(transcript, result, position, pcm, options, control)
         if control.streams:
             for segment in segments:
-                control.segment(options.corrector.correct_alone(segment))
+                written = in_script(segment, options.chinese_script, transcript)
+                control.segment(options.corrector.correct_alone(written))
         control.progress("transcribing", position.end / SAMPLE_RATE, (known_length(pcm) or 0) / SAMPLE_RATE)
         release_pages(pcm, position.start)
     for whole in filter(None, (transcript, transcript.translation)):

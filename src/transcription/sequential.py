@@ -18,6 +18,7 @@ from src.audio.windowing import find_quietest
 from src.engine.decoding_options import DecodingOptions
 from src.engine.placement import Placement
 from src.job_control import JobControl
+from src.transcript.chinese_script import ChineseScript, in_script
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import Corrector
 from src.transcript.word_lengths import lengthen_empty_words
@@ -48,6 +49,8 @@ class SequentialOptions:
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
     corrector: Corrector = field(default_factory=lambda: Corrector({}))
     """Applied to streamed segments only: the transcript itself is corrected as a whole."""
+    chinese_script: ChineseScript | None = None
+    """Likewise."""
 
 
 class SequentialModel:
@@ -141,7 +144,8 @@ def transcribe_sequentially(
             segments = section.append_to(transcript, decoding.task, model, control)
             if control.streams:
                 for segment in segments:
-                    control.segment(options.corrector.correct_alone(segment))
+                    written = in_script(segment, options.chinese_script, transcript)
+                    control.segment(options.corrector.correct_alone(written))
             if transcript.translation is not None:
                 section.append_to(transcript.translation, "translate", model, control)
         control.progress("transcribing", end / SAMPLE_RATE, transcript.duration)
