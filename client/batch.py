@@ -23,14 +23,15 @@ from rich.table import Table
 
 from client.console import ProgressBar, exit_on_client_error
 from client.errors import EXIT_SOME_FILES_FAILED, ClientError, Stopped, WrongUsage
+from client.files import write_atomically
 from client.media.video import save_video
 from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
-from client.output import base_path, expand_formats, target_paths, write_files
+from client.output import base_path, check_targets, expand_formats, target_paths, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
-from client.transport.journal import file_sha256, make_key, write_atomically
+from client.transport.journal import file_sha256, make_key
 
 RECORD_FILE = ".worker-whisper.json"
 """In the folder of transcripts: the content and options that each recording's files were made from."""
@@ -139,10 +140,16 @@ def transcribe_all(
         content_hash = file_sha256(item.source)
         if record.is_done(item, content_hash):
             return None
-        output = transcribe_recording(endpoint, item.source, options, settings, stop=stop, listener=ProgressListener())
-        write_files(output, item.targets)
-        save_video(output, base_path(item.targets))
-        record.add(item, content_hash)
+        check_targets(item.targets.values())
+
+        def deliver(output: dict[str, Any]) -> None:
+            write_files(output, item.targets)
+            save_video(output, base_path(item.targets))
+            record.add(item, content_hash)
+
+        output = transcribe_recording(
+            endpoint, item.source, options, settings, stop=stop, listener=ProgressListener(), deliver=deliver
+        )
         metadata: dict[str, Any] = output["metadata"]
         return metadata
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from client.errors import ClientError, Stopped
+from client.errors import ClientError, OutputFailed, Stopped
+from client.files import describe
 from client.merge.outputs import shift_segments
 from client.transport.fanout import JobSpec
 
@@ -107,6 +108,9 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
         except ClientError as error:
             console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            console.print(f"Error: {describe(error)}", markup=False, highlight=False, soft_wrap=True)
+            sys.exit(OutputFailed.exit_code)
         except KeyboardInterrupt:
             console.print("Stopped; run the same command again to resume.", markup=False)
             # Not sys.exit, which would wait for threads that are still in a request.

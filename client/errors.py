@@ -5,7 +5,9 @@
     ├── BadRecording               3      the local file has no audio, or ffmpeg cannot read it
     ├── JobFailed                  4      the worker or the platform ended the job without a transcript
     ├── EndpointFailed             5      the endpoint cannot be reached, refuses, or has lost the job
+    │   ├── BadAnswer              5      what it answers is not what a worker sends
     │   └── SubmissionUncertain    5      the job may or may not be queued: it is not sent twice
+    ├── OutputFailed               7      files cannot be written; what was transcribed is kept
     └── Stopped                    130    Ctrl-C, as in shells
 
 0 is success, 1 a bug in the client, 6 a batch with failed files. Messages follow Python's own style: one sentence for
@@ -66,8 +68,18 @@ class EndpointFailed(ClientError):
     exit_code = 5
 
 
+class BadAnswer(EndpointFailed):
+    """The endpoint's answer is not what a worker sends; asking again does not help."""
+
+
 class SubmissionUncertain(EndpointFailed):
     """The connection broke after a job was sent and before its id came back."""
+
+
+class OutputFailed(ClientError):
+    """Files cannot be written on this machine; the message says where the transcript is kept, if there is one."""
+
+    exit_code = 7
 
 
 class Stopped(ClientError):
