@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from client.errors import BadRecording, WrongUsage
+from client.errors import WrongUsage
 from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
 from client.merge.outputs import PartOutput, formats_for_parts, majority_language, merge_outputs
 from client.merge.speakers import options_for_parts, unify_speakers
+from client.option_values import parse_formats
+from client.recognition import check_recording
 from client.transport.endpoint import Endpoint, JsonObject
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
 from client.transport.jobs import execution_policy
@@ -29,6 +31,7 @@ RUN_LIMIT_BYTES = 10_000_000
 """Largest request that RunPod's /run accepts."""
 
 _RESERVED_BYTES = 20_000  # for the fields of a request other than audio and options
+_MIN_AUDIO_BYTES = 10_000  # 2 s
 _WARNINGS_FILE = "warnings.json"
 _SIZE_MARGIN = 1.1  # Opus needs more bytes for complex passages than on average
 
@@ -78,7 +81,9 @@ def transcribe_recording(
     if isinstance(source, Path) and source.is_dir():
         raise WrongUsage(f"{source} is a folder: use client.batch")
     if isinstance(source, Path) and not source.is_file():
-        raise BadRecording(f"there is no file {source}")
+        raise WrongUsage(f"there is no file {source}")
+    if isinstance(source, Path):
+        check_recording(source)
     warnings: list[str] = []
     journal = Journal(_journal_key(endpoint, source, options, settings), cache)
     if isinstance(source, str):
@@ -87,7 +92,7 @@ def transcribe_recording(
         jobs = [JobSpec("file", lambda: _build_request(_encode_base64(source), options, settings))]
     else:
         _check_no_captions(source, options)
-        parts = journal.parts() or _cut_recording(source, options, settings, journal)
+        parts = journal.parts() or _cut_recording(source, options, settings, journal, listener)
         warnings = _saved_warnings(journal)
         options = {name: value for name, value in options.items() if name != "audio_track"}  # the only one that is sent
         if len(parts) > 1 or parts[0].start > 0:
@@ -162,8 +167,11 @@ def _unify_language(
     return [replace(part, output=repeated.get(index, part.output)) for index, part in enumerate(part_outputs)]
 
 
-def _cut_recording(source: Path, options: Options, settings: RunSettings, journal: Journal) -> list[AudioPart]:
+def _cut_recording(
+    source: Path, options: Options, settings: RunSettings, journal: Journal, listener: ProgressListener
+) -> list[AudioPart]:
     journal.folder.mkdir(parents=True, exist_ok=True)
+    listener.on_progress(0.0, "compressing")
     track = compress(
         source,
         journal.folder,
@@ -253,13 +261,16 @@ def _encode_base64(path: Path) -> JsonObject:
 def _max_audio_bytes(options: Options, settings: RunSettings) -> int:
     """Return the size of the largest audio that fits into a request: base64 turns three bytes into four."""
     overhead = _RESERVED_BYTES + len(json.dumps(options)) + len(settings.webhook or "")
-    return (settings.request_limit - overhead) // 4 * 3
+    room = (settings.request_limit - overhead) // 4 * 3
+    if room < _MIN_AUDIO_BYTES:
+        raise WrongUsage("the options fill the whole request: give fewer or shorter samples of speakers, or less text")
+    return room
 
 
 def _requested_formats(options: Options) -> list[str]:
     """Return the formats as a list, with the worker's default."""
     formats = options.get("output_format") or ["all"]
-    return [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
+    return parse_formats("output_format", [formats] if isinstance(formats, str) else formats)
 
 
 def _journal_key(endpoint: Endpoint, source: Path | str, options: Options, settings: RunSettings) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from client.errors import EndpointFailed
+from client.errors import EndpointFailed, Incomplete
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
@@ -46,6 +46,16 @@ def save_video(output: dict[str, Any], target: Path) -> Path | None:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def check_video(output: dict[str, Any]) -> None:
+    """Report that the video was requested, but could not be made.
+
+    Raises:
+        Incomplete: with the worker's reason.
+    """
+    if error := (output.get("captioned_video") or {}).get("error"):
+        raise Incomplete(f"the transcript is written, but the captioned video could not be made: {error}")
 
 
 def existing_videos(target: Path) -> list[Path]:
