@@ -121,7 +121,7 @@ def _reason_to_leave_out(path: Path) -> tuple[str, str] | None:
         return None
     try:
         if not path.is_file():  # opening a pipe would wait for its other end
-            return "broken link or device", ""
+            return ("broken link" if path.is_symlink() else "device"), ""
         kind = other_kind(path)
     except OSError:
         return "unreadable file", ""
