@@ -36,11 +36,11 @@ _FATAL_ERRORS = (EndpointUnusable, OptionRefused)
 """Errors that every file would meet."""
 
 _EXAMPLES = """\b
-Examples:
-  batch ./audio ./transcripts                       txt, srt, vtt, tsv and json
-  batch ./audio ./transcripts -f srt --language de  subtitles of German speech
-  batch ./calls ./texts -f txt --channels split     calls in stereo
-  batch ./audio ./transcripts --price 0.00031       the estimated cost as well"""
+Examples, each after python -m:
+  client.batch ./audio ./texts                       txt, srt, vtt, tsv, json
+  client.batch ./audio ./texts -f srt --language de  subtitles, German speech
+  client.batch ./calls ./texts -f txt --diarize      who says what
+  client.batch ./audio ./texts --price 0.00031       shows the cost as well"""
 
 RECORD_FILE = ".worker-whisper.json"
 """In the folder of transcripts: the content and options that each recording's files were made from."""
@@ -217,7 +217,7 @@ def main(
             metavar="DOLLARS",
             rich_help_panel=GENERAL,
             help="Show the estimated cost at this price of a worker per second, such as 0.00031: "
-            "https://www.runpod.io/pricing, under Serverless.",
+            "RunPod's pricing page lists them under Serverless.",
         ),
     ] = None,
     timeout: TimeoutFlag = None,

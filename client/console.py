@@ -26,15 +26,20 @@ REPORT_INTERVAL_S = 10.0
 
 
 class TimeLeft:
-    """Estimates the remaining time from the progress so far, which starts after the wait for a worker."""
+    """Estimates the remaining time from the progress so far, which starts after the wait for a worker.
 
-    def __init__(self) -> None:
+    Args:
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._origin: tuple[float, float] | None = None
         self._end: float | None = None
 
     def update(self, fraction: float) -> None:
         """Take in the fraction done."""
-        now = time.monotonic()
+        now = self._clock()
         if self._origin is None and fraction > 0:
             self._origin = (now, fraction)
         elif self._origin is not None and fraction - self._origin[1] > 0.02:
@@ -45,7 +50,7 @@ class TimeLeft:
         """Return `about 2 min left`; nothing before there is an estimate."""
         if self._end is None:
             return ""
-        seconds = max(self._end - time.monotonic(), 1)
+        seconds = max(self._end - self._clock(), 1)
         if seconds >= 5400:
             return f"about {seconds / 3600:.1f} h left"
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
@@ -100,10 +105,14 @@ class ProgressBar:
         """Print a line without disturbing the bar."""
         self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
+    def line(self) -> str:
+        """Return the progress as `talk.mp3: transcribing, 24%, about 40 s left`."""
+        facts = [self._stage, f"{self._fraction:.0%}", str(self._time_left)]
+        return f"{self._name}: {', '.join(filter(None, facts))}"
+
     def _print_lines(self) -> None:
         while not self._closed.wait(REPORT_INTERVAL_S):
-            facts = [self._stage, f"{self._fraction:.0%}", str(self._time_left)]
-            self.print(f"{self._name}: {', '.join(filter(None, facts))}")
+            self.print(self.line())
 
 
 class BatchProgress:

@@ -36,11 +36,11 @@ from client.transport.fanout import ProgressListener
 Output = dict[str, Any]
 
 _EXAMPLES = """\b
-Examples:
-  transcribe talk.mp3                        talk.txt, .srt, .vtt, .tsv, .json
-  transcribe talk.mp3 -f srt --language de   talk.srt, of German speech
-  transcribe call.wav -f txt --diarize -o -  on the screen: who says what
-  transcribe film.mp4 --captions burn        film.captioned.mp4 as well"""
+Examples, each after python -m:
+  client.transcribe talk.mp3                       talk.txt, .srt, .vtt, ...
+  client.transcribe talk.mp3 -f srt --language de  talk.srt, German speech
+  client.transcribe call.wav -f txt --diarize -o - who says what, printed
+  client.transcribe film.mp4 --captions burn       film.captioned.mp4 as well"""
 
 
 def transcribe_audio(

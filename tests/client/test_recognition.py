@@ -67,7 +67,7 @@ def test_files_without_audio_are_refused(tmp_path: Path) -> None:
         assert other_kind(file) == "of an unknown type"
     file.write_bytes((CLIPS / "video.mp4").read_bytes()[:2000])
     silent = tmp_path / "silent.mp4"
-    command = [ffmpeg_executable(), "-v", "error", "-i", CLIPS / "video.mp4", "-an", "-c", "copy", silent]
+    command = [ffmpeg_executable(), "-v", "error", "-i", str(CLIPS / "video.mp4"), "-an", "-c", "copy", str(silent)]
     subprocess.run(command, check=True)
     for broken in (file, silent):
         with pytest.raises(BadRecording, match="has no audio that can be decoded: it is damaged, cut off or without"):
