@@ -16,6 +16,7 @@ import requests
 from client.errors import BadAnswer, EndpointFailed
 from client.files import add_suffix, check_writable, write_atomically
 from client.media.video import strip_video
+from client.recognition import other_kind
 from client.transport.answers import clean_text
 
 Output = dict[str, Any]
@@ -64,7 +65,7 @@ def choose_targets(recording: Path | str, output: str | None, formats: Sequence[
         name = Path(unquote(urlsplit(recording).path)).stem
         folder, stem = Path(), _UNSAFE_IN_NAMES.sub("_", name) or "transcript"
     else:
-        folder, stem = recording.parent, recording.stem
+        folder, stem = recording.parent, recording.name if _has_twin(recording) else recording.stem
     if output is None:
         return target_paths(folder / stem, formats)
     if output.endswith(_SLASHES) or _is_folder(Path(output)):
@@ -72,6 +73,22 @@ def choose_targets(recording: Path | str, output: str | None, formats: Sequence[
     if len(formats) == 1:
         return {formats[0]: Path(output)}
     return target_paths(Path(output).with_suffix(""), formats)
+
+
+def _has_twin(recording: Path) -> bool:
+    """True if another recording in the folder differs only in the suffix, and would have files of the same names."""
+    try:
+        siblings = [path for path in recording.parent.iterdir() if path.name != recording.name]
+    except OSError:  # the folder does not exist, or may not be listed
+        return False
+    return any(path.stem.casefold() == recording.stem.casefold() and _is_recording(path) for path in siblings)
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        return path.is_file() and other_kind(path) is None
+    except OSError:  # nobody can transcribe it
+        return False
 
 
 def _is_folder(path: Path) -> bool:

@@ -16,13 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from client.errors import BadAnswer, BadRecording, OutputFailed, WrongUsage
+from client.errors import BadAnswer, BadRecording, Incomplete, OutputFailed, WrongUsage
 from client.files import describe
 from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
 from client.merge.outputs import PartOutput, formats_for_parts, majority_language, merge_outputs
 from client.merge.speakers import options_for_parts, unify_speakers
+from client.option_values import parse_formats
+from client.recognition import check_recording
 from client.transport.answers import clean_line
 from client.transport.endpoint import Endpoint, JsonObject
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
@@ -33,6 +35,7 @@ RUN_LIMIT_BYTES = 10_000_000
 """Largest request that RunPod's /run accepts."""
 
 _RESERVED_BYTES = 20_000  # for the fields of a request other than audio and options
+_MIN_AUDIO_BYTES = 10_000  # 2 s
 _WARNINGS_FILE = "warnings.json"
 _SIZE_MARGIN = 1.1  # Opus needs more bytes for complex passages than on average
 
@@ -86,7 +89,9 @@ def transcribe_recording(
     if isinstance(source, Path) and source.is_dir():
         raise WrongUsage(f"{source} is a folder: use client.batch")
     if isinstance(source, Path) and not source.is_file():
-        raise BadRecording(f"there is no file {source}")
+        raise WrongUsage(f"there is no file {source}")
+    if isinstance(source, Path):
+        check_recording(source)
     journal = Journal(_journal_key(endpoint, source, options, settings), cache)
     with journal.claimed(stop, lambda: listener.on_progress(0.0, "waiting for another run of the same recording")):
         output = _transcribe(endpoint, source, options, settings, journal, stop, listener)
@@ -94,7 +99,7 @@ def transcribe_recording(
             deliver(output)
         except OSError as error:
             raise OutputFailed(f"{describe(error)}: {_keep(output, journal)}") from None
-        except BadAnswer:
+        except (BadAnswer, Incomplete):  # another job may give what is missing
             journal.delete()
             raise
         journal.delete()
@@ -130,10 +135,7 @@ def _transcribe(
         jobs = [JobSpec("file", lambda: _build_request(_encode_base64(source), options, settings))]
     else:
         _check_no_captions(source, options)
-        parts = journal.parts()
-        if parts is None:
-            listener.on_progress(0.0, "compressing the recording")
-            parts = _cut_recording(source, options, settings, journal)
+        parts = journal.parts() or _cut_recording(source, options, settings, journal, listener)
         warnings = _saved_warnings(journal)
         options = {name: value for name, value in options.items() if name != "audio_track"}  # the only one that is sent
         if len(parts) > 1 or parts[0].start > 0:
@@ -217,7 +219,10 @@ def _unify_language(
     return [replace(part, output=repeated.get(index, part.output)) for index, part in enumerate(part_outputs)]
 
 
-def _cut_recording(source: Path, options: Options, settings: RunSettings, journal: Journal) -> list[AudioPart]:
+def _cut_recording(
+    source: Path, options: Options, settings: RunSettings, journal: Journal, listener: ProgressListener
+) -> list[AudioPart]:
+    listener.on_progress(0.0, "compressing the recording")
     track = compress(
         source,
         journal.folder,
@@ -307,13 +312,16 @@ def _encode_base64(path: Path) -> JsonObject:
 def _max_audio_bytes(options: Options, settings: RunSettings) -> int:
     """Return the size of the largest audio that fits into a request: base64 turns three bytes into four."""
     overhead = _RESERVED_BYTES + len(json.dumps(options)) + len(settings.webhook or "")
-    return (settings.request_limit - overhead) // 4 * 3
+    room = (settings.request_limit - overhead) // 4 * 3
+    if room < _MIN_AUDIO_BYTES:
+        raise WrongUsage("the options fill the whole request: give fewer or shorter samples of speakers, or less text")
+    return room
 
 
 def _requested_formats(options: Options) -> list[str]:
     """Return the formats as a list, with the worker's default."""
     formats = options.get("output_format") or ["all"]
-    return [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
+    return parse_formats("output_format", [formats] if isinstance(formats, str) else formats)
 
 
 def _journal_key(endpoint: Endpoint, source: Path | str, options: Options, settings: RunSettings) -> str:

@@ -20,10 +20,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
 from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
 from client.errors import WrongUsage
-from client.media.video import save_video, video_paths
-from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
+from client.media.video import check_video, save_video, video_paths
+from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
 from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings, find_settings
@@ -31,6 +32,13 @@ from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 
 Output = dict[str, Any]
+
+_EXAMPLES = """\b
+Examples, each after python -m:
+  client.transcribe talk.mp3                       talk.txt, .srt, .vtt, ...
+  client.transcribe talk.mp3 -f srt --language de  talk.srt, German speech
+  client.transcribe call.wav -f txt --diarize -o - who says what, printed
+  client.transcribe film.mp4 --captions burn       film.captioned.mp4 as well"""
 
 
 def transcribe_audio(
@@ -76,7 +84,7 @@ def transcribe_audio(
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=GroupedCommand, epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}")
 @exit_on_client_error
 @with_options
 @with_connection
@@ -86,20 +94,33 @@ def main(
     options: dict[str, Any],
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="A file, a folder, or - for stdout; default: next to the recording."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            rich_help_panel=OUTPUT,
+            help="A file, a folder (also a new one, with a slash at its end), or - for stdout; default: next to the "
+            "recording.",
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Print segments as they arrive.")] = False,
-    parallel: Annotated[int, typer.Option(min=1, help="Maximum number of jobs at once for a large file.")] = 4,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace existing files.")
+    ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", rich_help_panel=OUTPUT, help="Print segments as they arrive.")
+    ] = False,
+    parallel: ParallelFlag = 4,
     timeout: TimeoutFlag = None,
-    webhook: Annotated[str | None, typer.Option(help="URL that the worker notifies when the job ends.")] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(metavar="URL", rich_help_panel=CONNECTION, help="URL that the worker notifies when the job ends."),
+    ] = None,
     payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
     quiet: QuietFlag = False,
 ) -> None:
     """Transcribe a recording.
 
-    Exit codes: 0 done; 2 wrong usage; 3 the file is not a recording; 4 the job failed; 5 the endpoint failed; 130
-    Ctrl-C, after which the same command resumes the work.
+    RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
     recording: Path | str = source if _is_url(source) else Path(source)
     formats = expand_formats(options.get("output_format") or ["all"])
@@ -138,6 +159,7 @@ def main(
         console.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
     for path in filter(None, written):
         console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    check_video(result)
 
 
 def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListener:

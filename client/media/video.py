@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from client.errors import BadAnswer, EndpointFailed
+from client.errors import BadAnswer, EndpointFailed, Incomplete
 from client.files import add_suffix, atomic_file
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
@@ -40,6 +40,16 @@ def save_video(output: dict[str, Any], target: Path) -> Path | None:
     with atomic_file(path) as file:
         file.writelines(_decode(video["base64"]) if "base64" in video else _download(video["url"]))
     return path
+
+
+def check_video(output: dict[str, Any]) -> None:
+    """Report that the video was requested, but could not be made.
+
+    Raises:
+        Incomplete: with the worker's reason.
+    """
+    if error := (output.get("captioned_video") or {}).get("error"):
+        raise Incomplete(f"the transcript is written, but the captioned video could not be made: {error}")
 
 
 def video_paths(target: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from client.errors import EndpointFailed, SubmissionUncertain, WrongUsage
+from client.errors import EndpointFailed, EndpointUnusable, SubmissionUncertain, WrongUsage
 from client.settings import EndpointSettings
 
 JsonObject = dict[str, Any]
@@ -61,6 +61,7 @@ class Endpoint:
         self._thread_local = threading.local()
         self._post_only = False
         self._has_answered = False
+        self._has_succeeded = False
 
     @property
     def is_local_api(self) -> bool:
@@ -129,7 +130,13 @@ class Endpoint:
             stop=stop_after_delay(timeout_s),
             reraise=True,
         )
-        response: JsonObject = retrying(self._request_once, method, path, body)
+        try:
+            response: JsonObject = retrying(self._request_once, method, path, body)
+        except _TransientFailure as failure:
+            if isinstance(failure, _Unreachable) or not self._has_succeeded:
+                raise EndpointUnusable(str(failure)) from None
+            raise
+        self._has_succeeded = True
         return response
 
     def _request_once(self, method: str, path: str, body: bytes | None) -> JsonObject:
@@ -150,7 +157,9 @@ class Endpoint:
             raise WrongUsage(f"the endpoint's address or key is malformed: {error}") from None
         except requests.RequestException as error:
             if upload is None or not upload.was_read or isinstance(error, requests.ConnectTimeout):
-                raise _TransientFailure(f"{self._unreachable_message} ({_reason(error)})") from None
+                was_sent = upload is not None and upload.was_begun
+                failure = _TransientFailure if was_sent else _Unreachable
+                raise failure(f"{self._unreachable_message} ({_reason(error)})") from None
             raise SubmissionUncertain(
                 f"the connection broke before the endpoint answered ({_reason(error)}): the job may be in its queue, "
                 "and is not sent again"
@@ -191,6 +200,10 @@ class _TransientFailure(EndpointFailed):
         self.retry_after_s = retry_after_s
 
 
+class _Unreachable(_TransientFailure):
+    """There is no connection to the endpoint, whatever is sent."""
+
+
 class _MethodNotAllowed(EndpointFailed):
     pass
 
@@ -215,6 +228,11 @@ class _TrackedBody:
         return self._body[start : self._position]
 
     @property
+    def was_begun(self) -> bool:
+        """True if there was a connection to send it by."""
+        return self._position > 0
+
+    @property
     def was_read(self) -> bool:
         """True if the endpoint may have the whole request: a body shorter than its declared length is rejected."""
         return self._position == len(self._body)
@@ -232,9 +250,8 @@ def _parse(response: requests.Response, content: bytes, path: str) -> JsonObject
     if status == 404 and names_job:
         raise NoSuchJob("the endpoint does not know the job; results are kept for 30 minutes")
     if status != 200:
-        raise EndpointFailed(
-            _STATUS_MESSAGES.get(status) or f"the endpoint answers {status}{_platform_message(content)}"
-        )
+        refusal = EndpointUnusable if status in (401, 403, 404) else EndpointFailed
+        raise refusal(_STATUS_MESSAGES.get(status) or f"the endpoint answers {status}{_platform_message(content)}")
     try:
         parsed = json.loads(content)
     except ValueError:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from client.errors import WORKER_ERROR_TYPES, JobFailed, Stopped
+from client.errors import WORKER_ERROR_TYPES, JobFailed, OptionRefused, Stopped
 from client.transport.answers import check_output, check_segments, clean_line
 from client.transport.endpoint import FINAL_STATES, Endpoint, JsonObject
 
@@ -85,7 +85,9 @@ def extract_output(status: JsonObject) -> JsonObject:
     error = status.get("error") or fields.get("error")
     if error:
         error_type, message = _split_error_type(clean_line(_error_message(str(error))))
-        raise JobFailed(message, str(fields.get("error_type") or error_type or state))
+        error_type = str(fields.get("error_type") or error_type or state)
+        concerns_options = error_type == "InvalidInput" and re.match(r"options[.:]|the model ", message)
+        raise (OptionRefused if concerns_options else JobFailed)(message, error_type)
     if state == "COMPLETED" and fields:
         return check_output(fields)
     messages = {

@@ -162,7 +162,8 @@ class Journal:
     def _make_folder(self) -> None:
         self._root.parent.mkdir(parents=True, exist_ok=True)
         for folder in (self._root, self.folder):
-            folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+            with suppress(FileExistsError):  # not exist_ok, which fails if another run deletes it meanwhile
+                folder.mkdir(PRIVATE_FOLDER)
         self.folder.chmod(PRIVATE_FOLDER)  # that of an earlier version was open to all
 
 
