@@ -252,7 +252,7 @@ def main(
         if not items:
             raise WrongUsage(f"there are no recordings in {source}")
         result = transcribe_all(
-            Endpoint(connection),
+            Endpoint(connection, on_retry=bar.print),
             items,
             CompletionRecord(target, options),
             options,

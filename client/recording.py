@@ -25,8 +25,8 @@ from client.merge.outputs import PartOutput, formats_for_parts, majority_languag
 from client.merge.speakers import options_for_parts, unify_speakers
 from client.option_values import parse_formats
 from client.recognition import check_recording
-from client.transport.answers import clean_line
-from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.answers import JsonObject, clean_line
+from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
 from client.transport.jobs import execution_policy
 from client.transport.journal import Journal, file_sha256, make_key
@@ -168,22 +168,30 @@ def _transcribe_parts(
     jobs = [_part_job(part, part_options, settings) for part in parts]
     outputs = run_jobs(endpoint, jobs, journal, parallel=settings.parallel, stop=stop, listener=listener)
     part_outputs = [PartOutput(part.start, part.end, output) for part, output in zip(parts, outputs, strict=True)]
-    if not all("segments" in output.get("transcription", {}) for output in outputs):
-        raise BadAnswer("the endpoint's answer for a part has no segments")
     if not options.get("language") and not options.get("multilingual"):
         part_outputs = _unify_language(endpoint, parts, part_outputs, part_options, settings, journal, stop)
+    return merge_parts(part_outputs, options, formats)
+
+
+def merge_parts(parts: Sequence[PartOutput], options: Options, formats: Sequence[str]) -> JsonObject:
+    """Return one output for the parts' outputs.
+
+    Args:
+        parts: in order.
+        options: the user's.
+        formats: those requested.
+
+    Raises:
+        BadAnswer: the outputs do not fit together.
+    """
     try:
         if options.get("diarize"):
-            starts = [part.start for part in part_outputs]
-            outputs = unify_speakers(starts, [part.output for part in part_outputs], options)
-            part_outputs = [replace(part, output=output) for part, output in zip(part_outputs, outputs, strict=True)]
-        return merge_outputs(part_outputs, formats)
+            outputs = unify_speakers([part.start for part in parts], [part.output for part in parts], options)
+            parts = [replace(part, output=output) for part, output in zip(parts, outputs, strict=True)]
+        return merge_outputs(parts, formats)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         # The formats of an answer are parsed only here, and an endpoint may have sent anything.
-        raise BadAnswer(
-            f"the answers for the parts do not fit together ({clean_line(repr(error), 100)}): they are kept in "
-            f"{journal.folder}, without which the recording is transcribed anew"
-        ) from error
+        raise BadAnswer(f"the answers for the parts do not fit together: {clean_line(repr(error), 100)}") from error
 
 
 def _hide_speakers(listener: ProgressListener) -> ProgressListener:

@@ -145,7 +145,7 @@ def main(
     printer = SegmentPrinter() if stream else None
     with ProgressBar(console, Path(source).name, quiet=quiet) as bar:
         result = transcribe_recording(
-            Endpoint(connection),
+            Endpoint(connection, on_retry=bar.print),
             recording,
             options,
             RunSettings(parallel, timeout, webhook, payload_limit),

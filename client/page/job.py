@@ -14,8 +14,8 @@ from client.files import describe
 from client.merge.outputs import shift_segments
 from client.output import download_text, file_text
 from client.recording import RunSettings, transcribe_recording
-from client.transport.answers import check_output, parse_json
-from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.answers import JsonObject, check_output, parse_json
+from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener
 
 Segments = list[dict[str, Any]]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.errors import BadAnswer, JobFailed, Stopped
-from client.transport.answers import clean_line, is_number
-from client.transport.endpoint import Endpoint, JsonObject, NoSuchJob
+from client.transport.answers import JsonObject, clean_line, is_number
+from client.transport.endpoint import Endpoint, NoSuchJob
 from client.transport.jobs import JobListener, wait_for_output
 from client.transport.journal import Journal
 

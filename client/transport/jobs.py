@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.errors import WORKER_ERROR_TYPES, JobFailed, OptionRefused, Stopped
-from client.transport.answers import check_output, check_segments, clean_line
-from client.transport.endpoint import FINAL_STATES, Endpoint, JsonObject
+from client.transport.answers import JsonObject, check_output, check_segments, clean_line
+from client.transport.endpoint import FINAL_STATES, Endpoint
 
 FIRST_POLL_INTERVAL_S, MAX_POLL_INTERVAL_S = 0.25, 10.0
 """The interval between status queries grows, but stays far below the 60 s for which RunPod keeps a result of /runsync

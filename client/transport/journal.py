@@ -85,8 +85,12 @@ class Journal:
                 self._make_folder()
                 mark.touch(PRIVATE_FILE)
                 lock.acquire(timeout=_POLL_S)
-            except (FileNotFoundError, Timeout):  # the other one is at work, or has just deleted the folder
+            except Timeout:
                 return False
+            except FileNotFoundError:
+                if self._root.is_dir():  # the other run has just deleted the folder
+                    return False
+                raise
             mark.unlink(missing_ok=True)
             self._make_folder()
             os.utime(lock.lock_file)  # while it is in use, it does not expire
