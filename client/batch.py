@@ -5,6 +5,7 @@ python -m client.batch ./audio ./transcripts --max-workers 3 --format json,srt
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import threading
@@ -120,8 +121,8 @@ def transcribe_all(
         content_hash = file_sha256(item.source)
         if record.is_done(item, content_hash):
             return None
-        progress.update(item.name, 0.0)
-        listener = ProgressListener(lambda fraction, _stage: progress.update(item.name, fraction))
+        progress.update(item.name, 0.0, "sending")
+        listener = ProgressListener(functools.partial(progress.update, item.name))
         try:
             output = transcribe_recording(endpoint, item.source, options, settings, stop=stop, listener=listener)
         except _FATAL_ERRORS:

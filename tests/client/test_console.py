@@ -54,9 +54,9 @@ def test_a_batch_names_the_files_that_are_worked_on() -> None:
     bar = ProgressBar(Console(file=io.StringIO()), "audio", quiet=True)
     progress = BatchProgress(bar, {"a.wav": 100, "b.wav": 300, "done.wav": 1000})
     progress.finish("done.wav", skipped=True)
-    progress.update("a.wav", 0.0)
-    progress.update("b.wav", 0.5)
-    assert bar.line() == "audio: 1 of 3 files; now a.wav 0%, b.wav 50%, 38%"
+    progress.update("a.wav", 0.0, "sending")
+    progress.update("b.wav", 0.5, "transcribing")
+    assert bar.line() == "audio: 1 of 3 files, 38%; now a.wav 0%, b.wav 50%"
     progress.finish("a.wav")
     progress.finish("b.wav")
     assert bar.line().startswith("audio: 3 of 3 files, 100%")
