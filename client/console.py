@@ -40,17 +40,17 @@ class TimeLeft:
     def update(self, fraction: float) -> None:
         """Take in the fraction done."""
         now = self._clock()
-        if self._origin is None and fraction > 0:
+        if self._origin is None or fraction == 0:
             self._origin = (now, fraction)
-        elif self._origin is not None and fraction - self._origin[1] > 0.02:
-            started, first = self._origin
+        started, first = self._origin
+        if fraction - first > 0.02:
             self._end = now + (now - started) * (1 - fraction) / (fraction - first)
 
     def __str__(self) -> str:
-        """Return `about 2 min left`; nothing before there is an estimate."""
-        if self._end is None:
+        """Return `about 2 min left`; nothing before there is an estimate, and after it has proved too short."""
+        seconds = 0.0 if self._end is None else self._end - self._clock()
+        if seconds <= 0.5:
             return ""
-        seconds = max(self._end - self._clock(), 1)
         if seconds >= 5400:
             return f"about {seconds / 3600:.1f} h left"
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
