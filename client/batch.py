@@ -255,11 +255,11 @@ def main(
             bar=bar,
         )
     not_tried = len(items) - result.done - result.skipped - len(result.failed)
-    if not_tried < len(items):
+    if result.done or not result.fatal:
         for table in report_tables(result, time.monotonic() - started, price):
             Console().print(table, markup=False)
     if result.fatal:
-        console.print(f"{not_tried} of {len(items)} files were not transcribed: this error would meet each of them.")
+        console.print(f"{not_tried} of {len(items)} files were not transcribed: each would meet this error.")
         raise result.fatal
     if result.failed:
         raise Incomplete(
