@@ -5,6 +5,7 @@ python -m client.batch ./audio ./transcripts --max-workers 3 --format json,srt
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import threading
@@ -122,8 +123,8 @@ def transcribe_all(
         if record.is_done(item, content_hash):
             return None
         check_targets(item.targets.values())
-        progress.update(item.name, 0.0)
-        listener = ProgressListener(lambda fraction, _stage: progress.update(item.name, fraction))
+        progress.update(item.name, 0.0, "sending")
+        listener = ProgressListener(functools.partial(progress.update, item.name))
 
         def deliver(output: dict[str, Any]) -> None:
             write_files(output, item.targets)
@@ -261,11 +262,11 @@ def main(
             bar=bar,
         )
     not_tried = len(items) - result.done - result.skipped - len(result.failed)
-    if not_tried < len(items):
+    if result.done or not result.fatal:
         for table in report_tables(result, time.monotonic() - started, price):
             Console().print(table, markup=False)
     if result.fatal:
-        console.print(f"{not_tried} of {len(items)} files were not transcribed: this error would meet each of them.")
+        console.print(f"{not_tried} of {len(items)} files were not transcribed: each would meet this error.")
         raise result.fatal
     if result.failed:
         raise Incomplete(

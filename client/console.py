@@ -14,12 +14,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from client.errors import ClientError, OutputFailed, Stopped
 from client.files import describe
 from client.merge.outputs import shift_segments
+from client.transport.answers import clean_text
 from client.transport.fanout import JobSpec
 
 REPORT_INTERVAL_S = 10.0
@@ -41,17 +42,17 @@ class TimeLeft:
     def update(self, fraction: float) -> None:
         """Take in the fraction done."""
         now = self._clock()
-        if self._origin is None and fraction > 0:
+        if self._origin is None or fraction == 0:
             self._origin = (now, fraction)
-        elif self._origin is not None and fraction - self._origin[1] > 0.02:
-            started, first = self._origin
+        started, first = self._origin
+        if fraction - first > 0.02:
             self._end = now + (now - started) * (1 - fraction) / (fraction - first)
 
     def __str__(self) -> str:
-        """Return `about 2 min left`; nothing before there is an estimate."""
-        if self._end is None:
+        """Return `about 2 min left`; nothing before there is an estimate, and after it has proved too short."""
+        seconds = 0.0 if self._end is None else self._end - self._clock()
+        if seconds <= 0.5:
             return ""
-        seconds = max(self._end - self._clock(), 1)
         if seconds >= 5400:
             return f"about {seconds / 3600:.1f} h left"
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
@@ -84,7 +85,8 @@ class ProgressBar:
             expand=True,
             disable=quiet or not console.is_terminal,
         )
-        self._task = self._progress.add_task(self._stage, total=1.0, name=escape(name), time_left=self._time_left)
+        self._task = self._add_task(name, self._stage, self._time_left)
+        self._files: dict[str, tuple[TaskID, float]] = {}
 
     def __enter__(self) -> ProgressBar:
         self._progress.start()
@@ -102,14 +104,29 @@ class ProgressBar:
         self._time_left.update(fraction)
         self._progress.update(self._task, completed=fraction, description=escape(stage))
 
+    def update_file(self, name: str, fraction: float, stage: str) -> None:
+        """Show the progress of one of several files, on a line of its own."""
+        task = self._files[name][0] if name in self._files else self._add_task(name, stage, "")
+        self._files[name] = (task, fraction)
+        self._progress.update(task, completed=fraction, description=escape(stage))
+
+    def remove_file(self, name: str) -> None:
+        """Remove the line of a file, if it has one."""
+        if name in self._files:
+            self._progress.remove_task(self._files.pop(name)[0])
+
+    def _add_task(self, name: str, stage: str, time_left: TimeLeft | str) -> TaskID:
+        return self._progress.add_task(escape(stage), total=1.0, name=escape(clean_text(name)), time_left=time_left)
+
     def print(self, message: str) -> None:
         """Print a line without disturbing the bar."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        print_line(self._console, message)
 
     def line(self) -> str:
-        """Return the progress as `talk.mp3: transcribing, 24%, about 40 s left`."""
-        facts = [self._stage, f"{self._fraction:.0%}", str(self._time_left)]
-        return f"{self._name}: {', '.join(filter(None, facts))}"
+        """Return the progress as `talk.mp3: transcribing, 24%, about 40 s left`, with the files of a batch."""
+        facts = filter(None, [self._stage, f"{self._fraction:.0%}", str(self._time_left)])
+        files = ", ".join(f"{name} {fraction:.0%}" for name, (_, fraction) in self._files.copy().items())
+        return f"{self._name}: {', '.join(facts)}" + (f"; now {files}" if files else "")
 
     def _print_lines(self) -> None:
         while not self._closed.wait(REPORT_INTERVAL_S):
@@ -133,16 +150,18 @@ class BatchProgress:
         self._running: dict[str, float] = {}
         self._lock = Lock()
 
-    def update(self, name: str, fraction: float) -> None:
-        """Set the fraction of a file that is done; at 0 it starts."""
+    def update(self, name: str, fraction: float, stage: str) -> None:
+        """Show the progress of a file."""
         with self._lock:
             self._running[name] = fraction
+            self._bar.update_file(name, fraction, stage)
             self._show()
 
     def finish(self, name: str, *, skipped: bool = False) -> None:
         """Count a file as finished; one that was done before says nothing about the time left."""
         with self._lock:
             self._running.pop(name, None)
+            self._bar.remove_file(name)
             self._finished += 1
             if skipped:
                 del self._sizes[name]
@@ -152,9 +171,8 @@ class BatchProgress:
 
     def _show(self) -> None:
         running_bytes = sum(self._sizes[name] * fraction for name, fraction in self._running.items())
-        names = ", ".join(f"{name} {fraction:.0%}" for name, fraction in self._running.items())
-        stage = f"{self._finished} of {self._count} files" + (f"; now {names}" if names else "")
-        self._bar.update((self._done_bytes + running_bytes) / max(sum(self._sizes.values()), 1), stage)
+        fraction = (self._done_bytes + running_bytes) / max(sum(self._sizes.values()), 1)
+        self._bar.update(fraction, f"{self._finished} of {self._count} files")
 
 
 class SegmentPrinter:
@@ -200,6 +218,11 @@ class SegmentPrinter:
         sys.stdout.flush()
 
 
+def print_line(console: Console, message: str) -> None:
+    """Print a message as it is, without the control characters that names of files may contain."""
+    console.print(clean_text(message), markup=False, highlight=False, soft_wrap=True)
+
+
 def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command so that a client error or Ctrl-C prints a sentence and exits with its own code."""
 
@@ -209,10 +232,10 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**arguments)
         except ClientError as error:
-            console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+            print_line(console, f"Error: {error}")
             sys.exit(error.exit_code)
         except OSError as error:
-            console.print(f"Error: {describe(error)}", markup=False, highlight=False, soft_wrap=True)
+            print_line(console, f"Error: {describe(error)}")
             sys.exit(OutputFailed.exit_code)
         except KeyboardInterrupt:
             console.print("Stopped; run the same command again to resume.", markup=False)

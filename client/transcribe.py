@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
-from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
+from client.console import ProgressBar, SegmentPrinter, exit_on_client_error, print_line
 from client.errors import WrongUsage
 from client.media.video import check_video, save_video, video_paths
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
@@ -154,11 +154,11 @@ def main(
             deliver=deliver,
         )
     for warning in result["metadata"].get("warnings", []):
-        console.print(f"Note: {warning}", markup=False, highlight=False)
+        print_line(console, f"Note: {warning}")
     if printer and not printer.has_segments:
         console.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
     for path in filter(None, written):
-        console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"Wrote {path}")
     check_video(result)
 
 

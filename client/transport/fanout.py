@@ -177,6 +177,7 @@ class WorkerPool:
         request = job.build_request()
         job_id = self._endpoint.submit(request.pop("input"), **request)
         self._journal.save_job_id(job.name, job_id)
+        self._report_progress(job, 0.0, "waiting for the worker")
         return self._wait(job, job_id)
 
     def _wait(self, job: JobSpec, job_id: str) -> JsonObject:
