@@ -100,7 +100,7 @@ def test_a_second_sample_of_one_voice_is_a_warning(pcm: Pcm) -> None:
     found = diarize(pcm, known={"Ada": ada, "Twin": ada})
     taken = next(speaker.label for speaker in found.speakers if not speaker.label.startswith("SPEAKER"))
     other = {"Ada": "Twin", "Twin": "Ada"}[taken]
-    assert found.warnings == [f"speakers: {other} would be {taken}, who sounds more like that sample"]
+    assert found.warnings == [f"speakers: the only voice like {other} is that of {taken}, whose sample it is more like"]
 
 
 @pytest.mark.parametrize(

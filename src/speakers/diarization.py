@@ -156,7 +156,7 @@ def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) 
 def _unmatched_warning(name: str, nearest: tuple[float, str, str], names: Mapping[str, str]) -> str:
     similarity, label, _ = nearest
     if similarity >= ENROLL_THRESHOLD:
-        return f"speakers: {name} would be {names[label]}, who sounds more like that sample"
+        return f"speakers: the only voice like {name} is that of {names[label]}, whose sample it is more like"
     return (
         f"speakers: nobody in the recording sounds like {name}: the nearest is {names[label]} with a similarity of "
         f"{similarity:.2f}, and {ENROLL_THRESHOLD} is needed"
