@@ -34,7 +34,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from tqdm import tqdm
 
 from tests.fuzzing.extremes import MAX_REFUSAL_S, draw_layout, draw_request, lay_out_faults
-from tests.fuzzing.forged import Forger
+from tests.fuzzing.forged import MAX_FORGED_S, Forger
 from tests.fuzzing.jobs import jobs
 from tests.fuzzing.media import Mutator, sources
 from tests.fuzzing.servers import HostileServer, inside
@@ -102,7 +102,7 @@ def try_out(bench: Bench, kind: str, what: str, job: dict[str, Any]) -> Trial:
         started = time.monotonic()
         faults = lay_out_faults(job)
         return Trial("faulty" if faults else "laid out", time.monotonic() - started, faults)
-    trial = bench.try_out(job, MAX_REFUSAL_S if kind == "request" else SECONDS)
+    trial = bench.try_out(job, {"request": MAX_REFUSAL_S, "forged": MAX_FORGED_S}.get(kind, SECONDS))
     if what.startswith("leads elsewhere") and trial.outcome == TRANSCRIBED:
         trial.faults.append("was transcribed")
     return trial

@@ -30,7 +30,7 @@ from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions.containers import MKV, MOV, MP4, language_tag
 from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
 from src.captions.fonts import check_family, check_language, choose_fonts, find_faces, main
-from src.captions.probe import check_drawable, probe_video
+from src.captions.probe import Track, Video, check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.formats.ass import Style, to_ass_overlay
 from src.formats.cues import RIGHT_TO_LEFT_MARK, Cue
@@ -574,6 +574,12 @@ def test_too_large_a_picture_and_too_long_a_video_are_refused(film: Callable[...
     check_drawable(plain, AMPLE.seconds)
     with pytest.raises(TooLarge, match="4 s long"):
         check_drawable(plain, 2)
+
+
+def test_a_picture_without_a_size_is_not_drawn_into(tmp_path: Path) -> None:
+    video = Video(tmp_path / "forged.mp4", "mov", 4.0, [Track(0, "Video", "mjpeg", width=0, height=0)])
+    with pytest.raises(UnsupportedMedia, match="size of the picture is unknown"):
+        check_drawable(video, AMPLE.seconds)
 
 
 def test_a_result_over_the_limit_is_refused(film: Callable[..., Path], tmp_path: Path) -> None:

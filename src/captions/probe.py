@@ -124,9 +124,12 @@ def check_drawable(video: Video, max_seconds: float) -> None:
     """Check that captions can be drawn into the picture.
 
     Raises:
+        UnsupportedMedia: the header does not say how large the picture is.
         TooLarge: the picture has too many pixels, or the video is too long.
     """
     track = video.picture_track
+    if 0 in video.display_size:
+        raise UnsupportedMedia('the size of the picture is unknown: re-encode the video, or ask for captions "mux"')
     if track.width * track.height > MAX_PIXELS:
         raise TooLarge(
             f"the picture is {track.width} x {track.height}, and captions are drawn into at most 4096 x 2304: "

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+MAX_FORGED_S = 120.0
+"""A video that never gives a picture is given up after a minute, in addition to the time of its transcript."""
+
 Forgery = tuple[str, bytes, dict[str, Any]]
 """A description, the file, and the options of its job."""
 

@@ -44,7 +44,8 @@ KNOWN = {
 TRANSCRIBED = "transcribed"
 
 _PATHS = re.compile(r"/tmp|/work|/root|/home|\.venv|site-packages|\.py\b")
-_SETTLING = 5.0  # seconds that threads have to end after an answer: a webhook's, a download's
+_SETTLING = 15.0
+"""Seconds that threads have to end after an answer; an interrupted one still reads what its socket has received."""
 
 
 @dataclass
@@ -233,7 +234,7 @@ def _of_error(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_transcript(answer: dict[str, Any]) -> Iterator[str]:
-    known = {"transcription", "metadata", "captioned_video"}
+    known = {"transcription", "metadata", "captioned_video", "files"}
     if set(answer) - known or not all(isinstance(part, dict) for part in answer.values()):
         yield f"answered with {sorted(answer)}"
         return
