@@ -15,6 +15,12 @@ TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	--confcutdir=tests/client tests/client
 ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
+# Of demo, serve and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path needs no
+# fetching.
+ifndef MODEL
+MODEL := $(or $(WHISPER_MODEL),base)
+endif
+WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .PHONY: help setup demo client ui test-fast test test-all test-ui chromium coverage lint image-check image-torch serve platform bench coldstart soak fuzz format clips clean
@@ -22,9 +28,11 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-setup: $(READY) models/.tiny.en  ## a virtual environment in .venv and the demo's model in models/
+setup: $(READY) models/.base models/.tiny.en  ## a virtual environment in .venv, and the models of worker and tests in models/
 
-demo: setup  ## transcribe the clip in test_input.json and print what comes back
+demo serve platform: export WHISPER_MODEL = $(MODEL)
+
+demo: $(READY) $(WEIGHTS)  ## transcribe the clip in test_input.json and print what comes back; MODEL=base
 	@$(BIN)/python builder/demo.py
 
 client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-client
@@ -36,21 +44,21 @@ test-fast: $(READY) $(CLIENT_READY)  ## the tests that need no model and start n
 	$(TESTS) -m "not model and not process and not slow"
 	$(CLIENT_TESTS) -m "not model and not process and not slow"
 
-test: setup models/.base $(CLIENT_READY)  ## all tests but the slow ones, with real models, real ffmpeg and the real SDK
+test: setup $(CLIENT_READY)  ## all tests but the slow ones, with real models, real ffmpeg and the real SDK
 	$(TESTS) -m "not slow"
 	$(CLIENT_TESTS) -m "not slow"
 
 # In 80 jobs memory still grows by what is used for the first time, such as the model's copy for `sequential`: only `make
 # soak` tells of its trend.
 test-all: export HYPOTHESIS_PROFILE = ci
-test-all: setup models/.base $(CLIENT_READY)  ## every test, soak and fuzz in small, and the page's tests where there is a Chromium
+test-all: setup $(CLIENT_READY)  ## every test, soak and fuzz in small, and the page's tests where there is a Chromium
 	$(TESTS)
 	$(CLIENT_TESTS)
 	$(BIN)/python -m tests.soak --jobs 80 --round 40 --max-growth 0.5
 	$(BIN)/python -m tests.fuzz --inputs 200
 	@if $(MAKE) chromium; then $(MAKE) test-ui; else echo "No Chromium here: the tests of the page were left out."; fi
 
-coverage: setup models/.base  ## the tests of the worker with coverage, which must not fall below the floor in pyproject.toml
+coverage: setup  ## the tests of the worker with coverage, which must not fall below the floor in pyproject.toml
 	@mkdir -p .cache/coverage
 	$(TESTS) -m "not slow" --cov --cov-report=term:skip-covered
 
@@ -74,16 +82,16 @@ image-check: setup  ## the Dockerfile, its steps that need no base image, and wh
 image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the image has: 3 GB
 	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 2 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)
 
-serve: setup  ## the worker behind the SDK's local HTTP API, http://localhost:8000
-	$(BIN)/python handler.py --rp_serve_api
+serve: $(READY) $(WEIGHTS)  ## the worker behind the SDK's local HTTP API; MODEL=base PORT=8000
+	$(BIN)/python handler.py --rp_serve_api --rp_api_port $(or $(PORT),8000)
 
-platform: setup  ## RunPod's API and a worker on this machine, http://localhost:8080
-	@$(BIN)/python -m tests.platform
+platform: $(READY) $(WEIGHTS)  ## RunPod's API and a worker on this machine; MODEL=base PORT=8080
+	@$(BIN)/python -m tests.platform --port $(or $(PORT),8080)
 
-bench: setup models/.base $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
+bench: setup $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription
 
-coldstart: setup models/.base $(BENCH)  ## a worker's start, from its process to its first result, beside two plain ones
+coldstart: setup $(BENCH)  ## a worker's start, from its process to its first result, beside two plain ones
 	@$(BIN)/python -m benchmarks.coldstart
 
 soak: setup  ## 500 jobs of every kind for one worker, while platform, network and callers misbehave
@@ -138,5 +146,7 @@ $(BENCH): builder/requirements-bench.txt $(READY)
 	@touch $@
 
 models/.%: | $(READY)
+	@echo "Fetching the model $*"
+	@mkdir -p $(@D)
 	@$(BIN)/python builder/development_weights.py $*
 	@touch $@

@@ -59,7 +59,6 @@ from src.engine.work import DecodeResult
 from src.formats.render import render
 from src.job_control import JobControl
 from src.transcript.transcript import Transcript
-from src.transcript.vocabulary import correct
 from src.transcription.batched import BatchedOptions, transcribe_in_windows
 from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.windows import find_windows
@@ -195,7 +194,7 @@ def process(file: Path) -> str:
         pcm: Recording | None = decoding.readable()
         pcm = decoding.result().channels[0] if pcm is None else pcm
         transcript = transcribe_in_windows(engine, pcm, None, options, control)
-    correct(transcript, options.corrections)
+    options.corrector.correct(transcript)
     return serialise(transcript)
 
 

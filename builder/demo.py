@@ -21,7 +21,9 @@ def main() -> None:
     Raises:
         SystemExit: The job failed, or less than half of the clip's words were recognised.
     """
-    print("Loading the model ...", flush=True)
+    from src.settings import get_settings
+
+    print(f"Loading the model {get_settings().whisper_model} ...", flush=True)
     started = time.perf_counter()
     from src.rp_handler import handler
     from src.serving.fitness import count_demo_words

@@ -5,12 +5,11 @@ python -m client.batch ./audio ./transcripts --max-workers 3 --format json,srt
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -21,38 +20,32 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.console import ProgressBar, exit_on_client_error
-from client.errors import EXIT_SOME_FILES_FAILED, ClientError, Stopped, WrongUsage
-from client.media.video import save_video
-from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
-from client.output import base_path, expand_formats, target_paths, write_files
+from client.command_help import CONNECTION, EXIT_CODES, GENERAL, GroupedCommand
+from client.console import BatchProgress, ProgressBar, exit_on_client_error
+from client.errors import ClientError, EndpointUnusable, Incomplete, OptionRefused, Stopped, WrongUsage
+from client.files import write_atomically
+from client.folder import BatchItem, find_recordings
+from client.media.video import check_video, save_video
+from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
+from client.output import base_path, check_targets, expand_formats, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
-from client.transport.journal import file_sha256, make_key, write_atomically
+from client.transport.journal import file_sha256, make_key
+
+_FATAL_ERRORS = (EndpointUnusable, OptionRefused)
+"""Errors that every file would meet."""
+
+_EXAMPLES = """\b
+Examples, each after python -m:
+  client.batch ./audio ./texts                       txt, srt, vtt, tsv, json
+  client.batch ./audio ./texts -f srt --language de  subtitles, German speech
+  client.batch ./calls ./texts -f txt --diarize      who says what
+  client.batch ./audio ./texts --price 0.00031       shows the cost as well"""
 
 RECORD_FILE = ".worker-whisper.json"
 """In the folder of transcripts: the content and options that each recording's files were made from."""
-
-MEDIA_SUFFIXES = (
-    *(".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3"),
-    *(".oga", ".ogg", ".opus", ".ra", ".spx", ".tta", ".wav", ".weba", ".wma", ".wv"),
-    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".rm", ".ts", ".vob"),
-    *(".webm", ".wmv"),
-)
-"""Suffixes of files that count as recordings: audio, then video."""
-
-
-@dataclass(frozen=True)
-class BatchItem:
-    """A recording of the tree."""
-
-    name: str
-    """Its path relative to the tree."""
-    source: Path
-    targets: dict[str, Path]
-    """The file of each format."""
 
 
 @dataclass
@@ -63,6 +56,8 @@ class BatchResult:
     skipped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     """Reasons by file name."""
+    fatal: ClientError | None = None
+    """An error that every file would meet: the rest was not tried."""
     audio_seconds: float = 0.0
     worker_seconds: float = 0.0
 
@@ -102,25 +97,6 @@ class CompletionRecord:
             write_atomically(self._path, json.dumps(self._entries, indent=1, sort_keys=True) + "\n")
 
 
-def find_recordings(source: Path, target: Path, formats: Sequence[str]) -> list[BatchItem]:
-    """Return all audio and video files under `source`.
-
-    Args:
-        source: folder of the recordings.
-        target: folder of the transcripts. They have the recordings' names without suffix, unless two recordings differ
-            only in the suffix.
-        formats: of the transcripts.
-    """
-    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file())
-    stems = Counter(path.with_suffix("") for path in files)
-    items = []
-    for path in files:
-        relative = path.relative_to(source)
-        base = relative if stems[path.with_suffix("")] > 1 else relative.with_suffix("")
-        items.append(BatchItem(relative.as_posix(), path, target_paths(target / base, formats)))
-    return items
-
-
 def transcribe_all(
     endpoint: Endpoint,
     items: Sequence[BatchItem],
@@ -131,27 +107,50 @@ def transcribe_all(
     max_workers: int,
     bar: ProgressBar,
 ) -> BatchResult:
-    """Transcribe all files that are not done yet, several at once, and continue after failures."""
-    result, stop = BatchResult(), threading.Event()
+    """Transcribe all files that are not done yet, several at once.
+
+    Failures of single files are reported as they happen. An error that every file would meet ends the run: after it no
+    file is begun, and those that are running are completed.
+    """
+    result, stop, has_fatal_error = BatchResult(), threading.Event(), threading.Event()
+    progress = BatchProgress(bar, {item.name: item.source.stat().st_size for item in items})
 
     def transcribe(item: BatchItem) -> dict[str, Any] | None:
         """Return the output's metadata; None if the file was already done."""
+        if has_fatal_error.is_set():
+            raise Stopped("not tried")
         content_hash = file_sha256(item.source)
         if record.is_done(item, content_hash):
             return None
-        output = transcribe_recording(endpoint, item.source, options, settings, stop=stop, listener=ProgressListener())
-        write_files(output, item.targets)
-        save_video(output, base_path(item.targets))
-        record.add(item, content_hash)
+        check_targets(item.targets.values())
+        progress.update(item.name, 0.0, "sending")
+        listener = ProgressListener(functools.partial(progress.update, item.name))
+
+        def deliver(output: dict[str, Any]) -> None:
+            write_files(output, item.targets)
+            save_video(output, base_path(item.targets))
+            check_video(output)
+            record.add(item, content_hash)
+
+        try:
+            output = transcribe_recording(
+                endpoint, item.source, options, settings, stop=stop, listener=listener, deliver=deliver
+            )
+        except _FATAL_ERRORS:
+            has_fatal_error.set()
+            raise
         metadata: dict[str, Any] = output["metadata"]
         return metadata
 
     with ThreadPoolExecutor(max_workers) as pool:
         futures = {pool.submit(transcribe, item): item for item in items}
         try:
-            for number, future in enumerate(as_completed(futures), start=1):
-                _add_result(result, futures[future], future)
-                bar.update(number / len(items), f"{number} of {len(items)} files")
+            for future in as_completed(futures):
+                name = futures[future].name
+                _add_result(result, name, future)
+                progress.finish(name, skipped=future.exception() is None and future.result() is None)
+                if name in result.failed:
+                    bar.print(f"Failed: {name}: {result.failed[name]}")
         except KeyboardInterrupt:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -159,12 +158,14 @@ def transcribe_all(
     return result
 
 
-def _add_result(result: BatchResult, item: BatchItem, future: Future[dict[str, Any] | None]) -> None:
+def _add_result(result: BatchResult, name: str, future: Future[dict[str, Any] | None]) -> None:
     error = future.exception()
     if isinstance(error, Stopped):
         return
-    if isinstance(error, (ClientError, OSError)):
-        result.failed[item.name] = str(error)
+    if isinstance(error, _FATAL_ERRORS):
+        result.fatal = error
+    elif isinstance(error, (ClientError, OSError)):
+        result.failed[name] = str(error)
     elif error is not None:
         raise error
     elif (metadata := future.result()) is None:
@@ -181,13 +182,13 @@ def report_tables(result: BatchResult, seconds: float, price: float | None) -> I
     Args:
         result: of the run.
         seconds: wall-clock time of the run.
-        price: of a worker, per second.
+        price: of a worker, in $ per second; None: the cost is not shown.
     """
-    totals = Table("done", "skipped", "failed", "audio hours", "speed", "estimated cost")
-    cost = "?" if price is None else f"{result.worker_seconds * price:.4f}"
+    totals = Table("done", "skipped", "failed", "audio hours", "speed", *(["estimated cost"] if price else []))
     speed = f"{result.audio_seconds / seconds:.1f} x" if result.done else "-"
     counts = (result.done, result.skipped, len(result.failed))
-    totals.add_row(*map(str, counts), f"{result.audio_seconds / 3600:.3f}", speed, cost)
+    cost = [f"${result.worker_seconds * price:.4f}"] if price else []
+    totals.add_row(*map(str, counts), f"{result.audio_seconds / 3600:.3f}", speed, *cost)
     yield totals
     if result.failed:
         failures = Table("failed", "reason")
@@ -199,34 +200,60 @@ def report_tables(result: BatchResult, seconds: float, price: float | None) -> I
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=GroupedCommand, epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}")
 @exit_on_client_error
 @with_options
 @with_connection
 def main(
-    source: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of recordings, at any depth.")],
-    target: Annotated[Path, typer.Argument(file_okay=False, help="Folder for the transcripts.")],
+    source: Annotated[
+        Path,
+        typer.Argument(exists=True, file_okay=False, metavar="RECORDINGS", help="Folder of recordings, at any depth."),
+    ],
+    target: Annotated[
+        Path, typer.Argument(file_okay=False, metavar="TRANSCRIPTS", help="Folder for the transcripts; need not exist.")
+    ],
     connection: EndpointSettings,
     options: dict[str, Any],
-    max_workers: Annotated[int, typer.Option(min=1, help="Maximum number of files at once.")] = 3,
-    parallel: Annotated[int, typer.Option(min=1, help="Maximum number of jobs at once for a large file.")] = 1,
-    price: Annotated[float | None, typer.Option(min=0, help="Price of a worker per second, for the estimate.")] = None,
+    max_workers: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=CONNECTION, help="Maximum number of files at once.")
+    ] = 3,
+    parallel: ParallelFlag = 1,
+    price: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="DOLLARS",
+            rich_help_panel=GENERAL,
+            help="Show the estimated cost at this price of a worker per second, such as 0.00031: "
+            "RunPod's pricing page lists them under Serverless.",
+        ),
+    ] = None,
     timeout: TimeoutFlag = None,
     payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
     quiet: QuietFlag = False,
 ) -> None:
-    """Transcribe all audio and video files of a folder.
+    """Transcribe all recordings of a folder tree into an equal tree.
 
-    Files whose content was transcribed before with the same options are skipped. Exit codes: 0 all done; 6 some failed;
-    others as for client.transcribe.
+    Recordings are found by their content, whatever they are called. Files that were transcribed before with the same
+    options are skipped. A file that fails does not stop the others; the next run repeats it.
+
+    RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
-    items = find_recordings(source, target, expand_formats(options.get("output_format") or ["all"]))
-    if not items:
-        raise WrongUsage(f"there are no audio or video files in {source}")
+    if target.exists() and source.samefile(target):
+        raise WrongUsage(
+            f"{source} would mix transcripts into the recordings: give another folder, such as {source / 'transcripts'}"
+        )
+    console = Console(stderr=True)
     started = time.monotonic()
-    with ProgressBar(Console(stderr=True), str(source), quiet=quiet) as bar:
+    with ProgressBar(console, str(source), quiet=quiet) as bar:
+        bar.update(0.0, "looking for recordings")
+        items, left_out = find_recordings(source, target, expand_formats(options.get("output_format") or ["all"]))
+        if left_out.names:
+            bar.print(f"Left out: {left_out}")
+        if not items:
+            raise WrongUsage(f"there are no recordings in {source}")
         result = transcribe_all(
-            Endpoint(connection),
+            Endpoint(connection, on_retry=bar.print),
             items,
             CompletionRecord(target, options),
             options,
@@ -234,11 +261,17 @@ def main(
             max_workers=max_workers,
             bar=bar,
         )
-    console = Console()
-    for table in report_tables(result, time.monotonic() - started, price):
-        console.print(table, markup=False)
+    not_tried = len(items) - result.done - result.skipped - len(result.failed)
+    if result.done or not result.fatal:
+        for table in report_tables(result, time.monotonic() - started, price):
+            Console().print(table, markup=False)
+    if result.fatal:
+        console.print(f"{not_tried} of {len(items)} files were not transcribed: each would meet this error.")
+        raise result.fatal
     if result.failed:
-        sys.exit(EXIT_SOME_FILES_FAILED)
+        raise Incomplete(
+            f"{len(result.failed)} of {len(items)} files failed; run the same command again to repeat them"
+        )
 
 
 if __name__ == "__main__":

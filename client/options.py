@@ -15,41 +15,118 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from client.errors import WrongUsage
+from client.command_help import CONNECTION, GENERAL
+from client.option_values import Schema, alternatives, option_schemas, parse_options
 from client.settings import EndpointSettings, find_settings
 
-Schema = dict[str, Any]
 Command = Callable[..., None]
 
-SCHEMA_FILE = Path(__file__).with_name("job_input.schema.json")
-_SHORT_NAMES = {"output_format": ["--format"]}
-
-TimeoutFlag = Annotated[float | None, typer.Option(min=5, help="Time limit of a job, in seconds.")]
-PayloadLimitFlag = Annotated[int, typer.Option(min=50_000, help="Maximum size of a request, in bytes.")]
-QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Hide the progress bar.")]
+TimeoutFlag = Annotated[
+    float | None,
+    typer.Option(min=5, metavar="SECONDS", rich_help_panel=CONNECTION, help="Time limit of a job, in seconds."),
+]
+ParallelFlag = Annotated[
+    int,
+    typer.Option(
+        min=1, metavar="N", rich_help_panel=CONNECTION, help="Maximum number of jobs at once for a large recording."
+    ),
+]
+PayloadLimitFlag = Annotated[
+    int,
+    typer.Option(min=50_000, metavar="BYTES", rich_help_panel=CONNECTION, help="Maximum size of a request, in bytes."),
+]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=GENERAL, help="Hide the progress.")]
 
 _CONNECTION_FLAGS = {
-    "endpoint": Annotated[str | None, typer.Option(help="Endpoint id; default: RUNPOD_ENDPOINT_ID.")],
-    "api_key": Annotated[
-        str | None, typer.Option(help="API key; better set RUNPOD_API_KEY, since other users may see arguments.")
+    "endpoint": Annotated[
+        str | None,
+        typer.Option(metavar="ID", rich_help_panel=CONNECTION, help="Endpoint id; default: RUNPOD_ENDPOINT_ID."),
     ],
-    "base_url": Annotated[str | None, typer.Option(help="API address; default: RUNPOD_BASE_URL, else RunPod's.")],
-    "config": Annotated[Path | None, typer.Option(help="Configuration file; default: ~/.config/worker-whisper.toml.")],
+    "api_key": Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            rich_help_panel=CONNECTION,
+            help="API key; better set RUNPOD_API_KEY, since other users may see arguments.",
+        ),
+    ],
+    "base_url": Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", rich_help_panel=CONNECTION, help="API address; default: RUNPOD_BASE_URL, else RunPod's."
+        ),
+    ],
+    "config": Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=CONNECTION,
+            help="Configuration file; default: ~/.config/worker-whisper.toml.",
+        ),
+    ],
 }
 
+PANELS: dict[str, tuple[str, ...]] = {
+    "Output": ("output_format", "word_timestamps"),
+    "Language": ("task", "language", "language_candidates", "multilingual", "chinese_script", "translate"),
+    "Recording": ("clip_timestamps", "audio_track", "channels", "denoise", "strict"),
+    "Speakers": ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings"),
+    "Vocabulary": ("custom_vocabulary", "initial_prompt", "carry_initial_prompt"),
+    "Subtitles": (
+        *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
+        *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
+    ),
+    "Captions in the video": (
+        *("captions", "caption_font", "caption_size", "caption_position", "caption_color"),
+        *("caption_outline_color", "caption_highlight_color", "caption_box_color"),
+    ),
+    "Model and decoding": (
+        *("model", "temperature", "beam_size", "best_of", "patience", "length_penalty", "suppress_tokens"),
+        *("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold", "condition_on_previous_text"),
+        *("drop_hallucinations", "chunking", "vad", "vad_threshold", "min_speech_ms", "min_silence_ms"),
+        "speech_pad_ms",
+    ),
+}
+"""Groups of the worker's options in `--help`, in order."""
 
-@functools.cache
-def option_schemas() -> dict[str, Schema]:
-    """Return the JSON Schema of each of the worker's options, by name."""
-    schema: Schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    options: dict[str, Schema] = schema["$defs"]["Options"]["properties"]
-    return options
+_NAMES = {"output_format": ("--format", "-f", "--output-format")}
+_METAVARS = {
+    "output_format": "FORMAT,...",
+    "language": "LANGUAGE",
+    "language_candidates": "LANGUAGE,...",
+    "model": "NAME",
+    "clip_timestamps": "START,END,...",
+    "audio_track": "TRACK",
+    "speakers": "NAME=FILE|URL",
+    "custom_vocabulary": "TERM=HEARD",
+    "temperature": "NUMBER,...",
+    "suppress_tokens": "ID,...",
+    "initial_prompt": "TEXT",
+    "caption_font": "NAME",
+    "caption_color": "COLOUR",
+    "caption_outline_color": "COLOUR",
+    "caption_highlight_color": "COLOUR",
+    "caption_box_color": "COLOUR",
+}
+"""Forms of the values of flags; others follow from the option's type."""
+
+_HELP = {
+    "output_format": "Files to write: text (or txt), srt, vtt, tsv, lrc, ass, rttm, json, verbose_json; all stands for "
+    "text, srt, vtt, tsv and json. Default: all.",
+    "clip_timestamps": "Transcribe only these parts: times in seconds or mm:ss, or JSON [[START, END], ...].",
+    "speakers": "With --diarize: a sample of a known voice, at most 60 s; once for each speaker, or JSON.",
+    "custom_vocabulary": 'Correct what is misheard, such as "Kubernetes=cooper netties", once for each; TERM,... '
+    "without = goes into the prompt. Also JSON, or @FILE.",
+}
+"""Descriptions of options whose flags take other forms than a job; `builder/write_tables.py` has those of a job."""
 
 
 def with_options(command: Command) -> Command:
     """Give a command a flag for each of the worker's options; those set arrive as its parameter `options`."""
-    flags = [_option_flag(name, schema) for name, schema in option_schemas().items()]
-    return _with_flags(command, "options", flags, _parse_options)
+    schemas = option_schemas()
+    ordered = {name: panel for panel, names in PANELS.items() for name in names}
+    flags = [_option_flag(name, schemas[name], panel) for name, panel in ordered.items()]
+    return _with_flags(command, "options", flags, parse_options)
 
 
 def with_connection(command: Command) -> Command:
@@ -83,63 +160,27 @@ def _find_connection(values: dict[str, Any]) -> EndpointSettings:
     return find_settings(values["endpoint"], values["api_key"], values["base_url"], config=values["config"])
 
 
-def _option_flag(name: str, schema: Schema) -> inspect.Parameter:
+def _option_flag(name: str, schema: Schema, panel: str) -> inspect.Parameter:
     kebab = name.replace("_", "-")
-    value_schema = _non_null(schema)
-    names = [f"--{kebab}", *_SHORT_NAMES.get(name, [])]
-    if value_schema.get("type") == "boolean":
-        names[0] += f"/--no-{kebab}"
-    default = "" if schema["default"] is None else f" Default: {json.dumps(schema['default'])}."
+    value_schema = alternatives(schema)[0]
+    switch = f"/--no-{kebab}" if value_schema.get("type") == "boolean" else ""
+    default = json.dumps(schema["default"]).strip('[]"')
+    default = "" if default in ("null", "false") else f" Default: {default}."
     info = typer.Option(
-        *names,
-        help=f"{schema['description']}{default}",
+        *_NAMES.get(name, [f"--{kebab}{switch}"]),
+        help=_HELP.get(name, f"{schema['description']}{default}").replace("`", ""),
+        metavar=_METAVARS.get(name) or {"integer": "N", "number": "NUMBER"}.get(value_schema["type"]),
+        case_sensitive=False,
         show_default=False,
         min=value_schema.get("minimum"),
         max=value_schema.get("maximum"),
+        rich_help_panel=panel,
     )
     return _keyword(name, Annotated[_flag_type(value_schema) | None, info])
-
-
-def _non_null(schema: Schema) -> Schema:
-    """Return the first alternative that is not null."""
-    alternatives = [schema for schema in schema.get("anyOf", [schema]) if schema.get("type") != "null"]
-    first: Schema = alternatives[0]
-    return first
 
 
 def _flag_type(schema: Schema) -> Any:
     if values := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
         return Literal[tuple(values)]
-    return {"boolean": bool, "integer": int, "number": float}.get(schema.get("type", ""), str)
-
-
-def _parse_options(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: _parse_value(name, value) for name, value in values.items() if value is not None}
-
-
-def _parse_value(name: str, given: Any) -> Any:
-    """Convert a flag's text to the option's type: JSON, `@FILE` with JSON, or a comma-separated list."""
-    schema = _non_null(option_schemas()[name])
-    if not isinstance(given, str) or schema.get("type") == "string":
-        return given
-    if given.startswith("@"):
-        given = _read_file(name, Path(given[1:]))
-    if given.lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(given)
-        except ValueError as error:
-            raise WrongUsage(f"--{name.replace('_', '-')}: not JSON: {error}") from None
-    item_type = schema.get("items", {}).get("type", "string")
-    if item_type == "array":
-        return given  # "0,30,60,90": parsed by the worker
-    try:
-        return [{"number": float, "integer": int}.get(item_type, str)(item.strip()) for item in given.split(",")]
-    except ValueError:
-        raise WrongUsage(f"--{name.replace('_', '-')}: give numbers with commas between them") from None
-
-
-def _read_file(name: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise WrongUsage(f"--{name.replace('_', '-')}: {path} cannot be read: {error.strerror}") from None
+    scalar = {"boolean": bool, "integer": int, "number": float, "string": str}.get(schema["type"])
+    return scalar or list[str]

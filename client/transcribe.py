@@ -13,26 +13,32 @@ As a function:
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.console import Console
 
-from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
+from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
+from client.console import ProgressBar, SegmentPrinter, exit_on_client_error, print_line
 from client.errors import WrongUsage
-from client.media.video import existing_videos, save_video
-from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
-from client.output import base_path, expand_formats, file_text, target_paths, write_files
+from client.media.video import check_video, save_video, video_paths
+from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
+from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings, find_settings
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 
 Output = dict[str, Any]
+
+_EXAMPLES = """\b
+Examples, each after python -m:
+  client.transcribe talk.mp3                       talk.txt, .srt, .vtt, ...
+  client.transcribe talk.mp3 -f srt --language de  talk.srt, German speech
+  client.transcribe call.wav -f txt --diarize -o - who says what, printed
+  client.transcribe film.mp4 --captions burn       film.captioned.mp4 as well"""
 
 
 def transcribe_audio(
@@ -78,7 +84,7 @@ def transcribe_audio(
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=GroupedCommand, epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}")
 @exit_on_client_error
 @with_options
 @with_connection
@@ -87,53 +93,73 @@ def main(
     connection: EndpointSettings,
     options: dict[str, Any],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A file, a folder, or - for stdout; default: next to the recording."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            rich_help_panel=OUTPUT,
+            help="A file, a folder (also a new one, with a slash at its end), or - for stdout; default: next to the "
+            "recording.",
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Print segments as they arrive.")] = False,
-    parallel: Annotated[int, typer.Option(min=1, help="Maximum number of jobs at once for a large file.")] = 4,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace existing files.")
+    ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", rich_help_panel=OUTPUT, help="Print segments as they arrive.")
+    ] = False,
+    parallel: ParallelFlag = 4,
     timeout: TimeoutFlag = None,
-    webhook: Annotated[str | None, typer.Option(help="URL that the worker notifies when the job ends.")] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(metavar="URL", rich_help_panel=CONNECTION, help="URL that the worker notifies when the job ends."),
+    ] = None,
     payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
     quiet: QuietFlag = False,
 ) -> None:
     """Transcribe a recording.
 
-    Exit codes: 0 done; 2 wrong usage; 3 the file is not a recording; 4 the job failed; 5 the endpoint failed; 130
-    Ctrl-C, after which the same command resumes the work.
+    RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
     recording: Path | str = source if _is_url(source) else Path(source)
     formats = expand_formats(options.get("output_format") or ["all"])
-    to_stdout = str(output) == "-"
-    targets = _targets(recording, None if to_stdout else output, formats)
+    to_stdout = output == "-"
+    targets = choose_targets(recording, None if to_stdout else output, formats)
     video_base = base_path(targets)  # a captioned video is always a file
     targets = {} if to_stdout else targets
-    existing = [path for path in targets.values() if path.exists()]
-    existing += existing_videos(video_base) if "captions" in options else []
+    files = [*targets.values(), *(video_paths(video_base) if "captions" in options else [])]
+    check_targets(files)
+    existing = [path for path in files if path.exists()]
     if not overwrite and existing:
-        raise WrongUsage(f"{existing[0]} already exists: --overwrite replaces it")
+        raise WrongUsage(f"{existing[0]} already exists: --overwrite replaces it, --output gives another name")
+    written: list[Path | None] = []
+
+    def deliver(result: Output) -> None:
+        if to_stdout:
+            print_texts(result, formats)
+        written.extend(write_files(result, targets))
+        written.append(save_video(result, video_base))
+
     console = Console(stderr=True)
     printer = SegmentPrinter() if stream else None
     with ProgressBar(console, Path(source).name, quiet=quiet) as bar:
         result = transcribe_recording(
-            Endpoint(connection),
+            Endpoint(connection, on_retry=bar.print),
             recording,
             options,
             RunSettings(parallel, timeout, webhook, payload_limit),
             stop=threading.Event(),
             listener=_listener(bar, printer),
+            deliver=deliver,
         )
     for warning in result["metadata"].get("warnings", []):
-        console.print(f"Note: {warning}", markup=False, highlight=False)
+        print_line(console, f"Note: {warning}")
     if printer and not printer.has_segments:
         console.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
-    if to_stdout:
-        sys.stdout.write("".join(file_text(result, name) for name in formats))
-    for path in write_files(result, targets):
-        console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
-    if video := save_video(result, video_base):
-        console.print(f"Wrote {video}", markup=False, highlight=False, soft_wrap=True)
+    for path in filter(None, written):
+        print_line(console, f"Wrote {path}")
+    check_video(result)
 
 
 def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListener:
@@ -144,19 +170,6 @@ def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListe
 
 def _is_url(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
-
-
-def _targets(recording: Path | str, output: Path | None, formats: list[str]) -> dict[str, Path]:
-    """Return the file of each format."""
-    stem = recording.stem if isinstance(recording, Path) else Path(unquote(urlsplit(recording).path)).stem
-    folder = recording.parent if isinstance(recording, Path) else Path()
-    if output is None:
-        return target_paths(folder / (stem or "transcript"), formats)
-    if output.is_dir():
-        return target_paths(output / (stem or "transcript"), formats)
-    if len(formats) == 1:
-        return {formats[0]: output}
-    return target_paths(output.with_suffix(""), formats)
 
 
 if __name__ == "__main__":

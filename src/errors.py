@@ -122,6 +122,23 @@ _RESOURCES = {
 }
 
 
+_RESOURCES_BY_MESSAGE = {
+    "DefaultCPUAllocator": "the worker has no memory left",  # torch's
+    "can't start new thread": "the worker cannot start another thread",  # Python's
+}
+"""By a part of the message of a `RuntimeError`, which has no number."""
+
+
+def explain_exhaustion(error: BaseException) -> OutOfResources | None:
+    """The exhausted resource behind an exception; None if it has another reason."""
+    if isinstance(error, MemoryError):
+        return OutOfResources("the worker has no memory left: send the job again later")
+    if isinstance(error, OSError):
+        return explain_os_error(error)
+    reasons = [reason for part, reason in _RESOURCES_BY_MESSAGE.items() if part in str(error)]
+    return OutOfResources(f"{reasons[0]}: send the job again later") if reasons else None
+
+
 def explain_os_error(error: OSError) -> OutOfResources | None:
     """The exhausted resource that a system call failed for; None if it failed for another reason."""
     reason = _RESOURCES.get(error.errno or 0)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from src import __version__, logs
-from src.captions.captioning import CaptionRequest, caption, find_video
+from src.captions.captioning import CaptionRequest, caption, find_video, shown_layout
 from src.captions.embed import CaptionedVideo
 from src.captions.probe import Video
 from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
@@ -28,9 +28,19 @@ from src.delivery.webhooks import ProgressNotifier, notify
 from src.download import fetch, fetch_samples
 from src.engine.scheduler import EngineLost
 from src.engine.work import OutOfMemory as EngineOutOfMemory
-from src.errors import CaptionsFailed, OutOfMemory, OutOfResources, TooLarge, WorkerError, explain_os_error
+from src.errors import (
+    CaptionsFailed,
+    OutOfMemory,
+    OutOfResources,
+    TooLarge,
+    UnsupportedMedia,
+    WorkerError,
+    explain_exhaustion,
+)
+from src.formats.layout import Layout
 from src.formats.render import render
 from src.job_control import MAX_DEADLINE_S, JobControl
+from src.request.ineffective import ineffective_options
 from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.validation import find_reference, find_webhook, parse_input
@@ -76,11 +86,8 @@ def _transcribe_or_report(job: Job, control: JobControl) -> Answer:
         return answer | {"refresh_worker": True}
     except (torch.OutOfMemoryError, EngineOutOfMemory):
         return _error_answer("the worker has no memory left for this job: ask for fewer beams", OutOfMemory.error_type)
-    except MemoryError:
-        sentence = "the worker has no memory left: send the job again later"
-        return _error_answer(sentence, OutOfResources.error_type)
     except Exception as error:
-        if isinstance(error, OSError) and (exhausted := explain_os_error(error)):
+        if exhausted := explain_exhaustion(error):
             return _error_answer(str(exhausted), exhausted.error_type)
         answer = _error_answer(
             f"the worker failed on this job ({type(error).__name__}): please report it with its traceback", "Internal"
@@ -100,10 +107,8 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     bucket = find_bucket(job.get("s3Config"), settings, control.on_cancel)
     require_bucket(job_input.upload, bucket)
     processor = get_processor()
-    destination: dict[str, Any] = {
-        **{"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload},
-        "on_cancel": control.on_cancel,
-    }
+    destination: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
+    destination |= {"check": control.check, "on_cancel": control.on_cancel}
     inline = MAX_CHUNK_BYTES if settings.streaming else settings.max_result_bytes
     max_video = max_video_bytes(inline, settings.max_audio_bytes, bucket)
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
@@ -122,7 +127,8 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
             video = find_video(recording, captions, max_video, BUCKET_REMEDY, control) if captions else None
             transcript = processor.transcribe(recording, job_input.options, control, samples)
         captioned = _try_captioning(video, transcript, captions, Path(folder), max_video, control)
-        texts = _render_texts(transcript, job_input.options)
+        layout = shown_layout(video, captions) if video and captions else job_input.options.layout
+        texts = _render_texts(transcript, job_input.options, layout, control)
         finished = time.perf_counter()
         metadata = _metadata(transcript, job_input.options, download=fetched - started, total=finished - started)
         metadata["warnings"] = [*job_input.warnings, *metadata["warnings"]]
@@ -134,7 +140,10 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
 def _caption_request(options: Options) -> CaptionRequest | None:
     if options.captions is None:
         return None
-    return CaptionRequest(options.captions, options.caption_layout, options.caption_style, options.caption_font)
+    language = "en" if options.task == "translate" else options.language
+    return CaptionRequest(
+        options.captions, options.caption_layout, options.caption_style, options.caption_font, language
+    )
 
 
 def _try_captioning(
@@ -154,15 +163,21 @@ def _try_captioning(
         return None
     try:
         return caption(video, transcript, request, folder, max_bytes, control)
-    except (CaptionsFailed, TooLarge) as error:
+    except (CaptionsFailed, OutOfResources, TooLarge, UnsupportedMedia) as error:
         return error
 
 
-def _render_texts(transcript: Transcript, options: Options) -> Answer:
-    """Render the transcript, and its translation, in the requested formats."""
+def _render_texts(transcript: Transcript, options: Options, layout: Layout, control: JobControl) -> Answer:
+    """Render the transcript, and its translation, in the requested formats; subtitles as in the captioned video."""
     texts = {"transcription": transcript, "translation": transcript.translation}
     rendered = {
-        key: render(text, options.output_format, options.layout, speaker_embeddings=options.speaker_embeddings)
+        key: render(
+            text,
+            options.output_format,
+            layout,
+            speaker_embeddings=options.speaker_embeddings,
+            check=control.check,
+        )
         for key, text in texts.items()
         if text
     }
@@ -185,7 +200,7 @@ def _time_limit(job: Job) -> float | None:
     """The job's `policy.executionTimeout` (ms) in seconds: when the platform stops waiting, so does the engine."""
     policy = job.get("policy")
     limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
-    if not isinstance(limit, (int, float)) or not limit > 0:
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
         return None
     return min(limit, 1000 * MAX_DEADLINE_S) / 1000  # an integer may be too large for a float
 
@@ -239,11 +254,11 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "audio_duration": round(transcript.duration, 3),
         "real_time_factor": round(total / transcript.duration, 4),
         "language": transcript.language,
-        "language_probability": round(transcript.language_probability, 4),
+        "language_probability": _rounded(transcript.language_probability, 4),
         "languages": {code: round(share, 4) for code, share in transcript.languages.items()},
         "device": transcript.device,
         "compute_type": transcript.compute_type,
-        "speech_duration": None if transcript.speech is None else round(transcript.speech, 3),
+        "speech_duration": _rounded(transcript.speech, 3),
         "uncovered_speech": [[round(start, 3), round(end, 3)] for start, end in transcript.uncovered],
         "doubtful_speech": [
             {"start": round(look.start, 3), "end": round(look.end, 3), "transcribed": look.transcribed}
@@ -256,8 +271,12 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },
         "worker_version": __version__,
-        "warnings": transcript.warnings,
+        "warnings": [*transcript.warnings, *ineffective_options(options)],
     }
+
+
+def _rounded(number: float | None, digits: int) -> float | None:
+    return None if number is None else round(number, digits)
 
 
 def _error_answer(sentence: str, error_type: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)  # a form's blank field counts as unset
 
     whisper_model: str = Field(
-        default="tiny.en",
+        default="base",
         description="Model to load: an openai-whisper name, a Hugging Face repository (`org/name`), or a path.",
     )
     whisper_models: str = Field(
@@ -51,7 +51,9 @@ class Settings(BaseSettings):
         description="Folder for downloaded weights; none: on the network volume, if one is mounted.",
     )
     compute_type: Literal["auto", "float16", "bfloat16", "float32"] = Field(
-        default="float16", description="Number format of the weights, or the closest one that the device supports."
+        default="auto",
+        description="Number format of the weights, or the closest one that the device supports; `auto`: float16 on a "
+        "GPU, on a CPU bfloat16 if that is fast there, else float32.",
     )
     device_map: Literal["auto", "replicate", "split"] = Field(
         default="auto",

@@ -56,7 +56,8 @@ def to_batched_options(options: Options) -> BatchedOptions:
         multilingual=options.multilingual,
         vad=to_vad_options(options) if options.vad else None,
         hallucination_filter=_to_hallucination_filter(options),
-        corrections=options.corrections,
+        corrector=options.corrector,
+        chinese_script=options.chinese_script,
     )
 
 
@@ -67,5 +68,6 @@ def to_sequential_options(options: Options) -> SequentialOptions:
         condition_on_previous_text=options.condition_on_previous_text,
         carry_initial_prompt=options.carry_initial_prompt,
         hallucination_filter=_to_hallucination_filter(options),
-        corrections=options.corrections,
+        corrector=options.corrector,
+        chinese_script=options.chinese_script,
     )

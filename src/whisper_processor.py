@@ -12,19 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from whisper.tokenizer import LANGUAGES
-
 from src.audio.clips import clip_regions, clip_warnings
 from src.audio.decode import RunningDecoding, start_decoding
 from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
 from src.audio.vad import load_vad
-from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.engine.engine import Engine
 from src.engine.placement import WORKSPACE_BYTES, choose_placements
 from src.engine.scheduler import Client
 from src.errors import InvalidInput, ModelUnavailable, suggest
 from src.formats.render import render
 from src.job_control import JobControl
+from src.model_fit import check_support, fit_warnings
 from src.models.files import is_model
 from src.models.hub import parse_repository
 from src.models.names import match_model
@@ -37,8 +35,8 @@ from src.speakers.clustering import SpeakerCounts
 from src.speakers.pipeline import transcribe_and_diarize
 from src.stage_options import to_audio_options, to_batched_options, to_sequential_options, to_vad_options
 from src.transcript.channels import merge_channels
+from src.transcript.chinese_script import convert_transcript
 from src.transcript.transcript import Transcript
-from src.transcript.vocabulary import correct
 from src.transcription.batched import transcribe_in_windows
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
@@ -137,9 +135,9 @@ class WhisperProcessor:
                 audio = decoding.result()
         transcript.warnings[:0] = audio.warnings
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-        transcript.vocabulary = correct(transcript, options.corrections)
+        transcript.vocabulary = options.corrector.correct(transcript, control.check)
         if transcript.translation is not None:
-            correct(transcript.translation, options.corrections)
+            options.corrector.correct(transcript.translation, control.check)
         # What is transcribed while it is decoded counts as inference.
         transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
@@ -166,7 +164,7 @@ class WhisperProcessor:
         name = self._find_allowed(options.model or self.model_name)
         try:
             with self._models.acquire(name, control) as model:
-                _check_support(model, options)
+                check_support(model, options)
                 yield model
         except ModelUnavailable as error:
             raise ModelUnavailable(str(error).replace(name, _display_name(name))) from error
@@ -211,31 +209,6 @@ def _load_model(name: str) -> LoadedModel:
     placements = choose_placements(settings.compute_type, settings.device_map, model_bytes)
     engine = Engine(partial(load_weights, path), placements, settings.batch_size)
     return LoadedModel(_display_name(name), engine, SequentialModel(engine.source, placements[0]))
-
-
-def _check_support(model: LoadedModel, options: Options) -> None:
-    """Refuse options that the model was not trained for, which it would silently ignore.
-
-    Raises:
-        InvalidInput: naming a model that supports them.
-    """
-    dims = model.engine.source.dims
-    if options.chunking == "sequential" and len(model.engine.placements[0].devices) > 1:
-        raise InvalidInput(f"the model {model.name} is split over several GPUs: use chunking vad, or a smaller model")
-    translates = options.translate or options.task == "translate"
-    if not model.engine.token_sets.multilingual:
-        if options.language not in (None, "en"):
-            language = LANGUAGES[options.language or "en"].title()
-            raise InvalidInput(
-                f"the model {model.name} knows English only: for {language} use one such as base or turbo"
-            )
-        if translates:
-            raise InvalidInput(f"the model {model.name} cannot translate: use one such as base, medium or large-v3")
-        if options.multilingual:
-            raise InvalidInput(f"the model {model.name} knows English only: use one such as base or turbo")
-    elif translates and dims.n_text_layer < dims.n_audio_layer:
-        # turbo and the distilled models lost most decoder layers, and with them the ability to translate.
-        raise InvalidInput(f"the model {model.name} cannot translate: use one such as medium or large-v3")
 
 
 def _reads_in_order(options: Options) -> bool:
@@ -286,26 +259,21 @@ def _transcribe_channel(
 ) -> Transcript:
     if options.chunking == "vad":
         return _transcribe_in_windows(model, pcm, clips, options, control)
-    return _with_model_warnings(_transcribe_sequentially(model, pcm, clips, options, control), model, options)
+    return _finish(_transcribe_sequentially(model, pcm, clips, options, control), model, options)
 
 
 def _transcribe_in_windows(
     model: LoadedModel, pcm: Recording, clips: Sequence[Region] | None, options: Options, control: JobControl
 ) -> Transcript:
     transcript = transcribe_in_windows(model.engine, pcm, clips, to_batched_options(options), control)
-    return _with_model_warnings(transcript, model, options)
+    return _finish(transcript, model, options)
 
 
-def _with_model_warnings(transcript: Transcript, model: LoadedModel, options: Options) -> Transcript:
-    if options.prompt and (tokens := model.engine.token_sets.excess_prompt_tokens(options.prompt)):
-        transcript.warnings.append(
-            f"the prompt is {tokens} tokens too long, so its beginning was left out: Whisper reads {MAX_PROMPT_TOKENS}"
-        )
-    if options.needs_words and not model.engine.has_alignment_heads:
-        transcript.warnings.append(
-            f"the times of words are less exact than usual: the model {model.name} does not say which of its heads "
-            "follow them; put alignment_heads into its generation_config.json"
-        )
+def _finish(transcript: Transcript, model: LoadedModel, options: Options) -> Transcript:
+    """Add what can be said of a channel alone."""
+    transcript.warnings += fit_warnings(transcript, model, options)
+    if options.chinese_script is not None:
+        convert_transcript(transcript, options.chinese_script)
     return transcript
 
 
@@ -331,8 +299,8 @@ def _transcribe_sequentially(
         )
     language = detected.language if detected else "en"
     transcript = transcribe_sequentially(model.sequential, pcm, clips, sequential, language, control)
-    if detected is None:
-        transcript.language_probability = 0.0
-    else:
+    transcript.language_probability = None
+    if detected is not None:
         transcript.language_probability, transcript.languages = detected.probability, detected.languages
+        transcript.warnings += detected.warnings
     return transcript

@@ -35,8 +35,10 @@ ALLOWED: dict[str, set[str]] = {
     "download": {"request", "public_http", "share_links", "file_kind", "job_control", *BASE},
     "delivery": {"captions", "request", "formats", "public_http", "job_control", *BASE},
     "stage_options": {"transcription", "request", "engine", "audio", *BASE},
+    "model_fit": {"transcription", "request", "engine", *BASE},
     "whisper_processor": {
         *{
+            "model_fit",
             "stage_options",
             "speakers",
             "transcription",

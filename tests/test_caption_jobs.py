@@ -16,6 +16,8 @@ import boto3
 import manimgx_fonts
 import pytest
 import requests
+import srt
+import webvtt
 from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
@@ -96,6 +98,25 @@ def test_a_muxed_video_is_returned_as_base64() -> None:
     assert answer["metadata"]["timings"]["captions"] > 0
     assert not any("words" in segment for segment in answer["transcription"]["segments"])
     assert stages[-1] == "captioning"
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "lines"),
+    [
+        ({"captions": "mux"}, 42, 2),
+        ({"captions": "burn"}, 42, 2),
+        ({"captions": "burn", "caption_size": 12.0}, 26, 2),
+        ({"captions": "mux", "max_line_width": 20, "max_line_count": 1}, 20, 1),
+    ],
+)
+def test_subtitle_files_are_laid_out_as_in_the_video(options: dict[str, Any], width: int, lines: int) -> None:
+    answer = handler(job(CLIPS / "video.mp4", output_format=["srt", "vtt", "json"], **options))
+    cues = [cue.content.split("\n") for cue in srt.parse(answer["transcription"]["srt"])]
+    assert max(map(len, cues)) <= lines
+    assert max(len(line) for cue in cues for line in cue) <= width
+    assert [cue.text.split("\n") for cue in webvtt.from_string(answer["transcription"]["vtt"]).captions] == cues
+    longest = max(len(segment["text"]) for segment in answer["transcription"]["segments"])
+    assert longest > width  # whole segments would not do
 
 
 def test_burnt_captions_appear_while_words_are_spoken() -> None:
@@ -194,6 +215,17 @@ def test_a_missing_font_keeps_the_transcript(monkeypatch: pytest.MonkeyPatch) ->
     assert answer["captioned_video"]["error_type"] == "CaptionsFailed"
     assert "fonts-noto-core" in answer["captioned_video"]["error"]
     assert any("there is no captioned video" in warning for warning in answer["metadata"]["warnings"])
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_missing_font_is_named_before_transcription_if_the_job_says_its_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FONT_DIR", str(CLIPS))
+    get_settings.cache_clear()
+    answer = handler(job(CLIPS / "video.mp4", captions="burn", language="en"))
+    assert "captions: the worker has no font for Latin ('A'): install one" in answer["error"]
+    assert answer["error_type"] == "InvalidInput"
 
 
 def test_captions_do_not_outlast_the_video(tmp_path: Path) -> None:

@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
 from rapidocr.ch_ppocr_rec.typings import TextRecOutput
+from whisper.tokenizer import LANGUAGES
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions.containers import MKV, MOV, MP4, language_tag
 from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
-from src.captions.fonts import check_family, choose_fonts, find_faces, main
-from src.captions.probe import check_drawable, probe_video
+from src.captions.fonts import check_family, check_language, choose_fonts, find_faces, main
+from src.captions.probe import Track, Video, check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.formats.ass import Style, to_ass_overlay
-from src.formats.cues import Cue
+from src.formats.cues import RIGHT_TO_LEFT_MARK, Cue
 from src.formats.timed_words import TimedWord
 from src.job_control import JobControl
 
@@ -485,6 +486,19 @@ def test_a_script_without_a_font_is_named_with_its_remedy(film: Callable[..., Pa
     assert not (tmp_path / "captioned.mp4").exists()
 
 
+def test_a_language_without_a_font_is_named_before_it_is_heard() -> None:
+    without: dict[str, str] = {}
+    for language in LANGUAGES:
+        try:
+            check_language(language, (NOTO,))
+        except InvalidInput as error:
+            without[language] = str(error)
+    assert sorted(without) == ["bo", "ja", "ko", "yue", "zh"]
+    check_language("zh", FONTS)
+    assert without["zh"].startswith("captions: the worker has no font for CJK ('语'): install one, such as Debian's ")
+    assert without["zh"].endswith("fonts-noto-cjk, or set FONT_DIR; or leave captions out")
+
+
 def test_symbols_without_a_font_are_left_out(film: Callable[..., Path], tmp_path: Path) -> None:
     done = burn_file(film(f"{GRAY} {X264} g.mp4"), tmp_path, captions_of("Well 🂡🂡 done"), CLEAR, font_folders=(NOTO,))
     assert_shows(line_at(picture(done.path, 1.5)), "Well  done")
@@ -562,6 +576,12 @@ def test_too_large_a_picture_and_too_long_a_video_are_refused(film: Callable[...
         check_drawable(plain, 2)
 
 
+def test_a_picture_without_a_size_is_not_drawn_into(tmp_path: Path) -> None:
+    video = Video(tmp_path / "forged.mp4", "mov", 4.0, [Track(0, "Video", "mjpeg", width=0, height=0)])
+    with pytest.raises(UnsupportedMedia, match="size of the picture is unknown"):
+        check_drawable(video, AMPLE.seconds)
+
+
 def test_a_result_over_the_limit_is_refused(film: Callable[..., Path], tmp_path: Path) -> None:
     source = film(f"{PICTURE} {SOUND} {ALL} {X264} -c:a aac b.mp4")
     makers: list[Callable[..., CaptionedVideo]] = [mux_file, burn_file]
@@ -627,3 +647,14 @@ def test_a_damaged_picture_gives_an_error_sentence(film: Callable[..., Path], tm
     with pytest.raises(CaptionsFailed, match="captions cannot be drawn into the picture: ") as error:
         burn_file(tmp_path / "x.mp4", tmp_path, captions_of("x"))
     assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["مرحبا بالعالم.", "99 بالعالم مرحبا."])
+def test_a_mark_of_direction_leaves_a_picture_as_it_is(film: Callable[..., Path], tmp_path: Path, text: str) -> None:
+    pictures = []
+    for number, captioned in enumerate([text, RIGHT_TO_LEFT_MARK + text]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = burn_file(film(f"{GRAY} {X264} g.mp4"), folder, captions_of(captioned, language="ar"), CLEAR)
+        pictures.append(picture(done.path, 1.5))
+    assert (pictures[0] == pictures[1]).all()

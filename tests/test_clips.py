@@ -113,7 +113,13 @@ def test_without_clips_the_whole_recording_is_transcribed(spans):
 
 def test_clips_beyond_the_end_are_a_warning():
     samples = 50 * SAMPLE_RATE
-    assert clip_warnings([(0, 10), (45, 60)], samples) == []
+    assert clip_warnings([(0, 10), (45, 51)], samples) == []
+    assert clip_warnings([(0, 10), (45, 60)], samples) == [
+        "1 of 2 parts in clip_timestamps end after the recording's end, 50.0 s: cut off there"
+    ]
+    assert clip_warnings([(0, 10), (45, None), (50, 60)], samples) == [
+        "1 of 3 parts in clip_timestamps begin after the recording's end, 50.0 s: left out"
+    ]
     assert clip_warnings([(0, 10), (50, 60), (70, None)], samples) == [
         "2 of 3 parts in clip_timestamps begin after the recording's end, 50.0 s: left out"
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,43 @@ def test_a_known_speaker_gets_a_name_and_others_keep_their_labels(pcm: Pcm) -> N
     stranger = np.roll(ada, 7)
     found = diarize(pcm, known={"Ada": ada, "Stranger": stranger})
     assert [speaker.label for speaker in found.speakers] == ["SPEAKER_00", "Ada", "SPEAKER_02"]
+    assert len(found.warnings) == 1
+    assert re.fullmatch(
+        r"speakers: nobody in the recording sounds like Stranger: the nearest is \w+ with a similarity of -?0\.\d\d, "
+        r"and 0\.55 is needed",
+        found.warnings[0],
+    )
+
+
+def test_a_second_sample_of_one_voice_is_a_warning(pcm: Pcm) -> None:
+    ada = embed_sample(cut(pcm, TRUTH[1]))
+    assert ada is not None
+    found = diarize(pcm, known={"Ada": ada, "Twin": ada})
+    taken = next(speaker.label for speaker in found.speakers if not speaker.label.startswith("SPEAKER"))
+    other = {"Ada": "Twin", "Twin": "Ada"}[taken]
+    assert found.warnings == [f"speakers: the only voice like {other} is that of {taken}, whose sample it is more like"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "known", "warnings"),
+    [
+        (SpeakerCounts(), [], []),
+        (SpeakerCounts(1, 4), [], []),
+        (SpeakerCounts(2, 2), [], ["2 speakers were asked for, but nobody speaks"]),
+        (SpeakerCounts(), ["Ada", "Bob"], ["speakers: nobody speaks, so nobody is Ada or Bob"]),
+        (
+            SpeakerCounts(3),
+            ["Ada"],
+            ["3 speakers were asked for, but nobody speaks", "speakers: nobody speaks, so nobody is Ada"],
+        ),
+    ],
+)
+def test_speakers_asked_for_in_silence_are_a_warning(
+    counts: SpeakerCounts, known: list[str], warnings: list[str]
+) -> None:
+    silence = np.zeros(3 * SAMPLE_RATE, np.int16)
+    voice = np.ones(192, np.float32)
+    assert diarize(silence, counts, dict.fromkeys(known, voice)).warnings == warnings
 
 
 def test_only_the_clips_are_diarized(pcm: Pcm) -> None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +19,14 @@ import srt
 import torch
 import webvtt
 
+from src import whisper_processor
 from src.engine.work import OutOfMemory as EngineOutOfMemory
+from src.errors import explain_exhaustion
+from src.job_control import JobControl
 from src.rp_handler import handler
 from src.settings import get_settings
 from src.startup import get_processor
+from src.transcript.transcript import Segment, Transcript, Word
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, assert_spoken, spoken, words
 from tests.support.servers import serve_folder
@@ -139,7 +149,11 @@ def test_a_wrong_job_gets_a_sentence_and_leaves_nothing(
     json.dumps(answer, ensure_ascii=False).encode("utf-8")
 
 
-@pytest.mark.parametrize("limit", [10**400, 1e308, float("nan"), -1, "60000", None])
+@pytest.mark.parametrize(
+    "limit",
+    [10**400, -(10**400), 1e308, *map(float, ("nan", "inf", "-inf")), -1, 0, True, False, "1000", None, [1], {"a": 1}],
+    ids=lambda limit: str(limit)[:12],
+)
 def test_any_execution_timeout_is_read_without_a_fault(limit: Any, no_files_left: Path) -> None:
     answer = handler({"input": {"audio": "ftp://example.com/a.mp3"}, "policy": {"executionTimeout": limit}})
     assert answer["error_type"] == "InvalidInput"
@@ -170,6 +184,15 @@ def test_what_the_worker_did_not_expect_is_internal_and_leaves_nothing(
         (EngineOutOfMemory(), "OutOfMemory"),
         (torch.OutOfMemoryError(), "OutOfMemory"),
         (MemoryError(), "OutOfResources"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+                "to allocate 1099511627776 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            "OutOfResources",
+        ),
+        (RuntimeError("can't start new thread"), "OutOfResources"),
+        (RuntimeError("size mismatch"), "Internal"),
         (OSError(errno.ENOSPC, "No space left on device", "/tmp/job-1/media"), "OutOfResources"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "OutOfResources"),
         (OSError(errno.EMFILE, "Too many open files"), "OutOfResources"),
@@ -189,6 +212,109 @@ def test_an_exhausted_resource_has_its_own_error_type(
     assert "/tmp" not in answer["error"]
 
 
+def test_memory_that_torch_lacks_has_the_words_that_are_looked_for() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 50, dtype=torch.uint8)
+    assert explain_exhaustion(raised.value) is not None
+
+
+class Stopwatch:
+    """Cancels a job when it reports a stage, and tells how long the job then goes on."""
+
+    def __init__(self, stage: str, delay: float) -> None:
+        self.control = JobControl()
+        self._stage, self._delay = stage, delay
+        self._timer: threading.Timer | None = None
+        self._cancelled_at = inf
+        self.control.listen(self._watch)
+
+    def _watch(self, stage: str, done: float, total: float) -> None:
+        if stage == self._stage and self._timer is None:
+            self._timer = threading.Timer(self._delay, self._cancel)
+            self._timer.start()
+
+    def _cancel(self) -> None:
+        self._cancelled_at = time.monotonic()
+        self.control.cancel("the job was cancelled")
+
+    def seconds_since(self) -> float:
+        return time.monotonic() - self._cancelled_at
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("stage", "clip", "options"),
+    [
+        pytest.param("decoding the audio", "long.ogg", {}, id="decoding"),
+        pytest.param("transcribing", "long.ogg", {}, id="transcribing in windows"),
+        pytest.param("transcribing", "long.ogg", {"chunking": "sequential"}, id="transcribing sequentially"),
+        pytest.param("transcribing", "long.ogg", {"diarize": True}, id="diarizing"),
+        pytest.param("captioning", "video.mp4", {"captions": "burn", "caption_size": 1.0}, id="captioning"),
+    ],
+)
+def test_a_cancelled_job_ends_within_a_second(
+    stage: str, clip: str, options: dict[str, Any], delay: float, no_files_left: Path
+) -> None:
+    watch = Stopwatch(stage, delay)
+    before = set(threading.enumerate())
+    answer = handler(job(clip, **options), watch.control)
+    if delay and "error" not in answer:
+        pytest.skip("the stage was over")
+    assert answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
+    assert watch.seconds_since() < 2  # a second, on a machine that does something else too
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if name.startswith(("sequential", "diarization", "download", "upload"))}
+
+
+def test_a_download_ends_with_its_job(monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> None:
+    monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        watch = Stopwatch("downloading", 0.2)
+        answer = handler({"input": {"audio": f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp3"}}, watch.control)
+    assert answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
+    assert watch.seconds_since() < 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"custom_vocabulary": {f"Term {n}": f"{'the ' * 40}{n}" for n in range(1666)}}, id="correcting"),
+        pytest.param({"max_line_width": 200, "max_line_count": 100, "max_cue_duration": 600.0}, id="laying out"),
+        pytest.param({"highlight_words": True, "max_line_width": 60, "max_line_count": 3}, id="rendering"),
+        pytest.param({"word_timestamps": True, "output_format": "json"}, id="delivering"),
+    ],
+)
+def test_a_job_with_a_long_transcript_ends_by_its_execution_timeout(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, no_files_left: Path
+) -> None:
+    made = long_transcript(60_000)
+    model = SimpleNamespace(name="tiny.en", device="cpu", compute_type="float32")
+    monkeypatch.setattr(WhisperProcessor, "_acquire", lambda *_: nullcontext(model))
+    monkeypatch.setattr(whisper_processor, "_transcribe_in_windows", lambda *_: made)
+    started = time.monotonic()
+    answer = handler({**job("demo.ogg", **options), "policy": {"executionTimeout": 200}})
+    assert answer["error_type"] == "Cancelled"
+    assert "executionTimeout" in answer["error"]
+    assert time.monotonic() - started < 2.2
+
+
+def long_transcript(count: int) -> Transcript:
+    words = [Word(f" word{number % 97}", number * 0.4, number * 0.4 + 0.3, 0.9) for number in range(count)]
+    segments = [
+        Segment(
+            number,
+            0,
+            part[0].start,
+            part[-1].end,
+            "".join(word.word for word in part),
+            *([], 0.0, -0.2, 1.2, 0.0),
+            part,
+        )
+        for number, part in enumerate(words[at : at + 12] for at in range(0, count, 12))
+    ]
+    return Transcript("en", 1.0, count * 0.4, segments)
+
+
 def test_an_answer_over_the_platforms_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from src import rp_handler
 
@@ -200,8 +326,6 @@ def test_an_answer_over_the_platforms_limit_is_an_error(monkeypatch: pytest.Monk
 def test_a_recording_over_the_limit_of_duration_is_refused(
     monkeypatch: pytest.MonkeyPatch, no_files_left: Path
 ) -> None:
-    from src import whisper_processor
-
     short = get_settings().model_copy(update={"max_audio_seconds": 2.0})
     monkeypatch.setattr(whisper_processor, "get_settings", lambda: short)
     assert handler(job("demo.ogg"))["error_type"] == "TooLarge"

@@ -12,8 +12,9 @@ from benchmarks.recordings import load_pcm
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.audio.vad import VadOptions
 from src.engine.scheduler import Client
+from src.transcript.transcript import Segment
 from src.transcription import language_detection
-from src.transcription.language_detection import NUM_SAMPLES, detect_language
+from src.transcription.language_detection import NUM_SAMPLES, detect_language, sounds_foreign
 from src.transcription.windows import find_windows
 from tests.support.clips import CLIPS
 
@@ -109,7 +110,50 @@ def test_only_candidates_are_chosen() -> None:
     assert found.languages == pytest.approx({"fr": 0.6, "de": 0.4})
 
 
+@pytest.mark.parametrize(
+    ("probabilities", "candidates", "warnings"),
+    [
+        ({"en": 0.9, "de": 0.04, "fr": 0.06}, (), []),
+        ({"en": 0.6, "de": 0.4}, ("de", "fr"), []),
+        (
+            {"en": 0.95, "de": 0.01, "fr": 0.04},
+            ("de", "fr"),
+            [
+                "language_candidates: none of de, fr is likely; without them it would be English, en, with a "
+                "probability of 0.95"
+            ],
+        ),
+    ],
+)
+def test_candidates_that_are_all_unlikely_are_a_warning(
+    probabilities: dict[str, float], candidates: tuple[str, ...], warnings: list[str]
+) -> None:
+    found, _, _ = detect(LONG, [probabilities], candidates=candidates)
+    assert found.warnings == warnings
+
+
+def test_candidates_that_the_model_does_not_know_are_not_chosen() -> None:
+    found, _, _ = detect(LONG, [{"en": 0.9, "de": 0.1}], candidates=("yue", "de"))
+    assert (found.language, found.probability) == ("de", 1.0)
+
+
 def test_without_speech_there_is_no_language() -> None:
     found, windows, _ = detect(np.zeros(5 * SAMPLE_RATE, np.int16), [{"en": 1.0}])
     assert found is None
     assert windows == []
+
+
+@pytest.mark.parametrize(
+    ("windows", "foreign"),
+    [
+        ([(30.0, -0.3)], False),
+        ([(30.0, -0.79)], False),
+        ([(30.0, -0.81)], True),
+        ([(30.0, -0.3), (1.0, -3.0)], False),
+        ([(30.0, -1.0), (5.0, -0.1)], True),
+        ([(0.0, -1.0)], True),
+    ],
+)
+def test_speech_is_foreign_if_most_of_its_text_is_improbable(windows: list[tuple[float, float]], foreign: bool) -> None:
+    segments = [Segment(0, 0, 0.0, seconds, " A", [1], 0.0, logprob, 1.0, 0.0) for seconds, logprob in windows]
+    assert sounds_foreign(segments) is foreign

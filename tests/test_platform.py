@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import requests
 from tests.platform.emulator import Fault, Platform
 from tests.platform.faults import Faults
 from tests.platform.records import Job
-from tests.platform.worker import Worker
+from tests.platform.worker import ROOT, Worker
 
 HANDLER = """
 import asyncio, pathlib, runpod
@@ -315,7 +318,115 @@ def test_a_worker_that_ends_before_it_is_ready_shows_its_log(platform: Platform,
     assert "no model" in worker.log()
 
 
+@pytest.mark.process
+def test_jobs_of_a_killed_worker_are_done_by_the_next_one(script: Path, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    with Platform() as platform, Worker(platform, script) as killed:
+        jobs = [platform.job(platform.submit({"until": str(release), "n": n})) for n in range(6)]
+        platform.until(lambda: sum(job.status == "IN_PROGRESS" for job in jobs) == 4)
+        killed.kill()
+        platform.until(lambda: all(job.status == "IN_QUEUE" for job in jobs))
+        release.touch()
+        with Worker(platform, script):
+            answers = [platform.wait(job.id) for job in jobs]
+    assert [answer["output"]["echo"]["n"] for answer in answers] == list(range(6))
+    assert [job.attempt for job in jobs] == [2, 2, 2, 2, 1, 1]
+
+
+KILLED_ONCE = """
+import os, pathlib, runpod
+
+async def handler(job):
+    for path in map(pathlib.Path, job["input"].get("die_without", [])):
+        if not path.exists():
+            path.touch()
+            os.kill(os.getpid(), 9)
+    return "done"
+
+if __name__ == "__main__":
+    runpod.serverless.start({"handler": handler})
+"""
+
+
+@contextmanager
+def command(script: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`make platform` with a worker of one's own: the process, and the endpoint's URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.platform", "--port", "0", "--script", str(script), *options],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout
+    try:
+        lines = iter(process.stdout.readline, "")
+        yield process, next(line.split()[-1] for line in lines if line.startswith("Ready."))
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+@pytest.mark.process
+def test_the_command_replaces_a_worker_that_ends(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(KILLED_ONCE)
+    headers = {"Authorization": "Bearer local"}
+    with command(script) as (_, url):
+        jobs = [{"die_without": [str(tmp_path / "once")]}, {}, {}]
+        ids = [
+            requests.post(f"{url}/run", json={"input": job}, headers=headers, timeout=10).json()["id"] for job in jobs
+        ]
+        answer = requests.post(f"{url}/runsync", json={"input": {}}, headers=headers, timeout=100).json()
+        statuses = [requests.get(f"{url}/status/{id_}", headers=headers, timeout=10).json() for id_ in ids]
+        health = requests.get(f"{url}/health", headers=headers, timeout=10).json()
+    assert answer["output"] == "done"
+    assert [status["status"] for status in statuses] == ["COMPLETED"] * 3
+    assert health["jobs"]["retried"] == 1
+
+
+@pytest.mark.process
+def test_the_command_ends_with_the_last_lines_of_a_worker_that_keeps_ending(tmp_path: Path) -> None:
+    script, started_before = tmp_path / "worker.py", tmp_path / "started"
+    script.write_text(f"""
+import pathlib, runpod
+if __name__ == "__main__":
+    if pathlib.Path({str(started_before)!r}).exists():
+        raise SystemExit("no model")
+    pathlib.Path({str(started_before)!r}).touch()
+    runpod.serverless.start({{"handler": lambda job: exec("import os; os._exit(1)")}})
+""")
+    with command(script) as (process, url):
+        requests.post(f"{url}/run", json={"input": {}}, headers={"Authorization": "Bearer local"}, timeout=10)
+        assert process.wait(60) == 1
+        assert process.stdout
+        assert "no model" in process.stdout.read().splitlines()[-1]
+
+
 # --- the platform's own rules
+
+
+def test_a_job_that_costs_three_workers_fails(platform: Platform) -> None:
+    worker, job = started(platform)
+    other = platform.submit({"n": 2})
+    for attempt in (1, 2):
+        platform.lose("w1")
+        platform.until(lambda: job.status == "IN_QUEUE")
+        assert job.attempt == attempt
+        assert worker.take() == job.id
+    platform.lose("w1")
+    answer = platform.wait(job.id)
+    assert (answer["status"], answer["error"]) == ("FAILED", "the worker ended while it ran the job, 3 times")
+    assert worker.take() == other
+    assert call(platform, "GET", "/health").json()["jobs"]["retried"] == 2
+
+
+def test_a_lost_worker_costs_no_job_that_is_done(platform: Platform) -> None:
+    worker, job = started(platform)
+    worker.post("job-done", job.id, {"output": 1})
+    platform.lose("w1")
+    assert platform.wait(job.id)["output"] == 1
+    assert call(platform, "GET", "/health").json()["jobs"]["completed"] == 1
 
 
 def test_an_empty_poll_ends_without_content(platform: Platform) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from itertools import pairwise
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth
 from whisper.utils import WriteSRT
 
+from src.formats import line_breaks
 from src.formats.cues import MIN_CUE_MS, RIGHT_TO_LEFT_MARK, Cue, lay_out
 from src.formats.layout import PRESETS, Layout
+from src.formats.line_breaks import break_costs
 from src.formats.srt_vtt_tsv import to_srt
 from src.request.options import Options
 from src.transcript.transcript import Segment, Word
@@ -97,13 +100,13 @@ def segments(draw: st.DrawFn) -> list[Segment]:
 
 layouts = st.builds(
     Layout,
-    max_line_width=st.none() | st.integers(2, 50),
-    max_line_count=st.none() | st.integers(1, 3),
-    max_words_per_line=st.none() | st.integers(1, 6),
+    max_line_width=st.none() | st.integers(2, 50) | st.just(1000),
+    max_line_count=st.none() | st.integers(1, 3) | st.just(100),
+    max_words_per_line=st.none() | st.integers(1, 6) | st.just(1000),
     min_cue_duration=st.none() | st.floats(0, 2),
-    max_cue_duration=st.none() | st.floats(2, 8),
-    min_cue_gap=st.none() | st.floats(0, 0.5),
-    max_chars_per_second=st.none() | st.floats(5, 40),
+    max_cue_duration=st.none() | st.floats(2, 8) | st.just(600.0),
+    min_cue_gap=st.none() | st.floats(0, 0.5) | st.just(10.0),
+    max_chars_per_second=st.none() | st.floats(5, 40) | st.just(1.0),
 )
 languages = st.sampled_from(["en", "de", "ja", "zh", "ar", "th", "pl"])
 
@@ -135,6 +138,73 @@ def test_cues_keep_to_the_layout_and_lose_no_text(made, layout, language):
         pieces = [piece for line in cue.lines for piece in line]
         assert all(cue.start <= piece.start <= piece.end <= cue.end for piece in pieces)
         assert all(before.end <= after.start for before, after in pairwise(pieces))
+
+
+EXTREME_LAYOUTS = [
+    Layout(max_line_width=1000, max_line_count=100, max_cue_duration=600.0),
+    Layout(max_line_width=200, max_line_count=100, max_cue_duration=600.0),
+    Layout(max_line_width=40, max_line_count=100, max_cue_duration=600.0),
+    Layout(max_line_width=1000, max_line_count=100, max_words_per_line=1, max_cue_duration=600.0),
+    Layout(1000, 100, None, False, 60.0, 600.0, 10.0, 1.0),
+    Layout(max_words_per_line=1000, max_cue_duration=25.0),
+    Layout(max_line_width=80, max_line_count=2),
+    Layout(max_line_width=60, max_line_count=3),
+    Layout(max_line_width=42, max_cue_duration=25.0),
+    Layout(max_line_width=1),
+]
+
+
+def speech(words: int, pace: float = 0.06) -> list[Segment]:
+    """Dense speech without a pause, in segments of twelve words."""
+    said = (ENGLISH.split() * (words // 50 + 1))[:words]
+    made: list[Segment] = []
+    for at in range(0, words, 12):
+        made.append(spoken(" " + " ".join(said[at : at + 12]), made[-1].end if made else 0.0, pace))
+    return made
+
+
+@pytest.mark.parametrize("layout", EXTREME_LAYOUTS, ids=str)
+def test_whatever_the_limits_an_hour_is_laid_out_in_a_second(layout):
+    made = speech(9_000)
+    started = time.process_time()
+    cues = lay_out(made, layout, "en")
+    assert time.process_time() - started < 2  # some 0.4 s on a machine that does nothing else
+    assert bare("".join(cue.text for cue in cues)) == bare("".join(segment.text for segment in made))
+    for cue in cues:
+        assert len(cue.lines) <= (layout.max_line_count or 10**9)
+        assert all(len(line) <= (layout.max_line_width or 10**9) for line in cue.text.split("\n"))
+        assert cue.end - cue.start <= 1000 * (layout.max_cue_duration or 10**9)
+
+
+@pytest.mark.parametrize("layout", [Layout(), BROADCAST, *EXTREME_LAYOUTS], ids=str)
+def test_a_layout_looks_often_whether_to_go_on(layout):
+    looks = [time.process_time()]
+    lay_out(speech(9_000), layout, "en", check=lambda: looks.append(time.process_time()))
+    looks.append(time.process_time())
+    assert max(after - before for before, after in pairwise(looks)) < 0.3
+
+
+def test_a_layout_is_ended_by_its_check():
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        lay_out(speech(12), BROADCAST, "en", check=stop)
+
+
+def test_long_japanese_has_the_same_phrases_as_when_searched_at_once(monkeypatch):
+    text = "しかもあとで聞くとそれは書生という人間中で一番獰悪な種族であったそうだ。" * 5
+    expected = break_costs(list(text), "ja")
+    for stretch in (1, 7, 50):
+        monkeypatch.setattr(line_breaks, "_BUDOUX_STRETCH", stretch)
+        assert break_costs(list(text), "ja") == expected
+
+
+def test_highlighted_words_do_not_multiply_a_text_without_bound():
+    layout = Layout(max_line_width=1000, max_line_count=100, max_cue_duration=600.0, highlight_words=True)
+    cues = lay_out(speech(2_000), layout, "en")
+    assert max(cue.end - cue.start for cue in cues) <= 30_000
+    assert max(len(cue.lines) for cue in lay_out(speech(200), Layout(1, highlight_words=True), "en")) <= 32
 
 
 @pytest.mark.parametrize(
@@ -268,14 +338,12 @@ def test_chinese_segments_without_punctuation_stay_apart():
 
 
 def test_lines_of_right_to_left_text_keep_its_direction():
-    """A line that begins with a Latin word is marked; its words stay in spoken order."""
+    """Each line is marked, since many players lay lines out from the left; words stay in spoken order."""
     text = " OpenAI هي شركة أمريكية متخصصة في الذكاء الاصطناعي، وقد أطلقت نموذج Whisper للتعرف على الكلام."
     shown = [line for cue in lines(lay_out([spoken(text)], BROADCAST, "ar")) for line in cue]
     assert len(shown) > 2
     assert " ".join(shown).replace(RIGHT_TO_LEFT_MARK, "") == text.strip()
-    assert [line[0] == RIGHT_TO_LEFT_MARK for line in shown] == [
-        line.lstrip(RIGHT_TO_LEFT_MARK)[0] == "O" for line in shown
-    ]
+    assert all(line.startswith(RIGHT_TO_LEFT_MARK) for line in shown)
     assert RIGHT_TO_LEFT_MARK not in "".join(
         cue.text for cue in lay_out([spoken(" OpenAI is a company.")], BROADCAST, "en")
     )

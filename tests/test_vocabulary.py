@@ -18,7 +18,7 @@ from src.formats.render import render
 from src.request.option_values import MAX_PHRASES, MAX_TERMS
 from src.request.validation import parse_input
 from src.transcript.transcript import Segment, Transcript, Word
-from src.transcript.vocabulary import correct, vocabulary_prompt
+from src.transcript.vocabulary import Corrector, vocabulary_prompt
 from tests.support.properties import examples
 
 
@@ -36,6 +36,10 @@ def transcript(*texts: str, timed: bool = True) -> Transcript:
 def segment(number: int, text: str, words: list[Word], timed: bool = True) -> Segment:
     start, end = words[0].start, words[-1].end
     return Segment(number, 0, start, end, text, [number], 0.0, -0.2, 1.0, 0.0, words if timed else None)
+
+
+def correct(made: Transcript, corrections: dict[str, list[str]]) -> dict[str, int]:
+    return Corrector(corrections).correct(made)
 
 
 def correct_text(text: str, corrections: dict[str, list[str]]) -> str:
@@ -344,6 +348,26 @@ def test_2000_long_terms_in_200_000_words_take_less_than_two_seconds(hostile: st
     started = time.process_time()
     correct(Transcript("en", 1.0, 20_000.0, segments), corrections)
     assert time.process_time() - started < 2
+
+
+def test_a_large_vocabulary_is_made_ready_once_a_job() -> None:
+    made = random.Random(1)
+    phrases = ["".join(made.choices("abcdeéß語  ", k=200)) for _ in range(3 * 1666)]
+    corrector = Corrector({f"Term {number}": phrases[number::1666] for number in range(1666)})
+    started = time.process_time()
+    corrector.correct_alone(segment(0, " hello", [Word(" hello", 0.0, 1.0, 0.5)]))
+    ready = time.process_time()
+    for number in range(100):
+        corrector.correct_alone(segment(number, " hello there", [Word(" hello there", 0.0, 1.0, 0.5)]))
+    assert ready - started < 1
+    assert time.process_time() - ready < 0.5
+
+
+def test_a_segment_alone_is_corrected_in_a_copy() -> None:
+    original = segment(7, " on cuban eddies", [Word(" on", 0.0, 0.5, 0.5), Word(" cuban eddies", 0.5, 1.0, 0.5)])
+    assert Corrector({}).correct_alone(original) is original
+    copy = Corrector({"Kubernetes": ["cuban eddies"]}).correct_alone(original)
+    assert (copy.id, copy.text, original.text) == (7, " on Kubernetes", " on cuban eddies")
 
 
 def test_hints_are_a_glossary() -> None:

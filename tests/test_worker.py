@@ -44,6 +44,16 @@ def test_the_worker_runs_the_job_in_test_input_json() -> None:
     completed = run_python("-m", "handler")
     assert completed.returncode == 0, completed.stdout + completed.stderr
     assert_spoken(result(completed.stdout)["output"]["transcription"]["text"], "demo.ogg")
+    assert " WARNING " not in completed.stderr
+
+
+@pytest.mark.parametrize("job", ["{'input': 1}", "", "[]", "demo.ogg"])
+def test_a_test_input_that_is_no_json_object_is_refused_with_a_sentence(job: str) -> None:
+    for arguments in (["--test_input", job], [f"--test_input={job}"]):
+        completed = run_python("handler.py", *arguments)
+        assert completed.returncode == 1
+        assert completed.stderr.startswith("--test_input should be a JSON object")
+        assert completed.stderr.count("\n") == 1
 
 
 def test_the_worker_runs_a_job_from_its_command_line(from_command_line: subprocess.CompletedProcess[str]) -> None:

@@ -29,12 +29,14 @@ def parse_clips(options: dict[str, Any]) -> list[tuple[float, float]] | None:
     if not given:
         return None
     try:
-        pairs: list[Any] = [float(time) for time in given.split(",")] if isinstance(given, str) else given
+        pairs: list[Any] = given.split(",") if isinstance(given, str) else given
         if not isinstance(pairs[0], list | tuple):
             pairs = [[*pairs[index : index + 2], None][:2] for index in range(0, len(pairs), 2)]
-        clips = [(float(start), math.inf if end is None else float(end)) for start, end in pairs]
+        clips = [(_seconds(start), math.inf if end is None else _seconds(end)) for start, end in pairs]
     except (TypeError, ValueError, KeyError):
-        raise WrongUsage('clip_timestamps should be seconds such as "0,30,75.5,90", or [[0, 30], [75.5, 90]]') from None
+        raise WrongUsage(
+            'clip_timestamps should be seconds or mm:ss such as "0,30,1:15.5,1:30", or [[0, 30], [75.5, 90]]'
+        ) from None
     times = [time for clip in clips for time in clip]
     if times[0] < 0 or any(start >= end for start, end in clips) or times != sorted(times):
         raise WrongUsage("clip_timestamps should be in order and not overlap, each with a start before its end")
@@ -56,6 +58,14 @@ def add_cuts_around_clips(clips: Clips, cut_points: Sequence[float], total: floa
             edges = ((first, first - start), (last, end - last))
             found |= {edge for edge, skipped in edges if skipped > MIN_SKIPPED_S}
     return sorted(found)
+
+
+def _seconds(time: float | str) -> float:
+    """Return a time in seconds, given as such or as `mm:ss` or `hh:mm:ss`."""
+    *larger, seconds = str(time).strip().split(":")
+    if len(larger) > 2 or any(not part.isdecimal() for part in larger):
+        raise ValueError
+    return float(seconds) + sum(int(part) * factor for part, factor in zip(reversed(larger), (60, 3600), strict=False))
 
 
 def clips_in_span(clips: Clips, start: float, end: float) -> list[tuple[float, float]]:

@@ -15,6 +15,9 @@ from src.audio.pcm import SAMPLE_RATE, Region
 Spans = Sequence[tuple[float, float | None]]
 """Starts and ends in seconds, in order; None stands for the recording's end."""
 
+_TOLERANCE_S = 1.0
+"""Players round a recording's length up."""
+
 _MEL_FRAME = SAMPLE_RATE // 100
 """Samples per frame of openai-whisper's log-mel spectrogram, its unit of position."""
 
@@ -34,13 +37,16 @@ def _position(seconds: float | None, samples: int) -> int:
 
 
 def clip_warnings(spans: Spans | None, samples: int) -> list[str]:
-    """Return a sentence for the caller if some clips begin after the recording's end."""
-    spans = spans or []
-    beyond = sum(start * SAMPLE_RATE >= samples for start, _ in spans)
-    if not beyond:
-        return []
-    end = samples / SAMPLE_RATE
-    return [f"{beyond} of {len(spans)} parts in clip_timestamps begin after the recording's end, {end:.1f} s: left out"]
+    """Return sentences for the caller if some clips begin or end after the recording's end."""
+    spans, seconds = spans or [], samples / SAMPLE_RATE
+    beyond = sum(start >= seconds for start, _ in spans)
+    cut = sum(start < seconds and end is not None and end > seconds + _TOLERANCE_S for start, end in spans)
+    counts = {"begin": (beyond, "left out"), "end": (cut, "cut off there")}
+    return [
+        f"{count} of {len(spans)} parts in clip_timestamps {verb} after the recording's end, {seconds:.1f} s: {outcome}"
+        for verb, (count, outcome) in counts.items()
+        if count
+    ]
 
 
 def seek_points(clips: Iterable[Region]) -> list[float]:

@@ -38,6 +38,7 @@ _MAX_CHUNKS = 1000
 _MAX_BOXES = 100_000
 
 _SEARCH_BYTES = 1 << 24
+_MAX_HEADER_BYTES = 1 << 20
 _MAX_HEAD_BYTES = 64  # more than any pattern below matches
 
 _ANOTHER_RECORDING = "the file contains another recording after the first one, which was not transcribed: send it apart"
@@ -97,16 +98,28 @@ def read_riff_length(source: Path) -> RiffLength:
     return RiffLength(declared, size, goes_on)
 
 
-def refuse_undecodable(log: FfmpegLog, samples: int) -> None:
+def refuse_undecodable(source: Path, log: FfmpegLog, samples: int) -> None:
     """Raise UnsupportedMedia unless something was decoded."""
     if log.lacks_index:
         raise UnsupportedMedia("the recording is cut off: its index is missing; upload it again in full")
-    if not log.container:
+    if not log.container and not _is_header_of_matroska(source):
         raise UnsupportedMedia("the file is not audio or video in a format that can be decoded")
-    if not any(stream.kind == "Audio" for stream in log.streams):
+    if log.container and not any(stream.kind == "Audio" for stream in log.streams):
         raise UnsupportedMedia("the file has no audio track")
+    if samples == 0 and log.ended_early:
+        raise UnsupportedMedia("the recording is cut off before its sound begins: upload it again in full")
+    if not log.container or (samples == 0 and log.status == 0 and log.damaged_packets == 0):
+        raise UnsupportedMedia("the recording is empty: it has a header but no sound")
     if log.status != 0 or samples == 0:
         raise UnsupportedMedia("the file's audio cannot be decoded: it is damaged or in an unknown codec")
+
+
+def _is_header_of_matroska(source: Path) -> bool:
+    """True for a Matroska or WebM that ends before its first cluster, which ffmpeg does not open."""
+    if source.stat().st_size > _MAX_HEADER_BYTES:
+        return False
+    content = source.read_bytes()
+    return content.startswith(b"\x1a\x45\xdf\xa3") and b"\x1f\x43\xb6\x75" not in content
 
 
 def find_losses(

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
-from src.captions.fonts import SYSTEM_FONTS, check_family
+from src.captions.fonts import SYSTEM_FONTS, check_family, check_language
 from src.captions.probe import Video, check_drawable, probe_video
-from src.errors import TooLarge
+from src.errors import TooLarge, explain_os_error
 from src.formats.ass import Style
 from src.formats.cues import Cue, lay_out
 from src.formats.layout import Layout
@@ -30,6 +30,8 @@ class CaptionRequest:
     """The look of burnt captions."""
     font: str | None = None
     """Font family of burnt captions; None: one with all letters of the text."""
+    language: str | None = None
+    """Whisper's code of the text, if the job says it."""
 
 
 def find_video(recording: Path, request: CaptionRequest, max_bytes: int, remedy: str, control: JobControl) -> Video:
@@ -43,7 +45,7 @@ def find_video(recording: Path, request: CaptionRequest, max_bytes: int, remedy:
         control: stops the checks with the job.
 
     Raises:
-        InvalidInput: the worker lacks the font.
+        InvalidInput: the worker lacks the font, or any for the script of the language.
         UnsupportedMedia: the recording has no video.
         TooLarge: the captioned video would have too many pixels or bytes.
     """
@@ -52,6 +54,8 @@ def find_video(recording: Path, request: CaptionRequest, max_bytes: int, remedy:
         check_drawable(video, get_settings().max_audio_seconds)
         if request.font is not None:
             check_family(request.font, _font_folders(get_settings()))
+        if request.language is not None:
+            check_language(request.language, _font_folders(get_settings()))
     elif (size := recording.stat().st_size) > max_bytes:
         raise TooLarge(
             f"the captioned video would be {size / 1e6:.1f} MB, and there is room for {max_bytes / 1e6:.1f} MB: "
@@ -68,6 +72,8 @@ def caption(
     Raises:
         CaptionsFailed: the captions cannot be added; the transcript is unaffected.
         TooLarge: the captioned video has more than `max_bytes`.
+        UnsupportedMedia: the video takes more memory or CPU time than an intact one would.
+        OutOfResources: the worker lacks disk space or something else.
         Cancelled: the job was stopped.
     """
     started = time.perf_counter()
@@ -76,24 +82,32 @@ def caption(
     embed = _burn if request.mode == "burn" else _mux
     try:
         return embed(job, transcript, request)
+    except OSError as error:
+        raise explain_os_error(error) or error from None
     finally:
         transcript.timings["captions"] = time.perf_counter() - started
 
 
 def _mux(job: EmbedJob, transcript: Transcript, request: CaptionRequest) -> CaptionedVideo:
     texts = [transcript, *([transcript.translation] if transcript.translation else [])]
-    return mux(job, [_to_captions(job.video, text, request.layout) for text in texts])
+    return mux(job, [_to_captions(job, text, request.layout) for text in texts])
 
 
 def _burn(job: EmbedJob, transcript: Transcript, request: CaptionRequest) -> CaptionedVideo:
-    layout = fit_to_picture(request.layout, request.style.max_columns(job.video.display_size))
-    captions = _to_captions(job.video, transcript, layout)
+    captions = _to_captions(job, transcript, shown_layout(job.video, request))
     return burn(job, captions, request.style, font=request.font, font_folders=_font_folders(get_settings()))
 
 
-def _to_captions(video: Video, transcript: Transcript, layout: Layout) -> Captions:
-    cues = lay_out(transcript.segments, layout, transcript.text_language)
-    end = max(video.seconds, transcript.duration)
+def shown_layout(video: Video, request: CaptionRequest) -> Layout:
+    """Return the layout of the captions in the video; the picture limits the width of burnt ones."""
+    if request.mode == "mux":
+        return request.layout
+    return fit_to_picture(request.layout, request.style.max_columns(video.display_size))
+
+
+def _to_captions(job: EmbedJob, transcript: Transcript, layout: Layout) -> Captions:
+    cues = lay_out(transcript.segments, layout, transcript.text_language, job.control.check)
+    end = max(job.video.seconds, transcript.duration)
     return Captions(_cut_at(end, cues), transcript.text_language, layout.highlight_words)
 
 

@@ -41,6 +41,14 @@ SCRIPTS = {
 }
 """The scripts of most captions, with sample letters of each."""
 
+LETTERS = {
+    **{"Arab": "ع", "Armn": "ա", "Beng": "ক", "Cyrl": "Ж", "Deva": "क", "Ethi": "አ", "Geor": "ა", "Grek": "Ω"},
+    **{"Gujr": "ક", "Guru": "ਕ", "Hans": "语", "Hant": "語", "Hebr": "א", "Jpan": "か", "Khmr": "ក", "Knda": "ಕ"},
+    **{"Kore": "한", "Laoo": "ກ", "Latn": "A", "Mlym": "ക", "Mymr": "က", "Sinh": "ක", "Taml": "க", "Telu": "క"},
+    **{"Thai": "ก", "Tibt": "ཀ"},
+}
+"""A letter of the script of each of Whisper's languages, by its code of ISO 15924."""
+
 _REGULAR_WEIGHT = 80.0  # on fontconfig's scale
 
 
@@ -93,6 +101,24 @@ def check_family(family: str, folders: tuple[Path, ...]) -> None:
     if family.lower() not in families:
         hint = suggest(family, families.values(), ": leave it out, and one that fits is chosen")
         raise InvalidInput(f"caption_font: the worker has no font of that name{hint}")
+
+
+def check_language(language: str, folders: tuple[Path, ...]) -> None:
+    """Check that there is a font for the script of a language.
+
+    Args:
+        language: Whisper's code.
+        folders: where fonts are looked for.
+
+    Raises:
+        InvalidInput: there is none; the error names the package to install.
+    """
+    import langcodes  # 0.4 s of tables
+
+    try:
+        choose_fonts(LETTERS[langcodes.get(language).maximize().script or "Latn"], None, language, folders)
+    except CaptionsFailed as error:
+        raise InvalidInput(f"captions: {error}; or leave captions out") from None
 
 
 def choose_fonts(text: str, family: str | None, language: str, folders: tuple[Path, ...]) -> FontFallback:

@@ -19,6 +19,7 @@ from src.delivery.chunks import json_size
 from src.delivery.s3 import Bucket, UploadFailed, folder_of, upload_files
 from src.errors import InvalidInput, TooLarge, WorkerError
 from src.request.schema import UploadRequest
+from src.transcript.checks import Check, checked, never
 
 BUCKET_REMEDY = (
     "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "
@@ -52,6 +53,7 @@ def deliver(
     max_bytes: int,
     bucket: Bucket | None,
     upload: UploadRequest | None,
+    check: Check = never,
     on_cancel: OnCancel | None = None,
 ) -> dict[str, Any]:
     """Make the answer fit `max_bytes`.
@@ -66,17 +68,19 @@ def deliver(
         max_bytes: of the JSON that the SDK sends.
         bucket: where files go.
         upload: the job's request for files.
+        check: ends the work on the answer by an exception.
         on_cancel: ends the upload when the job is cancelled.
 
     Raises:
         InvalidInput: `upload` without a bucket.
         TooLarge: it cannot be made to fit; names the settings.
         TypeError: it holds a value without a JSON form.
-        Cancelled: by `on_cancel`.
+        Cancelled: by `check` or `on_cancel`.
     """
     require_bucket(upload, bucket)
-    plain: dict[str, Any] = _to_plain_json(answer)
+    plain: dict[str, Any] = _to_plain_json(answer, check)
     fits = _size(plain) <= max_bytes
+    check()
     if fits and upload is None:
         return plain
     if bucket is None:
@@ -105,6 +109,7 @@ def attach_video(
     max_bytes: int,
     bucket: Bucket | None,
     upload: UploadRequest | None,
+    check: Check = never,
     on_cancel: OnCancel | None = None,
 ) -> None:
     """Add the captioned video to `answer`, or the reason why there is none.
@@ -121,7 +126,7 @@ def attach_video(
     answer["metadata"]["warnings"] += captioned.warnings
     path, size = captioned.path, captioned.path.stat().st_size
     video: dict[str, Any] = {"filename": path.name, "bytes": size, "encoder": captioned.encoder}
-    whole: dict[str, Any] = _to_plain_json({**answer, "captioned_video": video})
+    whole: dict[str, Any] = _to_plain_json({**answer, "captioned_video": video}, check)
     fits = _size(whole) + 4 * (size + 2) // 3 + 20 <= max_bytes
     reason = f"it is {size / 1e6:.1f} MB, more than fits into the answer: {BUCKET_REMEDY}"
     if bucket is not None and (upload is not None or not fits):
@@ -214,7 +219,7 @@ def _too_large(answer: dict[str, Any], max_bytes: int) -> str:
     return f"the transcript is {_size(answer) / 1e6:.1f} MB and RunPod carries {max_bytes / 1e6:.1f} MB"
 
 
-def _to_plain_json(value: Any) -> Any:
+def _to_plain_json(value: Any, check: Check = never) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode() if not value.isascii() else value
     if value is None or isinstance(value, (bool, int)):
@@ -222,9 +227,9 @@ def _to_plain_json(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {_to_plain_json(str(key)): _to_plain_json(item) for key, item in value.items()}
+        return {_to_plain_json(str(key)): _to_plain_json(item, check) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_to_plain_json(item) for item in value]
+        return [_to_plain_json(item, check) for item in checked(value, check)]
     if hasattr(value, "tolist"):  # a NumPy scalar or array, a tensor
         return _to_plain_json(value.tolist())
     raise TypeError(f"{type(value).__name__} has no JSON form")

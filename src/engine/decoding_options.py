@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from whisper import ModelDimensions
-from whisper.tokenizer import Tokenizer, get_tokenizer
+from whisper.tokenizer import LANGUAGES, Tokenizer, get_tokenizer
 
 from src.errors import ModelUnavailable
 
@@ -82,6 +82,11 @@ class TokenSets:
         self.multilingual = dims.n_vocab >= 51865
         self._num_languages = dims.n_vocab - 51765 - int(self.multilingual)
         self.suppressed = cache(self._suppressed)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that the model was trained for."""
+        return tuple(LANGUAGES)[: self._num_languages] if self.multilingual else ("en",)
 
     def tokenizer(self, language: str = "en", task: str = "transcribe") -> Tokenizer:
         """Return openai-whisper's tokenizer for a language and a task."""

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from src.formats.cues import RIGHT_TO_LEFT, Cue, line_text
+from src.formats.cues import RIGHT_TO_LEFT, Cue, label, line_text
 from src.formats.srt_vtt_tsv import split_by_spoken_word
 from src.formats.timed_words import Line, TimedWord
+from src.transcript.checks import Check, checked, never
 
 
 class Font(Protocol):
@@ -88,7 +89,7 @@ class Style:
         return max(1, int(0.9 * picture[0] / (0.5 * self.font_pixels(picture))))
 
 
-def to_ass(cues: Sequence[Cue], language: str, karaoke: bool) -> str:
+def to_ass(cues: Sequence[Cue], language: str, karaoke: bool, check: Check = never) -> str:
     """Return ASS for players; with `karaoke`, each word turns from grey to white when it is spoken."""
     # At 60 of 1080 lines, 42 letters of Arial fit into a line.
     header = _header(
@@ -106,7 +107,8 @@ def to_ass(cues: Sequence[Cue], language: str, karaoke: bool) -> str:
         vertical_margin=60,
     )
     return header + "".join(
-        _event(cue.start, cue.end, _karaoke_text(cue) if karaoke else _plain_text(cue), name=cue.voice) for cue in cues
+        _event(cue.start, cue.end, _karaoke_text(cue) if karaoke else _plain_text(cue), name=cue.voice)
+        for cue in checked(cues, check)
     )
 
 
@@ -117,6 +119,7 @@ def to_ass_overlay(
     split_by_font: SplitByFont,
     language: str,
     highlight: bool,
+    check: Check = never,
 ) -> str:
     """Return ASS that libass draws into one picture.
 
@@ -127,6 +130,7 @@ def to_ass_overlay(
         split_by_font: chooses the fonts.
         language: Whisper's code of the text's language.
         highlight: if true, each word has the highlight colour while it is spoken.
+        check: ends the work by an exception.
     """
     size = style.font_pixels(picture)
     highlight_tag = f"{{\\1c{_to_bgr(style.highlight_color)}}}"
@@ -138,10 +142,10 @@ def to_ass_overlay(
         )
         return f"{highlight_tag}{letters}{{\\1c}}" if is_spoken else letters
 
-    return _overlay_header(style, picture, language) + "".join(_events(cues, render, highlight))
+    return _overlay_header(style, picture, language) + "".join(_events(cues, render, highlight, check))
 
 
-def to_timed_text(cues: Sequence[Cue], highlight: bool) -> str:
+def to_timed_text(cues: Sequence[Cue], highlight: bool, check: Check = never) -> str:
     """Return ASS that ffmpeg turns into MP4's timed text; `highlight` underlines each word while it is spoken."""
 
     def render(text: str, is_spoken: bool) -> str:
@@ -162,7 +166,7 @@ def to_timed_text(cues: Sequence[Cue], highlight: bool) -> str:
         side_margin=0,
         vertical_margin=0,
     )
-    return header + "".join(_events(cues, render, highlight))
+    return header + "".join(_events(cues, render, highlight, check))
 
 
 def _overlay_header(style: Style, picture: tuple[int, int], language: str) -> str:
@@ -232,14 +236,14 @@ def _karaoke_text(cue: Cue) -> str:
     return r"\N".join(lines)
 
 
-def _events(cues: Sequence[Cue], render: RenderWord, highlight: bool) -> Iterator[str]:
+def _events(cues: Sequence[Cue], render: RenderWord, highlight: bool, check: Check) -> Iterator[str]:
     """Yield an event for each cue; with `highlight`, one for each change of the spoken word."""
     for cue in cues:
-        for start, end, spoken in split_by_spoken_word(cue) if highlight else [(cue.start, cue.end, None)]:
+        intervals = split_by_spoken_word(cue) if highlight else [(cue.start, cue.end, None)]
+        for start, end, spoken in checked(intervals, check):
             if end // 10 > start // 10:
                 text = r"\N".join(_render_line(line, spoken, render) for line in cue.lines)
-                voice = render(f"{cue.voice}: ", False) if cue.voice else ""
-                yield _event(start, end, voice + text)
+                yield _event(start, end, (render(label(cue), False) if cue.voice else "") + text)
 
 
 def _render_line(line: Line, spoken: TimedWord | None, render: RenderWord) -> str:

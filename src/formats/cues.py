@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from src.formats.cue_splitting import split_cues
 from src.formats.layout import UNLIMITED, CueLimits, Layout
 from src.formats.line_breaks import display_width
 from src.formats.timed_words import Line, TimedWord, group_words
+from src.transcript.checks import Check, checked, never
 from src.transcript.transcript import Segment
 
 MIN_CUE_MS = 10
@@ -21,7 +22,13 @@ RIGHT_TO_LEFT = frozenset(["ar", "fa", "he", "ps", "sd", "ur", "yi"])
 """Whisper's codes of the languages that are written from right to left."""
 
 RIGHT_TO_LEFT_MARK = "\u200f"
-"""An invisible character; text that begins with it is shown from right to left."""
+"""An invisible character; text that begins with it is shown from right to left.
+
+Each line of right-to-left text begins with one. WebVTT's readers take a line's direction from its first letter (W3C
+WebVTT, section 7.4, by rule P2 of UAX #9), which is wrong for a line that begins with a Latin name; SubRip says nothing
+of it, and many players lay every line out from the left, which moves its full stop to the wrong side. Where a line is
+right already, the mark changes nothing.
+"""
 
 
 class Cue(NamedTuple):
@@ -44,10 +51,23 @@ def line_text(line: Line) -> str:
     return "".join(word.text for word in line).strip()
 
 
-def cue_per_segment(segments: Sequence[Segment]) -> list[Cue]:
+def label(cue: Cue) -> str:
+    """Return the cue's voice as it stands before the text, `voice: `, in the text's direction; empty without one."""
+    mark = RIGHT_TO_LEFT_MARK if cue.lines[0][0].text.startswith(RIGHT_TO_LEFT_MARK) else ""
+    return f"{mark}{cue.voice}: " if cue.voice else ""
+
+
+def mark_directions(cues: Iterable[Cue], language: str) -> list[Cue]:
+    """Return the cues with a mark of direction before each line, if the language is written from right to left."""
+    if language not in RIGHT_TO_LEFT:
+        return list(cues)
+    return [cue._replace(lines=[_mark_direction(line) for line in cue.lines]) for cue in cues]
+
+
+def cue_per_segment(segments: Sequence[Segment], check: Check = never) -> list[Cue]:
     """Return each segment that has text as a cue of one line, in order, with its own times."""
     cues = []
-    for segment in segments:
+    for segment in checked(segments, check):
         if text := to_single_line(segment.text):
             start = round(segment.start * 1000)
             end = max(start, round(segment.end * 1000))
@@ -65,7 +85,7 @@ def to_single_line(text: str) -> str:
     return " ".join(line for line in lines if line)
 
 
-def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
+def lay_out(segments: Sequence[Segment], layout: Layout, language: str, check: Check = never) -> list[Cue]:
     """Lay out the text of `segments` as cues that keep to `layout`.
 
     Cues of one voice never overlap, and none is shorter than `MIN_CUE_MS`. A line is wider than the layout allows only
@@ -75,14 +95,15 @@ def lay_out(segments: Sequence[Segment], layout: Layout, language: str) -> list[
         segments: in any order; those of one voice are laid out together.
         layout: the limits to keep to.
         language: Whisper's code of the language that the text is in.
+        check: ends the work by an exception.
     """
-    voices = dict.fromkeys(segment.voice for segment in segments)
+    by_voice: dict[str, list[Segment]] = defaultdict(list)
+    for segment in segments:
+        by_voice[segment.voice].append(segment)
     cues = [
         cue._replace(voice=voice)
-        for voice in voices
-        for cue in _lay_out_voice(
-            [segment for segment in segments if segment.voice == voice], _leave_room_for(voice, layout), language
-        )
+        for voice, spoken in by_voice.items()
+        for cue in _lay_out_voice(spoken, _leave_room_for(voice, layout), language, check)
     ]
     return sorted(cues, key=lambda cue: cue.start)
 
@@ -94,19 +115,21 @@ def _leave_room_for(voice: str, layout: Layout) -> Layout:
     return replace(layout, max_line_width=max(1, layout.max_line_width - len(f"{voice}: ")))
 
 
-def _lay_out_voice(segments: Sequence[Segment], layout: Layout, language: str) -> list[Cue]:
+def _lay_out_voice(segments: Sequence[Segment], layout: Layout, language: str, check: Check) -> list[Cue]:
     limits = layout.limits
-    groups = list(group_words(segments, layout))
+    groups = list(group_words(segments, layout, check))
     starts = [group[0].start for group in groups]
     cues = [
         lines
-        for group, next_start in zip(groups, [*starts[1:], UNLIMITED], strict=False)
-        for lines in split_cues(group, limits, language, prefer_one=layout.keeps_segments, next_start=next_start)
+        for group, next_start in checked(zip(groups, [*starts[1:], UNLIMITED], strict=False), check)
+        for lines in split_cues(
+            group, limits, language, prefer_one=layout.keeps_segments, next_start=next_start, check=check
+        )
     ]
-    return list(_set_times(cues, limits, language))
+    return mark_directions(checked(_set_times(cues, limits), check), language)
 
 
-def _set_times(cues: Sequence[Sequence[Line]], limits: CueLimits, language: str) -> Iterator[Cue]:
+def _set_times(cues: Sequence[Sequence[Line]], limits: CueLimits) -> Iterator[Cue]:
     """Yield the cues with times: each lasts as long as it is spoken, or longer to be read if the next one allows."""
     starts = list(accumulate((lines[0][0].start for lines in cues), lambda last, start: max(start, last + MIN_CUE_MS)))
     for lines, start, next_start in zip(cues, starts, [*starts[1:], UNLIMITED], strict=False):
@@ -114,22 +137,15 @@ def _set_times(cues: Sequence[Sequence[Line]], limits: CueLimits, language: str)
         end = max(lines[-1][-1].end, start + MIN_CUE_MS, start + limits.reading_ms(columns))
         latest = next_start - limits.gap_ms if next_start - limits.gap_ms >= start + MIN_CUE_MS else next_start
         end = min(end, latest, start + limits.max_ms)
-        timed = [[_clamp(word, start, end) for word in line] for line in lines]
-        yield Cue(start, end, [_mark_direction(line, language) for line in timed])
+        yield Cue(start, end, [[_clamp(word, start, end) for word in line] for line in lines])
 
 
 def _clamp(word: TimedWord, start: int, end: int) -> TimedWord:
+    if start <= word.start and word.end <= end:
+        return word
     return word._replace(start=min(max(word.start, start), end), end=min(max(word.end, start), end))
 
 
-def _mark_direction(line: Line, language: str) -> Line:
-    """Mark a line of right-to-left text that begins with a left-to-right word.
-
-    Players take the direction of a line from its first letter (UAX #9, rule P2), which would be wrong there.
-    """
-    directions = (unicodedata.bidirectional(character) for word in line for character in word.text)
-    strong = (direction for direction in directions if direction in ("L", "R", "AL"))
-    if language not in RIGHT_TO_LEFT or next(strong, "R") != "L":
-        return line
+def _mark_direction(line: Line) -> Line:
     first, *rest = line
     return [first._replace(text=RIGHT_TO_LEFT_MARK + first.text.lstrip()), *rest]

@@ -10,7 +10,10 @@ UNLIMITED = 10**12
 """Stands for "no limit": more milliseconds, columns, lines or words than any cue has."""
 
 MAX_CUE_MS = 30_000
-"""The longest cue where neither the layout nor the segments limit it."""
+"""The longest cue where neither the layout nor the segments limit it, or where words are highlighted."""
+
+MAX_HIGHLIGHTED_LINES = 32
+"""Lines of a cue whose words are highlighted: each word repeats the cue's text, so its size grows as the square."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,16 @@ class Layout:
     def limits(self) -> CueLimits:
         """The layout as numbers, with defaults for the fields that are None."""
         max_ms = UNLIMITED if self.keeps_segments else MAX_CUE_MS
+        max_ms = round(1000 * self.max_cue_duration) if self.max_cue_duration else max_ms
+        max_lines = self.max_line_count or (UNLIMITED if self.max_line_width else 1)
+        if self.highlight_words:
+            max_ms, max_lines = min(max_ms, MAX_CUE_MS), min(max_lines, MAX_HIGHLIGHTED_LINES)
         return CueLimits(
             max_width=self.max_line_width or UNLIMITED,
-            max_lines=self.max_line_count or (UNLIMITED if self.max_line_width else 1),
+            max_lines=max_lines,
             max_words=self.max_words_per_line or UNLIMITED,
             min_ms=round(1000 * (self.min_cue_duration or 0.0)),
-            max_ms=round(1000 * self.max_cue_duration) if self.max_cue_duration else max_ms,
+            max_ms=max_ms,
             gap_ms=round(1000 * (self.min_cue_gap or 0.0)),
             ms_per_column=1000 / self.max_chars_per_second if self.max_chars_per_second else 0.0,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import accumulate
 
@@ -18,6 +18,7 @@ import budoux
 from wcwidth import iter_graphemes, wcswidth
 
 from src.formats.function_words import CLAUSE_STARTERS, NAME_PARTICLES, PROCLITICS, TITLES
+from src.transcript.checks import Check, checked, never
 
 SENTENCE_BREAK = 0.0
 """After a sentence."""
@@ -52,6 +53,9 @@ _SENTENCE_ENDS = tuple(".!?…。！？｡．؟۔।")
 _CLAUSE_ENDS = tuple(",;:،؛、，；：､—–")
 _CLOSERS = "\"'”’»›)]}」』】）〕］〉》"
 _DASHES = frozenset("-–—")
+
+_BUDOUX_STRETCH = 10_000
+"""Characters of a text that are searched for phrases at once, some 20 ms."""
 
 
 def display_width(text: str) -> int:
@@ -91,12 +95,12 @@ def is_torn(before: str, after: str) -> bool:
     return sum(1 for _ in iter_graphemes(tail + after[0])) == sum(1 for _ in iter_graphemes(tail))
 
 
-def break_costs(words: Sequence[str], language: str) -> list[float]:
+def break_costs(words: Sequence[str], language: str, check: Check = never) -> list[float]:
     """Return the cost of a line break after each of `words`; `language` is Whisper's code."""
-    phrase_ends = _phrase_ends("".join(words))
+    phrase_ends = _phrase_ends("".join(words), check)
     word_ends = accumulate(map(len, words))
     costs = []
-    for at, end in enumerate(word_ends):
+    for at, end in enumerate(checked(word_ends, check)):
         if at + 1 == len(words):
             costs.append(SENTENCE_BREAK)
         elif words[at + 1][0].isspace():
@@ -210,22 +214,29 @@ def _is_name(word: str, language: str) -> bool:
     return _core(word)[:1].isupper() and (_core(word).lower() in TITLES or not _belongs_to_next(word, language))
 
 
-def _phrase_ends(text: str) -> set[int]:
+def _phrase_ends(text: str, check: Check) -> set[int]:
     """Return the offsets in `text` at which a phrase ends, if its script has no spaces.
 
     Chosen by the script, since the spoken language may change: only Japanese has kana among its Chinese characters.
     """
     if re.search("[\u3040-\u30ff]", text):
-        phrases = _budoux("japanese").parse(text)
-    elif re.search("[\u3400-\u9fff]", text):
+        return set(_budoux_ends("japanese", text, check))
+    if re.search("[\u3400-\u9fff]", text):
         import rjieba  # reads its dictionary when imported: 0.3 s
 
-        phrases = rjieba.cut(text)
-    elif re.search("[\u0e00-\u0e7f]", text):
-        phrases = _budoux("thai").parse(text)
-    else:
-        phrases = list(text) if _UNSPACED.search(text) else []
-    return set(accumulate(map(len, phrases)))
+        return set(accumulate(map(len, rjieba.cut(text))))
+    if re.search("[\u0e00-\u0e7f]", text):
+        return set(_budoux_ends("thai", text, check))
+    return set(range(1, len(text) + 1)) if _UNSPACED.search(text) else set()
+
+
+def _budoux_ends(language: str, text: str, check: Check) -> Iterator[int]:
+    """Yield the ends of phrases. BudouX looks at three characters on either side of each place."""
+    for start in range(0, len(text), _BUDOUX_STRETCH):
+        check()
+        begin, end = max(0, start - 3), start + _BUDOUX_STRETCH
+        phrase_ends = accumulate(map(len, _budoux(language).parse(text[begin : end + 3])), initial=begin)
+        yield from (phrase_end for phrase_end in phrase_ends if start < phrase_end <= end)
 
 
 @cache

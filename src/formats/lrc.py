@@ -8,15 +8,17 @@ from itertools import accumulate
 
 from src.formats.cues import MIN_CUE_MS, Cue, line_text
 from src.formats.timed_words import Line
+from src.transcript.checks import Check, checked, never
 
 
-def to_lrc(cues: Sequence[Cue], duration: float, karaoke: bool) -> str:
+def to_lrc(cues: Sequence[Cue], duration: float, karaoke: bool, check: Check = never) -> str:
     """Return LRC, with a time for each line of a cue.
 
     Args:
         cues: in order of their start.
         duration: length of the recording in seconds.
         karaoke: if true, each word has a time too ("enhanced" LRC, `<mm:ss.xx>`).
+        check: ends the work by an exception.
     """
     lines = [line for cue in cues for line in cue.lines]
     # Players treat lines with the same time as translations of each other.
@@ -24,7 +26,7 @@ def to_lrc(cues: Sequence[Cue], duration: float, karaoke: bool) -> str:
     minutes, seconds = divmod(round(duration), 60)
     return f"[length:{minutes:02d}:{seconds:02d}]\n" + "".join(
         f"[{_format_time(start)}]{_format_words(line, start) if karaoke else _escape(line_text(line))}\n"
-        for line, start in zip(lines, starts, strict=True)
+        for line, start in checked(zip(lines, starts, strict=True), check)
     )
 
 

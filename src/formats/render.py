@@ -14,10 +14,11 @@ from typing import Any
 from whisper.tokenizer import LANGUAGES
 
 from src.formats.ass import to_ass
-from src.formats.cues import Cue, cue_per_segment, lay_out
+from src.formats.cues import Cue, cue_per_segment, lay_out, mark_directions
 from src.formats.layout import Layout
 from src.formats.lrc import to_lrc
 from src.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
+from src.transcript.checks import Check, checked, never
 from src.transcript.transcript import Diarization, Speaker, Transcript
 
 PLAIN = Layout()
@@ -42,7 +43,12 @@ OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
 
 
 def render(
-    transcript: Transcript, output_formats: Sequence[str], layout: Layout = PLAIN, *, speaker_embeddings: bool = False
+    transcript: Transcript,
+    output_formats: Sequence[str],
+    layout: Layout = PLAIN,
+    *,
+    speaker_embeddings: bool = False,
+    check: Check = never,
 ) -> dict[str, Any]:
     """Return the `transcription` part of a job's output.
 
@@ -51,18 +57,20 @@ def render(
         output_formats: some of `OUTPUT_FORMATS`.
         layout: the shape of subtitles.
         speaker_embeddings: if true, each speaker has an `embedding`.
+        check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, speaker_embeddings)
+    renderer = _Renderer(transcript, layout, speaker_embeddings, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if transcript.diarization is not None:
         keys += ["speakers", "speaker_turns"] if "segments" in keys else ["speakers"]
-    return {key: getattr(renderer, key) for key in dict.fromkeys(keys)}
+    return {key: getattr(renderer, key) for key in checked(dict.fromkeys(keys), check)}
 
 
 class _Renderer:
     """One transcript, with a property for each key of the output; all formats share the same cues."""
 
-    def __init__(self, transcript: Transcript, layout: Layout, speaker_embeddings: bool) -> None:
+    def __init__(self, transcript: Transcript, layout: Layout, speaker_embeddings: bool, check: Check) -> None:
+        self._check = check
         self._transcript, self._layout, self._speaker_embeddings = transcript, layout, speaker_embeddings
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
@@ -79,7 +87,7 @@ class _Renderer:
 
     @property
     def segments(self) -> list[dict[str, Any]]:
-        return [segment.to_dict() for segment in self._transcript.segments]
+        return [segment.to_dict() for segment in checked(self._transcript.segments, self._check)]
 
     @property
     def speakers(self) -> list[dict[str, Any]]:
@@ -120,32 +128,34 @@ class _Renderer:
 
     @property
     def srt(self) -> str:
-        return to_srt(self._subtitles, self._layout.highlight_words)
+        return to_srt(self._subtitles, self._layout.highlight_words, self._check)
 
     @property
     def vtt(self) -> str:
-        return to_vtt(self._subtitles, self._layout.highlight_words)
+        return to_vtt(self._subtitles, self._layout.highlight_words, self._check)
 
     @property
     def tsv(self) -> str:
         """One row per segment whatever the layout, as in openai-whisper."""
-        return to_tsv(cue_per_segment(self._transcript.segments))
+        return to_tsv(cue_per_segment(self._transcript.segments, self._check), self._check)
 
     @property
     def lrc(self) -> str:
-        return to_lrc(self._laid_out, self._transcript.duration, karaoke=self._has_words)
+        return to_lrc(self._laid_out, self._transcript.duration, karaoke=self._has_words, check=self._check)
 
     @property
     def ass(self) -> str:
-        return to_ass(self._laid_out, self._text_language, karaoke=self._has_words)
+        return to_ass(self._laid_out, self._text_language, karaoke=self._has_words, check=self._check)
 
-    @property
+    @cached_property
     def _subtitles(self) -> list[Cue]:
-        return cue_per_segment(self._transcript.segments) if self._layout == PLAIN else self._laid_out
+        if self._layout != PLAIN:
+            return self._laid_out
+        return mark_directions(cue_per_segment(self._transcript.segments, self._check), self._text_language)
 
     @cached_property
     def _laid_out(self) -> list[Cue]:
-        return lay_out(self._transcript.segments, self._layout, self._text_language)
+        return lay_out(self._transcript.segments, self._layout, self._text_language, self._check)
 
 
 def _speaker_to_dict(speaker: Speaker, *, with_embedding: bool) -> dict[str, Any]:

@@ -6,37 +6,39 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from src.formats.cues import Cue
+from src.formats.cues import RIGHT_TO_LEFT_MARK, Cue, label
 from src.formats.timed_words import TimedWord
+from src.transcript.checks import Check, checked, never
 
 
-def to_srt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
+def to_srt(cues: Sequence[Cue], highlight_words: bool = False, check: Check = never) -> str:
     """Return SubRip: numbered cues with a blank line between them."""
     blocks = []
-    for number, (start, end, text, voice) in enumerate(_render_cues(cues, highlight_words, str), start=1):
+    for number, (start, end, text, cue) in enumerate(_render_cues(cues, highlight_words, str, check), start=1):
         # SubRip has no escapes, so the arrow has to go, however long its shaft: `--->` would leave a `-->`.
-        text = re.sub("-{2,}>", "->", f"{voice}: {text}" if voice else text)
+        text = re.sub("-{2,}>", "->", label(cue) + text)
         blocks.append(f"{number}\n{format_timestamp(start, ',')} --> {format_timestamp(end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
 
-def to_vtt(cues: Sequence[Cue], highlight_words: bool = False) -> str:
+def to_vtt(cues: Sequence[Cue], highlight_words: bool = False, check: Check = never) -> str:
     """Return WebVTT (W3C): a header, then cues without numbers, with a blank line between them."""
     blocks = [
-        f"{format_timestamp(start, '.')} --> {format_timestamp(end, '.')}\n{f'<v {voice}>' if voice else ''}{text}\n"
-        for start, end, text, voice in _render_cues(cues, highlight_words, _escape_html)
+        f"{format_timestamp(start, '.')} --> {format_timestamp(end, '.')}\n"
+        f"{f'<v {cue.voice}>' if cue.voice else ''}{text}\n"
+        for start, end, text, cue in _render_cues(cues, highlight_words, _escape_html, check)
     ]
     return "WEBVTT\n\n" + "\n".join(blocks)
 
 
-def to_tsv(cues: Sequence[Cue]) -> str:
+def to_tsv(cues: Sequence[Cue], check: Check = never) -> str:
     """Return tab-separated values under a header: start and end in milliseconds, and the text, without quoting.
 
     Tabs in the text become spaces. If any cue has a voice, a column `speaker` comes before the text.
     """
     has_voices = any(cue.voice for cue in cues)
     rows = ["start\tend\tspeaker\ttext\n" if has_voices else "start\tend\ttext\n"]
-    for cue in cues:
+    for cue in checked(cues, check):
         voice = f"{cue.voice}\t" if has_voices else ""
         rows.append(f"{cue.start}\t{cue.end}\t{voice}{cue.text.replace(chr(9), ' ')}\n")
     return "".join(rows)
@@ -56,13 +58,14 @@ def format_timestamp(time_ms: int, decimal_mark: str) -> str:
 
 
 def _render_cues(
-    cues: Sequence[Cue], highlight_words: bool, escape: Callable[[str], str]
-) -> Iterator[tuple[int, int, str, str]]:
-    """Yield start, end, text and voice of each cue; with `highlight_words`, of each change of the underlined word."""
+    cues: Sequence[Cue], highlight_words: bool, escape: Callable[[str], str], check: Check
+) -> Iterator[tuple[int, int, str, Cue]]:
+    """Yield start, end, text and cue of each cue; with `highlight_words`, of each change of the underlined word."""
     for cue in cues:
-        for start, end, spoken in split_by_spoken_word(cue) if highlight_words else [(cue.start, cue.end, None)]:
+        intervals = split_by_spoken_word(cue) if highlight_words else [(cue.start, cue.end, None)]
+        for start, end, spoken in checked(intervals, check):
             lines = ("".join(_render_word(word, word is spoken, escape) for word in line) for line in cue.lines)
-            yield start, end, "\n".join(line.strip() for line in lines), cue.voice
+            yield start, end, "\n".join(line.strip() for line in lines), cue
 
 
 def split_by_spoken_word(cue: Cue) -> Iterator[tuple[int, int, TimedWord | None]]:
@@ -80,5 +83,5 @@ def split_by_spoken_word(cue: Cue) -> Iterator[tuple[int, int, TimedWord | None]
 def _render_word(word: TimedWord, is_spoken: bool, escape: Callable[[str], str]) -> str:
     if not is_spoken:
         return escape(word.text)
-    letters = word.text.lstrip()
+    letters = word.text.lstrip(f" {RIGHT_TO_LEFT_MARK}")
     return f"{word.text[: -len(letters)]}<u>{escape(letters)}</u>"

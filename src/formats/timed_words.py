@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from src.formats.layout import UNLIMITED, Layout
 from src.formats.line_breaks import is_full_width_mark, is_torn, split_words
+from src.transcript.checks import Check, checked, never
 from src.transcript.transcript import Segment
 
 MAX_PAUSE_MS = 3000
@@ -28,9 +29,9 @@ class TimedWord(NamedTuple):
 Line = Sequence[TimedWord]
 
 
-def group_words(segments: Sequence[Segment], layout: Layout) -> Iterator[list[TimedWord]]:
+def group_words(segments: Sequence[Segment], layout: Layout, check: Check = never) -> Iterator[list[TimedWord]]:
     """Yield groups of words that may share cues: those of one segment, or all words up to a long pause."""
-    by_segment = [_to_timed_words(segment) for segment in segments]
+    by_segment = [_to_timed_words(segment) for segment in checked(segments, check)]
     segment_starts = set(accumulate(map(len, by_segment), initial=0))
     group: list[TimedWord] = []
     for at, word in enumerate(_make_monotonic([word for words in by_segment for word in words])):

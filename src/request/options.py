@@ -6,6 +6,7 @@ The table of options in the documentation, the JSON Schema and the client's flag
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cached_property
 from math import inf
 from typing import Annotated, Any, Literal
 
@@ -36,7 +37,7 @@ from src.request.option_values import (
     check_voice_count,
 )
 from src.request.request_model import RequestModel, is_blank
-from src.transcript.vocabulary import vocabulary_prompt
+from src.transcript.vocabulary import Corrector, vocabulary_prompt
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, at most a few thousand characters."""
@@ -275,6 +276,11 @@ class Options(RequestModel):
     def corrections(self) -> dict[str, list[str]]:
         """The terms of the custom vocabulary that correct the text, each with its misrecognitions."""
         return self.custom_vocabulary if isinstance(self.custom_vocabulary, dict) else {}
+
+    @cached_property
+    def corrector(self) -> Corrector:
+        """The corrections, made ready once a job."""
+        return Corrector(self.corrections)
 
     @property
     def hints(self) -> list[str]:

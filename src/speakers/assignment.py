@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from src.transcript.checks import Check, checked, never
 from src.transcript.transcript import Diarization, Segment, Transcript, Turn
 
 
-def assign_speakers(transcript: Transcript, diarization: Diarization) -> None:
+def assign_speakers(transcript: Transcript, diarization: Diarization, check: Check = never) -> None:
     """Add the speakers to a transcript and to its translation, in place."""
     timeline = _Timeline(diarization.turns)
     for text in (transcript, transcript.translation):
         if text is not None:
-            parts = [part for segment in text.segments for part in timeline.split(segment)]
+            parts = [part for segment in checked(text.segments, check) for part in timeline.split(segment)]
             text.segments = [replace(part, id=number) for number, part in enumerate(parts)]
             text.diarization = diarization
     transcript.warnings += diarization.warnings
@@ -61,7 +62,7 @@ class _Timeline:
             return None
         first = bisect_left(self._ends, start)
         seconds: dict[str, float] = defaultdict(float)
-        for turn in self._turns[first:]:
+        for turn in map(self._turns.__getitem__, range(first, len(self._turns))):  # a slice would copy the rest
             if turn.start >= end:
                 break
             seconds[turn.speaker] += min(end, turn.end) - max(start, turn.start)

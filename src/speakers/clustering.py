@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from src.transcript.checks import Check, checked, never
+
 Vectors = npt.NDArray[np.float32]
 """[subsegments or clusters, size of an embedding]."""
 Labels = npt.NDArray[np.intp]
@@ -57,21 +59,24 @@ class Clustering(NamedTuple):
     num_found: int
 
 
-def cluster(embeddings: Vectors, seconds: npt.NDArray[np.float64], counts: SpeakerCounts) -> Clustering:
+def cluster(
+    embeddings: Vectors, seconds: npt.NDArray[np.float64], counts: SpeakerCounts, check: Check = never
+) -> Clustering:
     """Assign subsegments of speech to speakers.
 
     Args:
         embeddings: one of length 1 for each subsegment [subsegments, size of an embedding].
         seconds: length of each subsegment [subsegments].
         counts: there are fewer speakers than `minimum` in the result if no more can be told apart.
+        check: ends the work by an exception.
     """
-    labels = found = _find_speakers(embeddings, seconds, MERGE_THRESHOLD)
+    labels = found = _find_speakers(embeddings, seconds, MERGE_THRESHOLD, check)
     for threshold in ((MERGE_THRESHOLD + STRICT_MERGE_THRESHOLD) / 2, STRICT_MERGE_THRESHOLD):
         if _count(labels) >= counts.minimum:
             break
-        labels = max(labels, _find_speakers(embeddings, seconds, threshold), key=_count)
+        labels = max(labels, _find_speakers(embeddings, seconds, threshold, check), key=_count)
     if counts.maximum is not None and _count(labels) > counts.maximum:
-        merged = _merge_clusters(_sum_clusters(embeddings, labels), threshold=1.0, maximum=counts.maximum)
+        merged = _merge_clusters(_sum_clusters(embeddings, labels), 1.0, check, counts.maximum)
         labels = _reassign(embeddings, merged[labels])
     return Clustering(labels, _count(found))
 
@@ -87,14 +92,14 @@ def _count(labels: Labels) -> int:
     return int(labels.max()) + 1
 
 
-def _find_speakers(embeddings: Vectors, seconds: npt.NDArray[np.float64], threshold: float) -> Labels:
-    labels = _merge_clusters(embeddings, threshold)
+def _find_speakers(embeddings: Vectors, seconds: npt.NDArray[np.float64], threshold: float, check: Check) -> Labels:
+    labels = _merge_clusters(embeddings, threshold, check)
     seconds_by_cluster = np.bincount(labels, weights=seconds)
     longest_first = np.argsort(-seconds_by_cluster, kind="stable")
     centroids = _normalize(_sum_clusters(embeddings, labels))
     enough = min(max(MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE * seconds_by_cluster.sum()), SUFFICIENT_SECONDS)
     speakers = [number for number in longest_first if seconds_by_cluster[number] >= enough] or [longest_first[0]]
-    for number in longest_first:
+    for number in checked(longest_first, check):
         several = np.count_nonzero(labels == number) > 1
         if number not in speakers and several and (centroids[speakers] @ centroids[number]).max() < OUTLIER_THRESHOLD:
             speakers.append(number)
@@ -112,19 +117,19 @@ def _reassign(embeddings: Vectors, labels: Labels) -> Labels:
     return labels
 
 
-def _merge_clusters(vectors: Vectors, threshold: float, maximum: int | None = None) -> Labels:
+def _merge_clusters(vectors: Vectors, threshold: float, check: Check, maximum: int | None = None) -> Labels:
     """Merge the two most similar clusters until none reach the threshold, and no more than `maximum` are left.
 
     There is one vector per cluster; its length is the cluster's weight in a centroid.
     """
     if len(vectors) > BLOCK_SIZE and maximum is None:
-        return _merge_in_blocks(vectors, threshold)
+        return _merge_in_blocks(vectors, threshold, check)
     sums, labels = vectors.copy(), np.arange(len(vectors))
     alive = np.ones(len(vectors), bool)
     centroids = _normalize(vectors)
     similarity = centroids @ centroids.T
     np.fill_diagonal(similarity, -np.inf)
-    for left in range(len(vectors), maximum or 1, -1):
+    for left in checked(range(len(vectors), maximum or 1, -1), check):
         first, second = sorted(divmod(int(similarity.argmax()), len(vectors)))
         if similarity[first, second] < threshold and (maximum is None or left <= maximum):
             break
@@ -138,17 +143,17 @@ def _merge_clusters(vectors: Vectors, threshold: float, maximum: int | None = No
     return _compact(labels)
 
 
-def _merge_in_blocks(vectors: Vectors, threshold: float) -> Labels:
+def _merge_in_blocks(vectors: Vectors, threshold: float, check: Check) -> Labels:
     """Merge the clusters of each block of a long recording, and then those of all blocks."""
     labels = np.empty(len(vectors), np.intp)
     count = 0
     for start in range(0, len(vectors), BLOCK_SIZE):
-        block_labels = _merge_clusters(vectors[start : start + BLOCK_SIZE], threshold)
+        block_labels = _merge_clusters(vectors[start : start + BLOCK_SIZE], threshold, check)
         labels[start : start + BLOCK_SIZE] = count + block_labels
         count += _count(block_labels)
     if count == len(vectors):  # no two vectors of a block are similar: another pass would recurse forever
         return labels
-    return _merge_clusters(_sum_clusters(vectors, labels), threshold)[labels]
+    return _merge_clusters(_sum_clusters(vectors, labels), threshold, check)[labels]
 
 
 def _compact(labels: Labels) -> Labels:

@@ -61,7 +61,7 @@ def diarize(
         check()
         subsegments.append(subsegment)
     if not subsegments:
-        return Diarization()
+        return Diarization(warnings=_silence_warnings(counts, known or {}))
     regions = [subsegment.embedded for subsegment in subsegments]
     embeddings = np.empty((len(subsegments), EMBEDDING_SIZE), np.float32)
     for number, batch in enumerate(embed(pcm, regions)):
@@ -69,15 +69,15 @@ def diarize(
         embeddings[number * BATCH_SIZE : number * BATCH_SIZE + len(batch)] = batch
         release_pages(pcm, regions[number * BATCH_SIZE].start)
     seconds = np.array([subsegment.end - subsegment.start for subsegment in subsegments]) / SAMPLE_RATE
-    labels, num_found = cluster(embeddings, seconds, counts)
+    labels, num_found = cluster(embeddings, seconds, counts, check)
     turns = _to_turns(subsegments, labels)
     speakers = [_to_speaker(number, turns, embeddings[labels == number]) for number in np.unique(labels)]
     speakers.sort(key=lambda speaker: speaker.start)
-    names = _name_speakers(speakers, known or {})
+    names, unnamed = _name_speakers(speakers, known or {})
     return Diarization(
         [turn._replace(speaker=names[turn.speaker]) for turn in turns],
         [replace(speaker, label=names[speaker.label]) for speaker in speakers],
-        _count_warnings(counts, num_found, len(speakers)),
+        [*_count_warnings(counts, num_found, len(speakers)), *unnamed],
     )
 
 
@@ -131,8 +131,11 @@ def _to_speaker(number: int, turns: Sequence[Turn], embeddings: NDArray[np.float
     return Speaker(str(number), seconds, len(speaker_turns), speaker_turns[0].start, embedding)
 
 
-def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> dict[str, str]:
-    """Return the speakers' names by label; of those similar to a sample, the most similar one gets its name."""
+def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> tuple[dict[str, str], list[str]]:
+    """Return the speakers' names by label; of those similar to a sample, the most similar one gets its name.
+
+    The second result is a warning for each name that nobody got.
+    """
     names = {speaker.label: f"SPEAKER_{number:02d}" for number, speaker in enumerate(speakers)}
     pairs = [
         (float(embedding @ speaker.embedding), speaker.label, name)
@@ -144,7 +147,25 @@ def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) 
         if similarity >= ENROLL_THRESHOLD and name not in names.values() and label not in named:
             names[label] = name
             named.add(label)
-    return names
+    unmatched = [name for name in known if name not in names.values()]
+    return names, [
+        _unmatched_warning(name, max(pair for pair in pairs if pair[2] == name), names) for name in unmatched
+    ]
+
+
+def _unmatched_warning(name: str, nearest: tuple[float, str, str], names: Mapping[str, str]) -> str:
+    similarity, label, _ = nearest
+    if similarity >= ENROLL_THRESHOLD:
+        return f"speakers: the only voice like {name} is that of {names[label]}, whose sample it is more like"
+    return (
+        f"speakers: nobody in the recording sounds like {name}: the nearest is {names[label]} with a similarity of "
+        f"{similarity:.2f}, and {ENROLL_THRESHOLD} is needed"
+    )
+
+
+def _silence_warnings(counts: SpeakerCounts, known: Mapping[str, Embedding]) -> list[str]:
+    warnings = [f"{counts.minimum} speakers were asked for, but nobody speaks"] if counts.minimum > 1 else []
+    return [*warnings, f"speakers: nobody speaks, so nobody is {' or '.join(known)}"] if known else warnings
 
 
 def _count_warnings(counts: SpeakerCounts, num_found: int, num_speakers: int) -> list[str]:

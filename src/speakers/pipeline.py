@@ -60,5 +60,5 @@ def transcribe_and_diarize(
             diarization, transcript.timings["diarization"] = pending.result()
         finally:
             over.set()
-    assign_speakers(transcript, diarization)
+    assign_speakers(transcript, diarization, control.check)
     return transcript

@@ -132,8 +132,8 @@ class Transcript:
 
     language: str
     """ISO 639-1 code, as in `whisper.tokenizer.LANGUAGES`."""
-    language_probability: float
-    """1.0 if the caller gave the language."""
+    language_probability: float | None
+    """1.0 if the caller gave the language; None if nothing was measured, without speech or by an English-only model."""
     duration: float
     """Length of the recording in seconds."""
     segments: list[Segment] = field(default_factory=list)

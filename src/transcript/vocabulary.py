@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from statistics import fmean
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from unicodedata import normalize
 import regex
 from ahocorasick_rs import AhoCorasick, MatchKind
 
+from src.transcript.checks import Check, checked, never
 from src.transcript.transcript import Segment, Transcript, Word
 
 # A character of a script without spaces between words.
@@ -46,41 +48,56 @@ _WORD = regex.compile(r"\s*\S+(?:\s+$)?")
 _PUNCTUATION_VARIANTS = str.maketrans("’‘ʼ＇‐‑‒–−ı", "''''-----i")
 
 
-def correct(transcript: Transcript, corrections: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Replace each "heard as" phrase in the transcript by its term, in place.
-
-    Occurrences of the term itself, in any case, stay unless they are a "heard as" phrase too: "New York" does not turn
-    "New York City" into "New York City City". A phrase that spans two segments moves, with the rest of its last word,
-    to the first of them, but never to another channel; a segment without text left is removed. `tokens` stay as they
-    were decoded.
-
-    Words keep their times. Where their number changes, the new words share the time of the old ones in proportion to
-    their length, and have their mean probability.
+class Corrector:
+    """The corrections of one job, whose many phrases are made ready once, when the first text needs them.
 
     Args:
-        transcript: changed in place; its translation is not.
         corrections: each term with its "heard as" phrases.
-
-    Returns:
-        The number of replacements by each term, 0 included.
     """
-    matcher = _PhraseMatcher(corrections)
-    counts: Counter[str] = Counter()
-    for channel in {segment.channel for segment in transcript.segments}:
-        counts += _replace_phrases(matcher, [segment for segment in transcript.segments if segment.channel == channel])
-    kept = [segment for segment in transcript.segments if segment.text]
-    if len(kept) < len(transcript.segments):
-        transcript.segments = [replace(segment, id=number) for number, segment in enumerate(kept)]
-    return {term: counts[_to_one_line(term)] for term in corrections}
 
+    def __init__(self, corrections: Mapping[str, Sequence[str]]) -> None:
+        self._corrections = corrections
 
-def corrected(segment: Segment, corrections: Mapping[str, Sequence[str]]) -> Segment:
-    """Return a corrected copy of one segment, for streaming: as `correct` would leave it without its neighbours."""
-    if not corrections:
-        return segment
-    alone = Transcript("", 1.0, segment.end, [replace(segment)])
-    correct(alone, corrections)
-    return replace(alone.segments[0], id=segment.id) if alone.segments else segment
+    @cached_property
+    def _matcher(self) -> _PhraseMatcher:
+        return _PhraseMatcher(self._corrections)
+
+    def correct(self, transcript: Transcript, check: Check = never) -> dict[str, int]:
+        """Replace each "heard as" phrase in the transcript by its term, in place.
+
+        Occurrences of the term itself, in any case, stay unless they are a "heard as" phrase too: "New York" does not
+        turn "New York City" into "New York City City". A phrase that spans two segments moves, with the rest of its
+        last word, to the first of them, but never to another channel; a segment without text left is removed. `tokens`
+        stay as they were decoded.
+
+        Words keep their times. Where their number changes, the new words share the time of the old ones in proportion
+        to their length, and have their mean probability.
+
+        Args:
+            transcript: changed in place; its translation is not.
+            check: ends the work by an exception.
+
+        Returns:
+            The number of replacements by each term, 0 included.
+        """
+        if not self._corrections:
+            return {}
+        counts: Counter[str] = Counter()
+        for channel in {segment.channel for segment in transcript.segments}:
+            segments = [segment for segment in transcript.segments if segment.channel == channel]
+            counts += _replace_phrases(self._matcher, segments, check)
+        kept = [segment for segment in transcript.segments if segment.text]
+        if len(kept) < len(transcript.segments):
+            transcript.segments = [replace(segment, id=number) for number, segment in enumerate(kept)]
+        return {term: counts[_to_one_line(term)] for term in self._corrections}
+
+    def correct_alone(self, segment: Segment) -> Segment:
+        """Return a corrected copy of one segment, for streaming: as `correct` would leave it without its neighbours."""
+        if not self._corrections:
+            return segment
+        alone = Transcript("", 1.0, segment.end, [replace(segment)])
+        self.correct(alone)
+        return replace(alone.segments[0], id=segment.id) if alone.segments else segment
 
 
 def vocabulary_prompt(hints: Sequence[str]) -> str:
@@ -93,16 +110,16 @@ def vocabulary_prompt(hints: Sequence[str]) -> str:
     return f"Glossary: {', '.join(_to_one_line(hint) for hint in hints)}." if hints else ""
 
 
-def _replace_phrases(matcher: _PhraseMatcher, segments: Sequence[Segment]) -> Counter[str]:
+def _replace_phrases(matcher: _PhraseMatcher, segments: Sequence[Segment], check: Check) -> Counter[str]:
     """Correct the segments of one channel and count the terms; segments without text left have an empty text."""
     texts = [segment.text for segment in segments]
     words = [segment.words or [] for segment in segments]
     word_texts = ["".join(word.word for word in segment_words) for segment_words in words]
-    edited = matcher.find(texts)
-    edited_words = edited if word_texts == texts else matcher.find(word_texts)
+    edited = matcher.find(texts, check)
+    edited_words = edited if word_texts == texts else matcher.find(word_texts, check)
     previous = None
-    for segment, text, new_words, is_entered in zip(
-        segments, edited.texts(), edited_words.words(words), edited.is_entered, strict=True
+    for segment, text, new_words, is_entered in checked(
+        zip(segments, edited.texts(), edited_words.words(words), edited.is_entered, strict=True), check
     ):
         segment.text = text
         segment.words = None if segment.words is None else new_words
@@ -145,9 +162,9 @@ class _PhraseMatcher:
         self._terms = list(terms.values())
         self._automaton = AhoCorasick(list(terms), matchkind=MatchKind.LeftmostLongest)
 
-    def find(self, parts: Sequence[str]) -> _EditedText:
+    def find(self, parts: Sequence[str], check: Check = never) -> _EditedText:
         """Find the edits of one text in several parts; no word spans two parts."""
-        folded, text = _FoldedText(parts), "".join(parts)
+        folded, text = _FoldedText(checked(parts, check)), "".join(parts)
         edits = []
         for number, begin, end in self._automaton.find_matches_as_indexes(folded.text):
             term, original = self._terms[number], folded.to_original(begin, end)
@@ -163,7 +180,7 @@ class _FoldedText:
     of parts become one space between tokens; in scripts without spaces they become nothing.
     """
 
-    def __init__(self, parts: Sequence[str]) -> None:
+    def __init__(self, parts: Iterable[str]) -> None:
         tokens: list[str] = []
         self._begins: list[int] = []
         """Offset of each token in the folded text."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -15,8 +15,9 @@ from src.engine.engine import Engine
 from src.engine.scheduler import Client
 from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
+from src.transcript.chinese_script import ChineseScript, in_script
 from src.transcript.transcript import DoubtfulSpeech, Segment, Transcript, Word
-from src.transcript.vocabulary import corrected
+from src.transcript.vocabulary import Corrector
 from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.language_detection import detect_language
 from src.transcription.windows import PositionedWindow, find_windows
@@ -36,8 +37,10 @@ class BatchedOptions:
     vad: VadOptions | None = field(default_factory=VadOptions)
     """None: windows over everything."""
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
-    corrections: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    corrector: Corrector = field(default_factory=lambda: Corrector({}))
     """Applied to streamed segments only: the transcript itself is corrected as a whole."""
+    chinese_script: ChineseScript | None = None
+    """Likewise."""
 
 
 def transcribe_in_windows(
@@ -70,7 +73,8 @@ def _transcribe(
     control: JobControl,
 ) -> Transcript:
     decoding, vad = options.decoding, options.vad
-    transcript = Transcript(decoding.language or "en", float(decoding.language is not None), 0.0, task=decoding.task)
+    given = None if decoding.language is None else 1.0
+    transcript = Transcript(decoding.language or "en", given, 0.0, task=decoding.task)
     transcript.speech = None if vad is None else 0.0
     windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS)
     if decoding.language is None:
@@ -80,6 +84,7 @@ def _transcribe(
         if detected is not None:
             transcript.language, transcript.language_probability = detected.language, detected.probability
             transcript.languages = detected.languages
+            transcript.warnings += detected.warnings
     if decoding.with_translation:
         transcript.translation = Transcript("en", 1.0, 0.0, task="translate")
     positions: deque[PositionedWindow] = deque()
@@ -90,8 +95,11 @@ def _transcribe(
         first_alone=control.streams,
     )
     for position, result in _with_positions(results, positions):
-        for segment in _append_window(transcript, result, position, pcm, options):
-            control.segment(corrected(segment, options.corrections))
+        segments = _append_window(transcript, result, position, pcm, options, control)
+        if control.streams:
+            for segment in segments:
+                written = in_script(segment, options.chinese_script, transcript)
+                control.segment(options.corrector.correct_alone(written))
         control.progress("transcribing", position.end / SAMPLE_RATE, (known_length(pcm) or 0) / SAMPLE_RATE)
         release_pages(pcm, position.start)
     for whole in filter(None, (transcript, transcript.translation)):
@@ -129,10 +137,11 @@ def _append_window(
     position: PositionedWindow,
     pcm: Recording,
     options: BatchedOptions,
+    control: JobControl,
 ) -> list[Segment]:
     """Append a window's segments to the transcript, with times on the recording's clock, and return them."""
     offset = position.start / SAMPLE_RATE
-    segments, dropped = _to_recording_time(result.segments, offset, len(transcript.segments), pcm, options)
+    segments, dropped = _to_recording_time(result.segments, offset, len(transcript.segments), pcm, options, control)
     if options.multilingual:
         segments = [replace(segment, language=result.language) for segment in segments]
     transcript.segments += segments
@@ -151,7 +160,9 @@ def _append_window(
     if transcript.translation is not None:
         # English speech is not translated: its transcription is its translation.
         translated = result.segments if result.translation is None else result.translation
-        in_english, _ = _to_recording_time(translated, offset, len(transcript.translation.segments), pcm, options)
+        in_english, _ = _to_recording_time(
+            translated, offset, len(transcript.translation.segments), pcm, options, control
+        )
         transcript.translation.segments += in_english
     return segments
 
@@ -161,7 +172,12 @@ def _any_segment_within(segments: Sequence[Segment], start: float, end: float) -
 
 
 def _to_recording_time(
-    segments: Sequence[Segment], offset: float, first_id: int, pcm: Recording, options: BatchedOptions
+    segments: Sequence[Segment],
+    offset: float,
+    first_id: int,
+    pcm: Recording,
+    options: BatchedOptions,
+    control: JobControl,
 ) -> tuple[list[Segment], Counter[str]]:
     """Move a window's segments by `offset` seconds, drop hallucinations, and number the rest from `first_id`."""
     samples = known_length(pcm)  # known when the last windows are found
@@ -169,7 +185,7 @@ def _to_recording_time(
     kept = [_shift(segment, offset, end) for segment in segments]
     dropped: Counter[str] = Counter()
     if options.hallucination_filter is not None:
-        kept, dropped = options.hallucination_filter.apply(kept, pcm)
+        kept, dropped = options.hallucination_filter.apply(kept, pcm, control.check)
     return [replace(segment, id=first_id + number) for number, segment in enumerate(kept)], dropped
 
 

@@ -10,6 +10,7 @@ from src.audio.pcm import SAMPLE_RATE, Recording
 from src.audio.speech import seconds_of_speech
 from src.audio.vad import VadOptions
 from src.engine import repetition
+from src.transcript.checks import Check, never
 from src.transcript.hallucinations import remove_hallucinations
 from src.transcript.transcript import Segment
 
@@ -23,18 +24,23 @@ class HallucinationFilter:
     speech_only: bool = False
     """If true, segments without any detected speech are dropped, whatever their text."""
 
-    def apply(self, segments: Iterable[Segment], pcm: Recording) -> tuple[list[Segment], Counter[str]]:
+    def apply(
+        self, segments: Iterable[Segment], pcm: Recording, check: Check = never
+    ) -> tuple[list[Segment], Counter[str]]:
         """Return the segments to keep, and the number of dropped or shortened ones by reason.
 
         Args:
             segments: with times on the recording's clock.
             pcm: the recording.
+            check: ends the work by an exception.
         """
 
         def speech_between(start: float, end: float) -> float:
+            check()
             return seconds_of_speech(pcm[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)], self.vad)
 
         def is_said_repeatedly(run: Sequence[Segment]) -> bool:
+            check()
             start, end = max(0, round(run[0].start * SAMPLE_RATE)), round(run[-1].end * SAMPLE_RATE)
             return repetition.is_said_repeatedly(run, pcm[start:end], start / SAMPLE_RATE)
 

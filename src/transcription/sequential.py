@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -18,8 +18,9 @@ from src.audio.windowing import find_quietest
 from src.engine.decoding_options import DecodingOptions
 from src.engine.placement import Placement
 from src.job_control import JobControl
+from src.transcript.chinese_script import ChineseScript, in_script
 from src.transcript.transcript import Segment, Transcript, Word
-from src.transcript.vocabulary import corrected
+from src.transcript.vocabulary import Corrector
 from src.transcript.word_lengths import lengthen_empty_words
 from src.transcription.hallucination_filter import HallucinationFilter
 
@@ -46,8 +47,10 @@ class SequentialOptions:
     condition_on_previous_text: bool = True
     carry_initial_prompt: bool = False
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
-    corrections: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    corrector: Corrector = field(default_factory=lambda: Corrector({}))
     """Applied to streamed segments only: the transcript itself is corrected as a whole."""
+    chinese_script: ChineseScript | None = None
+    """Likewise."""
 
 
 class SequentialModel:
@@ -138,8 +141,11 @@ def transcribe_sequentially(
     for start, end in _find_sections(pcm):
         section = _Section(pcm, start, end, seek_points(_clips_within(clips, start, end)), options)
         if section.seek_points:
-            for segment in section.append_to(transcript, decoding.task, model, control):
-                control.segment(corrected(segment, options.corrections))
+            segments = section.append_to(transcript, decoding.task, model, control)
+            if control.streams:
+                for segment in segments:
+                    written = in_script(segment, options.chinese_script, transcript)
+                    control.segment(options.corrector.correct_alone(written))
             if transcript.translation is not None:
                 section.append_to(transcript.translation, "translate", model, control)
         control.progress("transcribing", end / SAMPLE_RATE, transcript.duration)
@@ -180,7 +186,7 @@ class _Section:
         kept = [_to_segment(raw, offset, self.end / SAMPLE_RATE) for raw in result["segments"] if raw["text"].strip()]
         lengthen_empty_words(kept, self.end / SAMPLE_RATE)
         if self.options.hallucination_filter is not None:
-            kept, dropped = self.options.hallucination_filter.apply(kept, self.pcm)
+            kept, dropped = self.options.hallucination_filter.apply(kept, self.pcm, control.check)
             transcript.dropped += dropped
         first_id = len(transcript.segments)
         segments = [replace(segment, id=first_id + number) for number, segment in enumerate(kept)]

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from client.batch import RECORD_FILE
+from client.batch import RECORD_FILE, CompletionRecord, transcribe_all
+from client.console import ProgressBar
+from client.errors import EndpointUnusable
+from client.folder import find_recordings
+from client.recording import RunSettings
+from client.settings import EndpointSettings
+from client.transport.endpoint import Endpoint
 from tests.client.conftest import CLIPS, run_command, start_command, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
@@ -58,15 +66,19 @@ def test_a_tree_is_mirrored_and_a_second_run_repeats_only_failures(
     assert "not a recording" in first.stdout
     row = next(line for line in first.stdout.splitlines() if "3.000" in line)
     assert row.split()[1:6:2] == ["3", "0", "1"]
-    assert "0.3000" in row
-    assert len(worker.jobs) == 4
+    assert "$0.3000" in row
+    assert "Left out: 1 other file (notes.txt: text)" in first.stderr
+    assert "Failed: deep/bad.wav: bad.wav is not a recording: it is text" in first.stderr
+    assert "1 of 4 files failed; run the same command again" in first.stderr
+    assert len(worker.jobs) == 3
 
-    run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder, code=6)
-    assert len(worker.jobs) == 5
+    second = run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder, code=6)
+    assert len(worker.jobs) == 3
+    assert "cost" not in second.stdout
 
     shutil.copy(CLIPS / "demo.ogg", folder / "audio" / "deep" / "bad.wav")
     run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder)
-    assert len(worker.jobs) == 6
+    assert len(worker.jobs) == 4
 
 
 def test_a_file_is_repeated_if_its_content_options_or_transcript_changed(
@@ -104,6 +116,74 @@ def test_ctrl_c_cancels_the_jobs_and_leaves_no_partial_files(
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [(["--api-key", "wrong"], "the API key is wrong"), (["--endpoint", "other"], "there is no such endpoint")],
+)
+def test_a_refusing_endpoint_ends_the_run(
+    platform: Platform, folder: Path, tree: Path, flags: list[str], sentence: str
+) -> None:
+    (tree / "deep" / "bad.wav").unlink()
+    refused = run_command("batch", "audio", "out", *flags, where=platform, folder=folder, code=5)
+    assert refused.stderr.count(sentence) == 1
+    assert "3 of 3 files were not transcribed" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_an_option_that_the_worker_refuses_ends_the_run(platform: Platform, folder: Path, tree: Path) -> None:
+    for number in range(6):
+        shutil.copy(CLIPS / "demo.ogg", tree / f"{number}.ogg")
+    refusal = {"error": "options.model: unknown", "output": {"error_type": "InvalidInput"}}
+    with ScriptedWorker(platform, lambda _: refusal) as worker:
+        flags = ["--model", "huge", "--max-workers", 2]
+        refused = run_command("batch", "audio", "out", *flags, where=platform, folder=folder, code=2)
+    assert len(worker.jobs) <= 2
+    assert refused.stderr.count("options.model: unknown") == 1
+    assert "files were not transcribed" in refused.stderr
+
+
+def test_an_unreachable_endpoint_costs_the_retries_of_one_file(tree: Path, folder: Path) -> None:
+    endpoint = Endpoint(EndpointSettings("http://127.0.0.1:9"), retry_timeout_s=0.5)
+    items, _ = find_recordings(tree, folder / "out", ["srt"])
+    bar = ProgressBar(Console(), "audio", quiet=True)
+    started = time.monotonic()
+    record = CompletionRecord(folder / "out", {})
+    result = transcribe_all(endpoint, items * 5, record, {}, RunSettings(), max_workers=2, bar=bar)
+    assert isinstance(result.fatal, EndpointUnusable)
+    assert time.monotonic() - started < 10
+    assert len(result.failed) <= 1
+
+
+def test_a_video_that_could_not_be_captioned_fails_and_is_repeated(
+    platform: Platform, folder: Path, tree: Path
+) -> None:
+    shutil.rmtree(tree / "deep")
+    (tree / "talk.ogg").unlink()
+    answer = make_answer("hello")
+    answer["output"]["captioned_video"] = {"error": "no font has the letters", "error_type": "CaptionsFailed"}
+    with ScriptedWorker(platform, lambda _: answer) as worker:
+        for number in (1, 2):
+            done = run_command(
+                "batch", "audio", "out", "-f", "srt", "--captions", "burn", where=platform, folder=folder, code=6
+            )
+            assert "the captioned video could not be made: no font has the letters" in done.stderr
+            assert len(worker.jobs) == number
+    assert (folder / "out" / "talk.srt").read_text().endswith("hello\n")
+
+
+@pytest.mark.usefixtures("tree")
+def test_the_folder_of_the_recordings_is_refused_for_the_transcripts(platform: Platform, folder: Path) -> None:
+    refused = run_command("batch", "audio", "./audio/", where=platform, folder=folder, code=2)
+    assert "would mix transcripts into the recordings: give another folder, such as audio/transcripts" in refused.stderr
+
+
+@pytest.mark.parametrize("flags", [["--format", "docx"], ["--temperature", "2"], ["--speakers", "Ada=nowhere.wav"]])
+@pytest.mark.usefixtures("tree")
+def test_options_are_checked_before_anything_is_sent(platform: Platform, folder: Path, flags: list[str]) -> None:
+    assert flags[0] in run_command("batch", "audio", "out", *flags, where=platform, folder=folder, code=2).stderr
+    assert platform.jobs == {}
+
+
 def test_a_folder_without_recordings_is_wrong_usage(platform: Platform, folder: Path) -> None:
     refused = run_command("batch", folder, "out", where=platform, folder=folder, code=2)
-    assert "no audio or video files" in refused.stderr
+    assert "there are no recordings" in refused.stderr

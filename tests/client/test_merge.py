@@ -160,3 +160,15 @@ def test_a_value_unknown_for_a_part_is_unknown_for_the_whole(missing: str) -> No
     outputs = [make_answer("one"), make_answer("two")]
     outputs[1]["output"]["metadata"][missing] = None
     assert merge_outputs(to_parts(*outputs), ["text"])["metadata"][missing] is None
+
+
+@pytest.mark.parametrize(("of_parts", "merged"), [([None, None], None), ([0.8, None], 0.8), ([0.8, 0.4], 0.6)])
+def test_a_probability_is_averaged_over_the_parts_that_measured_it(
+    of_parts: list[float | None], merged: float | None
+) -> None:
+    parts = []
+    for number, probability in enumerate(of_parts):
+        output = make_output([make_segment(0, 1, " One.")], 10.0)
+        output["metadata"] |= {"language": "en", "language_probability": probability, "languages": {}}
+        parts.append(PartOutput(10.0 * number, 10.0 * (number + 1), output))
+    assert merge_outputs(parts, ["json"])["metadata"]["language_probability"] == merged

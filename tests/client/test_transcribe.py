@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shutil
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from client.errors import JobFailed, WrongUsage
 from client.recording import RunSettings
 from client.transcribe import transcribe_audio
-from tests.client.conftest import LocalWorker, environment, run_command
+from tests.client.conftest import CLIPS, ROOT, LocalWorker, environment, run_command, start_command, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 
@@ -132,14 +134,18 @@ def test_flags_have_the_names_and_types_of_the_workers_options(
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["nowhere.mp3"], 3, "there is no file nowhere.mp3"),
+        (["nowhere.mp3"], 2, "there is no file nowhere.mp3"),
+        (["empty.mp3"], 3, "empty.mp3 is not a recording: it is empty"),
+        (["cut.mp4"], 3, "cut.mp4 has no audio that can be decoded: it is damaged, cut off or without sound"),
+        (["cover.jpg"], 3, "cover.jpg is not a recording: it is image/png"),
         (["."], 2, "is a folder: use client.batch"),
         (["talk.ogg", "--endpoint", "other"], 5, "there is no such endpoint: check --endpoint"),
         (["talk.ogg", "--task", "sing"], 2, "--task"),
         (["talk.ogg", "--beam-size", "99"], 2, "--beam-size"),
+        (["talk.ogg", "--format", "docx"], 2, "--format: docx is not a format"),
         (["talk.ogg", "--temperature", "warm"], 2, "--temperature: give numbers"),
         (["talk.ogg", "--custom-vocabulary", "{"], 2, "--custom-vocabulary: not JSON"),
-        (["talk.ogg", "--language", "klingon"], 4, "options.language: no language that Whisper knows"),
+        (["talk.ogg", "--language", "klingon"], 2, "options.language: no language that Whisper knows"),
         (["http://127.0.0.1:1/a.mp3"], 4, "public address"),
         (["talk.ogg", "--api-key", "wrong"], 5, "the API key is wrong"),
     ],
@@ -148,7 +154,30 @@ def test_flags_have_the_names_and_types_of_the_workers_options(
 def test_errors_have_exit_codes_and_sentences(
     streaming_platform: Platform, folder: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
+    (folder / "empty.mp3").touch()
+    (folder / "cut.mp4").write_bytes((CLIPS / "video.mp4").read_bytes()[:3000])
+    shutil.copy(ROOT / "docs" / "page.png", folder / "cover.jpg")
     assert sentence in run_command("transcribe", *arguments, where=streaming_platform, folder=folder, code=code).stderr
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_captioned_video_that_could_not_be_made_is_an_exit_code(platform: Platform, folder: Path) -> None:
+    answer = make_answer("hello")
+    answer["output"]["captioned_video"] = {"error": "no font has the letters", "error_type": "CaptionsFailed"}
+    with ScriptedWorker(platform, lambda _: answer):
+        flags = ["talk.ogg", "--format", "SRT", "--captions", "Burn"]
+        done = run_command("transcribe", *flags, where=platform, folder=folder, code=6)
+    assert done.stderr.splitlines()[-1].endswith("but the captioned video could not be made: no font has the letters")
+    assert (folder / "talk.srt").exists()
+
+
+@pytest.mark.usefixtures("recording")
+def test_ctrl_c_has_the_exit_code_of_shells(platform: Platform, folder: Path) -> None:
+    waiting = start_command("transcribe", "talk.ogg", where=platform, folder=folder)
+    wait_until(lambda: platform.jobs)
+    waiting.send_signal(signal.SIGINT)
+    assert "run the same command again to resume" in waiting.communicate(timeout=20)[1]
+    assert waiting.returncode == 130
 
 
 def test_a_local_api_transcribes_a_recording_in_parts(
@@ -169,7 +198,7 @@ def test_a_local_api_runs_each_job_once(local_worker: LocalWorker, folder: Path,
     assert printed.stdout.count("-->") == (2 if local_worker.streams else 0)
     assert ("STREAMING=true" in printed.stderr) == (not local_worker.streams)
     wrong = [recording, "--stream", "--language", "klingon", "--output", "bad"]
-    refused = run_command("transcribe", *wrong, where=local_worker.url, folder=folder, code=4)
+    refused = run_command("transcribe", *wrong, where=local_worker.url, folder=folder, code=2)
     assert "no language that Whisper knows" in refused.stderr
     assert local_worker.jobs_started - before == 2
 

@@ -44,6 +44,7 @@ def test_the_video_is_saved_next_to_the_transcript(streaming_platform: Platform,
     assert "--overwrite" in run_command(*arguments, where=streaming_platform, folder=folder, code=2).stderr
 
 
+@pytest.mark.process
 def test_captions_are_refused_if_only_the_audio_would_be_sent(endpoint: Endpoint, tmp_path: Path) -> None:
     video = tmp_path / "film.mp4"
     video.write_bytes((CLIPS / "video.mp4").read_bytes() + bytes(200_000))

@@ -26,13 +26,26 @@ Handler = Callable[[dict[str, Any]], Any]
 SECONDS = 60.0
 """An input may take at most."""
 
+MAX_CHILD_BYTES = 2_500_000_000
+"""Memory of an ffmpeg: its limit, and some."""
+
+MAX_GROWTH_BYTES = 600_000_000
+"""Memory that the worker may take in addition for an input."""
+
+MAX_SCRATCH_BYTES = 200_000_000
+"""On disk, while an input is worked on; a recording may have 64 MiB here."""
+
+MAX_NEW_DESCRIPTORS = 4
+"""Libraries keep one open now and then."""
+
 KNOWN = {
     error.error_type for error in (Cancelled, DownloadFailed, InvalidInput, OutOfMemory, TooLarge, UnsupportedMedia)
 }
 TRANSCRIBED = "transcribed"
 
 _PATHS = re.compile(r"/tmp|/work|/root|/home|\.venv|site-packages|\.py\b")
-_SETTLING = 5.0  # seconds that threads have to end after an answer: a webhook's, a download's
+_SETTLING = 15.0
+"""Seconds that threads have to end after an answer; an interrupted one still reads what its socket has received."""
 
 
 @dataclass
@@ -56,26 +69,34 @@ class Bench:
         self._scratch = scratch
         self._thread = ThreadPoolExecutor(1, "fuzz")
         self._thread.submit(int).result()
+        self.checks: list[Callable[[], Iterator[str]]] = []
+        """Further ones, after each input."""
+        self._peaks = _Peaks(scratch)
         self._crashes: list[str] = []
         threading.excepthook = lambda crash: self._crashes.append(f"{crash.exc_type.__name__}: {crash.exc_value}")
 
-    def try_out(self, job: dict[str, Any]) -> Trial:
-        """Runs an input through the handler and checks the answer and the process.
+    def try_out(self, job: dict[str, Any], limit: float = SECONDS) -> Trial:
+        """Runs an input through the handler and checks the answer and the process; it may take `limit` seconds.
 
         Raises:
             Hanging: there is no answer; what still runs cannot be ended, and no other input can be tried.
         """
-        threads = set(threading.enumerate())
+        threads, descriptors = set(threading.enumerate()), _descriptors()
+        self._peaks.reset()
         started = time.monotonic()
         with _captured_log() as log:
             answer, crash = self._answer(job)
         seconds = time.monotonic() - started
         outcome = _outcome(answer)
         faults = [crash] if crash else list(_of_answer(answer))
-        if seconds > SECONDS:
+        if seconds > limit:
             faults.append(f"took {seconds:.0f} s")
         faults += _of_log(log.getvalue())
         faults += self._of_process(threads)
+        if (more := _descriptors() - descriptors) > MAX_NEW_DESCRIPTORS:
+            faults.append(f"left {more} descriptors open")
+        faults += self._peaks.faults()
+        faults += [fault for check in self.checks for fault in check()]
         return Trial(outcome, seconds, faults)
 
     def _answer(self, job: dict[str, Any]) -> tuple[Any, str | None]:
@@ -101,6 +122,59 @@ class Bench:
         crashes, self._crashes = self._crashes, []
         for crash in crashes:
             yield f"a thread crashed: {crash}"
+
+
+class _Peaks:
+    """The most memory and disk that an input took, sampled by a thread."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._lock = threading.Lock()
+        self.reset()
+        threading.Thread(target=self._sample, name="peaks", daemon=True).start()
+
+    def reset(self) -> None:
+        with self._lock:
+            self._before, self._own, self._child, self._disk = _resident("self"), 0, 0, 0
+
+    def faults(self) -> Iterator[str]:
+        with self._lock:
+            if self._child > MAX_CHILD_BYTES:
+                yield f"took {self._child / 1e6:.0f} MB in a child"
+            if self._own - self._before > MAX_GROWTH_BYTES:
+                yield f"took {(self._own - self._before) / 1e6:.0f} MB more in the worker"
+            if self._disk > MAX_SCRATCH_BYTES:
+                yield f"wrote {self._disk / 1e6:.0f} MB to disk"
+
+    def _sample(self) -> None:
+        while True:
+            own = _resident("self")
+            child = max((_resident(str(pid)) for pid in children()), default=0)
+            disk = sum(_size(path) for path in self._scratch.rglob("*"))
+            with self._lock:
+                self._own, self._child = max(self._own, own), max(self._child, child)
+                self._disk = max(self._disk, disk)
+            time.sleep(0.02)
+
+
+def _resident(process: str) -> int:
+    """Bytes of memory that a process has; 0 if it has ended."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * 512
+    except OSError:
+        return 0
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 class Hanging(Exception):
@@ -160,10 +234,11 @@ def _of_error(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_transcript(answer: dict[str, Any]) -> Iterator[str]:
-    if set(answer) - {"transcription", "metadata"} or not all(isinstance(part, dict) for part in answer.values()):
+    known = {"transcription", "metadata", "captioned_video", "files"}
+    if set(answer) - known or not all(isinstance(part, dict) for part in answer.values()):
         yield f"answered with {sorted(answer)}"
         return
-    if set(answer) != {"transcription", "metadata"}:
+    if not {"transcription", "metadata"} <= set(answer):
         yield f"answered with {sorted(answer)} only"
         return
     if not isinstance(answer["transcription"].get("text"), str):

@@ -7,6 +7,9 @@ import contextlib
 import os
 import signal
 import sys
+import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.platform.emulator import Platform
@@ -14,6 +17,9 @@ from tests.platform.routes import ENDPOINT
 from tests.platform.worker import ROOT, Worker
 
 LOGS = ROOT / ".cache" / "platform"
+MAX_DEATHS = 5
+WITHIN_S = 60.0
+"""A worker that ends so often in so short a time would do so forever."""
 ANNOUNCEMENT = """\
 Ready. RunPod's API for this worker: {url}
   base URL     http://localhost:{port}/v2
@@ -37,8 +43,7 @@ def main() -> None:
         platform.faults.rate = arguments.faults
         workers = start(platform, arguments.script, arguments.workers, stack)
         print(announcement(platform), flush=True)
-        platform.until(lambda: any(worker.exit_code is not None for worker in workers), timeout=None)
-        sys.exit("A worker ended by itself; its last lines:\n" + "\n".join(tail(worker) for worker in workers))
+        replace_dead(platform, workers)
     print("\nEnded.")
 
 
@@ -47,7 +52,7 @@ def parse() -> argparse.Namespace:
         prog="python -m tests.platform",
         description="RunPod's serverless API for one endpoint on this machine: the queue, its routes for callers and "
         "for workers, and worker processes that run the SDK's own loop, as they do on RunPod.",
-        epilog="The workers take their settings from this shell: WHISPER_MODEL=base make platform. "
+        epilog="The workers take their settings from this shell: BATCH_SIZE=4 make platform MODEL=turbo. "
         "A RunPod client works against it with the base URL http://localhost:8080/v2 and the endpoint id ep.",
     )
     parser.add_argument("--port", type=int, default=8080, help="where the API listens (default: %(default)s)")
@@ -67,7 +72,7 @@ def listening(port: int, api_key: str, stack: contextlib.ExitStack) -> Platform:
         return stack.enter_context(Platform(port=port, api_key=api_key))
     except OSError as error:
         sys.exit(
-            f"Port {port} cannot be used ({os.strerror(error.errno or 0)}); --port takes another, 0 finds a free one."
+            f"Port {port} cannot be used ({os.strerror(error.errno or 0)}); PORT=9000 or --port 9000 takes another."
         )
 
 
@@ -79,11 +84,38 @@ def start(platform: Platform, script: Path, count: int, stack: contextlib.ExitSt
     for worker in workers:
         stack.enter_context(worker)
     for worker in workers:
+        wait_ready(worker)
+    return workers
+
+
+def wait_ready(worker: Worker) -> None:
+    """Wait until a worker asks for its first job, however long it downloads, and show that it is at work."""
+    while True:
         try:
-            worker.wait_ready()
+            return worker.wait_ready(timeout=10)
+        except TimeoutError:
+            print(f"{worker.id} is still starting: {(worker.log().splitlines() or ['...'])[-1][:200]}", flush=True)
         except RuntimeError as error:
             sys.exit(str(error))
-    return workers
+
+
+def replace_dead(platform: Platform, workers: Sequence[Worker]) -> None:
+    """Start a worker anew whenever it ends, as RunPod does; its jobs are in the queue again.
+
+    Raises:
+        SystemExit: a worker ends again and again; with its last lines.
+    """
+    deaths: dict[str, deque[float]] = {worker.id: deque(maxlen=MAX_DEATHS) for worker in workers}
+    while True:
+        platform.until(lambda: any(worker.exit_code is not None for worker in workers), timeout=None)
+        for worker in [worker for worker in workers if worker.exit_code is not None]:
+            times = deaths[worker.id]
+            times.append(time.monotonic())
+            if len(times) == MAX_DEATHS and times[-1] - times[0] < WITHIN_S:
+                sys.exit(f"A worker ended {MAX_DEATHS} times within {WITHIN_S:.0f} s; its last lines:\n{tail(worker)}")
+            print(f"A worker ended; another takes its place. Its last lines:\n{tail(worker)}", flush=True)
+            worker.close()
+            worker.start()
 
 
 def announcement(platform: Platform) -> str:

@@ -151,6 +151,11 @@ class Platform:
         """A worker that starts (again) gets jobs."""
         self._call(lambda: self._queue.admit(worker_id))
 
+    def lose(self, worker_id: str) -> None:
+        """A worker's process has ended; does nothing once the platform is closed."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._queue.lose, worker_id)
+
     def job(self, job_id: str) -> Job:
         """The record of a job, which goes on changing: states, times, progress, chunks, results."""
         return self._queue.jobs[job_id]

@@ -13,6 +13,8 @@ from tests.platform.records import Job, Ping, Post, Result, Status, WorkerRecord
 
 CHUNK_LIMIT = 1_000_000
 DAY = 24 * 3600.0
+MAX_ATTEMPTS = 3
+"""Workers that a job may cost. RunPod documents no limit; without one, a job that kills workers would never end."""
 
 
 class WrongRequest(ValueError):
@@ -116,13 +118,18 @@ class Queue:
     def retry(self, job: Job) -> None:
         if job.status not in ("FAILED", "TIMED_OUT"):
             raise WrongRequest(f"only FAILED and TIMED_OUT jobs can be retried, this one is {job.status}")
-        self.retried += 1
-        self._drop_timers(job)
-        job.finished = job.taken = job.worker = job.output = job.error = None
-        job.over.clear()
-        job.undelivered.clear()
-        job.timers.append(self._later(job.policy("ttl", DAY), self._expire, job))
-        self._enqueue(job)
+        self._requeue(job, job.policy("ttl", DAY))
+
+    def lose(self, worker_id: str) -> None:
+        """A worker is gone: its jobs go back to the head of the queue, or fail if they have cost too many workers."""
+        lost = [job for job in self.jobs.values() if job.worker == worker_id and job.status == "IN_PROGRESS"]
+        for job in reversed(lost):
+            if job.attempt >= MAX_ATTEMPTS:
+                job.output, job.error = None, f"the worker ended while it ran the job, {job.attempt} times"
+                self._finish(job, "FAILED")
+            else:
+                self._requeue(job, job.created + job.policy("ttl", DAY) - time.time())
+                self.waiting.rotate(1)
 
     def purge(self) -> int:
         jobs = list(self.waiting)
@@ -174,6 +181,15 @@ class Queue:
         self.waiting.append(job)
         self._arrived.set()
         self._changed()
+
+    def _requeue(self, job: Job, seconds_to_live: float) -> None:
+        self.retried += 1
+        self._drop_timers(job)
+        job.finished = job.taken = job.worker = job.output = job.error = None
+        job.over.clear()
+        job.undelivered.clear()
+        job.timers.append(self._later(seconds_to_live, self._expire, job))
+        self._enqueue(job)
 
     def _start(self, worker: WorkerRecord, most: int) -> list[Job]:
         if self._leaving(worker):

@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Worker:
-    """Runs a worker's script from `start` to `close`, or as a context manager; its output goes to a file."""
+    """Runs a worker's script from `start` to `close`, or as a context manager; its output goes to a file.
+
+    It may be started again after `close`; a `log` then goes on where it was.
+    """
 
     def __init__(
         self,
@@ -46,7 +49,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._log = self._log_path.open("wb+") if self._log_path else tempfile.TemporaryFile()  # noqa: SIM115 (close)
+        mode = "ab+" if self._process else "wb+"
+        self._log = self._log_path.open(mode) if self._log_path else tempfile.TemporaryFile()  # noqa: SIM115 (close)
         self.platform.admit(self.id)
         before = self.platform.workers.get(self.id)
         self._takes_before = before.takes if before else 0
@@ -143,4 +147,5 @@ class Worker:
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
+        self.platform.lose(self.id)
         self.platform.changed()

@@ -1,0 +1,226 @@
+"""Converts the texts of flags to the worker's options, and checks them before anything is sent.
+
+Options that are lists or objects take their flag more than once, commas, JSON, or `@FILE` with either.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import math
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+
+from client.errors import BadRecording, WrongUsage
+from client.media.audio import compress
+from client.media.clips import parse_clips
+from client.output import SUFFIXES
+
+Schema = dict[str, Any]
+
+SCHEMA_FILE = Path(__file__).with_name("job_input.schema.json")
+
+FORMATS = ("all", *SUFFIXES)
+_FORMAT_ALIASES = {"txt": "text", "plain": "text", "subrip": "srt", "webvtt": "vtt", "verbose.json": "verbose_json"}
+
+MAX_SAMPLE_S = 60.0
+MAX_SAMPLE_BYTES = 20 << 20
+"""Limits of a sample of a known voice, the worker's."""
+
+_SMALL_SAMPLE_BYTES = 256_000  # as large as a sample of 60 s in Opus
+
+
+@functools.cache
+def option_schemas() -> dict[str, Schema]:
+    """Return the JSON Schema of each of the worker's options, by name."""
+    options: dict[str, Schema] = _job_schema()["$defs"]["Options"]["properties"]
+    return options
+
+
+def alternatives(schema: Schema) -> list[Schema]:
+    """Return the types of an option apart from null."""
+    return [item for item in schema.get("anyOf", [schema]) if item.get("type") != "null"]
+
+
+def parse_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the worker's options for the values of the flags, without those that are not set.
+
+    Raises:
+        WrongUsage: naming the flag and the correct form.
+    """
+    options = {name: parse_option(name, value) for name, value in values.items() if value not in (None, [])}
+    for name, value in options.items():
+        _check(name, value)
+    return options
+
+
+def parse_option(name: str, given: Any) -> Any:
+    """Return an option from the value of its flag: a list of texts, unless it is a single word, number or switch."""
+    if not isinstance(given, list):
+        return given
+    texts = [_read_file(name, text) for text in given]
+    parse: Callable[[str, Sequence[str]], Any] = _PARSERS.get(name, _parse_list)
+    return parse(name, texts)
+
+
+def parse_formats(name: str, texts: Sequence[str]) -> list[str]:
+    """Return the names of formats as the worker spells them, from names or endings of files in any case.
+
+    Raises:
+        WrongUsage: there is no such format.
+    """
+    formats = []
+    for given in map(str, _split(name, texts)):
+        known = given.lower().lstrip(".").replace("-", "_")
+        known = _FORMAT_ALIASES.get(known, known)
+        if known not in FORMATS:
+            raise WrongUsage(f"{_flag(name)}: {given:.40} is not a format; known ones are {', '.join(FORMATS)}")
+        formats.append(known)
+    return formats
+
+
+def _parse_list(name: str, texts: Sequence[str]) -> list[Any]:
+    item_type = alternatives(option_schemas()[name])[0].get("items", {}).get("type", "string")
+    convert: Callable[[Any], Any] = {"number": float, "integer": int}.get(item_type, str)
+    try:
+        return [convert(item) for item in _split(name, texts)]
+    except (TypeError, ValueError):
+        raise WrongUsage(f"{_flag(name)}: give numbers with commas between them") from None
+
+
+def _parse_clip_times(name: str, texts: Sequence[str]) -> list[list[float | None]]:
+    given = _as_json(name, texts)
+    clips = parse_clips({name: ",".join(texts) if given is None else given}) or []
+    return [[start, None if math.isinf(end) else end] for start, end in clips]
+
+
+def _parse_vocabulary(name: str, texts: Sequence[str]) -> Any:
+    """Return corrections, `{term: [heard as, ...]}`, or a list of terms for the prompt."""
+    given = _as_json(name, texts)
+    if isinstance(given, dict):
+        return {term: [heard] if isinstance(heard, str) else heard for term, heard in given.items()}
+    if given is not None:
+        return given
+    corrections = [text.partition("=") for text in texts if "=" in text]
+    if not corrections:
+        return _split(name, texts)
+    if len(corrections) < len(texts):
+        raise WrongUsage(f"{_flag(name)}: give either corrections, each as TERM=HEARD, or terms without =, not both")
+    vocabulary: dict[str, list[str]] = {}
+    for term, _, heard in corrections:
+        if "=" in heard or not term.strip() or not heard.strip():
+            raise WrongUsage(f'{_flag(name)}: give each correction a flag of its own, such as "Vixen=fix in"')
+        vocabulary.setdefault(term.strip(), []).extend(_split(name, [heard]))
+    return vocabulary
+
+
+def _parse_speakers(name: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return the samples by speaker; those in local files as base64."""
+    given = _as_json(name, texts)
+    if given is None:
+        pairs = [text.partition("=") for text in texts]
+        if any(not (speaker.strip() and source.strip()) for speaker, _, source in pairs):
+            raise WrongUsage(
+                f"{_flag(name)}: give each speaker a flag of its own, such as Ada=ada.wav or Ada=https://..."
+            )
+        given = {speaker.strip(): source.strip() for speaker, _, source in pairs}
+    if not isinstance(given, dict):
+        raise WrongUsage(f'{_flag(name)}: give an object such as {{"Ada": {{"url": "https://..."}}}}, or Ada=ada.wav')
+    return {
+        speaker: _sample(f"{_flag(name)} {speaker:.60}", source) if isinstance(source, str) else source
+        for speaker, source in given.items()
+    }
+
+
+def _sample(place: str, source: str) -> dict[str, str]:
+    """Return a sample as the worker takes it; a large file is compressed."""
+    if source.lower().startswith(("http://", "https://")):
+        return {"url": source}
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise WrongUsage(f"{place}: there is no file {source}")
+    size = path.stat().st_size
+    if size > MAX_SAMPLE_BYTES:
+        raise WrongUsage(f"{place}: the sample has {size / 2**20:.0f} MiB, more than {MAX_SAMPLE_BYTES >> 20}; cut it")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            track = compress(path, Path(folder))
+        except BadRecording as error:
+            raise WrongUsage(f"{place}: {error}") from None
+        if track.seconds > MAX_SAMPLE_S + 1:
+            raise WrongUsage(f"{place}: the sample lasts {track.seconds:.0f} s, more than {MAX_SAMPLE_S:.0f}; cut it")
+        content = (path if size <= _SMALL_SAMPLE_BYTES else track.path).read_bytes()
+    return {"base64": base64.b64encode(content).decode()}
+
+
+_PARSERS: dict[str, Callable[[str, Sequence[str]], Any]] = {
+    "output_format": parse_formats,
+    "clip_timestamps": _parse_clip_times,
+    "custom_vocabulary": _parse_vocabulary,
+    "speakers": _parse_speakers,
+}
+
+
+def _split(name: str, texts: Sequence[str]) -> list[Any]:
+    """Return the items of a list: JSON, or texts with commas or line ends between them."""
+    given = _as_json(name, texts)
+    if given is not None:
+        return given if isinstance(given, list) else [given]
+    return [item.strip() for text in texts for item in re.split(r"[,\n]", text.strip())]
+
+
+def _as_json(name: str, texts: Sequence[str]) -> Any:
+    """Return the value of a flag that is JSON; None if it is not."""
+    if not texts[0].lstrip().startswith(("[", "{")):
+        return None
+    if len(texts) > 1:
+        raise WrongUsage(f"{_flag(name)}: give JSON only once")
+    try:
+        return json.loads(texts[0])
+    except ValueError as error:
+        raise WrongUsage(f"{_flag(name)}: not JSON: {error}") from None
+
+
+def _read_file(name: str, text: str) -> str:
+    """Return the content of `@FILE`; other texts are unchanged."""
+    if not text.startswith("@"):
+        return text
+    path = Path(text[1:]).expanduser()
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise WrongUsage(f"{_flag(name)}: {path} cannot be read: {reason}") from None
+
+
+def _check(name: str, value: Any) -> None:
+    """Compare an option with the worker's schema.
+
+    Raises:
+        WrongUsage: it does not fit.
+    """
+    choices = alternatives(option_schemas()[name])
+    json_type = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
+    schema = next((item for item in choices if item.get("type") == json_type), choices[0])
+    try:
+        fastjsonschema.compile({**schema, "$defs": _job_schema()["$defs"]}, use_default=False)(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        place = error.name.removeprefix("data").lstrip(".")[:60]
+        rule = error.message.removeprefix(error.name).strip()[:300]
+        raise WrongUsage(f"{_flag(name)}: {place} {rule}" if place else f"{_flag(name)} {rule}") from None
+
+
+def _flag(name: str) -> str:
+    return "--format" if name == "output_format" else f"--{name.replace('_', '-')}"
+
+
+@functools.cache
+def _job_schema() -> Schema:
+    schema: Schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return schema

@@ -1,0 +1,62 @@
+"""Tells recordings from other files by their content: suffixes are missing, wrong, or unheard of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import filetype
+
+from client.errors import BadRecording
+from client.media.audio import ffmpeg_executable
+from client.media.tracks import read_tracks
+
+_HEAD_BYTES = 8192  # what filetype looks at
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def other_kind(path: Path) -> str | None:
+    """Return what a file is if it is no recording, such as `image/jpeg`; None if it is one.
+
+    Known containers are recognised by their first bytes, without a look at their tracks; ffmpeg decides about the rest.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        return "empty"
+    mime = filetype.guess_mime(head)
+    if mime is not None and mime.startswith(("audio/", "video/")) and mime != "audio/midi":
+        return None
+    if mime is not None or _is_text(head):
+        return mime or "text"
+    return None if read_tracks(path, ffmpeg_executable()) else "of an unknown type"
+
+
+def check_recording(path: Path) -> None:
+    """Refuse a file that has no audio, before it is sent.
+
+    Raises:
+        BadRecording: the message says what the file is.
+    """
+    try:
+        kind = other_kind(path)
+        if kind is None and not read_tracks(path, ffmpeg_executable()):
+            raise BadRecording(f"{path.name} has no audio that can be decoded: it is damaged, cut off or without sound")
+    except OSError as error:
+        raise BadRecording(f"{path.name} cannot be read: {error.strerror}") from None
+    if kind is not None:
+        raise BadRecording(f"{path.name} is not a recording: it is {kind}")
+
+
+def _is_text(head: bytes) -> bool:
+    """True for UTF-8, of which the last character may be cut off, and for UTF-16."""
+    if head.startswith(_BYTE_ORDER_MARKS):
+        return True
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:
+            return False
+    return b"\0" not in head
