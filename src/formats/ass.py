@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from src.formats.cues import RIGHT_TO_LEFT, Cue, label, line_text
-from src.formats.srt_vtt_tsv import split_by_spoken_word
-from src.formats.timed_words import Line, TimedWord
+from src.formats.srt_vtt_tsv import render_cue
+from src.formats.timed_words import TimedWord
 from src.transcript.checks import Check, checked, never
 
 
@@ -238,21 +238,17 @@ def _karaoke_text(cue: Cue) -> str:
 
 def _events(cues: Sequence[Cue], render: RenderWord, highlight: bool, check: Check) -> Iterator[str]:
     """Yield an event for each cue; with `highlight`, one for each change of the spoken word."""
-    for cue in cues:
-        intervals = split_by_spoken_word(cue) if highlight else [(cue.start, cue.end, None)]
-        for start, end, spoken in checked(intervals, check):
-            if end // 10 > start // 10:
-                text = r"\N".join(_render_line(line, spoken, render) for line in cue.lines)
-                yield _event(start, end, (render(label(cue), False) if cue.voice else "") + text)
 
-
-def _render_line(line: Line, spoken: TimedWord | None, render: RenderWord) -> str:
-    text = ""
-    for at, word in enumerate(line):
+    def render_in_line(word: TimedWord, is_first: bool, is_spoken: bool) -> str:
         letters = word.text.lstrip()
-        space = word.text[: len(word.text) - len(letters)] if at > 0 else ""
-        text += render(space, False) + render(letters, word is spoken)
-    return text
+        space = "" if is_first else word.text[: len(word.text) - len(letters)]
+        return render(space, False) + render(letters, is_spoken)
+
+    for cue in cues:
+        voice = render(label(cue), False) if cue.voice else ""
+        for start, end, lines in checked(render_cue(cue, render_in_line, highlight), check):
+            if end // 10 > start // 10:
+                yield _event(start, end, voice + r"\N".join(lines))
 
 
 def _escape_for_libass(text: str) -> str:

@@ -62,10 +62,39 @@ def _render_cues(
 ) -> Iterator[tuple[int, int, str, Cue]]:
     """Yield start, end, text and cue of each cue; with `highlight_words`, of each change of the underlined word."""
     for cue in cues:
-        intervals = split_by_spoken_word(cue) if highlight_words else [(cue.start, cue.end, None)]
-        for start, end, spoken in checked(intervals, check):
-            lines = ("".join(_render_word(word, word is spoken, escape) for word in line) for line in cue.lines)
+
+        def render(word: TimedWord, _: bool, is_spoken: bool) -> str:
+            return _underline(word, escape) if is_spoken else escape(word.text)
+
+        for start, end, lines in checked(render_cue(cue, render, highlight_words), check):
             yield start, end, "\n".join(line.strip() for line in lines), cue
+
+
+def render_cue(
+    cue: Cue, render: Callable[[TimedWord, bool, bool], str], highlight_words: bool
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield start, end and lines of a cue; with `highlight_words`, of each change of the spoken word.
+
+    Each word is rendered once, and again as the spoken one.
+
+    Args:
+        cue: the cue.
+        render: returns a word's text; takes whether it is the first of its line, and whether it is spoken.
+        highlight_words: whether there are changes.
+    """
+    words = [[render(word, at == 0, False) for at, word in enumerate(line)] for line in cue.lines]
+    lines = ["".join(line) for line in words]
+    if not highlight_words:
+        yield cue.start, cue.end, lines
+        return
+    places = {id(word): (row, at) for row, line in enumerate(cue.lines) for at, word in enumerate(line)}
+    for start, end, spoken in split_by_spoken_word(cue):
+        shown = lines
+        if spoken is not None:
+            row, at = places[id(spoken)]
+            marked = [*words[row][:at], render(spoken, at == 0, True), *words[row][at + 1 :]]
+            shown = [*lines[:row], "".join(marked), *lines[row + 1 :]]
+        yield start, end, shown
 
 
 def split_by_spoken_word(cue: Cue) -> Iterator[tuple[int, int, TimedWord | None]]:
@@ -80,8 +109,6 @@ def split_by_spoken_word(cue: Cue) -> Iterator[tuple[int, int, TimedWord | None]
         yield time, cue.end, None
 
 
-def _render_word(word: TimedWord, is_spoken: bool, escape: Callable[[str], str]) -> str:
-    if not is_spoken:
-        return escape(word.text)
+def _underline(word: TimedWord, escape: Callable[[str], str]) -> str:
     letters = word.text.lstrip(f" {RIGHT_TO_LEFT_MARK}")
     return f"{word.text[: -len(letters)]}<u>{escape(letters)}</u>"

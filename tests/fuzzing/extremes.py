@@ -18,7 +18,7 @@ MAX_REFUSAL_S = 5.0
 """A request of some megabytes is refused, or done, within this time, its short recording included."""
 
 _WORDS_PER_HOUR = 9_000
-_TEXTS = (" yes", " a", " extraordinarily", " 东京", " it,", " end.", f" {'x' * 60}", " שלום", " can't")
+_TEXTS = (*(" yes", " a", " extraordinarily", " 东京", " it,", " end.", " שלום", " can't") * 5, f" {'x' * 60}")
 _LIMITS: dict[str, list[Any]] = {
     "max_line_width": [None, 1, 7, 42, 200, 1000],
     "max_line_count": [None, 1, 2, 20, 100],
