@@ -228,7 +228,7 @@ class _Transfer:
     policy: RetryPolicy
     open_socket: OpenSocket
     headers: dict[str, str] = field(repr=False)
-    """The caller's, for the URL's own origin."""
+    """The caller's, for the URL's own origin until a redirect leaves it."""
     total: int | None = None
     """Bytes of the whole file, if the server declared them."""
     validator: str | None = None
@@ -268,15 +268,17 @@ class _Transfer:
         """
         url = to_direct_link(self.url)
         jars: dict[str, RequestsCookieJar] = {}
+        is_home = True
         for _ in range(_MAX_REDIRECTS + 1):
             # As the SDK does: a request that must go through a proxy is not sent past it.
             if select_proxy(url, get_environ_proxies(url)):
                 raise DownloadFailed("the URL is refused: the worker would need a proxy for it, and uses none")
             cookies = jars.setdefault(urlsplit(url).hostname or "", RequestsCookieJar())
+            is_home = is_home and _origin(url) == _origin(self.url)  # another origin may choose no path for the headers
             with _readable_errors(url):
                 response = send(
                     url,
-                    partial(self._request, url, cookies),
+                    partial(self._request, url, cookies, self.headers if is_home else {}),
                     timeouts=self.policy.timeouts,
                     deadline=self.deadline,
                     open_socket=self.open_socket,
@@ -288,10 +290,8 @@ class _Transfer:
             url = to_direct_link(_redirect_target(url, response.headers.get("Location")))
         raise DownloadFailed(f"the URL is redirected more than {_MAX_REDIRECTS} times: use the file's direct link")
 
-    def _request(self, url: str, cookies: RequestsCookieJar) -> requests.PreparedRequest:
-        headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept": "*/*"})
-        if _origin(url) == _origin(self.url):
-            headers.update(self.headers)
+    def _request(self, url: str, cookies: RequestsCookieJar, callers: Mapping[str, str]) -> requests.PreparedRequest:
+        headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept": "*/*", **callers})
         # Compressed bodies are declined: a few kilobytes of gzip can unpack to gigabytes.
         headers.update({"Accept-Encoding": "identity", **self._range_headers()})
         user = get_auth_from_url(url)  # http.cookiejar would take it for a part of the host

@@ -389,6 +389,13 @@ def test_the_callers_headers_are_not_sent_to_another_origin(change, serve, tmp_p
     assert "worker-whisper/" in target.requests[0]["User-Agent"]
 
 
+def test_the_callers_headers_are_not_sent_when_another_origin_leads_back(serve, tmp_path):
+    other: Server = serve(lambda handler: redirect(server.url("/chosen-by-the-other"))(handler))
+    server: Server = serve(redirect(other.url()), whole)
+    assert fetch(server.url(), tmp_path, headers=HEADERS) == CONTENT
+    assert [request["X-Key"] for request in server.requests] == ["k", None]
+
+
 def test_the_worker_names_itself(serve, tmp_path):
     server = serve(whole)
     fetch(server.url(), tmp_path)
