@@ -192,15 +192,17 @@ def decode_base64(text: str, folder: Path, *, max_bytes: int) -> Path:
 def _without_blanks(encoded: bytes) -> bytes:
     """Base64 without white space; blanks that a decoder of forms made of "+" become "+" again.
 
-    Blanks at equal distances, or beside other white space, are layout. A single blank is, if the length is right
-    without it.
+    Blanks beside other white space are layout. The rest is either all layout or all "+": padding tells by the length,
+    and otherwise blanks at equal distances are layout.
     """
     encoded = re.sub(rb"\s+", lambda run: run[0] if not run[0].strip(b" ") else b"", encoded)
-    blanks = encoded.count(b" ")
-    joined = encoded.replace(b" ", b"")
+    joined, restored = encoded.replace(b" ", b""), encoded.replace(b" ", b"+")
+    if len(joined) % 4 and len(restored) % 4 == 0:
+        return restored
+    if len(restored) % 4 and len(joined) % 4 == 0:
+        return joined
     every = encoded.find(b" ") + 1
-    is_layout = encoded[every - 1 :: every] == b" " * blanks if blanks > 1 else len(joined) % 4 == 0
-    return joined if is_layout else encoded.replace(b" ", b"+")
+    return joined if every and encoded[every - 1 :: every] == b" " * encoded.count(b" ") else restored
 
 
 @contextmanager
