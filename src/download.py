@@ -192,17 +192,18 @@ def decode_base64(text: str, folder: Path, *, max_bytes: int) -> Path:
 def _without_blanks(encoded: bytes) -> bytes:
     """Base64 without white space; blanks that a decoder of forms made of "+" become "+" again.
 
-    Blanks beside other white space are layout. The rest is either all layout or all "+": padding tells by the length,
-    and otherwise blanks at equal distances are layout.
+    Blanks beside other white space are layout. The rest is either all layout or all "+": the length tells if there is
+    padding or a single blank, and otherwise blanks at equal distances are layout.
     """
     encoded = re.sub(rb"\s+", lambda run: run[0] if not run[0].strip(b" ") else b"", encoded)
+    blanks, every = encoded.count(b" "), encoded.find(b" ") + 1
     joined, restored = encoded.replace(b" ", b""), encoded.replace(b" ", b"+")
-    if len(joined) % 4 and len(restored) % 4 == 0:
-        return restored
-    if len(restored) % 4 and len(joined) % 4 == 0:
-        return joined
-    every = encoded.find(b" ") + 1
-    return joined if every and encoded[every - 1 :: every] == b" " * encoded.count(b" ") else restored
+    if encoded.endswith(b"=") or blanks == 1:
+        if len(joined) % 4 and len(restored) % 4 == 0:
+            return restored
+        if len(restored) % 4 and len(joined) % 4 == 0:
+            return joined
+    return joined if every and encoded[every - 1 :: every] == b" " * blanks else restored
 
 
 @contextmanager
