@@ -290,7 +290,7 @@ def _client(bucket: Bucket, region: str | None = None) -> Any:
     """A client of boto that signs for `bucket`; without a region, for the one in its endpoint's URL."""
     try:
         import boto3
-        from botocore.config import Config
+        from botocore.config import Config  # type: ignore[import-untyped]
     except ImportError:
         raise UploadFailed("the worker has no boto3 to upload files with") from None
     from runpod.serverless.utils.rp_upload import extract_region_from_url
