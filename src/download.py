@@ -192,15 +192,18 @@ def decode_base64(text: str, folder: Path, *, max_bytes: int) -> Path:
 def _without_blanks(encoded: bytes) -> bytes:
     """Base64 without white space; blanks that a decoder of forms made of "+" become "+" again.
 
-    Blanks at equal distances, or beside other white space, are layout. A single blank is, if the length is right
-    without it.
+    Blanks beside other white space are layout. The rest is either all layout or all "+": the length tells if there is
+    padding or a single blank, and otherwise blanks at equal distances are layout.
     """
     encoded = re.sub(rb"\s+", lambda run: run[0] if not run[0].strip(b" ") else b"", encoded)
-    blanks = encoded.count(b" ")
-    joined = encoded.replace(b" ", b"")
-    every = encoded.find(b" ") + 1
-    is_layout = encoded[every - 1 :: every] == b" " * blanks if blanks > 1 else len(joined) % 4 == 0
-    return joined if is_layout else encoded.replace(b" ", b"+")
+    blanks, every = encoded.count(b" "), encoded.find(b" ") + 1
+    joined, restored = encoded.replace(b" ", b""), encoded.replace(b" ", b"+")
+    if encoded.endswith(b"=") or blanks == 1:
+        if len(joined) % 4 and len(restored) % 4 == 0:
+            return restored
+        if len(restored) % 4 and len(joined) % 4 == 0:
+            return joined
+    return joined if every and encoded[every - 1 :: every] == b" " * blanks else restored
 
 
 @contextmanager
@@ -228,7 +231,7 @@ class _Transfer:
     policy: RetryPolicy
     open_socket: OpenSocket
     headers: dict[str, str] = field(repr=False)
-    """The caller's, for the URL's own origin."""
+    """The caller's, for the URL's own origin until a redirect leaves it."""
     total: int | None = None
     """Bytes of the whole file, if the server declared them."""
     validator: str | None = None
@@ -268,15 +271,17 @@ class _Transfer:
         """
         url = to_direct_link(self.url)
         jars: dict[str, RequestsCookieJar] = {}
+        is_home = True
         for _ in range(_MAX_REDIRECTS + 1):
             # As the SDK does: a request that must go through a proxy is not sent past it.
             if select_proxy(url, get_environ_proxies(url)):
                 raise DownloadFailed("the URL is refused: the worker would need a proxy for it, and uses none")
             cookies = jars.setdefault(urlsplit(url).hostname or "", RequestsCookieJar())
+            is_home = is_home and _origin(url) == _origin(self.url)  # another origin may choose no path for the headers
             with _readable_errors(url):
                 response = send(
                     url,
-                    partial(self._request, url, cookies),
+                    partial(self._request, url, cookies, self.headers if is_home else {}),
                     timeouts=self.policy.timeouts,
                     deadline=self.deadline,
                     open_socket=self.open_socket,
@@ -288,10 +293,8 @@ class _Transfer:
             url = to_direct_link(_redirect_target(url, response.headers.get("Location")))
         raise DownloadFailed(f"the URL is redirected more than {_MAX_REDIRECTS} times: use the file's direct link")
 
-    def _request(self, url: str, cookies: RequestsCookieJar) -> requests.PreparedRequest:
-        headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept": "*/*"})
-        if _origin(url) == _origin(self.url):
-            headers.update(self.headers)
+    def _request(self, url: str, cookies: RequestsCookieJar, callers: Mapping[str, str]) -> requests.PreparedRequest:
+        headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept": "*/*", **callers})
         # Compressed bodies are declined: a few kilobytes of gzip can unpack to gigabytes.
         headers.update({"Accept-Encoding": "identity", **self._range_headers()})
         user = get_auth_from_url(url)  # http.cookiejar would take it for a part of the host

@@ -513,6 +513,30 @@ def test_a_name_that_changes_its_address_is_resolved_once(server: str, monkeypat
     assert connected == ["93.184.215.14"]
 
 
+def wrong_region(region: str) -> Callable[[Any], None]:
+    body = f"<Error><Code>AuthorizationQueryParametersError</Code><Region>{region}</Region></Error>".encode()
+    return status(400, body)
+
+
+def region_of(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["X-Amz-Credential"][0].split("/")[2]
+
+
+def test_files_and_links_are_signed_for_the_region_that_the_bucket_names() -> None:
+    answers = [wrong_region("eu-north-1"), status(200), status(200)]
+    with answering(lambda handler: answers.pop(0)(handler)) as (url, paths):
+        links = upload_files(bucket(url), "p", {"a.txt": b"x", "b.txt": b"y"})
+    assert [region_of(path) for path in paths] == ["us-east-1", "eu-north-1", "eu-north-1"]
+    assert [region_of(link) for link in links.values()] == ["eu-north-1"] * 2
+
+
+def test_a_bucket_that_keeps_naming_another_region_is_given_up() -> None:
+    with answering(wrong_region("eu-north-1")) as (url, paths):
+        with pytest.raises(UploadFailed, match="one region after the other"):
+            upload_files(bucket(url), "p", {"a.txt": b"x"})
+        assert len(paths) == 2
+
+
 def test_the_content_type_is_signed_and_the_body_is_not() -> None:
     with answering(status(200)) as (url, paths):
         upload_files(bucket(url), "p", {"a.srt": b"x"})

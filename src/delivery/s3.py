@@ -1,7 +1,7 @@
 """Stores results as files in an S3 bucket.
 
-boto, through the SDK's `rp_upload`, makes the signed URLs and sends nothing itself: it would resolve the bucket's name
-once more, follow regions and redirects, and read a whole answer into memory. The files go through `src.public_http`.
+boto makes the signed URLs and sends nothing itself: it would resolve the bucket's name once more, follow redirects, and
+read a whole answer into memory. The files go through `src.public_http`.
 
 Exceptions of boto quote URLs, signatures and access keys: their text is never passed on.
 """
@@ -63,6 +63,7 @@ _MESSAGES = {
     Failure.CLOSED: "the bucket's host refuses connections",
     Failure.BROKEN: "the connection to the bucket failed",
 }
+_PUT_LIFETIME_S = 3600
 _CONTENT_TYPES = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
@@ -195,6 +196,14 @@ def upload_files(
         raise UploadFailed(f"the files did not reach the bucket ({type(error).__name__})") from None
 
 
+class _WrongRegion(Exception):
+    """S3 wants the URL signed for another region."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__()
+        self.region = region
+
+
 class _Upload:
     """The upload of one job's files."""
 
@@ -210,19 +219,31 @@ class _Upload:
         links: dict[str, str] = {}
         for file, data in files.items():
             location = {"Bucket": name, "Key": f"{prefix}/{file}"}
-            headers = {"Content-Type": _content_type(file)}
-            put = {**location, "ContentType": headers["Content-Type"]}
-            url = client.generate_presigned_url("put_object", Params=put, ExpiresIn=LINK_LIFETIME_S)
-            attempt = partial(self._put, url, headers | {"User-Agent": USER_AGENT}, data)
-            attempt_repeatedly(attempt, self._policy, self._deadline, self.open_socket.ended)
+            try:
+                self._put(client, location, data)
+            except _WrongRegion as answer:
+                client = _client(self._bucket, answer.region)
+                try:
+                    self._put(client, location, data)
+                except _WrongRegion:
+                    raise UploadFailed("the bucket refused the files: it names one region after the other") from None
             links[file] = client.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFETIME_S)
         return links
 
-    def _put(self, url: str, headers: dict[str, str], data: bytes | Path) -> None:
+    def _put(self, client: Any, location: dict[str, str], data: bytes | Path) -> None:
+        """Send one file, in several attempts if need be."""
+        content_type = _content_type(location["Key"])
+        wanted = location | {"ContentType": content_type}
+        url = client.generate_presigned_url("put_object", Params=wanted, ExpiresIn=_PUT_LIFETIME_S)
+        attempt = partial(self._put_once, url, {"Content-Type": content_type, "User-Agent": USER_AGENT}, data)
+        attempt_repeatedly(attempt, self._policy, self._deadline, self.open_socket.ended)
+
+    def _put_once(self, url: str, headers: dict[str, str], data: bytes | Path) -> None:
         """Send one file once.
 
         Raises:
             UploadFailed: it was refused.
+            _WrongRegion: it was refused, and S3 names the right region.
             TransientFailure: another attempt may succeed.
         """
         # Bytes too are sent as a file, in blocks: a socket's timeout applies to each.
@@ -247,42 +268,42 @@ class _Upload:
                 ):
                     if 200 <= response.status_code < 300:
                         return
-                    status, refusal = response.status_code, f"the bucket refused the files ({_error_code(response)})"
+                    status, answer = response.status_code, _read_beginning(response)
             except NetworkError as error:
                 reason = _MESSAGES[error.failure]
                 raise (TransientFailure(reason) if error.failure.is_transient else UploadFailed(reason)) from None
-            raise TransientFailure(refusal) if status in (408, 429) or status >= 500 else UploadFailed(refusal)
+        if region := re.search(rb"<Region>([0-9A-Za-z-]{1,40})</Region>", answer):
+            raise _WrongRegion(region[1].decode())
+        code = re.search(rb"<Code>([0-9A-Za-z]{1,60})</Code>", answer)
+        refusal = f"the bucket refused the files ({code[1].decode() if code else f'HTTP status {status}'})"
+        raise TransientFailure(refusal) if status in (408, 429) or status >= 500 else UploadFailed(refusal)
 
 
-def _error_code(response: requests.Response) -> str:
-    """The code in the first bytes of S3's answer, else the HTTP status."""
-    head = b""
-    while len(head) < _ERROR_BYTES and (chunk := response.raw.read1(_ERROR_BYTES, decode_content=False)):
-        head += chunk
-    code = re.search(rb"<Code>([0-9A-Za-z]{1,60})</Code>", head)
-    return code[1].decode() if code else f"HTTP status {response.status_code}"
+def _read_beginning(response: requests.Response) -> bytes:
+    beginning = b""
+    while len(beginning) < _ERROR_BYTES and (chunk := response.raw.read1(_ERROR_BYTES, decode_content=False)):
+        beginning += chunk
+    return beginning
 
 
-def _client(bucket: Bucket) -> Any:
-    """The SDK's client for `bucket`.
+def _client(bucket: Bucket, region: str | None = None) -> Any:
+    """A client of boto that signs for `bucket`; without a region, for the one in its endpoint's URL."""
+    try:
+        import boto3
+        from botocore.config import Config  # type: ignore[import-untyped]
+    except ImportError:
+        raise UploadFailed("the worker has no boto3 to upload files with") from None
+    from runpod.serverless.utils.rp_upload import extract_region_from_url
 
-    The SDK's `upload_file_to_bucket` is not used: it makes a client for each file, logs a progress bar, and without a
-    client it copies the files into the working directory.
-    """
-    from runpod.serverless.utils.rp_upload import get_boto_client
-
-    client, _ = get_boto_client(
-        {
-            "endpointUrl": bucket.endpoint_url,
-            "accessId": bucket.access_id,
-            "accessSecret": bucket.access_secret,
-        }
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=bucket.endpoint_url,
+        aws_access_key_id=bucket.access_id,
+        aws_secret_access_key=bucket.access_secret,
+        region_name=region or extract_region_from_url(bucket.endpoint_url),
+        # Since 1.36 boto asks for a checksum with every body, which many servers other than Amazon's reject.
+        config=Config(signature_version="s3v4", request_checksum_calculation="when_required"),
     )
-    if client is None:
-        raise UploadFailed("the worker has no boto3 to upload files with")
-    # Since 1.36 boto asks for a checksum with every body, which many servers other than Amazon's reject.
-    client.meta.config.request_checksum_calculation = "when_required"
-    return client
 
 
 def _bucket_of_job(s3_config: dict[str, Any], on_cancel: OnCancel | None) -> Bucket:
