@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.command_help import CONNECTION, EXIT_CODES, GENERAL, GroupedCommand
-from client.console import BatchProgress, ProgressBar, exit_on_client_error
+from client.console import BatchProgress, ProgressBar, exit_on_client_error, printable
 from client.errors import ClientError, EndpointUnusable, Incomplete, OptionRefused, Stopped, WrongUsage
 from client.folder import BatchItem, find_recordings
 from client.media.video import check_video, save_video
@@ -79,8 +79,9 @@ class CompletionRecord:
         self._entries: dict[str, dict[str, Any]] = {}
         if self._path.exists():
             try:
-                self._entries = json.loads(self._path.read_text(encoding="utf-8"))
-            except ValueError:
+                saved = json.loads(self._path.read_text(encoding="utf-8"))
+                self._entries = {str(name): dict(entry) for name, entry in dict(saved).items()}
+            except (ValueError, TypeError):
                 raise WrongUsage(f"{self._path} is damaged: remove it to transcribe all files again") from None
 
     def is_done(self, item: BatchItem, content_hash: str) -> bool:
@@ -112,7 +113,7 @@ def transcribe_all(
     file is begun, and those that are running are completed.
     """
     result, stop, has_fatal_error = BatchResult(), threading.Event(), threading.Event()
-    progress = BatchProgress(bar, {item.name: item.source.stat().st_size for item in items})
+    progress = BatchProgress(bar, {item.name: _size(item.source) for item in items})
 
     def transcribe(item: BatchItem) -> dict[str, Any] | None:
         """Return the output's metadata; None if the file was already done."""
@@ -151,6 +152,14 @@ def transcribe_all(
     return result
 
 
+def _size(path: Path) -> int:
+    """Return the size of a file; 0 if it cannot be read, which its transcription then reports."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _add_result(result: BatchResult, name: str, future: Future[dict[str, Any] | None]) -> None:
     error = future.exception()
     if isinstance(error, Stopped):
@@ -186,7 +195,7 @@ def report_tables(result: BatchResult, seconds: float, price: float | None) -> I
     if result.failed:
         failures = Table("failed", "reason")
         for name, reason in sorted(result.failed.items()):
-            failures.add_row(name, reason)
+            failures.add_row(printable(name), printable(reason))
         yield failures
 
 

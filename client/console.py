@@ -114,11 +114,11 @@ class ProgressBar:
             self._progress.remove_task(self._files.pop(name)[0])
 
     def _add_task(self, name: str, stage: str, time_left: TimeLeft | str) -> TaskID:
-        return self._progress.add_task(escape(stage), total=1.0, name=escape(name), time_left=time_left)
+        return self._progress.add_task(escape(stage), total=1.0, name=escape(printable(name)), time_left=time_left)
 
     def print(self, message: str) -> None:
         """Print a line without disturbing the bar."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
     def line(self) -> str:
         """Return the progress as `talk.mp3: transcribing, 24%, about 40 s left`, with the files of a batch."""
@@ -216,6 +216,11 @@ class SegmentPrinter:
         sys.stdout.flush()
 
 
+def printable(text: str) -> str:
+    """Replace what is no text: names of files may contain commands for the terminal, or any bytes."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command so that a client error or Ctrl-C prints a sentence and exits with its own code."""
 
@@ -225,7 +230,7 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**arguments)
         except ClientError as error:
-            console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"Error: {printable(str(error))}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             console.print("Stopped; run the same command again to resume.", markup=False)

@@ -40,6 +40,7 @@ Examples, each after python -m:
   client.transcribe talk.mp3                       talk.txt, .srt, .vtt, ...
   client.transcribe talk.mp3 -f srt --language de  talk.srt, German speech
   client.transcribe call.wav -f txt --diarize -o - who says what, printed
+  client.transcribe talk.mp3 -f srt --subtitle-preset broadcast  short lines
   client.transcribe film.mp4 --captions burn       film.captioned.mp4 as well"""
 
 

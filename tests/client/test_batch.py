@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -182,6 +183,27 @@ def test_the_folder_of_the_recordings_is_refused_for_the_transcripts(platform: P
 def test_options_are_checked_before_anything_is_sent(platform: Platform, folder: Path, flags: list[str]) -> None:
     assert flags[0] in run_command("batch", "audio", "out", *flags, where=platform, folder=folder, code=2).stderr
     assert platform.jobs == {}
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("content", ["", "[1]", '{"talk.ogg": 1}', '"text"', "7"])
+def test_a_damaged_record_is_wrong_usage(platform: Platform, folder: Path, content: str) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / RECORD_FILE).write_text(content)
+    refused = run_command("batch", "audio", "out", where=platform, folder=folder, code=2)
+    assert "is damaged: remove it to transcribe all files again" in refused.stderr
+    assert platform.jobs == {}
+
+
+@pytest.mark.usefixtures("worker")
+def test_names_of_files_send_nothing_to_the_terminal(platform: Platform, folder: Path, tree: Path) -> None:
+    (tree / "\x1b[2Jbad\n.wav").write_bytes(b"")
+    (tree / "\x1b]0;x\x07").write_bytes(b"text")
+    shutil.copy(CLIPS / "demo.ogg", tree / os.fsdecode(b"\xff.ogg"))
+    done = run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder, code=6)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "Failed: \ufffd[2Jbad\ufffd.wav" in done.stderr
+    assert (folder / "out" / os.fsdecode(b"\xff.srt")).exists()
 
 
 def test_a_folder_without_recordings_is_wrong_usage(platform: Platform, folder: Path) -> None:
