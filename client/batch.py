@@ -23,15 +23,16 @@ from rich.table import Table
 from client.command_help import CONNECTION, EXIT_CODES, GENERAL, GroupedCommand
 from client.console import BatchProgress, ProgressBar, exit_on_client_error, printable
 from client.errors import ClientError, EndpointUnusable, Incomplete, OptionRefused, Stopped, WrongUsage
+from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
 from client.media.video import check_video, save_video
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
-from client.output import base_path, expand_formats, write_files
+from client.output import base_path, check_targets, expand_formats, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
-from client.transport.journal import file_sha256, make_key, write_atomically
+from client.transport.journal import file_sha256, make_key
 
 _FATAL_ERRORS = (EndpointUnusable, OptionRefused)
 """Errors that every file would meet."""
@@ -69,11 +70,12 @@ class CompletionRecord:
         options: the worker's, for all files of this run.
 
     Raises:
-        WrongUsage: the file of an earlier run is damaged.
+        WrongUsage: the file of an earlier run is damaged, or nothing can be written there.
     """
 
     def __init__(self, folder: Path, options: dict[str, Any]) -> None:
         self._path = folder / RECORD_FILE
+        check_writable(self._path)
         self._options_key = make_key(options)
         self._lock = threading.Lock()
         self._entries: dict[str, dict[str, Any]] = {}
@@ -122,15 +124,26 @@ def transcribe_all(
         content_hash = file_sha256(item.source)
         if record.is_done(item, content_hash):
             return None
+        check_targets(item.targets.values())
         progress.update(item.name, 0.0, "sending")
-        listener = ProgressListener(functools.partial(progress.update, item.name))
+
+        def deliver(output: dict[str, Any]) -> None:
+            write_files(output, item.targets)
+            save_video(output, base_path(item.targets))
+
         try:
-            output = transcribe_recording(endpoint, item.source, options, settings, stop=stop, listener=listener)
+            output = transcribe_recording(
+                endpoint,
+                item.source,
+                options,
+                settings,
+                stop=stop,
+                listener=ProgressListener(functools.partial(progress.update, item.name)),
+                deliver=deliver,
+            )
         except _FATAL_ERRORS:
             has_fatal_error.set()
             raise
-        write_files(output, item.targets)
-        save_video(output, base_path(item.targets))
         check_video(output)
         record.add(item, content_hash)
         metadata: dict[str, Any] = output["metadata"]
@@ -255,7 +268,7 @@ def main(
         if not items:
             raise WrongUsage(f"there are no recordings in {source}")
         result = transcribe_all(
-            Endpoint(connection),
+            Endpoint(connection, on_retry=bar.print),
             items,
             CompletionRecord(target, options),
             options,

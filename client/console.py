@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from client.errors import ClientError, Stopped
+from client.errors import ClientError, OutputFailed, Stopped
+from client.files import describe
 from client.merge.outputs import shift_segments
 from client.transport.fanout import JobSpec
 
@@ -232,6 +233,9 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
         except ClientError as error:
             console.print(f"Error: {printable(str(error))}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            console.print(f"Error: {describe(error)}", markup=False, highlight=False, soft_wrap=True)
+            sys.exit(OutputFailed.exit_code)
         except KeyboardInterrupt:
             console.print("Stopped; run the same command again to resume.", markup=False)
             # Not sys.exit, which would wait for threads that are still in a request.

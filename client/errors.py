@@ -6,9 +6,11 @@
     ├── JobFailed                  4      the worker or the platform ended the job without a transcript
     │   └── OptionRefused          2      the worker refuses an option, for any recording
     ├── EndpointFailed             5      the endpoint cannot be reached, refuses, or has lost the job
+    │   ├── BadAnswer              5      what it answers is not what a worker sends
     │   ├── EndpointUnusable       5      it takes no job: wrong address or key, no network
     │   └── SubmissionUncertain    5      the job may or may not be queued: it is not sent twice
     ├── Incomplete                 6      files of a batch failed, or the captioned video could not be made
+    ├── OutputFailed               7      files cannot be written; what was transcribed is kept
     └── Stopped                    130    Ctrl-C, as in shells
 
 0 is success, 1 a bug in the client. Messages follow Python's own style: one sentence for
@@ -73,6 +75,10 @@ class EndpointFailed(ClientError):
     exit_code = 5
 
 
+class BadAnswer(EndpointFailed):
+    """The endpoint's answer is not what a worker sends; asking again does not help."""
+
+
 class EndpointUnusable(EndpointFailed):
     """The endpoint takes no job at all: its address or the key is wrong, or it cannot be reached."""
 
@@ -85,6 +91,12 @@ class Incomplete(ClientError):
     """A part of the work is done: files of a batch failed, or the captioned video could not be made."""
 
     exit_code = 6
+
+
+class OutputFailed(ClientError):
+    """Files cannot be written on this machine; the message says where the transcript is kept, if there is one."""
+
+    exit_code = 7
 
 
 class Stopped(ClientError):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import requests
 
-from client.errors import EndpointFailed
+from client.errors import BadAnswer, EndpointFailed
+from client.files import add_suffix, check_writable, write_atomically
 from client.media.video import strip_video
-from client.transport.journal import write_atomically
+from client.recognition import other_kind
+from client.transport.answers import clean_text
 
 Output = dict[str, Any]
 
@@ -28,6 +34,9 @@ SUFFIXES = {
 }
 """File name endings by format."""
 
+_UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_SLASHES = tuple(filter(None, ("/", os.sep, os.altsep)))
+
 _ALL_FORMATS = ("text", "srt", "vtt", "tsv", "json")  # as in openai-whisper
 _JSON_KEYS = ("text", "language", "segments", "speakers", "speaker_turns")
 """Keys of a transcription that belong to the format `json`."""
@@ -41,7 +50,62 @@ def expand_formats(formats: Sequence[str]) -> list[str]:
 
 def target_paths(base: Path, formats: Sequence[str]) -> dict[str, Path]:
     """Return the file of each format; `base` has no suffix."""
-    return {name: base.with_name(f"{base.name}{SUFFIXES[name]}") for name in expand_formats(formats)}
+    return {name: add_suffix(base, SUFFIXES[name]) for name in expand_formats(formats)}
+
+
+def choose_targets(recording: Path | str, output: str | None, formats: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each format for a single recording.
+
+    Args:
+        recording: a file, or a URL.
+        output: a file; or a folder, if it is one or ends with a slash; None: the recording's folder.
+        formats: of the transcript, expanded.
+    """
+    if isinstance(recording, str):
+        name = Path(unquote(urlsplit(recording).path)).stem
+        folder, stem = Path(), _UNSAFE_IN_NAMES.sub("_", name) or "transcript"
+    else:
+        folder, stem = recording.parent, recording.name if _has_twin(recording) else recording.stem
+    if output is None:
+        return target_paths(folder / stem, formats)
+    if output.endswith(_SLASHES) or _is_folder(Path(output)):
+        return target_paths(Path(output) / stem, formats)
+    if len(formats) == 1:
+        return {formats[0]: Path(output)}
+    return target_paths(Path(output).with_suffix(""), formats)
+
+
+def _has_twin(recording: Path) -> bool:
+    """True if another recording in the folder differs only in the suffix, and would have files of the same names."""
+    try:
+        siblings = [path for path in recording.parent.iterdir() if path.name != recording.name]
+    except OSError:  # the folder does not exist, or may not be listed
+        return False
+    return any(path.stem.casefold() == recording.stem.casefold() and _is_recording(path) for path in siblings)
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        return path.is_file() and other_kind(path) is None
+    except OSError:  # nobody can transcribe it
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # its name is too long
+        return False
+
+
+def check_targets(targets: Iterable[Path]) -> None:
+    """Check that the files can be written, before a job is paid for.
+
+    Raises:
+        WrongUsage: one of them cannot.
+    """
+    for path in targets:
+        check_writable(path)
 
 
 def base_path(targets: dict[str, Path]) -> Path:
@@ -56,16 +120,44 @@ def write_files(output: Output, targets: dict[str, Path]) -> list[Path]:
 
     Returns:
         The files written.
+
+    Raises:
+        BadAnswer: the output lacks a format; all others are written.
     """
-    written = []
+    written: list[Path] = []
+    missing: BadAnswer | None = None
     for name, path in targets.items():
-        write_atomically(path, file_text(output, name))
-        written.append(path)
-        if "translation" in output and name != "json":
-            translation = path.with_name(f"{path.name.removesuffix(SUFFIXES[name])}.translation{SUFFIXES[name]}")
-            write_atomically(translation, file_text(output, name, "translation"))
-            written.append(translation)
+        try:
+            write_atomically(path, file_text(output, name))
+            written.append(path)
+            if _has_translation(output, name):
+                translation = add_suffix(base_path({name: path}), f".translation{SUFFIXES[name]}")
+                write_atomically(translation, file_text(output, name, "translation"))
+                written.append(translation)
+        except BadAnswer as error:
+            missing = missing or error
+    if missing:
+        raise missing
     return written
+
+
+def _has_translation(output: Output, name: str) -> bool:
+    if name == "json":  # holds both
+        return False
+    return "translation" in output or f"translation.{_file_name(name)}" in output.get("files", {})
+
+
+def print_texts(output: Output, formats: Sequence[str]) -> None:
+    """Print each format to stdout, followed by its translation if there is one."""
+    texts = []
+    for name in formats:
+        texts.append(file_text(output, name))
+        if _has_translation(output, name):
+            texts.append(file_text(output, name, "translation"))
+    # A terminal's own encoding may lack characters.
+    encoded = "".join(texts).encode(sys.stdout.encoding or "utf-8", "replace")
+    sys.stdout.buffer.write(encoded)
+    sys.stdout.buffer.flush()
 
 
 def file_text(output: Output, name: str, key: str = "transcription") -> str:
@@ -86,24 +178,31 @@ def file_text(output: Output, name: str, key: str = "transcription") -> str:
         return _to_json({**strip_video(output), **selected})
     if name in texts:
         return _to_json(texts[name]) if isinstance(texts[name], dict) else _end_line(texts[name])
-    return download_text(output, "txt" if name == "text" else name)
+    file = _file_name(name)
+    return download_text(output, f"translation.{file}" if key == "translation" else file)
+
+
+def _file_name(name: str) -> str:
+    """Return a format's name in the bucket."""
+    return "txt" if name == "text" else name
 
 
 def download_text(output: Output, name: str) -> str:
     """Download a file from the bucket, where texts too large for the response are stored.
 
     Raises:
-        EndpointFailed: there is no such file, or it cannot be downloaded.
+        BadAnswer: there is no such file.
+        EndpointFailed: it cannot be downloaded.
     """
     link = output.get("files", {}).get(name)
     if link is None:
-        raise EndpointFailed(f"the answer has no {name}")
+        raise BadAnswer(f"the answer has no {name}")
     try:
         response = requests.get(link, timeout=60)
         response.raise_for_status()
     except requests.RequestException as error:
         raise EndpointFailed(f"the {name} cannot be downloaded from the bucket ({type(error).__name__})") from None
-    return response.content.decode("utf-8", "replace")
+    return clean_text(response.content.decode("utf-8", "replace"))
 
 
 def _to_json(value: Any) -> str:

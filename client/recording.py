@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from client.errors import WrongUsage
+from client.errors import BadAnswer, BadRecording, Incomplete, OutputFailed, WrongUsage
+from client.files import describe
 from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
@@ -22,7 +25,8 @@ from client.merge.outputs import PartOutput, formats_for_parts, majority_languag
 from client.merge.speakers import options_for_parts, unify_speakers
 from client.option_values import parse_formats
 from client.recognition import check_recording
-from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.answers import JsonObject, clean_line
+from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
 from client.transport.jobs import execution_policy
 from client.transport.journal import Journal, file_sha256, make_key
@@ -60,11 +64,13 @@ def transcribe_recording(
     *,
     stop: threading.Event,
     listener: ProgressListener,
+    deliver: Callable[[JsonObject], object] = lambda _output: None,
     cache: Path | None = None,
 ) -> JsonObject:
     """Return the output for a recording: `transcription` (or `files`) and `metadata`.
 
-    Results of an earlier, interrupted call are taken from its journal.
+    Results of an earlier, interrupted call are taken from its journal. A call for the same work that another thread or
+    process is at waits for it, and gets the same result.
 
     Args:
         endpoint: where the jobs run.
@@ -73,6 +79,8 @@ def transcribe_recording(
         settings: how the jobs are run.
         stop: cancels the running jobs when set.
         listener: receives the progress.
+        deliver: receives the output, such as to write its files. If it fails, the output stays in the journal, and the
+            next call delivers it without another job.
         cache: folder of the journals; by default in the user's cache.
 
     Raises:
@@ -84,8 +92,43 @@ def transcribe_recording(
         raise WrongUsage(f"there is no file {source}")
     if isinstance(source, Path):
         check_recording(source)
-    warnings: list[str] = []
     journal = Journal(_journal_key(endpoint, source, options, settings), cache)
+    with journal.claimed(stop, lambda: listener.on_progress(0.0, "waiting for another run of the same recording")):
+        output = _transcribe(endpoint, source, options, settings, journal, stop, listener)
+        try:
+            deliver(output)
+        except OSError as error:
+            raise OutputFailed(f"{describe(error)}: {_keep(output, journal)}") from None
+        except (BadAnswer, Incomplete):  # another job may give what is missing
+            journal.delete()
+            raise
+        journal.delete()
+    return output
+
+
+def _keep(output: JsonObject, journal: Journal) -> str:
+    """Say where an output is kept that could not be delivered; if not in the journal, save it as a temporary file."""
+    if journal.is_complete:
+        return "the transcript is kept for a week, and the same command writes it without another job"
+    try:
+        handle, name = tempfile.mkstemp(prefix="transcript-", suffix=".json")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(output, file)
+    except OSError:
+        return "the transcript could not be kept anywhere; run the same command within 30 minutes to ask for it again"
+    return f"the transcript is in {name}, as JSON"
+
+
+def _transcribe(
+    endpoint: Endpoint,
+    source: Path | str,
+    options: Options,
+    settings: RunSettings,
+    journal: Journal,
+    stop: threading.Event,
+    listener: ProgressListener,
+) -> JsonObject:
+    warnings: list[str] = []
     if isinstance(source, str):
         jobs = [JobSpec("url", lambda: _build_request({"url": source}, options, settings))]
     elif source.stat().st_size <= _max_audio_bytes(options, settings):
@@ -97,15 +140,15 @@ def transcribe_recording(
         options = {name: value for name, value in options.items() if name != "audio_track"}  # the only one that is sent
         if len(parts) > 1 or parts[0].start > 0:
             output = _transcribe_parts(endpoint, parts, options, settings, journal, stop, listener)
-            output["metadata"]["warnings"] = [*warnings, *output["metadata"].get("warnings", [])]
-            journal.delete()
-            return output
+            return _with_warnings(output, warnings)
         jobs = [_part_job(parts[0], options, settings)]
-    output = run_jobs(endpoint, jobs, journal, parallel=1, stop=stop, listener=listener)[0]
-    if warnings:
-        output["metadata"]["warnings"] = [*warnings, *output["metadata"].get("warnings", [])]
-    journal.delete()
-    return output
+    return _with_warnings(run_jobs(endpoint, jobs, journal, parallel=1, stop=stop, listener=listener)[0], warnings)
+
+
+def _with_warnings(output: JsonObject, warnings: Sequence[str]) -> JsonObject:
+    """Return the output with warnings before the worker's own."""
+    metadata = output["metadata"]
+    return {**output, "metadata": {**metadata, "warnings": [*warnings, *metadata.get("warnings", [])]}}
 
 
 def _transcribe_parts(
@@ -127,11 +170,28 @@ def _transcribe_parts(
     part_outputs = [PartOutput(part.start, part.end, output) for part, output in zip(parts, outputs, strict=True)]
     if not options.get("language") and not options.get("multilingual"):
         part_outputs = _unify_language(endpoint, parts, part_outputs, part_options, settings, journal, stop)
-    if options.get("diarize"):
-        starts = [part.start for part in part_outputs]
-        outputs = unify_speakers(starts, [part.output for part in part_outputs], options)
-        part_outputs = [replace(part, output=output) for part, output in zip(part_outputs, outputs, strict=True)]
-    return merge_outputs(part_outputs, formats)
+    return merge_parts(part_outputs, options, formats)
+
+
+def merge_parts(parts: Sequence[PartOutput], options: Options, formats: Sequence[str]) -> JsonObject:
+    """Return one output for the parts' outputs.
+
+    Args:
+        parts: in order.
+        options: the user's.
+        formats: those requested.
+
+    Raises:
+        BadAnswer: the outputs do not fit together.
+    """
+    try:
+        if options.get("diarize"):
+            outputs = unify_speakers([part.start for part in parts], [part.output for part in parts], options)
+            parts = [replace(part, output=output) for part, output in zip(parts, outputs, strict=True)]
+        return merge_outputs(parts, formats)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        # The formats of an answer are parsed only here, and an endpoint may have sent anything.
+        raise BadAnswer(f"the answers for the parts do not fit together: {clean_line(repr(error), 100)}") from error
 
 
 def _hide_speakers(listener: ProgressListener) -> ProgressListener:
@@ -170,8 +230,7 @@ def _unify_language(
 def _cut_recording(
     source: Path, options: Options, settings: RunSettings, journal: Journal, listener: ProgressListener
 ) -> list[AudioPart]:
-    journal.folder.mkdir(parents=True, exist_ok=True)
-    listener.on_progress(0.0, "compressing")
+    listener.on_progress(0.0, "compressing the recording")
     track = compress(
         source,
         journal.folder,
@@ -275,5 +334,8 @@ def _requested_formats(options: Options) -> list[str]:
 
 def _journal_key(endpoint: Endpoint, source: Path | str, options: Options, settings: RunSettings) -> str:
     """Identify the work: a run with the same recording, options and endpoint resumes it."""
-    origin = source if isinstance(source, str) else [str(source.resolve()), file_sha256(source)]
+    try:
+        origin = source if isinstance(source, str) else [str(source.resolve()), file_sha256(source)]
+    except OSError as error:
+        raise BadRecording(f"{source} cannot be read: {describe(error)}") from None
     return make_key(origin, options, endpoint.settings.url, settings.request_limit)

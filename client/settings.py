@@ -12,6 +12,7 @@ send the key to a stranger's address.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,7 +68,8 @@ def find_settings(
     arguments = {"endpoint_id": endpoint_id, "api_key": api_key, "base_url": base_url}
     saved = _read(config, environment)
     found = {name: arguments[name] or environment.get(_VARIABLES[name]) or saved.get(name) for name in _VARIABLES}
-    settings = EndpointSettings(found["base_url"] or RUNPOD_API_URL, found["endpoint_id"], found["api_key"])
+    base_url, endpoint_id = _split_base_url(found["base_url"] or RUNPOD_API_URL, found["endpoint_id"])
+    settings = EndpointSettings(base_url, endpoint_id, found["api_key"])
     _check(settings)
     return settings
 
@@ -91,6 +93,19 @@ def _read(config: Path | None, environment: Mapping[str, str]) -> dict[str, str]
     if wrong := [name for name, value in saved.items() if name not in _VARIABLES or not isinstance(value, str)]:
         raise WrongUsage(f"{path}: {wrong[0]} is unknown or not a string; allowed are {', '.join(_VARIABLES)}")
     return saved
+
+
+def _split_base_url(base_url: str, endpoint_id: str | None) -> tuple[str, str | None]:
+    """Return the base URL and the endpoint's id, also if the URL holds both: `.../v2/ID` or `.../v2/ID/run`."""
+    base_url = base_url.strip()
+    if base_url.rstrip("/") == RUNPOD_API_URL.removesuffix("/v2"):
+        return RUNPOD_API_URL, endpoint_id
+    found = re.fullmatch(r"(.*/v2)/([^/?#]+)(?:/(?:run|runsync|status|stream|health)\b.*)?/*", base_url)
+    if found is None:
+        return base_url, endpoint_id
+    if endpoint_id not in (None, found[2]):
+        raise WrongUsage(f"the base URL names another endpoint than {endpoint_id}: it ends in /v2, without an id")
+    return found[1], found[2]
 
 
 def _check(settings: EndpointSettings) -> None:

@@ -13,11 +13,9 @@ As a function:
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.console import Console
@@ -25,9 +23,9 @@ from rich.console import Console
 from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
 from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
 from client.errors import WrongUsage
-from client.media.video import check_video, existing_videos, save_video
+from client.media.video import check_video, save_video, video_paths
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
-from client.output import base_path, expand_formats, file_text, target_paths, write_files
+from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings, find_settings
 from client.transport.endpoint import Endpoint
@@ -96,13 +94,14 @@ def main(
     connection: EndpointSettings,
     options: dict[str, Any],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="PATH",
             rich_help_panel=OUTPUT,
-            help="A file, a folder, or - for stdout; default: next to the recording.",
+            help="A file, a folder (also a new one, with a slash at its end), or - for stdout; default: next to the "
+            "recording.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -126,35 +125,40 @@ def main(
     """
     recording: Path | str = source if _is_url(source) else Path(source)
     formats = expand_formats(options.get("output_format") or ["all"])
-    to_stdout = str(output) == "-"
-    targets = _targets(recording, None if to_stdout else output, formats)
+    to_stdout = output == "-"
+    targets = choose_targets(recording, None if to_stdout else output, formats)
     video_base = base_path(targets)  # a captioned video is always a file
     targets = {} if to_stdout else targets
-    existing = [path for path in targets.values() if path.exists()]
-    existing += existing_videos(video_base) if "captions" in options else []
+    files = [*targets.values(), *(video_paths(video_base) if "captions" in options else [])]
+    check_targets(files)
+    existing = [path for path in files if path.exists()]
     if not overwrite and existing:
-        raise WrongUsage(f"{existing[0]} already exists: --overwrite replaces it")
-    console = Console(stderr=True)
+        raise WrongUsage(f"{existing[0]} already exists: --overwrite replaces it, --output gives another name")
+    written: list[Path | None] = []
+
+    def deliver(result: Output) -> None:
+        if to_stdout:
+            print_texts(result, formats)
+        written.extend(write_files(result, targets))
+        written.append(save_video(result, video_base))
+
     printer = SegmentPrinter() if stream else None
-    with ProgressBar(console, Path(source).name, quiet=quiet) as bar:
+    with ProgressBar(Console(stderr=True), Path(source).name, quiet=quiet) as bar:
         result = transcribe_recording(
-            Endpoint(connection),
+            Endpoint(connection, on_retry=bar.print),
             recording,
             options,
             RunSettings(parallel, timeout, webhook, payload_limit),
             stop=threading.Event(),
             listener=_listener(bar, printer),
+            deliver=deliver,
         )
     for warning in result["metadata"].get("warnings", []):
-        console.print(f"Note: {warning}", markup=False, highlight=False)
+        bar.print(f"Note: {warning}")
     if printer and not printer.has_segments:
-        console.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
-    if to_stdout:
-        sys.stdout.write("".join(file_text(result, name) for name in formats))
-    for path in write_files(result, targets):
-        console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
-    if video := save_video(result, video_base):
-        console.print(f"Wrote {video}", markup=False, highlight=False, soft_wrap=True)
+        bar.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
+    for path in filter(None, written):
+        bar.print(f"Wrote {path}")
     check_video(result)
 
 
@@ -166,19 +170,6 @@ def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListe
 
 def _is_url(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
-
-
-def _targets(recording: Path | str, output: Path | None, formats: list[str]) -> dict[str, Path]:
-    """Return the file of each format."""
-    stem = recording.stem if isinstance(recording, Path) else Path(unquote(urlsplit(recording).path)).stem
-    folder = recording.parent if isinstance(recording, Path) else Path()
-    if output is None:
-        return target_paths(folder / (stem or "transcript"), formats)
-    if output.is_dir():
-        return target_paths(output / (stem or "transcript"), formats)
-    if len(formats) == 1:
-        return {formats[0]: output}
-    return target_paths(output.with_suffix(""), formats)
 
 
 if __name__ == "__main__":

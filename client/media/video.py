@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -12,7 +10,8 @@ from typing import Any
 
 import requests
 
-from client.errors import EndpointFailed, Incomplete
+from client.errors import BadAnswer, EndpointFailed, Incomplete
+from client.files import add_suffix, atomic_file
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
@@ -30,21 +29,16 @@ def save_video(output: dict[str, Any], target: Path) -> Path | None:
         The video's path; None if the output has no video.
 
     Raises:
-        EndpointFailed: the video is damaged, or cannot be downloaded from the bucket.
+        BadAnswer: the video is damaged.
+        EndpointFailed: the video cannot be downloaded from the bucket.
     """
     video = output.get("captioned_video") or {}
     if "base64" not in video and "url" not in video:
         return None
     suffix = PurePosixPath(str(video.get("filename"))).suffix
-    path = target.with_name(f"{target.name}.captioned{suffix if suffix in SUFFIXES else '.mkv'}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with temporary.open("wb") as file:
-            file.writelines(_decode(video["base64"]) if "base64" in video else _download(video["url"]))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    path = add_suffix(target, f".captioned{suffix if suffix in SUFFIXES else '.mkv'}")
+    with atomic_file(path) as file:
+        file.writelines(_decode(video["base64"]) if "base64" in video else _download(video["url"]))
     return path
 
 
@@ -58,10 +52,9 @@ def check_video(output: dict[str, Any]) -> None:
         raise Incomplete(f"the transcript is written, but the captioned video could not be made: {error}")
 
 
-def existing_videos(target: Path) -> list[Path]:
-    """Return the captioned videos that `target` already has."""
-    candidates = [target.with_name(f"{target.name}.captioned{suffix}") for suffix in SUFFIXES]
-    return [path for path in candidates if path.exists()]
+def video_paths(target: Path) -> list[Path]:
+    """Return the files of which one becomes the captioned video."""
+    return [add_suffix(target, f".captioned{suffix}") for suffix in SUFFIXES]
 
 
 def strip_video(output: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +68,8 @@ def strip_video(output: dict[str, Any]) -> dict[str, Any]:
 def _decode(text: str) -> Iterator[bytes]:
     try:
         yield base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise EndpointFailed("the captioned video in the answer is damaged") from None
+    except ValueError:
+        raise BadAnswer("the captioned video in the answer is damaged") from None
 
 
 def _download(link: str) -> Iterator[bytes]:

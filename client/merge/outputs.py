@@ -62,8 +62,8 @@ def shift_segments(segments: Sequence[dict[str, Any]], offset: float, first_id: 
         {
             **_shift_times(segment, offset),
             "id": number,
-            **({"seek": segment["seek"] + round(offset * 100)} if "seek" in segment else {}),
-            **({"words": [_shift_times(word, offset) for word in segment["words"]]} if "words" in segment else {}),
+            **({"seek": segment["seek"] + round(offset * 100)} if segment.get("seek") is not None else {}),
+            **({"words": [_shift_times(word, offset) for word in segment["words"]]} if segment.get("words") else {}),
         }
         for number, segment in enumerate(segments, start=first_id)
     ]
@@ -266,7 +266,7 @@ def _merge_metadata(parts: Sequence[PartOutput]) -> Output:
     for key in ("language_probability", "languages"):
         if key in merged:
             merged[key] = _mean_probability(parts, merged["language"], key)
-    merged["real_time_factor"] = round(merged["processing_time"] / merged["audio_duration"], 4)
+    merged["real_time_factor"] = round(merged["processing_time"] / (merged["audio_duration"] or 1.0), 4)
     merged["uncovered_speech"] = [
         [round(time + part.start, 3) for time in span]
         for part in parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from client.errors import BadAnswer, OutputFailed
+from client.files import describe
 from client.merge.outputs import shift_segments
 from client.output import download_text, file_text
 from client.recording import RunSettings, transcribe_recording
-from client.transport.endpoint import Endpoint, JsonObject
+from client.transport.answers import JsonObject, check_output, parse_json
+from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener
 
 Segments = list[dict[str, Any]]
@@ -87,15 +89,17 @@ class _BackgroundJob:
 
     def run(self) -> None:
         try:
-            output = transcribe_recording(
+            transcribe_recording(
                 self._endpoint,
                 self._source,
                 self._options,
                 RunSettings(),
                 stop=self._stop,
                 listener=ProgressListener(self._on_progress, self._on_segments),
+                deliver=lambda output: self.updates.put(_to_result(output)),
             )
-            self.updates.put(_to_result(output))
+        except OSError as error:
+            self.updates.put(OutputFailed(f"this machine reports: {describe(error)}"))
         except BaseException as error:
             self.updates.put(error)
 
@@ -111,9 +115,17 @@ class _BackgroundJob:
 def _to_result(output: JsonObject) -> JobResult:
     transcription = output.get("transcription", {})
     if "segments" not in transcription:  # too large for the response: stored in the bucket
-        transcription = json.loads(download_text(output, "json"))
+        transcription = _parse_transcription(download_text(output, "json"))
     metadata: JsonObject = output.get("metadata") or {}
     available = {**transcription, **output.get("files", {})}
     subtitles = {name: file_text(output, name) for name in SUBTITLE_FORMATS if name in available}
     language = str(transcription.get("language") or "")
     return JobResult(transcription["segments"], language, metadata, subtitles, output)
+
+
+def _parse_transcription(text: str) -> JsonObject:
+    try:
+        transcription: JsonObject = check_output({"transcription": parse_json(text)})["transcription"]
+    except ValueError:
+        raise BadAnswer("the transcript in the bucket is not JSON") from None
+    return {"segments": [], **transcription}

@@ -1,12 +1,14 @@
 """The transcript as lines with times, speakers and words, and the user's corrections of them.
 
-Segments are dicts from a job's output (`src/transcript/transcript.py`). Their content is untrusted.
+Segments are dicts from a job's output (`src/transcript/transcript.py`), of the types that `client/transport/answers.py`
+lets in. Their texts are untrusted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 Segments = Sequence[Mapping[str, Any]]
@@ -73,7 +75,7 @@ def _locate_words(text: str, words: Sequence[Mapping[str, Any]]) -> tuple[WordPo
     """Find the words in `text`; those that are not in it, such as words replaced by the vocabulary, are left out."""
     found = []
     search_from = 0
-    for word, next_word in zip(words, [*words[1:], {"word": " "}], strict=True):
+    for word, next_word in zip_longest(words, words[1:], fillvalue={"word": " "}):
         spelling = " ".join(str(word["word"]).split())
         start = text.find(spelling, search_from)
         end = start + len(spelling)

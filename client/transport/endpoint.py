@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
 from client.errors import EndpointFailed, EndpointUnusable, SubmissionUncertain, WrongUsage
 from client.settings import EndpointSettings
-
-JsonObject = dict[str, Any]
+from client.transport.answers import JsonObject, clean_line, parse_json
 
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
 """States of a finished job; the others are IN_QUEUE and IN_PROGRESS."""
@@ -31,7 +30,7 @@ FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
 RETRY_TIMEOUT_S = 300.0
 """How long a failing request is retried: a sixth of the time for which RunPod keeps a result."""
 
-FIRST_CONTACT_TIMEOUT_S = 20.0
+FIRST_CONTACT_TIMEOUT_S = 10.0
 """The same for an endpoint that has never answered: its address may be wrong."""
 
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 60.0
@@ -42,7 +41,6 @@ _PROXY_TIMEOUTS = {504, 520, 524}
 _STATUS_MESSAGES = {
     401: "the API key is wrong: check --api-key or RUNPOD_API_KEY; RunPod's console creates new ones under Settings",
     403: "the API key may not use this endpoint: RunPod's console shows its permissions under Settings",
-    404: "there is no such endpoint: check --endpoint or RUNPOD_ENDPOINT_ID, the id in its page's address",
     413: "the request is larger than the platform accepts",
 }
 
@@ -53,11 +51,20 @@ class Endpoint:
     Args:
         settings: address and credentials.
         retry_timeout_s: how long a failing request is retried.
+        on_retry: receives the reason when requests begin to fail and are retried.
     """
 
-    def __init__(self, settings: EndpointSettings, *, retry_timeout_s: float = RETRY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        *,
+        retry_timeout_s: float = RETRY_TIMEOUT_S,
+        on_retry: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
         self.settings = settings
         self.retry_timeout_s = retry_timeout_s
+        self._on_retry = on_retry
+        self._is_failing = False
         self._thread_local = threading.local()
         self._post_only = False
         self._has_answered = False
@@ -104,7 +111,7 @@ class Endpoint:
     def cancel(self, job_id: str) -> None:
         """Cancel a queued or running job; do nothing if the endpoint has no /cancel or does not know the job."""
         try:
-            self._request("POST", f"cancel/{job_id}")
+            self._request("POST", f"cancel/{quote(job_id, safe='')}")
         except NoSuchJob:
             return
 
@@ -113,13 +120,14 @@ class Endpoint:
         return self._request("GET", "health")
 
     def _query(self, verb: str, job_id: str) -> JsonObject:
+        path = f"{verb}/{quote(job_id, safe='')}"
         if not self._post_only:
             try:
-                return self._request("GET", f"{verb}/{job_id}")
+                return self._request("GET", path)
             except _MethodNotAllowed:
                 self._post_only = True
         # No retries: each request to the local API runs the job again.
-        return self._request_once("POST", f"{verb}/{job_id}", None)
+        return self._request_once("POST", path, None)
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> JsonObject:
         """Send a request, with retries."""
@@ -127,7 +135,8 @@ class Endpoint:
         retrying = Retrying(
             retry=retry_if_exception_type(_TransientFailure),
             wait=_seconds_before_retry,
-            stop=stop_after_delay(timeout_s),
+            stop=stop_before_delay(timeout_s),
+            before_sleep=self._report_failure,
             reraise=True,
         )
         try:
@@ -136,8 +145,13 @@ class Endpoint:
             if isinstance(failure, _Unreachable) or not self._has_succeeded:
                 raise EndpointUnusable(str(failure)) from None
             raise
-        self._has_succeeded = True
+        self._has_succeeded, self._is_failing = True, False
         return response
+
+    def _report_failure(self, state: RetryCallState) -> None:
+        if not self._is_failing and state.outcome:
+            self._is_failing = True
+            self._on_retry(f"{state.outcome.exception()}; trying again")
 
     def _request_once(self, method: str, path: str, body: bytes | None) -> JsonObject:
         upload = None if body is None else _TrackedBody(body)
@@ -165,7 +179,18 @@ class Endpoint:
                 "and is not sent again"
             ) from None
         self._has_answered = True
-        return _parse(response, content, path)
+        return _parse(response, content, path, self._not_found_message)
+
+    @property
+    def _not_found_message(self) -> str:
+        """What an unknown address means, by the form of the base URL."""
+        if self.settings.is_single_worker:
+            return (
+                "there is no worker's local API at this address: check --base-url or RUNPOD_BASE_URL; a platform's "
+                "has a path, such as /v2"
+            )
+        hint = "" if self.settings.base_url.rstrip("/").endswith("/v2") else ", and the base URL, which ends in /v2"
+        return f"there is no such endpoint: check --endpoint or RUNPOD_ENDPOINT_ID, the id in its page's address{hint}"
 
     @property
     def _unreachable_message(self) -> str:
@@ -238,7 +263,7 @@ class _TrackedBody:
         return self._position == len(self._body)
 
 
-def _parse(response: requests.Response, content: bytes, path: str) -> JsonObject:
+def _parse(response: requests.Response, content: bytes, path: str, not_found_message: str) -> JsonObject:
     """Return the response's JSON object, or raise the error that its status stands for."""
     status, is_submission, names_job = response.status_code, path == "run", "/" in path
     if status == 405 and response.request.method == "GET":
@@ -249,11 +274,15 @@ def _parse(response: requests.Response, content: bytes, path: str) -> JsonObject
         raise _TransientFailure(f"the endpoint answers {status}{_platform_message(content)}", _retry_after(response))
     if status == 404 and names_job:
         raise NoSuchJob("the endpoint does not know the job; results are kept for 30 minutes")
+    if 300 <= status < 400:
+        raise EndpointUnusable("the endpoint's address redirects to another one: check --base-url or RUNPOD_BASE_URL")
+    if status == 404:
+        raise EndpointUnusable(not_found_message)
     if status != 200:
-        refusal = EndpointUnusable if status in (401, 403, 404) else EndpointFailed
+        refusal = EndpointUnusable if status in (401, 403) else EndpointFailed
         raise refusal(_STATUS_MESSAGES.get(status) or f"the endpoint answers {status}{_platform_message(content)}")
     try:
-        parsed = json.loads(content)
+        parsed = parse_json(content)
     except ValueError:
         parsed = None
     if isinstance(parsed, dict):
@@ -266,15 +295,15 @@ def _parse(response: requests.Response, content: bytes, path: str) -> JsonObject
 def _platform_message(content: bytes) -> str:
     """The platform's explanation of a refusal, if it gives one."""
     try:
-        message = json.loads(content)["error"]
+        message = parse_json(content)["error"]
     except (ValueError, TypeError, KeyError):
         return ""
-    return f": {str(message)[:300]}"
+    return f": {clean_line(str(message), 300)}"
 
 
 def _retry_after(response: requests.Response) -> float:
     value = response.headers.get("Retry-After", "")
-    return min(float(value), _MAX_RETRY_AFTER_S) if value.isdigit() else 0.0
+    return min(float(value), _MAX_RETRY_AFTER_S) if value.isascii() and value.isdigit() else 0.0
 
 
 _backoff = wait_random_exponential(multiplier=0.5, max=15)
@@ -288,5 +317,6 @@ def _seconds_before_retry(state: RetryCallState) -> float:
 
 
 def _reason(error: requests.RequestException) -> str:
-    """The error's type alone: messages of requests contain the address and the key."""
-    return type(error).__name__
+    """The type of the error, or of its cause, alone: messages of requests contain the address and the key."""
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return type(cause or error).__name__

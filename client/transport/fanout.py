@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from client.errors import JobFailed, Stopped
-from client.transport.endpoint import Endpoint, JsonObject, NoSuchJob
+from client.errors import BadAnswer, JobFailed, Stopped
+from client.transport.answers import JsonObject, clean_line, is_number
+from client.transport.endpoint import Endpoint, NoSuchJob
 from client.transport.jobs import JobListener, wait_for_output
 from client.transport.journal import Journal
 
@@ -122,6 +123,7 @@ class WorkerPool:
         self._listener = listener
         self._pending = deque(jobs)
         self._fraction_done = dict.fromkeys((job.name for job in jobs), 0.0)
+        self._stages = dict.fromkeys(self._fraction_done, "sending the recording")
         self._seconds = {job.name: job.seconds for job in jobs}
 
     def work(self) -> None:
@@ -148,6 +150,9 @@ class WorkerPool:
         for retries_left in reversed(range(MAX_ATTEMPTS)):
             try:
                 output = self._run_once(job)
+            except BadAnswer:
+                self._journal.delete_job_id(job.name)
+                raise
             except JobFailed as failure:
                 self._journal.delete_job_id(job.name)
                 # A local API has no other worker.
@@ -164,10 +169,11 @@ class WorkerPool:
         if earlier_id is not None:
             try:
                 return self._wait(job, earlier_id)
-            except (NoSuchJob, JobFailed):  # a new run is a request to try again
+            except (NoSuchJob, BadAnswer, JobFailed):  # a new run is a request to try again
                 self._journal.delete_job_id(job.name)
         if self._stop.is_set():
             raise Stopped("stopped")
+        self._report_progress(job, 0.0, "sending the recording")
         request = job.build_request()
         job_id = self._endpoint.submit(request.pop("input"), **request)
         self._journal.save_job_id(job.name, job_id)
@@ -206,11 +212,23 @@ class WorkerPool:
     def _report_progress(self, job: JobSpec, fraction: float, stage: str) -> None:
         # A job that another worker restarts does not set the progress back.
         self._fraction_done[job.name] = max(fraction, self._fraction_done[job.name])
-        count = len(self._fraction_done)
-        if count > 1:
-            stage = f"{sum(done == 1.0 for done in self._fraction_done.values())} of {count} parts done"
-        seconds_done = sum(self._seconds[name] * done for name, done in self._fraction_done.items())
-        self._listener.on_progress(seconds_done / sum(self._seconds.values()), stage)
+        self._stages[job.name] = stage
+        total_s = sum(self._seconds.values())
+        done_s = sum(self._seconds[name] * done for name, done in self._fraction_done.items())
+        self._listener.on_progress(done_s / total_s, self._describe_stage(done_s, total_s))
+
+    def _describe_stage(self, done_s: float, total_s: float) -> str:
+        """Return the stage of the unfinished job that is furthest; of several jobs, also the audio that is done."""
+        unfinished = {name: done for name, done in self._fraction_done.items() if done < 1.0}
+        if not unfinished:
+            return "done"
+        stage = self._stages[max(unfinished, key=lambda name: unfinished[name])]
+        return f"{stage}, {_format_clock(done_s)} of {_format_clock(total_s)}" if len(self._seconds) > 1 else stage
+
+
+def _format_clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def _describe_progress(status: JsonObject, waited_s: float) -> tuple[float, str]:
@@ -221,6 +239,7 @@ def _describe_progress(status: JsonObject, waited_s: float) -> tuple[float, str]
             ": does the endpoint have any? See its workers in RunPod's console" if waited_s > NO_WORKER_HINT_S else ""
         )
         return 0.0, f"waiting for a worker{hint}"
-    if not isinstance(output, dict) or "stage" not in output:
+    if not isinstance(output, dict) or not isinstance(output.get("stage"), str):
         return 0.0, "working"
-    return min(output.get("percent", 0) / 100, 0.99), str(output["stage"])
+    percent = output.get("percent")
+    return min(max(percent, 0) / 100, 0.99) if is_number(percent) else 0.0, clean_line(output["stage"], 60)

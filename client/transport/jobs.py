@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.errors import WORKER_ERROR_TYPES, JobFailed, OptionRefused, Stopped
-from client.transport.endpoint import FINAL_STATES, Endpoint, JsonObject
+from client.transport.answers import JsonObject, check_output, check_segments, clean_line
+from client.transport.endpoint import FINAL_STATES, Endpoint
 
 FIRST_POLL_INTERVAL_S, MAX_POLL_INTERVAL_S = 0.25, 10.0
 """The interval between status queries grows, but stays far below the 60 s for which RunPod keeps a result of /runsync
@@ -63,7 +64,7 @@ def wait_for_output(endpoint: Endpoint, job_id: str, stop: threading.Event, list
         status = endpoint.status(job_id)
         on_segments = listener.on_segments
         has_news = on_segments is not None and _forward_segments(endpoint, status, job_id, on_segments)
-        if status.get("status") in FINAL_STATES:
+        if str(status.get("status")) in FINAL_STATES:
             return extract_output(status)
         listener.on_status(status)
         interval_s = FIRST_POLL_INTERVAL_S if has_news else min(interval_s * 1.3, MAX_POLL_INTERVAL_S)
@@ -74,6 +75,7 @@ def extract_output(status: JsonObject) -> JsonObject:
     """Return the output of a finished job, from its response of /status.
 
     Raises:
+        BadAnswer: the output is not a worker's.
         JobFailed: there is no output; with the worker's message, if it sent one.
     """
     state, output = str(status.get("status")), status.get("output")
@@ -82,13 +84,13 @@ def extract_output(status: JsonObject) -> JsonObject:
     fields = output if isinstance(output, dict) else {}
     error = status.get("error") or fields.get("error")
     if error:
-        error_type, message = _split_error_type(_error_message(str(error)))
+        error_type, message = _split_error_type(clean_line(_error_message(str(error))))
         error_type = str(fields.get("error_type") or error_type or state)
         # The local API of a worker that does not stream keeps no type: then it is the state.
         concerns_options = error_type in ("InvalidInput", state) and re.match(r"options[.:]|the model ", message)
         raise (OptionRefused if concerns_options else JobFailed)(message, error_type)
     if state == "COMPLETED" and fields:
-        return fields
+        return check_output(fields)
     messages = {
         "COMPLETED": "the job completed without output: it may have been too large for the platform",
         "CANCELLED": "the job was cancelled",
@@ -127,7 +129,8 @@ def join_chunks(chunks: list[Any]) -> JsonObject:
 
 def _append_fields(target: JsonObject, fields: JsonObject) -> None:
     for key, value in fields.items():
-        target[key] = target[key] + value if key in target and isinstance(value, str | list) else value
+        is_continued = isinstance(value, str | list) and type(target.get(key)) is type(value)
+        target[key] = target[key] + value if is_continued else value
 
 
 def _forward_segments(
@@ -135,7 +138,7 @@ def _forward_segments(
 ) -> bool:
     """Pass new segments on; return True if there were any."""
     chunks = [chunk for chunk in _new_chunks(endpoint, status, job_id) if isinstance(chunk, dict)]
-    segments = [segment for chunk in chunks for segment in chunk.get("segments", [])]
+    segments = [segment for chunk in chunks for segment in check_segments(chunk.get("segments"))]
     if segments:
         on_segments(segments)
     return bool(segments)
@@ -146,4 +149,5 @@ def _new_chunks(endpoint: Endpoint, status: JsonObject, job_id: str) -> list[Any
     if endpoint.is_local_api:
         output = status.get("output")
         return output if isinstance(output, list) else []
-    return [chunk.get("output") for chunk in endpoint.stream(job_id).get("stream", [])]
+    chunks = endpoint.stream(job_id).get("stream")
+    return [chunk.get("output") for chunk in chunks if isinstance(chunk, dict)] if isinstance(chunks, list) else []

@@ -186,6 +186,14 @@ def test_options_are_checked_before_anything_is_sent(platform: Platform, folder:
 
 
 @pytest.mark.usefixtures("tree")
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_sent(platform: Platform, folder: Path) -> None:
+    (folder / "file").touch()
+    refused = run_command("batch", "audio", "file/out", where=platform, folder=folder, code=2)
+    assert "cannot be written (not a directory)" in refused.stderr
+    assert platform.jobs == {}
+
+
+@pytest.mark.usefixtures("tree")
 @pytest.mark.parametrize("content", ["", "[1]", '{"talk.ogg": 1}', '"text"', "7"])
 def test_a_damaged_record_is_wrong_usage(platform: Platform, folder: Path, content: str) -> None:
     (folder / "out").mkdir()

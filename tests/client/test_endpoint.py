@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
-from client.errors import EndpointFailed, SubmissionUncertain
+from client.errors import EndpointFailed, EndpointUnusable, SubmissionUncertain
 from client.settings import EndpointSettings
+from client.transport import endpoint as module
 from client.transport.endpoint import Endpoint, NoSuchJob
 from tests.client.conftest import settings_of
 from tests.platform.emulator import Fault, Platform
@@ -78,6 +80,46 @@ def test_an_unreachable_address_is_given_up(platform: Platform) -> None:
     with pytest.raises(EndpointFailed, match="cannot be reached"):
         Endpoint(settings, retry_timeout_s=0.5).health()
     platform.start()  # for the fixture, which closes it
+
+
+def test_the_first_failure_is_reported_at_once_and_once(platform: Platform) -> None:
+    messages: list[str] = []
+    endpoint = Endpoint(settings_of(platform), retry_timeout_s=10.0, on_retry=messages.append)
+    for fault in (Fault.ERROR_500, Fault.ERROR_502):
+        platform.faults.next("health", fault)
+    endpoint.health()
+    assert messages == ["the endpoint answers 500: injected: ERROR_500; trying again"]
+    platform.faults.next("health", Fault.ERROR_429)
+    endpoint.health()
+    assert [message[:24] for message in messages] == ["the endpoint answers 500", "the endpoint answers 429"]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://nowhere.invalid:80"])
+def test_an_address_that_never_answered_is_given_up_soon(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert module.FIRST_CONTACT_TIMEOUT_S <= 10
+    monkeypatch.setattr(module, "FIRST_CONTACT_TIMEOUT_S", 2.0)
+    messages: list[str] = []
+    started = time.monotonic()
+    with pytest.raises(EndpointUnusable, match="cannot be reached"):
+        Endpoint(EndpointSettings(f"{address}/v2", "ep", "key"), on_retry=messages.append).submit({"n": 1})
+    assert time.monotonic() - started < 4
+    assert len(messages) == 1
+    assert messages[0].endswith("trying again")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("", "no worker's local API at this address: .* a platform's has a path, such as /v2"),
+        ("/v3", "check --endpoint or RUNPOD_ENDPOINT_ID, .*, and the base URL, which ends in /v2"),
+        ("/v2/other", "check --endpoint or RUNPOD_ENDPOINT_ID"),
+    ],
+)
+def test_the_error_for_a_wrong_address_says_which_part_is_wrong(platform: Platform, path: str, sentence: str) -> None:
+    settings = settings_of(platform)
+    base_url = settings.base_url.removesuffix("/v2") + path
+    with pytest.raises(EndpointUnusable, match=sentence):
+        Endpoint(EndpointSettings(base_url, settings.endpoint_id, settings.api_key)).health()
 
 
 def test_cancelling_ends_a_job_and_ignores_unknown_ones(platform: Platform, endpoint: Endpoint) -> None:

@@ -85,7 +85,15 @@ def test_progress_of_the_parts_is_reported_for_the_whole_recording(
     assert fractions == sorted(fractions)
     assert 0 < fractions[len(fractions) // 2] < 1
     assert fractions[-1] == pytest.approx(1.0)
-    assert updates[-1][1] == f"{PARTS} of {PARTS} parts done"
+    assert updates[0] == (0.0, "compressing the recording")
+    stages = [stage for _, stage in updates]
+    assert "sending the recording, 0:00:00 of 0:01:18" in stages
+    middle = [(fraction, stage) for fraction, stage in updates if stage.startswith("transcribing, ")]
+    assert middle
+    for fraction, stage in middle:
+        minutes, seconds = map(int, stage.split()[1].split(":")[1:])
+        assert 60 * minutes + seconds == pytest.approx(78.4 * fraction, abs=1.0)
+    assert stages[-1] == "done"
 
 
 def test_invalid_input_is_not_retried_and_ends_the_run(

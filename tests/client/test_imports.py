@@ -15,8 +15,8 @@ PAGE_FILES = {path for path in FILES if path.parent.name == "page" or path.name 
 WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
 ARROWS: dict[str, set[str]] = {
     "merge": set(),
-    "media": {"errors"},
-    "transport": {"errors", "media", "settings"},
+    "media": {"errors", "files"},
+    "transport": {"errors", "files", "media", "settings"},
 }
 """The other modules of the client that a package may import."""
 

@@ -35,6 +35,31 @@ def test_a_local_api_needs_neither_id_nor_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("base_url", "endpoint_id", "url"),
+    [
+        ("http://h:8080/v2", "abc", "http://h:8080/v2/abc"),
+        ("http://h:8080/v2/", "abc", "http://h:8080/v2/abc"),
+        ("http://h:8080/v2/abc", "abc", "http://h:8080/v2/abc"),
+        ("http://h:8080/v2/abc/", None, "http://h:8080/v2/abc"),
+        ("http://h:8080/v2/abc/run", None, "http://h:8080/v2/abc"),
+        ("https://api.runpod.ai/v2/abc/runsync", None, "https://api.runpod.ai/v2/abc"),
+        ("https://api.runpod.ai/v2/abc/status/1-2", None, "https://api.runpod.ai/v2/abc"),
+        ("https://api.runpod.ai/", "abc", "https://api.runpod.ai/v2/abc"),
+        (" https://api.runpod.ai\n", "abc", "https://api.runpod.ai/v2/abc"),
+        ("https://proxy/runpod", "abc", "https://proxy/runpod/abc"),
+        ("http://h:8000", "abc", "http://h:8000"),
+    ],
+)
+def test_the_base_url_may_hold_the_endpoints_id(base_url: str, endpoint_id: str | None, url: str) -> None:
+    assert find_settings(endpoint_id, "key", base_url, environment={}).url == url
+
+
+def test_two_different_ids_are_refused() -> None:
+    with pytest.raises(WrongUsage, match="names another endpoint than abc"):
+        find_settings("abc", "key", "http://h/v2/other", environment={})
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ({"endpoint_id": "abc"}, "the API key is missing: give --api-key, RUNPOD_API_KEY"),
