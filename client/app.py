@@ -18,6 +18,7 @@ from gradio.processing_utils import save_file_to_cache
 
 from client.console import exit_on_client_error
 from client.errors import ClientError, Stopped
+from client.files import add_suffix
 from client.media.video import save_video
 from client.options import with_connection
 from client.page import viewer
@@ -170,12 +171,13 @@ class Page:
         if stop := self._stop_events.get(str(request.session_hash)):
             stop.set()
 
-    @staticmethod
-    def _export(suffix: str, content: ExportContent, collected: Any) -> str:
+    def _export(self, suffix: str, content: ExportContent, collected: Any) -> str:
         """Write a file with the corrected transcript, named after the recording, and return its path."""
-        path = Path(tempfile.mkdtemp(prefix="transcript-")) / f"{content.title}.{suffix}"
-        path.write_bytes(export(suffix, content.corrected(Corrections.from_page(collected))))
-        return str(path)
+        with tempfile.TemporaryDirectory(prefix="transcript-") as folder:
+            path = add_suffix(Path(folder) / content.title, f".{suffix}")
+            path.write_bytes(export(suffix, content.corrected(Corrections.from_page(collected))))
+            # The folder that Gradio serves files from, and deletes them after a day.
+            return str(save_file_to_cache(path, self.blocks.GRADIO_CACHE))
 
 
 def _to_sentence(error: ClientError) -> str:

@@ -63,9 +63,10 @@ def choose_targets(recording: Path | str, output: str | None, formats: Sequence[
     """
     if isinstance(recording, str):
         name = Path(unquote(urlsplit(recording).path)).stem
-        folder, stem = Path(), _UNSAFE_IN_NAMES.sub("_", name) or "transcript"
+        folder, stem = Path(), _UNSAFE_IN_NAMES.sub("_", name)
     else:
         folder, stem = recording.parent, recording.name if _has_twin(recording) else recording.stem
+    stem = stem or "transcript"
     if output is None:
         return target_paths(folder / stem, formats)
     if output.endswith(_SLASHES) or _is_folder(Path(output)):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import filetype
@@ -20,7 +23,6 @@ def other_kind(path: Path) -> str | None:
 
     Raises:
         OSError: it cannot be read.
-        BadRecording: it cannot be given to ffmpeg.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -50,11 +52,23 @@ def check_recording(path: Path) -> None:
         raise BadRecording(f"{path.name} is not a recording: it is {kind}")
 
 
-def _has_audio(path: Path) -> bool:
+@contextmanager
+def encodable_path(path: Path) -> Iterator[Path]:
+    """Yield a path that can be put into ffmpeg's command: `path`, or a temporary link to a name that is not UTF-8."""
     try:
-        return bool(read_tracks(path))
+        str(path).encode()
     except UnicodeEncodeError:
-        raise BadRecording(f"{path.name} has a name that is not UTF-8: rename it") from None
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, f"recording{path.suffix if path.suffix.isascii() else ''}")
+            link.symlink_to(path.resolve())
+            yield link
+    else:
+        yield path
+
+
+def _has_audio(path: Path) -> bool:
+    with encodable_path(path) as readable:
+        return bool(read_tracks(readable))
 
 
 def _is_text(head: bytes) -> bool:

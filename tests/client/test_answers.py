@@ -246,7 +246,8 @@ def test_odd_progress_and_streams_do_not_end_a_job(tmp_path: Path, progress: Any
     (output,) = run_jobs(endpoint, jobs, journal, parallel=1, stop=threading.Event(), listener=listener)
     assert output["transcription"]["text"] == "hello"
     assert streamed == [SEGMENT]
-    assert updates == [(0.0, "sending the recording"), (0.0, stage), (1.0, "done")]
+    assert (updates[0], updates[-1]) == ((0.0, "sending the recording"), (1.0, "done"))
+    assert (0.0, stage) in updates
 
 
 @pytest.mark.parametrize("chunks", [[5], [{"a": {"x": "a"}}, {"a": {"x": [1]}}, {}], [{"a": 5}, {"a": {"x": 1}}, {}]])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from client.recording import RunSettings, transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from client.transport.journal import Journal
-from tests.client.conftest import environment, run_command
+from tests.client.conftest import environment, run_command, start_command, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
 
@@ -178,6 +179,56 @@ def test_nothing_is_sent_if_a_target_cannot_be_written(
 
 
 @pytest.mark.process
+def test_two_runs_of_a_recording_at_once_are_one_job(
+    platform: Platform, folder: Path, recording: Path, worker: ScriptedWorker
+) -> None:
+    worker.held_after = 0
+    flags = ["--format", "srt", "--output"]
+    first = start_command("transcribe", recording, *flags, "a.srt", where=platform, folder=folder)
+    wait_until(lambda: len(platform.jobs) == 1)
+    second = start_command("transcribe", recording, *flags, "b.srt", where=platform, folder=folder)
+    wait_until(lambda: list((folder.parent / "cache").rglob("*.waiting")))
+    worker.release()
+    for process in (first, second):
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+    assert (folder / "a.srt").read_text() == (folder / "b.srt").read_text() != ""
+    assert len(platform.jobs) == 1
+    assert list((folder.parent / "cache" / "worker-whisper").iterdir()) == []
+
+
+@pytest.mark.process
+def test_two_threads_with_a_recording_at_once_are_one_job(
+    platform: Platform, endpoint: Endpoint, recording: Path, tmp_path: Path, worker: ScriptedWorker
+) -> None:
+    worker.held_after = 0
+    waiting = threading.Event()
+
+    def report(_fraction: float, stage: str) -> None:
+        if stage == "waiting for another run of the same recording":
+            waiting.set()
+
+    def transcribe() -> dict[str, Any]:
+        return transcribe_recording(
+            endpoint,
+            recording,
+            {},
+            RunSettings(),
+            stop=threading.Event(),
+            listener=ProgressListener(report),
+            cache=tmp_path / "cache",
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(transcribe) for _ in range(2)]
+        assert waiting.wait(20)
+        worker.release()
+        outputs = [future.result(20) for future in futures]
+    assert outputs[0] == outputs[1]
+    assert len(platform.jobs) == 1
+
+
+@pytest.mark.process
 @pytest.mark.usefixtures("worker")
 def test_the_longest_legal_name_is_written_and_not_paid_for_twice(
     platform: Platform, folder: Path, recording: Path
@@ -296,6 +347,18 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
+@pytest.mark.usefixtures("worker")
+def test_the_names_of_files_do_not_steer_the_terminal(platform: Platform, folder: Path, recording: Path) -> None:
+    source = os.fsencode(folder) + b"/\x1b[2J\xff.ogg"
+    os.rename(recording, source)  # noqa: PTH104 - bytes
+    printed = run_command("transcribe", os.fsdecode(source), "--format", "srt", where=platform, folder=folder)
+    assert "/\ufffd[2J\ufffd.srt" in printed.stderr
+    assert "\x1b" not in printed.stderr
+    assert os.path.exists(source.replace(b".ogg", b".srt"))  # noqa: PTH110
 
 
 # --- translations

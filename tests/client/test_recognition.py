@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from client.errors import BadRecording
+from client.media.audio import compress
 from client.media.ffmpeg_process import ffmpeg_executable
-from client.recognition import check_recording, other_kind
+from client.recognition import check_recording, encodable_path, other_kind
 from tests.client.conftest import CLIPS
 
 CONTAINERS = {
@@ -70,3 +73,12 @@ def test_files_without_audio_are_refused(tmp_path: Path) -> None:
     for broken in (file, silent):
         with pytest.raises(BadRecording, match="has no audio that can be decoded: it is damaged, cut off or without"):
             check_recording(broken)
+
+
+@pytest.mark.process
+def test_a_name_that_is_not_utf_8_can_be_read(tmp_path: Path) -> None:
+    file = Path(shutil.copy(CLIPS / "demo.ogg", tmp_path / os.fsdecode(b"\xff.\xff")))
+    check_recording(file)
+    with encodable_path(file) as readable:
+        assert compress(readable, tmp_path).seconds == pytest.approx(6.72, abs=0.1)
+    assert sorted(os.fsencode(path.name) for path in tmp_path.iterdir()) == [b"sound.ogg", b"\xff.\xff"]
