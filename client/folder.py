@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 
+from client.errors import BadRecording
 from client.output import target_paths
 from client.recognition import other_kind
 
@@ -125,6 +126,8 @@ def _reason_to_leave_out(path: Path) -> tuple[str, str] | None:
         kind = other_kind(path)
     except OSError:
         return "unreadable file", ""
+    except BadRecording:  # its transcription says why
+        return None
     return None if kind is None else ("other file", f": {kind}")
 
 

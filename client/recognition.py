@@ -7,7 +7,6 @@ from pathlib import Path
 import filetype
 
 from client.errors import BadRecording
-from client.media.audio import ffmpeg_executable
 from client.media.tracks import read_tracks
 
 _HEAD_BYTES = 8192  # what filetype looks at
@@ -21,6 +20,7 @@ def other_kind(path: Path) -> str | None:
 
     Raises:
         OSError: it cannot be read.
+        BadRecording: it cannot be given to ffmpeg.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -31,7 +31,7 @@ def other_kind(path: Path) -> str | None:
         return None
     if mime is not None or _is_text(head):
         return mime or "text"
-    return None if read_tracks(path, ffmpeg_executable()) else "of an unknown type"
+    return None if _has_audio(path) else "of an unknown type"
 
 
 def check_recording(path: Path) -> None:
@@ -42,12 +42,19 @@ def check_recording(path: Path) -> None:
     """
     try:
         kind = other_kind(path)
-        if kind is None and not read_tracks(path, ffmpeg_executable()):
+        if kind is None and not _has_audio(path):
             raise BadRecording(f"{path.name} has no audio that can be decoded: it is damaged, cut off or without sound")
     except OSError as error:
         raise BadRecording(f"{path.name} cannot be read: {error.strerror}") from None
     if kind is not None:
         raise BadRecording(f"{path.name} is not a recording: it is {kind}")
+
+
+def _has_audio(path: Path) -> bool:
+    try:
+        return bool(read_tracks(path))
+    except UnicodeEncodeError:
+        raise BadRecording(f"{path.name} has a name that is not UTF-8: rename it") from None
 
 
 def _is_text(head: bytes) -> bool:

@@ -28,7 +28,15 @@ from src.delivery.webhooks import ProgressNotifier, notify
 from src.download import fetch, fetch_samples
 from src.engine.scheduler import EngineLost
 from src.engine.work import OutOfMemory as EngineOutOfMemory
-from src.errors import CaptionsFailed, OutOfMemory, OutOfResources, TooLarge, WorkerError, explain_os_error
+from src.errors import (
+    CaptionsFailed,
+    OutOfMemory,
+    OutOfResources,
+    TooLarge,
+    UnsupportedMedia,
+    WorkerError,
+    explain_os_error,
+)
 from src.formats.render import render
 from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request.options import Options
@@ -150,7 +158,7 @@ def _try_captioning(
         return None
     try:
         return caption(video, transcript, request, folder, max_bytes, control)
-    except (CaptionsFailed, TooLarge) as error:
+    except (CaptionsFailed, OutOfResources, TooLarge, UnsupportedMedia) as error:
         return error
 
 

@@ -30,6 +30,7 @@ from src.audio.ffmpeg_process import FfmpegLog, ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
 from src.errors import InvalidInput, TooLarge, UnsupportedMedia, WorkerError
 from tests.support.media import encode, main_frequency, sine, write_wav
+from tests.support.mp4 import RATE, SCALE, Mp4Track, mp4
 from tests.support.properties import examples
 
 pytestmark = pytest.mark.process
@@ -126,11 +127,11 @@ def folder(tmp_path):
 
 
 def decode(source: Path, folder: Path, **options):
-    return decode_audio(source, folder, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **options})
+    return decode_audio(source, folder, **{"max_seconds": 3600.0, "max_bytes": 2 << 30, **options})
 
 
 def record(source: Path, folder: Path, options: AudioOptions = NO_OPTIONS, **limits) -> DecodedAudio:
-    return decode_recording(source, folder, options, **{"max_seconds": 3600.0, "max_bytes": 1 << 30, **limits})
+    return decode_recording(source, folder, options, **{"max_seconds": 3600.0, "max_bytes": 2 << 30, **limits})
 
 
 def split(source: Path, folder: Path, **limits):
@@ -369,6 +370,50 @@ def test_a_pause_between_joined_parts_keeps_its_length(folder):
     assert len(samples) == pytest.approx(7 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
     assert main_frequency(samples[-SAMPLE_RATE:]) == pytest.approx(1000, abs=2)
     assert np.abs(samples[3 * SAMPLE_RATE : 4 * SAMPLE_RATE]).max() < 10
+
+
+HOUR = 3600
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+@pytest.mark.parametrize("hours", [[0.02], [0.5], [5], [11], [0.3, 0.01, 6]])
+def test_gaps_of_hours_keep_the_clock(hours, is_split, folder):
+    """A second of a tone before, between and after the gaps; by the filter alone, those over 4.7 hours are lost."""
+    lengths = [round(hour * HOUR * SCALE) for hour in hours]
+    track = Mp4Track([*((1, SCALE + length) for length in lengths), (1, SCALE)], 2 * RATE)
+    source = write(folder, mp4(sine(440, 1.0).tobytes(), track))
+    found = record(source, folder, AudioOptions(split=is_split), max_seconds=12 * HOUR)
+    (samples,) = found.channels
+    assert found.warnings == []
+    assert len(samples) == sum(RATE + length * RATE // SCALE for length in lengths) + RATE
+    start = 0
+    for length in [*lengths, 0]:
+        assert main_frequency(samples[start : start + RATE]) == pytest.approx(440, abs=2)
+        assert not samples[start + RATE : start + RATE + length * RATE // SCALE].any()
+        start += RATE + length * RATE // SCALE
+    assert [file.name for file in folder.iterdir()] == ["audio.pcm"]
+
+
+@pytest.mark.parametrize("hours", [12, 30, 31, 300, 590])
+def test_a_gap_over_the_limit_is_told(hours, folder):
+    source = write(folder, mp4(sine(440, 1.0).tobytes(), Mp4Track([(1, hours * HOUR * SCALE), (1, SCALE)], 2 * RATE)))
+    with pytest.raises(TooLarge, match=f"limit of 12 hours, with a gap of {hours} hours after 1.0 s: send it in parts"):
+        decode(source, folder, max_seconds=12 * HOUR)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_webm_with_a_gap_of_an_hour_is_whole(folder):
+    first, second = folder.parent / "first.webm", folder.parent / "second.webm"
+    encode("-f", "lavfi", "-i", "sine=300:duration=2", "-c:a", "libopus", str(first))
+    encode("-f", "lavfi", "-i", "sine=1000:duration=2", "-c:a", "libopus", "-output_ts_offset", "3600", str(second))
+    joined = folder.parent / "joined.mka"
+    listed = folder.parent / "list.txt"
+    listed.write_text(f"file '{first}'\nduration 3600\nfile '{second}'\ninpoint 3600\n")
+    encode("-f", "concat", "-safe", "0", "-i", str(listed), "-c", "copy", str(joined))
+    found = record(joined, folder, AudioOptions(strict=True), max_seconds=2 * HOUR)
+    (samples,) = found.channels
+    assert len(samples) == pytest.approx(3602 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
+    assert main_frequency(samples[-SAMPLE_RATE:]) == pytest.approx(1000, abs=2)
 
 
 def wav_that_goes_on(folder: Path, after: bytes) -> bytes:
@@ -902,7 +947,7 @@ def test_the_messages_of_a_log():
 def test_an_endless_log_takes_little_memory():
     header = HEADER.removesuffix("Stream mapping:\n")
     log = read_log(header + "  Stream #0:1: Audio: x\n" * 2000 + "Error " * 100_000)
-    assert len(log.streams) == 1000
+    assert len(log.streams) == 100
     assert len(log.errors) == 3000
 
 

@@ -24,6 +24,7 @@ from src.transcription.windows import find_windows
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS
 from tests.support.media import encode, main_frequency, sine, write_wav
+from tests.support.mp4 import RATE, SCALE, Mp4Track, mp4
 
 pytestmark = pytest.mark.process
 
@@ -126,6 +127,19 @@ def test_sound_that_begins_late_is_read_after_the_end(folder):
     with start(late, folder) as decoding:
         assert decoding.readable() is None
         assert len(decoding.result().channels[0]) == pytest.approx(3 * SAMPLE_RATE, abs=2000)
+
+
+def test_samples_around_a_gap_are_those_of_the_result(folder):
+    gapped = folder.parent / "gap.mp4"
+    gapped.write_bytes(mp4(sine(440, 10.0).tobytes(), Mp4Track([(1, 110 * SCALE), (1, 10 * SCALE)], 20 * RATE)))
+    with start(gapped, folder) as decoding:
+        growing = readable(decoding)
+        read = np.concatenate([growing[at : at + SAMPLE_RATE] for at in range(0, 120 * SAMPLE_RATE, SAMPLE_RATE)])
+        whole = decoding.result().channels[0]
+    assert len(whole) == 120 * SAMPLE_RATE
+    assert np.array_equal(read, whole)
+    assert main_frequency(whole[-10 * SAMPLE_RATE :]) == pytest.approx(440, abs=1)
+    assert not whole[10 * SAMPLE_RATE : -10 * SAMPLE_RATE].any()
 
 
 def test_a_recording_over_the_limit_is_refused_when_its_end_is_reached(slow, source, folder):

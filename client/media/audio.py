@@ -7,18 +7,17 @@ their times are exact. A decoder needs 80 ms to converge, which is inaudible at 
 from __future__ import annotations
 
 import csv
-import functools
 import math
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 
 from client.errors import BadRecording, WrongUsage
+from client.media.ffmpeg_process import MAX_SECONDS, STALL_SECONDS, FfmpegRun, run_ffmpeg, sandboxed_input
 from client.media.tracks import AudioTrack, choose_track, read_tracks
 
 BITRATE = 32_000
@@ -32,15 +31,23 @@ _MAX_LAYOUT_CHANNELS = 8  # with more, a layout is a guess by ffmpeg
 FRAME_S = 0.04
 """Length of the frames whose loudness is measured."""
 
+_MAX_FILE_BYTES = round(MAX_SECONDS * 2 * BITRATE / 8 * 1.5)
+
 _SAMPLE_RATE = 16_000  # Whisper's
-# The worker's expression for a clock that never steps back: see `src/audio/decode.py`.
+_END_S = "1e8"  # after the end of any recording
+# The worker's expression for a clock that never steps back: see `src/audio/decode.py`. Sound that begins late is taken
+# for a gap, too. After a gap that is too long, nothing is encoded.
 _STEADY_CLOCK = (
     "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"
     "st(2, ld(2) + if(gt(N, 0) * lt(ld(0), ld(1) - 1/TB), ld(1) - ld(0), 0));"
     "st(0, if(isnan(PTS), ld(1), if(gt(N, 0), max(PTS + ld(2), ld(1)), PTS)));"
+    "if(gt(ld(0) - ld(1), {max_gap}/TB), print(ld(1) * TB); print((ld(1) - ld(0)) * TB); st(0, " + _END_S + "/TB));"
     "st(1, ld(0) + S/SR/TB);"
     "ld(0)"
 )
+_MAX_GAP_S = 2 * 3600.0
+"""Longest gap in one channel: ffmpeg holds it in memory, twice at times."""
+_CUT_SECONDS = 600.0
 _SILENCE_DB = -120.0  # in place of -inf
 
 
@@ -74,23 +81,6 @@ class OpusTrack:
         return self.path.stat().st_size / self.seconds
 
 
-@functools.cache
-def ffmpeg_executable() -> str:
-    """Return the path of the system's ffmpeg, else of the one from imageio-ffmpeg.
-
-    Raises:
-        WrongUsage: neither is installed.
-    """
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
-        raise WrongUsage("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from None
-
-
 def compress(
     source: Path, folder: Path, *, mono: bool = True, audio_track: str | int | None = None, strict: bool = False
 ) -> OpusTrack:
@@ -108,30 +98,37 @@ def compress(
         WrongUsage: it has no such track.
     """
     target = folder / "sound.ogg"
-    tracks = read_tracks(source, ffmpeg_executable())
+    tracks = read_tracks(source)
     chosen = choose_track(tracks, audio_track) if tracks else AudioTrack(1)
-    # async and first_pts keep the media's timestamps for audio that starts late or has gaps, as in the worker.
+    # async and first_pts keep the media's timestamps for audio that starts late or has gaps, as in the worker. They
+    # come last, since they hold all of a gap in memory.
     filters = [
-        f"asetpts='{_STEADY_CLOCK}'",
-        f"aresample={_SAMPLE_RATE}:async=1:first_pts=0",
+        f"asetpts='{_STEADY_CLOCK.format(max_gap=_MAX_GAP_S / (1 if mono else max(1, chosen.channels)))}'",
+        f"aresample={_SAMPLE_RATE}",
+        "aformat=sample_fmts=s16",
+        "aresample=async=1:first_pts=0",
         f"asetnsamples={round(_SAMPLE_RATE * FRAME_S)}:p=0",
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level",
         "ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-",
     ]
     downmix, bitrate = _downmix(chosen.channels) if mono else ([], 2 * BITRATE)
-    media = ffmpeg.input(f"file:{source}", protocol_whitelist="file")[f"a:{chosen.number - 1}"]
     output = ffmpeg.output(
-        media,
+        sandboxed_input(source)[f"a:{chosen.number - 1}"],
         f"file:{target}",
         af=",".join([*downmix, *filters]),
         acodec="libopus",
         audio_bitrate=bitrate,
         vbr="constrained",
-    )
-    process = _run(output, source)
-    track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", process.stdout)])
+        t=MAX_SECONDS,
+    ).global_args("-dts_error_threshold", _END_S)
+    # Each frame is two lines.
+    run = _run(output, source, file_bytes=_MAX_FILE_BYTES, min_lines=round(2 * STALL_SECONDS / FRAME_S))
+    _refuse_gap(source, run.log)
+    track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", "".join(run.lines))])
     if not track.levels:
         raise BadRecording(f"{source.name} has no audio")
+    if track.seconds >= MAX_SECONDS:
+        raise BadRecording(f"{source.name} is longer than {MAX_SECONDS / 3600:.0f} hours: cut it into parts")
     warnings = []
     if audio_track is None and len(tracks) > 1:
         others = ", ".join(other.name for other in tracks if other is not chosen)
@@ -139,7 +136,7 @@ def compress(
             f"the recording has {len(tracks)} audio tracks, and only {chosen.name} was transcribed; there are also "
             f"{others:.500}: choose with audio_track"
         )
-    if not _is_truncated_riff(source) and not _is_truncated(process.stderr, track.seconds):
+    if not _is_truncated_riff(source) and not _is_truncated(run.log, track.seconds):
         return replace(track, warnings=warnings)
     if strict:
         raise BadRecording(f"{source.name} is cut off after its first {track.seconds:.0f} s")
@@ -183,7 +180,7 @@ def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[Aud
         segment_list_type="csv",
         reset_timestamps=1,
     )
-    _run(output, track.path)
+    _run(output, track.path, file_bytes=2 * track.path.stat().st_size, stall_seconds=_CUT_SECONDS)
     with part_list.open(newline="") as rows:
         return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
 
@@ -215,19 +212,32 @@ def _is_truncated(log: str, seconds: float) -> bool:
     return total - seconds > 1.0 + 0.002 * total
 
 
-def _run(output: ffmpeg.nodes.OutputStream, source: Path) -> subprocess.CompletedProcess[str]:
-    command = output.global_args("-nostdin", "-hide_banner", "-nostats").compile(
-        cmd=ffmpeg_executable(), overwrite_output=True
-    )
-    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if process.returncode != 0:
-        raise BadRecording(_failure_message(source, process.stderr))
-    return process
+def _run(output: ffmpeg.nodes.OutputStream, source: Path, **limits: Any) -> FfmpegRun:
+    run = run_ffmpeg(output, **limits)
+    if run.stalled:
+        raise BadRecording(f"{source.name} cannot be decoded: ffmpeg does not get on with it; re-encode it")
+    if run.status != 0:
+        if "No space left" in run.log:
+            raise WrongUsage("the disk is full: make room, or set XDG_CACHE_HOME to a folder on another one")
+        raise BadRecording(_failure_message(source, run.log))
+    return run
+
+
+def _refuse_gap(source: Path, log: str) -> None:
+    """Raise BadRecording if the sound has a gap, at which `_STEADY_CLOCK` has ended it."""
+    numbers = re.findall(r"^\[Eval @ \w+\] (-?\d+\.\d+)$", log, re.MULTILINE)
+    if len(numbers) >= 2:
+        raise BadRecording(
+            f"{source.name} has a gap of {-float(numbers[1]) / 3600:.1f} hours after {float(numbers[0]):.0f} s, which "
+            "is too long to be compressed: give its URL, or cut it there"
+        )
 
 
 def _failure_message(source: Path, log: str) -> str:
     if not source.exists():
         return f"there is no file {source}"
+    if "Cannot allocate memory" in log:
+        return f"{source.name} takes more memory than an intact recording would: it is damaged; re-encode it"
     if "matches no streams" in log:
         return f"{source.name} has no audio track"
     if "moov atom not found" in log:

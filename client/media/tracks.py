@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import ffmpeg
+
 from client.errors import WrongUsage
+from client.media.ffmpeg_process import run_ffmpeg, sandboxed_input
 
 _STREAM = re.compile(r" +Stream #0:(\d+)(?:\[\w+\])?(?:\(([\w-]+)\))?.*?: (\w+): (\w*)(.*)")
 _TITLE = re.compile(r"      title +: (.*)")
@@ -44,11 +46,11 @@ class AudioTrack:
         return f"track {self.number}" + (f" ({', '.join(facts)})" if facts else "")
 
 
-def read_tracks(source: Path, ffmpeg: str) -> list[AudioTrack]:
+def read_tracks(source: Path) -> list[AudioTrack]:
     """Return the audio tracks of `source`; none if it cannot be read, which its compression then reports."""
-    command = [ffmpeg, "-nostdin", "-hide_banner", "-protocol_whitelist", "file", "-i", f"file:{source}"]
-    log = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace").stderr
-    return parse_tracks(log)
+    output = ffmpeg.output(sandboxed_input(source), "-", format="null", map="0", c="copy", t=0)
+    log = run_ffmpeg(output, file_bytes=0).log
+    return parse_tracks(re.split(r"^(?:Stream mapping:|Output #0)", log, maxsplit=1, flags=re.MULTILINE)[0])
 
 
 def parse_tracks(log: str) -> list[AudioTrack]:

@@ -11,13 +11,15 @@ decoded output, not to what a header declares.
 Sound that was found and is not in the result is a warning.
 """
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
+from operator import itemgetter
 from pathlib import Path
 from threading import Event
 from typing import IO, Any
@@ -27,7 +29,14 @@ import numpy as np
 import numpy.typing as npt
 
 from src.audio.completeness import RiffLength, find_losses, read_riff_length, refuse_undecodable
-from src.audio.ffmpeg_process import FfmpegLog, compile_command, sandboxed_input, start_ffmpeg
+from src.audio.ffmpeg_process import (
+    FfmpegLog,
+    ProcessLimits,
+    compile_command,
+    refuse_exhausted,
+    sandboxed_input,
+    start_ffmpeg,
+)
 from src.audio.mixing import CancellationProbe, read_and_mix
 from src.audio.pcm import SAMPLE_RATE, GrowingPcm, Pcm
 from src.audio.tracks import TrackName, audio_tracks, choose_track, other_tracks_warning
@@ -58,6 +67,7 @@ _STEADY_CLOCK = (
     "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"  # 0: this packet's time, 1: the previous one's end, 2: the offset
     "st(2, ld(2) + if(gt(N, 0) * lt(ld(0), ld(1) - 1/TB), ld(1) - ld(0), 0));"
     "st(0, if(isnan(PTS), ld(1), if(gt(N, 0), max(PTS + ld(2), ld(1)), PTS)));"
+    "if(gt(N, 0) * gt(ld(0) - ld(1), {long_gap}/TB), print(ld(1) * TB); print((ld(1) - ld(0)) * TB); {at_long_gap});"
     "st(1, ld(0) + S/SR/TB);"
     "ld(0)"
 )
@@ -67,6 +77,17 @@ Recordings that were joined, or whose recorder was restarted, have times that be
 times are moved. For less, the sound only waits until the clock is ahead again. `aresample` would drop all such sound.
 """
 
+_LONG_GAP_S = 60
+"""Gaps up to here are filled by `aresample`, which keeps a gap in memory and loses those over some hours."""
+
+_MAX_GAP_S = "1e8"  # three years; ffmpeg takes the time of a packet that is further away for a fault, and drops it
+_END = f"st(0, {_MAX_GAP_S}/TB)"  # after the end of any recording, so that decoding ends there
+_CLOSE = "st(2, ld(2) - ld(0) + ld(1)); st(0, ld(1))"
+
+_BASE_CPU_SECONDS = 600.0
+_FILE_MARGIN = 1 << 20  # bytes; ffmpeg's own limit comes first
+
+_COPY_BYTES = 1 << 20
 _MIN_REPORTED_S = 1.0
 _LONG_BYTES = 2_000_000
 _PROBED_SHARE = 8  # one of so many packets is looked at for sound that the mix loses
@@ -109,6 +130,8 @@ class _Task:
     """Most samples, of all channels together."""
     control: JobControl
     stall_seconds: float
+    closes_gaps: bool
+    """Leave long gaps out, to be inserted afterwards; else decoding ends at the first one."""
     on_final_samples: Callable[[FfmpegLog], None]
     """Called when the samples in `pcm` are those of the result, unless the sound begins late."""
 
@@ -158,7 +181,7 @@ class RunningDecoding:
 
 
 def _late_samples(log: FfmpegLog) -> int:
-    return round(log.audio_start * SAMPLE_RATE)
+    return _to_samples(log.audio_start)
 
 
 @contextmanager
@@ -239,9 +262,8 @@ def decode_recording(
     """
     limit = min(int(max_seconds * SAMPLE_RATE), max_bytes // _SAMPLE_BYTES)
     riff = read_riff_length(source)
-    task = _Task(
-        source, folder / _PCM_NAME, riff, options, limit, control or JobControl(), stall_seconds, on_final_samples
-    )
+    control, pcm = control or JobControl(), folder / _PCM_NAME
+    task = _Task(source, pcm, riff, options, limit, control, stall_seconds, False, on_final_samples)
     try:
         return _decode(task)
     except BaseException:
@@ -250,16 +272,11 @@ def decode_recording(
 
 
 def _decode(task: _Task) -> DecodedAudio:
-    number, log, probe = _decode_chosen_track(task)
-    warnings = []
-    if not task.options.split and (probe.loses_sound or _file_size(task.pcm) == 0):
-        log, realigned = _mix_all_channels(task, number)
-        if realigned >= _MIN_REPORTED_S:
-            warnings.append(
-                f"in {realigned:.1f} s of the recording a plain mix of its channels would lose sound, so they were "
-                "aligned before they were mixed"
-            )
-    channels = _check_channels(log.channels) if task.options.split else 1
+    number, log, warnings = _write_samples(task)
+    if log.gaps:
+        _refuse_longer(sum(map(_to_samples, log.gaps[0])), _count_channels(task, log), task.limit, log.gaps)
+        number, log, warnings = _write_around_gaps(task)
+    channels = _count_channels(task, log)
     frames, late = _file_size(task.pcm) // (channels * _SAMPLE_BYTES), _late_samples(log)
     _refuse_longer(frames + late, channels, task.limit)
     refuse_undecodable(log, frames)
@@ -272,6 +289,67 @@ def _decode(task: _Task) -> DecodedAudio:
     if task.options.track is None and (warning := other_tracks_warning(tracks, tracks[number - 1])):
         warnings.append(warning)
     return DecodedAudio([pcm[:, channel] for channel in range(1 if _is_mono(pcm) else channels)], warnings)
+
+
+def _write_samples(task: _Task) -> tuple[int, FfmpegLog, list[str]]:
+    """Decode the chosen track to the file, as a mix unless the channels are kept apart.
+
+    Returns:
+        The track's number, from 1; the log; and warnings about the mix.
+    """
+    number, log, probe = _decode_chosen_track(task)
+    warnings = []
+    if not task.options.split and (probe.loses_sound or _file_size(task.pcm) == 0):
+        log, realigned = _mix_all_channels(task, number)
+        if realigned >= _MIN_REPORTED_S:
+            warnings.append(
+                f"in {realigned:.1f} s of the recording a plain mix of its channels would lose sound, so they were "
+                "aligned before they were mixed"
+            )
+    return number, log, warnings
+
+
+def _write_around_gaps(task: _Task) -> tuple[int, FfmpegLog, list[str]]:
+    """Decode again without the long gaps, and write that to the file, with silence in the gaps.
+
+    What is already in the file, up to the first gap, stays: it may be in use.
+    """
+    closed = replace(task, pcm=task.pcm.with_suffix(".closed"), closes_gaps=True, on_final_samples=lambda _: None)
+    try:
+        number, log, warnings = _write_samples(closed)
+        channels = _count_channels(task, log)
+        gaps = [(_to_samples(at - log.audio_start), _to_samples(length)) for at, length in log.gaps]
+        frames = _file_size(closed.pcm) // (channels * _SAMPLE_BYTES)
+        _refuse_longer(frames + sum(length for _, length in gaps), channels, task.limit, log.gaps)
+        _insert_gaps(closed.pcm, task.pcm, gaps, channels * _SAMPLE_BYTES)
+    finally:
+        closed.pcm.unlink(missing_ok=True)
+    log.position += sum(length for _, length in log.gaps)
+    return number, log, warnings
+
+
+def _insert_gaps(closed: Path, pcm: Path, gaps: list[tuple[int, int]], sample_bytes: int) -> None:
+    """Write the samples of `closed` to `pcm`, with zeros in the gaps, which take no space on the disk."""
+    with closed.open("rb") as samples, pcm.open("r+b") as file:
+        for at, length in gaps:
+            _copy(samples, file, at * sample_bytes - samples.tell())
+            file.seek(length * sample_bytes, os.SEEK_CUR)
+        _copy(samples, file, closed.stat().st_size - samples.tell())
+
+
+def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
+    """Copy `size` bytes from and to the current positions, or as many as there are."""
+    while size > 0 and (block := source.read(min(size, _COPY_BYTES))):
+        target.write(block)
+        size -= len(block)
+
+
+def _count_channels(task: _Task, log: FfmpegLog) -> int:
+    return _check_channels(log.channels) if task.options.split else 1
+
+
+def _to_samples(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE)
 
 
 def _decode_chosen_track(task: _Task) -> tuple[int, FfmpegLog, CancellationProbe]:
@@ -358,11 +436,14 @@ def _check_channels(channels: int) -> int:
     return channels or 1
 
 
-def _refuse_longer(samples: int, channels: int, limit: int) -> None:
-    """Raise TooLarge for a recording of more than `limit` samples in all channels."""
-    if samples * channels > limit:
-        subject = "the recording is" if channels == 1 else f"the recording's {channels} channels are together"
-        raise TooLarge(f"{subject} longer than the limit of {_format_limit(limit / SAMPLE_RATE)}: send it in parts")
+def _refuse_longer(samples: int, channels: int, limit: int, gaps: Sequence[tuple[float, float]] = ()) -> None:
+    """Raise TooLarge for a recording of more than `limit` samples in all channels; `gaps` are in seconds."""
+    if samples * channels <= limit:
+        return
+    subject = "the recording is" if channels == 1 else f"the recording's {channels} channels are together"
+    at, length = max(gaps, key=itemgetter(1), default=(0.0, 0.0))
+    gap = f", with a gap of {_format_duration(length)} after {at:.1f} s" if gaps else ""
+    raise TooLarge(f"{subject} longer than the limit of {_format_duration(limit / SAMPLE_RATE)}{gap}: send it in parts")
 
 
 def _prepend_silence(pcm: Path, size: int) -> None:
@@ -371,7 +452,7 @@ def _prepend_silence(pcm: Path, size: int) -> None:
     try:
         with pcm.open("rb") as samples, padded.open("wb") as file:
             file.seek(size)
-            shutil.copyfileobj(samples, file, 1 << 20)
+            shutil.copyfileobj(samples, file, _COPY_BYTES)
         padded.replace(pcm)
     finally:
         padded.unlink(missing_ok=True)
@@ -403,7 +484,8 @@ def _input(task: _Task) -> ffmpeg.nodes.FilterableStream:
 def _steady(track: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.FilterableStream:
     """Return the sound on a clock that never steps back, up to the limit."""
     # Filters restart where a stream changes its channels, as broadcasts do: none may pad or count from the start.
-    return track.filter("asetpts", _STEADY_CLOCK).filter("atrim", end=task.limit / SAMPLE_RATE + 1)
+    clock = _STEADY_CLOCK.format(long_gap=_LONG_GAP_S, at_long_gap=_CLOSE if task.closes_gaps else _END)
+    return track.filter("asetpts", clock).filter("atrim", end=task.limit / SAMPLE_RATE + 1)
 
 
 def _resample(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.FilterableStream:
@@ -417,7 +499,7 @@ def _resample(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes
 def _file_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
     """Write the sound to the file: hardly more than the limit."""
     # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
-    options = {"format": "s16le", "fs": (task.limit + 1) * _SAMPLE_BYTES, **({} if task.options.split else {"ac": 1})}
+    options = {"format": "s16le", "fs": _max_bytes(task), **({} if task.options.split else {"ac": 1})}
     return ffmpeg.output(_resample(sound, task), f"file:{task.pcm}", **_SAMPLES, **options)
 
 
@@ -452,7 +534,8 @@ def _run(
         is_right: decides when the header is known; an error of it ends the run, too.
 
     Raises:
-        UnsupportedMedia: ffmpeg stalls.
+        UnsupportedMedia: ffmpeg stalls, or takes too much memory or CPU time.
+        OutOfResources: the worker lacks disk space or something else.
         Cancelled: the job was stopped.
     """
     log = FfmpegLog()
@@ -461,17 +544,24 @@ def _run(
         with pipe:  # an unread pipe would block ffmpeg
             consume(pipe)
 
-    command = compile_command(ffmpeg.merge_outputs(*outputs))
+    # Decoding that is slower than the recording stalls, and stays on one core.
+    limits = ProcessLimits(task.limit / SAMPLE_RATE + _BASE_CPU_SECONDS, _max_bytes(task) + _FILE_MARGIN)
+    output = ffmpeg.merge_outputs(*outputs).global_args("-dts_error_threshold", _MAX_GAP_S)
+    command = compile_command(output, limits)
+    is_stopped = False
     running = start_ffmpeg(command, log, task.control, piped=True, on_one_core=True)
     with running as process, ThreadPoolExecutor(1) as thread:
         assert isinstance(process.stdout, TextIOWrapper)
         reading = thread.submit(read, process.stdout.buffer)
         try:
             if log.header_read.wait(task.stall_seconds) and not is_right(log):
+                is_stopped = True
                 process.kill()
             _wait_while_it_advances(process, task.pcm, task.stall_seconds)
         finally:
             process.kill()
+    if not is_stopped:
+        refuse_exhausted(log)
     reading.result()
     return log
 
@@ -490,13 +580,18 @@ def _wait_while_it_advances(process: "subprocess.Popen[str]", pcm: Path, stall_s
             written += advance
 
 
+def _max_bytes(task: _Task) -> int:
+    """Return the size of a file from which is seen that the recording is too long."""
+    return (task.limit + 1) * _SAMPLE_BYTES
+
+
 def _file_size(file: Path) -> int:
     """Return the bytes of `file`; 0 if ffmpeg has not created it yet."""
     return file.stat().st_size if file.exists() else 0
 
 
-def _format_limit(seconds: float) -> str:
-    """Return a limit in the largest unit that suits it: `12 hours`, `90 seconds`."""
+def _format_duration(seconds: float) -> str:
+    """Return a duration in the largest unit that suits it: `12 hours`, `90 seconds`."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.3g} {unit}"

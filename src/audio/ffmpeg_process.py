@@ -1,14 +1,18 @@
-"""Runs ffmpeg sandboxed: executable lookup, allowed demuxers, cancellation, and the facts of its log.
+"""Runs ffmpeg sandboxed: executable lookup, allowed demuxers, limits, cancellation, and the facts of its log.
 
 The file is treated as hostile. ffmpeg opens no other file, uses only demuxers of recordings (a playlist, a concat
-script or a subtitle track would name further files and addresses), and gets an empty environment.
+script or a subtitle track would name further files and addresses), gets an empty environment, and is bounded by the
+kernel: a small file can declare what takes gigabytes.
 """
 
+import errno
 import functools
 import itertools
+import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,22 +24,41 @@ from typing import IO, Any
 
 import ffmpeg
 
-from src.errors import WorkerError
+from src.errors import UnsupportedMedia, WorkerError, explain_os_error
 from src.job_control import JobControl
 
 # Demuxers of files that contain their media. Left out: playlists, scripts, subtitles, devices, image lists, formats
 # that need a second file (mxf, imf, vobsub), and raw formats that match any bytes. Names that a build lacks do no harm.
-_DEMUXERS = (
+DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,"
     "mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
 )
 
-_MAX_ALLOC = 512 << 20  # bytes in one block; a day of MP4 index takes 100 MB, a forged one asks for gigabytes
+MAX_ALLOC = 512 << 20
+"""Bytes in one block; a day of MP4 index takes 100 MB, a forged one asks for gigabytes."""
 
-_MAX_STREAMS = 1000
-"""ffmpeg itself opens no more (its option `max_streams`)."""
+MAX_MEMORY = 1 << 30
+"""Bytes of one process that encodes no picture: decoding, probing or muxing 4K of HEVC or AV1 takes 75 MB."""
+
+MAX_STREAMS = 100
+"""Most tracks of a file; each one costs memory before anything is decoded."""
+
+# The shell becomes ffmpeg, so that no instant passes without limits; Python could set them between fork and exec only
+# where no other thread runs. A limit that is already lower stays. The kernel warns ffmpeg at the first limit of CPU
+# time, and kills it at the second. When memory runs out, ffmpeg is to be killed in place of the worker.
+LIMIT_SCRIPT = """
+{ ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"; ulimit -S -t "$3"; ulimit -H -t "$4"; } 2>/dev/null
+{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null
+unset PWD
+shift 4
+exec "$@"
+"""
+_LAST_CPU_SECONDS = 30
 
 _MAX_ERROR_CHARACTERS = 3000
+
+_MAX_GAPS = 100_000
+"""More gaps than there are minutes in a month."""
 
 _MAX_TITLE_CHARACTERS = 1000
 
@@ -47,10 +70,29 @@ _STREAM = (
     r" +Stream #0:(\d+)(?:\[\w+\])?(?:\(([\w-]+)\))?.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): (\w*)(.*)"
 )
 
+# What the system answers to ffmpeg when the worker lacks something.
+_LACKS = {
+    "No space left on device": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "Too many open files": errno.EMFILE,
+}
+
 _turns = itertools.count()
 """Numbers the processes that stay on one core."""
 
 _CLOCK = r"(\d+):(\d\d):(\d\d\.\d+)"
+
+
+@dataclass(frozen=True)
+class ProcessLimits:
+    """What one run of ffmpeg may take; beyond it, the kernel ends the run."""
+
+    cpu_seconds: float
+    """Of all cores together."""
+    file_bytes: int
+    """Of each file that it writes."""
+    memory_bytes: int = MAX_MEMORY
+    """Of memory that it writes to, in RAM or not; address space alone is free, of which GPUs take much."""
 
 
 @dataclass
@@ -110,6 +152,8 @@ class FfmpegLog:
     """Seconds on the container's clock, gaps included, up to which the output is written."""
     audio_start: float = 0.0
     """Seconds on the container's clock, never negative, at which its sound begins; from the filter `ashowinfo`."""
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """Where a filter found long gaps in the sound, and their lengths, in seconds (see `src/audio/decode.py`)."""
     channels: int = 0
     """Channels of the first audio frame, from `ashowinfo`; 0 if no frame was decoded."""
     lacks_index: bool = False
@@ -122,6 +166,15 @@ class FfmpegLog:
     """Set as soon as `streams` is complete, or the log ends."""
     first_frame_read: Event = field(default_factory=Event)
     """Set as soon as `audio_start` and `channels` are known, or the log ends."""
+    has_too_many_streams: bool = False
+    """True if there are more than `MAX_STREAMS`, of which no header is logged."""
+    lacks: int = 0
+    """Number of the system's error that shows that the worker lacks something; 0 if there was none."""
+    lacks_memory: bool = False
+    """True if ffmpeg got no memory that it asked for."""
+    lacks_cpu_time: bool = False
+    """True if ffmpeg ended itself at its limit of CPU time."""
+    _gap_at: float = 0.0
     errors: str = ""
     """Lines that look like errors, the last one first, at most `_MAX_ERROR_CHARACTERS`."""
 
@@ -149,7 +202,7 @@ class FfmpegLog:
         if found := re.match(rf"  Duration: {_CLOCK}(?:, start: (-?\d+\.\d+))?", line):
             self.duration, self.start = _to_seconds(found), float(found[4] or 0)
         elif found := re.match(_STREAM, line):
-            if len(self.streams) < _MAX_STREAMS:
+            if len(self.streams) < MAX_STREAMS:
                 language = found[2] if found[2] not in (None, "und") else ""
                 self.streams.append(LoggedStream(int(found[1]), found[3], found[4], found[5], language))
         elif self.streams and (
@@ -168,8 +221,17 @@ class FfmpegLog:
                 self.audio_start = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
                 self.channels = int(found[2])
                 self.first_frame_read.set()
+            if found := re.match(r"\[Eval @ \w+\] (-?\d+\.\d+)$", line):
+                self._read_printed(float(found[1]))
             self.lacks_index |= line.endswith("moov atom not found\n")
             self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
+
+    def _read_printed(self, number: float) -> None:
+        """Take a number that an expression of a filter prints: where a gap is, then its length below zero."""
+        if number >= 0:
+            self._gap_at = number
+        elif len(self.gaps) < _MAX_GAPS:
+            self.gaps.append((self._gap_at, -number))
 
     def _count_damage(self, line: str, previous: str) -> None:
         """Count a packet that could not be decoded; ffmpeg logs the same line again as `Last message repeated`."""
@@ -179,6 +241,10 @@ class FfmpegLog:
             self.damaged_packets += int(line.removeprefix(_REPETITION).split()[0])
 
     def _keep_error(self, line: str) -> None:
+        self.has_too_many_streams |= "Number of streams exceeds" in line
+        self.lacks = next((number for sign, number in _LACKS.items() if sign in line), self.lacks)
+        self.lacks_memory |= "Cannot allocate memory" in line
+        self.lacks_cpu_time |= f"received signal {signal.SIGXCPU.value}." in line
         if any(sign in line for sign in ("rror", "Invalid", "No space", "not currently supported")):
             self.errors = f"{line[:300]}{self.errors}"[:_MAX_ERROR_CHARACTERS]
 
@@ -202,14 +268,17 @@ def ffmpeg_executable() -> str:
 
 def sandboxed_input(source: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
     """Return `source` as an input that cannot open anything else; `options` are ffmpeg's options of the input."""
-    return ffmpeg.input(f"file:{source}", protocol_whitelist="file", format_whitelist=_DEMUXERS, **options)
+    limits = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, "max_streams": MAX_STREAMS}
+    return ffmpeg.input(f"file:{source}", **limits, **options)
 
 
-def compile_command(output: ffmpeg.nodes.OutputStream) -> list[str]:
-    """Return the command line that writes `output`."""
-    limited = output.global_args("-nostdin", "-hide_banner", "-max_alloc", str(_MAX_ALLOC))
-    command: list[str] = limited.compile(cmd=ffmpeg_executable(), overwrite_output=True)
-    return command
+def compile_command(output: ffmpeg.nodes.OutputStream, limits: ProcessLimits) -> list[str]:
+    """Return the command line that writes `output` within the limits."""
+    quiet = output.global_args("-nostdin", "-hide_banner", "-max_alloc", str(MAX_ALLOC))
+    command: list[str] = quiet.compile(cmd=ffmpeg_executable(), overwrite_output=True)
+    cpu_seconds = math.ceil(limits.cpu_seconds)
+    numbers = (limits.memory_bytes // 1024, -(-limits.file_bytes // 512), cpu_seconds, cpu_seconds + _LAST_CPU_SECONDS)
+    return ["/bin/sh", "-c", LIMIT_SCRIPT, "sh", *(str(number) for number in numbers), *command]
 
 
 @contextmanager
@@ -259,6 +328,28 @@ def start_ffmpeg(
             process.kill()
             reader.join()
     log.status = process.returncode
+
+
+def refuse_exhausted(log: FfmpegLog) -> None:
+    """Raise an error for a run that nobody stopped, if it failed at a limit or for want of something.
+
+    A file over its limit of size is left to the caller, which knows what it means.
+
+    Raises:
+        UnsupportedMedia: the file has too many tracks, or takes more memory or CPU time than any that is intact.
+        OutOfResources: the worker lacks disk space, memory or descriptors.
+    """
+    if log.status == 0:
+        return
+    if log.has_too_many_streams:
+        raise UnsupportedMedia(f"the file has more than {MAX_STREAMS} tracks: leave some out")
+    if log.lacks_cpu_time:
+        raise UnsupportedMedia("the file takes more CPU time than an intact one would: it is damaged; re-encode it")
+    if log.lacks_memory:
+        raise UnsupportedMedia("the file takes more memory than an intact one would: it is damaged; re-encode it")
+    lacks = errno.ENOMEM if log.status == -signal.SIGKILL else log.lacks  # the system kills what takes its last memory
+    if error := explain_os_error(OSError(lacks, "")):
+        raise error
 
 
 @contextmanager

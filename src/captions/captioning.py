@@ -10,7 +10,7 @@ from typing import Literal
 from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
 from src.captions.fonts import SYSTEM_FONTS, check_family
 from src.captions.probe import Video, check_drawable, probe_video
-from src.errors import TooLarge
+from src.errors import TooLarge, explain_os_error
 from src.formats.ass import Style
 from src.formats.cues import Cue, lay_out
 from src.formats.layout import Layout
@@ -68,6 +68,8 @@ def caption(
     Raises:
         CaptionsFailed: the captions cannot be added; the transcript is unaffected.
         TooLarge: the captioned video has more than `max_bytes`.
+        UnsupportedMedia: the video takes more memory or CPU time than an intact one would.
+        OutOfResources: the worker lacks disk space or something else.
         Cancelled: the job was stopped.
     """
     started = time.perf_counter()
@@ -76,6 +78,8 @@ def caption(
     embed = _burn if request.mode == "burn" else _mux
     try:
         return embed(job, transcript, request)
+    except OSError as error:
+        raise explain_os_error(error) or error from None
     finally:
         transcript.timings["captions"] = time.perf_counter() - started
 

@@ -10,6 +10,8 @@ command or a filter.
 from __future__ import annotations
 
 import functools
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +21,15 @@ from typing import Any
 
 import ffmpeg
 
-from src.audio.ffmpeg_process import FfmpegLog, compile_command, sandboxed_input, start_ffmpeg
+from src.audio.ffmpeg_process import (
+    MAX_MEMORY,
+    FfmpegLog,
+    ProcessLimits,
+    compile_command,
+    refuse_exhausted,
+    sandboxed_input,
+    start_ffmpeg,
+)
 from src.captions.containers import (
     CONTAINERS_BY_FAMILY,
     MKV,
@@ -47,10 +57,18 @@ _POLL_INTERVAL_S = 0.5
 _BASE_SECONDS = 600.0
 """Seconds that ffmpeg may take, in addition to the video's length (mux) or `_BURN_FACTOR` times its length."""
 _BURN_FACTOR = 20.0
+_TRIAL_SECONDS = 30.0
+_CORES = os.cpu_count() or 1
+
+_BURN_MEMORY = 4 << 30
+"""Bytes. 4K of HEVC or AV1 with 10 bits a colour takes 2.4 GB, a third more with the most reference frames."""
+
+_THREADS = 8
+"""Of the decoder and of x264 each; more of them would take 0.1 GB each for 4K, on a host with many cores."""
 
 _QUALITY: dict[str, dict[str, Any]] = {
     "h264_nvenc": {"preset:v:{}": "p5", "rc:v:{}": "vbr", "cq:v:{}": 21, "b:v:{}": 0},
-    "libx264": {"preset:v:{}": "veryfast", "crf:v:{}": 20},
+    "libx264": {"preset:v:{}": "veryfast", "crf:v:{}": 20, "threads:v:{}": _THREADS},
 }
 """Options of each encoder; `{}` is the number of the video track."""
 
@@ -108,7 +126,7 @@ def mux(job: EmbedJob, tracks: Sequence[Captions]) -> CaptionedVideo:
     for container in dict.fromkeys([CONTAINERS_BY_FAMILY.get(job.video.family, MKV), MKV]):
         texts = [_write_track(captions, container, job.folder, number) for number, captions in enumerate(tracks)]
         path = job.folder / f"captioned.{container.name}"
-        log = _run(_mux_output(job.video, container, tracks, texts, path), path, job, job.video.seconds)
+        log = _run(_mux_output(job.video, container, tracks, texts, path), path, job, 1.0, MAX_MEMORY)
         if log.status == 0:
             return CaptionedVideo(path, container.name, None, lost_track_warnings(job.video, container))
     raise CaptionsFailed(f"the video cannot be wrapped up with its captions{_explain_failure(log)}")
@@ -143,8 +161,8 @@ def burn(
     log = FfmpegLog()
     for container, encoder in _burn_attempts(video, encoders or find_encoders()):
         path = job.folder / f"captioned.{container.name}"
-        output = _burn_output(video, container, encoder, job.limits, path)
-        log = _run(output, path, job, _BURN_FACTOR * video.seconds)
+        output = _burn_output(video, container, encoder, job.limits.seconds, path)
+        log = _run(output, path, job, _BURN_FACTOR, _BURN_MEMORY)
         if log.status == 0:
             warnings = [*lost_track_warnings(video, container), *lost_picture_warnings(video.picture_track)]
             return CaptionedVideo(path, container.name, encoder, warnings)
@@ -200,7 +218,7 @@ def _mux_output(
 
 
 def _burn_output(
-    video: Video, container: Container, encoder: str, limits: VideoLimits, path: Path
+    video: Video, container: Container, encoder: str, max_seconds: float, path: Path
 ) -> ffmpeg.nodes.OutputStream:
     kept, picture = select_tracks(video, container), video.picture_track
     number = [track for track in kept if track.kind == "Video"].index(picture)
@@ -216,12 +234,11 @@ def _burn_output(
         f"filter:v:{number}": ",".join(filters),
         f"fps_mode:v:{number}": "passthrough",
         **{name.format(number): value for name, value in _QUALITY[encoder].items()},
-        "fs": limits.bytes + 1,
-        "t": limits.seconds,
+        "t": max_seconds,
     }
     if picture.ticks_per_second:
         options[f"enc_time_base:v:{number}"] = f"1:{picture.ticks_per_second}"
-    media = sandboxed_input(video.source, max_pixels=MAX_PIXELS)
+    media = sandboxed_input(video.source, max_pixels=MAX_PIXELS, threads=_THREADS)
     return _output([media[str(track.index)] for track in kept], container, path, options)
 
 
@@ -238,27 +255,45 @@ def find_encoders() -> list[str]:
     """Return the GPU's H.264 encoder, if a trial with it succeeds, and x264."""
     gray = ffmpeg.input("color=gray:size=256x144:rate=5", f="lavfi")
     trial = ffmpeg.output(gray, "-", format="null", vcodec="h264_nvenc", t=1)
+    limits = ProcessLimits(_TRIAL_SECONDS * _CORES, file_bytes=0, memory_bytes=_BURN_MEMORY)
+    command = compile_command(trial, limits)
     try:
-        done = subprocess.run(compile_command(trial), stdin=subprocess.DEVNULL, capture_output=True, env={}, timeout=30)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env={}, timeout=_TRIAL_SECONDS)
     except subprocess.TimeoutExpired:
         return ["libx264"]
     return ["h264_nvenc", "libx264"] if done.returncode == 0 else ["libx264"]
 
 
-def _run(output: ffmpeg.nodes.OutputStream, path: Path, job: EmbedJob, extra_seconds: float) -> FfmpegLog:
+def _run(
+    output: ffmpeg.nodes.OutputStream, path: Path, job: EmbedJob, time_factor: float, memory_bytes: int
+) -> FfmpegLog:
     """Run ffmpeg while it makes progress; if it fails, the file at `path` is removed.
 
+    Args:
+        output: what ffmpeg writes.
+        path: the file that it writes to.
+        job: the video and the bounds of the work.
+        time_factor: seconds that ffmpeg may take for each second of the video, in addition to `_BASE_SECONDS`.
+        memory_bytes: see `ProcessLimits`.
+
     Raises:
-        CaptionsFailed: ffmpeg stalls, or takes more than `extra_seconds` in addition to `_BASE_SECONDS`.
+        CaptionsFailed: ffmpeg stalls, or takes too long.
         TooLarge: the file is over the limit.
+        UnsupportedMedia: the video takes too much memory or CPU time.
+        OutOfResources: the worker lacks disk space or something else.
     """
     log = FfmpegLog()
-    with start_ffmpeg(compile_command(output), log, job.control, job.folder) as process:
-        _wait_while_it_advances(process, log, job, _BASE_SECONDS + extra_seconds)
+    # A declared length may be forged.
+    timeout_seconds = _BASE_SECONDS + time_factor * min(job.video.seconds, job.limits.seconds)
+    limits = ProcessLimits(timeout_seconds * _CORES, job.limits.bytes + 1, memory_bytes)
+    with start_ffmpeg(compile_command(output, limits), log, job.control, job.folder) as process:
+        _wait_while_it_advances(process, log, job, timeout_seconds)
+    size = path.stat().st_size if path.exists() else 0
     if log.status != 0:
         path.unlink(missing_ok=True)
-    elif path.stat().st_size > job.limits.bytes:
+    if log.status == -signal.SIGXFSZ or size > job.limits.bytes:
         raise TooLarge(f"the captioned video is larger than the limit of {job.limits.bytes / 1e6:.1f} MB")
+    refuse_exhausted(log)
     return log
 
 
@@ -285,7 +320,6 @@ def _wait_while_it_advances(
 def _explain_failure(log: FfmpegLog) -> str:
     """Return the end of an error sentence: the reason, if the log shows a known one, and the remedy."""
     reasons = {
-        "No space left": "the disk is full",
         "Invalid data found": "it is damaged; re-encode it",
         "not currently supported in container": "a codec of it fits into no container here; re-encode it",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass, field
@@ -9,7 +10,15 @@ from pathlib import Path
 
 import ffmpeg
 
-from src.audio.ffmpeg_process import FfmpegLog, LoggedStream, compile_command, sandboxed_input, start_ffmpeg
+from src.audio.ffmpeg_process import (
+    FfmpegLog,
+    LoggedStream,
+    ProcessLimits,
+    compile_command,
+    refuse_exhausted,
+    sandboxed_input,
+    start_ffmpeg,
+)
 from src.errors import TooLarge, UnsupportedMedia
 from src.job_control import JobControl
 
@@ -17,7 +26,8 @@ MAX_PIXELS = 4096 * 2304
 """The largest picture that captions are drawn into: 4K."""
 
 _HEADER_TIMEOUT_S = 60.0
-_MAX_TRACKS = 100
+_LIMITS = ProcessLimits(cpu_seconds=_HEADER_TIMEOUT_S * (os.cpu_count() or 1), file_bytes=0)
+"""It writes no file."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +97,22 @@ def probe_video(source: Path, control: JobControl) -> Video:
     """Read the header of a video.
 
     Raises:
-        UnsupportedMedia: the file has no moving picture, or reading its header takes too long.
+        UnsupportedMedia: the file has no moving picture, or reading its header takes too much time or memory.
+        OutOfResources: the worker lacks something.
         Cancelled: the job was stopped.
     """
     log = FfmpegLog()
     # Nothing is decoded. The null output may refuse a track, but by then the header is in the log.
     output = ffmpeg.output(sandboxed_input(source), "-", format="null", map="0", c="copy", t=0)
-    with start_ffmpeg(compile_command(output), log, control) as process:
+    with start_ffmpeg(compile_command(output, _LIMITS), log, control) as process:
         try:
             process.wait(_HEADER_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise UnsupportedMedia("the file's header cannot be read: it is damaged; re-encode it") from None
+    refuse_exhausted(log)
     if not log.container:
         raise UnsupportedMedia("the file is not audio or video in a format that can be decoded")
-    streams = [stream for stream in log.streams if stream.kind != "Unknown"][:_MAX_TRACKS]
+    streams = [stream for stream in log.streams if stream.kind != "Unknown"]
     streams.sort(key=lambda stream: stream.index)  # ffmpeg lists the tracks of a group together
     video = Video(source, log.container, log.duration, [_to_track(stream) for stream in streams])
     if not any(track.is_moving_picture for track in video.tracks):

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import resource
 import struct
 import subprocess
 import wave
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import ffmpeg
 import pytest
 
 from client.errors import BadRecording, WrongUsage
-from client.media.audio import AudioPart, compress, cut, ffmpeg_executable
+from client.media.audio import AudioPart, compress, cut
+from client.media.ffmpeg_process import MAX_MEMORY, ffmpeg_executable, run_ffmpeg
+from client.media.tracks import read_tracks
 from tests.client.conftest import CLIPS
+from tests.support.mp4 import RATE, SCALE, Mp4Track, mp4
 
 pytestmark = pytest.mark.process
 
@@ -123,3 +132,115 @@ def test_no_channel_is_lost_when_a_recording_is_compressed(
     plain = ["-loglevel", "error", "-i", str(track.path), "-af", "pan=mono|c0=c0", "-f", "s16le", "-"]
     samples = subprocess.run([ffmpeg_executable(), *plain], capture_output=True, check=True).stdout
     assert max(struct.unpack(f"<{len(samples) // 2}h", samples)) > 6000  # of 8000
+
+
+# Files that are not what they seem
+
+
+@pytest.fixture
+def memo(tmp_path: Path) -> Path:
+    """Somebody's private recording, in another folder."""
+    (tmp_path / "home").mkdir()
+    return make(tmp_path / "home" / "memo.ts", "-f", "lavfi", "-i", "sine=440:duration=2", "-c:a", "mp2")
+
+
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{}\n#EXT-X-ENDLIST\n"
+DASH = (
+    '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT3S">'
+    '<Period><AdaptationSet mimeType="audio/mp2t"><Representation id="1" bandwidth="1"><BaseURL>{}</BaseURL>'
+    "</Representation></AdaptationSet></Period></MPD>"
+)
+SCRIPTS = [HLS, "ffconcat version 1.0\nfile '{}'\n", DASH, '<ASX version="3.0"><entry><ref href="{}"/></entry></ASX>']
+
+
+@pytest.mark.parametrize("name", ["talk.mp3", "talk.m3u8", "talk"])
+@pytest.mark.parametrize("place", ["{}", "file:{}", "file://{}", "../home/memo.ts", "neighbour.ts"])
+@pytest.mark.parametrize("script", SCRIPTS, ids=["hls", "concat", "dash", "asx"])
+def test_a_recording_that_names_another_is_refused(
+    tmp_path: Path, memo: Path, script: str, place: str, name: str
+) -> None:
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "neighbour.ts").write_bytes(memo.read_bytes())
+    source = tmp_path / "sent" / name
+    source.write_text(script.format(place.format(memo)))
+    with pytest.raises(BadRecording, match="cannot be decoded"):
+        compress(source, tmp_path)
+
+
+def test_ffmpeg_has_no_environment_and_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, seen = tmp_path / "ffmpeg", tmp_path / "seen"
+    os.mkfifo(seen)
+    program.write_text(f"#!/bin/sh\n/bin/cat /proc/self/limits /proc/self/oom_score_adj /proc/$$/environ >{seen}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("client.media.ffmpeg_process.ffmpeg_executable", lambda: str(program))
+    with ThreadPoolExecutor(1) as thread:
+        read = thread.submit(seen.read_text)
+        assert read_tracks(tmp_path / "talk.mp3") == []
+    *limits, last = read.result().splitlines()
+    assert any(re.match(rf"Max data size +{1 << 30} ", line) for line in limits)
+    assert any(re.match(r"Max file size +0 ", line) for line in limits)
+    assert last == "1000"
+
+
+def test_a_forged_index_takes_no_gigabytes(tmp_path: Path) -> None:
+    forged = Mp4Track([(20_000_000, 1)], 1, is_video=True, is_joined=True)
+    source = tmp_path / "forged.mp4"
+    source.write_bytes(mp4(bytes(2 * RATE), Mp4Track([(1, SCALE)], 2 * RATE), *[forged] * 6))
+    with suppress(BadRecording):  # the sound may be whole all the same
+        compress(source, tmp_path)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < 1.2 * MAX_MEMORY
+
+
+def test_an_ffmpeg_that_does_not_get_on_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nwhile :; do echo some log >&2; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("client.media.ffmpeg_process.ffmpeg_executable", lambda: str(program))
+    output = ffmpeg.output(ffmpeg.input("x"), "y")
+    run = run_ffmpeg(output, file_bytes=0, stall_seconds=0.5)
+    assert run.stalled
+    assert len(run.log) < 100_000
+
+
+def test_an_ffmpeg_that_gets_on_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nfor at in 1 2 3 4 5 6; do echo $at; /bin/sleep 0.3; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("client.media.ffmpeg_process.ffmpeg_executable", lambda: str(program))
+    run = run_ffmpeg(ffmpeg.output(ffmpeg.input("x"), "y"), file_bytes=0, stall_seconds=1.0)
+    assert (run.stalled, len(run.lines)) == (False, 6)
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sound.ogg").symlink_to("/dev/full")
+    source = make(tmp_path / "noise.wav", "-f", "lavfi", "-i", "anoisesrc=duration=5")
+    with pytest.raises(WrongUsage, match="the disk is full"):
+        compress(source, tmp_path)
+
+
+# Gaps
+
+
+def gapped(path: Path, gap: float) -> Path:
+    """A second of sound, a gap in seconds, and a second of sound."""
+    tone = struct.pack(f"<{RATE}h", *(round(8000 * math.sin(time / 6)) for time in range(RATE)))
+    path.write_bytes(mp4(tone, Mp4Track([(1, SCALE + round(gap * SCALE)), (1, SCALE)], 2 * RATE)))
+    return path
+
+
+@pytest.mark.parametrize("gap", [5, 300])
+def test_a_gap_keeps_its_length(tmp_path: Path, gap: float) -> None:
+    track = compress(gapped(tmp_path / "gap.mp4", gap), tmp_path)
+    assert track.seconds == pytest.approx(gap + 2, abs=0.1)
+    assert track.warnings == []
+    assert max(track.levels[:20]) > -20 < max(track.levels[-20:])
+    assert max(track.levels[30:-30]) < -100
+
+
+@pytest.mark.parametrize("hours", [3, 11, 31, 300])
+def test_a_gap_that_cannot_be_filled_is_named(tmp_path: Path, hours: float) -> None:
+    source = gapped(tmp_path / "gap.mp4", 3600 * hours)
+    with pytest.raises(
+        BadRecording, match=rf"gap\.mp4 has a gap of {hours}\.0 hours after 1 s, .*: give its URL, or cut"
+    ):
+        compress(source, tmp_path)
