@@ -130,6 +130,8 @@ def transcribe_all(
         def deliver(output: dict[str, Any]) -> None:
             write_files(output, item.targets)
             save_video(output, base_path(item.targets))
+            check_video(output)
+            record.add(item, content_hash)
 
         try:
             output = transcribe_recording(
@@ -144,8 +146,6 @@ def transcribe_all(
         except _FATAL_ERRORS:
             has_fatal_error.set()
             raise
-        check_video(output)
-        record.add(item, content_hash)
         metadata: dict[str, Any] = output["metadata"]
         return metadata
 

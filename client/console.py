@@ -119,7 +119,7 @@ class ProgressBar:
 
     def print(self, message: str) -> None:
         """Print a line without disturbing the bar."""
-        print_line(self._console, message)
+        self._console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
     def line(self) -> str:
         """Return the progress as `talk.mp3: transcribing, 24%, about 40 s left`, with the files of a batch."""
@@ -222,11 +222,6 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-def print_line(console: Console, message: str) -> None:
-    """Print a message as it is, in one line."""
-    console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
-
-
 def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command so that a client error or Ctrl-C prints a sentence and exits with its own code."""
 
@@ -236,10 +231,10 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**arguments)
         except ClientError as error:
-            print_line(console, f"Error: {error}")
+            console.print(f"Error: {printable(str(error))}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(error.exit_code)
         except OSError as error:
-            print_line(console, f"Error: {describe(error)}")
+            console.print(f"Error: {printable(describe(error))}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(OutputFailed.exit_code)
         except KeyboardInterrupt:
             console.print("Stopped; run the same command again to resume.", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -12,10 +13,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from client.batch import RECORD_FILE, CompletionRecord, transcribe_all
+from client.batch import RECORD_FILE, BatchResult, CompletionRecord, transcribe_all
 from client.console import ProgressBar
 from client.errors import EndpointUnusable
-from client.folder import find_recordings
+from client.folder import BatchItem, find_recordings
 from client.recording import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
@@ -217,3 +218,25 @@ def test_names_of_files_send_nothing_to_the_terminal(platform: Platform, folder:
 def test_a_folder_without_recordings_is_wrong_usage(platform: Platform, folder: Path) -> None:
     refused = run_command("batch", folder, "out", where=platform, folder=folder, code=2)
     assert "there are no recordings" in refused.stderr
+
+
+def test_a_transcript_is_not_paid_for_again_if_the_record_could_not_be_written(
+    endpoint: Endpoint, folder: Path, tree: Path, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "deep" / "bad.wav").unlink()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    items, _ = find_recordings(tree, folder / "out", ["srt"])
+
+    def run(record: CompletionRecord) -> BatchResult:
+        bar = ProgressBar(Console(stderr=True), "audio", quiet=True)
+        return transcribe_all(endpoint, items, record, {}, RunSettings(), max_workers=3, bar=bar)
+
+    class FullDisk(CompletionRecord):
+        def add(self, item: BatchItem, content_hash: str) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    failed = run(FullDisk(folder / "out", {})).failed
+    assert len(failed) == len(items) == 3
+    assert all("the same command writes it without another job" in reason for reason in failed.values())
+    assert run(CompletionRecord(folder / "out", {})).done == 3
+    assert len(worker.jobs) == 3
