@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from client.command_help import CONNECTION, EXIT_CODES, GENERAL, GroupedCommand
-from client.console import BatchProgress, ProgressBar, exit_on_client_error
+from client.console import BatchProgress, ProgressBar, exit_on_client_error, printable
 from client.errors import ClientError, EndpointUnusable, Incomplete, OptionRefused, Stopped, WrongUsage
-from client.files import write_atomically
+from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
 from client.media.video import check_video, save_video
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
@@ -70,18 +70,20 @@ class CompletionRecord:
         options: the worker's, for all files of this run.
 
     Raises:
-        WrongUsage: the file of an earlier run is damaged.
+        WrongUsage: the file of an earlier run is damaged, or nothing can be written there.
     """
 
     def __init__(self, folder: Path, options: dict[str, Any]) -> None:
         self._path = folder / RECORD_FILE
+        check_writable(self._path)
         self._options_key = make_key(options)
         self._lock = threading.Lock()
         self._entries: dict[str, dict[str, Any]] = {}
         if self._path.exists():
             try:
-                self._entries = json.loads(self._path.read_text(encoding="utf-8"))
-            except ValueError:
+                saved = json.loads(self._path.read_text(encoding="utf-8"))
+                self._entries = {str(name): dict(entry) for name, entry in dict(saved).items()}
+            except (ValueError, TypeError):
                 raise WrongUsage(f"{self._path} is damaged: remove it to transcribe all files again") from None
 
     def is_done(self, item: BatchItem, content_hash: str) -> bool:
@@ -113,7 +115,7 @@ def transcribe_all(
     file is begun, and those that are running are completed.
     """
     result, stop, has_fatal_error = BatchResult(), threading.Event(), threading.Event()
-    progress = BatchProgress(bar, {item.name: item.source.stat().st_size for item in items})
+    progress = BatchProgress(bar, {item.name: _size(item.source) for item in items})
 
     def transcribe(item: BatchItem) -> dict[str, Any] | None:
         """Return the output's metadata; None if the file was already done."""
@@ -124,7 +126,6 @@ def transcribe_all(
             return None
         check_targets(item.targets.values())
         progress.update(item.name, 0.0, "sending")
-        listener = ProgressListener(functools.partial(progress.update, item.name))
 
         def deliver(output: dict[str, Any]) -> None:
             write_files(output, item.targets)
@@ -134,7 +135,13 @@ def transcribe_all(
 
         try:
             output = transcribe_recording(
-                endpoint, item.source, options, settings, stop=stop, listener=listener, deliver=deliver
+                endpoint,
+                item.source,
+                options,
+                settings,
+                stop=stop,
+                listener=ProgressListener(functools.partial(progress.update, item.name)),
+                deliver=deliver,
             )
         except _FATAL_ERRORS:
             has_fatal_error.set()
@@ -156,6 +163,14 @@ def transcribe_all(
             pool.shutdown(cancel_futures=True)
             raise
     return result
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file; 0 if it cannot be read, which its transcription then reports."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _add_result(result: BatchResult, name: str, future: Future[dict[str, Any] | None]) -> None:
@@ -193,7 +208,7 @@ def report_tables(result: BatchResult, seconds: float, price: float | None) -> I
     if result.failed:
         failures = Table("failed", "reason")
         for name, reason in sorted(result.failed.items()):
-            failures.add_row(name, reason)
+            failures.add_row(printable(name), printable(reason))
         yield failures
 
 

@@ -20,7 +20,7 @@ Exit codes:
   4    the job failed
   5    the endpoint cannot be reached, or refuses
   6    incomplete: files of a batch failed, or the captioned video is missing
-  7    files cannot be written; the transcript is kept, and the message says where
+  7    files cannot be written; the message says where the transcript is kept
   130  Ctrl-C; the same command resumes the work"""
 
 

@@ -20,7 +20,6 @@ from rich.table import Column
 from client.errors import ClientError, OutputFailed, Stopped
 from client.files import describe
 from client.merge.outputs import shift_segments
-from client.transport.answers import clean_text
 from client.transport.fanout import JobSpec
 
 REPORT_INTERVAL_S = 10.0
@@ -116,11 +115,11 @@ class ProgressBar:
             self._progress.remove_task(self._files.pop(name)[0])
 
     def _add_task(self, name: str, stage: str, time_left: TimeLeft | str) -> TaskID:
-        return self._progress.add_task(escape(stage), total=1.0, name=escape(clean_text(name)), time_left=time_left)
+        return self._progress.add_task(escape(stage), total=1.0, name=escape(printable(name)), time_left=time_left)
 
     def print(self, message: str) -> None:
         """Print a line without disturbing the bar."""
-        print_line(self._console, message)
+        self._console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
     def line(self) -> str:
         """Return the progress as `talk.mp3: transcribing, 24%, about 40 s left`, with the files of a batch."""
@@ -218,9 +217,9 @@ class SegmentPrinter:
         sys.stdout.flush()
 
 
-def print_line(console: Console, message: str) -> None:
-    """Print a message as it is, without the control characters that names of files may contain."""
-    console.print(clean_text(message), markup=False, highlight=False, soft_wrap=True)
+def printable(text: str) -> str:
+    """Replace what is no text: names of files may contain commands for the terminal, or any bytes."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
@@ -232,10 +231,10 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**arguments)
         except ClientError as error:
-            print_line(console, f"Error: {error}")
+            console.print(f"Error: {printable(str(error))}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(error.exit_code)
         except OSError as error:
-            print_line(console, f"Error: {describe(error)}")
+            console.print(f"Error: {printable(describe(error))}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(OutputFailed.exit_code)
         except KeyboardInterrupt:
             console.print("Stopped; run the same command again to resume.", markup=False)

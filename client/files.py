@@ -55,7 +55,7 @@ def check_writable(path: Path) -> None:
     """
     try:
         if path.exists() and not path.is_file():
-            raise WrongUsage(f"{path} is not a file that can be replaced: choose another name with --output")
+            raise WrongUsage(f"{path} is not a file that can be replaced: choose another name")
         names, folder = [path.name], path.parent
         while not folder.exists():
             names.append(folder.name)
@@ -67,7 +67,7 @@ def check_writable(path: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise WrongUsage(f"{path} cannot be written ({describe(error)}): choose another place with --output") from None
+        raise WrongUsage(f"{path} cannot be written ({describe(error)}): choose another place") from None
 
 
 def _temporary_name() -> str:

@@ -21,6 +21,7 @@ from client.errors import BadRecording, WrongUsage
 from client.media.audio import compress
 from client.media.clips import parse_clips
 from client.output import SUFFIXES
+from client.recognition import encodable_path
 
 Schema = dict[str, Any]
 
@@ -148,9 +149,9 @@ def _sample(place: str, source: str) -> dict[str, str]:
     size = path.stat().st_size
     if size > MAX_SAMPLE_BYTES:
         raise WrongUsage(f"{place}: the sample has {size / 2**20:.0f} MiB, more than {MAX_SAMPLE_BYTES >> 20}; cut it")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, encodable_path(path) as readable:
         try:
-            track = compress(path, Path(folder))
+            track = compress(readable, Path(folder))
         except BadRecording as error:
             raise WrongUsage(f"{place}: {error}") from None
         if track.seconds > MAX_SAMPLE_S + 1:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import filetype
 
 from client.errors import BadRecording
-from client.media.audio import ffmpeg_executable
 from client.media.tracks import read_tracks
 
 _HEAD_BYTES = 8192  # what filetype looks at
@@ -31,7 +33,7 @@ def other_kind(path: Path) -> str | None:
         return None
     if mime is not None or _is_text(head):
         return mime or "text"
-    return None if read_tracks(path, ffmpeg_executable()) else "of an unknown type"
+    return None if _has_audio(path) else "of an unknown type"
 
 
 def check_recording(path: Path) -> None:
@@ -42,12 +44,31 @@ def check_recording(path: Path) -> None:
     """
     try:
         kind = other_kind(path)
-        if kind is None and not read_tracks(path, ffmpeg_executable()):
+        if kind is None and not _has_audio(path):
             raise BadRecording(f"{path.name} has no audio that can be decoded: it is damaged, cut off or without sound")
     except OSError as error:
         raise BadRecording(f"{path.name} cannot be read: {error.strerror}") from None
     if kind is not None:
         raise BadRecording(f"{path.name} is not a recording: it is {kind}")
+
+
+@contextmanager
+def encodable_path(path: Path) -> Iterator[Path]:
+    """Yield a path that can be put into ffmpeg's command: `path`, or a temporary link to a name that is not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, f"recording{path.suffix if path.suffix.isascii() else ''}")
+            link.symlink_to(path.resolve())
+            yield link
+    else:
+        yield path
+
+
+def _has_audio(path: Path) -> bool:
+    with encodable_path(path) as readable:
+        return bool(read_tracks(readable))
 
 
 def _is_text(head: bytes) -> bool:

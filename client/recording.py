@@ -24,7 +24,7 @@ from client.media.splitter import cut_points
 from client.merge.outputs import PartOutput, formats_for_parts, majority_language, merge_outputs
 from client.merge.speakers import options_for_parts, unify_speakers
 from client.option_values import parse_formats
-from client.recognition import check_recording
+from client.recognition import check_recording, encodable_path
 from client.transport.answers import JsonObject, clean_line
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
@@ -231,13 +231,14 @@ def _cut_recording(
     source: Path, options: Options, settings: RunSettings, journal: Journal, listener: ProgressListener
 ) -> list[AudioPart]:
     listener.on_progress(0.0, "compressing the recording")
-    track = compress(
-        source,
-        journal.folder,
-        mono=options.get("channels") != "split",
-        audio_track=options.get("audio_track"),
-        strict=bool(options.get("strict")),
-    )
+    with encodable_path(source) as readable:
+        track = compress(
+            readable,
+            journal.folder,
+            mono=options.get("channels") != "split",
+            audio_track=options.get("audio_track"),
+            strict=bool(options.get("strict")),
+        )
     parts = _parts_with_clips(cut(track, _choose_cut_points(track, options, settings), journal.folder), options)
     (journal.folder / _WARNINGS_FILE).write_text(json.dumps(track.warnings), encoding="utf-8")
     if len(parts) > 1:

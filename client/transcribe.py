@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
-from client.console import ProgressBar, SegmentPrinter, exit_on_client_error, print_line
+from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
 from client.errors import WrongUsage
 from client.media.video import check_video, save_video, video_paths
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
@@ -38,6 +38,7 @@ Examples, each after python -m:
   client.transcribe talk.mp3                       talk.txt, .srt, .vtt, ...
   client.transcribe talk.mp3 -f srt --language de  talk.srt, German speech
   client.transcribe call.wav -f txt --diarize -o - who says what, printed
+  client.transcribe talk.mp3 -f srt --subtitle-preset broadcast  short lines
   client.transcribe film.mp4 --captions burn       film.captioned.mp4 as well"""
 
 
@@ -141,9 +142,8 @@ def main(
         written.extend(write_files(result, targets))
         written.append(save_video(result, video_base))
 
-    console = Console(stderr=True)
     printer = SegmentPrinter() if stream else None
-    with ProgressBar(console, Path(source).name, quiet=quiet) as bar:
+    with ProgressBar(Console(stderr=True), Path(source).name, quiet=quiet) as bar:
         result = transcribe_recording(
             Endpoint(connection, on_retry=bar.print),
             recording,
@@ -154,11 +154,11 @@ def main(
             deliver=deliver,
         )
     for warning in result["metadata"].get("warnings", []):
-        print_line(console, f"Note: {warning}")
+        bar.print(f"Note: {warning}")
     if printer and not printer.has_segments:
-        console.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
+        bar.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
     for path in filter(None, written):
-        print_line(console, f"Wrote {path}")
+        bar.print(f"Wrote {path}")
     check_video(result)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import signal
 import time
@@ -11,10 +13,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from client.batch import RECORD_FILE, CompletionRecord, transcribe_all
+from client.batch import RECORD_FILE, BatchResult, CompletionRecord, transcribe_all
 from client.console import ProgressBar
 from client.errors import EndpointUnusable
-from client.folder import find_recordings
+from client.folder import BatchItem, find_recordings
 from client.recording import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
@@ -184,6 +186,57 @@ def test_options_are_checked_before_anything_is_sent(platform: Platform, folder:
     assert platform.jobs == {}
 
 
+@pytest.mark.usefixtures("tree")
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_sent(platform: Platform, folder: Path) -> None:
+    (folder / "file").touch()
+    refused = run_command("batch", "audio", "file/out", where=platform, folder=folder, code=2)
+    assert "cannot be written (not a directory)" in refused.stderr
+    assert platform.jobs == {}
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("content", ["", "[1]", '{"talk.ogg": 1}', '"text"', "7"])
+def test_a_damaged_record_is_wrong_usage(platform: Platform, folder: Path, content: str) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / RECORD_FILE).write_text(content)
+    refused = run_command("batch", "audio", "out", where=platform, folder=folder, code=2)
+    assert "is damaged: remove it to transcribe all files again" in refused.stderr
+    assert platform.jobs == {}
+
+
+@pytest.mark.usefixtures("worker")
+def test_names_of_files_send_nothing_to_the_terminal(platform: Platform, folder: Path, tree: Path) -> None:
+    (tree / "\x1b[2Jbad\n.wav").write_bytes(b"")
+    (tree / "\x1b]0;x\x07").write_bytes(b"text")
+    shutil.copy(CLIPS / "demo.ogg", tree / os.fsdecode(b"\xff.ogg"))
+    done = run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder, code=6)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "Failed: \ufffd[2Jbad\ufffd.wav" in done.stderr
+    assert (folder / "out" / os.fsdecode(b"\xff.srt")).exists()
+
+
 def test_a_folder_without_recordings_is_wrong_usage(platform: Platform, folder: Path) -> None:
     refused = run_command("batch", folder, "out", where=platform, folder=folder, code=2)
     assert "there are no recordings" in refused.stderr
+
+
+def test_a_transcript_is_not_paid_for_again_if_the_record_could_not_be_written(
+    endpoint: Endpoint, folder: Path, tree: Path, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "deep" / "bad.wav").unlink()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    items, _ = find_recordings(tree, folder / "out", ["srt"])
+
+    def run(record: CompletionRecord) -> BatchResult:
+        bar = ProgressBar(Console(stderr=True), "audio", quiet=True)
+        return transcribe_all(endpoint, items, record, {}, RunSettings(), max_workers=3, bar=bar)
+
+    class FullDisk(CompletionRecord):
+        def add(self, item: BatchItem, content_hash: str) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    failed = run(FullDisk(folder / "out", {})).failed
+    assert len(failed) == len(items) == 3
+    assert all("the same command writes it without another job" in reason for reason in failed.values())
+    assert run(CompletionRecord(folder / "out", {})).done == 3
+    assert len(worker.jobs) == 3

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client.errors import WrongUsage
-from client.media.audio import ffmpeg_executable
+from client.media.ffmpeg_process import ffmpeg_executable
 from client.option_values import parse_options
 from tests.client.conftest import CLIPS
 
