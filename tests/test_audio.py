@@ -1008,6 +1008,12 @@ def test_the_messages_of_a_log():
     assert read_log("[mov @ 0x1] moov atom not found\n").lacks_index
 
 
+@pytest.mark.parametrize("sender", ["[Eval @ 0x7f3a05bb9250] ", ""])
+def test_the_gaps_of_a_log(sender):
+    numbers = "".join(f"{sender}{number}\n" for number in ("1.000000", "-7199.000000", "3.500000", "-61.250000"))
+    assert read_log(HEADER + numbers).gaps == [(1.0, 7199.0), (3.5, 61.25)]
+
+
 def test_an_endless_log_takes_little_memory():
     header = HEADER.removesuffix("Stream mapping:\n")
     log = read_log(header + "  Stream #0:1: Audio: x\n" * 2000 + "Error " * 100_000)

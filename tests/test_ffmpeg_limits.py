@@ -112,6 +112,7 @@ def run(arguments: dict[str, object], target: str, folder: Path, limits: Process
     return log
 
 
+@pytest.mark.slow
 def test_cpu_time_is_bounded(folder: Path) -> None:
     log = run({"format": "null"}, "-", folder, ProcessLimits(cpu_seconds=1, file_bytes=0))
     assert log.lacks_cpu_time

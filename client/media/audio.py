@@ -46,7 +46,7 @@ _STEADY_CLOCK = (
     "ld(0)"
 )
 _MAX_GAP_S = 2 * 3600.0
-"""Longest gap in one channel: ffmpeg holds it in memory, twice at times."""
+"""Longest gap in one channel: ffmpeg holds it in memory, which takes 460 MB."""
 _CUT_SECONDS = 600.0
 _SILENCE_DB = -120.0  # in place of -inf
 
@@ -100,10 +100,11 @@ def compress(
     target = folder / "sound.ogg"
     tracks = read_tracks(source)
     chosen = choose_track(tracks, audio_track) if tracks else AudioTrack(1)
+    kept_channels = 1 if mono and chosen.channels != 2 else max(1, chosen.channels)
     # async and first_pts keep the media's timestamps for audio that starts late or has gaps, as in the worker. They
     # come last, since they hold all of a gap in memory.
     filters = [
-        f"asetpts='{_STEADY_CLOCK.format(max_gap=_MAX_GAP_S / (1 if mono else max(1, chosen.channels)))}'",
+        f"asetpts='{_STEADY_CLOCK.format(max_gap=_MAX_GAP_S / kept_channels)}'",
         f"aresample={_SAMPLE_RATE}",
         "aformat=sample_fmts=s16",
         "aresample=async=1:first_pts=0",
@@ -225,7 +226,7 @@ def _run(output: ffmpeg.nodes.OutputStream, source: Path, **limits: Any) -> Ffmp
 
 def _refuse_gap(source: Path, log: str) -> None:
     """Raise BadRecording if the sound has a gap, at which `_STEADY_CLOCK` has ended it."""
-    numbers = re.findall(r"^\[Eval @ \w+\] (-?\d+\.\d+)$", log, re.MULTILINE)
+    numbers = re.findall(r"^(?:\[Eval @ \w+\] )?(-?\d+\.\d{6})$", log, re.MULTILINE)
     if len(numbers) >= 2:
         raise BadRecording(
             f"{source.name} has a gap of {-float(numbers[1]) / 3600:.1f} hours after {float(numbers[0]):.0f} s, which "

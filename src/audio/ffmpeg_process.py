@@ -217,14 +217,14 @@ class FfmpegLog:
     def _read_message(self, line: str) -> None:
         if found := re.search(rf"\btime={_CLOCK}", line):
             self.position = max(self.position, _to_seconds(found))
+        elif found := re.match(r"(?:\[Eval @ \w+\] )?(-?\d+\.\d{6})$", line):  # versions differ in the sender's name
+            self._read_printed(float(found[1]))
         elif line.startswith("["):
             self.is_duration_estimated |= "Estimating duration from bitrate" in line
             if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
                 self.audio_start = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
                 self.channels = int(found[2])
                 self.first_frame_read.set()
-            if found := re.match(r"\[Eval @ \w+\] (-?\d+\.\d+)$", line):
-                self._read_printed(float(found[1]))
             self.lacks_index |= line.endswith("moov atom not found\n")
             self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
 
