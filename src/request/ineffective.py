@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from src.formats.layout import MAX_CUE_MS, MAX_HIGHLIGHTED_LINES
 from src.request.options import Options
 
 _LAYOUT_OPTIONS = (
@@ -33,6 +34,16 @@ _RULES = (
         _LAYOUT_OPTIONS,
         lambda options: not (_has_format(options, "srt", "vtt", "ass", "lrc", "all") or options.captions),
         "it shapes srt, vtt, ass, lrc and captions only",
+    ),
+    _Rule(
+        ("max_cue_duration",),
+        lambda options: options.highlight_words and (options.max_cue_duration or 0) * 1000 > MAX_CUE_MS,
+        f"with highlight_words a cue lasts at most {MAX_CUE_MS // 1000} s",
+    ),
+    _Rule(
+        ("max_line_count",),
+        lambda options: options.highlight_words and (options.max_line_count or 0) > MAX_HIGHLIGHTED_LINES,
+        f"with highlight_words a cue has at most {MAX_HIGHLIGHTED_LINES} lines",
     ),
     _Rule(
         ("word_timestamps",),

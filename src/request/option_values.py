@@ -105,9 +105,9 @@ def parse_clips(clips: Any) -> Any:
         ValueError: anything else, or a time that is neither seconds nor "h:mm:ss".
     """
     items = as_list(clips)
-    if not any(isinstance(item, list) for item in items):
+    if not any(isinstance(item, (list, tuple)) for item in items):
         items = [[*items[at : at + 2], None][:2] for at in range(0, len(items), 2)]
-    if not all(isinstance(clip, list) and len(clip) == 2 for clip in items):
+    if not all(isinstance(clip, (list, tuple)) and len(clip) == 2 for clip in items):
         raise ValueError('should be pairs of a start and an end, such as [[0, 30], ["1:15", null]]')
     return [[parse_time(time) for time in clip] for clip in items]
 

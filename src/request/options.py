@@ -42,9 +42,6 @@ from src.transcript.vocabulary import Corrector, vocabulary_prompt
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, at most a few thousand characters."""
 
-MAX_HIGHLIGHTED_CUE_S = 30.0
-"""Longest cue with `highlight_words`: its text grows by the square of its length. A segment is no longer."""
-
 _VAD = VadOptions()
 _STYLE = Style()
 
@@ -344,11 +341,6 @@ class Options(RequestModel):
             raise ValueError(f'{styled[0]} needs captions "burn"')
         if (self.layout.min_cue_duration or 0.0) > (self.layout.max_cue_duration or inf):
             raise ValueError("min_cue_duration is longer than max_cue_duration")
-        if self.highlight_words and (self.layout.max_cue_duration or 0.0) > MAX_HIGHLIGHTED_CUE_S:
-            raise ValueError(
-                f"max_cue_duration should be at most {MAX_HIGHLIGHTED_CUE_S:g} with highlight_words, which repeats a "
-                "cue for each of its words"
-            )
         return self
 
 

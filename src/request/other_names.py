@@ -136,7 +136,7 @@ WITHOUT_EFFECT: Mapping[str, NoEffect] = {
     "print_progress": NoEffect("nothing is printed", (False,)),
     # OpenAI's API
     "stream": NoEffect("the endpoint's STREAMING decides", (False,)),
-    "include": NoEffect("words have their probabilities in verbose_json", ([],)),
+    "include": NoEffect("words have their probabilities in json, with word_timestamps", ([],)),
     "chunking_strategy": NoEffect("chunking chooses how windows are cut", ("auto",)),
     # transformers
     "chunk_length_s": _WINDOWS,
