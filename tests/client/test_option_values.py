@@ -80,7 +80,7 @@ def test_a_file_holds_json_or_lines(tmp_path: Path) -> None:
         ("suppress_tokens", ["60000"], r"--suppress-tokens: \[0\] must be smaller than 50257"),
         ("patience", 0.0, "--patience must be bigger than 0"),
         ("vad_threshold", 1.0, "--vad-threshold must be smaller than 1"),
-        ("language", "x" * 41, "--language must be shorter than or equal to 40 characters"),
+        ("language", "x" * 61, "--language must be shorter than or equal to 60 characters"),
         ("clip_timestamps", ["30,20"], "each with a start before its end"),
         ("clip_timestamps", ["a,b"], "seconds or mm:ss"),
         ("clip_timestamps", ["1:2:3:4,5"], "seconds or mm:ss"),
