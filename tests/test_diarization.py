@@ -259,7 +259,10 @@ def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
             {"speakers": {"Ada": {"base64": as_base64(CLIPS / "long.ogg")}}},
             "Ada: the recording is longer than the limit of 60 seconds",
         ),
-        ({"speakers": {"Ada": {"url": "http://127.0.0.1/ada.wav"}}}, "options.speakers.Ada: the URL is refused"),
+        (
+            {"speakers": {"Ada": {"url": "http://127.0.0.1/ada.wav"}}},
+            "options.speakers.Ada: the URL, or a redirect",
+        ),
         ({"speakers": {"Ada": {"ulr": "x"}}}, 'did you mean "url"?'),
         ({"speakers": {"<b>": "https://example.com/a"}}, "a name should be"),
         ({"speakers": {"SPEAKER_00": "https://example.com/a"}}, "a name should be"),

@@ -126,7 +126,7 @@ def test_cues_keep_to_the_layout_and_lose_no_text(made, layout, language):
         needed = max(
             layout.min_cue_duration or 0, columns(cue.text.replace("\n", " ")) / (layout.max_chars_per_second or 1e9)
         )
-        longest = layout.max_cue_duration or 1e9
+        longest = layout.limits.max_ms / 1000  # 30 s where neither a limit nor the segments bound a cue
         assert cue.end - cue.start <= round(1000 * longest)
         assert cue.end - cue.start >= min(round(1000 * min(needed, longest)) - 1, max(room, MIN_CUE_MS))
         shown = cue.text.split("\n")
@@ -166,9 +166,9 @@ def speech(words: int, pace: float = 0.06) -> list[Segment]:
 @pytest.mark.parametrize("layout", EXTREME_LAYOUTS, ids=str)
 def test_whatever_the_limits_an_hour_is_laid_out_in_a_second(layout):
     made = speech(9_000)
-    started = time.process_time()
+    started = time.thread_time()
     cues = lay_out(made, layout, "en")
-    assert time.process_time() - started < 2  # some 0.4 s on a machine that does nothing else
+    assert time.thread_time() - started < 2  # some 0.4 s on a machine that does nothing else
     assert bare("".join(cue.text for cue in cues)) == bare("".join(segment.text for segment in made))
     for cue in cues:
         assert len(cue.lines) <= (layout.max_line_count or 10**9)
@@ -178,9 +178,9 @@ def test_whatever_the_limits_an_hour_is_laid_out_in_a_second(layout):
 
 @pytest.mark.parametrize("layout", [Layout(), BROADCAST, *EXTREME_LAYOUTS], ids=str)
 def test_a_layout_looks_often_whether_to_go_on(layout):
-    looks = [time.process_time()]
-    lay_out(speech(9_000), layout, "en", check=lambda: looks.append(time.process_time()))
-    looks.append(time.process_time())
+    looks = [time.thread_time()]
+    lay_out(speech(9_000), layout, "en", check=lambda: looks.append(time.thread_time()))
+    looks.append(time.thread_time())
     assert max(after - before for before, after in pairwise(looks)) < 0.3
 
 

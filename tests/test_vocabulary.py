@@ -345,22 +345,22 @@ def test_2000_long_terms_in_200_000_words_take_less_than_two_seconds(hostile: st
         for number, part in enumerate(words[at : at + 10] for at in range(0, len(words), 10))
     ]
     corrections = {f"Term {number}": [phrase[:200]] for number, phrase in enumerate(heard)}
-    started = time.process_time()
+    started = time.thread_time()
     correct(Transcript("en", 1.0, 20_000.0, segments), corrections)
-    assert time.process_time() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_a_large_vocabulary_is_made_ready_once_a_job() -> None:
     made = random.Random(1)
     phrases = ["".join(made.choices("abcdeéß語  ", k=200)) for _ in range(3 * 1666)]
     corrector = Corrector({f"Term {number}": phrases[number::1666] for number in range(1666)})
-    started = time.process_time()
+    started = time.thread_time()
     corrector.correct_alone(segment(0, " hello", [Word(" hello", 0.0, 1.0, 0.5)]))
-    ready = time.process_time()
+    ready = time.thread_time()
     for number in range(100):
         corrector.correct_alone(segment(number, " hello there", [Word(" hello there", 0.0, 1.0, 0.5)]))
     assert ready - started < 1
-    assert time.process_time() - ready < 0.5
+    assert time.thread_time() - ready < 0.5
 
 
 def test_a_segment_alone_is_corrected_in_a_copy() -> None:
