@@ -243,7 +243,8 @@ def _failure_message(source: Path, log: str) -> str:
         return f"{source.name} has no audio track"
     if "moov atom not found" in log:
         return f"{source.name} is cut off: its index is missing"
-    error_lines = re.findall("^.*(?:error|invalid).*$", log, re.IGNORECASE | re.MULTILINE)
+    # Without the part of ffmpeg that reports it, such as `[mov,mp4 @ 0x55d8] `.
+    error_lines = re.findall(r"^(?:\[[^\]\n]*\] )*(.*(?:error|invalid).*)$", log, re.IGNORECASE | re.MULTILINE)
     reason = f" ({error_lines[-1][:200]})" if error_lines else ""
     return f"{source.name} cannot be decoded: it is not audio or video, or is damaged{reason}"
 
