@@ -10,7 +10,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.command_help import CONNECTION, EXIT_CODES, GENERAL, GroupedCommand
+from client.command_help import CONNECTION, EXIT_CODES, GENERAL, OUTPUT, GroupedCommand
 from client.console import BatchProgress, ProgressBar, exit_on_client_error, printable
-from client.errors import ClientError, EndpointUnusable, Incomplete, OptionRefused, Stopped, WrongUsage
+from client.errors import (
+    ClientError,
+    EndpointUnusable,
+    Incomplete,
+    OptionRefused,
+    OutputFailed,
+    Stopped,
+    WrongUsage,
+)
 from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
-from client.media.video import check_video, save_video
+from client.media.video import check_video, save_video, video_paths
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
 from client.output import base_path, check_targets, expand_formats, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
@@ -34,8 +42,8 @@ from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from client.transport.journal import file_sha256, make_key
 
-_FATAL_ERRORS = (EndpointUnusable, OptionRefused)
-"""Errors that every file would meet."""
+_FATAL_ERRORS = (EndpointUnusable, OptionRefused, OutputFailed)
+"""Errors that every file would meet: of the endpoint, the options, and the disk."""
 
 _EXAMPLES = """\b
 Examples, each after python -m:
@@ -90,13 +98,40 @@ class CompletionRecord:
         """True if this content was transcribed with these options, and its files still exist."""
         entry = self._entries.get(item.name, {})
         is_same = entry.get("content") == content_hash and entry.get("options") == self._options_key
-        return is_same and all(path.exists() for path in item.targets.values())
+        video = entry.get("video")
+        paths = [*item.targets.values(), *([base_path(item.targets).with_name(str(video))] if video else [])]
+        return is_same and all(path.exists() for path in paths)
 
-    def add(self, item: BatchItem, content_hash: str) -> None:
-        """Record that a file is done."""
+    def check_owner(self, item: BatchItem, content_hash: str, paths: Iterable[Path]) -> None:
+        """Check that files are absent, or were made from this recording in an earlier run.
+
+        Raises:
+            WrongUsage: one of them is another recording's, or somebody's own.
+        """
+        entry = self._entries.get(item.name, {})
+        if entry.get("content") == content_hash or entry.get("source") == _source_key(item):
+            return
+        if existing := next((path for path in paths if path.exists()), None):
+            raise WrongUsage(f"{existing} was not made from this recording: use --overwrite to replace it")
+
+    def begin(self, item: BatchItem, content_hash: str) -> None:
+        """Record that the files of a recording are being written: from now on they are its own."""
+        self._save(item.name, {"content": content_hash, "source": _source_key(item)})
+
+    def add(self, item: BatchItem, content_hash: str, video: Path | None) -> None:
+        """Record that a recording is done, and the captioned video that was made of it."""
+        entry = {"content": content_hash, "source": _source_key(item), "options": self._options_key}
+        self._save(item.name, entry | ({"video": video.name} if video else {}))
+
+    def _save(self, name: str, entry: dict[str, Any]) -> None:
         with self._lock:
-            self._entries[item.name] = {"content": content_hash, "options": self._options_key}
+            self._entries[name] = entry
             write_atomically(self._path, json.dumps(self._entries, indent=1, sort_keys=True) + "\n")
+
+
+def _source_key(item: BatchItem) -> str:
+    """Return what identifies the place of a recording, without telling it."""
+    return make_key({"path": str(item.source.resolve())})
 
 
 def transcribe_all(
@@ -107,12 +142,13 @@ def transcribe_all(
     settings: RunSettings,
     *,
     max_workers: int,
+    overwrite: bool = False,
     bar: ProgressBar,
 ) -> BatchResult:
     """Transcribe all files that are not done yet, several at once.
 
-    Failures of single files are reported as they happen. An error that every file would meet ends the run: after it no
-    file is begun, and those that are running are completed.
+    Failures of single files, and the worker's warnings, are reported as they happen. An error that every file would
+    meet ends the run: after it no file is begun, and those that are running are completed.
     """
     result, stop, has_fatal_error = BatchResult(), threading.Event(), threading.Event()
     progress = BatchProgress(bar, {item.name: _size(item.source) for item in items})
@@ -124,14 +160,18 @@ def transcribe_all(
         content_hash = file_sha256(item.source)
         if record.is_done(item, content_hash):
             return None
-        check_targets(item.targets.values())
+        paths = [*item.targets.values(), *(video_paths(base_path(item.targets)) if "captions" in options else [])]
+        if not overwrite:
+            record.check_owner(item, content_hash, paths)
+        check_targets(paths)
         progress.update(item.name, 0.0, "sending")
 
         def deliver(output: dict[str, Any]) -> None:
+            record.begin(item, content_hash)
             write_files(output, item.targets)
-            save_video(output, base_path(item.targets))
+            video = save_video(output, base_path(item.targets))
             check_video(output)
-            record.add(item, content_hash)
+            record.add(item, content_hash, video)
 
         try:
             output = transcribe_recording(
@@ -155,9 +195,7 @@ def transcribe_all(
             for future in as_completed(futures):
                 name = futures[future].name
                 _add_result(result, name, future)
-                progress.finish(name, skipped=future.exception() is None and future.result() is None)
-                if name in result.failed:
-                    bar.print(f"Failed: {name}: {result.failed[name]}")
+                _report(bar, progress, result, name, future)
         except KeyboardInterrupt:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -189,6 +227,21 @@ def _add_result(result: BatchResult, name: str, future: Future[dict[str, Any] | 
         result.done += 1
         result.audio_seconds += metadata["audio_duration"]
         result.worker_seconds += metadata["processing_time"]
+
+
+def _report(
+    bar: ProgressBar, progress: BatchProgress, result: BatchResult, name: str, future: Future[dict[str, Any] | None]
+) -> None:
+    """Show that a file is finished, with its failure or its warnings."""
+    error = future.exception()
+    if isinstance(error, Stopped):  # it was not tried
+        return
+    metadata = None if error else future.result()
+    progress.finish(name, skipped=error is None and metadata is None)
+    if name in result.failed:
+        bar.print(f"Failed: {name}: {result.failed[name]}")
+    for warning in (metadata or {}).get("warnings", []):
+        bar.print(f"Note: {name}: {warning}")
 
 
 def report_tables(result: BatchResult, seconds: float, price: float | None) -> Iterator[Table]:
@@ -229,6 +282,12 @@ def main(
     ],
     connection: EndpointSettings,
     options: dict[str, Any],
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", rich_help_panel=OUTPUT, help="Replace existing files that were not made from the recordings."
+        ),
+    ] = False,
     max_workers: Annotated[
         int, typer.Option(min=1, metavar="N", rich_help_panel=CONNECTION, help="Maximum number of files at once.")
     ] = 3,
@@ -274,6 +333,7 @@ def main(
             options,
             RunSettings(parallel, timeout, request_limit=payload_limit),
             max_workers=max_workers,
+            overwrite=overwrite,
             bar=bar,
         )
     not_tried = len(items) - result.done - result.skipped - len(result.failed)
@@ -281,7 +341,7 @@ def main(
         for table in report_tables(result, time.monotonic() - started, price):
             Console().print(table, markup=False)
     if result.fatal:
-        console.print(f"{not_tried} of {len(items)} files were not transcribed: each would meet this error.")
+        console.print(f"{not_tried} of {len(items)} files are left: each would meet this error.")
         raise result.fatal
     if result.failed:
         raise Incomplete(

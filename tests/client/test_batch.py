@@ -104,6 +104,41 @@ def test_a_file_is_repeated_if_its_content_options_or_transcript_changed(
     assert count_jobs(*FORMATS, "--language", "de") == 1
 
 
+def test_files_that_were_not_made_from_a_recording_are_replaced_only_on_demand(
+    platform: Platform, folder: Path, worker: ScriptedWorker, tree: Path
+) -> None:
+    shutil.rmtree(tree / "deep")
+    (tree / "talk.MP4").unlink()
+    run_command("batch", "audio", "out", "-f", "srt", where=platform, folder=folder)
+    other = folder / "other"
+    other.mkdir()
+    shutil.copy(CLIPS / "numbers.mp3", other / "talk.mp3")
+    shutil.copy(CLIPS / "numbers.mp3", other / "own.mp3")
+    (other / "talk.mp3").rename(other / "talk.ogg")
+    (folder / "out" / "own.srt").write_text("mine")
+
+    refused = run_command("batch", "other", "out", "-f", "srt", where=platform, folder=folder, code=6)
+    assert refused.stderr.count("was not made from this recording: use --overwrite to replace it") == 2
+    assert (folder / "out" / "own.srt").read_text() == "mine"
+    assert len(worker.jobs) == 1
+
+    run_command("batch", "other", "out", "-f", "srt", "--overwrite", where=platform, folder=folder)
+    assert "hello" in (folder / "out" / "own.srt").read_text()
+    assert len(worker.jobs) == 3
+
+
+def test_the_worker_s_warnings_are_shown_with_the_name_of_the_file(
+    platform: Platform, folder: Path, tree: Path
+) -> None:
+    shutil.rmtree(tree / "deep")
+    (tree / "talk.MP4").unlink()
+    answer = make_answer("hello", 11.0)
+    answer["output"]["metadata"]["warnings"] = ["the recording is cut off after its first 0.2 s"]
+    with ScriptedWorker(platform, lambda _: answer):
+        done = run_command("batch", "audio", "out", *FORMATS, where=platform, folder=folder)
+    assert "Note: talk.ogg: the recording is cut off after its first 0.2 s" in done.stderr
+
+
 @pytest.mark.usefixtures("tree")
 def test_ctrl_c_cancels_the_jobs_and_leaves_no_partial_files(
     platform: Platform, folder: Path, worker: ScriptedWorker
@@ -128,7 +163,7 @@ def test_a_refusing_endpoint_ends_the_run(
     (tree / "deep" / "bad.wav").unlink()
     refused = run_command("batch", "audio", "out", *flags, where=platform, folder=folder, code=5)
     assert refused.stderr.count(sentence) == 1
-    assert "3 of 3 files were not transcribed" in refused.stderr
+    assert "3 of 3 files are left" in refused.stderr
     assert refused.stdout == ""
 
 
@@ -141,7 +176,7 @@ def test_an_option_that_the_worker_refuses_ends_the_run(platform: Platform, fold
         refused = run_command("batch", "audio", "out", *flags, where=platform, folder=folder, code=2)
     assert len(worker.jobs) <= 2
     assert refused.stderr.count("options.model: unknown") == 1
-    assert "files were not transcribed" in refused.stderr
+    assert "files are left" in refused.stderr
 
 
 def test_an_unreachable_endpoint_costs_the_retries_of_one_file(tree: Path, folder: Path) -> None:
@@ -232,11 +267,11 @@ def test_a_transcript_is_not_paid_for_again_if_the_record_could_not_be_written(
         return transcribe_all(endpoint, items, record, {}, RunSettings(), max_workers=3, bar=bar)
 
     class FullDisk(CompletionRecord):
-        def add(self, item: BatchItem, content_hash: str) -> None:
+        def add(self, item: BatchItem, content_hash: str, video: Path | None) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    failed = run(FullDisk(folder / "out", {})).failed
-    assert len(failed) == len(items) == 3
-    assert all("the same command writes it without another job" in reason for reason in failed.values())
+    stopped = run(FullDisk(folder / "out", {}))
+    assert "the same command writes it without another job" in str(stopped.fatal)
+    assert stopped.done == 0
     assert run(CompletionRecord(folder / "out", {})).done == 3
     assert len(worker.jobs) == 3
