@@ -278,7 +278,7 @@ class _Transfer:
                 raise DownloadFailed("the URL is refused: the worker would need a proxy for it, and uses none")
             cookies = jars.setdefault(urlsplit(url).hostname or "", RequestsCookieJar())
             is_home = is_home and _origin(url) == _origin(self.url)  # another origin may choose no path for the headers
-            with _readable_errors(url):
+            with _readable_errors(url if is_home else ""):  # where a redirect leads is not the caller's
                 response = send(
                     url,
                     partial(self._request, url, cookies, self.headers if is_home else {}),

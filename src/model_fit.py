@@ -82,8 +82,9 @@ def _speech_warnings(transcript: Transcript, model: LoadedModel, options: Option
             yield "task: the speech is English, so there was nothing to translate"
         elif options.translate:
             yield "translate: the speech is English, so its translation is its transcription"
-    # With Chinese as the given language, its tag may have chosen the script.
-    is_needed = options.chinese_script is not None and options.language not in CHINESE
+    # Where Chinese is among the given languages, its tag may have chosen the script.
+    names_chinese = any(language in CHINESE for language in _wanted_languages(options))
+    is_needed = options.chinese_script is not None and not names_chinese
     if is_needed and not any(is_chinese(segment, transcript) for segment in transcript.segments):
         language = LANGUAGES[transcript.text_language].title()
         yield f"chinese_script: without effect on {language} text"

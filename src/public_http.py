@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import socket
 import string
 import time
@@ -181,8 +182,8 @@ def clean_url(url: str) -> str:
     """
     cleaned = strip_invisible(url)
     scheme, mark, rest = cleaned.partition("://")
-    host, slash, path = rest.partition("/")
-    cleaned = scheme + mark + host + slash + path.replace(" ", "%20")
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    cleaned = scheme + mark + host + rest[len(host) :].replace(" ", "%20")
     if not is_http_url(cleaned):
         raise InvalidInput(MALFORMED)
     return cleaned

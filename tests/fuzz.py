@@ -20,6 +20,7 @@ import base64
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -37,7 +38,7 @@ from tests.fuzzing.extremes import MAX_REFUSAL_S, draw_layout, draw_request, lay
 from tests.fuzzing.forged import MAX_FORGED_S, Forger
 from tests.fuzzing.jobs import jobs
 from tests.fuzzing.media import Mutator, sources
-from tests.fuzzing.servers import HostileServer, inside
+from tests.fuzzing.servers import MAX_SERVER_S, HostileServer, inside
 from tests.fuzzing.trial import SECONDS, TRANSCRIBED, Bench, Hanging, Trial
 from tests.load.site import Site
 from tests.load.table import table
@@ -102,7 +103,8 @@ def try_out(bench: Bench, kind: str, what: str, job: dict[str, Any]) -> Trial:
         started = time.monotonic()
         faults = lay_out_faults(job)
         return Trial("faulty" if faults else "laid out", time.monotonic() - started, faults)
-    trial = bench.try_out(job, {"request": MAX_REFUSAL_S, "forged": MAX_FORGED_S}.get(kind, SECONDS))
+    limits = {"request": MAX_REFUSAL_S, "forged": MAX_FORGED_S, "server": MAX_SERVER_S}
+    trial = bench.try_out(job, limits.get(kind, SECONDS))
     if what.startswith("leads elsewhere") and trial.outcome == TRANSCRIBED:
         trial.faults.append("was transcribed")
     return trial
@@ -155,7 +157,9 @@ def set_up(scratch: Path) -> Bench:
 def replay(bench: Bench, path: Path) -> int:
     kept = json.loads(path.read_text())
     os.environ[ALLOW_PRIVATE] = "true" if kept["what"].endswith("by URL") or kept["kind"] == "server" else ""
-    trial = try_out(bench, kept["kind"], kept["what"], kept["job"])
+    with HostileServer() as server:
+        job = json.loads(re.sub(r"http://127\.0\.0\.1:\d+", server.address, json.dumps(kept["job"])))
+        trial = try_out(bench, kept["kind"], kept["what"], job)
     print(f"{kept['what']}: {trial.outcome} in {trial.seconds:.1f} s", *(trial.faults or ["No fault."]), sep="\n")
     return 1 if trial.faults else 0
 

@@ -253,6 +253,12 @@ def test_a_host_that_does_not_exist(serve, tmp_path):
         fetch(f"https://nowhere.invalid/private-name?{SECRET}", tmp_path)
 
 
+def test_a_redirect_to_a_host_that_does_not_exist_is_not_named(serve, tmp_path):
+    server = serve(lambda handler: handler.answer(302, Location="https://inner.invalid/a"))
+    with refused(DownloadFailed, tmp_path, "the URL's host cannot be resolved"):
+        fetch(server.url(), tmp_path)
+
+
 def test_a_server_that_does_not_speak_tls(serve, tmp_path):
     with refused(DownloadFailed, tmp_path, "TLS"):
         fetch(serve(whole).url().replace("http:", "https:"), tmp_path)

@@ -77,6 +77,8 @@ def test_other_names_that_are_not_set_are_passed_over(name: str, blank: Any) -> 
 def test_what_is_done_in_any_case_is_no_warning() -> None:
     as_here = {name: known.as_here[0] for name, known in WITHOUT_EFFECT.items() if known.as_here}
     assert parse(**as_here).warnings == ()
+    as_text = {name: str(value) for name, value in as_here.items() if isinstance(value, (bool, int, float))}
+    assert parse(**as_text).warnings == ()
 
 
 def test_all_arguments_of_whispers_transcribe_are_taken_with_their_defaults() -> None:
@@ -85,7 +87,7 @@ def test_all_arguments_of_whispers_transcribe_are_taken_with_their_defaults() ->
     theirs["temperature"] = list(transcribe.__kwdefaults__["temperature"])
     job = parse(**theirs)
     assert job.options == Options.model_validate({"clip_timestamps": [[0, None]]})
-    assert len(job.warnings) == 1, "only for fp16"
+    assert job.warnings == ()
 
 
 @pytest.mark.parametrize("name", [*OTHER_NAMES, *WITHOUT_EFFECT])
@@ -161,6 +163,13 @@ def test_an_option_given_twice_but_set_once_is_taken(blank: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "options", [{"vad": True, "vad_filter": "true"}, {"beam_size": 5, "num_beams": "5"}, {"vad": "1", "vad_filter": 1}]
+)
+def test_an_option_given_twice_with_the_same_value_is_taken(options: dict[str, Any]) -> None:
+    assert parse(**options).options == Options.model_validate({next(iter(options)): next(iter(options.values()))})
+
+
+@pytest.mark.parametrize(
     ("keys", "its"),
     [
         ({"language": "de"}, True),
@@ -187,11 +196,11 @@ def test_warnings_about_the_input_come_first_in_the_answer() -> None:
             "input": {
                 "audio": audio,
                 "language": "en",
-                "options": {"fp16": True, "clip_timestamps": [[0, 900], [950, 960]]},
+                "options": {"device": "cuda", "clip_timestamps": [[0, 900], [950, 960]]},
             }
         }
     )
     warnings = answer["metadata"]["warnings"]
-    assert warnings[0].startswith("fp16 has no effect here")
+    assert warnings[0].startswith("device has no effect here")
     assert warnings[1].startswith("options belong inside")
     assert "clip_timestamps" in warnings[2]

@@ -54,6 +54,18 @@ def options(**given: object) -> dict[str, object]:
         (options(task="summarise"), 'options.task: should be "transcribe" or "translate"'),
         (options(language="klingon"), "options.language: no language that Whisper knows"),
         (options(language="germn"), 'did you mean "german"?'),
+        (
+            options(language="multi"),
+            "options.language: should be one language: for several, leave it out",
+        ),
+        ({"audio": {"url": URL, "headers": {f"X{n}": 1 for n in range(500)}}}, "should have at most 20 headers"),
+        (options(custom_vocabulary={f"x{n}": 1 for n in range(5001)}), "should have at most 5000 items"),
+        (
+            {"audio": {"url": "https://u:p@example.com/a", "headers": {"authorization": "x"}}},
+            'audio: give either user and password in the URL, or the header "Authorization"',
+        ),
+        ({"audio_base64": "AAAA", "options": {}}, 'audio_base64: unknown key: give it as "audio.base64"'),
+        ({"audio": {"url": URL}, "transcription": "srt"}, 'unknown key: give it as "options.output_format"'),
         (options(language="kling\n" * 50), "options.language: should have at most 60 characters"),
         (
             options(language_candidates=["de", "auto"]),

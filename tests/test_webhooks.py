@@ -14,6 +14,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from threading import Thread
 
 import pytest
 import standardwebhooks
@@ -165,6 +166,19 @@ def test_every_event_has_the_jobs_id_and_the_callers_reference(serve):
     notify(server.hook, COMPLETED, {}, job_id="a.b", secret=SECRET)
     named = [(payload["data"]["id"], payload["data"].get("reference")) for payload in server.payloads]
     assert named == [("a.b", "Ticket 7")] * 3 + [("a.b", None)]
+
+
+def test_a_progress_event_without_a_thread_to_send_it_is_dropped(serve, monkeypatch):
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    server = serve(status(200))
+    notifier = ProgressNotifier(server.hook, job_id="job-1", secret=SECRET)
+    with monkeypatch.context() as limited:
+        limited.setattr(Thread, "start", refuse)
+        notifier.report("transcribe", 1, 2)
+    notifier.close()
+    assert server.requests == []
 
 
 def test_the_callers_headers_are_sent_and_change_none_of_the_workers(serve):

@@ -275,7 +275,8 @@ class _Upload:
         if region := re.search(rb"<Region>([0-9A-Za-z-]{1,40})</Region>", answer):
             raise _WrongRegion(region[1].decode())
         code = re.search(rb"<Code>([0-9A-Za-z]{1,60})</Code>", answer)
-        refusal = f"the bucket refused the files ({code[1].decode() if code else f'HTTP status {status}'})"
+        remedy = ": give the endpoint of the bucket's region" if status == 301 else ""
+        refusal = f"the bucket refused the files ({code[1].decode() if code else f'HTTP status {status}'}){remedy}"
         raise TransientFailure(refusal) if status in (408, 429) or status >= 500 else UploadFailed(refusal)
 
 

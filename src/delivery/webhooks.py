@@ -181,8 +181,9 @@ class ProgressNotifier:
             message = _Message(self._webhook, PROGRESS, payload, message_id, self._secret)
             open_socket = OpenSocket()
             thread = Thread(target=_try_once, args=(message, open_socket), name="webhook", daemon=True)
-            self._in_flight = thread, open_socket
-            thread.start()
+            with suppress(RuntimeError):  # the process can start no thread: the event is dropped like others
+                thread.start()
+                self._in_flight = thread, open_socket
 
     def close(self) -> None:
         """Wait a moment for the event in flight, then end it; none is sent after this."""
@@ -274,8 +275,8 @@ def _try_once(message: _Message, open_socket: OpenSocket) -> None:
     """Send `message` once, in a short time, or not at all."""
     timer = Timer(_PROGRESS_BUDGET_S, open_socket.end)
     timer.daemon = True
-    timer.start()
     with suppress(Exception):  # uncaught, the exception would be printed, with the URL
+        timer.start()
         _attempt(message, time.monotonic() + _PROGRESS_BUDGET_S, RETRY_POLICY, open_socket)
     timer.cancel()
     open_socket.end()

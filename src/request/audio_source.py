@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -67,6 +68,9 @@ class AudioSource(RequestModel):
             raise ValueError('give exactly one of "url" and "base64"')
         if self.headers and self.url is None:
             raise ValueError('"headers" go with "url" only')
+        names = [name.lower() for name in self.headers or {}]
+        if "authorization" in names and "@" in urlsplit(self.url or "").netloc:
+            raise ValueError('give either user and password in the URL, or the header "Authorization"')
         return self
 
 

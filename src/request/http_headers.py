@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 MAX_HEADERS = 20
 
@@ -26,8 +26,8 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     Raises:
         ValueError: one of them is not valid or not allowed.
     """
-    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
-        raise ValueError(f"at most {MAX_HEADERS} headers with {MAX_HEADER_BYTES} characters in all are sent")
+    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
+        raise ValueError(f"should have at most {MAX_HEADER_BYTES} characters in all")
     for name, value in headers.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # a token of RFC 9110, 5.6.2
             raise ValueError('the name of a header has letters, digits and "-" only, such as "Authorization"')
@@ -40,4 +40,11 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
+def _check_count(headers: Any) -> Any:
+    """Raise ValueError for more than `MAX_HEADERS`, before each of them can be an error of its own."""
+    if isinstance(headers, dict) and len(headers) > MAX_HEADERS:
+        raise ValueError(f"should have at most {MAX_HEADERS} headers")
+    return headers
+
+
+Headers = Annotated[dict[str, str], BeforeValidator(_check_count), AfterValidator(_check_headers)]

@@ -98,11 +98,6 @@ _RULES = (
         ),
         "there is a single candidate, and none to rank",
     ),
-    _Rule(
-        ("chinese_script",),
-        lambda options: options.task == "translate" or options.language not in (None, "zh", "yue"),
-        "the text is not Chinese",
-    ),
 )
 
 
@@ -112,10 +107,12 @@ def ineffective_options(options: Options) -> list[str]:
         f"{name} has no effect: {rule.reason}"
         for rule in _RULES
         for name in rule.names
-        if name in options.model_fields_set and _asks_for_something(options, name) and rule.is_ineffective(options)
+        if _asks_for_something(options, name) and rule.is_ineffective(options)
     ]
 
 
 def _asks_for_something(options: Options, name: str) -> bool:
+    """True for a value that was given and is not the default, nor switches something off."""
     value = getattr(options, name)
-    return value is not None and value is not False
+    is_default = name not in options.model_fields_set or value == Options.model_fields[name].default
+    return not is_default and value is not None and value is not False

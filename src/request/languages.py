@@ -22,10 +22,12 @@ _TABLE = Path(__file__).with_name("languages.json")
 
 _DETECT = {
     "",
+    "any",
     "auto",
     "automatic",
     "auto detect",
     "autodetect",
+    "default",
     "detect",
     "none",
     "null",
@@ -64,6 +66,8 @@ def parse_language(written: str) -> str | None:
     """
     if _fold(written) in _DETECT:
         return None
+    if _fold(written) in ("multi", "multilingual"):
+        raise ValueError('should be one language: for several, leave it out and set "multilingual" to true')
     code, _ = _read(written)
     if code is None:
         example = ', give a code such as "de" or a name such as "German"'

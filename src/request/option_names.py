@@ -7,7 +7,7 @@ from typing import Any
 
 from src.errors import InvalidInput
 from src.request.options import Options
-from src.request.other_names import OTHER_NAMES, WITHOUT_EFFECT, ignored
+from src.request.other_names import OTHER_NAMES, WITHOUT_EFFECT, ignored, read_plainly
 from src.request.request_model import MAX_KEYS, is_blank
 from src.request.schema import JobInput
 
@@ -76,7 +76,7 @@ def _add_option(named: NamedInput, option: str, value: Any, place: str) -> None:
     options: dict[str, Any] = named.raw["options"]
     if is_blank(value) and option in options:
         return
-    if not is_blank(options.get(option)) and options[option] != value:
+    if not is_blank(options.get(option)) and read_plainly(options[option]) != read_plainly(value):
         other = named.places.get(option, f"options.{option}")
         raise InvalidInput(f"{place}: has another value than {other}: leave one of them out")
     options[option] = value

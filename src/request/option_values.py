@@ -25,8 +25,8 @@ MAX_PHRASES = 5000
 
 MAX_PHRASE_CHARACTERS = 200
 
-MAX_AUDIO_TRACK = 1000
-"""ffmpeg opens no more streams."""
+MAX_AUDIO_TRACK = 100
+"""ffmpeg is given no more streams: see `src/audio/ffmpeg_process.py`."""
 
 MAX_TRACK_NAME_CHARACTERS = 200
 

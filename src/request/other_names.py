@@ -14,6 +14,8 @@ from src.request.request_model import is_blank
 
 Values = dict[str, Any]
 
+MAX_NUMBER_CHARACTERS = 40
+
 
 def _as(option: str) -> Callable[[Any], Values]:
     return lambda value: {option: value}
@@ -98,7 +100,7 @@ _PUNCTUATION = NoEffect(
 
 WITHOUT_EFFECT: Mapping[str, NoEffect] = {
     # openai-whisper
-    "fp16": NoEffect("the endpoint's COMPUTE_TYPE decides"),
+    "fp16": NoEffect("the endpoint's COMPUTE_TYPE decides", (True, False)),
     "verbose": NoEffect("nothing is printed", (False,)),
     "suppress_blank": NoEffect("a window never begins with a blank", (True,)),
     "without_timestamps": NoEffect("segments always have their times", (False,)),
@@ -119,8 +121,8 @@ WITHOUT_EFFECT: Mapping[str, NoEffect] = {
     "prompt_reset_on_temperature": NoEffect("it is 0.5", (0.5,)),
     "max_new_tokens": NoEffect("a window has up to 224 tokens"),
     "chunk_length": _WINDOWS,
-    "language_detection_threshold": NoEffect("the most likely language is taken"),
-    "language_detection_segments": NoEffect("up to five windows are looked at"),
+    "language_detection_threshold": NoEffect("the most likely language is taken", (0.5,)),
+    "language_detection_segments": NoEffect("up to five windows are looked at", (1,)),
     # WhisperX
     "batch_size": _WINDOWS,
     "chunk_size": _WINDOWS,
@@ -145,9 +147,22 @@ WITHOUT_EFFECT: Mapping[str, NoEffect] = {
 """Options of others for which there is nothing here, with the reason."""
 
 
+def read_plainly(value: Any) -> Any:
+    """A switch or a number from text that spells it; anything else as it is."""
+    if not isinstance(value, str) or len(value) > MAX_NUMBER_CHARACTERS:
+        return value
+    text = value.strip().lower()
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return value
+
+
 def ignored(name: str, value: Any) -> str | None:
     """The warning that an option has no effect here; None if it asks for what is done in any case."""
     known = WITHOUT_EFFECT[name]
-    if is_blank(value) or value in known.as_here:
+    if is_blank(value) or read_plainly(value) in known.as_here:
         return None
     return f"{name} has no effect here: {known.because}"

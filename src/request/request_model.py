@@ -17,7 +17,7 @@ MAX_KEYS = 200
 
 
 MAX_ITEMS = 5000
-"""Of a list in an object: no field takes more."""
+"""Of a list or an object in an object: no field takes more."""
 
 
 class RequestModel(BaseModel):
@@ -44,7 +44,7 @@ class RequestModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_by_type(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, list) and len(value) > MAX_ITEMS:
+        if isinstance(value, (list, dict)) and len(value) > MAX_ITEMS:
             raise ValueError(f"should have at most {MAX_ITEMS} items")
         types = _field_types(cls.model_fields[str(info.field_name)])
         if isinstance(value, str) and (bool in types or any(isinstance(choice, str) for choice in types)):

@@ -38,6 +38,9 @@ _EXAMPLES: Mapping[str, str] = {
 }
 """Correct forms of the objects by their keys."""
 
+_ELSEWHERE: Mapping[str, str] = {"audio_base64": "audio.base64", "transcription": "options.output_format"}
+"""Keys of worker-faster_whisper's jobs, which are no keys of ours, and what they are here."""
+
 _FORMS: Mapping[str, str] = {
     "string_type": "should be a string",
     "string_unicode": "should be without half of a surrogate pair, which is no character",
@@ -167,6 +170,8 @@ def _suggest_key(key: str, location: tuple[int | str, ...], model: type[RequestM
     inner: dict[int | str, type[RequestModel]] = {"options": Options, "webhook": Webhook, "upload": UploadRequest}
     if len(location) > 1:
         model = AudioSource if location[:2] == ("options", "speakers") else inner.get(location[0], AudioSource)
+    if model is JobInput and key in _ELSEWHERE:
+        return f': give it as "{_ELSEWHERE[key]}"'
     names = list(model.model_fields)
     known = f", known ones are {', '.join(map(quote, names))}"
     if model is Options:

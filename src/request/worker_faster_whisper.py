@@ -103,7 +103,10 @@ def to_input(raw: dict[str, Any]) -> dict[str, Any]:
         InvalidInput: naming each wrong key and its correct form.
     """
     flat = validate(FlatInput, raw)
-    same = {name: getattr(flat, name) for name in _SAME_OPTIONS if getattr(flat, name) is not None}
+    # Its defaults that would have no effect at these temperatures are left out: nobody asked for them.
+    useless = {"beam_size"} if min(flat.temperatures) > 0 else {"best_of"} if max(flat.temperatures) == 0 else set()
+    names = _SAME_OPTIONS - (useless - flat.model_fields_set)
+    same = {name: getattr(flat, name) for name in names if getattr(flat, name) is not None}
     options = {
         **same,
         "temperature": flat.temperatures,

@@ -68,7 +68,9 @@ class Forger:
         if kind != "an alias in MP4":
             return f"leads elsewhere: {kind}", texts[kind].encode(), {}
         reference = _full(b"url ", 0, 0, name.encode() + b"\0")
-        return f"leads elsewhere: {kind}", _movie(bytes(2 * _RATE), [_sound(reference=reference)]), {}
+        tables = _tables(_RATE, per_chunk=_RATE, size=2, chunks=[2**31 - 1])  # its own sound would be after its end
+        track = _track(1, b"soun", _sound_entry(), tables, scale=_RATE, duration=_RATE, reference=reference)
+        return f"leads elsewhere: {kind}", _movie(b"", [track]), {}
 
 
 def _sample_tables(dice: random.Random) -> Forgery:
@@ -171,10 +173,10 @@ def _header(duration: int) -> bytes:
     return _full(b"mvhd", 0, 0, fixed, _MATRIX, bytes(24), struct.pack(">I", 9999))
 
 
-def _sound(number: int = 1, reference: bytes | None = None) -> bytes:
+def _sound(number: int = 1) -> bytes:
     """A second of PCM."""
     tables = _tables(_RATE, per_chunk=_RATE, size=2, chunks=[_DATA_AT])
-    return _track(number, b"soun", _sound_entry(), tables, scale=_RATE, duration=_RATE, reference=reference)
+    return _track(number, b"soun", _sound_entry(), tables, scale=_RATE, duration=_RATE)
 
 
 def _picture(number: int, tables: list[bytes]) -> bytes:

@@ -20,7 +20,10 @@ _OK = b"HTTP/1.1 200 OK\r\n"
 _CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
 _BLOCK = b"10000\r\n" + bytes(65_536) + b"\r\n"
 _BOMB = gzip.compress(bytes(20_000_000))
-_SECONDS = 90.0
+MAX_SERVER_S = 150.0
+"""A bucket is given two minutes."""
+
+_SECONDS = 180.0
 """Longer than any job may take: a server that has ended would hide a thread that waits for it."""
 
 
@@ -103,9 +106,14 @@ class HostileServer:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
+    @property
+    def address(self) -> str:
+        """Scheme, host and port."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
     def url(self, misbehaviour: str) -> str:
         """The address at which the server misbehaves in this way."""
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}{_path(misbehaviour)}"
+        return self.address + _path(misbehaviour)
 
     def job(self, number: int, seed: int, recording: str) -> tuple[str, dict[str, Any]]:
         """A description, and a job in which the server plays a role; `recording` is a right one, in base64."""

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ Handler = Callable[[dict[str, Any]], Any]
 SECONDS = 60.0
 """An input may take at most."""
 
-MAX_CHILD_BYTES = 2_500_000_000
-"""Memory of an ffmpeg: its limit, and some."""
+MAX_CHILD_BYTES = 4_500_000_000
+"""Memory of an ffmpeg: its limit for drawing captions, and some."""
 
 MAX_GROWTH_BYTES = 600_000_000
 """Memory that the worker may take in addition for an input."""
@@ -85,7 +85,7 @@ class Bench:
         self._peaks.reset()
         started = time.monotonic()
         with _captured_log() as log:
-            answer, crash = self._answer(job)
+            answer, crash = self._answer(job, limit)
         seconds = time.monotonic() - started
         outcome = _outcome(answer)
         faults = [crash] if crash else list(_of_answer(answer))
@@ -99,12 +99,12 @@ class Bench:
         faults += [fault for check in self.checks for fault in check()]
         return Trial(outcome, seconds, faults)
 
-    def _answer(self, job: dict[str, Any]) -> tuple[Any, str | None]:
+    def _answer(self, job: dict[str, Any], limit: float) -> tuple[Any, str | None]:
         running = self._thread.submit(self._handler, job)
         try:
-            return running.result(SECONDS + 30), None
+            return running.result(limit + 30), None
         except FutureTimeout:
-            raise Hanging(f"no answer after {SECONDS + 30:g} s") from None
+            raise Hanging(f"no answer after {limit + 30:g} s") from None
         except BaseException:
             return None, f"raised an exception: {traceback.format_exc()[-1500:]}"
 
@@ -150,7 +150,7 @@ class _Peaks:
         while True:
             own = _resident("self")
             child = max((_resident(str(pid)) for pid in children()), default=0)
-            disk = sum(_size(path) for path in self._scratch.rglob("*"))
+            disk = _size(self._scratch)
             with self._lock:
                 self._own, self._child = max(self._own, own), max(self._child, child)
                 self._disk = max(self._disk, disk)
@@ -166,11 +166,14 @@ def _resident(process: str) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_blocks * 512
-    except OSError:
-        return 0
+def _size(folder: Path) -> int:
+    """Bytes that the files of a folder take, but for those that are deleted meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).stat().st_blocks * 512
+    return total
 
 
 def _descriptors() -> int:
