@@ -176,7 +176,7 @@ def test_ctrl_c_has_the_exit_code_of_shells(platform: Platform, folder: Path) ->
     waiting = start_command("transcribe", "talk.ogg", where=platform, folder=folder)
     wait_until(lambda: platform.jobs)
     waiting.send_signal(signal.SIGINT)
-    assert "run the same command again to resume" in waiting.communicate(timeout=20)[1]
+    assert "run the same command again to continue; finished parts are kept" in waiting.communicate(timeout=20)[1]
     assert waiting.returncode == 130
 
 
