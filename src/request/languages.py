@@ -66,9 +66,9 @@ def parse_language(written: str) -> str | None:
         return None
     code, _ = _read(written)
     if code is None:
-        example = ', give a code such as "de" or a name such as "German"'
+        example = ': give a code such as "de", or a name such as "German"'
         hint = suggest(_fold(written), _names(), example, min_likeness=_MIN_LIKENESS)
-        raise ValueError(f"no language that Whisper knows{hint}")
+        raise ValueError(f"not a language that Whisper knows{hint}")
     return code
 
 
@@ -76,7 +76,7 @@ def parse_languages(written: list[str]) -> list[str]:
     """The codes of several languages, each once: see `parse_language`.
 
     Raises:
-        ValueError: one of them is no language that Whisper knows.
+        ValueError: one of them is not a language that Whisper knows.
     """
     codes = [code for language in written if (code := parse_language(language))]
     if len(codes) < len(written):

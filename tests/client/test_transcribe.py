@@ -145,7 +145,7 @@ def test_flags_have_the_names_and_types_of_the_workers_options(
         (["talk.ogg", "--format", "docx"], 2, "--format: docx is not a format"),
         (["talk.ogg", "--temperature", "warm"], 2, "--temperature: give numbers"),
         (["talk.ogg", "--custom-vocabulary", "{"], 2, "--custom-vocabulary: not JSON"),
-        (["talk.ogg", "--language", "klingon"], 2, "options.language: no language that Whisper knows"),
+        (["talk.ogg", "--language", "klingon"], 2, "options.language: not a language that Whisper knows"),
         (["http://127.0.0.1:1/a.mp3"], 4, "public address"),
         (["talk.ogg", "--api-key", "wrong"], 5, "the API key is wrong"),
     ],
@@ -199,7 +199,7 @@ def test_a_local_api_runs_each_job_once(local_worker: LocalWorker, folder: Path,
     assert ("STREAMING=true" in printed.stderr) == (not local_worker.streams)
     wrong = [recording, "--stream", "--language", "klingon", "--output", "bad"]
     refused = run_command("transcribe", *wrong, where=local_worker.url, folder=folder, code=2)
-    assert "no language that Whisper knows" in refused.stderr
+    assert "not a language that Whisper knows" in refused.stderr
     assert local_worker.jobs_started - before == 2
 
 
