@@ -1,6 +1,6 @@
 """Converts the texts of flags to the worker's options, and checks them before anything is sent.
 
-Options that are lists or objects take their flag more than once, commas, JSON, or `@FILE` with either.
+Options that are lists or objects take their flag more than once, commas, JSON, or `@FILE` with JSON or lines.
 """
 
 from __future__ import annotations
