@@ -21,7 +21,7 @@ Exit codes:
   5    the endpoint cannot be reached, or refuses
   6    incomplete: files of a batch failed, or the captioned video is missing
   7    files cannot be written; the message says where the transcript is kept
-  130  Ctrl-C; the same command resumes the work"""
+  130  Ctrl-C; the same command continues, and finished parts are kept"""
 
 
 class GroupedCommand(TyperCommand):

@@ -237,7 +237,7 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
             console.print(f"Error: {printable(describe(error))}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(OutputFailed.exit_code)
         except KeyboardInterrupt:
-            console.print("Stopped; run the same command again to resume.", markup=False)
+            console.print("Stopped; run the same command again to continue; finished parts are kept.", markup=False)
             # Not sys.exit, which would wait for threads that are still in a request.
             sys.stdout.flush()
             os._exit(Stopped.exit_code)

@@ -70,6 +70,11 @@ def check_writable(path: Path) -> None:
         raise WrongUsage(f"{path} cannot be written ({describe(error)}): choose another place") from None
 
 
+def describe_no_file(path: Path) -> str:
+    """Return the sentence about a path that is not a file: it does not exist, or is something else, such as a pipe."""
+    return f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
+
+
 def _temporary_name() -> str:
     """Return a name that is unique for each thread and process, and short, as names of files may not be long."""
     return f".{uuid4().hex}.new"

@@ -11,16 +11,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from client.output import target_paths
-from client.recognition import other_kind
-
-RECORDING_SUFFIXES = (
-    *(".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3"),
-    *(".oga", ".ogg", ".opus", ".ra", ".spx", ".tta", ".wav", ".weba", ".wma", ".wv"),
-    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".rm", ".vob"),
-    *(".webm", ".wmv"),
-)
-"""Suffixes that promise a recording: a file with one of them that is none is damaged, and fails. All other files are
-recognised by their content alone."""
+from client.recognition import RECORDING_SUFFIXES, other_kind
 
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 _MAX_NAMES = 20

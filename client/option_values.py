@@ -1,6 +1,6 @@
 """Converts the texts of flags to the worker's options, and checks them before anything is sent.
 
-Options that are lists or objects take their flag more than once, commas, JSON, or `@FILE` with either.
+Options that are lists or objects take their flag more than once, commas, JSON, or `@FILE` with JSON or lines.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import base64
 import functools
 import json
 import math
-import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import fastjsonschema
 
 from client.errors import BadRecording, WrongUsage
+from client.files import describe_no_file
 from client.media.audio import compress
 from client.media.clips import parse_clips
 from client.output import SUFFIXES
@@ -34,6 +35,7 @@ MAX_SAMPLE_S = 60.0
 MAX_SAMPLE_BYTES = 20 << 20
 """Limits of a sample of a known voice, the worker's."""
 
+_JSON_STARTS = ("[", "{")
 _SMALL_SAMPLE_BYTES = 256_000  # as large as a sample of 60 s in Opus
 
 
@@ -50,22 +52,29 @@ def alternatives(schema: Schema) -> list[Schema]:
 
 
 def parse_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the worker's options for the values of the flags, without those that are not set.
+    """Return the worker's options for the values of the flags, without those that are not set or blank.
 
     Raises:
         WrongUsage: naming the flag and the correct form.
     """
-    options = {name: parse_option(name, value) for name, value in values.items() if value not in (None, [])}
+    parsed = {name: parse_option(name, value) for name, value in values.items()}
+    options = {name: value for name, value in parsed.items() if value is not None}
     for name, value in options.items():
         _check(name, value)
     return options
 
 
 def parse_option(name: str, given: Any) -> Any:
-    """Return an option from the value of its flag: a list of texts, unless it is a single word, number or switch."""
+    """Return an option from the value of its flag: a list of texts, unless it is a single word, number or switch.
+
+    Returns:
+        The option; None if the texts are blank.
+    """
     if not isinstance(given, list):
         return given
-    texts = [_read_file(name, text) for text in given]
+    texts = [line for text in given for line in _to_lines(_read_file(name, text))]
+    if not texts:
+        return None
     parse: Callable[[str, Sequence[str]], Any] = _PARSERS.get(name, _parse_list)
     return parse(name, texts)
 
@@ -130,22 +139,23 @@ def _parse_speakers(name: str, texts: Sequence[str]) -> dict[str, Any]:
             raise WrongUsage(
                 f"{_flag(name)}: give each speaker a flag of its own, such as Ada=ada.wav or Ada=https://..."
             )
-        given = {speaker.strip(): source.strip() for speaker, _, source in pairs}
+        given = _to_object(name, [(speaker.strip(), source.strip()) for speaker, _, source in pairs])
     if not isinstance(given, dict):
         raise WrongUsage(f'{_flag(name)}: give an object such as {{"Ada": {{"url": "https://..."}}}}, or Ada=ada.wav')
-    return {
-        speaker: _sample(f"{_flag(name)} {speaker:.60}", source) if isinstance(source, str) else source
-        for speaker, source in given.items()
-    }
+    return {speaker: _sample(f"{_flag(name)} {speaker:.60}", source) for speaker, source in given.items()}
 
 
-def _sample(place: str, source: str) -> dict[str, str]:
+def _sample(place: str, source: Any) -> dict[str, str]:
     """Return a sample as the worker takes it; a large file is compressed."""
+    if isinstance(source, dict) and source.keys() & {"url", "base64"}:
+        return source
+    if not isinstance(source, str):
+        raise WrongUsage(f'{place}: give a file, {{"url": "https://..."}} or {{"base64": "..."}}')
     if source.lower().startswith(("http://", "https://")):
         return {"url": source}
     path = Path(source).expanduser()
     if not path.is_file():
-        raise WrongUsage(f"{place}: there is no file {source}")
+        raise WrongUsage(f"{place}: {describe_no_file(path)}")
     size = path.stat().st_size
     if size > MAX_SAMPLE_BYTES:
         raise WrongUsage(f"{place}: the sample has {size / 2**20:.0f} MiB, more than {MAX_SAMPLE_BYTES >> 20}; cut it")
@@ -169,23 +179,37 @@ _PARSERS: dict[str, Callable[[str, Sequence[str]], Any]] = {
 
 
 def _split(name: str, texts: Sequence[str]) -> list[Any]:
-    """Return the items of a list: JSON, or texts with commas or line ends between them."""
+    """Return the items of a list: JSON, or texts with commas between them."""
     given = _as_json(name, texts)
     if given is not None:
         return given if isinstance(given, list) else [given]
-    return [item.strip() for text in texts for item in re.split(r"[,\n]", text.strip())]
+    return [item.strip() for text in texts for item in text.split(",") if item.strip()]
 
 
 def _as_json(name: str, texts: Sequence[str]) -> Any:
     """Return the value of a flag that is JSON; None if it is not."""
-    if not texts[0].lstrip().startswith(("[", "{")):
+    if not texts[0].startswith(_JSON_STARTS):
         return None
     if len(texts) > 1:
         raise WrongUsage(f"{_flag(name)}: give JSON only once")
     try:
-        return json.loads(texts[0])
+        return json.loads(texts[0], object_pairs_hook=functools.partial(_to_object, name))
     except ValueError as error:
         raise WrongUsage(f"{_flag(name)}: not JSON: {error}") from None
+
+
+def _to_object(name: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return pairs as a dict; a key that is there twice would lose its first value."""
+    for key, times in Counter(key for key, _ in pairs).items():
+        if times > 1:
+            raise WrongUsage(f"{_flag(name)}: {key:.60} is given {times} times, and can have one value only")
+    return dict(pairs)
+
+
+def _to_lines(text: str) -> list[str]:
+    """Return the lines of a text that are not blank; JSON is one."""
+    text = text.strip()
+    return [text] if text.startswith(_JSON_STARTS) else [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _read_file(name: str, text: str) -> str:
@@ -194,10 +218,13 @@ def _read_file(name: str, text: str) -> str:
         return text
     path = Path(text[1:]).expanduser()
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise WrongUsage(f"{_flag(name)}: {path} cannot be read: {reason}") from None
+    if not content.strip():
+        raise WrongUsage(f"{_flag(name)}: {path} is empty")
+    return content
 
 
 def _check(name: str, value: Any) -> None:
@@ -213,6 +240,7 @@ def _check(name: str, value: Any) -> None:
         fastjsonschema.compile({**schema, "$defs": _job_schema()["$defs"]}, use_default=False)(value)
     except fastjsonschema.JsonSchemaValueException as error:
         place = error.name.removeprefix("data").lstrip(".")[:60]
+        place = "" if place == "[0]" and len(value) == 1 else place
         rule = error.message.removeprefix(error.name).strip()[:300]
         raise WrongUsage(f"{_flag(name)}: {place} {rule}" if place else f"{_flag(name)} {rule}") from None
 

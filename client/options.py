@@ -116,7 +116,7 @@ _HELP = {
     "clip_timestamps": "Transcribe only these parts: times in seconds or mm:ss, or JSON [[START, END], ...].",
     "speakers": "With --diarize: a sample of a known voice, at most 60 s; once for each speaker, or JSON.",
     "custom_vocabulary": 'Correct what is misheard, such as "Kubernetes=cooper netties", once for each; TERM,... '
-    "without = goes into the prompt. Also JSON, or @FILE.",
+    "without = goes into the prompt. Also JSON, or @FILE with either, one a line.",
 }
 """Descriptions of options whose flags take other forms than a job; `builder/write_tables.py` has those of a job."""
 

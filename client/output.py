@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from client.errors import BadAnswer, EndpointFailed
+from client.errors import BadAnswer, EndpointFailed, WrongUsage
 from client.files import add_suffix, check_writable, write_atomically
 from client.media.video import strip_video
-from client.recognition import other_kind
+from client.recognition import RECORDING_SUFFIXES, other_kind
 from client.transport.answers import clean_text
 
 Output = dict[str, Any]
@@ -36,6 +36,7 @@ SUFFIXES = {
 
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _SLASHES = tuple(filter(None, ("/", os.sep, os.altsep)))
+_DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 _ALL_FORMATS = ("text", "srt", "vtt", "tsv", "json")  # as in openai-whisper
 _JSON_KEYS = ("text", "language", "segments", "speakers", "speaker_turns")
@@ -60,6 +61,9 @@ def choose_targets(recording: Path | str, output: str | None, formats: Sequence[
         recording: a file, or a URL.
         output: a file; or a folder, if it is one or ends with a slash; None: the recording's folder.
         formats: of the transcript, expanded.
+
+    Raises:
+        WrongUsage: `output` is a name for something other than a transcript.
     """
     if isinstance(recording, str):
         name = Path(unquote(urlsplit(recording).path)).stem
@@ -71,9 +75,17 @@ def choose_targets(recording: Path | str, output: str | None, formats: Sequence[
         return target_paths(folder / stem, formats)
     if output.endswith(_SLASHES) or _is_folder(Path(output)):
         return target_paths(Path(output) / stem, formats)
+    _check_name(Path(output))
     if len(formats) == 1:
         return {formats[0]: Path(output)}
     return target_paths(Path(output).with_suffix(""), formats)
+
+
+def _check_name(output: Path) -> None:
+    if output.suffix.lower() in RECORDING_SUFFIXES:
+        raise WrongUsage("-o names the transcript: give it a suffix such as .txt, or a folder")
+    if output.parent in _DEVICES:
+        raise WrongUsage(f"{output} is not a file that can be replaced: use -o - to write to the screen")
 
 
 def _has_twin(recording: Path) -> bool:
@@ -99,14 +111,20 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def check_targets(targets: Iterable[Path]) -> None:
+def check_targets(targets: Iterable[Path], recording: Path | str | None = None) -> None:
     """Check that the files can be written, before a job is paid for.
+
+    Args:
+        targets: the files.
+        recording: a file or URL; none of the files may replace it.
 
     Raises:
         WrongUsage: one of them cannot.
     """
     for path in targets:
         check_writable(path)
+        if isinstance(recording, Path) and recording.exists() and path.exists() and path.samefile(recording):
+            raise WrongUsage(f"{path} is the recording itself: --output gives the transcript another name")
 
 
 def base_path(targets: dict[str, Path]) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from client.errors import BadAnswer, BadRecording, Incomplete, OutputFailed, WrongUsage
-from client.files import describe
+from client.files import describe, describe_no_file
 from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
@@ -89,7 +89,7 @@ def transcribe_recording(
     if isinstance(source, Path) and source.is_dir():
         raise WrongUsage(f"{source} is a folder: use client.batch")
     if isinstance(source, Path) and not source.is_file():
-        raise WrongUsage(f"there is no file {source}")
+        raise WrongUsage(describe_no_file(source))
     if isinstance(source, Path):
         check_recording(source)
     journal = Journal(_journal_key(endpoint, source, options, settings), cache)

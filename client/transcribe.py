@@ -12,6 +12,7 @@ As a function:
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from pathlib import Path
@@ -123,14 +124,14 @@ def main(
 
     RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
-    recording: Path | str = source if _is_url(source) else Path(source)
+    recording = _find_recording(source)
     formats = expand_formats(options.get("output_format") or ["all"])
     to_stdout = output == "-"
     targets = choose_targets(recording, None if to_stdout else output, formats)
     video_base = base_path(targets)  # a captioned video is always a file
     targets = {} if to_stdout else targets
     files = [*targets.values(), *(video_paths(video_base) if "captions" in options else [])]
-    check_targets(files)
+    check_targets(files, recording)
     existing = [path for path in files if path.exists()]
     if not overwrite and existing:
         raise WrongUsage(f"{existing[0]} already exists: --overwrite replaces it, --output gives another name")
@@ -155,6 +156,8 @@ def main(
         )
     for warning in result["metadata"].get("warnings", []):
         bar.print(f"Note: {warning}")
+    if not result.get("transcription", {}).get("text", "in the bucket").strip():
+        bar.print("Note: no speech was found")
     if printer and not printer.has_segments:
         bar.print("Note: no segments arrived; an endpoint streams them if it has STREAMING=true")
     for path in filter(None, written):
@@ -168,8 +171,16 @@ def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListe
     return ProgressListener(bar.update, printer.on_segments, printer.on_job_done, printer.on_start)
 
 
-def _is_url(source: str) -> bool:
-    return source.lower().startswith(("http://", "https://"))
+def _find_recording(source: str) -> Path | str:
+    """Return a file's path, or a URL."""
+    if not source.strip():
+        raise WrongUsage("the name of the recording is empty: give a file or a URL")
+    scheme = re.match(r"[a-z][a-z\d+.-]*://", source.lower())
+    if scheme is None:
+        return Path(source)
+    if scheme[0] not in ("http://", "https://"):
+        raise WrongUsage("give a file's path, or a URL, which begins with http:// or https://")
+    return source
 
 
 if __name__ == "__main__":

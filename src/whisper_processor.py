@@ -182,7 +182,7 @@ class WhisperProcessor:
         if (index := match_model(requested, displayed)) is not None:
             return allowed[index]
         raise InvalidInput(
-            f"model: should be one of the endpoint's WHISPER_MODELS, {', '.join(dict.fromkeys(displayed))}"
+            f"options.model: should be one of the endpoint's WHISPER_MODELS, {', '.join(dict.fromkeys(displayed))}"
             f"{suggest(requested, displayed)}"
         )
 

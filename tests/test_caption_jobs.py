@@ -152,7 +152,12 @@ def test_a_translation_is_a_second_track(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("demo.ogg", {"captions": "mux"}, "captions need a video, and the recording has none", "UnsupportedMedia"),
         ("demo.ogg", {"captions": "burn"}, "captions need a video, and the recording has none", "UnsupportedMedia"),
-        ("video.mp4", {"captions": "burn", "caption_font": "Noto Snas"}, 'did you mean "Noto Sans"', "InvalidInput"),
+        (
+            "video.mp4",
+            {"captions": "burn", "caption_font": "Noto Snas"},
+            'options.caption_font: the worker has no font of that name, did you mean "Noto Sans"',
+            "InvalidInput",
+        ),
         ("video.mp4", {"captions": "mux", "caption_size": 5}, 'caption_size needs captions "burn"', "InvalidInput"),
         ("video.mp4", {"caption_font": "Arial"}, 'caption_font needs captions "burn"', "InvalidInput"),
         ("video.mp4", {"captions": "burn", "caption_color": "red"}, 'a colour such as "#FFD400"', "InvalidInput"),

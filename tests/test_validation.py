@@ -52,7 +52,7 @@ def options(**given: object) -> dict[str, object]:
         (options(lang="en"), 'options.lang: unknown key, did you mean "language"?'),
         (options(qqqqqq=1), "options.qqqqqq: unknown key, docs/options.md lists the known ones"),
         (options(task="summarise"), 'options.task: should be "transcribe" or "translate"'),
-        (options(language="klingon"), "options.language: no language that Whisper knows"),
+        (options(language="klingon"), "options.language: not a language that Whisper knows"),
         (options(language="germn"), 'did you mean "german"?'),
         (
             options(language="multi"),

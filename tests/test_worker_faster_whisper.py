@@ -281,7 +281,7 @@ def test_its_jobs_are_recognized_by_keys_that_ours_lack(raw: Any, bare: bool, it
         ({"translation": 1}, 'translation: should be "plain_text"'),
         ({"beam_size": 0}, "beam_size: should be at least 1"),
         ({"beam_size": "five"}, "beam_size: should be a whole number"),
-        ({"language": "klingon"}, "language: no language that Whisper knows"),
+        ({"language": "klingon"}, "language: not a language that Whisper knows"),
         ({"suppress_tokens": "a"}, "suppress_tokens: should be a whole number"),
         ({"temperature": 1.5}, "temperature: should be at most 1"),
         ({"temperature": "hot"}, "temperature: should be a number"),

@@ -81,18 +81,18 @@ def run_jobs(
     """
     listener.on_start(jobs)
     pool = WorkerPool(endpoint, jobs, journal, stop, listener)
-    # Daemon threads, since the request to a local API, which runs the whole job, cannot be interrupted.
-    threads = [threading.Thread(target=pool.work, daemon=True) for _ in range(min(parallel, len(jobs)))]
-    for thread in threads:
-        thread.start()
+    ends: list[threading.Event] = []
     try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)
+        ends.extend(pool.start_thread() for _ in range(min(parallel, len(jobs))))
+        for end in ends:
+            while not end.wait(0.2):
+                pass
     except KeyboardInterrupt:
         stop.set()
-        for thread in threads:
-            thread.join(CANCEL_TIMEOUT_S / len(threads))
+        if not endpoint.is_local_api:  # it cannot cancel a job
+            give_up = time.monotonic() + CANCEL_TIMEOUT_S
+            for end in ends:
+                end.wait(max(give_up - time.monotonic(), 0.0))
         raise
     if pool.failure is not None:
         raise pool.failure
@@ -100,7 +100,7 @@ def run_jobs(
 
 
 class WorkerPool:
-    """Shared state of the threads that run the jobs; each thread calls `work`.
+    """The threads that run the jobs, and their shared state.
 
     Attributes:
         outputs: finished jobs by name.
@@ -126,8 +126,22 @@ class WorkerPool:
         self._stages = dict.fromkeys(self._fraction_done, "sending the recording")
         self._seconds = {job.name: job.seconds for job in jobs}
 
-    def work(self) -> None:
-        """Run pending jobs until there are none, or one fails."""
+    def start_thread(self) -> threading.Event:
+        """Start a thread that runs pending jobs until there are none, or one fails; return an event for its end."""
+        # An event, since after a `join` that Ctrl-C interrupts Python 3.11 takes the thread for finished.
+        end = threading.Event()
+
+        def work() -> None:
+            try:
+                self._work()
+            finally:
+                end.set()
+
+        # A daemon, since the request to a local API, which runs the whole job, cannot be interrupted.
+        threading.Thread(target=work, daemon=True).start()
+        return end
+
+    def _work(self) -> None:
         while self.failure is None:
             try:
                 job = self._pending.popleft()

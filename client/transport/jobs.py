@@ -87,7 +87,9 @@ def extract_output(status: JsonObject) -> JsonObject:
         error_type, message = _split_error_type(clean_line(_error_message(str(error))))
         error_type = str(fields.get("error_type") or error_type or state)
         # The local API of a worker that does not stream keeps no type: then it is the state.
-        concerns_options = error_type in ("InvalidInput", state) and re.match(r"options[.:]|the model ", message)
+        concerns_options = error_type in ("InvalidInput", state) and re.match(
+            r"options[.:]|webhook[.:]|the model ", message
+        )
         raise (OptionRefused if concerns_options else JobFailed)(message, error_type)
     if state == "COMPLETED" and fields:
         return check_output(fields)

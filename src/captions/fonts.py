@@ -100,7 +100,7 @@ def check_family(family: str, folders: tuple[Path, ...]) -> None:
     families = {face.family.lower(): face.family for face in find_faces(folders)}
     if family.lower() not in families:
         hint = suggest(family, families.values(), ": leave it out, and one that fits is chosen")
-        raise InvalidInput(f"caption_font: the worker has no font of that name{hint}")
+        raise InvalidInput(f"options.caption_font: the worker has no font of that name{hint}")
 
 
 def check_language(language: str, folders: tuple[Path, ...]) -> None:

@@ -70,9 +70,9 @@ def parse_language(written: str) -> str | None:
         raise ValueError('should be one language: for several, leave it out and set "multilingual" to true')
     code, _ = _read(written)
     if code is None:
-        example = ', give a code such as "de" or a name such as "German"'
+        example = ': give a code such as "de", or a name such as "German"'
         hint = suggest(_fold(written), _names(), example, min_likeness=_MIN_LIKENESS)
-        raise ValueError(f"no language that Whisper knows{hint}")
+        raise ValueError(f"not a language that Whisper knows{hint}")
     return code
 
 
@@ -80,7 +80,7 @@ def parse_languages(written: list[str]) -> list[str]:
     """The codes of several languages, each once: see `parse_language`.
 
     Raises:
-        ValueError: one of them is no language that Whisper knows.
+        ValueError: one of them is not a language that Whisper knows.
     """
     codes = [code for language in written if (code := parse_language(language))]
     if len(codes) < len(written):

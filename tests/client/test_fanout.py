@@ -160,9 +160,26 @@ def test_ctrl_c_cancels_running_jobs_and_keeps_finished_ones(
     stopped.send_signal(signal.SIGINT)
     _, err = stopped.communicate(timeout=20)
     assert stopped.returncode == 130
-    assert "to resume" in err
+    assert "to continue; finished parts are kept" in err
     assert [len(jobs_with_status(platform, status)) for status in ("COMPLETED", "CANCELLED")] == [1, 2]
     worker.release()
     run_command("transcribe", *arguments, where=platform, folder=folder)
     assert len(platform.jobs) == PARTS + 2
     assert len((folder / "out.txt").read_text().split()) == PARTS
+
+
+def test_ctrl_c_during_a_submission_leaves_no_job_behind(
+    platform: Platform, folder: Path, recording: Path, worker: ScriptedWorker
+) -> None:
+    worker.held_after = 0
+    platform.faults.next("run", Fault.SLOW, seconds=1.5)
+    stopped = start_command("transcribe", recording, "--format", "srt", where=platform, folder=folder)
+    wait_until(lambda: platform.faults.count("run") == 1)
+    stopped.send_signal(signal.SIGINT)
+    stopped.communicate(timeout=20)
+    assert stopped.returncode == 130
+    assert [job.status for job in platform.jobs.values()] == ["CANCELLED"]
+    worker.release()
+    run_command("transcribe", recording, "--format", "srt", where=platform, folder=folder)
+    assert len(jobs_with_status(platform, "COMPLETED")) == 1
+    assert len(platform.jobs) == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.errors import JobFailed
+from client.errors import JobFailed, OptionRefused
 from client.transport.jobs import execution_policy, extract_output, join_chunks
 
 ANSWER = {"transcription": {"text": "ab", "segments": [1, 2], "language": "en"}, "metadata": {"model": "m"}}
@@ -35,6 +35,26 @@ def test_a_job_without_a_transcript_has_failed(status: dict[str, Any], sentence:
     with pytest.raises(JobFailed, match=sentence) as failure:
         extract_output({"id": "1", **status})
     assert failure.value.error_type.startswith(error_type)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_option"),
+    [
+        ("options.langage: unknown key", True),
+        ("options: should be an object", True),
+        ('options.model: should be one of the endpoint\'s WHISPER_MODELS, base, did you mean "base"?', True),
+        ("options.caption_font: the worker has no font of that name", True),
+        ("the model tiny.en only transcribes English", True),
+        ("webhook: give a URL", True),
+        ("webhook.url: should be a public address", True),
+        ("audio_track: the recording has no track 3", False),
+        ("audio.url: should be a public address", False),
+    ],
+)
+def test_a_refusal_that_every_recording_would_meet_is_told_from_others(message: str, is_option: bool) -> None:
+    with pytest.raises(JobFailed) as failure:
+        extract_output({"status": "FAILED", "error": message, "output": {"error_type": "InvalidInput"}})
+    assert isinstance(failure.value, OptionRefused) == is_option
 
 
 def test_the_output_of_a_stream_is_its_last_chunk() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,6 +29,8 @@ from tests.client.conftest import CLIPS
         (["verbose-json,plain"], ["verbose_json", "text"]),
         (['["srt", "TXT"]'], ["srt", "text"]),
         (["all"], ["all"]),
+        (["srt, "], ["srt"]),
+        (["", "srt"], ["srt"]),
     ],
 )
 def test_formats_are_taken_as_people_write_them(given: list[str], formats: list[str]) -> None:
@@ -55,6 +58,11 @@ def test_formats_are_taken_as_people_write_them(given: list[str], formats: list[
         ("language", "", ""),
         ("beam_size", None, None),
         ("output_format", [], None),
+        ("output_format", [""], None),
+        ("temperature", [" "], None),
+        ("temperature", ["0,"], [0.0]),
+        ("suppress_tokens", ["[]"], []),
+        ("custom_vocabulary", ["vixen=fox\nBern=burn\n"], {"vixen": ["fox"], "Bern": ["burn"]}),
     ],
 )
 def test_lists_and_objects_have_several_forms(name: str, given: Any, value: Any) -> None:
@@ -67,17 +75,26 @@ def test_a_file_holds_json_or_lines(tmp_path: Path) -> None:
     assert parse_options({"custom_vocabulary": [f"@{file}"]}) == {"custom_vocabulary": {"vixen": ["fox"]}}
     file.write_text("vixen\nBern\n", encoding="utf-8-sig")
     assert parse_options({"custom_vocabulary": [f"@{file}"]}) == {"custom_vocabulary": ["vixen", "Bern"]}
+    file.write_text("vixen=fox\n\n Bern = burn, bairn \n")
+    vocabulary = {"vixen": ["fox"], "Bern": ["burn", "bairn"]}
+    assert parse_options({"custom_vocabulary": [f"@{file}"]}) == {"custom_vocabulary": vocabulary}
+    file.write_text("Ada=https://example.com/a.wav\nBob=https://example.com/b.wav\n")
+    assert list(parse_options({"speakers": [f"@{file}"]})["speakers"]) == ["Ada", "Bob"]
+    file.write_text("\n")
+    with pytest.raises(WrongUsage, match=r"--custom-vocabulary: .*terms is empty"):
+        parse_options({"custom_vocabulary": [f"@{file}"]})
 
 
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
         ("output_format", ["docx"], "--format: docx is not a format; known ones are all, text, srt"),
-        ("output_format", [""], "--format:  is not a format"),
+        ("output_format", [","], "--format must contain at least 1 items"),
         ("temperature", ["warm"], "--temperature: give numbers with commas"),
         ("temperature", ["0,1.5"], r"--temperature: \[1\] must be smaller than or equal to 1"),
         ("temperature", ["0"] * 11, "--temperature must contain less than or equal to 10 items"),
-        ("suppress_tokens", ["60000"], r"--suppress-tokens: \[0\] must be smaller than 50257"),
+        ("temperature", ["3"], "^--temperature must be smaller than or equal to 1$"),
+        ("suppress_tokens", ["60000"], "--suppress-tokens must be smaller than 50257"),
         ("patience", 0.0, "--patience must be bigger than 0"),
         ("vad_threshold", 1.0, "--vad-threshold must be smaller than 1"),
         ("language", "x" * 61, "--language must be shorter than or equal to 60 characters"),
@@ -94,7 +111,12 @@ def test_a_file_holds_json_or_lines(tmp_path: Path) -> None:
         ("speakers", ["Ada"], "--speakers: give each speaker a flag of its own, such as Ada=ada.wav"),
         ("speakers", ["Ada=nowhere.wav"], "--speakers Ada: there is no file nowhere.wav"),
         ("speakers", ['["Ada"]'], "--speakers: give an object"),
-        ("speakers", ['{"Ada": {"path": "x"}}'], "--speakers: Ada must not contain"),
+        ("speakers", ['{"Ada": {"path": "x"}}'], '--speakers Ada: give a file, {"url": "https://..."} or {"base64": '),
+        ("speakers", ['{"Ada": 5}'], "--speakers Ada: give a file, "),
+        ("speakers", ['{"Ada": {"url": "https://a.com", "path": "x"}}'], "--speakers: Ada must not contain"),
+        ("speakers", ["Ada=http://a/a.flac", " Ada =http://a/b.flac"], "--speakers: Ada is given 2 times"),
+        ("speakers", ['{"Ada": "http://a/a", "Ada": "http://a/b"}'], "--speakers: Ada is given 2 times"),
+        ("speakers", [f"Ada={os.devnull}"], f"--speakers Ada: {os.devnull} is not a regular file"),
     ],
 )
 def test_other_values_are_refused_in_one_sentence(name: str, given: Any, sentence: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 from client import files
 from client.errors import BadAnswer, OutputFailed, WrongUsage
 from client.files import MAX_NAME_BYTES, add_suffix, check_writable, write_atomically
-from client.output import choose_targets, print_texts, target_paths, write_files
+from client.output import check_targets, choose_targets, print_texts, target_paths, write_files
 from client.recording import RunSettings, transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
@@ -157,6 +157,34 @@ def test_a_target_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path, 
         check_writable(target)
     assert str(target) in str(refused.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("film.mp4", "-o names the transcript: give it a suffix such as .txt, or a folder"),
+        ("new/talk.FLAC", "-o names the transcript"),
+        ("/dev/null", "use -o - to write to the screen"),
+        ("/dev/stdout", "use -o - to write to the screen"),
+        ("/dev/fd/1", "use -o - to write to the screen"),
+    ],
+)
+@pytest.mark.parametrize("formats", [["text"], ["text", "srt"]])
+def test_a_name_of_something_else_than_a_transcript_is_refused(output: str, sentence: str, formats: list[str]) -> None:
+    with pytest.raises(WrongUsage, match=sentence):
+        choose_targets(Path("talk.mp3"), output, formats)
+
+
+def test_no_file_replaces_the_recording(tmp_path: Path) -> None:
+    recording = tmp_path / "talk.txt"
+    recording.touch()
+    link = tmp_path / "link.txt"
+    link.symlink_to(recording)
+    for target in (recording, link):
+        with pytest.raises(WrongUsage, match="is the recording itself"):
+            check_targets([tmp_path / "talk.srt", target], recording)
+    check_targets([tmp_path / "talk.srt"], recording)
+    check_targets([recording], "https://example.com/talk.txt")
 
 
 def test_a_check_leaves_nothing_behind(tmp_path: Path) -> None:

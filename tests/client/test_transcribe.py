@@ -135,6 +135,11 @@ def test_flags_have_the_names_and_types_of_the_workers_options(
     ("arguments", "code", "sentence"),
     [
         (["nowhere.mp3"], 2, "there is no file nowhere.mp3"),
+        ([""], 2, "the name of the recording is empty"),
+        (["/dev/zero"], 2, "/dev/zero is not a regular file"),
+        (["ftp://example.com/a.mp3"], 2, "which begins with http:// or https://"),
+        (["talk.ogg", "--format", "txt", "--output", "talk.ogg", "--overwrite"], 2, "-o names the transcript"),
+        (["speech.txt", "--format", "txt", "--overwrite"], 2, "speech.txt is the recording itself"),
         (["empty.mp3"], 3, "empty.mp3 is not a recording: it is empty"),
         (["cut.mp4"], 3, "cut.mp4 has no audio that can be decoded: it is damaged, cut off or without sound"),
         (["cover.jpg"], 3, "cover.jpg is not a recording: it is image/png"),
@@ -145,7 +150,7 @@ def test_flags_have_the_names_and_types_of_the_workers_options(
         (["talk.ogg", "--format", "docx"], 2, "--format: docx is not a format"),
         (["talk.ogg", "--temperature", "warm"], 2, "--temperature: give numbers"),
         (["talk.ogg", "--custom-vocabulary", "{"], 2, "--custom-vocabulary: not JSON"),
-        (["talk.ogg", "--language", "klingon"], 2, "options.language: no language that Whisper knows"),
+        (["talk.ogg", "--language", "klingon"], 2, "options.language: not a language that Whisper knows"),
         (["http://127.0.0.1:1/a.mp3"], 4, "public address"),
         (["talk.ogg", "--api-key", "wrong"], 5, "the API key is wrong"),
     ],
@@ -155,6 +160,7 @@ def test_errors_have_exit_codes_and_sentences(
     streaming_platform: Platform, folder: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     (folder / "empty.mp3").touch()
+    shutil.copy(folder / "talk.ogg", folder / "speech.txt")
     (folder / "cut.mp4").write_bytes((CLIPS / "video.mp4").read_bytes()[:3000])
     shutil.copy(ROOT / "docs" / "page.png", folder / "cover.jpg")
     assert sentence in run_command("transcribe", *arguments, where=streaming_platform, folder=folder, code=code).stderr
@@ -172,11 +178,20 @@ def test_a_captioned_video_that_could_not_be_made_is_an_exit_code(platform: Plat
 
 
 @pytest.mark.usefixtures("recording")
+def test_a_recording_without_speech_is_said_to_have_none(platform: Platform, folder: Path) -> None:
+    texts = iter(["", "hello"])
+    with ScriptedWorker(platform, lambda _: make_answer(next(texts))):
+        for name, is_silent in (("srt", True), ("text", False)):
+            done = run_command("transcribe", "talk.ogg", "-f", name, "-o", "-", where=platform, folder=folder)
+            assert ("Note: no speech was found" in done.stderr) == is_silent
+
+
+@pytest.mark.usefixtures("recording")
 def test_ctrl_c_has_the_exit_code_of_shells(platform: Platform, folder: Path) -> None:
     waiting = start_command("transcribe", "talk.ogg", where=platform, folder=folder)
     wait_until(lambda: platform.jobs)
     waiting.send_signal(signal.SIGINT)
-    assert "run the same command again to resume" in waiting.communicate(timeout=20)[1]
+    assert "run the same command again to continue; finished parts are kept" in waiting.communicate(timeout=20)[1]
     assert waiting.returncode == 130
 
 
@@ -199,7 +214,7 @@ def test_a_local_api_runs_each_job_once(local_worker: LocalWorker, folder: Path,
     assert ("STREAMING=true" in printed.stderr) == (not local_worker.streams)
     wrong = [recording, "--stream", "--language", "klingon", "--output", "bad"]
     refused = run_command("transcribe", *wrong, where=local_worker.url, folder=folder, code=2)
-    assert "no language that Whisper knows" in refused.stderr
+    assert "not a language that Whisper knows" in refused.stderr
     assert local_worker.jobs_started - before == 2
 
 
