@@ -163,7 +163,7 @@ def transcribe_all(
         paths = [*item.targets.values(), *(video_paths(base_path(item.targets)) if "captions" in options else [])]
         if not overwrite:
             record.check_owner(item, content_hash, paths)
-        check_targets(paths)
+        check_targets(paths, item.source)
         progress.update(item.name, 0.0, "sending")
 
         def deliver(output: dict[str, Any]) -> None:
