@@ -87,7 +87,11 @@ def _many_samples_of_one_chunk(dice: random.Random) -> Forgery:
     samples, size = dice.choice([1000, 30_000, 100_000]), dice.choice([100_000, 1_000_000])
     tables = _tables(samples, per_chunk=1, size=size, chunks=[_DATA_AT] * samples)
     movie = _movie(bytes(size), [_sound(), _picture(2, tables)])
-    return f"{samples} samples in the same {size} bytes", movie, {"captions": dice.choice(["mux", "burn"])}
+    return (
+        f"{samples} samples in the same {size} bytes",
+        movie,
+        {"captions": dice.choice(["mux", "mux", "mux", "burn"])},
+    )
 
 
 def _compressed_headers(dice: random.Random) -> Forgery:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.fuzzing.trial import HOSTILE
 from tests.support.servers import running
 
 Send = Callable[[bytes], None]
@@ -100,7 +101,7 @@ class HostileServer:
 
     def __enter__(self) -> HostileServer:
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=100)
-        threading.Thread(target=self._accept, name="hostile", daemon=True).start()
+        threading.Thread(target=self._accept, name=HOSTILE, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,7 +138,7 @@ class HostileServer:
         with suppress(OSError):  # closed
             while True:
                 connection, _ = self._socket.accept()
-                threading.Thread(target=self._answer, args=(connection,), name="hostile", daemon=True).start()
+                threading.Thread(target=self._answer, args=(connection,), name=HOSTILE, daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, suppress(OSError, IndexError):
