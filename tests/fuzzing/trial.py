@@ -184,7 +184,7 @@ def _descriptors() -> int:
 
 
 def _of_the_worker(threads: list[threading.Thread]) -> set[threading.Thread]:
-    """Without those of hostile servers: the kernel lets one send for a minute to a client that has closed its socket."""
+    """Without those of hostile servers: the kernel lets one send for a minute to a socket that was closed."""
     return {thread for thread in threads if thread.name != HOSTILE}
 
 
