@@ -21,6 +21,7 @@ from src.formats.srt_vtt_tsv import to_srt
 from src.request.options import Options
 from src.transcript.transcript import Segment, Word
 from tests.support.properties import examples
+from tests.support.timing import garbage_collector_off
 
 BROADCAST = PRESETS["broadcast"]
 ENGLISH = (
@@ -28,7 +29,6 @@ ENGLISH = (
     "The young rat coughed to look wise, as usual, but said nothing. Don't you think so? No. In 1963 President John F. "
     "Kennedy met Dr. Martin Luther King at the White House, where 25 people had waited for well-known guests."
 )
-from tests.support.timing import garbage_collector_off
 
 
 def segment(text: str, start: float, end: float, words: list[Word] | None = None) -> Segment:
