@@ -146,9 +146,10 @@ def set_up(scratch: Path) -> Bench:
     os.environ.pop(ALLOW_PRIVATE, None)
     tempfile.tempdir = None  # made up anew, from TMPDIR
 
-    from src import logs, startup
+    from src import download, logs, startup
     from src.rp_handler import handler
 
+    download._SAMPLE_TIMEOUT_S = 1.0  # as for the recording
     logs.set_up("json")
     startup.get_processor()  # its threads are there before the first input
     return Bench(handler, scratch)
