@@ -51,7 +51,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wav(load_pcm(DEMO)[::-1].copy(), tmp_path_factory.mktemp("foreign") / "foreign.wav")
 
 
-@pytest.mark.parametrize("chunking", ["vad", "sequential"])
+@pytest.mark.parametrize("chunking", ["vad", pytest.param("sequential", marks=pytest.mark.slow)])
 def test_an_english_only_model_measures_no_language_and_says_if_speech_is_foreign(
     tiny: WhisperProcessor, foreign: Path, chunking: str
 ) -> None:
@@ -67,6 +67,7 @@ def test_a_caller_who_says_that_it_is_english_is_believed(tiny: WhisperProcessor
     assert (transcript.language_probability, transcript.warnings) == (1.0, [])
 
 
+@pytest.mark.slow
 def test_a_multilingual_model_detects_instead_of_warning(base: WhisperProcessor, foreign: Path) -> None:
     transcript = base.transcribe(foreign)
     assert transcript.language_probability is not None
@@ -152,6 +153,7 @@ def test_what_was_asked_in_vain_is_a_warning(
     assert processor.transcribe(DEMO, options).warnings == ([warning] if warning else [])
 
 
+@pytest.mark.slow
 def test_candidates_that_are_all_unlikely_are_a_warning(base: WhisperProcessor) -> None:
     transcript = base.transcribe(DEMO, {"language_candidates": ["de", "fr"], "temperature": 0})
     assert transcript.language in ("de", "fr")

@@ -386,6 +386,7 @@ def test_the_command_replaces_a_worker_that_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_the_command_ends_with_the_last_lines_of_a_worker_that_keeps_ending(tmp_path: Path) -> None:
     script, started_before = tmp_path / "worker.py", tmp_path / "started"
     script.write_text(f"""
