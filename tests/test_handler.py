@@ -258,10 +258,9 @@ def test_a_cancelled_job_ends_within_a_second(
     watch = Stopwatch(stage, delay)
     before = set(threading.enumerate())
     answer = handler(job(clip, **options), watch.control)
-    if delay and "error" not in answer:
-        pytest.skip("the stage was over")
-    assert answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
-    assert watch.seconds_since() < 2  # a second, on a machine that does something else too
+    is_over = delay > 0 and "error" not in answer  # on a fast machine the stage may end before
+    assert is_over or answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
+    assert is_over or watch.seconds_since() < 2  # a second, on a machine that does something else too
     left = {thread.name for thread in set(threading.enumerate()) - before}
     assert not {name for name in left if name.startswith(("sequential", "diarization", "download", "upload"))}
 

@@ -84,13 +84,17 @@ def test_numbers_are_read_from_text(name: str, written: Any, value: Any) -> None
     assert getattr(options(**{name: written}), name) == value
 
 
-@pytest.mark.parametrize("name", [*NUMBERS, "temperature", "clip_timestamps", "suppress_tokens", "audio_track"])
+@pytest.mark.parametrize("name", [*NUMBERS, "temperature", "clip_timestamps", "suppress_tokens"])
 @pytest.mark.parametrize("value", [True, False, "true", "five", "nan", "inf", "-inf", "1e999", "0x10", {}])
 def test_what_is_no_number_is_refused(name: str, value: Any) -> None:
-    if name == "audio_track" and isinstance(value, str):
-        pytest.skip("a track's name")
     with pytest.raises(InvalidInput, match=f"options.{name}"):
         options(**{name: value})
+
+
+@pytest.mark.parametrize("value", [True, False, {}, 0, 1.5])
+def test_what_is_neither_a_tracks_number_nor_its_name_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"options\.audio_track"):
+        options(audio_track=value)
 
 
 @pytest.mark.parametrize(
