@@ -286,7 +286,7 @@ def _transcribe_sequentially(
     vad = to_vad_options(options) if options.vad else None
     client = Client()
     with control.on_cancel(lambda: model.engine.cancel(client)):
-        windows = find_windows(pcm, clips, vad)
+        windows = find_windows(pcm, clips, vad, check=control.check)
         detected, _ = detect_language(
             model.engine,
             client,

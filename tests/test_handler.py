@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import torch
 import webvtt
 
 from src import whisper_processor
+from src.audio.ffmpeg_process import ffmpeg_executable
 from src.engine.work import OutOfMemory as EngineOutOfMemory
 from src.errors import explain_exhaustion
 from src.job_control import JobControl
@@ -263,6 +265,20 @@ def test_a_cancelled_job_ends_within_a_second(
     assert is_over or watch.seconds_since() < 2  # a second, on a machine that does something else too
     left = {thread.name for thread in set(threading.enumerate()) - before}
     assert not {name for name in left if name.startswith(("sequential", "diarization", "download", "upload"))}
+
+
+@pytest.mark.parametrize("options", [{}, {"diarize": True}, {"vad": False, "diarize": True}])
+def test_a_search_for_speech_in_silence_ends_with_its_job(
+    options: dict[str, Any], tmp_path: Path, no_files_left: Path
+) -> None:
+    """No window interrupts it: there is no speech."""
+    silence = tmp_path / "silence.flac"
+    sound = "anullsrc=r=16000:cl=mono:d=7200"
+    subprocess.run([ffmpeg_executable(), "-v", "error", "-f", "lavfi", "-i", sound, str(silence)], check=True)
+    watch = Stopwatch("transcribing", 0.1)
+    answer = handler({"input": {"audio": {"base64": as_base64(silence)}, "options": options}}, watch.control)
+    assert answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
+    assert watch.seconds_since() < 2
 
 
 def test_a_download_ends_with_its_job(monkeypatch: pytest.MonkeyPatch, no_files_left: Path) -> None:

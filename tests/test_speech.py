@@ -211,7 +211,7 @@ def test_regions_are_sure_where_the_first_look_finds_any_of_them(monkeypatch, fi
     def as_probabilities(drawn: str) -> NDArray[np.float64]:
         return np.array([0.9 if mark == "#" else 0.1 for mark in drawn])
 
-    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter([as_probabilities(first)]))
+    monkeypatch.setattr(vad, "speech_probabilities", lambda *_: iter([as_probabilities(first)]))
     monkeypatch.setattr(speech, "probabilities_at_second_look", lambda *given: as_probabilities(second))
     pcm = np.zeros(len(first) * FRAME, dtype=np.int16)
     found = list(find_speech(pcm, VadOptions(speech_pad_ms=0)))
@@ -225,7 +225,7 @@ def test_regions_are_sure_where_the_first_look_finds_any_of_them(monkeypatch, fi
 )
 def test_a_short_sound_that_the_detector_is_never_certain_of_is_doubtful(monkeypatch, frames, highest, doubtful):
     probabilities = [0.1] * 40 + [0.7] * (frames // 2) + [highest] + [0.7] * (frames - frames // 2 - 1) + [0.1] * 40
-    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter([np.array(probabilities)]))
+    monkeypatch.setattr(vad, "speech_probabilities", lambda *_: iter([np.array(probabilities)]))
     pcm = np.zeros(len(probabilities) * FRAME, dtype=np.int16)
     found = list(find_speech(pcm, VadOptions(speech_pad_ms=0)))
     assert found == [SpeechRegion(40 * FRAME, (40 + frames) * FRAME, doubtful)]

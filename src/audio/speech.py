@@ -52,10 +52,15 @@ class _Looks(NamedTuple):
     """The higher one of both looks."""
 
 
-def find_speech(pcm: Recording, options: VadOptions) -> Iterator[SpeechRegion]:
-    """Yield the regions with speech, in order and without overlap, padding included."""
+def find_speech(
+    pcm: Recording, options: VadOptions, check: Callable[[], None] = lambda: None
+) -> Iterator[SpeechRegion]:
+    """Yield the regions with speech, in order and without overlap, padding included.
+
+    `check` is called for each block, also without speech; its exceptions end the work.
+    """
     pad = options.speech_pad_ms * SAMPLE_RATE // 1000
-    return _pad(_find_runs(_look_twice(pcm, max(pad, MIN_REACH)), pcm, options), pad, pcm)
+    return _pad(_find_runs(_look_twice(pcm, max(pad, MIN_REACH), check), pcm, options), pad, pcm)
 
 
 def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
@@ -64,18 +69,18 @@ def seconds_of_speech(pcm: Pcm, options: VadOptions) -> float:
     return sum(region.end - region.start for region in regions) / SAMPLE_RATE
 
 
-def _look_twice(pcm: Recording, reach: int) -> Iterator[_Looks]:
+def _look_twice(pcm: Recording, reach: int, check: Callable[[], None]) -> Iterator[_Looks]:
     """Yield the probabilities of each block, with a second look at what is further than `reach` from speech."""
-    return load_vad().work_ahead(_second_looks(pcm, reach))
+    return load_vad().work_ahead(_second_looks(pcm, reach, check))
 
 
-def _second_looks(pcm: Recording, reach: int) -> Iterator[Callable[[], _Looks]]:
+def _second_looks(pcm: Recording, reach: int, check: Callable[[], None]) -> Iterator[Callable[[], _Looks]]:
     """Yield the second look at each block, as soon as the first one is made.
 
     The recording is read here: where it is still being decoded, the detector's threads must not wait for it.
     """
     start = 0
-    for first in vad.speech_probabilities(pcm):
+    for first in vad.speech_probabilities(pcm, check):
         margin = min(start, MARGIN)
         end = start + len(first) * FRAME
         yield partial(_look_again, pcm[start - margin : end + MARGIN], margin, first, reach)

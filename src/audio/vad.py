@@ -227,13 +227,17 @@ def single_threaded_executor(name: str, threads: int = 1) -> Executor:
     return executor
 
 
-def speech_probabilities(pcm: Recording) -> Iterator[Probabilities]:
-    """Yield the probabilities of speech of each block's frames of 32 ms; the last one is padded with silence."""
+def speech_probabilities(pcm: Recording, check: Callable[[], None] = lambda: None) -> Iterator[Probabilities]:
+    """Yield the probabilities of speech of each block's frames of 32 ms; the last one is padded with silence.
+
+    `check` is called for each block, also without speech; its exceptions end the work.
+    """
     if not len(pcm[:OPENING]):
         return
     detector = load_vad()
     heard, context, state = _hear_opening(detector, pcm)
     for probabilities in detector.run(_blocks(pcm, context), state):
+        check()
         opening, heard = heard[: len(probabilities)], heard[len(probabilities) :]
         yield np.maximum(probabilities, np.pad(opening, (0, len(probabilities) - len(opening))))
 
@@ -268,11 +272,16 @@ def _whole_frames(context: Samples, pcm: Pcm) -> Samples:
     return np.concatenate((context, to_float(pcm), np.zeros(-len(pcm) % FRAME, np.float32)))
 
 
-def speech_regions(pcm: Pcm, options: VadOptions | None = None) -> Iterator[Region]:
-    """Yield the regions with speech at first look, in order and without overlap, padding included."""
+def speech_regions(
+    pcm: Pcm, options: VadOptions | None = None, check: Callable[[], None] = lambda: None
+) -> Iterator[Region]:
+    """Yield the regions with speech at first look, in order and without overlap, padding included.
+
+    `check` is as for `speech_probabilities`.
+    """
     options = options or VadOptions()
     min_speech = options.min_speech_ms * SAMPLE_RATE // 1000
-    runs = _find_runs(speech_probabilities(pcm), len(pcm), options)
+    runs = _find_runs(speech_probabilities(pcm, check), len(pcm), options)
     speech = (run for run in runs if run.end - run.start > min_speech)
     return _pad(speech, options.speech_pad_ms * SAMPLE_RATE // 1000, len(pcm))
 

@@ -57,7 +57,7 @@ def diarize(
         check: called between steps of some 0.1 s; its exceptions end the work.
     """
     subsegments = []
-    for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))] if clips is None else clips):
+    for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))] if clips is None else clips, check):
         check()
         subsegments.append(subsegment)
     if not subsegments:
@@ -95,9 +95,11 @@ class _Subsegment(NamedTuple):
     embedded: Region
 
 
-def _find_subsegments(pcm: Pcm, clips: Iterable[Region]) -> Iterator[_Subsegment]:
+def _find_subsegments(
+    pcm: Pcm, clips: Iterable[Region], check: Callable[[], None] = lambda: None
+) -> Iterator[_Subsegment]:
     for clip in clips:
-        for region in speech_regions(pcm[clip.start : clip.end], VAD):
+        for region in speech_regions(pcm[clip.start : clip.end], VAD, check):
             yield from _split_region(clip.start + region.start, clip.start + region.end)
 
 

@@ -76,7 +76,7 @@ def _transcribe(
     given = None if decoding.language is None else 1.0
     transcript = Transcript(decoding.language or "en", given, 0.0, task=decoding.task)
     transcript.speech = None if vad is None else 0.0
-    windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS)
+    windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS, control.check)
     if decoding.language is None:
         detected, windows = detect_language(
             engine, client, windows, pcm, clips, vad, decoding.candidate_languages, first_window_only=control.streams

@@ -12,6 +12,7 @@ from src.audio.vad import VadOptions
 from src.audio.windowing import WINDOW_SECONDS, SpeechWindow, join_regions
 from src.engine.coverage import Span
 from src.engine.window import Window
+from src.transcript.checks import Check, never
 
 
 class PositionedWindow(NamedTuple):
@@ -34,7 +35,11 @@ class PositionedWindow(NamedTuple):
 
 
 def find_windows(
-    pcm: Recording, clips: Iterable[Region] | None, vad: VadOptions | None, first_seconds: float = WINDOW_SECONDS
+    pcm: Recording,
+    clips: Iterable[Region] | None,
+    vad: VadOptions | None,
+    first_seconds: float = WINDOW_SECONDS,
+    check: Check = never,
 ) -> Iterator[PositionedWindow]:
     """Yield windows as soon as they are known, so that decoding can begin before the whole recording is searched.
 
@@ -43,21 +48,24 @@ def find_windows(
         clips: the parts to transcribe; no window spans two of them. None: all of it.
         vad: None gives consecutive windows over everything.
         first_seconds: maximum length of the first window of each clip.
+        check: called while speech is looked for; its exceptions end the search.
     """
     if clips is None:
-        yield from _windows_of_clip(pcm, vad, first_seconds)
+        yield from _windows_of_clip(pcm, vad, first_seconds, check)
         return
     for clip in clips:
-        for positioned in _windows_of_clip(pcm[clip.start : clip.end], vad, first_seconds):
+        for positioned in _windows_of_clip(pcm[clip.start : clip.end], vad, first_seconds, check):
             yield positioned._replace(start=clip.start + positioned.start)
 
 
-def _windows_of_clip(pcm: Recording, vad: VadOptions | None, first_seconds: float) -> Iterator[PositionedWindow]:
+def _windows_of_clip(
+    pcm: Recording, vad: VadOptions | None, first_seconds: float, check: Check
+) -> Iterator[PositionedWindow]:
     if vad is None:
         for window in join_regions([SpeechRegion(0, len(pcm))], pcm, first_seconds=first_seconds):
             yield PositionedWindow(window.start, Window(pcm[window.start : window.end]))
         return
-    for window in join_regions(find_speech(pcm, vad), pcm, first_seconds=first_seconds):
+    for window in join_regions(find_speech(pcm, vad, check), pcm, first_seconds=first_seconds):
         yield _to_positioned(window, pcm[window.start : window.end], vad.speech_pad_ms / 1000)
 
 
