@@ -68,7 +68,7 @@ def total(spans: Iterable[tuple[float, float]]) -> float:
 
 def recording_with(monkeypatch: pytest.MonkeyPatch, probabilities: list[float]) -> Pcm:
     """Returns a recording for which the network gives these probabilities."""
-    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter([np.array(probabilities)]))
+    monkeypatch.setattr(vad, "speech_probabilities", lambda *_: iter([np.array(probabilities)]))
     return np.zeros(len(probabilities) * FRAME, dtype=np.int16)
 
 
@@ -216,7 +216,7 @@ def test_regions_are_silero_vads_own(monkeypatch, threshold, min_silence_ms, min
 
     torch.set_num_threads(threads)  # importing silero_vad sets one
     pcm, probabilities = clip("long.ogg"), probabilities_of("long.ogg")
-    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm: iter([np.array(probabilities)]))
+    monkeypatch.setattr(vad, "speech_probabilities", lambda *_: iter([np.array(probabilities)]))
     expected = get_speech_timestamps_from_probs(
         list(probabilities),
         sampling_rate=SAMPLE_RATE,
