@@ -164,7 +164,9 @@ def test_windows_are_within_the_clips_and_cover_them(spans):
 def test_only_the_clips_are_searched_for_speech(monkeypatch):
     searched = []
     speech_probabilities = vad.speech_probabilities
-    monkeypatch.setattr(vad, "speech_probabilities", lambda pcm, *rest: searched.append(len(pcm)) or speech_probabilities(pcm, *rest))
+    monkeypatch.setattr(
+        vad, "speech_probabilities", lambda pcm, *rest: searched.append(len(pcm)) or speech_probabilities(pcm, *rest)
+    )
     pcm = np.zeros(3600 * SAMPLE_RATE, np.int16)
     clips = clip_regions([(60, 62), (3599, None)], len(pcm))
     assert list(find_windows(pcm, clips, VadOptions())) == []

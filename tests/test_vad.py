@@ -317,7 +317,7 @@ def test_the_first_windows_are_found_before_the_end_is_searched(monkeypatch):
     searched = 0
     probabilities = speech_probabilities(pcm)
 
-    def count(pcm):
+    def count(pcm, check):
         nonlocal searched
         for block in probabilities:
             searched += len(block) * FRAME
