@@ -72,7 +72,7 @@ lint: $(READY)  ## ruff, mypy, codespell and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/codespell src client builder benchmarks tests docs README.md Makefile handler.py
+	$(BIN)/codespell src api client builder benchmarks tests docs README.md Makefile handler.py
 	$(BIN)/hadolint Dockerfile
 
 image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told

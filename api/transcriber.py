@@ -1,0 +1,62 @@
+"""What the HTTP API asks of the part behind it: to run jobs, and to name its models and options.
+
+The worker's transcriber runs a job in its own process, the client's on an endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Answer = dict[str, Any]
+"""A job's output as in docs/output.md: `transcription` (or `files`) and `metadata`, or `error` and `error_type`."""
+
+Schema = dict[str, Any]
+"""A JSON Schema."""
+
+
+def _ignore(*_: Any) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job to run.
+
+    Attributes:
+        input: as in RunPod's `/run`; with `upload`, without `audio`.
+        upload: the recording, a file on this machine that outlives the job.
+        fields: what a caller of `/run` sends beside `input`, such as `policy`.
+    """
+
+    input: Mapping[str, Any]
+    upload: Path | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Callbacks for a running job, called on the event loop; they must be quick.
+
+    Attributes:
+        on_segments: receives new final segments, in order; None: they are not requested.
+        on_progress: receives the stage, and the fraction of the recording that is done, 0 to 1.
+    """
+
+    on_segments: Callable[[list[dict[str, Any]]], None] | None = None
+    on_progress: Callable[[str, float], None] = _ignore
+
+
+class Transcriber(Protocol):
+    """Runs jobs."""
+
+    async def run(self, job: Job, listener: Listener) -> Answer:
+        """Run a job and return its answer, also if it fails; cancelling the coroutine cancels the job."""
+
+    async def models(self) -> list[str]:
+        """The names of the models that a job may ask for, the default first."""
+
+    def option_schemas(self) -> Mapping[str, Schema]:
+        """The JSON Schema of each option of a job, by its name."""
