@@ -125,7 +125,7 @@ def diarize(segments: Sequence[Mapping[str, Any]], known: Sequence[str]) -> list
 
 
 def with_labels(segments: Sequence[DiarizedSegment]) -> Iterator[tuple[DiarizedSegment, str]]:
-    """Each segment with its part of the text, in which each turn is a line such as "A: Good morning." """
+    """Each segment with its part of the text, which has a line such as `A: Good morning.` for each turn."""
     previous = None
     for segment in segments:
         line = "" if previous is None else "\n"
