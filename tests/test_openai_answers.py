@@ -66,9 +66,7 @@ def test_verbose_json_has_what_was_asked_for_and_no_more(granularities: tuple[st
     left_out = {"segments", "words"} - {f"{name}s" for name in granularities}
     assert_is(TranscriptionVerbose, body, without=left_out)
     assert (body["task"], body["language"], body["duration"], body["text"]) == ("transcribe", "german", SECONDS, TEXT)
-    assert [segment["text"] for segment in body.get("segments", [])] == (
-        [] if "segments" in left_out else list(SAID)
-    )
+    assert [segment["text"] for segment in body.get("segments", [])] == ([] if "segments" in left_out else list(SAID))
     assert [word["word"] for word in body.get("words", [])] == (
         [] if "words" in left_out else [text.strip() for text in SAID]
     )
