@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from api.transcriber import Answer, Job, Listener, Schema
+from api.transcriber import Answer, Job, Listener, Schema, request_id
 from src.job_control import JobControl, OnSegment
 from src.request.audio_source import AudioSource
 from src.request.options import Options
@@ -34,7 +34,7 @@ class LocalTranscriber:
 
     async def run(self, job: Job, listener: Listener) -> Answer:
         """Run a job and return its answer, also if it fails; cancelling the coroutine cancels the job."""
-        raw = {**job.fields, "input": dict(job.input)}
+        raw = {"id": request_id.get(), **job.fields, "input": dict(job.input)}
         if job.upload is not None:
             raw["input"]["audio"] = AudioSource.of_upload(job.upload)
         async with self._turns:
