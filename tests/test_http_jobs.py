@@ -16,7 +16,7 @@ from api.http.job_routes import ROUTES, parse_submission
 from api.http.job_store import JobStore, NoSuchJob, StoreFull
 from api.openai.errors import ApiError
 from api.transcriber import Answer, Listener
-from tests.support.http_api import ANSWER, SEGMENTS, ScriptedTranscriber, serving, wait_until
+from tests.support.scripted_transcriber import ANSWER, SEGMENTS, ScriptedTranscriber, serving, wait_until
 
 INPUT = {"audio": {"url": "https://example.org/a.mp3"}}
 BODY = {"input": INPUT}
@@ -277,8 +277,7 @@ def start(store: JobStore, run: Any = answer_at_once, **fields: Any) -> Any:
 @pytest.mark.parametrize("is_sync", [True, False])
 def test_a_result_is_forgotten_after_its_time(is_sync: bool) -> None:
     async def scenario() -> None:
-        times = {"result_s": 60.0, "sync_result_s": 60.0, ("sync_result_s" if is_sync else "result_s"): 0.05}
-        store = JobStore(**times)
+        store = JobStore(result_s=60.0 if is_sync else 0.05, sync_result_s=0.05 if is_sync else 60.0)
         job = start(store, is_sync=is_sync)
         other = start(store, is_sync=not is_sync)
         await asyncio.gather(job.over.wait(), other.over.wait())
