@@ -1,4 +1,4 @@
-"""What all routes share: the transcriber, the settings, the metrics; and a job that ends with its caller's connection."""
+"""What all routes share: the transcriber, the settings, the metrics, and jobs that end with the caller's connection."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from api.http.metrics import Metrics, route_template
 from api.transcriber import Answer, Job, Listener, Transcriber
 
 CANCELLED: Answer = {"error": "the job was cancelled", "error_type": "Cancelled"}
+_SILENT = Listener()
 _FAILED: Answer = {"error": "the transcriber failed", "error_type": "Internal"}
 
 
@@ -58,7 +59,7 @@ class Door:
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     requests: int = 0
 
-    async def run(self, request: Request, job: Job, listener: Listener = Listener()) -> Answer:
+    async def run(self, request: Request, job: Job, listener: Listener = _SILENT) -> Answer:
         """Run a job that is cancelled if its caller hangs up.
 
         Args:
@@ -81,7 +82,7 @@ class Door:
             hanging_up.cancel()
             await asyncio.gather(running, hanging_up, return_exceptions=True)
 
-    async def run_job(self, route: str, job: Job, listener: Listener = Listener()) -> Answer:
+    async def run_job(self, route: str, job: Job, listener: Listener = _SILENT) -> Answer:
         """Run a job, and count it in the metrics.
 
         Args:
@@ -105,7 +106,7 @@ class Door:
 
 
 class _Waiting:
-    """Counts a job as waiting until its first progress or segment."""
+    """Counts a job as waiting until its first progress."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._gauge = metrics.jobs_waiting

@@ -1,4 +1,4 @@
-"""Bodies of requests: forms with a recording, written to disk as they arrive, and JSON. Every size and time is limited."""
+"""Bodies of requests: forms, whose file is written to disk as it arrives, and JSON; every size and time is limited."""
 
 from __future__ import annotations
 
