@@ -128,10 +128,11 @@ def test_wrong_headers_are_refused_with_a_sentence(api: Api, headers: str, statu
     assert error_of(api.send(request.encode("latin-1"))) == (status, sentence)
 
 
-def test_a_declared_size_over_the_limit_is_refused_before_the_body_is_sent(api: Api) -> None:
-    with api.connect() as connection:
-        connection.sendall(post(PATH, b"", length=LIMIT + 1))
-        answer = connection.recv(65536)
+def test_a_declared_size_over_the_limit_is_refused_before_the_body_is_sent(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "LINGER_SECONDS", 0.1)
+    answer = api.send(post(PATH, b"", length=LIMIT + 1))
     assert error_of(answer) == (413, f"the body is over {LIMIT} bytes: send a smaller or more compressed file")
     assert b"x-should-retry: false" in answer
 
