@@ -89,10 +89,7 @@ async def _receive_speech(request: Request, task: Task) -> AsyncIterator[tuple[S
     """The request, and its upload if it has one, which is deleted at the end of the block."""
     schemas = request.app.state.door.transcriber.option_schemas()
     if content_type_of(request) == "application/json":
-        speech = parse_json(await receive_json(request), task, schemas)
-        if speech.audio is None:
-            raise ApiError(400, "input_audio: should be the recording, in base64", param="input_audio")
-        yield speech, None
+        yield parse_json(await receive_json(request), task, schemas), None
         return
     async with receive_form(request) as form:
         speech = parse_form(form.fields, task, schemas)
