@@ -57,12 +57,13 @@ class Form:
 
 
 @asynccontextmanager
-async def receive_form(request: Request, file_field: str = "file") -> AsyncIterator[Form]:
+async def receive_form(request: Request, file_field: str = "file", reserved_bytes: int = 0) -> AsyncIterator[Form]:
     """Receive a form (`multipart/form-data`, RFC 7578); its file is deleted at the end of the block.
 
     Args:
         request: whose body has not been read.
         file_field: the name of the recording's part, which needs no file name then.
+        reserved_bytes: left free before the recording, for a header.
 
     Raises:
         ApiError: the form is malformed, empty, too large or too slow, or there is no space for it.
@@ -71,7 +72,7 @@ async def receive_form(request: Request, file_field: str = "file") -> AsyncItera
     boundary = _boundary(request)
     door: Door = request.app.state.door
     with _temporary_folder(door.folder) as folder:
-        with closing(_FormWriter(boundary, Path(folder, "upload"), file_field)) as writer:
+        with closing(_FormWriter(boundary, Path(folder, "upload"), file_field, reserved_bytes)) as writer:
             async for chunk in _receive(request, door.settings.max_upload_bytes):
                 await run_in_threadpool(writer.write, chunk)
             form = writer.form()
@@ -179,9 +180,10 @@ def _refuse_constant(name: str) -> NoReturn:
 class _FormWriter:
     """Parses a form chunk by chunk; writes its file to disk, and keeps its fields."""
 
-    def __init__(self, boundary: bytes, path: Path, file_field: str) -> None:
+    def __init__(self, boundary: bytes, path: Path, file_field: str, reserved_bytes: int) -> None:
         self._path = path
         self._file_field = file_field
+        self._reserved_bytes = reserved_bytes
         self._file: BinaryIO | None = None
         self._fields: list[tuple[str, str]] = []
         self._field_bytes = 0
@@ -268,6 +270,7 @@ class _FormWriter:
             if self._file is not None:
                 raise ApiError(400, f"{self._file_field}: should be one file", param=self._file_field)
             self._file = self._path.open("wb", buffering=0)
+            self._file.seek(self._reserved_bytes)
         else:
             self._count(len(self._name))
 
