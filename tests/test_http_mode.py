@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import openai
 import pytest
 
 from tests.support.clips import CLIPS, assert_spoken, words
+from tests.support.http_api import wait_until
 from tests.support.http_worker import KEY, HttpWorker, http_worker
 from tests.support.servers import free_port
 from tests.support.worker_process import run_python
@@ -199,13 +200,6 @@ def upload(worker: HttpWorker, clip: Path) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", worker.port), timeout=30)
     connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
     return connection
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_log_names_no_url_and_no_text(worker: HttpWorker, client: openai.OpenAI) -> None:

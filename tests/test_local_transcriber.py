@@ -106,7 +106,7 @@ def test_the_listener_hears_on_the_event_loop_before_the_answer(run_with) -> Non
 
     def work(job: dict[str, Any], control: JobControl) -> Answer:
         control.progress("transcribing", 2.0, 8.0)
-        control.segment(Segment(0, 0.0, 1.0, " Hello.", [], 0.0, -0.1, 1.0, 0.0))
+        control.segment(Segment(0, 0, 0.0, 1.0, " Hello.", [], 0.0, -0.1, 1.0, 0.0))
         control.progress("aligning")
         return {}
 
