@@ -117,10 +117,7 @@ async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     received = 0
     more = True
     while more:
-        left = door.settings.upload_seconds - (time.monotonic() - started)
-        if left <= 0:
-            raise ApiError(408, f"the body took over {door.settings.upload_seconds:g} seconds: send a smaller file")
-        message = await _next_message(request, min(STALL_SECONDS, left))
+        message = await _next_message(request, started, door.settings.upload_seconds)
         chunk: bytes = message.get("body", b"")
         more = message.get("more_body", False)
         received += len(chunk)
@@ -131,11 +128,14 @@ async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _next_message(request: Request, seconds: float) -> Message:
+async def _next_message(request: Request, started: float, upload_seconds: float) -> Message:
+    left = started + upload_seconds - time.monotonic()
     try:
-        message = await asyncio.wait_for(request.receive(), seconds)
+        message = await asyncio.wait_for(request.receive(), min(STALL_SECONDS, left))
     except asyncio.TimeoutError:
-        raise ApiError(408, f"the body stalled for {seconds:.1f} seconds", should_retry=True) from None
+        if left > STALL_SECONDS:
+            raise ApiError(408, f"the body stalled for {STALL_SECONDS:g} seconds", should_retry=True) from None
+        raise ApiError(408, f"the body took over {upload_seconds:g} seconds: send a smaller file") from None
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message
