@@ -71,6 +71,7 @@ def test_run_answers_with_an_id_and_status_with_the_result(base: str, transcribe
     assert result == {"id": queued["id"], "status": "COMPLETED", "output": ANSWER}
     assert all(isinstance(time, int) and time >= 0 for time in times.values())
     assert transcriber.jobs[0].input == INPUT
+    assert transcriber.request_ids == [queued["id"]]
 
 
 def test_runsync_answers_with_the_result(base: str) -> None:
@@ -127,8 +128,8 @@ def test_a_failed_job_has_its_sentence_beside_the_output(url: str, transcriber: 
 @pytest.mark.parametrize(
     ("outcome", "error"),
     [
-        (RuntimeError("a path: /etc/passwd"), "the server failed: its log has the request req_1"),
-        ({"transcription": {"score": float("nan")}}, "the server failed: its log has the request req_1"),
+        (RuntimeError("a path: /etc/passwd"), "the server failed: its log has the request ID"),
+        ({"transcription": {"score": float("nan")}}, "the server failed: its log has the request ID"),
         (ApiError(503, "the endpoint cannot be reached"), "the endpoint cannot be reached"),
     ],
     ids=["bug", "not-json", "refusal"],
@@ -137,9 +138,8 @@ def test_a_transcriber_that_breaks_fails_the_job(
     url: str, transcriber: ScriptedTranscriber, outcome: Any, error: str
 ) -> None:
     transcriber.answer = outcome
-    job_id = post(f"{url}/run", BODY, headers={"x-request-id": "req_1"}).json()["id"]
-    failed = ended(url, job_id)
-    assert (failed["status"], failed["error"]) == ("FAILED", error)
+    failed = ended(url, submit(url))
+    assert (failed["status"], failed["error"]) == ("FAILED", error.replace("ID", failed["id"]))
     assert requests.get(f"{url}/health", timeout=10).json()["jobs"]["failed"] == 1
 
 

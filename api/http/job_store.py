@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from api.http.middleware import to_api_error
-from api.transcriber import Answer, Listener
+from api.transcriber import Answer, Listener, request_id
 
 RESULT_S, SYNC_RESULT_S = 30 * 60.0, 60.0
 """For which the results of `/run` and of `/runsync` are kept."""
@@ -185,6 +185,7 @@ class JobStore:
         await asyncio.gather(*(job.task for job in running if job.task), return_exceptions=True)
 
     async def _run(self, job: StoredJob, run: Run, ttl_s: float) -> None:
+        request_id.set(job.id)  # logs and webhooks name the job by the id that its caller knows
         try:
             self._keep(job, await asyncio.wait_for(run(Listener(job.add_segments, job.report)), ttl_s))
         except asyncio.TimeoutError:
