@@ -59,14 +59,10 @@ ALLOWED: dict[str, set[str]] = {
         *{"formats", "job_control"},
         *BASE,
     },
-<<<<<<< HEAD
     "serving": {
         *{"api", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control"},
         *BASE,
     },
-=======
-    "serving": {"rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control", *BASE},
->>>>>>> w-worker
 }
 """The packages and root modules of `src`, from bottom to top, and what each may import; `api` is beside `src`."""
 
