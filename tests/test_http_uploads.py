@@ -137,6 +137,12 @@ def test_a_declared_size_over_the_limit_is_refused_before_the_body_is_sent(
     assert b"x-should-retry: false" in answer
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_a_caller_who_goes_on_sending_can_read_the_refusal(api: Api, chunked: bool) -> None:
+    answer = api.send(post(PATH, form(part("file", b"x" * 20 * LIMIT)), chunked=chunked))
+    assert error_of(answer)[0] == 413
+
+
 @pytest.mark.parametrize("length", ["999999999999999999999999999", "00000000000000009999999"])
 def test_a_monstrous_declared_size_is_refused(api: Api, length: str) -> None:
     request = post(PATH, b"").replace(b"content-length: 0", f"content-length: {length}".encode())
