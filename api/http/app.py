@@ -86,7 +86,7 @@ async def _refuse_path(request: Request, _: Exception) -> NoReturn:
 
 async def _refuse_method(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = error.headers or {}
-    response = to_response(ApiError(405, f"this path takes {headers['Allow']}", code="method_not_allowed"))
-    response.headers.update(headers)
+    allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+    response = to_response(ApiError(405, f"this path takes {allowed}", code="method_not_allowed"))
+    response.headers["allow"] = allowed
     return response
