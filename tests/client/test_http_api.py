@@ -22,6 +22,7 @@ from tests.platform.emulator import Platform
 from tests.support.http_api import ScriptedTranscriber, served
 
 KEY = "secret"
+WRONG_BODIES: list[Any] = [{}, [], {"input": {}, "policy": 1}, {"input": {}, "s3Config": 1}]
 PARTS = ["--payload-limit", 200_000, "--parallel", 2, "--format", "json,srt"]
 
 
@@ -115,7 +116,7 @@ def answers_of(settings: EndpointSettings) -> dict[str, Any]:
         *[("POST", path, {"input": {}}) for path in ("run", "runsync")],
         *[(method, f"{route}/{job_id}", None) for method in ("GET", "POST") for route in ("status", "stream")],
         *[("POST", f"{route}/{name}", None) for route in ("status", "stream", "cancel") for name in (job_id, "none")],
-        *[("POST", "run", body) for body in ({}, [], {"input": {}, "policy": 1}, {"input": {}, "s3Config": 1})],
+        *[("POST", "run", body) for body in WRONG_BODIES],
         *[("GET", "health", None), ("POST", "health", None), ("GET", "run", None), ("GET", f"cancel/{job_id}", None)],
     ]
     answers = {}
