@@ -63,7 +63,7 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         settings = get_settings()
     except SettingsError as error:
         raise cannot_start(error) from None
-    if not settings.accepted_keys and _needs_key(settings, listening.host, on_balancer):
+    if not settings.accepted_keys and needs_key(settings, listening.host, on_balancer):
         raise cannot_start(
             "other machines can connect and no key is set: set API_KEYS, or REQUIRE_API_KEY=false to serve everyone"
         )
@@ -91,7 +91,14 @@ def _load(began: float, listening: Listening) -> ASGIApp:
     return app
 
 
-def _needs_key(settings: Settings, host: str, on_balancer: bool) -> bool:
+def needs_key(settings: Settings, host: str, on_balancer: bool) -> bool:
+    """True if HTTP mode may only start with a key.
+
+    Args:
+        settings: of the worker.
+        host: to listen at.
+        on_balancer: behind RunPod's load balancer, which lets RunPod's own keys pass only.
+    """
     if settings.require_api_key == "auto":
         return not (on_balancer or _is_loopback(host))
     return settings.require_api_key == "true"
