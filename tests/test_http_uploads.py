@@ -157,6 +157,24 @@ def test_fields_are_held_in_memory_up_to_a_limit(api: Api, monkeypatch: pytest.M
     assert error_of(answer) == (413, "the fields of the form are over 0.5 MiB")
 
 
+def test_bodies_in_memory_have_a_limit_together(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_HELD_BYTES", 10_000)
+    api.transcriber.seconds = 60
+    large = post(PATH, form(part("prompt", b"x" * 6000), FILE))
+    with api.connect() as connection:
+        connection.sendall(large)
+        wait_for(lambda: api.transcriber.jobs)
+        status, sentence = error_of(api.send(large))
+        assert (status, sentence.partition(":")[0]) == (429, "the server has no memory left for this body")
+    wait_for(lambda: api.door.held_bytes == 0)
+    api.transcriber.seconds = 0
+    assert status_of(api.send(large)) == 200
+    body = json.dumps({"model": "whisper-1", "input_audio": {"data": "UklG" * 2500, "format": "wav"}})
+    head = f"POST {PATH} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
+    assert status_of(api.send(f"{head}content-type: application/json\r\n\r\n{body}".encode())) == 429
+    wait_for(lambda: api.door.held_bytes == 0)
+
+
 def test_a_body_that_never_ends_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "LINGER_SECONDS", 0.3)
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
@@ -190,6 +208,8 @@ def test_a_body_that_drips_is_given_up(no_files_left: Path, monkeypatch: pytest.
                 answer = connection.recv(65536)
             except TimeoutError:
                 continue
+        connection.settimeout(5)
+        answer += read_all(connection)
     assert error_of(answer) == (408, "the body took over 0.4 seconds: send a smaller file")
 
 
