@@ -9,6 +9,7 @@ import ipaddress
 import os
 import signal
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ def _load(began: float, listening: Listening) -> ASGIApp:
 
     from api.http.app import create_app
     from api.http.door import DoorSettings
+    from src import logs
     from src.serving.engine_metrics import EngineMetrics
     from src.serving.fitness import checks
     from src.serving.local_transcriber import LocalTranscriber
@@ -86,6 +88,7 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         max_upload_bytes=settings.max_audio_bytes,
         upload_seconds=settings.download_timeout,
     )
+    logs.event("worker.ready", seconds=round(time.perf_counter() - began, 3))
     app = create_app(LocalTranscriber(processor, _stop_since_lost), door)
     app.state.door.metrics.add_collector(EngineMetrics(processor))
     return app
