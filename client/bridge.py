@@ -125,7 +125,7 @@ class EndpointTranscriber:
         """Run a job, or join the work on the same one, and return its answer."""
         try:
             key = await asyncio.to_thread(_work_key, job, listener)
-            work = self._open.get(key) or self._begin(key, job)
+            work = self._open.get(key) or self._begin(key, job, listener)
         except OSError as error:
             return _out_of_resources(error)
         work.listeners.append(listener)
@@ -156,8 +156,8 @@ class EndpointTranscriber:
         for work in running:
             work.ended.wait(_CLOSE_TIMEOUT_S)
 
-    def _begin(self, key: str, job: Job) -> _Work:
-        work = _Work(key, job, self._folder / key)
+    def _begin(self, key: str, job: Job, listener: Listener) -> _Work:
+        work = _Work(key, job, self._folder / key, streams=listener.on_segments is not None)
         work.folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
         if job.upload is not None:
             _link(job.upload, work.file)
@@ -226,10 +226,13 @@ class EndpointTranscriber:
                 return self._send_request(work, request, listener)
             work.file.write_bytes(_decode_audio(job.input, self._settings.request_limit))
         _check_fields(job)
+        options = job.input.get("options") or {}
+        if not isinstance(options, dict):
+            raise WrongUsage("options: give an object")
         return transcribe_recording(
             self._endpoint,
             work.file,
-            dict(job.input.get("options") or {}),
+            options,
             self._settings,
             stop=work.stop,
             listener=listener,
@@ -252,7 +255,7 @@ class EndpointTranscriber:
         order = SegmentOrder(work.add_segments)
         return ProgressListener(
             lambda fraction, stage: work.report(stage, fraction),
-            order.on_segments if any(listener.on_segments for listener in work.listeners) else None,
+            order.on_segments if work.streams else None,
             order.on_job_done,
             order.on_start,
             lambda seconds: self._check_workers(work, seconds),
@@ -283,8 +286,9 @@ class _Work:
     Attributes:
         key: the same for the same job.
         folder: holds the recording and finished parts.
+        streams: true if segments are requested.
         listeners: of the callers; belongs to the event loop.
-        segments: those so far, if they were requested; belongs to the event loop.
+        segments: those so far; belongs to the event loop.
         stop: cancels the work when set.
         ended: set at its end.
         has_no_worker: true if it was stopped since the endpoint has no workers.
@@ -293,10 +297,11 @@ class _Work:
 
     task: asyncio.Task[Answer]
 
-    def __init__(self, key: str, job: Job, folder: Path) -> None:
+    def __init__(self, key: str, job: Job, folder: Path, *, streams: bool) -> None:
         self.key = key
         self.job = job
         self.folder = folder
+        self.streams = streams
         self.listeners: list[Listener] = []
         self.segments: Segments = []
         self.stop = threading.Event()
@@ -367,9 +372,9 @@ def _decode_audio(job_input: Mapping[str, Any], limit: int) -> bytes:
     audio = job_input.get("audio")
     content = audio.get("base64") if isinstance(audio, dict) else audio
     if not isinstance(content, str):
-        raise WrongUsage(f"the request is larger than {limit / 1e6:.0f} MB without its recording: shorten its fields")
+        raise WrongUsage(f"the request is larger than {limit / 1e6:g} MB without its recording: shorten its fields")
     try:
-        return base64.b64decode(content.partition(";base64,")[2] if content.startswith("data:") else content)
+        return base64.b64decode(content.partition(";base64,")[2] or content, validate=True)
     except (binascii.Error, ValueError):
         raise WrongUsage("audio.base64 is not base64") from None
 
