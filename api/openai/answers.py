@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from api.openai.errors import ApiError
@@ -38,6 +37,10 @@ class DiarizedSegment(NamedTuple):
     end: float
     text: str
     speaker: str
+
+    def to_json(self) -> Json:
+        """Return the segment as in an answer, which is also its event in a stream."""
+        return {"type": "transcript.text.segment", **self._asdict()}
 
 
 def to_body(answer: Answer, request: SpeechRequest) -> Body:
@@ -121,10 +124,13 @@ def diarize(segments: Sequence[Mapping[str, Any]], known: Sequence[str]) -> list
     return diarized
 
 
-def diarized_text(segments: Sequence[DiarizedSegment]) -> str:
-    """A line for each turn."""
-    turns = groupby(segments, key=lambda segment: segment.speaker)
-    return "\n".join(f"{speaker}: {' '.join(segment.text for segment in turn)}" for speaker, turn in turns)
+def with_labels(segments: Sequence[DiarizedSegment]) -> Iterator[tuple[DiarizedSegment, str]]:
+    """Each segment with its part of the text, which has a line such as `A: Good morning.` for each turn."""
+    previous = None
+    for segment in segments:
+        line = "" if previous is None else "\n"
+        yield segment, f" {segment.text}" if segment.speaker == previous else f"{line}{segment.speaker}: {segment.text}"
+        previous = segment.speaker
 
 
 def diarized_answer(answer: Answer, request: SpeechRequest) -> list[DiarizedSegment]:
@@ -165,8 +171,8 @@ def _to_diarized_json(answer: Answer, request: SpeechRequest) -> Json:
     return {
         "task": "transcribe",
         "duration": answer["metadata"].get("audio_duration", 0.0),
-        "text": diarized_text(segments),
-        "segments": [{"type": "transcript.text.segment", **segment._asdict()} for segment in segments],
+        "text": "".join(text for _, text in with_labels(segments)),
+        "segments": [segment.to_json() for segment in segments],
         "usage": find_usage(answer),
     }
 
