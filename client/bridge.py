@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -57,7 +58,9 @@ MODELS = (
 )
 """Models to choose from. Which of them the endpoint has, its worker says when it gets a job."""
 
-_CLOSE_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 2.0
+"""Shorter than the time that `api.http.loading_server` leaves after a second signal."""
+
 _NATIVE_FIELDS = frozenset({"audio", "options", "webhook", "upload", "reference"})
 _PARTS_FIELDS = frozenset({"audio", "options"})
 """Fields of an input that also a recording in several jobs can have."""
@@ -153,8 +156,9 @@ class EndpointTranscriber:
         running = list(self._running)
         for work in running:
             work.stop.set()
+        end = time.monotonic() + _CLOSE_TIMEOUT_S
         for work in running:
-            work.ended.wait(_CLOSE_TIMEOUT_S)
+            work.ended.wait(max(end - time.monotonic(), 0.0))
 
     def _begin(self, key: str, job: Job, listener: Listener) -> _Work:
         work = _Work(key, job, self._folder / key, streams=listener.on_segments is not None)

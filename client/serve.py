@@ -157,7 +157,8 @@ Ready: OpenAI's audio API, transcribed by {target}.
 Try it in another terminal:
   curl http://{address}:{port}/v1/audio/transcriptions{header} -F file=@talk.mp3 -F model=whisper-1
 
-Routes and options: http://{address}:{port}/docs. Ctrl-C ends it and cancels what runs."""
+Routes and options: http://{address}:{port}/docs. Ctrl-C ends it when what runs is done; a second
+one cancels that."""
 
 
 def _print(console: Console, text: str) -> None:

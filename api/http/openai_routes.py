@@ -106,7 +106,7 @@ async def _receive_speech(request: Request, task: Task) -> AsyncIterator[tuple[S
 def _job_input(speech: SpeechRequest, choice: ModelChoice) -> dict[str, Any]:
     model = {} if choice.option is None else {"model": choice.option}
     audio = {} if speech.audio is None else {"audio": speech.audio}
-    return {**speech.options, **model, **audio}
+    return {"options": {**speech.options, **model}, **audio}
 
 
 async def _whole_answer(request: Request, speech: SpeechRequest, choice: ModelChoice, job: Job) -> Response:
