@@ -11,12 +11,13 @@ import pytest
 import requests
 from starlette.applications import Starlette
 
-from api.http.door import Door, DoorSettings
-from api.http.job_routes import ROUTES, parse_submission
+from api.http.app import create_app
+from api.http.door import DoorSettings
+from api.http.job_routes import parse_submission
 from api.http.job_store import JobStore, NoSuchJob, StoreFull
 from api.openai.errors import ApiError
 from api.transcriber import Answer, Listener
-from tests.support.scripted_transcriber import ANSWER, SEGMENTS, ScriptedTranscriber, serving, wait_until
+from tests.support.http_api import ANSWER, SEGMENTS, ScriptedTranscriber, served, wait_until
 
 INPUT = {"audio": {"url": "https://example.org/a.mp3"}}
 BODY = {"input": INPUT}
@@ -29,16 +30,13 @@ def transcriber() -> ScriptedTranscriber:
 
 @pytest.fixture
 def app(transcriber: ScriptedTranscriber) -> Starlette:
-    app = Starlette(routes=ROUTES)
-    app.state.door = Door(transcriber, DoorSettings(max_requests=4))
-    app.state.jobs = JobStore()
-    return app
+    return create_app(transcriber, DoorSettings(max_requests=4))
 
 
 @pytest.fixture
 def url(app: Starlette) -> Iterator[str]:
-    with serving(app) as url:
-        yield url
+    with served(app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(params=["", "/v2/local", "/v2/abc-123"], ids=["bare", "v2", "other-endpoint"])
@@ -83,7 +81,7 @@ def test_runsync_answers_with_the_result(base: str) -> None:
 
 
 def test_runsync_answers_after_its_wait_and_the_job_goes_on(url: str, transcriber: ScriptedTranscriber) -> None:
-    transcriber.held = True
+    transcriber.held, transcriber.progress = True, ()
     result = post(f"{url}/runsync?wait=50", BODY).json()
     assert result == {"id": result["id"], "status": "IN_QUEUE"}
     transcriber.held = False
@@ -129,8 +127,8 @@ def test_a_failed_job_has_its_sentence_beside_the_output(url: str, transcriber: 
 @pytest.mark.parametrize(
     ("outcome", "error"),
     [
-        (RuntimeError("a path: /etc/passwd"), "the server failed on this job"),
-        ({"transcription": {"score": float("nan")}}, "the server failed on this job"),
+        (RuntimeError("a path: /etc/passwd"), "the server failed: its log has the request req_1"),
+        ({"transcription": {"score": float("nan")}}, "the server failed: its log has the request req_1"),
         (ApiError(503, "the endpoint cannot be reached"), "the endpoint cannot be reached"),
     ],
     ids=["bug", "not-json", "refusal"],
@@ -139,7 +137,8 @@ def test_a_transcriber_that_breaks_fails_the_job(
     url: str, transcriber: ScriptedTranscriber, outcome: Any, error: str
 ) -> None:
     transcriber.answer = outcome
-    failed = ended(url, submit(url))
+    job_id = post(f"{url}/run", BODY, headers={"x-request-id": "req_1"}).json()["id"]
+    failed = ended(url, job_id)
     assert (failed["status"], failed["error"]) == ("FAILED", error)
     assert requests.get(f"{url}/health", timeout=10).json()["jobs"]["failed"] == 1
 
@@ -151,7 +150,7 @@ def test_a_text_that_utf_8_cannot_spell_is_still_answered(url: str, transcriber:
 
 def test_stream_gives_segments_once_and_the_result_at_last(url: str, transcriber: ScriptedTranscriber) -> None:
     transcriber.held = True
-    transcriber.segments = [SEGMENTS[:1], SEGMENTS[1:]]
+    transcriber.segments = SEGMENTS
     job_id = submit(url)
     wait_until(lambda: status(url, job_id)["status"] == "IN_PROGRESS")
     streamed = requests.get(f"{url}/stream/{job_id}", timeout=10).json()
@@ -170,7 +169,8 @@ def test_cancel_ends_the_job(base: str, transcriber: ScriptedTranscriber) -> Non
     wait_until(lambda: transcriber.jobs)
     assert post(f"{base}/cancel/{job_id}").json() == {"id": job_id, "status": "CANCELLED"}
     wait_until(lambda: transcriber.cancelled)
-    assert status(base, job_id) == {"id": job_id, "status": "CANCELLED"}
+    cancelled = status(base, job_id)
+    assert (cancelled["status"], cancelled.get("output"), cancelled.get("error")) == ("CANCELLED", None, None)
 
 
 def test_cancel_leaves_a_finished_job_as_it_is(url: str) -> None:

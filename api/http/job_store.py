@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from api.openai.errors import ApiError
+from api.http.middleware import to_api_error
 from api.transcriber import Answer, Listener
 
 RESULT_S, SYNC_RESULT_S = 30 * 60.0, 60.0
@@ -28,8 +27,6 @@ MAX_BYTES = 512 * 1024 * 1024
 
 Status = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"]
 Run = Callable[[Listener], Awaitable[Answer]]
-
-_logger = logging.getLogger(__name__)
 
 
 class NoSuchJob(Exception):
@@ -193,11 +190,8 @@ class JobStore:
         except asyncio.TimeoutError:
             job.output = None
             self._finish(job, "TIMED_OUT")
-        except ApiError as error:
-            self._keep(job, {"error": str(error)})
-        except Exception:
-            _logger.exception("a job failed by a fault of the server")
-            self._keep(job, {"error": "the server failed on this job", "error_type": "Internal"})
+        except Exception as error:
+            self._keep(job, {"error": str(to_api_error(error)), "error_type": "Internal"})
 
     def _keep(self, job: StoredJob, answer: Answer) -> None:
         """Keep an answer in the way of RunPod's SDK, which puts `error` beside the output."""

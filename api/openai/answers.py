@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 from api.openai.errors import ApiError
@@ -89,8 +90,8 @@ def find_rendered(answer: Answer, key: str) -> Any:
 
 
 def find_usage(answer: Answer) -> Json:
-    """What is counted at OpenAI, for programs that do: the recording's length in seconds."""
-    return {"type": "duration", "seconds": answer["metadata"].get("audio_duration", 0.0)}
+    """What OpenAI counts: seconds of the recording, rounded up."""
+    return {"type": "duration", "seconds": ceil(answer["metadata"]["audio_duration"])}
 
 
 def find_languages(answer: Answer) -> list[Json]:
@@ -170,7 +171,7 @@ def _to_diarized_json(answer: Answer, request: SpeechRequest) -> Json:
     segments = diarized_answer(answer, request)
     return {
         "task": "transcribe",
-        "duration": answer["metadata"].get("audio_duration", 0.0),
+        "duration": answer["metadata"]["audio_duration"],
         "text": "".join(text for _, text in with_labels(segments)),
         "segments": [segment.to_json() for segment in segments],
         "usage": find_usage(answer),

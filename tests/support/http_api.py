@@ -6,7 +6,8 @@ import asyncio
 import platform
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,9 @@ class ScriptedTranscriber:
     Attributes:
         answer: what a job answers, or raises.
         seconds: what a job takes.
-        segments: what it streams at its beginning, one after the other.
+        progress: what it reports at its beginning.
+        segments: what it then streams, one after the other.
+        held: while true, jobs go on after that.
         jobs: those that began.
         uploads: their recordings; None: they had none.
         request_ids: those that they ran for.
@@ -69,7 +72,9 @@ class ScriptedTranscriber:
 
     answer: Answer | BaseException = field(default_factory=lambda: ANSWER)
     seconds: float = 0.0
+    progress: Sequence[tuple[str, float]] = (("inference", 0.0),)
     segments: Sequence[dict[str, Any]] = ()
+    held: bool = False
     keep_uploads: bool = True
     jobs: list[Job] = field(default_factory=list)
     uploads: list[bytes | None] = field(default_factory=list)
@@ -80,12 +85,15 @@ class ScriptedTranscriber:
         self.jobs.append(job)
         self.request_ids.append(request_id.get())
         self.uploads.append(job.upload.read_bytes() if job.upload and self.keep_uploads else None)
-        listener.on_progress("inference", 0.0)
+        for stage, fraction in self.progress:
+            listener.on_progress(stage, fraction)
         try:
             for segment in self.segments if listener.on_segments else ():
                 listener.on_segments([segment])
                 await asyncio.sleep(0)
             await asyncio.sleep(self.seconds)
+            while self.held:
+                await asyncio.sleep(0.005)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -158,6 +166,13 @@ def served(app: ASGIApp, http: str = "auto") -> Iterator[int]:
             server.should_exit = True
             thread.join(10)
             assert not thread.is_alive()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"still not true after {seconds:.0f} s"
+        time.sleep(0.005)
 
 
 def read_all(connection: socket.socket) -> bytes:
