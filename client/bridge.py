@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from api.openai.models import means_default
 from api.transcriber import Answer, Job, Listener, Schema
 from client.errors import (
     BadRecording,
@@ -51,12 +52,6 @@ RETRY_WINDOW_S = 10.0
 
 FAILURE_KEPT_S = 1800.0
 """How long the finished parts of a failed recording are kept: RunPod keeps results for 30 minutes."""
-
-MODELS = (
-    *("whisper-1", "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en"),
-    *("large-v1", "large-v2", "large-v3", "large-v3-turbo", "turbo"),
-)
-"""Models to choose from. Which of them the endpoint has, its worker says when it gets a job."""
 
 _CLOSE_TIMEOUT_S = 2.0
 """Shorter than the time that `api.http.loading_server` leaves after a second signal."""
@@ -123,6 +118,7 @@ class EndpointTranscriber:
         self._open: dict[str, _Work] = {}
         """The work that callers can join, by its key."""
         self._running: set[_Work] = set()
+        self._models: list[str] | None = None
 
     async def run(self, job: Job, listener: Listener) -> Answer:
         """Run a job, or join the work on the same one, and return its answer."""
@@ -143,9 +139,17 @@ class EndpointTranscriber:
         self._forget(work)
         return answer
 
-    async def models(self) -> list[str]:
-        """The names that a request may have; no worker is started to ask it for its own."""
-        return list(MODELS)
+    async def models(self, wanted: str | None = None) -> list[str]:
+        """The endpoint's models, the default first; none before a request has wanted another one than the default.
+
+        Args:
+            wanted: the name in a request; a worker is asked once if it is not one for the default.
+        """
+        if wanted is None or means_default(wanted):
+            return self._models or []
+        if self._models is None:
+            self._models = await self._ask_for_models()
+        return self._models or [wanted]  # an older worker gets the name, and refuses it if need be
 
     def option_schemas(self) -> Mapping[str, Schema]:
         """The JSON Schema of each option of a job, by its name."""
@@ -159,6 +163,15 @@ class EndpointTranscriber:
         end = time.monotonic() + _CLOSE_TIMEOUT_S
         for work in running:
             work.ended.wait(max(end - time.monotonic(), 0.0))
+
+    async def _ask_for_models(self) -> list[str] | None:
+        """The names that a worker gives; none if it is an older one, which cannot be asked; None if the job failed."""
+        answer = await self.run(Job({"openai_route": "/v1/models"}), Listener())
+        if "error" in answer:
+            return [] if answer["error_type"] == "InvalidInput" else None
+        models = answer.get("data")
+        names = [model.get("id") for model in models if isinstance(model, dict)] if isinstance(models, list) else []
+        return [name for name in names if isinstance(name, str) and not means_default(name)]
 
     def _begin(self, key: str, job: Job, listener: Listener) -> _Work:
         work = _Work(key, job, self._folder / key, streams=listener.on_segments is not None)

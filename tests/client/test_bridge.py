@@ -377,6 +377,27 @@ def test_streamed_segments_reach_the_caller_before_the_end(
     assert [(segment["id"], segment["start"]) for segment in segments] == [(0, 0.0), (1, 2.0)]
 
 
+MODEL_LIST = {"object": "list", "data": [{"id": name} for name in ("turbo", "large-v3", "whisper-1")]}
+REFUSAL = {"error": "audio: is missing", "output": {"error_type": "InvalidInput"}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "models"), [({"output": MODEL_LIST}, ["turbo", "large-v3"]), (REFUSAL, ["large-v2"])]
+)
+def test_a_worker_is_asked_for_its_models_once_and_only_when_another_one_is_wanted(
+    platform: Platform, endpoint: Endpoint, folder: Path, answer: dict[str, Any], models: list[str]
+) -> None:
+    async def ask(bridge: EndpointTranscriber) -> None:
+        assert await bridge.models() == []
+        assert await bridge.models("whisper-1") == []
+        assert platform.jobs == {}
+        assert await bridge.models("large-v2") == await bridge.models("large-v2") == models
+        assert [job.request["input"] for job in platform.jobs.values()] == [{"openai_route": "/v1/models"}]
+
+    with ScriptedWorker(platform, lambda _: answer):
+        serve(endpoint, folder, ask)
+
+
 def test_the_options_are_the_workers(folder: Path) -> None:
     bridge = EndpointTranscriber(Endpoint(EndpointSettings("http://localhost")), RunSettings(), folder)
     assert {"language", "diarize", "output_format"} <= set(bridge.option_schemas())
