@@ -1,8 +1,8 @@
 """Runs the jobs of the HTTP API on an endpoint: what `client.serve` puts behind the routes of `api.http`.
 
-A caller whose connection breaks sends the same recording again. So the work on it goes on for a moment without a caller,
-and the next one joins it. Nothing of it is kept once its answer is delivered; only of a failure that another attempt may
-mend, finished parts stay for as long as the endpoint keeps them.
+A caller whose connection breaks sends the same recording again. So the work on it goes on for a moment without a
+caller, and the next one joins it. Nothing of it is kept once its answer is delivered; only of a failure that another
+attempt may mend, finished parts stay for as long as the endpoint keeps them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from api.openai.models import means_default
 from api.transcriber import Answer, Job, Listener, Schema
@@ -76,15 +77,18 @@ _ERROR_TYPES: dict[type[ClientError], str] = {
 }
 """`error_type` by exception; the first that fits."""
 
-_ERROR_TYPES_BY_STATE = {"FAILED": "Internal", "TIMED_OUT": "Cancelled", "CANCELLED": "Cancelled", "COMPLETED": "TooLarge"}
+_ERROR_TYPES_BY_STATE = {
+    "FAILED": "Internal",
+    "TIMED_OUT": "Cancelled",
+    "CANCELLED": "Cancelled",
+    "COMPLETED": "TooLarge",
+}
 """`error_type` of a job that ended without the worker's own."""
 
 _RETRYABLE = frozenset({"Cancelled", "Internal", "OutOfMemory", "OutOfResources", "DownloadFailed"}) | {
     "EndpointUnreachable",
     "EndpointFailed",
 }
-
-T = TypeVar("T")
 
 
 class EndpointTranscriber:
@@ -162,7 +166,8 @@ class EndpointTranscriber:
             work.stop.set()
         end = time.monotonic() + _CLOSE_TIMEOUT_S
         for work in running:
-            work.ended.wait(max(end - time.monotonic(), 0.0))
+            if work.thread is not None:
+                work.thread.join(max(end - time.monotonic(), 0.0))
 
     async def _ask_for_models(self) -> list[str] | None:
         """The names that a worker gives; none if it is an older one, which cannot be asked; None if the job failed."""
@@ -184,27 +189,34 @@ class EndpointTranscriber:
         return work
 
     async def _perform(self, work: _Work) -> Answer:
-        answer: Answer = {"error": "the bridge has a fault", "error_type": "Internal"}
+        if self._slots.locked():
+            work.report("waiting for other recordings", 0.0)
+        answer: Answer = {}
         try:
-            if self._slots.locked():
-                work.report("waiting for other recordings", 0.0)
             async with self._slots:
-                answer = await _in_thread(lambda: self._transcribe(work))
-        finally:
-            self._running.discard(work)
-            work.ended.set()
-            self._clean_up(work, answer.get("error_type") in _RETRYABLE)
-        if not work.listeners:
-            asyncio.get_running_loop().call_later(self._retry_window_s, self._give_up, work)
+                answer = await work.on_thread(lambda: self._transcribe(work))
+        except asyncio.CancelledError:  # the server ends: `close` waits for the thread
+            raise
+        except BaseException:
+            self._end(work, answer)
+            raise
+        self._end(work, answer)
         return answer
 
-    def _clean_up(self, work: _Work, keep_parts: bool) -> None:
+    def _end(self, work: _Work, answer: Answer) -> None:
+        self._running.discard(work)
+        self._clean_up(work, keep_parts=answer.get("error_type") in _RETRYABLE)
+        if not work.listeners:
+            asyncio.get_running_loop().call_later(self._retry_window_s, self._give_up, work)
+
+    def _clean_up(self, work: _Work, *, keep_parts: bool) -> None:
         """Remove the recording, and what else there is of it at once or after a while, unless it is worked on again."""
         if any(other.key == work.key for other in self._running):
             return
         if keep_parts:
             work.file.unlink(missing_ok=True)
-            asyncio.get_running_loop().call_later(FAILURE_KEPT_S, self._clean_up, work, False)
+            remove = partial(self._clean_up, work, keep_parts=False)
+            asyncio.get_running_loop().call_later(FAILURE_KEPT_S, remove)
         else:
             shutil.rmtree(work.folder, ignore_errors=True)
 
@@ -307,7 +319,7 @@ class _Work:
         listeners: of the callers; belongs to the event loop.
         segments: those so far; belongs to the event loop.
         stop: cancels the work when set.
-        ended: set at its end.
+        thread: on which it runs.
         has_no_worker: true if it was stopped since the endpoint has no workers.
         task: its answer.
     """
@@ -322,7 +334,7 @@ class _Work:
         self.listeners: list[Listener] = []
         self.segments: Segments = []
         self.stop = threading.Event()
-        self.ended = threading.Event()
+        self.thread: threading.Thread | None = None
         self.has_no_worker = False
         self._loop = asyncio.get_running_loop()
 
@@ -331,9 +343,28 @@ class _Work:
         """The recording, under the same path whenever it is sent again."""
         return self.folder / _FILE_NAME
 
+    async def on_thread(self, function: Callable[[], Answer]) -> Answer:
+        """Call a function on a thread of its own, which does not keep the process from ending."""
+        future: Future[Answer] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self.thread = threading.Thread(target=call, daemon=True)
+        self.thread.start()
+        return await asyncio.wrap_future(future)
+
     def report(self, stage: str, fraction: float) -> None:
         """Tell the callers of the progress; called on any thread."""
-        self._on_loop(lambda: [listener.on_progress(stage, fraction) for listener in self.listeners])
+
+        def tell() -> None:
+            for listener in self.listeners:
+                listener.on_progress(stage, fraction)
+
+        self._on_loop(tell)
 
     def add_segments(self, segments: Segments) -> None:
         """Give the callers new segments; called on any thread."""
@@ -349,20 +380,6 @@ class _Work:
     def _on_loop(self, action: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the server has ended
             self._loop.call_soon_threadsafe(action)
-
-
-async def _in_thread(function: Callable[[], T]) -> T:
-    """Call a function on a thread of its own, which does not keep the process from ending."""
-    future: Future[T] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return await asyncio.wrap_future(future)
 
 
 def _work_key(job: Job, listener: Listener) -> str:
@@ -401,8 +418,8 @@ def _check_fields(job: Job) -> None:
     others = [*(name for name in job.input if name not in _PARTS_FIELDS), *job.fields]
     if others:
         raise WrongUsage(
-            f"{', '.join(others)[:200]} cannot go with an uploaded recording, which may be sent in parts: leave it out, "
-            "or give the recording's URL"
+            f"{', '.join(others)[:200]} cannot go with an uploaded recording, which may be sent in parts: leave it "
+            "out, or give the recording's URL"
         )
 
 

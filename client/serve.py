@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from client.command_help import CONNECTION, GroupedCommand
+from client.command_help import GroupedCommand
 from client.console import exit_on_client_error
 from client.errors import WrongUsage
 from client.options import ParallelFlag, PayloadLimitFlag, TimeoutFlag, with_connection

@@ -59,7 +59,14 @@ def bridge(platform: Platform, folder: Path, *arguments: str) -> Iterator[str]:
         "RUNPOD_API_KEY": platform.api_key,
     }
     folders = {"TMPDIR": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
-    command = [ROOT / ".venv-client" / "bin" / "python", "-m", "client.serve", "--port", str(port), *arguments]
+    command: list[str | Path] = [
+        ROOT / ".venv-client" / "bin" / "python",
+        "-m",
+        "client.serve",
+        "--port",
+        str(port),
+        *arguments,
+    ]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **address, **folders}, stderr=log)
     try:
@@ -75,10 +82,13 @@ def client(url: str, **settings: Any) -> openai.OpenAI:
     return openai.OpenAI(base_url=url, api_key="none", timeout=60, **{"max_retries": 8, **settings})
 
 
+def run_ffmpeg(*arguments: str | Path) -> bytes:
+    return subprocess.run([ffmpeg_executable(), "-v", "error", *arguments], check=True, capture_output=True).stdout
+
+
 def repeated(clip: Path, times: int, target: Path) -> Path:
     """Write a recording that repeats a clip."""
-    command = [ffmpeg_executable(), "-v", "error", "-stream_loop", str(times - 1), "-i", clip, "-c", "copy", target]
-    subprocess.run(command, check=True)
+    run_ffmpeg("-stream_loop", str(times - 1), "-i", clip, "-c", "copy", target)
     return target
 
 
@@ -126,8 +136,7 @@ def test_another_model_of_the_endpoint_translates(sdk: openai.OpenAI) -> None:
 
 
 def test_raw_samples_are_transcribed_as_by_whisper_asr_webservice(sdk: openai.OpenAI) -> None:
-    command = [ffmpeg_executable(), "-v", "error", "-i", DEMO, "-f", "s16le", "-ac", "1", "-ar", "16000", "-"]
-    samples = subprocess.run(command, check=True, capture_output=True).stdout
+    samples = run_ffmpeg("-i", DEMO, "-f", "s16le", "-ac", "1", "-ar", "16000", "-")
     address = str(sdk.base_url).replace("/v1/", "/asr")
     query = {"task": "transcribe", "language": "en", "output": "srt", "encode": "false"}
     answer = requests.post(address, params=query, files={"audio_file": samples}, timeout=60)
@@ -173,7 +182,7 @@ def test_a_refusal_by_the_worker_is_raised_as_well(sdk: openai.OpenAI) -> None:
 
 def test_a_recording_in_json_is_transcribed(sdk: openai.OpenAI, platform: Platform) -> None:
     audio = {"data": base64.b64encode(DEMO.read_bytes()).decode(), "format": "ogg"}
-    answer = sdk.post("/audio/transcriptions", body={"model": "whisper-1", "input_audio": audio}, cast_to=object)
+    answer = sdk.post("/audio/transcriptions", body={"model": "whisper-1", "input_audio": audio}, cast_to=dict)
     assert TEXT in spoken(answer["text"])
 
 
