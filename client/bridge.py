@@ -35,11 +35,11 @@ from client.errors import (
     OptionRefused,
     OutputFailed,
     Stopped,
-    SubmissionUncertain,
     WrongUsage,
 )
 from client.files import PRIVATE_FOLDER, describe
 from client.option_values import option_schemas
+from client.output import fetch_transcription
 from client.recording import RunSettings, transcribe_recording
 from client.segment_order import SegmentOrder, Segments
 from client.transport.answers import JsonObject, check_output
@@ -72,7 +72,6 @@ _ERROR_TYPES: dict[type[ClientError], str] = {
     OutputFailed: "OutOfResources",
     EndpointUnreachable: "EndpointUnreachable",
     EndpointUnusable: "EndpointRefused",
-    SubmissionUncertain: "EndpointRefused",
     EndpointFailed: "EndpointFailed",
 }
 """`error_type` by exception; the first that fits."""
@@ -258,7 +257,7 @@ class EndpointTranscriber:
         options = job.input.get("options") or {}
         if not isinstance(options, dict):
             raise WrongUsage("options: give an object")
-        return transcribe_recording(
+        output = transcribe_recording(
             self._endpoint,
             work.file,
             options,
@@ -267,6 +266,9 @@ class EndpointTranscriber:
             listener=listener,
             cache=work.folder / "journal",
         )
+        if "transcription" not in output:  # too large for the platform: in the endpoint's bucket
+            output["transcription"] = fetch_transcription(output)
+        return output
 
     def _send_request(self, work: _Work, request: JsonObject, listener: ProgressListener) -> Answer:
         is_native = set(request["input"]) <= _NATIVE_FIELDS and "audio" in request["input"]

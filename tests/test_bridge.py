@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.platform.emulator import Platform
 from tests.platform.routes import ENDPOINT
 from tests.platform.worker import ROOT, Worker
+from tests.support.clips import words
 
 pytestmark = [pytest.mark.process, pytest.mark.model]
 
@@ -152,6 +154,7 @@ def test_a_stream_gives_the_text_piece_by_piece(sdk: openai.OpenAI) -> None:
     assert events[-1].text == "".join(deltas)
 
 
+@pytest.mark.slow
 def test_a_recording_in_parts_is_streamed_in_order(platform: Platform, tmp_path: Path) -> None:
     before = len(platform.jobs)
     with bridge(platform, tmp_path, "--payload-limit", "100000") as url, client(url) as sdk:
@@ -160,6 +163,23 @@ def test_a_recording_in_parts_is_streamed_in_order(platform: Platform, tmp_path:
     assert len(platform.jobs) - before > 4
     assert events[-1].text == whole
     assert "".join(event.delta for event in events[:-1]).split() == whole.split()
+
+
+@pytest.mark.slow
+def test_a_long_recording_comes_back_whole(platform: Platform, tmp_path: Path) -> None:
+    recording = repeated(CLIPS / "long.ogg", 16, tmp_path / "21 minutes.ogg")
+    text = words((CLIPS / "long.txt").read_text()) * 16
+    folder = tmp_path / "bridge"
+    folder.mkdir()
+    before = len(platform.jobs)
+    with bridge(platform, folder, "--payload-limit", "1000000") as url, client(url, timeout=280) as sdk:
+        answer = transcribe(sdk, recording, response_format="verbose_json")
+    assert len(platform.jobs) - before > 4
+    assert answer.duration == pytest.approx(16 * 78.4, abs=2.0)
+    assert answer.segments[-1].end == pytest.approx(answer.duration, abs=5.0)
+    heard = words(answer.text)
+    assert SequenceMatcher(None, heard, text, autojunk=False).ratio() > 0.95
+    assert len(heard) == pytest.approx(len(text), rel=0.02)
 
 
 def test_wrong_input_is_raised_as_the_sdks_own_exceptions(sdk: openai.OpenAI, tmp_path: Path) -> None:
@@ -199,6 +219,13 @@ def test_a_caller_that_hangs_up_ends_the_job(platform: Platform, sdk: openai.Ope
         transcribe(sdk.with_options(timeout=2.0, max_retries=0), recording)
     job = list(platform.jobs.values())[-1]
     until(lambda: job.status == "CANCELLED")
+
+
+def test_a_caller_whose_time_is_up_asks_again_for_the_same_job(platform: Platform, sdk: openai.OpenAI) -> None:
+    before = len(platform.jobs)
+    impatient = sdk.with_options(timeout=1.5, max_retries=8)
+    assert transcribe(impatient, CLIPS / "long.ogg", temperature=0.2).text.startswith("Good morning")
+    assert len(platform.jobs) == before + 1
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")

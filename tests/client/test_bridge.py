@@ -9,6 +9,8 @@ import shutil
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,6 +92,22 @@ def test_an_upload_is_transcribed_and_nothing_of_it_is_left(
     assert worker.jobs[0]["input"]["options"] == {"language": "en"}
     assert base64.b64decode(worker.jobs[0]["input"]["audio"]["base64"]) == upload.read_bytes()
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.process
+def test_a_transcript_in_the_endpoints_bucket_is_fetched(
+    platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
+) -> None:
+    whole = make_answer("hello")["output"]
+    handler = partial(SimpleHTTPRequestHandler, directory=str(upload.parent))
+    (upload.parent / "transcription.json").write_text(json.dumps(whole["transcription"]))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as bucket:
+        threading.Thread(target=bucket.serve_forever, args=(0.02,), daemon=True).start()
+        links = {"json": f"http://127.0.0.1:{bucket.server_port}/transcription.json"}
+        with ScriptedWorker(platform, lambda _: {"output": {"files": links, "metadata": whole["metadata"]}}):
+            answer = transcribe(endpoint, folder, Job({"options": {}}, upload))
+        bucket.shutdown()
+    assert answer["transcription"] == whole["transcription"]
 
 
 @pytest.mark.process
