@@ -84,7 +84,15 @@ def test_a_job_adds_its_audio_and_its_times(metrics: Metrics) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [None, {}, {"audio_duration": None}, {"audio_duration": float("nan")}, {"audio_duration": -1}]
+    "metadata",
+    [
+        None,
+        {},
+        {"audio_duration": None},
+        {"audio_duration": float("nan")},
+        {"audio_duration": float("inf")},
+        {"audio_duration": -1},
+    ],
 )
 def test_an_answer_without_sound_metadata_counts_no_audio(metrics: Metrics, metadata: Any) -> None:
     metrics.observe("/run", {"metadata": metadata}, 1.0)
