@@ -71,8 +71,9 @@ def parse_submission(body: Any) -> Submission:
     for name, value in fields.items():
         if not isinstance(value, Mapping):
             _refuse(f'"{name}" should be an object')
-    ignored = nameable([name for name in body if name not in ("input", "webhook", *_JOB_FIELDS)])
-    return Submission(Job(body["input"], fields=fields), _parse_ttl(fields.get("policy", {})), ignored)
+    ignored = [name for name in body if name not in ("input", "webhook", *_JOB_FIELDS)]
+    ignored += [f"policy.{name}" for name in fields.get("policy", {}) if name not in ("executionTimeout", "ttl")]
+    return Submission(Job(body["input"], fields=fields), _parse_ttl(fields.get("policy", {})), nameable(ignored))
 
 
 def refuse_in_runpods_form(handler: Handler) -> Handler:
