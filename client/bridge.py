@@ -131,14 +131,15 @@ class EndpointTranscriber:
         except OSError as error:
             return _out_of_resources(error)
         work.listeners.append(listener)
+        work.stays_open()
         if listener.on_segments and work.segments:
             listener.on_segments(list(work.segments))
         try:
             answer = await asyncio.shield(work.task)
         finally:
             work.listeners.remove(listener)
-            if not work.listeners and not work.task.done():
-                asyncio.get_running_loop().call_later(self._retry_window_s, self._give_up, work)
+            if not work.listeners:
+                work.closes_in(self._retry_window_s, partial(self._give_up, work))
         self._forget(work)
         return answer
 
@@ -206,7 +207,7 @@ class EndpointTranscriber:
         self._running.discard(work)
         self._clean_up(work, keep_parts=answer.get("error_type") in _RETRYABLE)
         if not work.listeners:
-            asyncio.get_running_loop().call_later(self._retry_window_s, self._give_up, work)
+            work.closes_in(self._retry_window_s, partial(self._give_up, work))
 
     def _clean_up(self, work: _Work, *, keep_parts: bool) -> None:
         """Remove the recording, and what else there is of it at once or after a while, unless it is worked on again."""
@@ -220,11 +221,11 @@ class EndpointTranscriber:
             shutil.rmtree(work.folder, ignore_errors=True)
 
     def _give_up(self, work: _Work) -> None:
-        if not work.listeners:
-            work.stop.set()
-            self._forget(work)
+        work.stop.set()
+        self._forget(work)
 
     def _forget(self, work: _Work) -> None:
+        work.stays_open()
         if self._open.get(work.key) is work:
             del self._open[work.key]
 
@@ -338,12 +339,23 @@ class _Work:
         self.stop = threading.Event()
         self.thread: threading.Thread | None = None
         self.has_no_worker = False
+        self._closing: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     @property
     def file(self) -> Path:
         """The recording, under the same path whenever it is sent again."""
         return self.folder / _FILE_NAME
+
+    def closes_in(self, seconds: float, close: Callable[[], object]) -> None:
+        """Call a function after a while without a caller."""
+        self.stays_open()
+        self._closing = self._loop.call_later(seconds, close)
+
+    def stays_open(self) -> None:
+        """Do not call it: there is a caller, or nothing more to close."""
+        if self._closing is not None:
+            self._closing.cancel()
 
     async def on_thread(self, function: Callable[[], Answer]) -> Answer:
         """Call a function on a thread of its own, which does not keep the process from ending."""

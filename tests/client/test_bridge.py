@@ -168,6 +168,26 @@ def test_a_caller_that_sends_a_recording_again_gets_the_result_of_the_first_job(
 
 
 @pytest.mark.process
+def test_a_job_goes_on_while_its_caller_gives_up_again_and_again(
+    platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
+) -> None:
+    async def call_often(bridge: EndpointTranscriber) -> Answer:
+        for _ in range(8):
+            call = asyncio.create_task(bridge.run(Job({"options": {}}, upload), Listener()))
+            await asyncio.wait([call], timeout=0.2)
+            call.cancel()
+            await asyncio.sleep(0.5)
+        worker.release()
+        return await bridge.run(Job({"options": {}}, upload), Listener())
+
+    with ScriptedWorker(platform, lambda _: make_answer("hello")) as worker:
+        worker.held_after = 0
+        answer = serve(endpoint, folder, call_often, retry_window_s=1.0)
+    assert answer["transcription"]["text"] == "hello"
+    assert statuses(platform) == ["COMPLETED"]
+
+
+@pytest.mark.process
 def test_a_result_that_no_caller_waits_for_is_kept_for_a_moment_only(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
 ) -> None:
