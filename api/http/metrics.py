@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.transcriber import Answer
 
-disable_created_metrics()  # a second series for each, with the time of its first sample
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, with the time of its first sample
 
 UNKNOWN_ROUTE = "unknown"
 
