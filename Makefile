@@ -23,7 +23,7 @@ endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test-fast test test-all test-ui chromium coverage lint image-check image-torch serve http platform bench coldstart soak fuzz format clips clean
+.PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint image-check image-torch serve http platform bench coldstart soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -39,6 +39,9 @@ client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-c
 
 ui: $(UI_READY)  ## the web page, http://localhost:7860, for the endpoint in RUNPOD_ENDPOINT_ID or at RUNPOD_BASE_URL
 	@$(CLIENT)/python -m client.app
+
+bridge: $(CLIENT_READY)  ## OpenAI's API at http://127.0.0.1:8080/v1, for the endpoint in RUNPOD_ENDPOINT_ID; PORT=8080
+	@$(CLIENT)/python -m client.serve --port $(or $(PORT),8080)
 
 test-fast: $(READY) $(CLIENT_READY)  ## the tests that need no model and start no process: under a minute
 	$(TESTS) -m "not model and not process and not slow"

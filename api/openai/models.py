@@ -33,6 +33,11 @@ _WHISPER = re.compile(rf"(?:faster-)?(distil-)?(?:whisper-)?({_SIZE})(?:-ct2)?")
 _SAME = {"large": "large-v3", "large-v3-turbo": "turbo", "large-turbo": "turbo"}
 
 
+def means_default(name: str) -> bool:
+    """True for OpenAI's names, and none: the default, whatever models there are."""
+    return not name.strip() or _OPENAI.fullmatch(name.strip().lower()) is not None
+
+
 class ModelChoice(NamedTuple):
     """The model for a request.
 
@@ -58,10 +63,9 @@ def choose_model(name: str, models: Sequence[str]) -> ModelChoice:
     written = name.strip()
     if written in models:
         return ModelChoice(written, None)
-    lower = written.lower()
-    if not lower or _OPENAI.fullmatch(lower):
+    if means_default(written):
         return ModelChoice(None, None)
-    wanted = _canonical(lower)
+    wanted = _canonical(written.lower())
     for model in models:
         if wanted is not None and wanted == _canonical(model.lower()):
             return ModelChoice(model, None)
