@@ -1,4 +1,4 @@
-"""Entry point: loads the model, then takes jobs from RunPod, from `--test_input`, or over `--rp_serve_api`."""
+"""Entry point: loads the model, then takes jobs from RunPod, `--test_input` or `--rp_serve_api`, or serves HTTP."""
 
 import argparse
 import json
@@ -18,29 +18,29 @@ def main() -> None:
     A function, since the SDK's helper processes import this module and must not load the model again.
     """
     _check_test_input()
-    from src import logs, startup
-    from src.errors import ModelUnavailable
-    from src.settings import SettingsError, get_settings
+    from src.mode import ModeError, find_mode
 
     try:
-        settings = get_settings()
-        startup.begin()
-        logs.set_up(settings.log_format)
-        import runpod
-
-        from src.delivery.s3 import check_bucket_settings
-        from src.delivery.webhooks import check_secret
-        from src.serving import fitness
-        from src.serving.async_handler import configuration
-
-        processor = startup.get_processor()
-        startup.end()
-        check_secret(settings.webhook_secret)
-        check_bucket_settings(settings)
-        imported, loaded = startup.timeline(STARTED)
-        logs.event("worker.loaded", model=processor.model_name, imported=imported, loaded=loaded)
-    except (SettingsError, ModelUnavailable, ValueError) as error:
+        mode = find_mode(os.environ, sys.argv)
+    except ModeError as error:
         sys.exit(f"worker-whisper cannot start: {error}")
+    if mode == "http":
+        from src.serving.http_mode import serve_http
+
+        serve_http(STARTED)
+    else:
+        _take_jobs()
+
+
+def _take_jobs() -> None:
+    from src.serving.loading import load
+
+    processor = load(STARTED)
+    import runpod
+
+    from src.serving import fitness
+    from src.serving.async_handler import configuration
+
     fitness.register(processor)
     runpod.serverless.start(configuration())
 

@@ -1,13 +1,31 @@
-"""The API of whisper-asr-webservice as data: `/asr` and `/detect-language`. Pure; it knows of no server."""
+"""The API of whisper-asr-webservice as data: `/asr` and `/detect-language`. Pure; it knows of no server.
+
+Its parameters are those of ahmetoner/whisper-asr-webservice 1.9 (app/webservice.py), in the query; the upload is
+`audio_file`.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.openai.answers import Body
+from api.openai.answers import Body, find_rendered
+from api.openai.errors import ApiError
+from api.openai.request import nameable, read_option, read_switch
 from api.transcriber import Answer
+
+OUTPUTS: Mapping[str, str] = {"txt": "text", "vtt": "vtt", "srt": "srt", "tsv": "tsv", "json": "json"}
+"""Values of `output`, and the worker's formats."""
+
+DETECTION_SECONDS = 30
+"""The other service looks at the first 30 s."""
+
+_NAMES = {"vad_filter": "vad"}
+
+_ANSWERED_BY_ITSELF = ("output_format", "captions", "translate", "speaker_embeddings")
+"""Options of the worker without a place in the answers."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +51,20 @@ def parse_asr(query: Mapping[str, str], option_schemas: Mapping[str, Any]) -> As
     Raises:
         ApiError: naming the wrong parameter and the correct form.
     """
-    raise NotImplementedError
+    given = {name: value for name, value in query.items() if value.strip()}
+    is_raw = not read_switch("encode", given.pop("encode", "true"))
+    output = given.pop("output", "txt").strip().lower()
+    if output not in OUTPUTS:
+        raise ApiError(400, f"output: should be one of {', '.join(OUTPUTS)}", param="output")
+    options: dict[str, Any] = {"output_format": [OUTPUTS[output]]}
+    ignored: list[str] = []
+    for name, value in given.items():
+        option = _NAMES.get(name, name)
+        if option not in option_schemas or option in _ANSWERED_BY_ITSELF:
+            ignored.append(name)
+            continue
+        options[option] = read_option(name, value, option_schemas[option])
+    return AsrRequest(options, output, is_raw, nameable(ignored))
 
 
 def parse_detection(query: Mapping[str, str]) -> AsrRequest:
@@ -42,14 +73,28 @@ def parse_detection(query: Mapping[str, str]) -> AsrRequest:
     Raises:
         ApiError: naming the wrong parameter and the correct form.
     """
-    raise NotImplementedError
+    is_raw = not read_switch("encode", query.get("encode", "").strip() or "true")
+    options = {"output_format": ["verbose_json"], "clip_timestamps": [[0, DETECTION_SECONDS]]}
+    return AsrRequest(options, "json", is_raw, nameable([name for name in query if name != "encode"]))
 
 
 def to_asr_body(answer: Answer, request: AsrRequest) -> Body:
-    """The body of `/asr`, for a job's answer that is no error."""
-    raise NotImplementedError
+    """The body of `/asr`, for a job's answer that is no error.
+
+    Raises:
+        ApiError: 413, the text is too large for an answer, and was delivered as files.
+    """
+    if request.output != "json":
+        return Body(find_rendered(answer, OUTPUTS[request.output]), "text/plain; charset=utf-8")
+    content = {key: find_rendered(answer, key) for key in ("language", "segments", "text")}
+    return Body(json.dumps(content, ensure_ascii=False), "application/json")
 
 
 def to_detected_language(answer: Answer) -> dict[str, Any]:
     """The answer of `/detect-language`: `detected_language`, `language_code` and `confidence`."""
-    raise NotImplementedError
+    metadata = answer["metadata"]
+    return {
+        "detected_language": find_rendered(answer, "verbose_json")["language"],
+        "language_code": metadata["language"],
+        "confidence": metadata.get("language_probability") or 0.0,
+    }

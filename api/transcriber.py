@@ -6,6 +6,7 @@ The worker's transcriber runs a job in its own process, the client's on an endpo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,9 @@ Answer = dict[str, Any]
 
 Schema = dict[str, Any]
 """A JSON Schema."""
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Id of the HTTP request that this task works for, as in the header `x-request-id`: for logs."""
 
 
 def _ignore(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Fetches a job's audio into a file: from a URL, or decoded from base64.
+"""Fetches a job's audio into a file: from a URL, decoded from base64, or as it was received.
 
 URLs are requested through `src.public_http`, and so is each redirect: every host must have public addresses only, and
 the body of a redirect is not read. An interrupted transfer is resumed, if the server confirms that the file is the
@@ -69,7 +69,9 @@ _MESSAGES = {
 def fetch(
     source: AudioSource, folder: Path, *, max_bytes: int, timeout: float, control: JobControl | None = None
 ) -> Path:
-    """Write the audio of `source` to a file in `folder`: see `download` and `decode_base64`."""
+    """The audio of `source` as a file, in `folder` unless it is an upload: see `download` and `decode_base64`."""
+    if source.upload is not None:
+        return check_upload(source.upload, max_bytes=max_bytes)
     if source.url is None:
         return decode_base64(source.base64 or "", folder, max_bytes=max_bytes)
     return download(source.url, folder, headers=source.headers, max_bytes=max_bytes, timeout=timeout, control=control)
@@ -187,6 +189,24 @@ def decode_base64(text: str, folder: Path, *, max_bytes: int) -> Path:
         if kind := name_other_kind(target, downloaded=False):
             raise UnsupportedMedia(f"the file is {kind}")
     return target
+
+
+def check_upload(upload: Path, *, max_bytes: int) -> Path:
+    """Check a file that was received as it is; it stays where it is.
+
+    Raises:
+        InvalidInput: it is empty.
+        UnsupportedMedia: it is no recording.
+        TooLarge: it has more than `max_bytes`.
+    """
+    size = upload.stat().st_size
+    if not size:
+        raise InvalidInput("the file is empty: send its bytes")
+    if size > max_bytes:
+        raise TooLarge(_too_large(max_bytes))
+    if kind := name_other_kind(upload, downloaded=False):
+        raise UnsupportedMedia(f"the file is {kind}")
+    return upload
 
 
 def _without_blanks(encoded: bytes) -> bytes:

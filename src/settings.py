@@ -13,6 +13,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from src.mode import DEFAULT_HEALTH_PATH, DEFAULT_HOST, DEFAULT_PORT
+
 ROOT = Path(__file__).resolve().parents[1]
 """The folder that holds `handler.py`: a checkout on a laptop, `/` in the image."""
 
@@ -33,6 +35,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True)  # a form's blank field counts as unset
 
+    worker_mode: Literal["auto", "queue", "http"] = Field(
+        default="auto",
+        description="`queue` takes jobs from RunPod's queue, `http` serves HTTP; `auto`: `queue` on an endpoint with a "
+        "queue, else `http` if `PORT` is set.",
+    )
     whisper_model: str = Field(
         default="base",
         description="Model to load: an openai-whisper name, a Hugging Face repository (`org/name`), or a path.",
@@ -92,6 +99,31 @@ class Settings(BaseSettings):
         "jobs with its other keys are always answered so.",
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Format of log lines.")
+    host: str = Field(
+        default=DEFAULT_HOST, description="HTTP: address to listen at; `0.0.0.0` for all addresses of the machine."
+    )
+    port: int = Field(default=DEFAULT_PORT, gt=0, lt=65536, description="HTTP: port to listen at.")
+    port_health: int | None = Field(
+        default=None, gt=0, lt=65536, description="HTTP: another port for the health path; none: `PORT`."
+    )
+    health_check_path: str = Field(
+        default=DEFAULT_HEALTH_PATH,
+        pattern="^/",
+        description="HTTP: path that answers 204 while the model is loaded, and 200 afterwards, without a key.",
+    )
+    api_keys: SecretStr | None = Field(
+        default=None,
+        description="HTTP: keys, with commas between them; callers send one as `Authorization: Bearer KEY`.",
+    )
+    require_api_key: Literal["auto", "true", "false"] = Field(
+        default="auto",
+        description="HTTP: `true` serves only with `API_KEYS`; `auto`: unless other machines cannot connect, or "
+        "RunPod's load balancer checks its own key.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="HTTP: origins whose pages may call from a browser, with commas between them, or `*` for all.",
+    )
     font_dir: Path | None = Field(
         default=None, description="Folder of fonts for captions, in addition to the system's."
     )
@@ -110,8 +142,17 @@ class Settings(BaseSettings):
     @property
     def allowed_models(self) -> list[str]:
         """The models that a job may name, the default first."""
-        further = [name.strip() for name in self.whisper_models.split(",") if name.strip()]
-        return list(dict.fromkeys([self.whisper_model, *further]))
+        return list(dict.fromkeys([self.whisper_model, *_split(self.whisper_models)]))
+
+    @property
+    def accepted_keys(self) -> frozenset[str]:
+        """The keys of `api_keys`."""
+        return frozenset(_split(self.api_keys.get_secret_value() if self.api_keys else ""))
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`."""
+        return tuple(_split(self.cors_origins))
 
     @property
     def baked_models(self) -> Path:
@@ -131,6 +172,10 @@ class Settings(BaseSettings):
         if NETWORK_VOLUME.is_dir():
             return NETWORK_VOLUME / "whisper-models"
         return self.baked_models
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @cache

@@ -155,6 +155,19 @@ class WhisperProcessor:
         options = _to_options(options)
         return render(self.transcribe(recording, options), options.output_format, options.layout)
 
+    @property
+    def model_names(self) -> list[str]:
+        """The models that a job may name, as callers see them, the default first."""
+        return list(dict.fromkeys(_display_name(name) for name in self._allowed_models))
+
+    @property
+    def _allowed_models(self) -> list[str]:
+        return list(dict.fromkeys([self.model_name, *get_settings().allowed_models]))
+
+    def engines(self) -> list[Engine]:
+        """Return the engines of the loaded models."""
+        return [model.engine for model in self._models.loaded()]
+
     def close(self) -> None:
         """Stop the engines; running jobs end with `CancelledError`, later ones are refused with `RuntimeError`."""
         self._models.close()
@@ -175,14 +188,14 @@ class WhisperProcessor:
         Raises:
             InvalidInput: naming the allowed models.
         """
-        allowed = list(dict.fromkeys([self.model_name, *get_settings().allowed_models]))
+        allowed = self._allowed_models
         displayed = [_display_name(name) for name in allowed]
         if requested in allowed:
             return requested
         if (index := match_model(requested, displayed)) is not None:
             return allowed[index]
         raise InvalidInput(
-            f"options.model: should be one of the endpoint's WHISPER_MODELS, {', '.join(dict.fromkeys(displayed))}"
+            f"options.model: should be one of the endpoint's WHISPER_MODELS, {', '.join(self.model_names)}"
             f"{suggest(requested, displayed)}"
         )
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 
-BASE = {"errors", "deadline", "settings", "logs", "transcript"}
+BASE = {"errors", "deadline", "mode", "settings", "logs", "transcript"}
 """The lowest floor, open to all above it."""
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "deadline": {"errors"},
-    "settings": {"errors"},
+    "mode": set(),
+    "settings": {"errors", "mode"},
     "logs": {"errors", "settings"},
     "transcript": {"errors"},
     "job_control": BASE,
@@ -57,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         *{"formats", "job_control"},
         *BASE,
     },
-    "serving": {"rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control", *BASE},
+    "serving": {"mode", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control", *BASE},
 }
 """The packages and root modules of `src`, from bottom to top, and what each may import."""
 

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
+from api.openai.errors import ApiError
 from api.openai.request import SpeechRequest
 from api.transcriber import Answer
+
+Json = dict[str, Any]
+
+TEXT_TYPES = {"tsv": "text/tab-separated-values", "ass": "text/x-ssa"}
+"""Of formats that OpenAI lacks; it sends its own as plain text."""
+
+_SEGMENT_KEYS = (
+    *("id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio"),
+    *("no_speech_prob", "language", "channel", "speaker"),
+)
+"""OpenAI's, and the worker's `language`, `channel` and `speaker`, if the job has asked for them."""
 
 
 class Body(NamedTuple):
@@ -15,6 +30,154 @@ class Body(NamedTuple):
     media_type: str
 
 
+class DiarizedSegment(NamedTuple):
+    """A segment of one speaker, under the label of OpenAI's API; times in seconds."""
+
+    id: str
+    start: float
+    end: float
+    text: str
+    speaker: str
+
+
 def to_body(answer: Answer, request: SpeechRequest) -> Body:
-    """The body in the request's `response_format`, for a job's answer that is no error."""
-    raise NotImplementedError
+    """The body in the request's `response_format`, for a job's answer that is no error.
+
+    Raises:
+        ApiError: 413, the text is too large for an answer, and was delivered as files.
+    """
+    content = to_content(answer, request)
+    if isinstance(content, str):
+        return Body(content, f"{TEXT_TYPES.get(request.response_format, 'text/plain')}; charset=utf-8")
+    return Body(json.dumps(content, ensure_ascii=False), "application/json")
+
+
+def to_content(answer: Answer, request: SpeechRequest) -> Json | str:
+    """What `to_body` writes: an object of JSON, or a text.
+
+    Raises:
+        ApiError: 413, the text is too large for an answer, and was delivered as files.
+    """
+    make = {"json": _to_json, "verbose_json": _to_verbose_json, "diarized_json": _to_diarized_json}.get(
+        request.response_format
+    )
+    if make is None:
+        return str(find_rendered(answer, request.response_format))
+    content = make(answer, request)
+    warnings = answer["metadata"].get("warnings")
+    return {**content, "warnings": warnings} if warnings else content
+
+
+def find_rendered(answer: Answer, key: str) -> Any:
+    """A part of the worker's `transcription`.
+
+    Raises:
+        ApiError: 413, it was delivered as a file.
+    """
+    transcription = answer.get("transcription") or {}
+    if key not in transcription:
+        raise ApiError(
+            413,
+            "the text is too large for this answer, and was delivered as files: send a job to /run for their "
+            "addresses, ask for another response_format, or for parts of the recording",
+            code="answer_too_large",
+        )
+    return transcription[key]
+
+
+def find_usage(answer: Answer) -> Json:
+    """What is counted at OpenAI, for programs that do: the recording's length in seconds."""
+    return {"type": "duration", "seconds": answer["metadata"].get("audio_duration", 0.0)}
+
+
+def find_languages(answer: Answer) -> list[Json]:
+    """The recording's language; none if nothing could be detected."""
+    metadata = answer["metadata"]
+    known = metadata.get("language") and metadata.get("language_probability") is not None
+    return [{"code": metadata["language"]}] if known else []
+
+
+def find_logprobs(segments: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """The log-probabilities of the segments' tokens, each with its `token`, `logprob` and `bytes`."""
+    return [logprob for segment in segments for logprob in segment.get("logprobs", [])]
+
+
+def diarize(segments: Sequence[Mapping[str, Any]], known: Sequence[str]) -> list[DiarizedSegment]:
+    """The segments of a diarized text, with speakers' labels as at OpenAI.
+
+    Args:
+        segments: the worker's.
+        known: names of the request's known speakers; the others are called A, B and so on in order of first speech.
+    """
+    letters = (letter for letter in _letters() if letter not in known)
+    labels = {name: name for name in known}
+    diarized: list[DiarizedSegment] = []
+    for number, segment in enumerate(segments, start=1):
+        speaker = str(segment.get("speaker"))  # None is one more: speech in no turn
+        if speaker not in labels:
+            labels[speaker] = next(letters)
+        label, text = labels[speaker], segment["text"].strip()
+        diarized.append(DiarizedSegment(f"seg_{number:03d}", segment["start"], segment["end"], text, label))
+    return diarized
+
+
+def diarized_text(segments: Sequence[DiarizedSegment]) -> str:
+    """A line for each turn."""
+    turns = groupby(segments, key=lambda segment: segment.speaker)
+    return "\n".join(f"{speaker}: {' '.join(segment.text for segment in turn)}" for speaker, turn in turns)
+
+
+def diarized_answer(answer: Answer, request: SpeechRequest) -> list[DiarizedSegment]:
+    """The segments of a job's answer with their speakers.
+
+    Raises:
+        ApiError: 413, they were delivered as a file.
+    """
+    return diarize(find_rendered(answer, "segments"), list(request.options.get("speakers") or {}))
+
+
+def verbose_segments(segments: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Segments of `verbose_json`; they have `tokens` even where the worker has none, such as parts of a segment."""
+    return [{"tokens": [], **{key: segment[key] for key in _SEGMENT_KEYS if key in segment}} for segment in segments]
+
+
+def _to_json(answer: Answer, request: SpeechRequest) -> Json:
+    content = {"text": find_rendered(answer, "text"), "usage": find_usage(answer)}
+    if request.options.get("task") != "translate":
+        content["languages"] = find_languages(answer)
+    if request.logprobs:
+        content["logprobs"] = find_logprobs(find_rendered(answer, "segments"))
+    return content
+
+
+def _to_verbose_json(answer: Answer, request: SpeechRequest) -> Json:
+    verbose = find_rendered(answer, "verbose_json")
+    content = {key: verbose[key] for key in ("task", "language", "duration", "text")}
+    if "segment" in request.granularities:
+        content["segments"] = verbose_segments(verbose["segments"])
+    if "word" in request.granularities:
+        content["words"] = verbose.get("words", [])
+    return {**content, "usage": find_usage(answer)}
+
+
+def _to_diarized_json(answer: Answer, request: SpeechRequest) -> Json:
+    segments = diarized_answer(answer, request)
+    return {
+        "task": "transcribe",
+        "duration": answer["metadata"].get("audio_duration", 0.0),
+        "text": diarized_text(segments),
+        "segments": [{"type": "transcript.text.segment", **segment._asdict()} for segment in segments],
+        "usage": find_usage(answer),
+    }
+
+
+def _letters() -> Iterator[str]:
+    """A to Z, then AA, AB and so on, as columns of a table are named."""
+    number = 0
+    while True:
+        name, rest = "", number
+        while rest >= 0:
+            name = chr(ord("A") + rest % 26) + name
+            rest = rest // 26 - 1
+        yield name
+        number += 1

@@ -5,6 +5,7 @@ The SDKs of OpenAI retry 408, 409, 429 and 5xx twice unless the header `x-should
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from api.transcriber import Answer
@@ -48,6 +49,52 @@ class ApiError(Exception):
         return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
 
 
+RETRY_SECONDS = 5
+"""After which a request is tried again that a worker had no resources for."""
+
+_STATUSES = {
+    "InvalidInput": 400,
+    "UnsupportedMedia": 400,
+    "DownloadFailed": 400,  # the caller's URL; the worker has retried it
+    "CaptionsFailed": 400,
+    "TooLarge": 413,
+    "Cancelled": 499,  # nginx's "client closed request"; 408 would be retried by every client but OpenAI's own
+    "OutOfMemory": 500,  # of the device, which the same request exhausts again
+    "OutOfResources": 503,
+}
+"""By `error_type`; any other is 500."""
+
+_ABOUT_THE_FILE = ("UnsupportedMedia", "DownloadFailed", "TooLarge")
+
+_FIELDS = {
+    "initial_prompt": "prompt",
+    "language_candidates": "languages",
+    "custom_vocabulary": "keywords",
+    "speakers": "known_speaker_references",
+    "output_format": "response_format",
+    "audio": "file",
+}
+"""Options, and keys of a job, whose fields have other names."""
+
+
 def to_error(answer: Answer) -> ApiError:
     """The error for a job's answer that has `error` and `error_type`."""
-    raise NotImplementedError
+    kind = str(answer.get("error_type"))
+    message = str(answer["error"])
+    if answer.get("refresh_worker"):  # the device failed, and a fresh worker starts
+        return ApiError(503, message, type="server_error", should_retry=True, retry_after=RETRY_SECONDS)
+    status = _STATUSES.get(kind, 500)
+    if status == 503:
+        return ApiError(status, message, type="server_error", should_retry=True, retry_after=RETRY_SECONDS)
+    if status == 500:
+        return ApiError(status, message, type="server_error")
+    message = re.sub(r"(^|; )(?:options\.)?(\w+)(?=[.\w]*: )", _name_field, message)
+    found = re.match(r"(\w+)[.\w]*: ", message)
+    param = found[1] if kind == "InvalidInput" and found else "file" if kind in _ABOUT_THE_FILE else None
+    if param == "model":
+        return ApiError(404, message, param=param, code="model_not_found")
+    return ApiError(status, message, param=param)
+
+
+def _name_field(found: re.Match[str]) -> str:
+    return found[1] + _FIELDS.get(found[2], found[2])

@@ -1,9 +1,36 @@
-"""Names of models in OpenAI's API: `/v1/models`, and the names that stand for what is loaded."""
+"""Names of models in OpenAI's API: `/v1/models`, and the names that stand for what is loaded.
+
+Programs have OpenAI's names built in, often without a way to change them, so each of these means the default. A name
+of another Whisper asks for what is not here, but for something alike: the default answers, with a note.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from api.openai.errors import ApiError
+
+MAX_NAMED_MODELS = 20
+"""In the error for an unknown model."""
+
+_LISTED_ALIAS = "whisper-1"
+"""In the list besides the endpoint's own: programs look there for the name that they have built in."""
+
+_CREATED = 1_677_532_384
+"""OpenAI's date of whisper-1; a loaded model has none that a caller could use."""
+
+_OPENAI = re.compile(r"whisper-1|gpt-(4o-|4o-mini-)?transcribe(-diarize)?(-latest)?(-\d{4}-\d{2}-\d{2})?")
+
+_OWNERS = ("openai", "systran", "guillaumekln", "distil-whisper", "mobiuslabsgmbh", "deepdml")
+"""Of repositories that have OpenAI's and the distilled weights unchanged, in the form of some library."""
+
+_SIZE = r"(?:tiny|base|small|medium)(?:\.en)?|large(?:-v[123])?(?:-turbo)?|turbo"
+
+_WHISPER = re.compile(rf"(?:faster-)?(distil-)?(?:whisper-)?({_SIZE}|(?:small|medium)\.en|large-v3\.5)(?:-ct2)?")
+
+_SAME = {"large": "large-v3", "large-v3-turbo": "turbo", "large-turbo": "turbo"}
 
 
 class ModelChoice(NamedTuple):
@@ -22,24 +49,61 @@ def choose_model(name: str, models: Sequence[str]) -> ModelChoice:
     """The model that a request means.
 
     Args:
-        name: as in the request.
+        name: as in the request; empty: the default.
         models: those of the endpoint, the default first.
 
     Raises:
         ApiError: 404 `model_not_found`, naming the choices.
     """
-    raise NotImplementedError
+    written = name.strip()
+    if written in models:
+        return ModelChoice(written, None)
+    lower = written.lower()
+    if not lower or _OPENAI.fullmatch(lower):
+        return ModelChoice(None, None)
+    wanted = _canonical(lower)
+    for model in models:
+        if wanted is not None and wanted == _canonical(model.lower()):
+            return ModelChoice(model, None)
+    if wanted is None or not models:
+        raise _not_found(models)
+    return ModelChoice(None, f"the model {wanted} is not loaded here: {models[0]} has answered")
 
 
 def list_models(models: Sequence[str]) -> dict[str, Any]:
     """The answer of `/v1/models`."""
-    raise NotImplementedError
+    names = dict.fromkeys([*models, _LISTED_ALIAS])
+    return {"object": "list", "data": [_describe(name) for name in names]}
 
 
 def get_model(name: str, models: Sequence[str]) -> dict[str, Any]:
-    """The answer of `/v1/models/NAME`.
+    """The answer of `/v1/models/NAME`, for each name that a request may have.
 
     Raises:
         ApiError: 404 `model_not_found`.
     """
-    raise NotImplementedError
+    if not name.strip():
+        raise _not_found(models)
+    choose_model(name, models)
+    return _describe(name.strip())
+
+
+def _describe(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": _CREATED, "owned_by": "openai", "shutdown_date": None}
+
+
+def _canonical(name: str) -> str | None:
+    """openai-whisper's name of one of its models, or a distilled one; None for any other."""
+    owner, _, repository = name.removesuffix("@main").rpartition("/")
+    found = _WHISPER.fullmatch(repository)
+    if found is None or (owner and owner not in _OWNERS):
+        return None
+    distilled, size = found.groups(default="")
+    return f"{distilled}{_SAME.get(size, size)}"
+
+
+def _not_found(models: Sequence[str]) -> ApiError:
+    choices = ", ".join(f'"{model}"' for model in list(dict.fromkeys([*models, _LISTED_ALIAS]))[:MAX_NAMED_MODELS])
+    return ApiError(
+        404, f"model: there is no such model here, give one of {choices}", param="model", code="model_not_found"
+    )

@@ -1,14 +1,52 @@
-"""Requests of `/v1/audio/transcriptions` and `/v1/audio/translations`, as options of a job."""
+"""Requests of `/v1/audio/transcriptions` and `/v1/audio/translations`, as options of a job.
+
+Each field of OpenAI's API is read strictly, with an error that names it. The worker's own options are further fields,
+whose values the worker itself checks. What other servers have besides is ignored, and said to be.
+
+A form and a JSON body are the same request: `key[]`, `key` more than once and `key[sub]` of a form become lists and
+objects first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from api.openai.errors import ApiError
 from api.transcriber import Schema
 
 Task = Literal["transcribe", "translate"]
+
+OPENAI_FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+OUR_FORMATS = ("tsv", "ass", "lrc")
+RESPONSE_FORMATS = (*OPENAI_FORMATS, *OUR_FORMATS)
+
+MAX_FIELDS = 5000
+"""Of a form, of which each keyword is one."""
+
+MAX_NAME_CHARACTERS = 60
+"""Of a field; also of an ignored one as it is named in the answer."""
+
+MAX_IGNORED = 20
+"""Names of ignored fields that are named in the answer."""
+
+MAX_KNOWN_SPEAKERS = 4
+"""As at OpenAI."""
+
+_STREAMED_FORMATS = ("json", "text", "verbose_json", "diarized_json")
+"""Subtitles cannot be sent as pieces of a text: there, `stream` has no effect, as with OpenAI's whisper-1."""
+
+_URLS = ("url", "file_url", "audio_url")
+
+_WITHOUT_PLACE = {
+    "translate": "a translation has its own route, /v1/audio/translations",
+    "captions": "this route answers with text: send a job to /run for a captioned video",
+    "speaker_embeddings": "this route answers with text: send a job to /run for embeddings",
+}
+"""Options of the worker whose result has no place in OpenAI's answers."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +54,14 @@ class SpeechRequest:
     """A request for a text.
 
     Attributes:
-        model: as named by the caller; see `api.openai.models.choose_model`.
+        model: as named by the caller, or empty; see `api.openai.models.choose_model`.
         options: of the job, without `model`; `output_format` holds what `response_format` is made from.
         response_format: one of `RESPONSE_FORMATS`.
         granularities: of `verbose_json`: some of `segment` and `word`.
         logprobs: true if the log-probabilities of tokens are wanted.
         stream: true if events are wanted (`api.openai.events`).
-        audio: the job's `audio`, of a request in JSON; None: the recording is the form's `file`.
-        ignored: names of fields that have no effect here.
+        audio: the job's `audio`, of a request with a URL or in JSON; None: the recording is the form's `file`.
+        ignored: names of fields that have no effect here, fit for a header.
     """
 
     model: str
@@ -47,7 +85,9 @@ def parse_form(fields: Sequence[tuple[str, str]], task: Task, option_schemas: Ma
     Raises:
         ApiError: naming the wrong field and the correct form.
     """
-    raise NotImplementedError
+    if len(fields) > MAX_FIELDS:
+        raise ApiError(400, f"a form should have at most {MAX_FIELDS} fields")
+    return _parse(_Values(_gather(fields)), task, option_schemas)
 
 
 def parse_json(body: Any, task: Task, option_schemas: Mapping[str, Schema]) -> SpeechRequest:
@@ -56,4 +96,389 @@ def parse_json(body: Any, task: Task, option_schemas: Mapping[str, Schema]) -> S
     Raises:
         ApiError: naming the wrong field and the correct form.
     """
-    raise NotImplementedError
+    if not isinstance(body, dict) or not all(isinstance(name, str) for name in body):
+        raise ApiError(400, 'the body should be an object such as {"model": "whisper-1", "url": "https://..."}')
+    if len(body) > MAX_FIELDS:
+        raise ApiError(400, f"the body should have at most {MAX_FIELDS} keys")
+    values = _Values({name.removesuffix("[]"): value for name, value in body.items()})
+    audio = _read_input_audio(values.take("input_audio"))
+    request = _parse(values, task, option_schemas, audio)
+    if request.audio is None:
+        raise _wrong(
+            "input_audio", 'missing: give {"data": "<base64>", "format": "mp3"}, or the address of a recording as "url"'
+        )
+    return request
+
+
+class _Values:
+    """The fields of a request by name, each taken once; those that are left over have no effect."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = {name: value for name, value in values.items() if not _is_blank(value)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._values)
+
+    def take(self, name: str) -> Any:
+        """The value of a field; None if there is none."""
+        return self._values.pop(name, None)
+
+    def take_text(self, name: str) -> str | None:
+        value = _single(name, self.take(name))
+        if value is None or isinstance(value, str):
+            return value
+        raise _wrong(name, "should be a text")
+
+    def take_list(self, name: str) -> list[Any]:
+        """The values of a field; a single one is a list of it."""
+        value = self.take(name)
+        items = value if isinstance(value, list) else [value]
+        return [item for item in items if not _is_blank(item)]
+
+    def take_switch(self, name: str) -> bool | None:
+        value = _single(name, self.take(name))
+        return None if value is None else read_switch(name, value)
+
+
+@dataclass
+class _Draft:
+    """The options of a job as they come together, and the field that set each of them."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
+
+    def set(self, option: str, value: Any, name: str) -> None:
+        """Set an option.
+
+        Raises:
+            ApiError: another field has set it to another value.
+        """
+        if option in self.options and not _is_same(self.options[option], value):
+            raise _wrong(name, f"contradicts {self.fields[option]}: leave one of them out")
+        self.options[option] = value
+        self.fields.setdefault(option, name)
+
+
+def _parse(
+    values: _Values, task: Task, option_schemas: Mapping[str, Schema], audio: Mapping[str, Any] | None = None
+) -> SpeechRequest:
+    ignored: list[str] = []
+    draft = _Draft()
+    if task == "translate":
+        draft.set("task", "translate", "task")
+    audio = _read_audio(values, audio)
+    model = (values.take_text("model") or "").strip()
+    response_format = _read_format(values, task)
+    for name, option in (("language", "language"), ("prompt", "initial_prompt")):
+        if (text := values.take_text(name)) is not None:
+            draft.set(option, text, name)
+    _read_lists(values, draft)
+    _read_temperature(values, draft)
+    granularities = _read_choices(values, "timestamp_granularities", ("segment", "word"))
+    if response_format != "verbose_json" and granularities:
+        ignored.append("timestamp_granularities")
+    logprobs = bool(_read_choices(values, "include", ("logprobs",)))
+    if logprobs and response_format != "json":
+        ignored.append("include")
+    stream = values.take_switch("stream") or False
+    if stream and response_format not in _STREAMED_FORMATS:
+        ignored.append("stream")
+    ignored += _read_chunking(values, draft)
+    _read_known_speakers(values, draft)
+    if response_format == "diarized_json":
+        draft.set("diarize", True, "response_format")
+    _read_extras(values, draft)
+    _read_own_options(values, draft, task, option_schemas)
+    stream = stream and response_format in _STREAMED_FORMATS
+    logprobs = logprobs and response_format == "json"
+    granularities = _settle_granularities(draft, granularities) if response_format == "verbose_json" else frozenset()
+    if logprobs:
+        draft.set("token_logprobs", True, "include")
+    draft.options["output_format"] = _output_formats(response_format, with_segments=stream or logprobs)
+    return SpeechRequest(
+        model=model,
+        options=draft.options,
+        response_format=response_format,
+        granularities=granularities,
+        logprobs=logprobs,
+        stream=stream,
+        audio=audio,
+        ignored=nameable([*ignored, *values.names]),
+    )
+
+
+def _gather(fields: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The fields of a form with lists and objects where the names spell them."""
+    lists: dict[str, list[Any]] = {}
+    objects: dict[str, dict[str, str]] = {}
+    are_lists: set[str] = set()
+    for written, value in fields:
+        match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", written)
+        name, inner = match.groups() if match else (written, None)
+        if inner:
+            objects.setdefault(name, {})[inner] = value
+        else:
+            lists.setdefault(name, []).append(value)
+            are_lists |= {name} if inner == "" else set()
+    for name in objects.keys() & lists.keys():
+        raise _wrong(name, "should be either one value or an object, not both")
+    values = {name: items if name in are_lists or len(items) > 1 else items[0] for name, items in lists.items()}
+    return {**values, **objects}
+
+
+def _read_audio(values: _Values, audio: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The recording, unless it is the form's file."""
+    for name in _URLS:
+        url = values.take_text(name)
+        if url is not None and audio is not None:
+            raise _wrong(name, "is a second recording: give one")
+        audio = audio if url is None else {"url": url}
+    return audio
+
+
+def _read_input_audio(value: Any) -> Mapping[str, Any] | None:
+    """OpenRouter's recording; its format is found from its bytes."""
+    if value is None:
+        return None
+    data = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(data, str) or not data:
+        raise _wrong("input_audio", 'should be an object such as {"data": "<base64>", "format": "mp3"}')
+    return {"base64": data}
+
+
+def _read_format(values: _Values, task: Task) -> str:
+    formats = [name for name in RESPONSE_FORMATS if name != "diarized_json" or task == "transcribe"]
+    given = {
+        name: text.strip().lower() for name in ("response_format", "output_format") if (text := values.take_text(name))
+    }
+    for name, text in given.items():
+        if text not in formats:
+            raise _wrong(name, f"should be {_one_of(formats)}")
+    if len(set(given.values())) > 1:
+        raise _wrong("output_format", "contradicts response_format: leave one of them out")
+    return next(iter(given.values()), "json")
+
+
+def _read_lists(values: _Values, draft: _Draft) -> None:
+    """The candidates for the language, and the keywords."""
+    for name, option in (("languages", "language_candidates"), ("keywords", "custom_vocabulary")):
+        items = values.take_list(name)
+        if not all(isinstance(item, str) for item in items):
+            raise _wrong(name, "should be a list of texts")
+        if items:
+            draft.set(option, items, name)
+
+
+def _read_temperature(values: _Values, draft: _Draft) -> None:
+    """0 stands for the temperatures of the fallback, which are the worker's default, as at OpenAI."""
+    given = values.take("temperature")
+    if given is None:
+        return
+    value = _from_json("temperature", given)
+    if isinstance(value, list):
+        draft.set("temperature", value, "temperature")
+        return
+    number = _read_number("temperature", value, 0, 1)
+    if number > 0:
+        draft.set("temperature", number, "temperature")
+
+
+def _read_choices(values: _Values, name: str, choices: Sequence[str]) -> frozenset[str]:
+    items = [
+        part.strip()
+        for item in values.take_list(name)
+        for part in (item.split(",", 20) if isinstance(item, str) else [""])
+    ]
+    if not set(items) <= set(choices):
+        raise _wrong(name, f"should be {_one_of(choices)}" + (", or both" if len(choices) == 2 else ""))
+    return frozenset(items)
+
+
+def _settle_granularities(draft: _Draft, granularities: frozenset[str]) -> frozenset[str]:
+    """OpenAI's default is `segment`; the worker's own option asks for words too."""
+    words = draft.options.get("word_timestamps")
+    if not granularities:
+        granularities = frozenset({"segment", "word"} if words else {"segment"})
+    if words is not None or "word" in granularities:
+        draft.set("word_timestamps", "word" in granularities, "timestamp_granularities")
+    return granularities
+
+
+_VAD_FIELDS: Mapping[str, tuple[str, float]] = {
+    "threshold": ("vad_threshold", 1),
+    "prefix_padding_ms": ("speech_pad_ms", 5_000),
+    "silence_duration_ms": ("min_silence_ms", 10_000),
+}
+"""Of `chunking_strategy`: the worker's option, and its largest value."""
+
+
+def _read_chunking(values: _Values, draft: _Draft) -> list[str]:
+    """Read `chunking_strategy`; what has no effect of it is returned."""
+    name = "chunking_strategy"
+    strategy = _from_json(name, values.take(name))
+    if strategy is None or strategy == "auto":
+        return []
+    if not isinstance(strategy, dict) or strategy.get("type", "server_vad") != "server_vad":
+        raise _wrong(name, 'should be "auto", or an object such as {"type": "server_vad", "threshold": 0.5}')
+    for inner, (option, largest) in _VAD_FIELDS.items():
+        value = strategy.get(inner)
+        if not _is_blank(value):
+            number = _read_number(f"{name}[{inner}]", value, 0, largest)
+            draft.set(option, number if inner == "threshold" else round(number), f"{name}[{inner}]")
+    return [f"{name}[{inner}]" for inner in strategy if inner not in ("type", *_VAD_FIELDS)]
+
+
+def _read_known_speakers(values: _Values, draft: _Draft) -> None:
+    names = values.take_list("known_speaker_names")
+    samples = values.take_list("known_speaker_references")
+    if not names and not samples:
+        return
+    if len(names) != len(samples):
+        raise _wrong("known_speaker_references", "should be as many as known_speaker_names")
+    if len(names) > MAX_KNOWN_SPEAKERS:
+        raise _wrong("known_speaker_names", f"should be at most {MAX_KNOWN_SPEAKERS}")
+    if not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        raise _wrong("known_speaker_names", "should be different texts")
+    if not all(isinstance(sample, str) for sample in samples):
+        raise _wrong("known_speaker_references", 'should be data URLs such as "data:audio/wav;base64,..."')
+    draft.set("speakers", dict(zip(names, samples, strict=True)), "known_speaker_names")
+    draft.set("diarize", True, "known_speaker_names")
+
+
+def _hotwords(value: Any) -> Any:
+    """faster-whisper's are one text."""
+    return [term.strip() for term in value.split(",") if term.strip()] if isinstance(value, str) else value
+
+
+_EXTRAS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "hotwords": ("custom_vocabulary", _hotwords),
+    "vad_filter": ("vad", lambda value: read_switch("vad_filter", value)),
+}
+"""Fields of other servers (speaches, vLLM) with an equivalent: the option, and what makes its value."""
+
+
+def _read_extras(values: _Values, draft: _Draft) -> None:
+    for name, (option, convert) in _EXTRAS.items():
+        value = values.take(name)
+        if value is not None:
+            draft.set(option, convert(value), name)
+
+
+def _read_own_options(values: _Values, draft: _Draft, task: Task, option_schemas: Mapping[str, Schema]) -> None:
+    given = values.take_text("task")
+    if given is not None and given.strip().lower() != task:
+        raise _wrong("task", "is chosen by the route: /v1/audio/transcriptions or /v1/audio/translations")
+    for name in values.names:
+        if name in option_schemas:
+            value = read_option(name, values.take(name), option_schemas[name])
+            if name not in _WITHOUT_PLACE:
+                draft.set(name, value, name)
+            elif value is not False:
+                raise _wrong(name, _WITHOUT_PLACE[name])
+
+
+def read_option(name: str, value: Any, schema: Schema) -> Any:
+    """The value of one of the worker's options from a field; its text may be JSON where it is a list or an object.
+
+    Args:
+        name: of the field, for errors.
+        value: as given.
+        schema: of the option.
+
+    Raises:
+        ApiError: it is no switch although the option is one, or broken JSON.
+    """
+    types = _types(schema)
+    if "boolean" in types:
+        return read_switch(name, _single(name, value))
+    if types & {"array", "object"}:
+        return _from_json(name, value)
+    return _single(name, value)
+
+
+def read_switch(name: str, value: Any) -> bool:
+    """True or false from its spellings in forms.
+
+    Raises:
+        ApiError: it is neither.
+    """
+    text = value.strip().lower() if isinstance(value, str) and len(value) < 20 else value
+    if isinstance(text, (str, bool, int)) and text in ("true", "1", "yes", "on", True):
+        return True
+    if isinstance(text, (str, bool, int)) and text in ("false", "0", "no", "off", False):
+        return False
+    raise _wrong(name, "should be true or false")
+
+
+def _output_formats(response_format: str, *, with_segments: bool) -> list[str]:
+    """The worker's formats that an answer is made from."""
+    own = {"diarized_json": "json", "json": "json" if with_segments else "text"}.get(response_format, response_format)
+    return list(dict.fromkeys([own, *(["json"] if with_segments else [])]))
+
+
+def _read_number(name: str, value: Any, smallest: float, largest: float) -> float:
+    try:
+        if isinstance(value, bool) or (isinstance(value, str) and len(value) > 40):
+            raise ValueError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not smallest <= number <= largest:
+        raise _wrong(name, f"should be a number from {smallest:g} to {largest:g}")
+    return number
+
+
+def _from_json(name: str, value: Any) -> Any:
+    """The list or object that a text spells; any other value as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise _wrong(name, "should be valid JSON") from None
+
+
+def _refuse_constant(_: str) -> Any:
+    raise ValueError("not JSON")
+
+
+def _types(schema: Schema) -> set[str]:
+    """The JSON types that a schema accepts."""
+    inner = [type_ for choice in schema.get("anyOf", []) for type_ in _types(choice)]
+    return {schema["type"], *inner} if "type" in schema else set(inner)
+
+
+def _single(name: str, value: Any) -> Any:
+    """The one value of a field that a form may give more than once."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1 and any(not _is_same(item, value[0]) for item in value):
+        raise _wrong(name, "should be given once")
+    return value[0] if value else None
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, list) and not value)
+
+
+def nameable(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as a header can hold them."""
+    short = (re.sub(r"[^ -+\--~]", "?", name[:MAX_NAME_CHARACTERS]) for name in names[:MAX_IGNORED])
+    return tuple(dict.fromkeys(short))
+
+
+def _one_of(choices: Sequence[str]) -> str:
+    return "one of " + ", ".join(f'"{choice}"' for choice in choices) if len(choices) > 1 else f'"{choices[0]}"'
+
+
+def _wrong(name: str, what: str) -> ApiError:
+    name = nameable([name])[0]
+    return ApiError(400, f"{name}: {what}", param=name)

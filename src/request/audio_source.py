@@ -1,12 +1,13 @@
-"""The audio of a job, or of a speaker's sample: a URL or base64."""
+"""The audio of a job, or of a speaker's sample: a URL, base64, or a file that this worker has received."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from src.errors import InvalidInput
 from src.public_http import MALFORMED, clean_url, strip_invisible
@@ -35,6 +36,19 @@ class AudioSource(RequestModel):
     base64: str | None = Field(default=None, min_length=1)
     headers: Headers | None = Field(default=None, repr=False)
     """Sent with the request for `url`, and with redirects of it that stay at its origin."""
+    _upload: Path | None = PrivateAttr(default=None)  # no field: JSON must not name a file of this machine
+
+    @classmethod
+    def of_upload(cls, upload: Path) -> AudioSource:
+        """A recording that was received as a file."""
+        source = cls.model_construct()
+        source._upload = upload
+        return source
+
+    @property
+    def upload(self) -> Path | None:
+        """The file of `of_upload`, else None."""
+        return self._upload
 
     @model_validator(mode="before")
     @classmethod
@@ -64,7 +78,7 @@ class AudioSource(RequestModel):
 
     @model_validator(mode="after")
     def _check_combination(self) -> AudioSource:
-        if (self.url is None) == (self.base64 is None):
+        if self.upload is None and (self.url is None) == (self.base64 is None):
             raise ValueError('give exactly one of "url" and "base64"')
         if self.headers and self.url is None:
             raise ValueError('"headers" go with "url" only')

@@ -1,6 +1,6 @@
-"""Asyncio handlers for the SDK: each job runs on a thread, with progress, streamed segments and cancellation.
+"""Asyncio handlers: each job runs on a thread, with progress, streamed segments and cancellation.
 
-The SDK's event loop handles jobs, stop signals and results; nothing here may block it.
+The event loop, the SDK's or HTTP mode's, handles jobs, stop signals and results; nothing here may block it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -44,8 +44,15 @@ def _is_local_test() -> bool:
 
 async def handle(job: dict[str, Any]) -> dict[str, Any]:
     """Run a job and return its answer; cancelling the coroutine cancels the job."""
-    with _cancelled_on_exit(JobControl()) as control:
-        return await asyncio.get_running_loop().run_in_executor(_threads(), _run, job, control)
+    return await run_on_thread(_run, job, JobControl())
+
+
+async def run_on_thread(
+    run: Callable[[dict[str, Any], JobControl], dict[str, Any]], job: dict[str, Any], control: JobControl
+) -> dict[str, Any]:
+    """Run a job on a thread of the pool; cancelling the coroutine cancels the job by its control."""
+    with _cancelled_on_exit(control):
+        return await asyncio.get_running_loop().run_in_executor(_threads(), run, job, control)
 
 
 async def stream(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

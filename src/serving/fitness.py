@@ -1,7 +1,8 @@
-"""Fitness checks of a worker on RunPod before its first job: disk space, ffmpeg, transcription.
+"""Fitness checks of a worker before its first job: disk space, ffmpeg, transcription.
 
-The SDK runs the checks, on the platform only, after the weights are loaded. When one raises, the SDK logs one line,
-`Fitness check failed: <check> | RuntimeError: <sentence>`, sends its first 256 characters to RunPod, and exits.
+For a queue, the SDK runs the checks, on the platform only, after the weights are loaded. When one raises, the SDK logs
+one line, `Fitness check failed: <check> | RuntimeError: <sentence>`, sends its first 256 characters to RunPod, and
+exits. HTTP mode runs them itself, before its health path answers 200.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,8 +47,8 @@ _DEMO_OPTIONS = Options(
 )
 
 
-def register(processor: WhisperProcessor) -> None:
-    """Register the checks with the SDK; each relies on those before it."""
+def checks(processor: WhisperProcessor) -> list[Callable[[], None]]:
+    """The checks, each of which relies on those before it, and raises `RuntimeError` with a sentence."""
 
     def model_transcribes() -> None:
         check_transcription(processor)
@@ -55,10 +56,13 @@ def register(processor: WhisperProcessor) -> None:
     def full_batch_works() -> None:
         warm_up(processor)
 
-    checks = [disk_has_space, ffmpeg_works, model_transcribes]
-    if get_settings().warm_up:
-        checks.append(full_batch_works)
-    for check in checks:
+    further = [full_batch_works] if get_settings().warm_up else []
+    return [disk_has_space, ffmpeg_works, model_transcribes, *further]
+
+
+def register(processor: WhisperProcessor) -> None:
+    """Register the checks with the SDK."""
+    for check in checks(processor):
         runpod.serverless.register_fitness_check(check)
 
 

@@ -78,6 +78,11 @@ class ModelCache:
         finally:
             self._release(name, entry)
 
+    def loaded(self) -> list[LoadedModel]:
+        """Return the models that are loaded."""
+        with self._changed:
+            return [entry.model for entry in self._entries.values() if entry.model is not None]
+
     def close(self) -> None:
         """Close every model, those in use too; their jobs end with `CancelledError`."""
         with self._changed:

@@ -1,0 +1,89 @@
+"""Who may send requests, and how many at once: decided before a body is read."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.http.door import Door
+from api.openai.errors import ApiError
+
+OPEN_PATHS = frozenset({"/ping", "/health", "/docs", "/openapi.json"})
+"""Paths that need no key."""
+
+_RETRY_AFTER_SECONDS = 5
+
+
+class Admission:
+    """Middleware that refuses requests without one of the keys (401), and those over `max_requests` (429).
+
+    It keeps nothing about a caller.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app = app
+        self._door = door
+        self._digests = [_digest(key.encode()) for key in door.settings.api_keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it.
+
+        Raises:
+            ApiError: the request is refused.
+        """
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        self._check_key(Headers(scope=scope))
+        if scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        with _counted(self._door):
+            await self._app(scope, receive, send)
+
+    def _check_key(self, headers: Headers) -> None:
+        if not self._digests:
+            return
+        sent = _keys_of(headers)
+        if not sum(self._is_known(key) for key in sent):
+            wrong = "the API key is wrong" if sent else "an API key is missing"
+            raise ApiError(401, f"{wrong}: send `Authorization: Bearer KEY`", code="invalid_api_key")
+
+    def _is_known(self, key: bytes) -> bool:
+        """True for one of the keys; the time is the same for all: each is compared, by digests of the same length."""
+        digest = _digest(key)
+        return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
+
+
+def _digest(key: bytes) -> bytes:
+    return sha256(key).digest()
+
+
+def _keys_of(headers: Headers) -> list[bytes]:
+    """The keys that a request sends: in `Authorization`, as OpenAI's clients do, or in `x-api-key`."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    keys = [token.strip()] if scheme.lower() == "bearer" else []
+    return [key.encode("latin-1") for key in [*keys, headers.get("x-api-key", "")] if key]
+
+
+@contextmanager
+def _counted(door: Door) -> Iterator[None]:
+    if door.requests >= door.settings.max_requests:
+        raise ApiError(
+            429,
+            f"the server has {door.settings.max_requests} requests at once: try again later",
+            type="rate_limit_error",
+            code="rate_limit_exceeded",
+            should_retry=True,
+            retry_after=_RETRY_AFTER_SECONDS,
+        )
+    door.requests += 1
+    try:
+        yield
+    finally:
+        door.requests -= 1

@@ -1,0 +1,82 @@
+"""The HTTP API as an ASGI app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.http import metrics, openai_routes
+from api.http.access import Admission
+from api.http.door import Door, DoorSettings
+from api.http.metrics import MeasureRequests
+from api.http.middleware import AnswerErrors, CloseGently, GiveIds, to_response
+from api.openai.errors import ApiError
+from api.transcriber import Transcriber
+
+_EXPOSED_HEADERS = (
+    *("x-request-id", "x-model", "x-ignored-fields", "x-warnings", "x-should-retry"),
+    *("openai-processing-ms", "retry-after"),
+)
+
+
+def create_app(
+    transcriber: Transcriber, settings: DoorSettings, health: Callable[[], dict[str, Any]] | None = None
+) -> Starlette:
+    """The HTTP API in front of a transcriber.
+
+    Args:
+        transcriber: runs the jobs.
+        settings: of the API.
+        health: what `/health` answers besides its own counts.
+    """
+    door = Door(transcriber, settings, health)
+    app = Starlette(
+        routes=[*openai_routes.ROUTES, *metrics.ROUTES],
+        middleware=[
+            Middleware(MeasureRequests),
+            Middleware(CloseGently),
+            Middleware(GiveIds),
+            *_cors(settings.cors_origins),
+            Middleware(AnswerErrors),
+            Middleware(Admission, door),
+        ],
+        exception_handlers={404: _refuse_path, 405: _refuse_method},
+    )
+    app.router.redirect_slashes = False  # a redirected upload is sent twice
+    app.state.door = door
+    return app
+
+
+def _cors(origins: tuple[str, ...]) -> list[Middleware]:
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    ]
+
+
+async def _refuse_path(request: Request, _: Exception) -> NoReturn:
+    paths = sorted({route.path for route in request.app.routes if isinstance(route, Route)})
+    raise ApiError(404, f"there is no such path: the paths are {', '.join(paths)}", code="not_found")
+
+
+async def _refuse_method(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = error.headers or {}
+    response = to_response(ApiError(405, f"this path takes {headers['Allow']}", code="method_not_allowed"))
+    response.headers.update(headers)
+    return response

@@ -1,0 +1,89 @@
+"""Connections with an end: uvicorn's own wait for ever for a request's head, and for a client that reads."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEAD_SECONDS = 20.0
+"""From a connection's beginning, or a request's first byte, to the end of its head; also for what is left of a body
+that was answered early."""
+
+READ_SECONDS = 120.0
+"""For which a client may leave an answer unread."""
+
+MAX_CONNECTIONS = 768
+"""Beyond these an idle one is closed for each new one: each holds a file descriptor, of which a process may
+have 1024."""
+
+
+class BoundedConnection(H11Protocol):
+    """uvicorn's connection on h11, which bounds the size of a head to 16 KB, with limits of time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head = _Timer(self.loop, HEAD_SECONDS, self.abort)
+        self._read = _Timer(self.loop, READ_SECONDS, self.abort)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request; of too many connections close one."""
+        super().connection_made(transport)
+        self._head.start()
+        if len(self.connections) > MAX_CONNECTIONS:
+            idle = (other for other in self.connections if isinstance(other, BoundedConnection) and other.is_idle)
+            next(idle, self).abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._head.stop()
+        self._read.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request; the time of a body is the application's to limit."""
+        super().data_received(data)
+        if not self.is_idle:
+            self._head.stop()
+        elif not self.transport.is_closing():
+            self._head.start()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._read.start()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._read.stop()
+        super().resume_writing()
+
+
+class _Timer:
+    """Calls `expired` unless it is stopped in time; `start` leaves a running one as it is."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expired: Callable[[], None]) -> None:
+        self._loop, self._seconds, self._expired = loop, seconds, expired
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._seconds, self._expired)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None

@@ -1,0 +1,142 @@
+"""uvicorn around an application that is still being loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from uvicorn import Config, Server
+from uvicorn.lifespan.on import LifespanOn
+
+from api.http.connections import BoundedConnection
+from api.openai.errors import ApiError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+KEEP_ALIVE_SECONDS = 75
+"""For which an idle connection stays open: longer than proxies keep theirs, which would else meet a closed one."""
+
+FORCED_SECONDS = 3.0
+"""After a second signal: in which cancelled jobs end, and remove their files, before the process does."""
+
+
+class LoadingServer(Server):
+    """A server that loads its application on a thread, once it listens.
+
+    Args:
+        load: makes the application.
+        health_path: answers 204 until it is loaded, 200 afterwards.
+    """
+
+    def __init__(self, load: Callable[[], ASGIApp], health_path: str) -> None:
+        super().__init__(
+            Config(
+                self._answer,
+                http=BoundedConnection,
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            )
+        )
+        self._load = load
+        self._health_path = health_path
+        self._app: ASGIApp | None = None
+        self._lifespan: LifespanOn | None = None
+        self._failure: BaseException | None = None
+
+    def run_until_signal(self, sockets: list[socket.socket]) -> None:
+        """Serve on listening sockets; raises what loading raises."""
+        self.run(sockets)
+        if self._failure is not None:
+            raise self._failure
+        if self._app is None:  # Python cannot end while a thread imports: extensions would abort
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer first, then load: imports would keep the first requests waiting."""
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        self._settled = asyncio.Event()
+        thread = threading.Thread(target=self._load_app, args=[loop], name="loading application", daemon=True)
+        loop.call_later(0.05, thread.start)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what runs."""
+        self._settled.set()
+        await super().shutdown(sockets)
+        if self._lifespan is not None and not self.force_exit:
+            await self._lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at the first signal; at the second cancel what still runs."""
+        if self.should_exit:
+            self.force_exit = True
+            end = threading.Timer(FORCED_SECONDS, os._exit, [1])
+            end.daemon = True
+            end.start()
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals. uvicorn repeats them at the end, but a server that was told to stop has not failed."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _load_app(self, loop: asyncio.AbstractEventLoop) -> None:
+        result: tuple[ASGIApp | None, BaseException | None]
+        try:
+            result = self._load(), None
+        except BaseException as error:
+            result = None, error
+        with suppress(RuntimeError):  # the loop is closed: a signal came first
+            asyncio.run_coroutine_threadsafe(self._settle(*result), loop)
+
+    async def _settle(self, app: ASGIApp | None, failure: BaseException | None) -> None:
+        if app is not None:
+            self._lifespan = LifespanOn(Config(app, interface="asgi3", lifespan="on", log_config=None))
+            await self._lifespan.startup()
+            if self._lifespan.should_exit:
+                app, failure = None, RuntimeError("the application does not start")
+        self._app, self._failure = app, failure
+        self.should_exit = self.should_exit or failure is not None
+        self._settled.set()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == self._health_path:
+            await (_send(send, 200, {"status": "ready"}) if self._app else _send(send, 204))
+            return
+        await self._settled.wait()
+        if self._app is None:
+            stopped = ApiError(503, "the server stops: send the request again", type="server_error", should_retry=True)
+            await _send(send, stopped.status, stopped.body)
+        else:
+            await self._app(scope, receive, send)
+
+
+async def _send(send: Send, status: int, content: dict[str, Any] | None = None) -> None:
+    body = b"" if content is None else json.dumps(content).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())] if body else []
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,161 @@
+"""Metrics for Prometheus: requests and jobs by route, seconds of audio, times, errors, and what the worker adds.
+
+A label's values are bounded: routes are templates such as `/status/{id}`, never a request's path.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.transcriber import Answer
+
+UNKNOWN_ROUTE = "unknown"
+
+ERROR_TYPES = frozenset({
+    "InvalidInput", "DownloadFailed", "UnsupportedMedia", "CaptionsFailed", "TooLarge", "OutOfMemory", "OutOfResources",
+    "Cancelled", "Internal",
+})  # fmt: skip
+"""Values of `error_type` in docs/output.md; all others count as `other`, since an endpoint may send anything."""
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+"""Bounds of the histograms: from a clip of some seconds to a recording of a day."""
+
+
+class Metrics:
+    """The counts of one server.
+
+    Attributes:
+        jobs_in_flight: jobs that are accepted and not finished.
+        jobs_waiting: those of them that have not begun.
+        upload_bytes: bytes of request bodies that were received.
+    """
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.jobs_in_flight = Gauge(
+            "whisper_jobs_in_flight", "Jobs that are accepted and not finished.", registry=registry
+        )
+        self.jobs_waiting = Gauge(
+            "whisper_jobs_waiting", "Jobs that are accepted and have not begun.", registry=registry
+        )
+        self.upload_bytes = Counter(
+            "whisper_upload_bytes", "Bytes of request bodies that were received.", registry=registry
+        )
+        self._requests = Counter("whisper_requests", "Requests.", ["route", "status"], registry=registry)
+        self._request_seconds = Histogram(
+            "whisper_request_seconds",
+            "From a request's headers to the end of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._jobs = Counter("whisper_jobs", "Finished jobs.", ["route"], registry=registry)
+        self._job_seconds = Histogram(
+            "whisper_job_seconds",
+            "From a job's acceptance to its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._processing_seconds = Histogram(
+            "whisper_processing_seconds",
+            "From a job's start to its transcript, download included.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._audio_seconds = Counter("whisper_audio_seconds", "Audio of finished jobs.", registry=registry)
+        self._errors = Counter(
+            "whisper_job_errors", "Jobs that ended with an error.", ["error_type"], registry=registry
+        )
+
+    def observe(self, route: str, answer: Answer, seconds: float) -> None:
+        """Count a finished job.
+
+        Args:
+            route: the template of the route that received the job.
+            answer: the job's.
+            seconds: from the job's acceptance to its answer.
+        """
+        self._jobs.labels(route).inc()
+        self._job_seconds.labels(route).observe(seconds)
+        if "error" in answer:
+            error_type = str(answer.get("error_type"))
+            self._errors.labels(error_type if error_type in ERROR_TYPES else "other").inc()
+            return
+        metadata = answer.get("metadata")
+        self._audio_seconds.inc(_number(metadata, "audio_duration"))
+        self._processing_seconds.observe(_number(metadata, "processing_time"))
+
+    def observe_request(self, route: str, status: int | None, seconds: float) -> None:
+        """Count a request by the class of its status, such as `2xx`; None: the caller left without an answer."""
+        self._requests.labels(route, f"{status // 100}xx" if status else "none").inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def add_collector(self, collector: Collector) -> None:
+        """Add metrics that are read whenever the metrics are, such as the fill of the engine's batches."""
+        self._registry.register(collector)
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class MeasureRequests:
+    """Middleware that counts requests; it belongs around all others, so that it sees refusals too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and count it once its answer has ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status: int | None = None
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception:
+            status = status or 500  # as Starlette answers, outside of all middleware
+            raise
+        finally:
+            metrics: Metrics = scope["app"].state.door.metrics
+            metrics.observe_request(route_template(scope), status, time.perf_counter() - started)
+
+
+def route_template(scope: Scope) -> str:
+    """The template of a routed request; `/v2/{endpoint}/run` counts as `/run`, since both have the same function."""
+    endpoint = scope.get("endpoint")
+    routes = (route for route in scope["app"].routes if isinstance(route, Route))
+    matches = (route.path for route in routes if route.endpoint is endpoint)
+    return next(matches, UNKNOWN_ROUTE)
+
+
+async def show_metrics(request: Request) -> Response:
+    """`/metrics`."""
+    metrics: Metrics = request.app.state.door.metrics
+    return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES = [Route("/metrics", show_metrics)]
+
+
+def _number(metadata: object, key: str) -> float:
+    value = metadata.get(key) if isinstance(metadata, Mapping) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else 0.0

@@ -1,0 +1,77 @@
+"""Serves an application that takes long to load: listens at once, and says by its health path how far it is.
+
+RunPod's load balancer reads 204 as initialising and 200 as ready
+(https://docs.runpod.io/serverless/load-balancing/overview).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_BACKLOG = 2048
+
+_REASONS = {
+    errno.EADDRINUSE: "another program listens there",
+    errno.EACCES: "this user may not",
+    errno.EADDRNOTAVAIL: "this machine does not have the address",
+}
+
+
+def serve(
+    load: Callable[[], ASGIApp],
+    *,
+    host: str,
+    ports: Sequence[int],
+    health_path: str = "/ping",
+    name: str = "the server",
+) -> None:
+    """Serve an application until SIGTERM or SIGINT; a second signal ends what still runs.
+
+    Requests wait until the application is loaded, except for the health path: 204 before, 200 afterwards.
+
+    Args:
+        load: makes the application, with its imports; called on a thread of its own.
+        host: the address to listen at.
+        ports: one, or several with the same application.
+        health_path: answers to everyone.
+        name: the program's, for messages.
+
+    Raises:
+        SystemExit: the server cannot listen, with a sentence; or `load` raised it.
+        Exception: `load` raised it.
+    """
+    sockets = [_listen(host, port, name) for port in dict.fromkeys(ports)]
+    # Imported only now, when connections are already accepted: with its imports this takes a tenth of a second.
+    from api.http.loading_server import LoadingServer
+
+    LoadingServer(load, health_path).run_until_signal(sockets)
+
+
+def _listen(host: str, port: int, name: str) -> socket.socket:
+    """Listen at an address.
+
+    Raises:
+        SystemExit: with a sentence.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = _REASONS.get(getattr(error, "errno", None) or 0, "it is no address of this machine")
+        raise SystemExit(f"{name} cannot listen at port {port} of {host}: {reason}") from None
+    _notice_vanished_clients(listening)
+    return listening
+
+
+def _notice_vanished_clients(listening: socket.socket) -> None:
+    """Let the system end connections whose other end is gone without a word, in 90 s; they inherit the options."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}.items():
+        if hasattr(socket, option):  # not on every system
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

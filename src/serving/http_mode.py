@@ -1,0 +1,111 @@
+"""HTTP mode: the API of the package `api`, in front of the models of this process.
+
+It listens before anything large is imported, and is ready once the fitness checks have passed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from api.http.server import serve
+from src.mode import Listening, ModeError, find_listening
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from src.settings import Settings
+
+_NAME = "worker-whisper"
+
+_BALANCED_ANSWER_BYTES = 30_000_000 - 100_000
+"""RunPod's load balancer carries 30 MB (https://docs.runpod.io/serverless/load-balancing/overview)."""
+
+_ANSWER_BYTES = 256 * 2**20
+"""Elsewhere nothing limits an answer but memory, in which it is made."""
+
+_lost = False
+
+
+def serve_http(began: float) -> None:
+    """Serve until SIGTERM, or until the device fails for good.
+
+    Args:
+        began: of the process, by `time.perf_counter`.
+
+    Raises:
+        SystemExit: with a sentence.
+    """
+    try:
+        listening = find_listening(os.environ)
+    except ModeError as error:
+        sys.exit(f"{_NAME} cannot start: {error}")
+    load = partial(_load, began, listening)
+    serve(load, host=listening.host, ports=listening.ports, health_path=listening.health_path, name=_NAME)
+    if _lost:
+        sys.exit(f"{_NAME} stops: the device failed, and only a new process can use it again")
+
+
+def _load(began: float, listening: Listening) -> ASGIApp:
+    on_balancer = "RUNPOD_ENDPOINT_ID" in os.environ
+    if not os.environ.get("MAX_RESULT_BYTES"):
+        os.environ["MAX_RESULT_BYTES"] = str(_BALANCED_ANSWER_BYTES if on_balancer else _ANSWER_BYTES)
+    os.environ["STREAMING"] = "false"  # of the queue, whose pieces are small
+
+    from src.serving.loading import cannot_start, load
+    from src.settings import SettingsError, get_settings
+
+    try:
+        settings = get_settings()
+    except SettingsError as error:
+        raise cannot_start(error) from None
+    if not settings.accepted_keys and _needs_key(settings, listening.host, on_balancer):
+        raise cannot_start(
+            "other machines can connect and no key is set: set API_KEYS, or REQUIRE_API_KEY=false to serve everyone"
+        )
+    processor = load(began)
+
+    from api.http.app import create_app
+    from api.http.door import DoorSettings
+    from src.serving.engine_metrics import EngineMetrics
+    from src.serving.fitness import checks
+    from src.serving.local_transcriber import LocalTranscriber
+
+    try:
+        for check in checks(processor):
+            check()
+    except RuntimeError as error:
+        raise cannot_start(error) from None
+    door = DoorSettings(
+        api_keys=settings.accepted_keys,
+        cors_origins=settings.allowed_origins,
+        max_upload_bytes=settings.max_audio_bytes,
+        upload_seconds=settings.download_timeout,
+    )
+    app = create_app(LocalTranscriber(processor, _stop_since_lost), door)
+    app.state.door.metrics.add_collector(EngineMetrics(processor))
+    return app
+
+
+def _needs_key(settings: Settings, host: str, on_balancer: bool) -> bool:
+    if settings.require_api_key == "auto":
+        return not (on_balancer or _is_loopback(host))
+    return settings.require_api_key == "true"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _stop_since_lost() -> None:
+    """Stop as by SIGTERM, after what runs is answered; then the platform, or systemd, starts a new process."""
+    global _lost
+    _lost = True
+    signal.raise_signal(signal.SIGTERM)
