@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from configparser import RawConfigParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,9 @@ def default(value: str) -> str:
 
 
 def unit() -> dict[str, str]:
-    """The keys of the unit's `[Service]` section, the last of each."""
-    parser = RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
-    parser.optionxform = str
-    parser.read(UNIT)
-    return dict(parser["Service"])
+    """The keys of the unit's `[Service]` section."""
+    section = UNIT.read_text().partition("[Service]")[2].partition("[Install]")[0]
+    return dict(line.split("=", 1) for line in section.splitlines() if "=" in line and not line.startswith("#"))
 
 
 def test_without_naming_a_service_docker_starts_the_one_with_the_gpu() -> None:
@@ -47,7 +44,7 @@ def test_without_naming_a_service_docker_starts_the_one_with_the_gpu() -> None:
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 def test_a_services_variables_are_valid_settings(service: dict[str, Any]) -> None:
-    values = {name.lower(): default(value) for name, value in service["environment"].items()}
+    values: dict[str, Any] = {name.lower(): default(value) for name, value in service["environment"].items()}
     assert set(values) <= set(Settings.model_fields)
     worker = Settings(**values)
     assert (worker.worker_mode, worker.host) == ("http", "0.0.0.0")
@@ -104,10 +101,10 @@ def test_a_service_is_healthy_once_the_model_is_loaded(status: int | None, exit_
 
 
 def test_the_units_variables_are_valid_settings() -> None:
-    values = dict(pair.split("=", 1) for pair in unit()["Environment"].split())
-    del values["PYTHONUNBUFFERED"]
-    assert {name.lower() for name in values} <= set(Settings.model_fields)
-    assert Settings(**{name.lower(): value for name, value in values.items()}).worker_mode == "http"
+    pairs = dict(pair.split("=", 1) for pair in unit()["Environment"].split())
+    values: dict[str, Any] = {name.lower(): value for name, value in pairs.items() if name != "PYTHONUNBUFFERED"}
+    assert set(values) <= set(Settings.model_fields)
+    assert Settings(**values).worker_mode == "http"
 
 
 def test_the_unit_stops_the_worker_alone_and_waits_for_its_requests() -> None:
