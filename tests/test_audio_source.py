@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,23 @@ def test_base64_in_any_place(text: str) -> None:
 @pytest.mark.parametrize("audio", [None, 12, 1.5, True, [], [URL], "", " \n", b"bytes"])
 def test_what_is_neither_is_answered_with_both_forms(audio: Any) -> None:
     assert refusal(audio) == f"audio: {FORMS}"
+
+
+@pytest.mark.parametrize("key", ["upload", "_upload", "path", "file", "of_upload", "__pydantic_private__"])
+def test_no_json_names_a_file_of_the_worker(key: str) -> None:
+    path = str(Path(__file__))
+    for audio in ({key: path}, {key: path, "url": URL}, {key: {"_upload": path}, "base64": BASE64}):
+        with pytest.raises(InvalidInput):
+            source(audio)
+    with pytest.raises(InvalidInput):
+        parse_input({"audio": URL, key: path})
+    with pytest.raises(InvalidInput):
+        parse_input({"audio": URL, "options": {"diarize": True, "speakers": {"Ada": {key: path}}}})
+
+
+def test_an_upload_is_taken_as_it_is(tmp_path: Path) -> None:
+    taken = source(AudioSource.of_upload(tmp_path))
+    assert (taken.upload, taken.url, taken.base64) == (tmp_path, None, None)
 
 
 @pytest.mark.parametrize("audio", [{"base64": ""}, {"base64": " \n"}, {"base64": "", "url": None}])

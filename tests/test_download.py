@@ -26,10 +26,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src import __version__, public_http
-from src.download import RETRY_POLICY, decode_base64, download
+from src.download import RETRY_POLICY, decode_base64, download, fetch
 from src.errors import Cancelled, DownloadFailed, InvalidInput, OutOfResources, TooLarge, UnsupportedMedia, WorkerError
 from src.job_control import JobControl
 from src.public_http import RetryPolicy, is_public
+from src.request.audio_source import AudioSource
 from tests.support.properties import examples
 from tests.support.servers import ScriptedHandler, ScriptedServer, running
 
@@ -818,6 +819,31 @@ def test_a_url_that_must_go_through_a_proxy_is_refused(serve, tmp_path, monkeypa
 
 
 # Base64
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal", "message"),
+    [
+        (b"", InvalidInput, "the file is empty"),
+        (b"x" * 101, TooLarge, "the limit of"),
+        (b"<!DOCTYPE html><html>", UnsupportedMedia, "the file is a web page"),
+    ],
+)
+def test_an_upload_is_checked_like_every_recording(
+    content: bytes, refusal: type[WorkerError], message: str, tmp_path: Path
+) -> None:
+    upload = tmp_path / "upload"
+    upload.write_bytes(content)
+    with pytest.raises(refusal, match=message):
+        fetch(AudioSource.of_upload(upload), tmp_path, max_bytes=100, timeout=1)
+
+
+def test_an_upload_stays_where_it_is(tmp_path: Path) -> None:
+    upload, folder = tmp_path / "upload", tmp_path / "job"
+    upload.write_bytes(CONTENT)
+    folder.mkdir()
+    assert fetch(AudioSource.of_upload(upload), folder, max_bytes=1_000_000, timeout=1) == upload
+    assert list(folder.iterdir()) == []
 
 
 def decode(text: str, folder: Path, max_bytes: int = 1_000_000) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 from starlette.applications import Starlette
@@ -13,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.http import metrics, openai_routes
+from api.http import job_routes, metrics, openai_routes
 from api.http.access import Admission
 from api.http.door import Door, DoorSettings
+from api.http.job_store import JobStore
 from api.http.metrics import MeasureRequests
 from api.http.middleware import AnswerErrors, CloseGently, GiveIds, to_response
 from api.openai.errors import ApiError
@@ -39,7 +41,7 @@ def create_app(
     """
     door = Door(transcriber, settings, health)
     app = Starlette(
-        routes=[*openai_routes.ROUTES, *metrics.ROUTES],
+        routes=[*openai_routes.ROUTES, *job_routes.ROUTES, *metrics.ROUTES],
         middleware=[
             Middleware(MeasureRequests),
             Middleware(CloseGently),
@@ -48,11 +50,19 @@ def create_app(
             Middleware(AnswerErrors),
             Middleware(Admission, door),
         ],
+        lifespan=_close_jobs,
         exception_handlers={404: _refuse_path, 405: _refuse_method},
     )
     app.router.redirect_slashes = False  # a redirected upload is sent twice
     app.state.door = door
+    app.state.jobs = JobStore()
     return app
+
+
+@asynccontextmanager
+async def _close_jobs(app: Starlette) -> AsyncIterator[None]:
+    yield
+    await app.state.jobs.close()
 
 
 def _cors(origins: tuple[str, ...]) -> list[Middleware]:

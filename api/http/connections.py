@@ -1,4 +1,4 @@
-"""Connections with an end: uvicorn's own wait for ever for a request's head, and for a client that reads."""
+"""Connections with an end: uvicorn's own wait for ever for the head of a request."""
 
 from __future__ import annotations
 
@@ -14,21 +14,18 @@ HEAD_SECONDS = 20.0
 """From a connection's beginning, or a request's first byte, to the end of its head; also for what is left of a body
 that was answered early."""
 
-READ_SECONDS = 120.0
-"""For which a client may leave an answer unread."""
-
 MAX_CONNECTIONS = 768
-"""Beyond these an idle one is closed for each new one: each holds a file descriptor, of which a process may
+"""Beyond these the oldest idle one is closed for each new one: each holds a file descriptor, of which a process may
 have 1024."""
 
 
 class BoundedConnection(H11Protocol):
-    """uvicorn's connection on h11, which bounds the size of a head to 16 KB, with limits of time."""
+    """uvicorn's connection on h11, which bounds the size of a head to 16 KB, with a limit of time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.began = self.loop.time()
         self._head = _Timer(self.loop, HEAD_SECONDS, self.abort)
-        self._read = _Timer(self.loop, READ_SECONDS, self.abort)
 
     @property
     def is_idle(self) -> bool:
@@ -44,13 +41,12 @@ class BoundedConnection(H11Protocol):
         super().connection_made(transport)
         self._head.start()
         if len(self.connections) > MAX_CONNECTIONS:
-            idle = (other for other in self.connections if isinstance(other, BoundedConnection) and other.is_idle)
-            next(idle, self).abort()
+            others = [each for each in self.connections if isinstance(each, BoundedConnection) and each is not self]
+            min((other for other in others if other.is_idle), key=lambda other: other.began, default=self).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._head.stop()
-        self._read.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,16 +56,6 @@ class BoundedConnection(H11Protocol):
             self._head.stop()
         elif not self.transport.is_closing():
             self._head.start()
-
-    def pause_writing(self) -> None:
-        """Wait for the client to read."""
-        super().pause_writing()
-        self._read.start()
-
-    def resume_writing(self) -> None:
-        """Go on."""
-        self._read.stop()
-        super().resume_writing()
 
 
 class _Timer:

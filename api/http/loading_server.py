@@ -65,6 +65,8 @@ class LoadingServer(Server):
         self.run(sockets)
         if self._failure is not None:
             raise self._failure
+        if self.force_exit:
+            sys.exit(1)
         if self._app is None:  # Python cannot end while a thread imports: extensions would abort
             sys.stdout.flush()
             sys.stderr.flush()

@@ -32,8 +32,6 @@ from api.transcriber import Job, Listener
 HEARTBEAT_SECONDS = 15.0
 """A stream without news for so long gets a comment, since proxies close silent connections."""
 
-STREAMED_FORMATS = frozenset({"json", "text", "verbose_json", "diarized_json"})
-
 _MAX_HEADER_CHARACTERS = 4096
 _HEARTBEAT = b": at work\n\n"
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -57,7 +55,7 @@ class SpeechRoute:
         async with _receive_speech(request, self._task) as (speech, upload):
             choice = choose_model(speech.model, await door.transcriber.models())
             job = Job(_job_input(speech, choice), upload)
-            if speech.stream and speech.response_format in STREAMED_FORMATS:
+            if speech.stream:
                 await _send_stream(request, speech, choice, job)
             else:
                 response = await _whole_answer(request, speech, choice, job)
@@ -93,19 +91,22 @@ async def _receive_speech(request: Request, task: Task) -> AsyncIterator[tuple[S
     """The request, and its upload if it has one, which is deleted at the end of the block."""
     schemas = request.app.state.door.transcriber.option_schemas()
     if content_type_of(request) == "application/json":
-        yield parse_json(await receive_json(request), task, schemas), None
+        speech = parse_json(await receive_json(request), task, schemas)
+        if speech.audio is None:
+            raise ApiError(400, "input_audio: should be the recording, in base64", param="input_audio")
+        yield speech, None
         return
     async with receive_form(request) as form:
         speech = parse_form(form.fields, task, schemas)
-        if form.file is None:
-            raise ApiError(400, "`file` is missing: send the recording as a file of the form", param="file")
+        if (form.file is None) == (speech.audio is None):
+            raise ApiError(400, "file: should be the recording, as a file of the form, and the only one", param="file")
         yield speech, form.file
 
 
 def _job_input(speech: SpeechRequest, choice: ModelChoice) -> dict[str, Any]:
     model = {} if choice.option is None else {"model": choice.option}
     audio = {} if speech.audio is None else {"audio": speech.audio}
-    return {**speech.options, **model, **audio}
+    return {"options": {**speech.options, **model}, **audio}
 
 
 async def _whole_answer(request: Request, speech: SpeechRequest, choice: ModelChoice, job: Job) -> Response:
@@ -131,9 +132,12 @@ async def _send_stream(request: Request, speech: SpeechRequest, choice: ModelCho
 async def _events(request: Request, speech: SpeechRequest, job: Job) -> AsyncGenerator[bytes, None]:
     """The events of a job as they are sent, and comments while there are none."""
     news: asyncio.Queue[bytes] = asyncio.Queue()
+    sent = ""
 
     def on_segments(segments: list[dict[str, Any]]) -> None:
-        for event in segment_events(segments, speech):
+        nonlocal sent
+        for event in segment_events(segments, speech, sent):
+            sent += event["delta"]
             news.put_nowait(encode_event(event))
 
     door: Door = request.app.state.door
@@ -145,7 +149,7 @@ async def _events(request: Request, speech: SpeechRequest, job: Job) -> AsyncGen
         answer = running.result()
         if "error" in answer:
             raise to_error(answer)
-        for last in final_events(answer, speech):
+        for last in final_events(answer, speech, sent):
             yield encode_event(last)
     finally:
         running.cancel()
@@ -175,19 +179,9 @@ def _headers(speech: SpeechRequest, choice: ModelChoice, metadata: Mapping[str, 
     warnings = _as_json_header([*notes, *metadata.get("warnings", ())])
     return {
         **({"x-model": quote(str(model), safe="/:@ ")} if model else {}),
-        **({"x-ignored-fields": _as_names(_ignored(speech))} if _ignored(speech) else {}),
+        **({"x-ignored-fields": ", ".join(speech.ignored)} if speech.ignored else {}),
         **({"x-warnings": warnings} if warnings != "[]" else {}),
     }
-
-
-def _ignored(speech: SpeechRequest) -> tuple[str, ...]:
-    cannot_stream = speech.stream and speech.response_format not in STREAMED_FORMATS
-    return (*speech.ignored, *(["stream"] if cannot_stream else []))
-
-
-def _as_names(names: tuple[str, ...]) -> str:
-    """Names in a header: percent-encoded where a header allows no such character, and cut."""
-    return ", ".join(quote(name, safe="[]", errors="replace") for name in names)[:_MAX_HEADER_CHARACTERS]
 
 
 def _as_json_header(warnings: list[str]) -> str:

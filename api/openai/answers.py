@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from math import ceil
 from typing import Any, NamedTuple
 
 from api.openai.errors import ApiError
@@ -38,6 +38,10 @@ class DiarizedSegment(NamedTuple):
     end: float
     text: str
     speaker: str
+
+    def to_json(self) -> Json:
+        """Return the segment as in an answer, which is also its event in a stream."""
+        return {"type": "transcript.text.segment", **self._asdict()}
 
 
 def to_body(answer: Answer, request: SpeechRequest) -> Body:
@@ -86,8 +90,8 @@ def find_rendered(answer: Answer, key: str) -> Any:
 
 
 def find_usage(answer: Answer) -> Json:
-    """What is counted at OpenAI, for programs that do: the recording's length in seconds."""
-    return {"type": "duration", "seconds": answer["metadata"].get("audio_duration", 0.0)}
+    """What OpenAI counts: seconds of the recording, rounded up."""
+    return {"type": "duration", "seconds": ceil(answer["metadata"]["audio_duration"])}
 
 
 def find_languages(answer: Answer) -> list[Json]:
@@ -121,10 +125,13 @@ def diarize(segments: Sequence[Mapping[str, Any]], known: Sequence[str]) -> list
     return diarized
 
 
-def diarized_text(segments: Sequence[DiarizedSegment]) -> str:
-    """A line for each turn."""
-    turns = groupby(segments, key=lambda segment: segment.speaker)
-    return "\n".join(f"{speaker}: {' '.join(segment.text for segment in turn)}" for speaker, turn in turns)
+def with_labels(segments: Sequence[DiarizedSegment]) -> Iterator[tuple[DiarizedSegment, str]]:
+    """Each segment with its part of the text, which has a line such as `A: Good morning.` for each turn."""
+    previous = None
+    for segment in segments:
+        line = "" if previous is None else "\n"
+        yield segment, f" {segment.text}" if segment.speaker == previous else f"{line}{segment.speaker}: {segment.text}"
+        previous = segment.speaker
 
 
 def diarized_answer(answer: Answer, request: SpeechRequest) -> list[DiarizedSegment]:
@@ -164,9 +171,9 @@ def _to_diarized_json(answer: Answer, request: SpeechRequest) -> Json:
     segments = diarized_answer(answer, request)
     return {
         "task": "transcribe",
-        "duration": answer["metadata"].get("audio_duration", 0.0),
-        "text": diarized_text(segments),
-        "segments": [{"type": "transcript.text.segment", **segment._asdict()} for segment in segments],
+        "duration": answer["metadata"]["audio_duration"],
+        "text": "".join(text for _, text in with_labels(segments)),
+        "segments": [segment.to_json() for segment in segments],
         "usage": find_usage(answer),
     }
 

@@ -1,7 +1,7 @@
 """Server-sent events of a streamed transcription: deltas as segments become final, then the whole.
 
-Each has an `event:` line besides `data:`, since some clients read no other; `transcript.text.done` has `segments`
-besides OpenAI's fields, which others read.
+Each has an `event:` line besides `data:`, and `transcript.text.done` has `segments` besides OpenAI's fields: Subtitle
+Edit needs both.
 
 All deltas together are the final text, if what was streamed is its beginning, as it nearly always is. It is not where
 the worker changes segments after they were streamed: loops that it cuts over several of them, speech that only a second
@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from api.openai.answers import (
     diarized_answer,
-    diarized_text,
     find_languages,
     find_logprobs,
     find_rendered,
     find_usage,
     verbose_segments,
+    with_labels,
 )
 from api.openai.errors import ApiError
 from api.openai.request import SpeechRequest
@@ -31,7 +32,7 @@ Event = dict[str, Any]
 """The JSON of an event, with its `type`."""
 
 
-def segment_events(segments: Sequence[dict[str, Any]], request: SpeechRequest, sent: str = "") -> list[Event]:
+def segment_events(segments: Sequence[dict[str, Any]], request: SpeechRequest, sent: str) -> list[Event]:
     """The events for new final segments of a running job.
 
     There are none where the text has names of speakers or channels: only the whole recording tells who speaks.
@@ -41,56 +42,74 @@ def segment_events(segments: Sequence[dict[str, Any]], request: SpeechRequest, s
         request: what was asked for.
         sent: the text of all deltas before.
     """
-    if request.options.get("diarize") or request.options.get("channels") == "split":
+    if request.options.get("diarize") or str(request.options.get("channels")).strip().lower() == "split":
         return []
     events = []
     for segment in segments:
         text = segment["text"] if sent else segment["text"].lstrip()
         if text:
             sent += text
-            events.append(_delta(text, find_logprobs([segment]) if request.logprobs else None))
+            events.append(_delta(text, segments=[segment] if request.logprobs else None))
     return events
 
 
-def final_events(answer: Answer, request: SpeechRequest, sent: str | None = None) -> list[Event]:
-    """The events for the end of a job, which is no error: speakers' segments, if requested, and the whole text.
+def final_events(answer: Answer, request: SpeechRequest, sent: str) -> list[Event]:
+    """The events for the end of a job, which is no error: what of the text was not sent yet, and the whole.
 
     Args:
         answer: the job's.
         request: what was asked for.
-        sent: the text of all deltas before, of which the rest is sent; None: no more deltas are.
+        sent: the text of all deltas before.
 
     Raises:
         ApiError: 413, the text is too large for an answer, and was delivered as files.
     """
-    done: Event = {"type": "transcript.text.done"}
-    events: list[Event] = []
     if request.response_format == "diarized_json":
-        segments = diarized_answer(answer, request)
-        done["text"] = diarized_text(segments)
-        done["segments"] = [{"type": "transcript.text.segment", **segment._asdict()} for segment in segments]
-        events += done["segments"]
-    else:
-        rendered = find_rendered(answer, "segments")
-        done["text"] = find_rendered(answer, "text")
-        done["segments"] = verbose_segments(rendered)
-        if request.logprobs:
-            done["logprobs"] = find_logprobs(rendered)
-    if sent is not None and done["text"].startswith(sent) and (rest := done["text"][len(sent) :]):
-        events.insert(0, _delta(rest))
-    return [*events, {**done, "usage": find_usage(answer), "languages": find_languages(answer)}]
+        return _diarized_events(answer, request)
+    text = find_rendered(answer, "text")
+    rest = text[len(sent) :] if text.startswith(sent) else ""
+    segments = answer["transcription"].get("segments")  # an extra: a text too large for the answer lacks them
+    done: Event = {"type": "transcript.text.done", "text": text}
+    if request.logprobs:
+        done["logprobs"] = find_logprobs(segments or [])
+    if segments is not None:
+        done["segments"] = verbose_segments(segments)
+    logprobs = segments if request.logprobs and not sent else None
+    return [*([_delta(rest, segments=logprobs)] if rest else []), {**done, **_about(answer)}]
 
 
 def encode_event(event: Event) -> bytes:
-    """An event as it is sent."""
-    return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+    """An event as it is sent: in ASCII, since some clients take U+2028 for the end of a line."""
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
 
 
 def encode_error(error: ApiError) -> bytes:
     """An error in the middle of a stream as it is sent; OpenAI's SDKs raise it."""
-    return f"event: error\ndata: {json.dumps(error.body, ensure_ascii=False)}\n\n".encode()
+    return encode_event({"type": "error", **error.body})
 
 
-def _delta(text: str, logprobs: list[dict[str, Any]] | None = None) -> Event:
+def _diarized_events(answer: Answer, request: SpeechRequest) -> list[Event]:
+    segments = diarized_answer(answer, request)
+    as_events = [segment.to_json() for segment in segments]
+    deltas = [_delta(text) | {"segment_id": segment.id} for segment, text in with_labels(segments)]
+    text = "".join(event["delta"] for event in deltas)
+    done = {"type": "transcript.text.done", "text": text, "segments": as_events, **_about(answer)}
+    return [*chain.from_iterable(zip(deltas, as_events, strict=True)), done]
+
+
+def _delta(text: str, segments: Sequence[dict[str, Any]] | None = None) -> Event:
+    """A delta, with the log-probabilities of its segments if they are given."""
     event: Event = {"type": "transcript.text.delta", "delta": text}
-    return event if logprobs is None else {**event, "logprobs": logprobs}
+    return event if segments is None else {**event, "logprobs": find_logprobs(segments)}
+
+
+def _about(answer: Answer) -> Event:
+    """What `transcript.text.done` says of the whole.
+
+    OpenAI's type of `usage` has tokens alone, and programs read these numbers: none is counted here.
+    """
+    tokens = {"type": "tokens", "input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    usage = tokens | {"seconds": find_usage(answer)["seconds"]}
+    about = {"usage": usage, "languages": find_languages(answer)}
+    warnings = answer["metadata"].get("warnings")
+    return {**about, "warnings": warnings} if warnings else about

@@ -27,9 +27,9 @@ _OPENAI = re.compile(r"(openai/)?(whisper-1|gpt-(4o-|4o-mini-)?transcribe(-diari
 _OWNERS = ("openai", "systran", "guillaumekln", "distil-whisper", "mobiuslabsgmbh", "deepdml")
 """Of repositories that have OpenAI's and the distilled weights unchanged, in the form of some library."""
 
-_SIZE = r"(?:tiny|base|small|medium)(?:\.en)?|large(?:-v[123])?(?:-turbo)?|turbo"
+_SIZE = r"(?:tiny|base|small|medium)(?:\.en)?|large(?:-v(?:1|2|3|3\.5))?(?:-turbo)?|turbo"
 
-_WHISPER = re.compile(rf"(?:faster-)?(distil-)?(?:whisper-)?({_SIZE}|(?:small|medium)\.en|large-v3\.5)(?:-ct2)?")
+_WHISPER = re.compile(rf"(?:faster-)?(distil-)?(?:whisper-)?({_SIZE})(?:-ct2)?")
 
 _SAME = {"large": "large-v3", "large-v3-turbo": "turbo", "large-turbo": "turbo"}
 

@@ -33,6 +33,9 @@ MAX_NAME_CHARACTERS = 60
 MAX_IGNORED = 20
 """Names of ignored fields that are named in the answer."""
 
+MAX_DEPTH = 5
+"""Of lists and objects in a body or a field; none needs more than four."""
+
 MAX_KNOWN_SPEAKERS = 4
 """As at OpenAI."""
 
@@ -100,6 +103,8 @@ def parse_json(body: Any, task: Task, option_schemas: Mapping[str, Schema]) -> S
         raise ApiError(400, 'the body should be an object such as {"model": "whisper-1", "url": "https://..."}')
     if len(body) > MAX_FIELDS:
         raise ApiError(400, f"the body should have at most {MAX_FIELDS} keys")
+    if _is_deeper(body, MAX_DEPTH + 1):
+        raise ApiError(400, f"the body should have at most {MAX_DEPTH + 1} levels")
     values = _Values({name.removesuffix("[]"): value for name, value in body.items()})
     audio = _read_input_audio(values.take("input_audio"))
     request = _parse(values, task, option_schemas, audio)
@@ -113,15 +118,13 @@ def parse_json(body: Any, task: Task, option_schemas: Mapping[str, Schema]) -> S
 class _Values:
     """The fields of a request by name, each taken once; those that are left over have no effect."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = {name: value for name, value in values.items() if not _is_blank(value)}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = {name: value for name, value in values.items() if value is None or not _is_blank(value)}
 
     @property
     def names(self) -> list[str]:
-        return list(self._values)
+        """Of the fields that were not taken, and are not null."""
+        return [name for name, value in self._values.items() if value is not None]
 
     def take(self, name: str) -> Any:
         """The value of a field; None if there is none."""
@@ -143,13 +146,19 @@ class _Values:
         value = _single(name, self.take(name))
         return None if value is None else read_switch(name, value)
 
+    def take_options(self, schemas: Mapping[str, Schema]) -> dict[str, Any]:
+        """The values of the worker's own options; null is one where it differs from the default."""
+        return {name: self._values.pop(name) for name in schemas if name in self._values}
+
 
 @dataclass
 class _Draft:
-    """The options of a job as they come together, and the field that set each of them."""
+    """A job's options as they come together, and the names of fields without an effect."""
 
     options: dict[str, Any] = field(default_factory=dict)
-    fields: dict[str, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    _fields: dict[str, str] = field(default_factory=dict)
+    """The field that has set each option."""
 
     def set(self, option: str, value: Any, name: str) -> None:
         """Set an option.
@@ -158,46 +167,28 @@ class _Draft:
             ApiError: another field has set it to another value.
         """
         if option in self.options and not _is_same(self.options[option], value):
-            raise _wrong(name, f"contradicts {self.fields[option]}: leave one of them out")
+            raise _wrong(name, f"contradicts {self._fields[option]}: leave one of them out")
         self.options[option] = value
-        self.fields.setdefault(option, name)
+        self._fields.setdefault(option, name)
 
 
 def _parse(
     values: _Values, task: Task, option_schemas: Mapping[str, Schema], audio: Mapping[str, Any] | None = None
 ) -> SpeechRequest:
-    ignored: list[str] = []
     draft = _Draft()
-    if task == "translate":
-        draft.set("task", "translate", "task")
-    audio = _read_audio(values, audio)
+    audio = _read_url(values, audio)
     model = (values.take_text("model") or "").strip()
-    response_format = _read_format(values, task)
-    for name, option in (("language", "language"), ("prompt", "initial_prompt")):
-        if (text := values.take_text(name)) is not None:
-            draft.set(option, text, name)
-    _read_lists(values, draft)
+    _read_task(values, draft, task)
+    response_format = _read_format(values, draft, task)
+    _read_texts(values, draft)
     _read_temperature(values, draft)
-    granularities = _read_choices(values, "timestamp_granularities", ("segment", "word"))
-    if response_format != "verbose_json" and granularities:
-        ignored.append("timestamp_granularities")
-    logprobs = bool(_read_choices(values, "include", ("logprobs",)))
-    if logprobs and response_format != "json":
-        ignored.append("include")
-    stream = values.take_switch("stream") or False
-    if stream and response_format not in _STREAMED_FORMATS:
-        ignored.append("stream")
-    ignored += _read_chunking(values, draft)
+    _read_chunking(values, draft)
     _read_known_speakers(values, draft)
-    if response_format == "diarized_json":
-        draft.set("diarize", True, "response_format")
+    granularities = _read_granularities(values, draft, response_format)
+    logprobs = _read_logprobs(values, draft, response_format)
+    stream = _read_stream(values, draft, response_format)
     _read_extras(values, draft)
-    _read_own_options(values, draft, task, option_schemas)
-    stream = stream and response_format in _STREAMED_FORMATS
-    logprobs = logprobs and response_format == "json"
-    granularities = _settle_granularities(draft, granularities) if response_format == "verbose_json" else frozenset()
-    if logprobs:
-        draft.set("token_logprobs", True, "include")
+    _read_own_options(values, draft, option_schemas)
     draft.options["output_format"] = _output_formats(response_format, with_segments=stream or logprobs)
     return SpeechRequest(
         model=model,
@@ -207,7 +198,7 @@ def _parse(
         logprobs=logprobs,
         stream=stream,
         audio=audio,
-        ignored=nameable([*ignored, *values.names]),
+        ignored=nameable([*draft.ignored, *values.names]),
     )
 
 
@@ -230,7 +221,7 @@ def _gather(fields: Sequence[tuple[str, str]]) -> dict[str, Any]:
     return {**values, **objects}
 
 
-def _read_audio(values: _Values, audio: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def _read_url(values: _Values, audio: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The recording, unless it is the form's file."""
     for name in _URLS:
         url = values.take_text(name)
@@ -250,21 +241,35 @@ def _read_input_audio(value: Any) -> Mapping[str, Any] | None:
     return {"base64": data}
 
 
-def _read_format(values: _Values, task: Task) -> str:
+def _read_task(values: _Values, draft: _Draft, task: Task) -> None:
+    given = values.take_text("task")
+    if given is not None and given.strip().lower() != task:
+        raise _wrong("task", "is chosen by the route: /v1/audio/transcriptions or /v1/audio/translations")
+    if task == "translate":
+        draft.set("task", task, "task")
+
+
+def _read_format(values: _Values, draft: _Draft, task: Task) -> str:
+    """The format of the answer, which may have the name of the worker's option."""
     formats = [name for name in RESPONSE_FORMATS if name != "diarized_json" or task == "transcribe"]
-    given = {
-        name: text.strip().lower() for name in ("response_format", "output_format") if (text := values.take_text(name))
-    }
-    for name, text in given.items():
-        if text not in formats:
+    given: dict[str, str] = {}
+    for name in ("response_format", "output_format"):
+        text = (values.take_text(name) or "").strip().lower()
+        if text and text not in formats:
             raise _wrong(name, f"should be {_one_of(formats)}")
-    if len(set(given.values())) > 1:
+        given |= {name: text} if text else {}
+    if len({*given.values()}) > 1:
         raise _wrong("output_format", "contradicts response_format: leave one of them out")
-    return next(iter(given.values()), "json")
+    chosen = next(iter(given.values()), "json")
+    if chosen == "diarized_json":
+        draft.set("diarize", True, "response_format")
+    return chosen
 
 
-def _read_lists(values: _Values, draft: _Draft) -> None:
-    """The candidates for the language, and the keywords."""
+def _read_texts(values: _Values, draft: _Draft) -> None:
+    for name, option in (("language", "language"), ("prompt", "initial_prompt")):
+        if (text := values.take_text(name)) is not None:
+            draft.set(option, text, name)
     for name, option in (("languages", "language_candidates"), ("keywords", "custom_vocabulary")):
         items = values.take_list(name)
         if not all(isinstance(item, str) for item in items):
@@ -275,37 +280,53 @@ def _read_lists(values: _Values, draft: _Draft) -> None:
 
 def _read_temperature(values: _Values, draft: _Draft) -> None:
     """0 stands for the temperatures of the fallback, which are the worker's default, as at OpenAI."""
-    given = values.take("temperature")
-    if given is None:
+    value = _from_json("temperature", values.take("temperature"))
+    if value is None:
         return
-    value = _from_json("temperature", given)
-    if isinstance(value, list):
-        draft.set("temperature", value, "temperature")
-        return
-    number = _read_number("temperature", value, 0, 1)
-    if number > 0:
-        draft.set("temperature", number, "temperature")
+    temperature = value if isinstance(value, list) else _read_number("temperature", value, 0, 1)
+    if temperature != 0:
+        draft.set("temperature", temperature, "temperature")
+
+
+def _read_granularities(values: _Values, draft: _Draft, response_format: str) -> frozenset[str]:
+    """OpenAI's default is `segment`; the worker's own option asks for words too."""
+    granularities = _read_choices(values, "timestamp_granularities", ("segment", "word"))
+    if response_format != "verbose_json":
+        draft.ignored += ["timestamp_granularities"] if granularities else []
+        return frozenset()
+    words = values.take_switch("word_timestamps")
+    if words is not None:
+        draft.set("word_timestamps", words, "word_timestamps")
+    if "word" in granularities:
+        draft.set("word_timestamps", True, "timestamp_granularities")
+    return granularities or frozenset(["segment", "word"] if words else ["segment"])
+
+
+def _read_logprobs(values: _Values, draft: _Draft, response_format: str) -> bool:
+    wanted = bool(_read_choices(values, "include", ("logprobs",)))
+    if wanted and response_format != "json":
+        draft.ignored.append("include")
+        return False
+    if wanted:
+        draft.set("token_logprobs", True, "include")
+    return wanted
+
+
+def _read_stream(values: _Values, draft: _Draft, response_format: str) -> bool:
+    wanted = bool(values.take_switch("stream"))
+    if wanted and response_format not in _STREAMED_FORMATS:
+        draft.ignored.append("stream")
+        return False
+    return wanted
 
 
 def _read_choices(values: _Values, name: str, choices: Sequence[str]) -> frozenset[str]:
-    items = [
-        part.strip()
-        for item in values.take_list(name)
-        for part in (item.split(",", 20) if isinstance(item, str) else [""])
-    ]
-    if not set(items) <= set(choices):
-        raise _wrong(name, f"should be {_one_of(choices)}" + (", or both" if len(choices) == 2 else ""))
-    return frozenset(items)
-
-
-def _settle_granularities(draft: _Draft, granularities: frozenset[str]) -> frozenset[str]:
-    """OpenAI's default is `segment`; the worker's own option asks for words too."""
-    words = draft.options.get("word_timestamps")
-    if not granularities:
-        granularities = frozenset({"segment", "word"} if words else {"segment"})
-    if words is not None or "word" in granularities:
-        draft.set("word_timestamps", "word" in granularities, "timestamp_granularities")
-    return granularities
+    """Some of the choices, from a list or from text with commas."""
+    items = values.take_list(name)
+    chosen = [part.strip() for item in items if isinstance(item, str) for part in item.split(",", len(choices))]
+    if not {*chosen} <= {*choices} or len(chosen) < len(items):
+        raise _wrong(name, f"should be {_one_of(choices)}, or a list of them")
+    return frozenset(chosen)
 
 
 _VAD_FIELDS: Mapping[str, tuple[str, float]] = {
@@ -316,20 +337,19 @@ _VAD_FIELDS: Mapping[str, tuple[str, float]] = {
 """Of `chunking_strategy`: the worker's option, and its largest value."""
 
 
-def _read_chunking(values: _Values, draft: _Draft) -> list[str]:
-    """Read `chunking_strategy`; what has no effect of it is returned."""
+def _read_chunking(values: _Values, draft: _Draft) -> None:
     name = "chunking_strategy"
     strategy = _from_json(name, values.take(name))
     if strategy is None or strategy == "auto":
-        return []
+        return
     if not isinstance(strategy, dict) or strategy.get("type", "server_vad") != "server_vad":
         raise _wrong(name, 'should be "auto", or an object such as {"type": "server_vad", "threshold": 0.5}')
+    draft.ignored += [f"{name}[{inner}]" for inner in strategy if inner not in ("type", *_VAD_FIELDS)]
     for inner, (option, largest) in _VAD_FIELDS.items():
         value = strategy.get(inner)
         if not _is_blank(value):
             number = _read_number(f"{name}[{inner}]", value, 0, largest)
             draft.set(option, number if inner == "threshold" else round(number), f"{name}[{inner}]")
-    return [f"{name}[{inner}]" for inner in strategy if inner not in ("type", *_VAD_FIELDS)]
 
 
 def _read_known_speakers(values: _Values, draft: _Draft) -> None:
@@ -368,17 +388,15 @@ def _read_extras(values: _Values, draft: _Draft) -> None:
             draft.set(option, convert(value), name)
 
 
-def _read_own_options(values: _Values, draft: _Draft, task: Task, option_schemas: Mapping[str, Schema]) -> None:
-    given = values.take_text("task")
-    if given is not None and given.strip().lower() != task:
-        raise _wrong("task", "is chosen by the route: /v1/audio/transcriptions or /v1/audio/translations")
-    for name in values.names:
-        if name in option_schemas:
-            value = read_option(name, values.take(name), option_schemas[name])
-            if name not in _WITHOUT_PLACE:
-                draft.set(name, value, name)
-            elif value is not False:
-                raise _wrong(name, _WITHOUT_PLACE[name])
+def _read_own_options(values: _Values, draft: _Draft, option_schemas: Mapping[str, Schema]) -> None:
+    for name, value in values.take_options(option_schemas).items():
+        if value is None and name in draft.options:
+            continue
+        read = None if value is None else read_option(name, value, option_schemas[name])
+        if name not in _WITHOUT_PLACE:
+            draft.set(name, read, name)
+        elif read:
+            raise _wrong(name, _WITHOUT_PLACE[name])
 
 
 def read_option(name: str, value: Any, schema: Schema) -> Any:
@@ -395,9 +413,7 @@ def read_option(name: str, value: Any, schema: Schema) -> Any:
     types = _types(schema)
     if "boolean" in types:
         return read_switch(name, _single(name, value))
-    if types & {"array", "object"}:
-        return _from_json(name, value)
-    return _single(name, value)
+    return _from_json(name, value) if types & {"array", "object"} else _single(name, value)
 
 
 def read_switch(name: str, value: Any) -> bool:
@@ -437,9 +453,12 @@ def _from_json(name: str, value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
     try:
-        return json.loads(value, parse_constant=_refuse_constant)
+        read = json.loads(value, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise _wrong(name, "should be valid JSON") from None
+    if _is_deeper(read, MAX_DEPTH):
+        raise _wrong(name, f"should have at most {MAX_DEPTH} levels")
+    return read
 
 
 def _refuse_constant(_: str) -> Any:
@@ -462,7 +481,13 @@ def _single(name: str, value: Any) -> Any:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is type(other) and bool(one == other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """True if lists and objects are nested in more levels."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (levels == 0 or any(_is_deeper(item, levels - 1) for item in inner))
 
 
 def _is_blank(value: Any) -> bool:
@@ -470,7 +495,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def nameable(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as a header can hold them."""
+    """Names of the caller's as an error, or a header with a list, can hold them."""
     short = (re.sub(r"[^ -+\--~]", "?", name[:MAX_NAME_CHARACTERS]) for name in names[:MAX_IGNORED])
     return tuple(dict.fromkeys(short))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from api.transcriber import Answer, Job, Listener, Schema
+from api.transcriber import Answer, Job, Listener, Schema, request_id
 from src.job_control import JobControl, OnSegment
 from src.request.audio_source import AudioSource
 from src.request.options import Options
@@ -34,7 +35,7 @@ class LocalTranscriber:
 
     async def run(self, job: Job, listener: Listener) -> Answer:
         """Run a job and return its answer, also if it fails; cancelling the coroutine cancels the job."""
-        raw = {**job.fields, "input": dict(job.input)}
+        raw = {"id": request_id.get(), **job.fields, "input": dict(job.input)}
         if job.upload is not None:
             raw["input"]["audio"] = AudioSource.of_upload(job.upload)
         async with self._turns:
@@ -49,9 +50,7 @@ class LocalTranscriber:
 
     def option_schemas(self) -> Mapping[str, Schema]:
         """The JSON Schema of each option of a job, by its name."""
-        schema = Options.model_json_schema()
-        options: dict[str, Schema] = _resolved(schema["properties"], schema.get("$defs", {}))
-        return options
+        return _option_schemas()
 
 
 def _control(listener: Listener) -> JobControl:
@@ -75,6 +74,13 @@ def _on_segment(listener: Listener, loop: asyncio.AbstractEventLoop) -> OnSegmen
         loop.call_soon_threadsafe(on_segments, [segment.to_dict()])
 
     return on_segment
+
+
+@cache
+def _option_schemas() -> Mapping[str, Schema]:
+    schema = Options.model_json_schema()
+    options: dict[str, Schema] = _resolved(schema["properties"], schema.get("$defs", {}))
+    return options
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Any:

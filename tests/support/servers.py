@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ServerT = TypeVar("ServerT", bound=ThreadingHTTPServer)
+
+
+def free_port() -> int:
+    """A port of the loopback interface at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 @contextmanager

@@ -1,0 +1,52 @@
+"""A job's output as the worker makes it, from segments instead of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from src.formats.render import render
+from src.request.options import Options
+from src.transcript.transcript import Diarization, Segment, Transcript, Word
+
+SAID = (" Good morning.", " How are", " you?", " Fine.")
+"""Texts of the segments, each one second long."""
+
+SECONDS = 6.2
+"""Length of the recording."""
+
+
+def segments(texts: Sequence[str] = SAID, speakers: Sequence[str | None] | None = None) -> list[Segment]:
+    """A segment for each text, with one word in it, and with its speaker if they are given."""
+    found = [
+        Segment(
+            number, 0, float(number), number + 1.0, text, [50364, 13], 0.0, -0.2, 1.1, 0.01,
+            words=[Word(text, float(number), number + 0.5, 0.9)],
+        )
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+    for segment, speaker in zip(found, speakers or [], strict=bool(speakers)):
+        segment.speaker = speaker
+    return found
+
+
+def output(
+    options: Mapping[str, Any],
+    texts: Sequence[str] = SAID,
+    speakers: Sequence[str | None] | None = None,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The output of a job with these options, for a recording of `SECONDS`."""
+    asked = Options.model_validate(dict(options))
+    task = asked.task
+    transcript = Transcript("de", 0.9 if texts else None, SECONDS, segments(texts, speakers), task=task)
+    transcript.diarization = Diarization() if speakers else None
+    rendered = render(transcript, asked.output_format, asked.layout)
+    metadata = {
+        "model": "turbo",
+        "audio_duration": SECONDS,
+        "language": "de",
+        "language_probability": transcript.language_probability,
+        "warnings": [*warnings],
+    }
+    return {"transcription": rendered, "metadata": metadata}

@@ -1,0 +1,248 @@
+"""The server around an application that loads slowly: its health path, its signals, and connections that misbehave."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from tests.support.clips import ROOT
+from tests.support.servers import free_port
+
+pytestmark = pytest.mark.process
+
+Start = Callable[..., "Served"]
+
+
+class Served:
+    """A running `tests.support.loading_app`."""
+
+    def __init__(self, *arguments: object, ports: int = 1) -> None:
+        self.ports = [free_port() for _ in range(ports)]
+        command = ["-m", "tests.support.loading_app", "--ports", *map(str, self.ports), *map(str, arguments)]
+        self.process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def get(self, path: str, port: int = 0) -> tuple[int, str]:
+        """The status and body of an answer, once the server listens."""
+        with closing(http.client.HTTPConnection("127.0.0.1", port or self.ports[0], timeout=20)) as connection:
+            wait_until(lambda: connects(connection))
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def refuses(self) -> bool:
+        """True if it takes no new connections."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.ports[0], timeout=20)) as connection:
+            return not connects(connection)
+
+    def socket(self) -> socket.socket:
+        """A connection, once the server listens."""
+        self.get("/ping")
+        return socket.create_connection(("127.0.0.1", self.ports[0]), timeout=10)
+
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: self.get("/ping")[0] == 200)
+
+    def end(self) -> tuple[int, str, str]:
+        """Its exit code, and what it printed."""
+        output, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, output, errors
+
+
+def connects(connection: http.client.HTTPConnection) -> bool:
+    try:
+        connection.connect()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts servers, which do not outlive the test."""
+    started: list[Served] = []
+
+    def start_one(*arguments: object, ports: int = 1) -> Served:
+        started.append(Served(*arguments, ports=ports))
+        return started[-1]
+
+    yield start_one
+    for served in started:
+        served.process.kill()
+        served.process.communicate()
+
+
+def test_the_health_path_says_204_while_the_application_loads_and_200_afterwards(start: Start) -> None:
+    served = start("--load-seconds", 1)
+    assert served.get("/ping") == (204, "")
+    served.wait_until_ready()
+    assert served.get("/ping") == (200, '{"status": "ready"}')
+
+
+def test_other_requests_wait_until_the_application_is_loaded(start: Start) -> None:
+    served = start("--load-seconds", 0.5)
+    assert served.get("/early") == (200, "early")
+
+
+def test_all_ports_serve_the_health_path(start: Start) -> None:
+    served = start(ports=2)
+    served.wait_until_ready()
+    assert [served.get("/ping", port)[0] for port in served.ports] == [200, 200]
+
+
+def test_a_failed_load_ends_the_process_with_its_sentence(start: Start) -> None:
+    served = start("--load-seconds", 0.5, "--fails", "sentence")
+    status, body = served.get("/early")
+    assert status == 503
+    assert "the server stops" in body
+    assert served.end() == (1, "", "it cannot start: the weights are damaged\n")
+
+
+def test_a_bug_in_the_load_ends_the_process_with_its_traceback(start: Start) -> None:
+    code, _, errors = start("--fails", "bug").end()
+    assert code == 1
+    assert errors.endswith("ZeroDivisionError: a bug\n")
+
+
+def test_a_port_in_use_is_one_sentence(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, errors = start("--ports", port).end()
+    assert code == 1
+    assert errors == f"it cannot listen at port {port} of 127.0.0.1: another program listens there\n"
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no host", "a" * 300, "[::1]"])
+def test_a_host_that_is_not_this_machines_is_one_sentence(start: Start, host: str) -> None:
+    code, _, errors = start("--host", host).end()
+    assert code == 1
+    assert errors.startswith("it cannot listen at port ")
+    assert errors.count("\n") == 1
+
+
+def test_sigterm_finishes_what_runs_and_refuses_what_is_new(start: Start) -> None:
+    served = start()
+    served.wait_until_ready()
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(served.get, "/1")
+        assert "begun 1" in [served.process.stdout.readline().strip() for _ in range(2)]
+        served.process.send_signal(signal.SIGTERM)
+        wait_until(served.refuses)
+        assert running.result() == (200, "1")
+    assert served.end() == (0, "shutdown\nended\n", "")
+
+
+def test_sigterm_while_the_application_loads_ends_at_once(start: Start) -> None:
+    served = start("--load-seconds", 60)
+    with ThreadPoolExecutor(1) as thread:
+        assert served.get("/ping")[0] == 204
+        waiting = thread.submit(served.get, "/early")
+        time.sleep(0.1)
+        began = time.monotonic()
+        served.process.send_signal(signal.SIGTERM)
+        assert waiting.result()[0] == 503
+    assert served.end() == (0, "", "")
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_cancels_what_runs(start: Start, second: signal.Signals) -> None:
+    served = start()
+    served.wait_until_ready()
+    with served.socket() as connection:
+        connection.sendall(b"GET /30 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert "begun 30" in [served.process.stdout.readline().strip() for _ in range(2)]
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        served.process.send_signal(second)
+        code, output, _ = served.end()
+    assert code == 1
+    assert output == "cancelled\n"
+
+
+HALF_A_HEAD = b"GET /ping HTT"
+UNREAD_BODY = b"POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "drip"), [(b"", b""), (HALF_A_HEAD, b""), (HALF_A_HEAD, b"P"), (UNREAD_BODY, b"x")]
+)
+def test_a_request_that_does_not_end_loses_its_connection(start: Start, beginning: bytes, drip: bytes) -> None:
+    served = start("--head-seconds", 0.5)
+    served.wait_until_ready()
+    with served.socket() as connection:
+        connection.sendall(beginning)
+        began = time.monotonic()
+        while is_open(connection):
+            assert time.monotonic() - began < 5, "the connection was kept"
+            try:
+                connection.sendall(drip)
+            except OSError:
+                break
+    assert time.monotonic() - began > 0.3
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Reads for a tenth of a second; False if the other end has closed."""
+    connection.settimeout(0.1)
+    try:
+        return connection.recv(1000) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+def test_a_request_may_take_longer_than_its_head(start: Start) -> None:
+    served = start("--head-seconds", 0.3)
+    served.wait_until_ready()
+    assert served.get("/1") == (200, "1")
+
+
+def test_a_huge_head_is_refused(start: Start) -> None:
+    served = start()
+    served.wait_until_ready()
+    with served.socket() as connection:
+        connection.sendall(b"GET /ping HTTP/1.1\r\n" + b"a: b\r\n" * 20_000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
+
+
+def test_idle_connections_do_not_keep_others_out(start: Start) -> None:
+    served = start("--max-connections", 5)
+    served.wait_until_ready()
+    idle = [served.socket() for _ in range(20)]
+    assert served.get("/ping")[0] == 200
+    assert sum(map(is_open, idle)) <= 5
+    for connection in idle:
+        connection.close()
+
+
+def test_answers_do_not_name_the_server_and_the_log_no_urls(start: Start) -> None:
+    served = start()
+    served.wait_until_ready()
+    with served.socket() as connection:
+        connection.sendall(b"GET /ping?key=secret HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"uvicorn" not in connection.recv(1000)
+        connection.sendall(b"nonsense\r\n\r\n")
+        connection.recv(1000)
+    served.process.send_signal(signal.SIGTERM)
+    _, output, errors = served.end()
+    assert "secret" not in output + errors
+    assert "Traceback" not in errors

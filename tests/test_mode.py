@@ -1,0 +1,86 @@
+"""What the worker serves, by its environment and arguments."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from src.mode import Listening, ModeError, find_listening, find_mode
+from src.settings import Settings
+from tests.support.clips import ROOT
+
+QUEUE = {"RUNPOD_WEBHOOK_GET_JOB": "https://api.runpod.ai/v2/a/job-take/b"}
+PORT = {"PORT": "80"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "mode"),
+    [
+        ({}, [], "queue"),
+        (QUEUE, [], "queue"),
+        (PORT, [], "http"),
+        ({"PORT": ""}, [], "queue"),
+        (QUEUE | PORT, [], "queue"),
+        ({"WORKER_MODE": "http"}, [], "http"),
+        ({"WORKER_MODE": "http"} | QUEUE, [], "http"),
+        ({"WORKER_MODE": "queue"} | PORT, [], "queue"),
+        ({"WORKER_MODE": "auto"} | PORT, [], "http"),
+        ({"WORKER_MODE": ""} | PORT, [], "http"),
+        (PORT, ["--rp_serve_api", "--rp_api_port", "9000"], "queue"),
+        (PORT, ["--test_input", "{}"], "queue"),
+        (PORT, ["--test_input={}"], "queue"),
+        ({"WORKER_MODE": "http"}, ["--rp_serve_api"], "queue"),
+        (PORT, ["--rp_log_level", "INFO"], "http"),
+    ],
+)
+def test_the_mode_follows_from_environment_and_arguments(
+    environment: dict[str, str], arguments: list[str], mode: str
+) -> None:
+    assert find_mode(environment, ["handler.py", *arguments]) == mode
+
+
+def test_a_wrong_mode_is_named_with_its_choices() -> None:
+    with pytest.raises(ModeError, match="WORKER_MODE should be auto, queue or http"):
+        find_mode({"WORKER_MODE": "lb"}, [])
+
+
+@pytest.mark.parametrize(
+    ("environment", "listening"),
+    [
+        ({}, Listening("127.0.0.1", (8000,), "/ping")),
+        ({"PORT": "80", "PORT_HEALTH": "80", "HOST": "0.0.0.0"}, Listening("0.0.0.0", (80,), "/ping")),
+        ({"PORT": "80", "PORT_HEALTH": "81"}, Listening("127.0.0.1", (80, 81), "/ping")),
+        ({"PORT": "", "HOST": "", "HEALTH_CHECK_PATH": ""}, Listening("127.0.0.1", (8000,), "/ping")),
+        ({"HEALTH_CHECK_PATH": "/health"}, Listening("127.0.0.1", (8000,), "/health")),
+    ],
+)
+def test_it_listens_where_the_environment_says(environment: dict[str, str], listening: Listening) -> None:
+    assert find_listening(environment) == listening
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "80 ", "http", "8000.0", "٨٠", "9" * 5000])
+@pytest.mark.parametrize("name", ["PORT", "PORT_HEALTH"])
+def test_a_wrong_port_is_named(name: str, port: str) -> None:
+    with pytest.raises(ModeError, match=f"^{name} should be a whole number from 1 to 65535$"):
+        find_listening({name: port})
+
+
+def test_a_health_path_is_a_path() -> None:
+    with pytest.raises(ModeError, match="HEALTH_CHECK_PATH"):
+        find_listening({"HEALTH_CHECK_PATH": "ping"})
+
+
+def test_the_settings_have_the_same_defaults() -> None:
+    fields = Settings.model_fields
+    defaults = [fields[name].default for name in ("host", "port", "health_check_path")]
+    host, ports, path = find_listening({})
+    assert defaults == [host, *ports, path]
+
+
+@pytest.mark.process
+def test_http_mode_listens_before_anything_large_is_imported() -> None:
+    code = "import sys, src.mode, src.serving.http_mode; print(*{'torch', 'runpod', 'pydantic', 'uvicorn'} & {*sys.modules})"
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert completed.stdout == "\n"
