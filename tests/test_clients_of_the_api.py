@@ -5,21 +5,16 @@ Their requests are sent byte for byte, and the answers are read as each program 
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from socket import create_server
 from typing import Any
 
 import pytest
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.support import api_clients as clients
-from tests.support.clips import CLIPS, ROOT, assert_spoken
+from tests.support.clips import CLIPS, assert_spoken
+from tests.support.worker_process import http_worker
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 
@@ -29,31 +24,10 @@ SILENCE = (CLIPS / "silence.flac").read_bytes()
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[tuple[str, int]]:
-    """The worker in HTTP mode, with a key and the model `base`; its address."""
-    with create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    environment = {"WORKER_MODE": "http", "PORT": str(port), "API_KEYS": clients.KEY, "WHISPER_MODEL": "base"}
-    worker = subprocess.Popen([sys.executable, "handler.py"], cwd=ROOT, env=os.environ | environment)
-    try:
-        wait_until_ready(f"http://127.0.0.1:{port}/ping", worker)
-        yield "127.0.0.1", port
-    finally:
-        worker.terminate()
-        worker.wait(timeout=30)
-
-
-def wait_until_ready(url: str, worker: subprocess.Popen[bytes], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert worker.poll() is None, "the worker has ended"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - this test's own server
-                if response.status == 200:
-                    return
-        except urllib.error.URLError:
-            pass
-        time.sleep(0.1)
-    pytest.fail("the worker is not ready")
+    """The worker's address."""
+    with http_worker("base", clients.KEY) as address:
+        host, _, port = address.partition(":")
+        yield host, int(port)
 
 
 @pytest.fixture(scope="module")

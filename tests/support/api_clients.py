@@ -230,7 +230,7 @@ def librechat(audio: bytes, name: str = "audio.webm", media_type: str = "video/w
     The file's type is the one that axios guesses from its name. Each piece of the form is a chunk.
     """
     boundary = "----------------------------f44ece8519f2668a8e9c83fb"
-    chunks = [
+    pieces: list[str | bytes] = [
         f'{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
         f"Content-Type: {media_type}\r\n\r\n",
         audio,
@@ -253,7 +253,7 @@ def librechat(audio: bytes, name: str = "audio.webm", media_type: str = "video/w
         "Connection: keep-alive",
         "Transfer-Encoding: chunked",
     ]
-    return _request(head, _chunked([chunk if isinstance(chunk, bytes) else chunk.encode() for chunk in chunks]))
+    return _request(head, _chunked([piece.encode() if isinstance(piece, str) else piece for piece in pieces]))
 
 
 def librechat_reads(answer: Answer) -> str:
