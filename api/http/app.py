@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.http import job_routes, metrics, openai_routes
+from api.http import asr_routes, job_routes, metrics, openai_routes
 from api.http.access import Admission
 from api.http.door import Door, DoorSettings
 from api.http.job_store import JobStore
@@ -41,7 +41,7 @@ def create_app(
     """
     door = Door(transcriber, settings, health)
     app = Starlette(
-        routes=[*openai_routes.ROUTES, *job_routes.ROUTES, *metrics.ROUTES],
+        routes=[*openai_routes.ROUTES, *asr_routes.ROUTES, *job_routes.ROUTES, *metrics.ROUTES],
         middleware=[
             Middleware(MeasureRequests),
             Middleware(CloseGently),

@@ -6,13 +6,11 @@ Each exists without `/v1` too, since clients differ in whether an address includ
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -20,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.http.door import Door
+from api.http.headers import answer_headers
 from api.http.middleware import to_api_error
 from api.http.uploads import content_type_of, receive_form, receive_json
 from api.openai.answers import to_body
@@ -32,7 +31,6 @@ from api.transcriber import Job, Listener
 HEARTBEAT_SECONDS = 15.0
 """A stream without news for so long gets a comment, since proxies close silent connections."""
 
-_MAX_HEADER_CHARACTERS = 4096
 _HEARTBEAT = b": at work\n\n"
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -91,10 +89,7 @@ async def _receive_speech(request: Request, task: Task) -> AsyncIterator[tuple[S
     """The request, and its upload if it has one, which is deleted at the end of the block."""
     schemas = request.app.state.door.transcriber.option_schemas()
     if content_type_of(request) == "application/json":
-        speech = parse_json(await receive_json(request), task, schemas)
-        if speech.audio is None:
-            raise ApiError(400, "input_audio: should be the recording, in base64", param="input_audio")
-        yield speech, None
+        yield parse_json(await receive_json(request), task, schemas), None
         return
     async with receive_form(request) as form:
         speech = parse_form(form.fields, task, schemas)
@@ -174,18 +169,5 @@ async def _with_errors(first: bytes, events: AsyncIterator[bytes]) -> AsyncItera
 
 
 def _headers(speech: SpeechRequest, choice: ModelChoice, metadata: Mapping[str, Any]) -> dict[str, str]:
-    model = metadata.get("model", choice.option)
-    notes = [] if choice.note is None else [choice.note]
-    warnings = _as_json_header([*notes, *metadata.get("warnings", ())])
-    return {
-        **({"x-model": quote(str(model), safe="/:@ ")} if model else {}),
-        **({"x-ignored-fields": ", ".join(speech.ignored)} if speech.ignored else {}),
-        **({"x-warnings": warnings} if warnings != "[]" else {}),
-    }
-
-
-def _as_json_header(warnings: list[str]) -> str:
-    """Warnings as JSON in ASCII; those that a header has no room for are left out, from the last."""
-    while len(text := json.dumps(warnings)) > _MAX_HEADER_CHARACTERS:
-        warnings = warnings[:-1]
-    return text
+    known = {"model": choice.option, **metadata}
+    return answer_headers(speech.ignored, known, [] if choice.note is None else [choice.note])

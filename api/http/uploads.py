@@ -17,6 +17,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from api.http.door import Door
 from api.openai.errors import ApiError, to_error
@@ -56,12 +57,13 @@ class Form:
 
 
 @asynccontextmanager
-async def receive_form(request: Request, file_field: str = "file") -> AsyncIterator[Form]:
+async def receive_form(request: Request, file_field: str = "file", reserved_bytes: int = 0) -> AsyncIterator[Form]:
     """Receive a form (`multipart/form-data`, RFC 7578); its file is deleted at the end of the block.
 
     Args:
         request: whose body has not been read.
         file_field: the name of the recording's part, which needs no file name then.
+        reserved_bytes: left free before the recording, for a header.
 
     Raises:
         ApiError: the form is malformed, empty, too large or too slow, or there is no space for it.
@@ -70,7 +72,7 @@ async def receive_form(request: Request, file_field: str = "file") -> AsyncItera
     boundary = _boundary(request)
     door: Door = request.app.state.door
     with _temporary_folder(door.folder) as folder:
-        with closing(_FormWriter(boundary, Path(folder, "upload"), file_field)) as writer:
+        with closing(_FormWriter(boundary, Path(folder, "upload"), file_field, reserved_bytes)) as writer:
             async for chunk in _receive(request, door.settings.max_upload_bytes):
                 await run_in_threadpool(writer.write, chunk)
             form = writer.form()
@@ -111,11 +113,11 @@ async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     if _declared_bytes(request) > max_bytes:
         raise _too_large(max_bytes)
     door: Door = request.app.state.door
-    deadline = time.monotonic() + door.settings.upload_seconds
+    started = time.monotonic()
     received = 0
     more = True
     while more:
-        message = await _next_message(request, deadline)
+        message = await _next_message(request, started, door.settings.upload_seconds)
         chunk: bytes = message.get("body", b"")
         more = message.get("more_body", False)
         received += len(chunk)
@@ -126,14 +128,14 @@ async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _next_message(request: Request, deadline: float) -> Any:
-    left = deadline - time.monotonic()
+async def _next_message(request: Request, started: float, upload_seconds: float) -> Message:
+    left = started + upload_seconds - time.monotonic()
     try:
-        message = await asyncio.wait_for(request.receive(), max(0.0, min(STALL_SECONDS, left)))
+        message = await asyncio.wait_for(request.receive(), min(STALL_SECONDS, left))
     except asyncio.TimeoutError:
-        if left < STALL_SECONDS:
-            raise ApiError(408, "the body took too long: send a smaller file") from None
-        raise ApiError(408, f"the body stalled for {STALL_SECONDS:.0f} seconds", should_retry=True) from None
+        if left > STALL_SECONDS:
+            raise ApiError(408, f"the body stalled for {STALL_SECONDS:g} seconds", should_retry=True) from None
+        raise ApiError(408, f"the body took over {upload_seconds:g} seconds: send a smaller file") from None
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message
@@ -153,9 +155,9 @@ def _too_large(max_bytes: int) -> ApiError:
 def _boundary(request: Request) -> bytes:
     content_type, parameters = parse_options_header(request.headers.get("content-type"))
     if content_type.lower() != b"multipart/form-data":
-        raise ApiError(415, "the content type should be multipart/form-data with the recording in the field `file`")
+        raise ApiError(415, "the content type should be multipart/form-data, or application/json")
     if not parameters.get(b"boundary"):
-        raise ApiError(400, "the content type has no boundary: leave this header to the HTTP library")
+        raise ApiError(400, "the content type has no boundary: leave it to the HTTP library")
     return parameters[b"boundary"]
 
 
@@ -178,9 +180,10 @@ def _refuse_constant(name: str) -> NoReturn:
 class _FormWriter:
     """Parses a form chunk by chunk; writes its file to disk, and keeps its fields."""
 
-    def __init__(self, boundary: bytes, path: Path, file_field: str) -> None:
+    def __init__(self, boundary: bytes, path: Path, file_field: str, reserved_bytes: int) -> None:
         self._path = path
         self._file_field = file_field
+        self._reserved_bytes = reserved_bytes
         self._file: BinaryIO | None = None
         self._fields: list[tuple[str, str]] = []
         self._field_bytes = 0
@@ -235,7 +238,7 @@ class _FormWriter:
         if self._file is None:
             return Form(self._fields, None)
         if not self._path.stat().st_size:
-            raise ApiError(400, f"`{self._file_field}` is empty: send a recording", param=self._file_field)
+            raise ApiError(400, f"{self._file_field}: is empty, send a recording", param=self._file_field)
         return Form(self._fields, self._path)
 
     def close(self) -> None:
@@ -265,8 +268,9 @@ class _FormWriter:
         self._in_file = b"filename" in parameters or self._name == self._file_field
         if self._in_file:
             if self._file is not None:
-                raise ApiError(400, "the form has several files: send one at a time", param=self._file_field)
+                raise ApiError(400, f"{self._file_field}: should be one file", param=self._file_field)
             self._file = self._path.open("wb", buffering=0)
+            self._file.seek(self._reserved_bytes)
         else:
             self._count(len(self._name))
 
@@ -283,11 +287,11 @@ class _FormWriter:
     def _count(self, size: int) -> None:
         self._field_bytes += size
         if self._field_bytes > MAX_FIELD_BYTES:
-            raise ApiError(413, f"the fields of the form are over {MAX_FIELD_BYTES // MIB} MiB", param=None)
+            raise ApiError(413, f"the fields of the form are over {MAX_FIELD_BYTES / MIB:g} MiB")
 
     def _end_part(self) -> None:
         if not self._in_file:
-            self._fields.append((self._name, _decode(self._value, "a field")))
+            self._fields.append((self._name, _decode(self._value, "a field of the form")))
 
     def _end(self) -> None:
         self._is_complete = True

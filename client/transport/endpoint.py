@@ -293,9 +293,10 @@ def _parse(response: requests.Response, content: bytes, path: str, not_found_mes
 
 
 def _platform_message(content: bytes) -> str:
-    """The platform's explanation of a refusal, if it gives one."""
+    """The platform's explanation of a refusal, if it gives one; `error` may have it as `message`, as at OpenAI."""
     try:
-        message = parse_json(content)["error"]
+        error = parse_json(content)["error"]
+        message = error["message"] if isinstance(error, dict) else error
     except (ValueError, TypeError, KeyError):
         return ""
     return f": {clean_line(str(message), 300)}"
