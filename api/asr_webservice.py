@@ -16,16 +16,19 @@ from api.openai.errors import ApiError
 from api.openai.request import nameable, read_option, read_switch
 from api.transcriber import Answer
 
-OUTPUTS: Mapping[str, str] = {"txt": "text", "vtt": "vtt", "srt": "srt", "tsv": "tsv", "json": "json"}
-"""Values of `output`, and the worker's formats."""
+OUTPUTS: Mapping[str, str] = {"txt": "json", "vtt": "vtt", "srt": "srt", "tsv": "tsv", "json": "json"}
+"""Values of `output`, and the worker's formats; `txt` has a line for each segment."""
 
-DETECTION_SECONDS = 30
-"""The other service looks at the first 30 s."""
+DETECTION_SECONDS = 120
+"""The other service looks at the first 30 s, in which films and podcasts often have no word."""
 
 _NAMES = {"vad_filter": "vad"}
 
-_ANSWERED_BY_ITSELF = ("output_format", "captions", "translate", "speaker_embeddings")
-"""Options of the worker without a place in the answers."""
+_SPEAKER_COUNTS = ("num_speakers", "min_speakers", "max_speakers")
+"""Without effect unless `diarize` is true: forms of the other service's page send them in any case."""
+
+_WITHOUT_PLACE = ("output_format", "captions", "translate", "speaker_embeddings")
+"""Options of the worker whose result has no place in the answers."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,16 @@ def parse_asr(query: Mapping[str, str], option_schemas: Mapping[str, Any]) -> As
     output = given.pop("output", "txt").strip().lower()
     if output not in OUTPUTS:
         raise ApiError(400, f"output: should be one of {', '.join(OUTPUTS)}", param="output")
-    options: dict[str, Any] = {"output_format": [OUTPUTS[output]]}
-    ignored: list[str] = []
-    for name, value in given.items():
-        option = _NAMES.get(name, name)
-        if option not in option_schemas or option in _ANSWERED_BY_ITSELF:
-            ignored.append(name)
-            continue
-        options[option] = read_option(name, value, option_schemas[option])
-    return AsrRequest(options, output, is_raw, nameable(ignored))
+    named = {name: _NAMES.get(name, name) for name in given}
+    options = {
+        option: read_option(name, given[name], option_schemas[option])
+        for name, option in named.items()
+        if option in option_schemas and option not in _WITHOUT_PLACE
+    }
+    useless = [] if options.get("diarize") else [name for name in _SPEAKER_COUNTS if name in options]
+    ignored = [*useless, *(name for name, option in named.items() if option not in options)]
+    options = {name: value for name, value in options.items() if name not in useless}
+    return AsrRequest({**options, "output_format": [OUTPUTS[output]]}, output, is_raw, nameable(ignored))
 
 
 def parse_detection(query: Mapping[str, str]) -> AsrRequest:
@@ -84,10 +88,13 @@ def to_asr_body(answer: Answer, request: AsrRequest) -> Body:
     Raises:
         ApiError: 413, the text is too large for an answer, and was delivered as files.
     """
-    if request.output != "json":
-        return Body(find_rendered(answer, OUTPUTS[request.output]), "text/plain; charset=utf-8")
-    content = {key: find_rendered(answer, key) for key in ("language", "segments", "text")}
-    return Body(json.dumps(content, ensure_ascii=False), "application/json")
+    if request.output == "json":
+        content = {key: find_rendered(answer, key) for key in ("text", "segments", "language")}
+        return Body(json.dumps(content, ensure_ascii=False), "application/json")
+    if request.output == "txt":
+        lines = [f"{_label(segment)}{segment['text'].strip()}\n" for segment in find_rendered(answer, "segments")]
+        return Body("".join(lines), "text/plain; charset=utf-8")
+    return Body(find_rendered(answer, OUTPUTS[request.output]), "text/plain; charset=utf-8")
 
 
 def to_detected_language(answer: Answer) -> dict[str, Any]:
@@ -98,3 +105,8 @@ def to_detected_language(answer: Answer) -> dict[str, Any]:
         "language_code": metadata["language"],
         "confidence": metadata.get("language_probability") or 0.0,
     }
+
+
+def _label(segment: Mapping[str, Any]) -> str:
+    """The speaker in front of a line, as WhisperX writes it."""
+    return f"[{segment['speaker']}]: " if segment.get("speaker") else ""

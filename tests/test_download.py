@@ -26,7 +26,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src import __version__, public_http
-from src.download import RETRY_POLICY, decode_base64, download, fetch
+from src.download import RETRY_POLICY, decode_base64, download
+from src.download import fetch as fetch_audio
 from src.errors import Cancelled, DownloadFailed, InvalidInput, OutOfResources, TooLarge, UnsupportedMedia, WorkerError
 from src.job_control import JobControl
 from src.public_http import RetryPolicy, is_public
@@ -835,14 +836,14 @@ def test_an_upload_is_checked_like_every_recording(
     upload = tmp_path / "upload"
     upload.write_bytes(content)
     with pytest.raises(refusal, match=message):
-        fetch(AudioSource.of_upload(upload), tmp_path, max_bytes=100, timeout=1)
+        fetch_audio(AudioSource.of_upload(upload), tmp_path, max_bytes=100, timeout=1)
 
 
 def test_an_upload_stays_where_it_is(tmp_path: Path) -> None:
     upload, folder = tmp_path / "upload", tmp_path / "job"
     upload.write_bytes(CONTENT)
     folder.mkdir()
-    assert fetch(AudioSource.of_upload(upload), folder, max_bytes=1_000_000, timeout=1) == upload
+    assert fetch_audio(AudioSource.of_upload(upload), folder, max_bytes=1_000_000, timeout=1) == upload
     assert list(folder.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._qs import Querystring
 from openai.types import AudioResponseFormat
-from openai.types.audio import transcription_create_params, translation_create_params
+from openai.types.audio import TranscriptionInclude, transcription_create_params, translation_create_params
 
 from api.openai.errors import ApiError
 from api.openai.request import OPENAI_FORMATS, SpeechRequest, parse_form, parse_json
@@ -357,7 +357,7 @@ def test_no_parameter_of_the_openai_package_is_ignored(parameters: Any, task: An
     names = parameters.__required_keys__ | parameters.__optional_keys__
     values: dict[str, Any] = {
         "chunking_strategy": dict.fromkeys(transcription_create_params.ChunkingStrategyVadConfig.__annotations__, 1),
-        "include": list(get_args(transcription_create_params.TranscriptionInclude)),
+        "include": list(get_args(TranscriptionInclude)),
         "response_format": "json",
         "stream": True,
         "temperature": 0.5,

@@ -91,7 +91,12 @@ def find_rendered(answer: Answer, key: str) -> Any:
 
 def find_usage(answer: Answer) -> Json:
     """What OpenAI counts: seconds of the recording, rounded up."""
-    return {"type": "duration", "seconds": ceil(answer["metadata"]["audio_duration"])}
+    return {"type": "duration", "seconds": ceil(find_duration(answer))}
+
+
+def find_duration(answer: Answer) -> float:
+    """The recording's length in seconds; 0 if it is not known, as with parts of which one is not."""
+    return answer["metadata"].get("audio_duration") or 0.0
 
 
 def find_languages(answer: Answer) -> list[Json]:
@@ -171,7 +176,7 @@ def _to_diarized_json(answer: Answer, request: SpeechRequest) -> Json:
     segments = diarized_answer(answer, request)
     return {
         "task": "transcribe",
-        "duration": answer["metadata"]["audio_duration"],
+        "duration": find_duration(answer),
         "text": "".join(text for _, text in with_labels(segments)),
         "segments": [segment.to_json() for segment in segments],
         "usage": find_usage(answer),

@@ -61,6 +61,9 @@ _STATUSES = {
     "Cancelled": 499,  # nginx's "client closed request"; 408 would be retried by every client but OpenAI's own
     "OutOfMemory": 500,  # of the device, which the same request exhausts again
     "OutOfResources": 503,
+    "EndpointUnreachable": 503,  # this and the following: of the bridge, whose own retries were in vain
+    "EndpointRefused": 502,
+    "EndpointFailed": 502,
 }
 """By `error_type`; any other is 500."""
 
@@ -73,6 +76,8 @@ _FIELDS = {
     "speakers": "known_speaker_references",
     "output_format": "response_format",
     "audio": "file",
+    "audio.url": "url",
+    "audio.base64": "input_audio",
 }
 """Options, and keys of a job, whose fields have other names."""
 
@@ -86,10 +91,10 @@ def to_error(answer: Answer) -> ApiError:
     status = _STATUSES.get(kind, 500)
     if status == 503:
         return ApiError(status, message, type="server_error", should_retry=True, retry_after=RETRY_SECONDS)
-    if status == 500:
+    if status in (500, 502):
         return ApiError(status, message, type="server_error")
-    message = re.sub(r"(^|; )(?:options\.)?(\w+)(?=[.\w]*: )", _name_field, message)
-    found = re.match(r"(\w+)[.\w]*: ", message)
+    message = re.sub(r"(^|; )(?:options: |(?:options\.)?([\w.]+)(?=: ))", _name_field, message)
+    found = re.match(r"(\w+)[\w.]*: ", message)
     param = found[1] if kind == "InvalidInput" and found else "file" if kind in _ABOUT_THE_FILE else None
     if param == "model":
         return ApiError(404, message, param=param, code="model_not_found")
@@ -97,4 +102,7 @@ def to_error(answer: Answer) -> ApiError:
 
 
 def _name_field(found: re.Match[str]) -> str:
-    return found[1] + _FIELDS.get(found[2], found[2])
+    """The place of an error as the caller has written it; an error about all options has none."""
+    before, place = found.groups()
+    head, dot, rest = (place or "").partition(".")
+    return before + (_FIELDS.get(place) or _FIELDS.get(head, head) + dot + rest)

@@ -74,6 +74,8 @@ def final_events(answer: Answer, request: SpeechRequest, sent: str) -> list[Even
         done["logprobs"] = find_logprobs(segments or [])
     if segments is not None:
         done["segments"] = verbose_segments(segments)
+    if "word" in request.granularities:
+        done["words"] = find_rendered(answer, "verbose_json").get("words", [])
     logprobs = segments if request.logprobs and not sent else None
     return [*([_delta(rest, segments=logprobs)] if rest else []), {**done, **_about(answer)}]
 
@@ -109,7 +111,8 @@ def _about(answer: Answer) -> Event:
     OpenAI's type of `usage` has tokens alone, and programs read these numbers: none is counted here.
     """
     tokens = {"type": "tokens", "input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    usage = tokens | {"seconds": find_usage(answer)["seconds"]}
+    details = {"input_token_details": {"audio_tokens": 0, "text_tokens": 0}}
+    usage = {**tokens, **details, "seconds": find_usage(answer)["seconds"]}
     about = {"usage": usage, "languages": find_languages(answer)}
     warnings = answer["metadata"].get("warnings")
     return {**about, "warnings": warnings} if warnings else about

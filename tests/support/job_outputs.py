@@ -44,6 +44,7 @@ def output(
     rendered = render(transcript, asked.output_format, asked.layout)
     metadata = {
         "model": "turbo",
+        "processing_time": 0.5,
         "audio_duration": SECONDS,
         "language": "de",
         "language_probability": transcript.language_probability,
