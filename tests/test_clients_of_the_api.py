@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import srt
 
 from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.support import api_clients as clients
@@ -26,6 +27,14 @@ SILENCE = (CLIPS / "silence.flac").read_bytes()
 def door() -> Iterator[tuple[str, int]]:
     """The worker's address."""
     with http_worker("base", clients.KEY) as address:
+        host, _, port = address.partition(":")
+        yield host, int(port)
+
+
+@pytest.fixture(scope="module")
+def open_door() -> Iterator[tuple[str, int]]:
+    """The address of a worker that asks for no key."""
+    with http_worker("base", "") as address:
         host, _, port = address.partition(":")
         yield host, int(port)
 
@@ -130,6 +139,25 @@ def test_home_assistant_gets_the_text(door: tuple[str, int], wav: bytes, stream:
     answer = clients.send(clients.wyoming_openai(wav, stream=stream), door)
     assert answer.media_type == ("text/event-stream" if stream else "application/json")
     assert_spoken(clients.wyoming_openai_reads(answer), "demo.ogg")
+
+
+@pytest.mark.parametrize("video_file", [None, "/media/tv/Schön & gut/S01E01.mkv"])
+def test_bazarr_learns_the_language(open_door: tuple[str, int], pcm: bytes, video_file: str | None) -> None:
+    answer = clients.send(clients.bazarr_detect_language(pcm, video_file), open_door)
+    assert answer.status == 200
+    assert (answer.json["language_code"], answer.json["detected_language"]) == ("en", "english")
+
+
+@pytest.mark.parametrize("task", ["transcribe", "translate"])
+def test_bazarr_gets_subtitles_of_pcm_without_a_header(open_door: tuple[str, int], pcm: bytes, task: str) -> None:
+    answer = clients.send(clients.bazarr_subtitles(pcm, task), open_door)
+    assert (answer.status, answer.media_type) == (200, "text/plain")
+    cues = list(srt.parse(answer.body.decode()))
+    assert_spoken(" ".join(cue.content for cue in cues), "demo.ogg")
+
+
+def test_bazarr_cannot_send_a_key(door: tuple[str, int], pcm: bytes) -> None:
+    assert clients.send(clients.bazarr_subtitles(pcm), door).status == 401
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,9 @@ def test_make_fetches_the_model_that_is_asked_for(
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_each_file_named_exists(name: str) -> None:
-    named = re.findall(r"(?<![\w/.-])(?:src|api|deploy|builder|benchmarks|tests|client|docs|\.runpod)/[\w/.-]*\w", TEXTS[name])
+    named = re.findall(
+        r"(?<![\w/.-])(?:src|api|deploy|builder|benchmarks|tests|client|docs|\.runpod)/[\w/.-]*\w", TEXTS[name]
+    )
     missing = [path for path in set(named) if not (ROOT / path).exists()]
     assert not missing
 

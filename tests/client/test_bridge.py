@@ -177,7 +177,9 @@ def test_finished_parts_of_a_failed_recording_are_not_sent_again(
     failures = iter(range(3))
 
     def answer(job: dict[str, Any]) -> dict[str, Any]:
-        is_last = job["input"]["audio"] == worker.jobs[PARTS - 1]["input"]["audio"] if len(worker.jobs) >= PARTS else False
+        is_last = (
+            job["input"]["audio"] == worker.jobs[PARTS - 1]["input"]["audio"] if len(worker.jobs) >= PARTS else False
+        )
         if is_last and next(failures, None) is not None:
             return {"error": "crashed", "output": {"error_type": "Internal"}}
         return make_answer("done")
@@ -220,14 +222,17 @@ def test_more_recordings_than_allowed_at_once_wait(
     "job",
     [
         Job({"audio": "https://example.org/a.mp3", "options": {"language": "en"}, "reference": "r1"}),
-        Job({"audio": {"url": "https://example.org/a.mp3", "headers": {"x": "y"}}, "webhook": {"url": "https://h.org"}}),
-        Job({"audio": {"base64": "AAAA"}}, fields={"policy": {"executionTimeout": 9000}, "s3Config": {"bucketName": "b"}}),
+        Job(
+            {"audio": {"url": "https://example.org/a.mp3", "headers": {"x": "y"}}, "webhook": {"url": "https://h.org"}}
+        ),
+        Job(
+            {"audio": {"base64": "AAAA"}},
+            fields={"policy": {"executionTimeout": 9000}, "s3Config": {"bucketName": "b"}},
+        ),
         Job({"openai_route": "/v1/models"}),
     ],
 )
-def test_a_request_that_fits_is_sent_as_it_is(
-    platform: Platform, endpoint: Endpoint, folder: Path, job: Job
-) -> None:
+def test_a_request_that_fits_is_sent_as_it_is(platform: Platform, endpoint: Endpoint, folder: Path, job: Job) -> None:
     output = {"answer": "as it is"} if "audio" not in job.input else make_answer("hello")["output"]
     with ScriptedWorker(platform, lambda _: {"output": output}) as worker:
         answer = transcribe(endpoint, folder, job)
@@ -265,7 +270,12 @@ LARGE = base64.b64encode(bytes(LIMIT)).decode()
 )
 @pytest.mark.process
 def test_wrong_input_is_refused_without_a_job(
-    platform: Platform, endpoint: Endpoint, folder: Path, job_input: dict[str, Any], fields: dict[str, Any], message: str
+    platform: Platform,
+    endpoint: Endpoint,
+    folder: Path,
+    job_input: dict[str, Any],
+    fields: dict[str, Any],
+    message: str,
 ) -> None:
     answer = transcribe(endpoint, folder, Job(job_input, fields=fields))
     assert message in answer["error"]
