@@ -170,22 +170,18 @@ def _try_captioning(
 def _render_texts(transcript: Transcript, options: Options, layout: Layout, control: JobControl) -> Answer:
     """Render the transcript, and its translation, in the requested formats; subtitles as in the captioned video."""
     texts = {"transcription": transcript, "translation": transcript.translation}
-    rendered = {
+    return {
         key: render(
             text,
             options.output_format,
             layout,
             speaker_embeddings=options.speaker_embeddings,
+            words=options.word_timestamps,
             check=control.check,
         )
         for key, text in texts.items()
         if text
     }
-    if not options.word_timestamps:  # they may have been needed for subtitles or speakers only
-        for text in rendered.values():
-            for segment in text.get("segments", []):
-                segment.pop("words", None)
-    return rendered
 
 
 def _is_for_faster_whisper(job: Job) -> bool:

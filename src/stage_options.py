@@ -38,6 +38,7 @@ def _to_decoding_options(options: Options) -> DecodingOptions:
         logprob_threshold=options.logprob_threshold,
         no_speech_threshold=options.no_speech_threshold,
         word_timestamps=options.needs_words,
+        token_logprobs=options.token_logprobs,
     )
 
 

@@ -153,7 +153,8 @@ class WhisperProcessor:
             WorkerError: as for `transcribe`.
         """
         options = _to_options(options)
-        return render(self.transcribe(recording, options), options.output_format, options.layout)
+        transcript = self.transcribe(recording, options)
+        return render(transcript, options.output_format, options.layout, words=options.word_timestamps)
 
     @property
     def model_names(self) -> list[str]:

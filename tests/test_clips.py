@@ -114,6 +114,7 @@ def test_without_clips_the_whole_recording_is_transcribed(spans):
 def test_clips_beyond_the_end_are_a_warning():
     samples = 50 * SAMPLE_RATE
     assert clip_warnings([(0, 10), (45, 51)], samples) == []
+    assert clip_warnings([(0, 90)], samples) == []  # at most the first 90 s
     assert clip_warnings([(0, 10), (45, 60)], samples) == [
         "1 of 2 parts in clip_timestamps end after the recording's end, 50.0 s: cut off there"
     ]

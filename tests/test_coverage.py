@@ -22,9 +22,11 @@ from src.engine.work import (
     EncodeRequest,
     HostWork,
     NumericalFault,
+    ScoreRequest,
     Steps,
     TextAttention,
 )
+from src.transcript.transcript import Segment
 
 spans = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)).map(lambda pair: (min(pair), max(pair))), max_size=6)
 regions = (
@@ -127,6 +129,9 @@ class Answers:
             case DecodeRequest():
                 self.requests.append(work)
                 return self.answers.pop(0)
+            case ScoreRequest():
+                assert work.prompt == self.requests[-1].prompt
+                return [-token / 1e5 for token in work.tokens]
             case AlignmentRequest():
                 return TextAttention(
                     np.eye(len(work.text) + 1, work.num_frames, dtype=np.float32), [1.0] * len(work.text)
@@ -168,6 +173,32 @@ def test_speech_without_a_segment_is_decoded_again_and_inserted() -> None:
     assert len(answers.encoded[1].audio) == pytest.approx((8.2 - 1.8) * 16000, abs=320)
     assert transcript.uncovered == []
     assert transcript.repaired == pytest.approx(6.0)
+
+
+def logprobs(segment: Segment) -> list[tuple[bytes, float]]:
+    return [(token.bytes, token.logprob) for token in segment.logprobs or []]
+
+
+def scores(text: str) -> list[tuple[bytes, float]]:
+    """What `Answers` scores the tokens of a text with."""
+    tokenizer = token_sets().tokenizer()
+    return [(tokenizer.encoding.decode_single_token_bytes(token), -token / 1e5) for token in tokens(text)]
+
+
+def test_each_segment_has_the_scores_of_its_own_tokens() -> None:
+    texts = [" One.", " 三 and äöü 🦜.", " Three"]
+    result = decoded(0.5, texts[0], 2.0, 2.0, 2.2, texts[1], 3.5, 4.0, texts[2])
+    segments = Answers(result).transcribe(window(6), token_logprobs=True).segments
+    assert [logprobs(segment) for segment in segments] == [scores(text) for text in texts]
+    assert b"".join(token.bytes for token in segments[1].logprobs or []).decode() == texts[1]
+    assert all(segment.logprobs is None for segment in Answers(result).transcribe(window(6)).segments)
+
+
+def test_scores_of_speech_that_is_decoded_again_are_inserted_without_those_of_repeated_words() -> None:
+    answers = Answers(decoded(0.0, " One and", 2.0, 8.0, " Three.", 10.0), decoded(0.2, " and then two.", 5.6))
+    segments = answers.transcribe(window(10, (0, 10)), token_logprobs=True).segments
+    assert [segment.text for segment in segments] == [" One and", " then two.", " Three."]
+    assert logprobs(segments[1]) == scores(" then two.")
 
 
 def test_speech_that_stays_uncovered_is_reported_and_not_retried_forever() -> None:

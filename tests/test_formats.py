@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from math import ceil
 
 import lemony_lrc_parser as lrc
 import pysubs2
@@ -348,6 +349,18 @@ def test_verbose_json_is_openais():
         (part.text, part.start, part.end) for part in HELLO.segments
     ]
     assert [word.word for word in read.words] == ["Hello", "there,", "R&D.", "How", "do", "you", "do", "<today>?"]
+
+
+def test_verbose_json_has_words_only_if_they_are_asked_for():
+    found = render(HELLO, ["verbose_json", "json"], words=False)
+    assert TranscriptionVerbose.model_validate(found["verbose_json"], strict=True).words is None
+    assert not any("words" in part for part in found["segments"] + found["verbose_json"]["segments"])
+
+
+@pytest.mark.parametrize(("duration", "seconds"), [(0.2, 1), (8.47, 9), (9.0, 9), (MAX_SECONDS, ceil(MAX_SECONDS))])
+def test_usage_is_the_duration_rounded_up(duration, seconds):
+    found = render(replace(HELLO, duration=duration), ["verbose_json"])["verbose_json"]
+    assert found["usage"] == {"type": "duration", "seconds": seconds}
 
 
 def test_verbose_json_of_a_translation_is_english():

@@ -36,6 +36,9 @@ def warned(options: dict[str, Any]) -> list[str]:
         ({"max_line_width": 42, "output_format": ["lrc"]}, []),
         ({"word_timestamps": True, "output_format": ["srt"]}, ["word_timestamps"]),
         ({"word_timestamps": True, "output_format": ["verbose_json"]}, []),
+        ({"token_logprobs": True, "output_format": ["text", "verbose_json"]}, ["token_logprobs"]),
+        ({"token_logprobs": True, "output_format": ["json", "srt"]}, []),
+        ({"token_logprobs": True}, []),
         ({"caption_highlight_color": "#00FF00", **BURN}, ["caption_highlight_color"]),
         ({"caption_highlight_color": "#00FF00", "highlight_words": True, **BURN}, []),
         ({"condition_on_previous_text": True}, []),  # the default, which some clients send

@@ -14,7 +14,8 @@ NAMES: dict[str | None, list[str]] = {
         "whisper-base",
         "openai/whisper-base",
         "Systran/faster-whisper-base",
-        "whisper-1",
+        *("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "GPT-4o-Transcribe", "gpt-4o-mini-transcribe"),
+        *("gpt-4o-mini-transcribe-2025-12-15", "gpt-4o-transcribe-diarize", "gpt-4o-transcribe-2025-03-20"),
     ],
     "tiny.en": ["tiny.en", "TINY.EN", "whisper-tiny.en", "openai/whisper-tiny.en", "faster-whisper-tiny.en"],
     "turbo": [
@@ -30,6 +31,7 @@ NAMES: dict[str | None, list[str]] = {
     None: [
         *("", "large", "large-v3", "tiny", "turbo.en", "whisper", "openai/whisper-large-v3", "../base", "base/"),
         *("someone/base", "someone/whisper-base", "openai/whisper-base@abc"),
+        *("gpt-4o", "gpt-live-transcribe", "gpt-4o-transcribe-x", "gpt-4o-transcribe-2025", "whisper-2", "tts-1"),
     ],
 }
 

@@ -24,6 +24,7 @@ from src.engine.work import (
     LanguageRequest,
     NumericalFault,
     OutOfMemory,
+    ScoreRequest,
     Steps,
     Work,
 )
@@ -81,7 +82,12 @@ class FakeRunner:
         return work.beam_size if isinstance(work, DecodeRequest) else None
 
     def run(self, requests: Sequence[Any]) -> Sequence[Any]:
-        calls: dict[type[Work], str] = {EncodeRequest: "encode", LanguageRequest: "identify", AlignmentRequest: "align"}
+        calls: dict[type[Work], str] = {
+            EncodeRequest: "encode",
+            LanguageRequest: "identify",
+            ScoreRequest: "score",
+            AlignmentRequest: "align",
+        }
         names = [name_of(request) for request in requests]
         self.call(calls[type(requests[0])], names)
         return names
@@ -140,6 +146,10 @@ def identify(name: str) -> LanguageRequest:
 
 def decode(name: str, steps: int = 2, beams: int | None = None) -> DecodeRequest:
     return DecodeRequest(cast(Any, name), cast(Any, range(steps)), cast(Any, None), beam_size=beams)
+
+
+def score(name: str) -> ScoreRequest:
+    return ScoreRequest(cast(Any, name), [], cast(Any, None), [])
 
 
 def align(name: str) -> AlignmentRequest:
@@ -216,8 +226,8 @@ def test_the_scheduler_and_its_tests_need_no_torch() -> None:
 @pytest.mark.parametrize("lag", [0, 3])
 def test_a_window_receives_the_result_of_each_of_its_works(lag: int) -> None:
     with closing(Scheduler(FakeRunner(lag=lag))) as scheduler:
-        works = window(encode("a"), identify("b"), decode("c"), align("d"), HostWork(lambda: "e"))
-        assert results(submit(scheduler, works)) == [["a", "b", "c", "d", "e"]]
+        works = window(encode("a"), identify("b"), decode("c"), score("d"), align("e"), HostWork(lambda: "f"))
+        assert results(submit(scheduler, works)) == [["a", "b", "c", "d", "e", "f"]]
 
 
 def test_concurrent_steps_yield_their_results_in_order() -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil
 from typing import Any
 
 from client.merge.speakers import sum_speakers
@@ -111,15 +112,16 @@ def _speaker(segment: dict[str, Any]) -> str:
 
 
 def _merge_verbose_json(texts: Sequence[Output], starts: Sequence[float], common: Output, metadata: Output) -> Output:
-    """Merge OpenAI's `verbose_json`, where words are listed apart from the segments."""
-    segments = [{key: value for key, value in segment.items() if key != "words"} for segment in common["segments"]]
-    return {
-        **texts[0],
-        "duration": metadata["audio_duration"],
-        "text": common["text"],
-        "segments": segments,
-        "words": _shift_all([text["words"] for text in texts], starts),
-    }
+    """Merge OpenAI's `verbose_json`, where words, if requested, are listed apart from the segments."""
+    apart = ("words", "logprobs")
+    segments = [{key: value for key, value in segment.items() if key not in apart} for segment in common["segments"]]
+    duration = metadata["audio_duration"]
+    merged = {**texts[0], "duration": duration, "text": common["text"], "segments": segments}
+    if "usage" in merged and duration is not None:
+        merged["usage"] = {"type": "duration", "seconds": ceil(duration)}  # rounded up once, not in each part
+    if "words" in merged:
+        merged["words"] = _shift_all([text.get("words", []) for text in texts], starts)
+    return merged
 
 
 def _shift_all(parts: Sequence[Sequence[dict[str, Any]]], starts: Sequence[float]) -> list[dict[str, Any]]:

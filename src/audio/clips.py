@@ -37,10 +37,13 @@ def _position(seconds: float | None, samples: int) -> int:
 
 
 def clip_warnings(spans: Spans | None, samples: int) -> list[str]:
-    """Return sentences for the caller if some clips begin or end after the recording's end."""
+    """Return sentences for the caller if some clips begin or end after the recording's end.
+
+    A clip from 0 may end anywhere: it asks for at most so many seconds.
+    """
     spans, seconds = spans or [], samples / SAMPLE_RATE
     beyond = sum(start >= seconds for start, _ in spans)
-    cut = sum(start < seconds and end is not None and end > seconds + _TOLERANCE_S for start, end in spans)
+    cut = sum(0 < start < seconds and end is not None and end > seconds + _TOLERANCE_S for start, end in spans)
     counts = {"begin": (beyond, "left out"), "end": (cut, "cut off there")}
     return [
         f"{count} of {len(spans)} parts in clip_timestamps {verb} after the recording's end, {seconds:.1f} s: {outcome}"

@@ -47,11 +47,12 @@ class DecodingOptions:
     logprob_threshold: float | None = -1.0
     no_speech_threshold: float | None = 0.6
     word_timestamps: bool = False
+    token_logprobs: bool = False
 
     def to_whisper_kwargs(self) -> dict[str, Any]:
-        """Return these options as arguments of `whisper.transcribe`, without language, task and prompt.
+        """Return these options as arguments of `whisper.transcribe`, which knows no `token_logprobs`.
 
-        Those three differ between the calls for one recording.
+        Without language, task and prompt: those three differ between the calls for one recording.
         """
         return {
             "temperature": self.temperatures,

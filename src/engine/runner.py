@@ -23,6 +23,7 @@ from src.engine.placement import (
     loses_cuda_context,
     release_freed_memory,
 )
+from src.engine.scoring import score
 from src.engine.token_rules import TokenRules
 from src.engine.work import (
     AlignmentRequest,
@@ -33,6 +34,7 @@ from src.engine.work import (
     LanguageRequest,
     NumericalFault,
     OutOfMemory,
+    ScoreRequest,
     Work,
 )
 from src.models.weights import embedding_of, has_alignment_heads
@@ -102,7 +104,7 @@ class ModelRunner:
                 return work.in_float32
             case DecodeRequest():
                 return work.features.dtype, work.beam_size is None, work.num_candidates, work.max_hypotheses
-            case LanguageRequest() | AlignmentRequest():
+            case LanguageRequest() | ScoreRequest() | AlignmentRequest():
                 return work.features.dtype
         raise TypeError(f"{work} is no work of a model")
 
@@ -119,6 +121,8 @@ class ModelRunner:
                     return self._encode(requests)
                 case LanguageRequest():
                     return self._identify(requests)
+                case ScoreRequest():
+                    return score(self._model(requests[0].features.dtype), self._rules, requests)
                 case _:
                     return align(self._model(requests[0].features.dtype), requests)
 

@@ -4,8 +4,8 @@ The scheduler decides what is computed next, a `Runner` computes it. Both do so 
 too. (On a CPU no other thread may have computed in parallel: OpenMP keeps its workers spinning between the small steps
 of decoding only while there are no more of them than cores.) Clients, each on its own thread, submit the steps of
 windows and receive their results. Each loop iteration runs all pending work: start windows of the client with the
-fewest running ones, encode, admit decode requests into free slots, one decoding step for every batch, align words. The
-slot of a finished request is filled again at the next step.
+fewest running ones, encode, admit decode requests into free slots, one decoding step for every batch, score tokens,
+align words. The slot of a finished request is filled again at the next step.
 
 Requests with different keys, such as greedy ones and beam searches, cannot share a batch. As a step takes nearly the
 same time for one request as for eight, a batch that would be nearly empty is held back while another one runs.
@@ -40,6 +40,7 @@ from src.engine.work import (
     LanguageRequest,
     NumericalFault,
     OutOfMemory,
+    ScoreRequest,
     Steps,
     Work,
 )
@@ -196,7 +197,8 @@ class Scheduler(Generic[R]):
         """Keys whose batches are held back, and the number of steps that had been made when each one's wait began."""
         self._steps = 0
         self._pending: dict[type[Work], deque[tuple[RunningTask, Any]]] = {
-            kind: deque() for kind in (EncodeRequest, LanguageRequest, DecodeRequest, AlignmentRequest, HostWork)
+            kind: deque()
+            for kind in (EncodeRequest, LanguageRequest, DecodeRequest, ScoreRequest, AlignmentRequest, HostWork)
         }
         self._returned: list[tuple[RunningTask, Future[Any]]] = []
         """Results of `HostWork` from the other thread."""
@@ -295,7 +297,8 @@ class Scheduler(Generic[R]):
                     self._run_pass(LanguageRequest)
                     self._admit()
                     self._step()
-                    self._align()
+                    self._read_again(ScoreRequest)
+                    self._read_again(AlignmentRequest)
                     self._compute_on_host(host)
                 end: BaseException = CancelledError("the engine was closed")
             except Exception as error:
@@ -428,11 +431,11 @@ class Scheduler(Generic[R]):
         if full or len(self._pending[DecodeRequest]) == self._num_held():
             self._run_pass(EncodeRequest)
 
-    def _align(self) -> None:
-        """Align one batch, if a full one is pending or nothing is left to decode."""
-        full = len(self._pending[AlignmentRequest]) >= self.runner.pass_size
+    def _read_again(self, kind: type[ScoreRequest] | type[AlignmentRequest]) -> None:
+        """Score or align one batch of decoded texts, if a full one is pending or nothing is left to decode."""
+        full = len(self._pending[kind]) >= self.runner.pass_size
         if full or not self._decoding:
-            self._run_pass(AlignmentRequest)
+            self._run_pass(kind)
 
     def _run_pass(self, kind: type[Work]) -> None:
         """Compute pending work of a kind, up to a full pass, with the same key as the first."""

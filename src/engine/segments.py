@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from whisper.tokenizer import Tokenizer
@@ -10,6 +10,7 @@ from whisper.utils import compression_ratio
 
 from src.engine.coverage import strip_overlap
 from src.engine.work import DecodeResult
+from src.transcript.token_logprobs import TokenLogprob, split_at
 from src.transcript.transcript import Segment
 
 TIMESTAMP_STEP_S = 0.02
@@ -24,9 +25,12 @@ def to_segments(result: DecodeResult, tokenizer: Tokenizer, window_seconds: floa
     """
     ratio = compression_ratio(tokenizer.decode(result.tokens).strip())
     segments: list[Segment] = []
+    logprobs = to_token_logprobs(result.tokens, result.logprobs, tokenizer)
     for tokens in _split_at_timestamps(result.tokens, tokenizer):
         start, end = (_timestamp_seconds(token, tokenizer) for token in (tokens[0], tokens[-1]))
-        text = tokenizer.decode([token for token in tokens if token < tokenizer.eot])
+        text_tokens = [token for token in tokens if token < tokenizer.eot]
+        text = tokenizer.decode(text_tokens)
+        its_logprobs, logprobs = logprobs and logprobs[: len(text_tokens)], logprobs and logprobs[len(text_tokens) :]
         if text.strip() and (start or 0.0) < window_seconds:
             segments.append(
                 Segment(
@@ -40,9 +44,23 @@ def to_segments(result: DecodeResult, tokenizer: Tokenizer, window_seconds: floa
                     avg_logprob=result.avg_logprob,
                     compression_ratio=ratio,
                     no_speech_prob=result.no_speech_prob,
+                    logprobs=its_logprobs,
                 )
             )
     return segments
+
+
+def to_token_logprobs(
+    tokens: Sequence[int], logprobs: Sequence[float] | None, tokenizer: Tokenizer
+) -> list[TokenLogprob] | None:
+    """Return the tokens of text among decoded ones with their log-probabilities; None if they were not scored."""
+    if logprobs is None:
+        return None
+    return [
+        TokenLogprob(tokenizer.encoding.decode_single_token_bytes(token), logprob)
+        for token, logprob in zip(tokens, logprobs, strict=True)
+        if token < tokenizer.eot
+    ]
 
 
 def _split_at_timestamps(tokens: list[int], tokenizer: Tokenizer) -> Iterator[list[int]]:
@@ -94,4 +112,6 @@ def _strip_repeated_words(segment: Segment, before: str, tokenizer: Tokenizer) -
     if text == segment.text:
         return segment
     timestamps = [token for token in segment.tokens if token >= tokenizer.timestamp_begin]
-    return replace(segment, text=text, tokens=[*timestamps[:1], *tokenizer.encode(text), *timestamps[1:]])
+    kept = segment.logprobs and split_at(segment.logprobs, [len(segment.text) - len(text)])[1]
+    tokens = [*timestamps[:1], *tokenizer.encode(text), *timestamps[1:]]
+    return replace(segment, text=text, tokens=tokens, logprobs=kept)

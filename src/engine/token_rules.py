@@ -8,6 +8,8 @@ Shapes: B windows, G candidates of each, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from whisper.tokenizer import Tokenizer
@@ -45,18 +47,44 @@ class TokenRules:
             kind: [B, G], what each text ends with.
             latest_stamp: [B, G], the step of its latest timestamp; -1: none.
         """
+        needs_timestamp = self._forbid(logits, kind, latest_stamp)
+        logits[..., : self.timestamps].masked_fill_(needs_timestamp[..., None], -torch.inf)
+        return logits.log_softmax(-1)
+
+    def score(self, logits: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Return the log-probability [P] of each token of a text that was decoded under the rules.
+
+        Args:
+            logits: [P, V], those before each token, overwritten.
+            tokens: at least one.
+        """
+        chosen, kind, stamps = torch.tensor([tokens, *self._endings(tokens)], device=logits.device)
+        needs_timestamp = self._forbid(logits, kind, stamps)
+        # Where text was chosen, text was allowed, even if by other rounding a timestamp is the likelier one here.
+        timestamp_only = needs_timestamp & (chosen >= self.timestamps)
+        total = torch.where(timestamp_only, logits[:, self.timestamps :].logsumexp(-1), logits.logsumexp(-1))
+        return logits.gather(-1, chosen[:, None])[:, 0] - total
+
+    def _endings(self, tokens: Sequence[int]) -> tuple[list[int], list[int]]:
+        """What the text before each token ends with, and the step of its latest timestamp."""
+        kinds, stamps = [START], [-1]
+        for token in tokens[:-1]:
+            after_stamp = STAMP if kinds[-1] == TEXT else PAIR
+            kinds.append(TEXT if token < self.timestamps else after_stamp)
+            stamps.append(max(stamps[-1], token - self.timestamps))
+        return kinds, stamps
+
+    def _forbid(self, logits: Tensor, kind: Tensor, latest_stamp: Tensor) -> Tensor:
+        """Set the logits of forbidden timestamps and text to -inf; return where only a timestamp may follow."""
         at_start, closing = kind == START, kind == STAMP
         first = latest_stamp + self._gaps[kind]
         timestamps = logits[..., self.timestamps :]
         timestamps.masked_fill_(self._steps < first[..., None], -torch.inf)
         timestamps[..., MAX_FIRST_TIMESTAMP + 1 :].masked_fill_(at_start[..., None], -torch.inf)
         logits[..., : self.end].masked_fill_(closing[..., None], -torch.inf)
-
-        text = logits[..., : self.timestamps]
         # Together likelier than the likeliest text token.
-        timestamp_likelier = (timestamps - text.amax(-1, keepdim=True)).exp_().sum(-1) > 1
-        text.masked_fill_((timestamp_likelier | at_start)[..., None], -torch.inf)
-        return logits.log_softmax(-1)
+        likeliest_text = logits[..., : self.timestamps].amax(-1, keepdim=True)
+        return ((timestamps - likeliest_text).exp_().sum(-1) > 1) | at_start
 
     def next_kind(self, kind: Tensor, chosen: Tensor) -> Tensor:
         """Return what texts that ended with `kind` end with after the tokens `chosen`; both are [B, G]."""

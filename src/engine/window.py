@@ -30,6 +30,7 @@ from src.engine.work import (
     HostWork,
     LanguageRequest,
     NumericalFault,
+    ScoreRequest,
     Steps,
     TextAttention,
 )
@@ -194,6 +195,10 @@ def _decode_segments(
     is_implausible = plausible_only and not plausibility.is_plausible(result)
     if plausibility.is_silence(result) or is_doubted or is_implausible:
         return features, []
+    if options.token_logprobs and result.tokens:
+        prompt, suppressed = token_sets.prompt(options), token_sets.suppressed(options.suppress_tokens)
+        logprobs = yield ScoreRequest(features, prompt, suppressed, result.tokens)
+        result = replace(result, logprobs=logprobs)
     return features, to_segments(result, tokenizer, window.seconds)
 
 

@@ -77,12 +77,34 @@ class DecodeRequest:
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """Decoded tokens, without the prompt and the end token, with openai-whisper's confidence measures."""
+    """Decoded tokens, without the prompt and the end token, with openai-whisper's confidence measures.
+
+    Attributes:
+        logprobs: of each of the tokens, if they were scored (`ScoreRequest`).
+    """
 
     tokens: list[int]
     avg_logprob: float
     no_speech_prob: float
     temperature: float
+    logprobs: list[float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreRequest:
+    """Work: decoded tokens, which the model reads once more -> the log-probability of each.
+
+    Attributes:
+        features: [1500, D], the encoder's output.
+        prompt: as in the `DecodeRequest`.
+        suppressed: likewise.
+        tokens: at least one, timestamps among them.
+    """
+
+    features: Tensor
+    prompt: list[int]
+    suppressed: Tensor
+    tokens: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +145,6 @@ class HostWork:
     run: Callable[[], Any]
 
 
-Work = EncodeRequest | LanguageRequest | DecodeRequest | AlignmentRequest | HostWork
+Work = EncodeRequest | LanguageRequest | DecodeRequest | ScoreRequest | AlignmentRequest | HostWork
 Steps = Generator["Work | list[Steps]", Any, Any]
 """Yields work, or a list of generators to run concurrently; is sent the result or the list of results."""

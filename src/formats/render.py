@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 from whisper.tokenizer import LANGUAGES
@@ -48,6 +49,7 @@ def render(
     layout: Layout = PLAIN,
     *,
     speaker_embeddings: bool = False,
+    words: bool = True,
     check: Check = never,
 ) -> dict[str, Any]:
     """Return the `transcription` part of a job's output.
@@ -57,9 +59,10 @@ def render(
         output_formats: some of `OUTPUT_FORMATS`.
         layout: the shape of subtitles.
         speaker_embeddings: if true, each speaker has an `embedding`.
+        words: if false, those of the transcript are for subtitles only, and JSON has none.
         check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, speaker_embeddings, check)
+    renderer = _Renderer(transcript, layout, speaker_embeddings, words, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if transcript.diarization is not None:
         keys += ["speakers", "speaker_turns"] if "segments" in keys else ["speakers"]
@@ -69,8 +72,10 @@ def render(
 class _Renderer:
     """One transcript, with a property for each key of the output; all formats share the same cues."""
 
-    def __init__(self, transcript: Transcript, layout: Layout, speaker_embeddings: bool, check: Check) -> None:
-        self._check = check
+    def __init__(
+        self, transcript: Transcript, layout: Layout, speaker_embeddings: bool, words: bool, check: Check
+    ) -> None:
+        self._check, self._words = check, words
         self._transcript, self._layout, self._speaker_embeddings = transcript, layout, speaker_embeddings
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
@@ -87,7 +92,8 @@ class _Renderer:
 
     @property
     def segments(self) -> list[dict[str, Any]]:
-        return [segment.to_dict() for segment in checked(self._transcript.segments, self._check)]
+        segments = [segment.to_dict() for segment in checked(self._transcript.segments, self._check)]
+        return segments if self._words else [_without(segment, "words") for segment in segments]
 
     @property
     def speakers(self) -> list[dict[str, Any]]:
@@ -116,15 +122,21 @@ class _Renderer:
     def verbose_json(self) -> dict[str, Any]:
         """OpenAI's `TranscriptionVerbose`: the language by its name, and words apart from the segments."""
         segments = self.segments
-        words = [word for segment in segments for word in segment.pop("words", [])]
-        return {
+        words = [word for segment in segments for word in segment.get("words", [])]
+        verbose = {
             "task": self._transcript.task,
             "language": LANGUAGES[self._text_language],
             "duration": self._transcript.duration,
             "text": self.text,
-            "segments": segments,
-            "words": [{"word": word["word"].strip(), "start": word["start"], "end": word["end"]} for word in words],
+            "segments": [_without(segment, "words", "logprobs") for segment in segments],
+            # OpenAI rounds up: 8.47 s of audio are 9 s in its documentation's example.
+            "usage": {"type": "duration", "seconds": ceil(self._transcript.duration)},
         }
+        if self._words:
+            verbose["words"] = [
+                {"word": word["word"].strip(), "start": word["start"], "end": word["end"]} for word in words
+            ]
+        return verbose
 
     @property
     def srt(self) -> str:
@@ -156,6 +168,10 @@ class _Renderer:
     @cached_property
     def _laid_out(self) -> list[Cue]:
         return lay_out(self._transcript.segments, self._layout, self._text_language, self._check)
+
+
+def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _speaker_to_dict(speaker: Speaker, *, with_embedding: bool) -> dict[str, Any]:

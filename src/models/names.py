@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_API_MODEL = "whisper-1"
-"""The only Whisper of OpenAI's API: here the endpoint's default, whichever it is."""
+_API_MODEL = re.compile(r"whisper-1|gpt-(?:4o-(?:mini-)?)?transcribe(?:-diarize)?(?:-\d{4}-\d{2}-\d{2})?")
+"""Models of OpenAI's API that transcribe files, dated or not: here the endpoint's default, whichever it is."""
 
 _OWNERS = {"openai", "systran", "guillaumekln", "distil-whisper", "mobiuslabsgmbh", "deepdml"}
 """Of repositories that have OpenAI's and the distilled weights unchanged, in the form of some library."""
@@ -28,7 +28,7 @@ def match_model(requested: str, names: Sequence[str]) -> int | None:
     canonical = [_canonical(name) for name in names]
     if (wanted := _canonical(requested)) in canonical:
         return canonical.index(wanted)
-    return 0 if requested.strip().lower() == _API_MODEL else None
+    return 0 if _API_MODEL.fullmatch(requested.strip().lower()) else None
 
 
 def _canonical(written: str) -> str:

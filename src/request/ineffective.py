@@ -51,6 +51,11 @@ _RULES = (
         "words stand in json, verbose_json, ass and lrc only",
     ),
     _Rule(
+        ("token_logprobs",),
+        lambda options: not _has_format(options, "json", "all"),
+        "logprobs stand in json only",
+    ),
+    _Rule(
         ("caption_highlight_color",),
         lambda options: not options.highlight_words,
         "it needs highlight_words",

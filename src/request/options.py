@@ -78,6 +78,10 @@ class Options(RequestModel):
         description="An English `translation` in addition to the `transcription`, faster than a second job.",
     )
     word_timestamps: bool = Field(default=False, description="Words with start and end, in seconds, and probability.")
+    token_logprobs: bool = Field(
+        default=False,
+        description="`logprobs` in the segments of `json`: the log-probability of each token of the text.",
+    )
     initial_prompt: str | None = Field(
         default=None,
         max_length=MAX_PROMPT_CHARACTERS,
@@ -252,8 +256,7 @@ class Options(RequestModel):
     def needs_words(self) -> bool:
         """True if word timestamps are needed: for the answer, its subtitles or its speakers."""
         for_subtitles = self.layout.needs_words or self.captions is not None
-        for_formats = bool({"ass", "verbose_json"} & {*self.output_format})
-        return self.word_timestamps or for_subtitles or for_formats or self.diarize
+        return self.word_timestamps or for_subtitles or "ass" in self.output_format or self.diarize
 
     @property
     def caption_layout(self) -> Layout:

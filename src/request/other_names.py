@@ -35,6 +35,14 @@ def _granularities(value: Any) -> Values:
     return {"word_timestamps": "word" in names}
 
 
+def _include(value: Any) -> Values:
+    """`["logprobs"]`, the only addition of OpenAI's API to a transcript."""
+    names = {str(name).strip().lower() for name in as_list(value)[:10]}
+    if not names <= {"logprobs"}:
+        raise ValueError('should be a list of "logprobs"')
+    return {"token_logprobs": "logprobs" in names}
+
+
 def _return_timestamps(value: Any) -> Values:
     """That of transformers: true for segments, "word" for words."""
     return {"word_timestamps": True} if value == "word" else {}
@@ -59,6 +67,8 @@ OTHER_NAMES: Mapping[str, Callable[[Any], Values]] = {
     "response_format": _as("output_format"),
     "timestamp_granularities": _granularities,
     "timestamp_granularities[]": _granularities,
+    "include": _include,
+    "include[]": _include,
     "prompt": _as("initial_prompt"),
     # faster-whisper and its worker
     "hotwords": _hotwords,
@@ -138,7 +148,6 @@ WITHOUT_EFFECT: Mapping[str, NoEffect] = {
     "print_progress": NoEffect("nothing is printed", (False,)),
     # OpenAI's API
     "stream": NoEffect("the endpoint's STREAMING decides", (False,)),
-    "include": NoEffect("words have their probabilities in json, with word_timestamps", ([],)),
     "chunking_strategy": NoEffect("chunking chooses how windows are cut", ("auto",)),
     # transformers
     "chunk_length_s": _WINDOWS,

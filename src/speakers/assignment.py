@@ -1,6 +1,6 @@
 """Assigns speakers to words by the turns that they overlap, and to segments by their words.
 
-A segment in which the speaker changes is split there. Its parts have no tokens, since tokens are not matched to words.
+A segment in which the speaker changes is split there. Its parts have no `tokens`, since they lack the timestamps.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from src.transcript.checks import Check, checked, never
+from src.transcript.token_logprobs import split_at
 from src.transcript.transcript import Diarization, Segment, Transcript, Turn
 
 
@@ -43,17 +44,21 @@ class _Timeline:
             return [replace(segment, speaker=words[0].speaker if words else None, words=segment.words and words)]
         starts = [segment.start, *(run[0].start for run in runs[1:])]
         ends = [*(run[-1].end for run in runs[:-1]), segment.end]
+        texts = ["".join(word.word for word in run) for run in runs]
+        bounds = list(accumulate(map(len, texts[:-1])))
+        logprobs = [None for _ in runs] if segment.logprobs is None else split_at(segment.logprobs, bounds)
         return [
             replace(
                 segment,
                 start=start,
                 end=max(start, end),
-                text="".join(word.word for word in run),
+                text=text,
                 tokens=[],
                 words=run,
+                logprobs=its_logprobs,
                 speaker=run[0].speaker,
             )
-            for run, start, end in zip(runs, starts, ends, strict=True)
+            for run, text, its_logprobs, start, end in zip(runs, texts, logprobs, starts, ends, strict=True)
         ]
 
     def _speaker(self, start: float, end: float) -> str | None:

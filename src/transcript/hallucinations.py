@@ -19,6 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from unicodedata import combining
 
+from src.transcript.token_logprobs import cut_out
 from src.transcript.transcript import Segment, Word
 
 CountSpeech = Callable[[float, float], float]
@@ -95,13 +96,14 @@ def _is_loop(segment: Segment, threshold: float | None) -> bool:
 
 
 def _shorten_loops(segment: Segment) -> Segment:
-    """Return the segment with each repeated phrase kept `KEPT_REPEATS` times; its tokens stay as they were decoded."""
+    """Return the segment with each repeated phrase kept `KEPT_REPEATS` times; `tokens` stay as they were decoded."""
     cuts = [(match.start() + _kept_length(match), match.end()) for match in _LOOP.finditer(segment.text)]
     cuts = [(start, end) for start, end in cuts if start < end]
     if not cuts:
         return segment
     words = None if segment.words is None else list(_words_outside(segment.words, cuts))
-    return replace(segment, text=_cut_text(segment.text, cuts), words=words)
+    logprobs = segment.logprobs and cut_out(segment.logprobs, cuts)
+    return replace(segment, text=_cut_text(segment.text, cuts), words=words, logprobs=logprobs)
 
 
 def _kept_length(loop: re.Match[str]) -> int:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from src.transcript.token_logprobs import TokenLogprob
+
 
 @dataclass(slots=True)
 class Word:
@@ -53,6 +55,8 @@ class Segment:
     """Number of the channel, from 0; None unless channels were transcribed separately."""
     speaker: str | None = None
     """None unless the job asked for speakers."""
+    logprobs: list[TokenLogprob] | None = None
+    """Of the tokens that Whisper wrote, also if their text was corrected; None unless the job asked for them."""
 
     @property
     def voice(self) -> str:
@@ -77,6 +81,8 @@ class Segment:
         }
         if self.words is not None:
             fields["words"] = [word.to_dict() for word in self.words]
+        if self.logprobs is not None:
+            fields["logprobs"] = [token.to_dict() for token in self.logprobs]
         if self.language is not None:
             fields["language"] = self.language
         if self.channel is not None:

@@ -22,6 +22,7 @@ from src.transcript.chinese_script import ChineseScript, in_script
 from src.transcript.transcript import Segment, Transcript, Word
 from src.transcript.vocabulary import Corrector
 from src.transcript.word_lengths import lengthen_empty_words
+from src.transcription.decoding_record import DecodingRecord
 from src.transcription.hallucination_filter import HallucinationFilter
 
 T = TypeVar("T")
@@ -183,7 +184,7 @@ class _Section:
         offset = self.start / SAMPLE_RATE
         prompt = self._prompt(transcript, task)
         result = model.run(lambda whisper_model: self._run(whisper_model, transcript.language, task, prompt), control)
-        kept = [_to_segment(raw, offset, self.end / SAMPLE_RATE) for raw in result["segments"] if raw["text"].strip()]
+        kept = [_to_segment(raw, offset, self.end / SAMPLE_RATE) for raw in result if raw["text"].strip()]
         lengthen_empty_words(kept, self.end / SAMPLE_RATE)
         if self.options.hallucination_filter is not None:
             kept, dropped = self.options.hallucination_filter.apply(kept, self.pcm, control.check)
@@ -201,7 +202,17 @@ class _Section:
             return given
         return transcript.text[-MAX_PROMPT_CHARACTERS:] if self.options.condition_on_previous_text else None
 
-    def _run(self, model: whisper.Whisper, language: str, task: str, prompt: str | None) -> dict[str, Any]:
+    def _run(self, model: whisper.Whisper, language: str, task: str, prompt: str | None) -> list[dict[str, Any]]:
+        """Return openai-whisper's segments, if requested with `logprobs` besides its own keys."""
+        decoding = self.options.decoding
+        if not decoding.token_logprobs:
+            return self._transcribe(model, language, task, prompt)
+        record = DecodingRecord(model, decoding.suppress_tokens)
+        with record.recording():
+            segments = self._transcribe(model, language, task, prompt)
+        return [{**raw, "logprobs": record.logprobs_of(raw) if raw["tokens"] else []} for raw in segments]
+
+    def _transcribe(self, model: whisper.Whisper, language: str, task: str, prompt: str | None) -> list[dict[str, Any]]:
         result: dict[str, Any] = whisper.transcribe(
             model,
             self.pcm[self.start : self.end].astype(np.float32) / 32768.0,
@@ -214,7 +225,8 @@ class _Section:
             fp16=model.device.type == "cuda",
             **self.options.decoding.to_whisper_kwargs(),
         )
-        return result
+        segments: list[dict[str, Any]] = result["segments"]
+        return segments
 
 
 def _clips_within(clips: Iterable[Region], start: int, end: int) -> list[Region]:
@@ -241,4 +253,5 @@ def _to_segment(raw: dict[str, Any], offset: float, latest: float) -> Segment:
         compression_ratio=raw["compression_ratio"],
         no_speech_prob=raw["no_speech_prob"],
         words=words,
+        logprobs=raw.get("logprobs"),
     )

@@ -147,12 +147,33 @@ def test_verbose_json_lists_all_words_apart_from_the_segments() -> None:
             "duration": 100.0,
             "text": transcription["text"],
             "segments": transcription["segments"],
+            "usage": {"type": "duration", "seconds": 101},
             "words": [{"word": transcription["text"], "start": 1.0, "end": 2.0}],
         }
     whole = merge_outputs(to_parts(*outputs), ["verbose_json"])["transcription"]["verbose_json"]
     assert whole["words"] == [{"word": "one", "start": 1.0, "end": 2.0}, {"word": "two", "start": 101.0, "end": 102.0}]
     assert (whole["duration"], whole["text"]) == (200.0, "one two")
+    assert whole["usage"] == {"type": "duration", "seconds": 200}
     assert [segment["start"] for segment in whole["segments"]] == [1.0, 101.0]
+
+
+def test_verbose_json_has_no_words_if_the_parts_have_none() -> None:
+    outputs = [make_answer("one"), make_answer("two")]
+    for answer in outputs:
+        transcription = answer["output"]["transcription"]
+        transcription["verbose_json"] = {"text": transcription["text"], "segments": transcription["segments"]}
+    whole = merge_outputs(to_parts(*outputs), ["verbose_json"])["transcription"]["verbose_json"]
+    assert whole.keys() == {"text", "segments", "duration"}
+
+
+def test_logprobs_stay_with_the_segments_of_json() -> None:
+    outputs = [make_answer("one"), make_answer("two")]
+    for answer in outputs:
+        answer["output"]["transcription"]["segments"][0]["logprobs"] = [{"token": "x", "logprob": -0.1, "bytes": [120]}]
+        answer["output"]["transcription"]["verbose_json"] = {"segments": []}
+    whole = merge_outputs(to_parts(*outputs), ["json", "verbose_json"])["transcription"]
+    assert [segment["logprobs"][0]["token"] for segment in whole["segments"]] == ["x", "x"]
+    assert not any("logprobs" in segment for segment in whole["verbose_json"]["segments"])
 
 
 @pytest.mark.parametrize("missing", ["speech_duration"])
