@@ -25,6 +25,9 @@ LOAD_BALANCING_HUB = LOAD_BALANCING / ".runpod" / "hub.json"
 _BASIC = {"whisper_model", "whisper_models", "compute_type", "streaming"}
 """Variables that the Hub shows at once; it hides the others under "advanced"."""
 
+_OF_THE_QUEUE = {"STREAMING", "MAX_RESULT_BYTES"}
+"""Variables that load balancing is better off without: it has no queue's streams, and its own limit for answers."""
+
 _TYPES = {str: "string", Path: "string", SecretStr: "string", int: "number", float: "number", bool: "boolean"}
 
 
@@ -50,7 +53,7 @@ def load_balancing_listing(hub: str) -> str:
     )
     config = listing["config"]
     config["env"] = [{"key": key, "value": value} for key, value in fixed.items()] + [
-        variable for variable in environment() if variable["key"] not in fixed
+        variable for variable in environment() if variable["key"] not in fixed.keys() | _OF_THE_QUEUE
     ]
     listing["config"] = {"runsOn": config.pop("runsOn"), "endpointType": "LB", **config}
     return json.dumps(listing, indent=2) + "\n"
