@@ -14,7 +14,7 @@ import pytest
 from api.openai.request import RESPONSE_FORMATS
 from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.support.clips import CLIPS, ROOT, assert_spoken
-from tests.support.worker_process import http_worker
+from tests.support.http_worker import http_worker
 
 PAGE = (ROOT / "docs" / "openai.md").read_text()
 README = (ROOT / "README.md").read_text()
@@ -32,8 +32,8 @@ SHELL = blocks(PAGE, "sh")
 @pytest.fixture(scope="module")
 def door() -> Iterator[str]:
     """The worker's address."""
-    with http_worker("base", KEY) as address:
-        yield address
+    with http_worker(WHISPER_MODEL="base", API_KEYS=KEY) as worker:
+        yield f"127.0.0.1:{worker.port}"
 
 
 @pytest.fixture(scope="module")

@@ -58,17 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         *{"formats", "job_control"},
         *BASE,
     },
-    "serving": {
-        "mode",
-        "rp_handler",
-        "startup",
-        "whisper_processor",
-        "delivery",
-        "request",
-        "audio",
-        "job_control",
-        *BASE,
-    },
+    "serving": {"rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control", *BASE},
 }
 """The packages and root modules of `src`, from bottom to top, and what each may import."""
 

@@ -15,7 +15,7 @@ import srt
 from src.audio.ffmpeg_process import ffmpeg_executable
 from tests.support import api_clients as clients
 from tests.support.clips import CLIPS, assert_spoken
-from tests.support.worker_process import http_worker
+from tests.support.http_worker import http_worker
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 
@@ -26,17 +26,15 @@ SILENCE = (CLIPS / "silence.flac").read_bytes()
 @pytest.fixture(scope="module")
 def door() -> Iterator[tuple[str, int]]:
     """The worker's address."""
-    with http_worker("base", clients.KEY) as address:
-        host, _, port = address.partition(":")
-        yield host, int(port)
+    with http_worker(WHISPER_MODEL="base", API_KEYS=clients.KEY) as worker:
+        yield "127.0.0.1", worker.port
 
 
 @pytest.fixture(scope="module")
 def open_door() -> Iterator[tuple[str, int]]:
     """The address of a worker that asks for no key."""
-    with http_worker("base", "") as address:
-        host, _, port = address.partition(":")
-        yield host, int(port)
+    with http_worker(WHISPER_MODEL="base", API_KEYS="") as worker:
+        yield "127.0.0.1", worker.port
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from contextlib import closing
 import pytest
 
 from tests.support.clips import ROOT
+from tests.support.http_api import wait_until
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.process
@@ -65,13 +66,6 @@ def connects(connection: http.client.HTTPConnection) -> bool:
     except OSError:
         return False
     return True
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

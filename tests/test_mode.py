@@ -81,6 +81,7 @@ def test_the_settings_have_the_same_defaults() -> None:
 
 @pytest.mark.process
 def test_http_mode_listens_before_anything_large_is_imported() -> None:
-    code = "import sys, src.mode, src.serving.http_mode; print(*{'torch', 'runpod', 'pydantic', 'uvicorn'} & {*sys.modules})"
+    large = ("torch", "runpod", "pydantic", "uvicorn")
+    code = f"import sys, src.mode, src.serving.http_mode; print(*sys.modules.keys() & {large})"
     completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert completed.stdout == "\n"

@@ -35,7 +35,7 @@ class LocalTranscriber:
 
     async def run(self, job: Job, listener: Listener) -> Answer:
         """Run a job and return its answer, also if it fails; cancelling the coroutine cancels the job."""
-        raw = {"id": request_id.get(), **job.fields, "input": dict(job.input)}
+        raw = {"id": request_id.get() or "job", **job.fields, "input": dict(job.input)}
         if job.upload is not None:
             raw["input"]["audio"] = AudioSource.of_upload(job.upload)
         async with self._turns:
