@@ -22,10 +22,12 @@ COPY builder/requirements.txt /builder/requirements.txt
 RUN sed -i "s/^torch==[^ ]*/torch==${TORCH_VERSION}/" /builder/requirements.txt
 
 # `video` gives ffmpeg access to the GPU's encoder. The SDK's default log level, DEBUG, would log every job and answer.
+# HTTP mode listens for the container's host; it then asks for a key, except behind RunPod's load balancer.
 ENV PATH=/opt/worker/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
-    RUNPOD_LOG_LEVEL=INFO
+    RUNPOD_LOG_LEVEL=INFO \
+    HOST=0.0.0.0
 # A package without a wheel would have to be compiled, and fails the build; openai-whisper is pure Python.
 RUN python -m pip install --no-cache-dir --only-binary :all: --no-binary openai-whisper \
         --requirement /builder/requirements.txt

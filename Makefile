@@ -15,7 +15,7 @@ TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	--confcutdir=tests/client tests/client
 ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
-# Of demo, serve and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path needs no
+# Of demo, serve, http and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path needs no
 # fetching.
 ifndef MODEL
 MODEL := $(or $(WHISPER_MODEL),base)
@@ -23,14 +23,14 @@ endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test-fast test test-all test-ui chromium coverage lint image-check image-torch serve platform bench coldstart soak fuzz format clips clean
+.PHONY: help setup demo client ui test-fast test test-all test-ui chromium coverage lint image-check image-torch serve http platform bench coldstart soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 setup: $(READY) models/.base models/.tiny.en  ## a virtual environment in .venv, and the models of worker and tests in models/
 
-demo serve platform: export WHISPER_MODEL = $(MODEL)
+demo serve http platform: export WHISPER_MODEL = $(MODEL)
 
 demo: $(READY) $(WEIGHTS)  ## transcribe the clip in test_input.json and print what comes back; MODEL=base
 	@$(BIN)/python builder/demo.py
@@ -84,6 +84,12 @@ image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the
 
 serve: $(READY) $(WEIGHTS)  ## the worker behind the SDK's local HTTP API; MODEL=base PORT=8000
 	$(BIN)/python handler.py --rp_serve_api --rp_api_port $(or $(PORT),8000)
+
+http: $(READY) $(WEIGHTS)  ## OpenAI's audio API on this machine, http://localhost:8000; MODEL=base PORT=8000
+	@echo "Loading $(MODEL); http://localhost:$(or $(PORT),8000)/docs has the routes. In another terminal:"
+	@echo "  curl localhost:$(or $(PORT),8000)/v1/audio/transcriptions -F model=whisper-1 -F file=@tests/data/demo.ogg"
+	@echo "  OpenAI(base_url=\"http://localhost:$(or $(PORT),8000)/v1\", api_key=\"any\").audio.transcriptions.create(...)"
+	@WORKER_MODE=http PORT=$(or $(PORT),8000) $(BIN)/python handler.py
 
 platform: $(READY) $(WEIGHTS)  ## RunPod's API and a worker on this machine; MODEL=base PORT=8080
 	@$(BIN)/python -m tests.platform --port $(or $(PORT),8080)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
+import runpod
 from starlette.applications import Starlette
 
 from api.http.app import create_app
@@ -71,6 +73,7 @@ def test_run_answers_with_an_id_and_status_with_the_result(base: str, transcribe
     assert result == {"id": queued["id"], "status": "COMPLETED", "output": ANSWER}
     assert all(isinstance(time, int) and time >= 0 for time in times.values())
     assert transcriber.jobs[0].input == INPUT
+    assert transcriber.request_ids == [queued["id"]]
 
 
 def test_runsync_answers_with_the_result(base: str) -> None:
@@ -127,8 +130,8 @@ def test_a_failed_job_has_its_sentence_beside_the_output(url: str, transcriber: 
 @pytest.mark.parametrize(
     ("outcome", "error"),
     [
-        (RuntimeError("a path: /etc/passwd"), "the server failed: its log has the request req_1"),
-        ({"transcription": {"score": float("nan")}}, "the server failed: its log has the request req_1"),
+        (RuntimeError("a path: /etc/passwd"), "the server failed: its log has the request ID"),
+        ({"transcription": {"score": float("nan")}}, "the server failed: its log has the request ID"),
         (ApiError(503, "the endpoint cannot be reached"), "the endpoint cannot be reached"),
     ],
     ids=["bug", "not-json", "refusal"],
@@ -137,9 +140,8 @@ def test_a_transcriber_that_breaks_fails_the_job(
     url: str, transcriber: ScriptedTranscriber, outcome: Any, error: str
 ) -> None:
     transcriber.answer = outcome
-    job_id = post(f"{url}/run", BODY, headers={"x-request-id": "req_1"}).json()["id"]
-    failed = ended(url, job_id)
-    assert (failed["status"], failed["error"]) == ("FAILED", error)
+    failed = ended(url, submit(url))
+    assert (failed["status"], failed["error"]) == ("FAILED", error.replace("ID", failed["id"]))
     assert requests.get(f"{url}/health", timeout=10).json()["jobs"]["failed"] == 1
 
 
@@ -239,6 +241,25 @@ def test_more_jobs_than_the_limit_are_asked_to_come_back(url: str, transcriber: 
     transcriber.held = False
     wait_until(lambda: requests.get(f"{url}/health", timeout=10).json()["jobs"]["completed"] == 4)
     assert post(f"{url}/run", BODY).status_code == 200
+
+
+def test_bodies_that_are_being_sent_take_room_too(url: str, app: Starlette, transcriber: ScriptedTranscriber) -> None:
+    app.state.jobs = JobStore(max_bytes=10_000)
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as slow:
+        slow.sendall(b"POST /run HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9990\r\n\r\n{")
+        wait_until(lambda: post(f"{url}/run", BODY).status_code == 429)
+    wait_until(lambda: post(f"{url}/run", BODY).status_code == 200)
+
+
+def test_runpods_own_client_runs_and_streams_jobs(url: str, transcriber: ScriptedTranscriber) -> None:
+    transcriber.segments = SEGMENTS
+    endpoint = runpod.Endpoint("local", api_key="unused")
+    endpoint.rp_client.endpoint_url_base = f"{url}/v2"
+    assert endpoint.run_sync(INPUT) == ANSWER
+    job = endpoint.run(INPUT)
+    assert [list(piece) for piece in job.stream()] == [["segments"]] * 3 + [["transcription", "metadata"]]
+    assert (job.status(), job.output()) == ("COMPLETED", ANSWER)
+    assert endpoint.health()["jobs"]["completed"] == 2
 
 
 def test_health_counts_jobs_and_the_worker(base: str, transcriber: ScriptedTranscriber) -> None:

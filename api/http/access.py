@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -16,13 +17,15 @@ from api.openai.errors import ApiError
 OPEN_PATHS = frozenset({"/ping", "/health", "/docs", "/openapi.json"})
 """Paths that need no key."""
 
+_IP_ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\]", re.ASCII)
 _RETRY_AFTER_SECONDS = 5
 
 
 class Admission:
     """Middleware that refuses requests without one of the keys (401), and those over `max_requests` (429).
 
-    It keeps nothing about a caller.
+    Where no key is needed, it refuses those of foreign pages (403): a browser sends a form of any page without asking,
+    also to this machine's own addresses. It keeps nothing about a caller.
     """
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
@@ -39,7 +42,11 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        self._check_key(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        if self._digests:
+            self._check_key(headers)
+        else:
+            self._check_origin(headers)
         if scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
@@ -47,12 +54,19 @@ class Admission:
             await self._app(scope, receive, send)
 
     def _check_key(self, headers: Headers) -> None:
-        if not self._digests:
-            return
         sent = _keys_of(headers)
         if not sum(self._is_known(key) for key in sent):
             wrong = "the API key is wrong" if sent else "an API key is missing"
             raise ApiError(401, f"{wrong}: send `Authorization: Bearer KEY`", code="invalid_api_key")
+
+    def _check_origin(self, headers: Headers) -> None:
+        origin = headers.get("origin")
+        allowed = self._door.settings.cors_origins
+        if origin is None or "*" in allowed or origin in allowed or _is_own_page(origin, headers.get("host", "")):
+            return
+        raise ApiError(
+            403, "pages of this origin may not send requests: allow the origin (CORS) or set an API key", code="origin"
+        )
 
     def _is_known(self, key: bytes) -> bool:
         """True for one of the keys; the time is the same for all: each is compared, by digests of the same length."""
@@ -62,6 +76,14 @@ class Admission:
 
 def _digest(key: bytes) -> bytes:
     return sha256(key).digest()
+
+
+def _is_own_page(origin: str, host: str) -> bool:
+    """True for a page of this server, under a name that nobody else can let point here (DNS rebinding)."""
+    _, _, address = origin.partition("://")
+    name = address.rsplit(":", 1)[0] if not address.endswith("]") else address
+    is_local = "." not in name or name.endswith((".localhost", ".local")) or bool(_IP_ADDRESS.fullmatch(name))
+    return address == host and is_local
 
 
 def _keys_of(headers: Headers) -> list[bytes]:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.http import asr_routes, job_routes, metrics, openai_routes
+from api.http import asr_routes, docs, job_routes, metrics, openai_routes
 from api.http.access import Admission
 from api.http.door import Door, DoorSettings
 from api.http.job_store import JobStore
@@ -41,7 +41,7 @@ def create_app(
     """
     door = Door(transcriber, settings, health)
     app = Starlette(
-        routes=[*openai_routes.ROUTES, *asr_routes.ROUTES, *job_routes.ROUTES, *metrics.ROUTES],
+        routes=[*openai_routes.ROUTES, *asr_routes.ROUTES, *job_routes.ROUTES, *metrics.ROUTES, *docs.ROUTES],
         middleware=[
             Middleware(MeasureRequests),
             Middleware(CloseGently),
@@ -86,7 +86,7 @@ async def _refuse_path(request: Request, _: Exception) -> NoReturn:
 
 async def _refuse_method(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = error.headers or {}
-    response = to_response(ApiError(405, f"this path takes {headers['Allow']}", code="method_not_allowed"))
-    response.headers.update(headers)
+    allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+    response = to_response(ApiError(405, f"this path takes {allowed}", code="method_not_allowed"))
+    response.headers["allow"] = allowed
     return response

@@ -59,7 +59,7 @@ ROUTES = [
 async def _answer(request: Request, asr: AsrRequest) -> Answer:
     door: Door = request.app.state.door
     async with _receive_recording(request, asr) as recording:
-        answer = await door.run(request, Job(asr.options, recording))
+        answer = await door.run(request, Job({"options": asr.options}, recording))
     if "error" in answer:
         raise to_error(answer)
     return answer

@@ -91,7 +91,7 @@ def refuse_in_runpods_form(handler: Handler) -> Handler:
 @refuse_in_runpods_form
 async def run(request: Request) -> Response:
     """`/run`: queue a job and answer with its id."""
-    submission = parse_submission(await receive_json(request, MAX_BODY_BYTES))
+    submission = await _receive(request)
     job = _submit(request, submission, is_sync=False)
     return JSONResponse({"id": job.id, "status": "IN_QUEUE"}, headers=_headers(submission))
 
@@ -100,7 +100,7 @@ async def run(request: Request) -> Response:
 async def runsync(request: Request) -> Response:
     """`/runsync`: wait for the job for a while, then answer with its status; the job goes on."""
     wait_s = _parse_wait(request)
-    submission = parse_submission(await receive_json(request, MAX_BODY_BYTES))
+    submission = await _receive(request)
     job = _submit(request, submission, is_sync=True)
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(job.over.wait(), wait_s)
@@ -182,6 +182,14 @@ def _find(request: Request) -> StoredJob:
         raise ApiError(404, "there is no such job, or its result is no longer kept") from None
 
 
+async def _receive(request: Request) -> Submission:
+    try:
+        with _jobs(request).reserve(_body_bytes(request)):
+            return parse_submission(await receive_json(request, MAX_BODY_BYTES))
+    except StoreFull:
+        raise _too_many() from None
+
+
 def _submit(request: Request, submission: Submission, *, is_sync: bool) -> StoredJob:
     door: Door = request.app.state.door
     jobs = _jobs(request)
@@ -204,8 +212,8 @@ def _submit(request: Request, submission: Submission, *, is_sync: bool) -> Store
 
 
 def _body_bytes(request: Request) -> int:
-    """The size of a body that has been read; of one without a declared length the limit."""
-    return int(request.headers.get("content-length", MAX_BODY_BYTES))
+    """The declared size of the body; without one, and of one that is too large, the limit."""
+    return min(int(request.headers.get("content-length", MAX_BODY_BYTES)), MAX_BODY_BYTES)
 
 
 def _too_many() -> ApiError:

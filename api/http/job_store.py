@@ -12,12 +12,13 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from api.http.middleware import to_api_error
-from api.transcriber import Answer, Listener
+from api.transcriber import Answer, Listener, request_id
 
 RESULT_S, SYNC_RESULT_S = 30 * 60.0, 60.0
 """For which the results of `/run` and of `/runsync` are kept."""
@@ -128,10 +129,26 @@ class JobStore:
         sync_result_s: float = SYNC_RESULT_S,
     ) -> None:
         self._jobs: dict[str, StoredJob] = {}
+        self._reserved_bytes = 0
         self._max_jobs = max_jobs
         self._max_bytes = max_bytes
         self._result_s = result_s
         self._sync_result_s = sync_result_s
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Hold room for an input of so many bytes while it is received.
+
+        Raises:
+            StoreFull: there is no room for it.
+        """
+        if not self._make_room(jobs=1, size=size):
+            raise StoreFull
+        self._reserved_bytes += size
+        try:
+            yield
+        finally:
+            self._reserved_bytes -= size
 
     def submit(self, run: Run, *, input_bytes: int, is_sync: bool, ttl_s: float, outlives_server: bool) -> StoredJob:
         """Start a job.
@@ -185,6 +202,7 @@ class JobStore:
         await asyncio.gather(*(job.task for job in running if job.task), return_exceptions=True)
 
     async def _run(self, job: StoredJob, run: Run, ttl_s: float) -> None:
+        request_id.set(job.id)  # logs and webhooks name the job by the id that its caller knows
         try:
             self._keep(job, await asyncio.wait_for(run(Listener(job.add_segments, job.report)), ttl_s))
         except asyncio.TimeoutError:
@@ -216,7 +234,7 @@ class JobStore:
 
     def _make_room(self, *, jobs: int = 0, size: int = 0, spared: StoredJob | None = None) -> bool:
         """Forget the oldest results until so many more jobs and bytes fit; False if they cannot fit."""
-        bytes_over = sum(job.size for job in self._jobs.values()) + size - self._max_bytes
+        bytes_over = sum(job.size for job in self._jobs.values()) + self._reserved_bytes + size - self._max_bytes
         jobs_over = len(self._jobs) + jobs - self._max_jobs
         finished = [job for job in self._jobs.values() if job.finished is not None and job is not spared]
         for job in sorted(finished, key=lambda job: job.finished or 0.0):

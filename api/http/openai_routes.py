@@ -12,7 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -164,6 +164,8 @@ async def _with_errors(first: bytes, events: AsyncIterator[bytes]) -> AsyncItera
     try:
         async for event in events:
             yield event
+    except ClientDisconnect:
+        return
     except Exception as error:
         yield encode_error(to_api_error(error))
 

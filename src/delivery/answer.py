@@ -216,7 +216,7 @@ def _size(answer: dict[str, Any]) -> int:
 
 
 def _too_large(answer: dict[str, Any], max_bytes: int) -> str:
-    return f"the transcript is {_size(answer) / 1e6:.1f} MB and RunPod carries {max_bytes / 1e6:.1f} MB"
+    return f"the transcript is {_size(answer) / 1e6:.1f} MB and an answer may have {max_bytes / 1e6:.1f} MB"
 
 
 def _to_plain_json(value: Any, check: Check = never) -> Any:

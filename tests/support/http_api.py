@@ -138,25 +138,24 @@ class Api:
 
 @contextmanager
 def api_on_loopback(
-    transcriber: ScriptedTranscriber | None = None, settings: DoorSettings | None = None, http: str = "auto"
+    transcriber: ScriptedTranscriber | None = None, settings: DoorSettings | None = None
 ) -> Iterator[Api]:
     """Serves the HTTP API on a free port.
 
     Args:
         transcriber: behind it.
         settings: of it.
-        http: uvicorn's implementation of the protocol, `h11` or `httptools`.
     """
     transcriber = transcriber or ScriptedTranscriber()
     app = create_app(transcriber, settings or DoorSettings())
-    with served(app, http) as port:
+    with served(app) as port:
         yield Api(port, transcriber, app.state.door)
 
 
 @contextmanager
-def served(app: ASGIApp, http: str = "auto") -> Iterator[int]:
+def served(app: ASGIApp) -> Iterator[int]:
     """Serves an app on a free port until the end of the block."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=http, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http="h11", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
