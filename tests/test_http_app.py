@@ -101,11 +101,8 @@ def test_the_sdk_gets_a_text(api: Api) -> None:
     assert answer.text == TEXT
     assert answer.to_dict()["usage"] == {"type": "duration", "seconds": 6.0}
     assert api.transcriber.uploads == [CLIP[1]]
-    assert api.transcriber.jobs[0].input == {
-        "language": "en",
-        "initial_prompt": "Names: Ada.",
-        "output_format": ["text"],
-    }
+    options = {"language": "en", "initial_prompt": "Names: Ada.", "output_format": ["text"]}
+    assert api.transcriber.jobs[0].input == {"options": options}
 
 
 @pytest.mark.parametrize(

@@ -195,8 +195,11 @@ def test_policy_and_bucket_reach_the_job(url: str, transcriber: ScriptedTranscri
 
 
 def test_what_has_no_effect_is_named(url: str) -> None:
-    response = post(f"{url}/run", {**BODY, "priority": 1, "bad\r\nname": 2, "x" * 1000: 3})
-    assert (response.status_code, response.headers["x-ignored-fields"]) == (200, "priority")
+    response = post(f"{url}/run", {**BODY, "policy": {"lowPriority": True}, "bad\r\nname": 2, "x" * 1000: 3})
+    assert (response.status_code, response.headers["x-ignored-fields"]) == (
+        200,
+        f"bad??name, {'x' * 60}, policy.lowPriority",
+    )
 
 
 @pytest.mark.parametrize(
