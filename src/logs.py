@@ -134,7 +134,7 @@ def _raised_at(error: BaseException) -> str | None:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    return record.name == "src" or record.name.startswith("src.")
+    return record.name.partition(".")[0] in ("src", "api")
 
 
 def _limit(name: str) -> int:

@@ -154,4 +154,5 @@ def assert_is_wav(content: bytes, samples: bytes) -> None:
     with wave.open(io.BytesIO(content)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
         assert file.readframes(file.getnframes()) == samples
+    assert len(content) == 44 + len(samples)
     assert int.from_bytes(content[4:8], "little") == len(content) - 8

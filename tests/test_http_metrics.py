@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,8 @@ from starlette.testclient import TestClient
 
 from api.http.metrics import ERROR_TYPES, ROUTES, UNKNOWN_ROUTE, MeasureRequests, Metrics
 from client.errors import WORKER_ERROR_TYPES  # which another test holds against the worker's
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "production.md"
 
 
 async def answer(request: Request) -> Response:
@@ -84,7 +88,15 @@ def test_a_job_adds_its_audio_and_its_times(metrics: Metrics) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [None, {}, {"audio_duration": None}, {"audio_duration": float("nan")}, {"audio_duration": -1}]
+    "metadata",
+    [
+        None,
+        {},
+        {"audio_duration": None},
+        {"audio_duration": float("nan")},
+        {"audio_duration": float("inf")},
+        {"audio_duration": -1},
+    ],
 )
 def test_an_answer_without_sound_metadata_counts_no_audio(metrics: Metrics, metadata: Any) -> None:
     metrics.observe("/run", {"metadata": metadata}, 1.0)
@@ -112,3 +124,9 @@ def test_a_collector_is_read_at_each_scrape(client: TestClient, metrics: Metrics
     metrics.add_collector(Batches())
     seen = [samples(client.get("/metrics").text)["whisper_batch_fill",] for _ in range(2)]
     assert seen == [0.25, 0.75]
+
+
+def test_the_documented_metrics_are_those_of_the_server(metrics: Metrics) -> None:
+    page = DOCS.read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    documented = {name.removesuffix("_total") for name in re.findall(r"`(whisper_\w+)`", page)}
+    assert documented == {family.name for family in text_string_to_metric_families(metrics.render().decode())}

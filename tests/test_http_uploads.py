@@ -137,6 +137,24 @@ def test_a_declared_size_over_the_limit_is_refused_before_the_body_is_sent(
     assert b"x-should-retry: false" in answer
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_a_caller_who_goes_on_sending_can_read_the_refusal(api: Api, chunked: bool) -> None:
+    answer = api.send(post(PATH, form(part("file", b"x" * 20 * LIMIT)), chunked=chunked))
+    assert error_of(answer)[0] == 413
+
+
+def test_a_caller_who_asks_first_is_told_to_go_on_or_refused(api: Api) -> None:
+    body = form(MODEL, FILE)
+    with api.connect() as connection:
+        connection.sendall(post(PATH, b"", "expect: 100-continue", length=len(body)))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert status_of(read_all(connection)) == 200
+    with api.connect() as connection:
+        connection.sendall(post(PATH, b"", "expect: 100-continue", length=LIMIT + 1))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
 @pytest.mark.parametrize("length", ["999999999999999999999999999", "00000000000000009999999"])
 def test_a_monstrous_declared_size_is_refused(api: Api, length: str) -> None:
     request = post(PATH, b"").replace(b"content-length: 0", f"content-length: {length}".encode())
@@ -155,6 +173,24 @@ def test_fields_are_held_in_memory_up_to_a_limit(api: Api, monkeypatch: pytest.M
     monkeypatch.setattr(uploads, "MAX_FIELD_BYTES", uploads.MIB // 2)
     answer = api.send(post(PATH, form(part("prompt", b"x" * (uploads.MIB // 2 + 1)))))
     assert error_of(answer) == (413, "the fields of the form are over 0.5 MiB")
+
+
+def test_bodies_in_memory_have_a_limit_together(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_HELD_BYTES", 10_000)
+    api.transcriber.seconds = 60
+    large = post(PATH, form(part("prompt", b"x" * 6000), FILE))
+    with api.connect() as connection:
+        connection.sendall(large)
+        wait_for(lambda: api.transcriber.jobs)
+        status, sentence = error_of(api.send(large))
+        assert (status, sentence.partition(":")[0]) == (429, "the server has no memory left for this body")
+    wait_for(lambda: api.door.held_bytes == 0)
+    api.transcriber.seconds = 0
+    assert status_of(api.send(large)) == 200
+    body = json.dumps({"model": "whisper-1", "input_audio": {"data": "UklG" * 2500, "format": "wav"}})
+    head = f"POST {PATH} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
+    assert status_of(api.send(f"{head}content-type: application/json\r\n\r\n{body}".encode())) == 429
+    wait_for(lambda: api.door.held_bytes == 0)
 
 
 def test_a_body_that_never_ends_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +226,8 @@ def test_a_body_that_drips_is_given_up(no_files_left: Path, monkeypatch: pytest.
                 answer = connection.recv(65536)
             except TimeoutError:
                 continue
+        connection.settimeout(5)
+        answer += read_all(connection)
     assert error_of(answer) == (408, "the body took over 0.4 seconds: send a smaller file")
 
 

@@ -134,6 +134,12 @@ def test_warnings_of_our_modules_have_the_same_format_and_the_job_id(lines: Line
     assert (lost["level"], lost["message"], "job" in lost) == ("ERROR", "the engine is lost", False)
 
 
+def test_messages_of_the_http_api_are_ours(lines: Lines) -> None:
+    logging.getLogger("api.http.middleware").error("request %s failed", "req_1")
+    [line] = lines()
+    assert (line["event"], line["message"]) == ("api.http.middleware", "request req_1 failed")
+
+
 def test_scopes_nest_and_end_with_an_error(lines: Lines) -> None:
     with job_scope("outer"):
         with contextlib.suppress(ValueError), job_scope("inner"):

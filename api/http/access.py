@@ -50,7 +50,7 @@ class Admission:
         if scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        with _counted(self._door):
+        with _counted(self._door, scope):
             await self._app(scope, receive, send)
 
     def _check_key(self, headers: Headers) -> None:
@@ -94,7 +94,7 @@ def _keys_of(headers: Headers) -> list[bytes]:
 
 
 @contextmanager
-def _counted(door: Door) -> Iterator[None]:
+def _counted(door: Door, scope: Scope) -> Iterator[None]:
     if door.requests >= door.settings.max_requests:
         raise ApiError(
             429,
@@ -109,3 +109,4 @@ def _counted(door: Door) -> Iterator[None]:
         yield
     finally:
         door.requests -= 1
+        door.held_bytes -= scope.get("state", {}).get("held_bytes", 0)

@@ -50,6 +50,7 @@ class Door:
         metrics: of this server.
         folder: for uploads while their jobs run.
         requests: number of requests that count against `max_requests`.
+        held_bytes: of their bodies in memory.
     """
 
     transcriber: Transcriber
@@ -58,6 +59,7 @@ class Door:
     metrics: Metrics = field(default_factory=Metrics)
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     requests: int = 0
+    held_bytes: int = 0
 
     async def run(self, request: Request, job: Job, listener: Listener = _SILENT) -> Answer:
         """Run a job that is cancelled if its caller hangs up.

@@ -21,8 +21,8 @@ def answer_headers(ignored: Sequence[str], metadata: Mapping[str, Any], notes: S
     model = metadata.get("model")
     warnings = _as_json([*notes, *metadata.get("warnings", ())])
     return {
-        **({"x-model": quote(str(model), safe="/:@ ")} if model else {}),
-        **({"x-ignored-fields": ", ".join(ignored)} if ignored else {}),
+        **({"x-model": quote(str(model), safe="/:@")} if model else {}),
+        **({"x-ignored-fields": ", ".join(quote(name, safe="[]?") or '""' for name in ignored)} if ignored else {}),
         **({"x-warnings": warnings} if warnings != "[]" else {}),
     }
 

@@ -37,6 +37,10 @@ MAX_JSON_BYTES = 32 * MIB
 MAX_JSON_VALUES = 100_000
 """An array of 3 bytes takes 64 once parsed; base64 counts as one value."""
 
+MAX_HELD_BYTES = 512 * MIB
+"""Of all bodies that are in memory at the same time: of fields, and of JSON."""
+
+_RETRY_AFTER_SECONDS = 5
 _MAX_HEADERS = 16
 _MAX_HEADER_BYTES = 4096
 
@@ -75,6 +79,7 @@ async def receive_form(request: Request, file_field: str = "file", reserved_byte
         with closing(_FormWriter(boundary, Path(folder, "upload"), file_field, reserved_bytes)) as writer:
             async for chunk in _receive(request, door.settings.max_upload_bytes):
                 await run_in_threadpool(writer.write, chunk)
+                _hold(request, writer.field_bytes)
             form = writer.form()
         yield form
 
@@ -92,6 +97,7 @@ async def receive_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> Any
     """
     body = bytearray()
     async for chunk in _receive(request, min(max_bytes, request.app.state.door.settings.max_upload_bytes)):
+        _hold(request, len(body) + len(chunk))
         body += chunk
     if sum(body.count(mark) for mark in b"[{,") > MAX_JSON_VALUES:
         raise ApiError(400, f"the body has over {MAX_JSON_VALUES} values")
@@ -126,6 +132,26 @@ async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
             raise _too_large(max_bytes)
         if chunk:
             yield chunk
+
+
+def _hold(request: Request, size: int) -> None:
+    """Count a request's bytes in memory until the request ends (see `Admission`).
+
+    Raises:
+        ApiError: there is no room for them.
+    """
+    door: Door = request.app.state.door
+    more = size - getattr(request.state, "held_bytes", 0)
+    if door.held_bytes + more > MAX_HELD_BYTES:
+        raise ApiError(
+            429,
+            "the server has no memory left for this body: try again later, or send the recording as a file of a form",
+            type="rate_limit_error",
+            should_retry=True,
+            retry_after=_RETRY_AFTER_SECONDS,
+        )
+    door.held_bytes += more
+    request.state.held_bytes = size
 
 
 async def _next_message(request: Request, started: float, upload_seconds: float) -> Message:
@@ -178,7 +204,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class _FormWriter:
-    """Parses a form chunk by chunk; writes its file to disk, and keeps its fields."""
+    """Parses a form chunk by chunk; writes its file to disk, and keeps its fields.
+
+    Attributes:
+        field_bytes: of names and values so far.
+    """
 
     def __init__(self, boundary: bytes, path: Path, file_field: str, reserved_bytes: int) -> None:
         self._path = path
@@ -186,7 +216,7 @@ class _FormWriter:
         self._reserved_bytes = reserved_bytes
         self._file: BinaryIO | None = None
         self._fields: list[tuple[str, str]] = []
-        self._field_bytes = 0
+        self.field_bytes = 0
         self._parts = 0
         self._headers: dict[bytes, bytes] = {}
         self._header_name = bytearray()
@@ -285,8 +315,8 @@ class _FormWriter:
             self._value += data[start:end]
 
     def _count(self, size: int) -> None:
-        self._field_bytes += size
-        if self._field_bytes > MAX_FIELD_BYTES:
+        self.field_bytes += size
+        if self.field_bytes > MAX_FIELD_BYTES:
             raise ApiError(413, f"the fields of the form are over {MAX_FIELD_BYTES / MIB:g} MiB")
 
     def _end_part(self) -> None:
