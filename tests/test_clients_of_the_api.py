@@ -72,9 +72,9 @@ def assert_segments(segments: list[dict[str, Any]]) -> None:
     assert_spoken(" ".join(segment["text"] for segment in segments), "demo.ogg")
 
 
-@pytest.mark.parametrize("file_first", [False, True])
-def test_subtitle_edit_gets_lines_with_times(door: tuple[str, int], mp3: bytes, file_first: bool) -> None:
-    answer = clients.send(clients.subtitle_edit(mp3, file_first=file_first), door)
+@pytest.mark.parametrize(("name", "file_first"), [("chunk.mp3", False), ("chunk.mp3", True), ("Größe 1.mp3", False)])
+def test_subtitle_edit_gets_lines_with_times(door: tuple[str, int], mp3: bytes, name: str, file_first: bool) -> None:
+    answer = clients.send(clients.subtitle_edit(mp3, name, file_first=file_first), door)
     assert (answer.status, answer.media_type) == (200, "application/json")
     assert_segments(answer.json["segments"])
 

@@ -103,6 +103,20 @@ def test_a_key_is_needed_where_others_can_connect(setting: str, host: str, on_ba
     assert http_mode.needs_key(Settings(require_api_key=setting), host, on_balancer) is needed  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"RUNPOD_POD_ID": "a", "RUNPOD_ENDPOINT_ID": "b"}, True),
+        ({"RUNPOD_POD_ID": "a"}, False),  # a Pod, whose proxy is open to all
+        ({"RUNPOD_ENDPOINT_ID": "b"}, False),  # the shell of a caller
+        ({"RUNPOD_POD_ID": "a", "RUNPOD_ENDPOINT_ID": ""}, False),
+        ({}, False),
+    ],
+)
+def test_only_workers_of_an_endpoint_are_behind_the_load_balancer(variables: dict[str, str], expected: bool) -> None:
+    assert http_mode.is_behind_balancer(variables) is expected
+
+
 def test_keys_and_origins_are_split_at_commas() -> None:
     settings = Settings(api_keys=SecretStr(" a, b,,"), cors_origins="https://a.example, *")
     assert settings.accepted_keys == {"a", "b"}

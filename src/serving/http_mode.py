@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def serve_http(began: float) -> None:
 
 
 def _load(began: float, listening: Listening) -> ASGIApp:
-    on_balancer = "RUNPOD_ENDPOINT_ID" in os.environ
+    on_balancer = is_behind_balancer(os.environ)
     if not os.environ.get("MAX_RESULT_BYTES"):
         os.environ["MAX_RESULT_BYTES"] = str(_BALANCED_ANSWER_BYTES if on_balancer else _ANSWER_BYTES)
     os.environ["STREAMING"] = "false"  # of the queue, whose pieces are small
@@ -92,6 +93,11 @@ def _load(began: float, listening: Listening) -> ASGIApp:
     app = create_app(LocalTranscriber(processor, _stop_since_lost), door)
     app.state.door.metrics.add_collector(EngineMetrics(processor))
     return app
+
+
+def is_behind_balancer(environment: Mapping[str, str]) -> bool:
+    """True for a worker of an endpoint; the endpoint's id alone is also in the shells of its users."""
+    return bool(environment.get("RUNPOD_POD_ID") and environment.get("RUNPOD_ENDPOINT_ID"))
 
 
 def needs_key(settings: Settings, host: str, on_balancer: bool) -> bool:

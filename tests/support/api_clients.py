@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 KEY = "sk-local"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
@@ -69,7 +69,7 @@ def subtitle_edit(
     file = _Part(
         [
             "Content-Type: audio/wav" if file_first else "Content-Type: audio/mpeg",
-            f"Content-Disposition: form-data; name=file; filename={name}; filename*=utf-8''{name}",
+            f"Content-Disposition: form-data; name=file; filename={_dotnet_name(name)}; filename*=utf-8''{quote(name)}",
         ],
         audio,
     )
@@ -83,6 +83,11 @@ def subtitle_edit(
         f"Content-Length: {len(body)}",
     ]
     return _request(head, body)
+
+
+def _dotnet_name(name: str) -> str:
+    """Plain, or in the encoding of mail headers, quoted (`EncodeAndQuoteMime`)."""
+    return name if name.isascii() else f'"=?utf-8?B?{base64.b64encode(name.encode()).decode()}?="'
 
 
 def subtitle_edit_openrouter(audio: bytes, audio_format: str = "mp3") -> bytes:
