@@ -274,7 +274,7 @@ class EndpointTranscriber:
 
     def _send_request(self, work: _Work, request: JsonObject, listener: ProgressListener) -> Answer:
         if request["input"].get("openai_route", _MODELS_ROUTE) != _MODELS_ROUTE:
-            raise WrongUsage("openai_route: such a job's answer may be a bare text; send the request to that route here")
+            raise WrongUsage("openai_route: its answer may be a bare text: send the request to that route here")
         is_native = set(request["input"]) <= _NATIVE_FIELDS and "audio" in request["input"]
         policy = {"policy": execution_policy(None, self._settings.timeout_s)}
         spec = JobSpec(

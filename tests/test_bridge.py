@@ -221,6 +221,14 @@ def test_a_caller_that_hangs_up_ends_the_job(platform: Platform, sdk: openai.Ope
     until(lambda: job.status == "CANCELLED")
 
 
+def test_a_model_that_the_endpoint_lacks_is_replaced_by_its_default_with_a_warning(sdk: openai.OpenAI) -> None:
+    with DEMO.open("rb") as file:
+        answer = sdk.audio.transcriptions.with_raw_response.create(model="Systran/faster-whisper-large-v3", file=file)
+    assert answer.headers["x-model"] == "tiny.en"
+    assert "the model large-v3 is not loaded here: tiny.en has answered" in answer.headers["x-warnings"]
+    assert [model.id for model in sdk.models.list()] == ["tiny.en", "base", "whisper-1"]
+
+
 def test_a_caller_whose_time_is_up_asks_again_for_the_same_job(platform: Platform, sdk: openai.OpenAI) -> None:
     before = len(platform.jobs)
     impatient = sdk.with_options(timeout=1.5, max_retries=8)
