@@ -81,7 +81,7 @@ def bridge(platform: Platform, folder: Path, *arguments: str) -> Iterator[str]:
 
 def client(url: str, **settings: Any) -> openai.OpenAI:
     # Connections are retried while the bridge starts.
-    return openai.OpenAI(base_url=url, api_key="none", timeout=60, **{"max_retries": 8, **settings})
+    return openai.OpenAI(base_url=url, api_key="none", **{"timeout": 60, "max_retries": 8, **settings})
 
 
 def run_ffmpeg(*arguments: str | Path) -> bytes:
