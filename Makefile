@@ -75,12 +75,12 @@ lint: $(READY)  ## ruff, mypy, codespell and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/codespell src api client builder benchmarks tests docs README.md Makefile handler.py
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/codespell src api client builder benchmarks deploy tests docs README.md Makefile compose.yaml handler.py
+	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
 
 image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told
-	$(BIN)/hadolint Dockerfile
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_image.py tests/test_hub.py
+	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_image.py tests/test_hub.py tests/test_own_machine.py
 
 image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the image has: 3 GB
 	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 2 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)
