@@ -57,6 +57,7 @@ FAILURE_KEPT_S = 1800.0
 _CLOSE_TIMEOUT_S = 2.0
 """Shorter than the time that `api.http.loading_server` leaves after a second signal."""
 
+_MODELS_ROUTE = "/v1/models"
 _NATIVE_FIELDS = frozenset({"audio", "options", "webhook", "upload", "reference"})
 _PARTS_FIELDS = frozenset({"audio", "options"})
 """Fields of an input that also a recording in several jobs can have."""
@@ -171,7 +172,7 @@ class EndpointTranscriber:
 
     async def _ask_for_models(self) -> list[str] | None:
         """The names that a worker gives; none if it is an older one, which cannot be asked; None if the job failed."""
-        answer = await self.run(Job({"openai_route": "/v1/models"}), Listener())
+        answer = await self.run(Job({"openai_route": _MODELS_ROUTE}), Listener())
         if "error" in answer:
             return [] if answer["error_type"] == "InvalidInput" else None
         models = answer.get("data")
@@ -272,6 +273,8 @@ class EndpointTranscriber:
         return output
 
     def _send_request(self, work: _Work, request: JsonObject, listener: ProgressListener) -> Answer:
+        if request["input"].get("openai_route", _MODELS_ROUTE) != _MODELS_ROUTE:
+            raise WrongUsage("openai_route: its answer may be a bare text: send the request to that route here")
         is_native = set(request["input"]) <= _NATIVE_FIELDS and "audio" in request["input"]
         policy = {"policy": execution_policy(None, self._settings.timeout_s)}
         spec = JobSpec(

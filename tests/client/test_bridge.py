@@ -302,6 +302,7 @@ LARGE = base64.b64encode(bytes(LIMIT)).decode()
         ({"audio": {"base64": LARGE}, "options": "all"}, {}, "options: give an object"),
         ({"audio": {"base64": LARGE[:-1] + "!"}}, {}, "audio.base64 is not base64"),
         ({"reference": LARGE}, {}, "larger than 0.16 MB"),
+        ({"openai_route": "/v1/audio/transcriptions"}, {}, "send the request to that route here"),
         ({"audio": {"base64": LARGE}}, {}, "the file is not a recording: it is of an unknown type"),
     ],
 )
