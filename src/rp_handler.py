@@ -2,7 +2,8 @@
 
 It can be called without RunPod: `handler({"input": {...}})`. The answer has either `transcription` (or links to files)
 and `metadata`, or `error` and `error_type`. The handler raises nothing, since the SDK would send the traceback. A job
-in the format of RunPod's worker-faster_whisper is answered in that worker's format.
+in the format of RunPod's worker-faster_whisper is answered in that worker's format; one of OpenAI's API is taken here,
+and its answer is converted by `src.serving.async_handler`, since it may be a bare text.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ from src.errors import (
 from src.formats.layout import Layout
 from src.formats.render import render
 from src.job_control import MAX_DEADLINE_S, JobControl
+from src.request import openai_jobs, worker_faster_whisper
 from src.request.ineffective import ineffective_options
 from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.validation import find_reference, find_webhook, parse_input
-from src.request.worker_faster_whisper import is_worker_faster_whisper_input, to_answer, to_input
 from src.settings import get_settings
 from src.startup import get_processor
 from src.transcript.transcript import Transcript
@@ -72,7 +73,7 @@ def handler(job: Job, control: JobControl | None = None) -> Answer:
             answer = _transcribe_or_report(job, control)
         _send_outcome(webhook, job, answer)
         _log_end(answer, time.perf_counter() - started)
-    return to_answer(answer, job["input"]) if _is_for_faster_whisper(job) else answer
+    return worker_faster_whisper.to_answer(answer, job["input"]) if _is_for_faster_whisper(job) else answer
 
 
 def _transcribe_or_report(job: Job, control: JobControl) -> Answer:
@@ -103,7 +104,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     """
     started = time.perf_counter()
     settings = get_settings()
-    job_input = parse_input(to_input(job["input"]) if _is_for_faster_whisper(job) else job.get("input"))
+    job_input = parse_input(_to_our_input(job))
     bucket = find_bucket(job.get("s3Config"), settings, control.on_cancel)
     require_bucket(job_input.upload, bucket)
     processor = get_processor()
@@ -184,8 +185,16 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
     }
 
 
+def _to_our_input(job: Job) -> Any:
+    raw = job.get("input")
+    if openai_jobs.is_openai_input(raw):
+        return openai_jobs.to_input(raw, get_processor().model_names)
+    return worker_faster_whisper.to_input(job["input"]) if _is_for_faster_whisper(job) else raw
+
+
 def _is_for_faster_whisper(job: Job) -> bool:
-    return is_worker_faster_whisper_input(job.get("input"), bare=get_settings().faster_whisper_jobs)
+    bare = get_settings().faster_whisper_jobs
+    return worker_faster_whisper.is_worker_faster_whisper_input(job.get("input"), bare)
 
 
 def _job_id(job: Job) -> str | None:

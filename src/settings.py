@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     max_result_bytes: int = Field(
         default=10_000_000 - 100_000,
         gt=0,
-        description="Largest answer, in bytes: RunPod's limit for `/run` is 10 MB, less its own fields; over HTTP 29.9 MB "
-        "behind RunPod's load balancer, and 256 MiB elsewhere.",
+        description="Largest answer, in bytes: RunPod's limit for `/run` is 10 MB, less its own fields; over HTTP "
+        "29.9 MB behind RunPod's load balancer, and 256 MiB elsewhere.",
     )
     max_concurrency: int = Field(
         default=4, gt=0, le=64, description="Jobs that run at once; they share the model and its batches."

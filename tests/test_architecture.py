@@ -15,6 +15,7 @@ BASE = {"errors", "deadline", "mode", "settings", "logs", "transcript"}
 """The lowest floor, open to all above it."""
 
 ALLOWED: dict[str, set[str]] = {
+    "api": set(),
     "errors": set(),
     "deadline": {"errors"},
     "mode": set(),
@@ -29,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": BASE - {"transcript"},
     "audio": {"job_control", *BASE},
     "engine": {"models", *BASE},
-    "request": {"formats", "audio", "public_http", *BASE},
+    "request": {"api", "formats", "audio", "public_http", *BASE},
     "transcription": {"engine", "models", "audio", "job_control", *BASE},
     "speakers": {"request", "audio", "job_control", *BASE},
     "captions": {"request", "formats", "audio", "job_control", *BASE},
@@ -58,9 +59,12 @@ ALLOWED: dict[str, set[str]] = {
         *{"formats", "job_control"},
         *BASE,
     },
-    "serving": {"rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control", *BASE},
+    "serving": {
+        *{"api", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control"},
+        *BASE,
+    },
 }
-"""The packages and root modules of `src`, from bottom to top, and what each may import."""
+"""The packages and root modules of `src`, from bottom to top, and what each may import; `api` is beside `src`."""
 
 
 def arrows() -> dict[str, dict[str, set[str]]]:
@@ -74,6 +78,8 @@ def arrows() -> dict[str, dict[str, set[str]]]:
                 imported = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("src."):
                 imported = [str(node.module).split(".")[1]]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("api", "client"):
+                imported = [str(node.module).split(".")[0]]
             elif isinstance(node, ast.Import):
                 imported = [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("src.")]
             else:
@@ -92,6 +98,20 @@ def test_packages_import_only_what_is_below_them() -> None:
         if imported not in ALLOWED.get(importer, set())
     ]
     assert not wrong, "arrows that layout forbids:\n" + "\n".join(wrong)
+
+
+def test_the_api_imports_neither_the_worker_nor_the_client() -> None:
+    wrong = [
+        str(path)
+        for path in (SRC.parent / "api").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else
+            [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        )
+        if name.split(".")[0] in ("src", "client")
+    ]  # fmt: skip
+    assert wrong == []
 
 
 def test_the_stages_know_nothing_of_a_jobs_options() -> None:

@@ -132,7 +132,7 @@ def test_no_segments_are_made_for_a_listener_that_wants_none(run_with) -> None:
 def test_a_lost_device_ends_the_process_after_the_answer(run_with) -> None:
     lost = []
     transcriber = run_with(lambda job, control: {"error": "lost", "refresh_worker": True}, lambda: lost.append(True))
-    assert asyncio.run(transcriber.run(Job({}), SILENT)) == {"error": "lost"}
+    assert asyncio.run(transcriber.run(Job({}), SILENT)) == {"error": "lost", "refresh_worker": True}
     assert lost == [True]
 
 

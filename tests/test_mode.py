@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
 import pytest
+from pydantic import SecretStr
 
 from src.mode import Listening, ModeError, find_listening, find_mode
+from src.serving import http_mode
 from src.settings import Settings
 from tests.support.clips import ROOT
 
@@ -77,6 +80,46 @@ def test_the_settings_have_the_same_defaults() -> None:
     defaults = [fields[name].default for name in ("host", "port", "health_check_path")]
     host, ports, path = find_listening({})
     assert defaults == [host, *ports, path]
+
+
+@pytest.mark.parametrize(
+    ("setting", "host", "on_balancer", "needed"),
+    [
+        ("auto", "127.0.0.1", False, False),
+        ("auto", "127.8.0.1", False, False),
+        ("auto", "::1", False, False),
+        ("auto", "localhost", False, False),
+        ("auto", "0.0.0.0", False, True),
+        ("auto", "::", False, True),
+        ("auto", "192.168.1.2", False, True),
+        ("auto", "localhost.example.com", False, True),
+        ("auto", "0.0.0.0", True, False),
+        ("false", "0.0.0.0", False, False),
+        ("true", "127.0.0.1", False, True),
+        ("true", "0.0.0.0", True, True),
+    ],
+)
+def test_a_key_is_needed_where_others_can_connect(setting: str, host: str, on_balancer: bool, needed: bool) -> None:
+    assert http_mode.needs_key(Settings(require_api_key=setting), host, on_balancer) is needed  # type: ignore[arg-type]
+
+
+def test_keys_and_origins_are_split_at_commas() -> None:
+    settings = Settings(api_keys=SecretStr(" a, b,,"), cors_origins="https://a.example, *")
+    assert settings.accepted_keys == {"a", "b"}
+    assert settings.allowed_origins == ("https://a.example", "*")
+    assert "a, b" not in repr(settings)
+
+
+def test_a_lost_device_ends_the_process_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", signals.append)
+    monkeypatch.setattr(http_mode, "_lost", False)
+    monkeypatch.setattr(http_mode, "serve", lambda *_, **__: None)
+    http_mode.serve_http(0.0)
+    monkeypatch.setattr(http_mode, "serve", lambda *_, **__: http_mode._stop_since_lost())
+    with pytest.raises(SystemExit, match="the device failed"):
+        http_mode.serve_http(0.0)
+    assert signals == [signal.SIGTERM]
 
 
 @pytest.mark.process

@@ -171,6 +171,7 @@ def test_a_translation_is_one_by_its_route() -> None:
 def test_unknown_fields_are_ignored_and_named() -> None:
     request = form(("user", "7"), ("seed", ""), ("top_p[]", "1"), ("a,\n\xe9", "x"), ("x" * 900, "x"))
     assert request.ignored == ("user", "top_p", "a???", "x" * 60)
+    assert form(("metadata", "x"), ("metadata[a]", "y"), ("metadata[b]", "z")).ignored == ("metadata",)
 
 
 WRONG: list[tuple[list[tuple[str, str]], str, str]] = [
@@ -184,7 +185,7 @@ WRONG: list[tuple[list[tuple[str, str]], str, str]] = [
     ([("chunking_strategy", "none")], "chunking_strategy", 'should be "auto"'),
     ([("chunking_strategy[type]", "semantic")], "chunking_strategy", 'should be "auto"'),
     ([("chunking_strategy[threshold]", "2")], "chunking_strategy[threshold]", "should be a number from 0 to 1"),
-    ([("chunking_strategy", "auto"), ("chunking_strategy[threshold]", "1")], "chunking_strategy", "not both"),
+    ([("chunking_strategy", "auto"), ("chunking_strategy[threshold]", "1")], "chunking_strategy", 'should be "auto"'),
     ([("known_speaker_names[]", "Ada")], "known_speaker_references", "as many as known_speaker_names"),
     ([("known_speaker_references[]", VOICE)], "known_speaker_references", "as many as known_speaker_names"),
     (

@@ -14,6 +14,7 @@ import pytest
 
 from builder.write_tables import CONFIGURATION, OPTIONS, generate, insert_table
 from src import __version__
+from src.request.openai_jobs import is_openai_input, to_input
 from src.request.validation import parse_input
 from src.rp_handler import handler
 from src.whisper_processor import WhisperProcessor
@@ -112,7 +113,8 @@ def test_the_readme_links_to_each_document() -> None:
 
 @pytest.mark.parametrize("request_body", REQUESTS)
 def test_each_request_is_valid(request_body: dict[str, Any]) -> None:
-    parse_input(request_body["input"])
+    raw = request_body["input"]
+    parse_input(to_input(raw, models=["base"]) if is_openai_input(raw) else raw)
 
 
 @pytest.mark.model

@@ -20,7 +20,7 @@ DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg
 @pytest.mark.model
 @pytest.mark.process
 def test_the_event_loop_is_not_blocked_by_a_job() -> None:
-    async def run_and_count_turns() -> tuple[dict[str, Any], int]:
+    async def run_and_count_turns() -> tuple[Any, int]:
         answer, turns = asyncio.ensure_future(async_handler.handle(DEMO)), 0
         while not answer.done():
             await asyncio.sleep(0.005)
@@ -66,7 +66,7 @@ def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pyte
 
     monkeypatch.setattr(async_handler, "handler", fails)
 
-    async def all_at_once() -> list[dict[str, Any]]:
+    async def all_at_once() -> list[Any]:
         return await asyncio.gather(*(async_handler.handle({"id": str(number)}) for number in range(3)))
 
     answers = asyncio.run(all_at_once())
@@ -77,7 +77,7 @@ def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pyte
 @pytest.mark.model
 @pytest.mark.process
 def test_a_stream_ends_with_the_whole_answer() -> None:
-    async def chunks() -> list[dict[str, Any]]:
+    async def chunks() -> list[Any]:
         return [chunk async for chunk in async_handler.stream(DEMO)]
 
     *streamed, whole = asyncio.run(chunks())
@@ -87,7 +87,7 @@ def test_a_stream_ends_with_the_whole_answer() -> None:
 
 
 def test_a_streams_error_begins_with_its_type() -> None:
-    async def chunks() -> list[dict[str, Any]]:
+    async def chunks() -> list[Any]:
         return [chunk async for chunk in async_handler.stream({"id": "job-1", "input": {}})]
 
     (refusal,) = asyncio.run(chunks())

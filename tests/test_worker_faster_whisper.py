@@ -184,6 +184,27 @@ def test_the_other_workers_defaults_are_no_warning(keys: dict[str, Any]) -> None
 
 @pytest.mark.model
 @pytest.mark.process
+def test_a_job_of_the_former_public_endpoint_is_answered_with_its_text(site: str) -> None:
+    answer = handler({"input": {"audio": f"{site}/demo.ogg", "prompt": ""}})
+    assert_spoken(answer["transcription"], "demo.ogg")
+
+
+@pytest.mark.parametrize(
+    ("keys", "prompt"),
+    [
+        ({"prompt": ""}, None),
+        ({"prompt": None}, None),
+        ({"prompt": "Okonkwo"}, "Okonkwo"),
+        ({"prompt": "Okonkwo", "initial_prompt": "Okonkwo"}, "Okonkwo"),
+        ({"prompt": "", "initial_prompt": "Okonkwo"}, "Okonkwo"),
+    ],
+)
+def test_the_prompt_of_the_former_public_endpoint_is_the_initial_prompt(keys: dict[str, Any], prompt: str) -> None:
+    assert parse_input(to_input({"audio": URL, **keys})).options.initial_prompt == prompt
+
+
+@pytest.mark.model
+@pytest.mark.process
 def test_words_are_in_one_list_and_not_in_segments() -> None:
     answer = handler(flat("demo.ogg", word_timestamps=True, beam_size=1))
     assert not any("words" in segment for segment in answer["segments"])
@@ -264,6 +285,14 @@ def test_our_webhook_and_upload_may_be_added_to_its_keys() -> None:
         ({"audio": URL, "colour": 1}, True, False),
         ({"audio": URL, "options": {}, "language": "es"}, True, False),
         ({"audio": {"url": URL}, "language": "es"}, True, False),
+        ({"audio": URL, "prompt": ""}, False, True),
+        ({"audio": URL, "prompt": "Okonkwo"}, False, True),
+        ({"audio": URL, "prompt": "Okonkwo", "language": "es"}, False, True),
+        ({"audio": {"url": URL}, "prompt": "Okonkwo"}, True, False),
+        ({"audio": URL, "prompt": "Okonkwo", "output_format": "srt"}, True, False),
+        ({"audio": URL, "prompt": "Okonkwo", "response_format": "srt"}, True, False),
+        ({"audio": URL, "options": {"prompt": "Okonkwo"}}, True, False),
+        ({"audio": URL, "output_format": "srt", "enable_vad": False}, False, True),
         ({}, True, False),
         (None, True, False),
         ([URL], True, False),
@@ -286,6 +315,8 @@ def test_its_jobs_are_recognized_by_keys_that_ours_lack(raw: Any, bare: bool, it
         ({"temperature": 1.5}, "temperature: should be at most 1"),
         ({"temperature": "hot"}, "temperature: should be a number"),
         ({"temperature_increment_on_fallback": 0}, "temperature_increment_on_fallback: should be more than 0"),
+        ({"prompt": 5}, "prompt: should be a string"),
+        ({"prompt": "a", "initial_prompt": "b"}, "prompt has another value than initial_prompt"),
         ({"enable_vad": "no thanks"}, "enable_vad: should be true or false"),
         ({"audio_base64": "AAAA"}, 'give exactly one of "audio" and "audio_base64"'),
         ({"audio": None, "language": "en"}, 'give exactly one of "audio" and "audio_base64"'),

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from uvicorn import Config, Server
 from uvicorn.lifespan.on import LifespanOn
@@ -39,21 +39,7 @@ class LoadingServer(Server):
     """
 
     def __init__(self, load: Callable[[], ASGIApp], health_path: str) -> None:
-        super().__init__(
-            Config(
-                self._answer,
-                http=BoundedConnection,
-                loop="asyncio",
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            )
-        )
+        super().__init__(_config(self._answer, lifespan="off"))
         self._load = load
         self._health_path = health_path
         self._app: ASGIApp | None = None
@@ -117,7 +103,7 @@ class LoadingServer(Server):
 
     async def _settle(self, app: ASGIApp | None, failure: BaseException | None) -> None:
         if app is not None:
-            self._lifespan = LifespanOn(Config(app, interface="asgi3", lifespan="on", log_config=None))
+            self._lifespan = LifespanOn(_config(app, lifespan="on"))
             await self._lifespan.startup()
             if self._lifespan.should_exit:
                 app, failure = None, RuntimeError("the application does not start")
@@ -135,6 +121,22 @@ class LoadingServer(Server):
             await _send(send, stopped.status, stopped.body)
         else:
             await self._app(scope, receive, send)
+
+
+def _config(app: ASGIApp, *, lifespan: Literal["on", "off"]) -> Config:
+    return Config(
+        app,
+        http=BoundedConnection,
+        loop="asyncio",
+        ws="none",
+        lifespan=lifespan,
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
 
 
 async def _send(send: Send, status: int, content: dict[str, Any] | None = None) -> None:

@@ -204,21 +204,22 @@ def _parse(
 
 def _gather(fields: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The fields of a form with lists and objects where the names spell them."""
-    lists: dict[str, list[Any]] = {}
+    items: dict[str, list[Any]] = {}
     objects: dict[str, dict[str, str]] = {}
-    are_lists: set[str] = set()
+    single: set[str] = set()
     for written, value in fields:
         match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", written)
         name, inner = match.groups() if match else (written, None)
-        if inner:
-            objects.setdefault(name, {})[inner] = value
+        if not inner:
+            items.setdefault(name, []).append(value)
+            single |= {name} if inner is None else set()
+        elif name in objects:
+            objects[name][inner] = value
         else:
-            lists.setdefault(name, []).append(value)
-            are_lists |= {name} if inner == "" else set()
-    for name in objects.keys() & lists.keys():
-        raise _wrong(name, "should be either one value or an object, not both")
-    values = {name: items if name in are_lists or len(items) > 1 else items[0] for name, items in lists.items()}
-    return {**values, **objects}
+            objects[name] = {inner: value}
+            items.setdefault(name, []).append(objects[name])
+            single.add(name)
+    return {name: values[0] if name in single and len(values) == 1 else values for name, values in items.items()}
 
 
 def _read_url(values: _Values, audio: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

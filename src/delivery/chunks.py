@@ -37,6 +37,11 @@ def split_answer(answer: dict[str, Any], max_bytes: int = MAX_CHUNK_BYTES) -> It
     yield rest
 
 
+def split_text(text: str, max_bytes: int = MAX_CHUNK_BYTES) -> Iterator[str]:
+    """Yield the text in pieces; an empty one is one piece."""
+    yield from _split(text, max_bytes)
+
+
 def batch_items(items: list[Any], max_bytes: int = MAX_CHUNK_BYTES) -> Iterator[list[Any]]:
     """Yield the items, in order, in lists whose JSON has at most `max_bytes`; at least one list."""
     batch: list[Any] = []

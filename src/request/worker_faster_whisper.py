@@ -1,5 +1,8 @@
 """Jobs of RunPod's worker-faster_whisper: converts their input and answer, so that its clients work unchanged.
 
+Those of RunPod's former public endpoint, a URL as `audio` and a `prompt`, are answered alike: their clients read
+`transcription`.
+
 Its input is flat; its answer has one text in one format, and the segments. Only the handler knows of it: it converts
 the job to our format first, and the answer back at the end.
 
@@ -47,6 +50,8 @@ class FlatInput(RequestModel):
     length_penalty: Any = None
     suppress_tokens: Any = None
     initial_prompt: Any = None
+    prompt: str | None = None
+    """Of RunPod's former public Whisper, whose jobs have `audio` and this; it is `initial_prompt`."""
     condition_on_previous_text: Any = None
     compression_ratio_threshold: Any = None
     logprob_threshold: Any = None
@@ -64,6 +69,12 @@ class FlatInput(RequestModel):
             raise ValueError('give exactly one of "audio" and "audio_base64"')
         return self
 
+    @model_validator(mode="after")
+    def _check_one_prompt(self) -> FlatInput:
+        if self.prompt is not None and self.initial_prompt not in (None, self.prompt):
+            raise ValueError("prompt has another value than initial_prompt: leave one of them out")
+        return self
+
     @property
     def temperatures(self) -> list[float]:
         """The temperatures for fallback, from `temperature` up to 1."""
@@ -75,7 +86,7 @@ class FlatInput(RequestModel):
 
 
 _FOREIGN_KEYS = FlatInput.model_fields.keys() - {"audio", "webhook", "upload", "reference"}
-_ITS_OWN_KEYS = _FOREIGN_KEYS - Options.model_fields.keys()
+_ITS_OWN_KEYS = _FOREIGN_KEYS - Options.model_fields.keys() - {"prompt"}  # which our jobs may have, too
 _OUR_OWN_KEYS = OPTION_NAMES - FlatInput.model_fields.keys()
 _SAME_OPTIONS = (FlatInput.model_fields.keys() & Options.model_fields.keys()) - {"temperature"}
 
@@ -109,6 +120,7 @@ def to_input(raw: dict[str, Any]) -> dict[str, Any]:
     same = {name: getattr(flat, name) for name in names if getattr(flat, name) is not None}
     options = {
         **same,
+        **({} if flat.prompt is None else {"initial_prompt": flat.prompt}),
         "temperature": flat.temperatures,
         "vad": flat.enable_vad,
         # More formats than requested: the answer is measured in our format, and must also fit the limit in the other

@@ -12,18 +12,25 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import runpod
 
-from src.delivery.chunks import batch_items, split_answer
+from src.delivery.chunks import batch_items, split_answer, split_text
 from src.job_control import JobControl
+from src.request.openai_jobs import asks_for_models, is_openai_input, models_answer, to_answer
 from src.rp_handler import handler
 from src.serving.progress import ProgressReporter
 from src.settings import get_settings
+from src.startup import get_processor
 from src.transcript.transcript import Segment
 
 CANCELLED = "the job was cancelled"
+
+Output = dict[str, Any] | str
+"""An answer; a bare text is one only to a job of OpenAI's API."""
+
+AnyOutput = TypeVar("AnyOutput", bound=Output)
 
 
 def configuration() -> dict[str, Any]:
@@ -42,20 +49,20 @@ def _is_local_test() -> bool:
     return "RUNPOD_WEBHOOK_GET_JOB" not in os.environ and "--rp_serve_api" not in sys.argv
 
 
-async def handle(job: dict[str, Any]) -> dict[str, Any]:
+async def handle(job: dict[str, Any]) -> Output:
     """Run a job and return its answer; cancelling the coroutine cancels the job."""
     return await run_on_thread(_run, job, JobControl())
 
 
 async def run_on_thread(
-    run: Callable[[dict[str, Any], JobControl], dict[str, Any]], job: dict[str, Any], control: JobControl
-) -> dict[str, Any]:
+    run: Callable[[dict[str, Any], JobControl], AnyOutput], job: dict[str, Any], control: JobControl
+) -> AnyOutput:
     """Run a job on a thread of the pool; cancelling the coroutine cancels the job by its control."""
     with _cancelled_on_exit(control):
         return await asyncio.get_running_loop().run_in_executor(_threads(), run, job, control)
 
 
-async def stream(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+async def stream(job: dict[str, Any]) -> AsyncIterator[Output]:
     """Run a job and yield `{"segments": [...]}` as segments become final, then the whole answer, split if over 1 MB."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -63,7 +70,8 @@ async def stream(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     def put(segment: Segment) -> None:
         loop.call_soon_threadsafe(ready.put_nowait, segment.to_dict())
 
-    with _cancelled_on_exit(JobControl(on_segment=put)) as control:
+    on_segment = None if is_openai_input(job.get("input")) else put  # its caller reads the answer alone
+    with _cancelled_on_exit(JobControl(on_segment)) as control:
         answer = loop.run_in_executor(_threads(), _run, job, control)
         answer.add_done_callback(lambda _: ready.put_nowait(None))
         segments: list[dict[str, Any] | None] = []
@@ -74,8 +82,10 @@ async def stream(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
             for batch in batch_items([segment for segment in segments if segment is not None]):
                 if batch:
                     yield {"segments": batch}
-        for chunk in split_answer(_prefix_error_type(await answer)):
-            yield chunk
+        whole = await answer
+        pieces = split_text(whole) if isinstance(whole, str) else split_answer(_prefix_error_type(whole))
+        for piece in pieces:
+            yield piece
 
 
 def _prefix_error_type(answer: dict[str, Any]) -> dict[str, Any]:
@@ -94,10 +104,14 @@ def _cancelled_on_exit(control: JobControl) -> Iterator[JobControl]:
         control.cancel(CANCELLED)  # has no effect after the job's end
 
 
-def _run(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
+def _run(job: dict[str, Any], control: JobControl) -> Output:
+    raw = job.get("input")
+    if asks_for_models(raw):
+        return models_answer(get_processor().model_names)
     with _counted(), _progress_reported(job, control):
         answer = handler(job, control)
-    return _drop_refresh(answer) if _running else answer
+    answer = _drop_refresh(answer) if _running else answer
+    return to_answer(answer, raw, get_processor().model_names) if is_openai_input(raw) else answer
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import signal
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         settings = get_settings()
     except SettingsError as error:
         raise cannot_start(error) from None
-    if not settings.accepted_keys and _needs_key(settings, listening.host, on_balancer):
+    if not settings.accepted_keys and needs_key(settings, listening.host, on_balancer):
         raise cannot_start(
             "other machines can connect and no key is set: set API_KEYS, or REQUIRE_API_KEY=false to serve everyone"
         )
@@ -71,6 +72,7 @@ def _load(began: float, listening: Listening) -> ASGIApp:
 
     from api.http.app import create_app
     from api.http.door import DoorSettings
+    from src import logs
     from src.serving.engine_metrics import EngineMetrics
     from src.serving.fitness import checks
     from src.serving.local_transcriber import LocalTranscriber
@@ -86,12 +88,20 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         max_upload_bytes=settings.max_audio_bytes,
         upload_seconds=settings.download_timeout,
     )
+    logs.event("worker.ready", seconds=round(time.perf_counter() - began, 3))
     app = create_app(LocalTranscriber(processor, _stop_since_lost), door)
     app.state.door.metrics.add_collector(EngineMetrics(processor))
     return app
 
 
-def _needs_key(settings: Settings, host: str, on_balancer: bool) -> bool:
+def needs_key(settings: Settings, host: str, on_balancer: bool) -> bool:
+    """True if HTTP mode may only start with a key.
+
+    Args:
+        settings: of the worker.
+        host: to listen at.
+        on_balancer: behind RunPod's load balancer, which lets RunPod's own keys pass only.
+    """
     if settings.require_api_key == "auto":
         return not (on_balancer or _is_loopback(host))
     return settings.require_api_key == "true"

@@ -40,7 +40,7 @@ class LocalTranscriber:
             raw["input"]["audio"] = AudioSource.of_upload(job.upload)
         async with self._turns:
             answer = await run_on_thread(handler, raw, _control(listener))
-        if answer.pop("refresh_worker", False):
+        if answer.get("refresh_worker"):  # it stays in the answer, whose caller may try again
             self._on_lost()
         return answer
 
