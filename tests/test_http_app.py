@@ -328,7 +328,7 @@ def test_a_caller_who_does_not_read_a_stream_is_given_up(api: Api, monkeypatch: 
         wait_for(lambda: api.door.requests == 0)
 
 
-@pytest.mark.parametrize(("first", "then", "whole"), [(1.2, 0.0, False), (0.0, 0.02, True)], ids=["late", "slowly"])
+@pytest.mark.parametrize(("first", "then", "whole"), [(1.2, 0.0, False), (0.0, 0.06, True)], ids=["late", "slowly"])
 def test_a_large_answer_is_for_callers_who_read_it(
     api: Api, monkeypatch: pytest.MonkeyPatch, first: float, then: float, whole: bool
 ) -> None:
