@@ -24,7 +24,7 @@ from src.request.options import Options
 from tests.support.job_outputs import SAID, SECONDS, output
 from tests.support.openai_types import assert_is
 
-SCHEMAS = Options.model_json_schema()["properties"] | {"token_logprobs": {"type": "boolean"}}
+SCHEMAS = Options.model_json_schema()["properties"]
 
 TEXT = "".join(SAID).strip()
 
@@ -49,8 +49,7 @@ def test_json_is_a_transcription() -> None:
 
 def test_json_has_the_log_probabilities_of_all_segments() -> None:
     request = parse_form([("include[]", "logprobs")], "transcribe", SCHEMAS)
-    options = {name: value for name, value in request.options.items() if name != "token_logprobs"}
-    answer = output(options)
+    answer = output(request.options)
     tokens = [{"token": text, "logprob": -0.25, "bytes": [*text.encode()]} for text in SAID]
     for segment, token in zip(answer["transcription"]["segments"], tokens, strict=True):
         segment["logprobs"] = [token]

@@ -22,7 +22,7 @@ from src.request.options import Options
 from tests.support.job_outputs import SAID, output
 from tests.support.openai_types import assert_is
 
-SCHEMAS = Options.model_json_schema()["properties"] | {"token_logprobs": {"type": "boolean"}}
+SCHEMAS = Options.model_json_schema()["properties"]
 
 TEXT = "".join(SAID).strip()
 
@@ -109,7 +109,7 @@ def test_a_text_with_labels_is_not_streamed_without_them(fields: list[tuple[str,
 
 def test_deltas_have_the_log_probabilities_of_their_segments() -> None:
     request = asked(("include[]", "logprobs"))
-    answer = output({name: value for name, value in request.options.items() if name != "token_logprobs"})
+    answer = output(request.options)
     segments = answer["transcription"]["segments"]
     for segment in segments:
         segment["logprobs"] = [{"token": segment["text"], "logprob": -0.5, "bytes": [*segment["text"].encode()]}]

@@ -67,6 +67,12 @@ def test_any_other_model_is_not_found(name: str) -> None:
         assert len(str(error)) < 300
 
 
+def test_an_error_names_a_limited_number_of_models() -> None:
+    with pytest.raises(ApiError) as raised:
+        choose_model("nova-3", [f"someone/whisper-{number}" for number in range(1000)])
+    assert str(raised.value).count("someone/") == 20
+
+
 def test_the_list_has_the_endpoints_models_and_the_name_that_programs_have_built_in() -> None:
     listed: Any = list_models(MODELS)
     assert listed["object"] == "list"

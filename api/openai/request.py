@@ -379,7 +379,7 @@ _EXTRAS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "hotwords": ("custom_vocabulary", _hotwords),
     "vad_filter": ("vad", lambda value: read_switch("vad_filter", value)),
 }
-"""Fields of other servers (speaches, vLLM) with an equivalent: the option, and what makes its value."""
+"""Fields of other servers (Speaches, vLLM) with an equivalent: the option, and what makes its value."""
 
 
 def _read_extras(values: _Values, draft: _Draft) -> None:
