@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.http import middleware, openai_routes
+from api.http import connections, middleware, openai_routes
 from api.http.door import DoorSettings
 from tests.support.http_api import (
     ANSWER,
@@ -318,13 +319,33 @@ def test_a_caller_who_hangs_up_ends_the_job_within_a_second(
 
 
 def test_a_caller_who_does_not_read_a_stream_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.2)
     api.transcriber.segments = [{**SEGMENTS[0], "text": "x" * 1_000_000}] * 20
     api.transcriber.seconds = 60
     with api.connect() as connection:
         connection.sendall(post("/v1/audio/transcriptions", form_of(stream="true")))
         wait_for(lambda: api.transcriber.jobs)
         wait_for(lambda: api.door.requests == 0)
+
+
+@pytest.mark.parametrize(("first", "then", "whole"), [(1.2, 0.0, False), (0.0, 0.06, True)], ids=["late", "slowly"])
+def test_a_large_answer_is_for_callers_who_read_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch, first: float, then: float, whole: bool
+) -> None:
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.4)
+    size = 20_000_000
+    api.transcriber.answer = {**ANSWER, "transcription": {"text": "x" * size}}
+    received = b"-"
+    total = 0
+    with api.connect() as connection:
+        connection.sendall(post("/v1/audio/transcriptions", form_of(response_format="text")))
+        time.sleep(first)
+        with suppress(ConnectionResetError):
+            while received:
+                time.sleep(then)
+                received = connection.recv(2**20)
+                total += len(received)
+    assert (total > size) == whole
 
 
 def test_requests_over_the_limit_are_refused_before_their_body(no_files_left: Path) -> None:

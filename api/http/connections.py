@@ -14,6 +14,9 @@ HEAD_SECONDS = 20.0
 """From a connection's beginning, or a request's first byte, to the end of its head; also for what is left of a body
 that was answered early."""
 
+READ_SECONDS = 60.0
+"""A caller who reads nothing of an answer for so long is given up."""
+
 MAX_CONNECTIONS = 768
 """Beyond these the oldest idle one is closed for each new one: each holds a file descriptor, of which a process may
 have 1024."""
@@ -26,6 +29,8 @@ class BoundedConnection(H11Protocol):
         super().__init__(*args, **kwargs)
         self.began = self.loop.time()
         self._head = _Timer(self.loop, HEAD_SECONDS, self.abort)
+        self._read = _Timer(self.loop, READ_SECONDS, self._expect_less_unread)
+        self._unread_bytes = 0
 
     @property
     def is_idle(self) -> bool:
@@ -47,7 +52,19 @@ class BoundedConnection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._head.stop()
+        self._read.stop()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the caller to read."""
+        super().pause_writing()
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._read.start()
+
+    def resume_writing(self) -> None:
+        """Go on, since the caller has read."""
+        self._read.stop()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request; the time of a body is the application's to limit."""
@@ -56,6 +73,14 @@ class BoundedConnection(H11Protocol):
             self._head.stop()
         elif not self.transport.is_closing():
             self._head.start()
+
+    def _expect_less_unread(self) -> None:
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes >= self._unread_bytes:
+            self.abort()
+            return
+        self._unread_bytes = unread_bytes
+        self._read.start()
 
 
 class _Timer:
@@ -67,7 +92,11 @@ class _Timer:
 
     def start(self) -> None:
         if self._handle is None:
-            self._handle = self._loop.call_later(self._seconds, self._expired)
+            self._handle = self._loop.call_later(self._seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._handle = None
+        self._expired()
 
     def stop(self) -> None:
         if self._handle is not None:

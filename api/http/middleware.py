@@ -19,9 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.openai.errors import ApiError
 from api.transcriber import request_id
 
-SEND_SECONDS = 60.0
-"""A caller who reads nothing of an answer for so long is given up."""
-
 LINGER_SECONDS = 10.0
 """How long the rest of a refused body is read."""
 
@@ -80,7 +77,7 @@ class AnswerErrors:
 
 
 class CloseGently:
-    """Middleware that gives up callers who do not read, and lets those read a refusal who still send.
+    """Middleware that lets callers read a refusal while they still send.
 
     A connection that is closed with unread bytes is reset, and the caller may lose the answer (RFC 9112, section 9.6):
     the rest of the body is read for some seconds before.
@@ -90,11 +87,7 @@ class CloseGently:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on.
-
-        Raises:
-            ClientDisconnect: the caller reads nothing.
-        """
+        """Pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -116,12 +109,12 @@ class CloseGently:
                 MutableHeaders(scope=message)["connection"] = "close"
             ends = message["type"] == "http.response.body" and not message.get("more_body", False)
             if not (ends and is_sending):
-                await _send_in_time(send, message)
+                await send(message)
                 return
-            await _send_in_time(send, {**message, "more_body": True})
+            await send({**message, "more_body": True})
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(read_the_rest(), LINGER_SECONDS)
-            await _send_in_time(send, {"type": "http.response.body"})
+            await send({"type": "http.response.body"})
 
         await self._app(scope, receive_and_note, send_gently)
 
@@ -145,10 +138,3 @@ def to_response(error: ApiError) -> Response:
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(json.dumps(error.body), error.status, headers, media_type="application/json")
-
-
-async def _send_in_time(send: Send, message: Message) -> None:
-    try:
-        await asyncio.wait_for(send(message), SEND_SECONDS)
-    except asyncio.TimeoutError:
-        raise ClientDisconnect from None

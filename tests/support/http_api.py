@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.http.app import create_app
+from api.http.connections import BoundedConnection
 from api.http.door import Door, DoorSettings
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 
@@ -155,7 +156,7 @@ def api_on_loopback(
 @contextmanager
 def served(app: ASGIApp) -> Iterator[int]:
     """Serves an app on a free port until the end of the block."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http="h11", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=BoundedConnection, timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
