@@ -23,7 +23,7 @@ endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui test-fast test test-all test-ui chromium coverage lint image-check image-torch serve http platform bench coldstart soak fuzz format clips clean
+.PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint image-check image-torch serve http platform bench coldstart soak fuzz format clips clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -39,6 +39,9 @@ client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-c
 
 ui: $(UI_READY)  ## the web page, http://localhost:7860, for the endpoint in RUNPOD_ENDPOINT_ID or at RUNPOD_BASE_URL
 	@$(CLIENT)/python -m client.app
+
+bridge: $(CLIENT_READY)  ## OpenAI's API at http://127.0.0.1:8080/v1, for the endpoint in RUNPOD_ENDPOINT_ID; PORT=8080
+	@$(CLIENT)/python -m client.serve --port $(or $(PORT),8080)
 
 test-fast: $(READY) $(CLIENT_READY)  ## the tests that need no model and start no process: under a minute
 	$(TESTS) -m "not model and not process and not slow"
@@ -72,12 +75,12 @@ lint: $(READY)  ## ruff, mypy, codespell and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/codespell src api client builder benchmarks tests docs README.md Makefile handler.py
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/codespell src api client builder benchmarks deploy tests docs README.md Makefile compose.yaml handler.py
+	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
 
 image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told
-	$(BIN)/hadolint Dockerfile
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_image.py tests/test_hub.py
+	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_image.py tests/test_hub.py tests/test_own_machine.py
 
 image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the image has: 3 GB
 	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 2 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)

@@ -59,8 +59,12 @@ class Transcriber(Protocol):
     async def run(self, job: Job, listener: Listener) -> Answer:
         """Run a job and return its answer, also if it fails; cancelling the coroutine cancels the job."""
 
-    async def models(self) -> list[str]:
-        """The names of the models that a job may ask for, the default first."""
+    async def models(self, wanted: str | None = None) -> list[str]:
+        """The names of the models that a job may ask for, the default first, as far as they are known.
+
+        Args:
+            wanted: the name in a request that needs to know them; None: nothing is to be started to find out.
+        """
 
     def option_schemas(self) -> Mapping[str, Schema]:
         """The JSON Schema of each option of a job, by its name."""

@@ -1,7 +1,6 @@
-"""The environment variables of `.runpod/hub.json`, generated from the settings.
+"""The listings for RunPod's Hub: the environment variables of the queue's, and all of that for load balancing.
 
-RunPod's Hub asks for them when somebody deploys the worker. The format (`config.env`):
-https://docs.runpod.io/hub/publishing-guide
+The Hub asks for the variables when somebody deploys the worker. The format: https://docs.runpod.io/hub/publishing-guide
 """
 
 from __future__ import annotations
@@ -20,9 +19,14 @@ from src.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 HUB = ROOT / ".runpod" / "hub.json"
+LOAD_BALANCING = ROOT / "deploy" / "load-balancing"
+LOAD_BALANCING_HUB = LOAD_BALANCING / ".runpod" / "hub.json"
 
 _BASIC = {"whisper_model", "whisper_models", "compute_type", "streaming"}
 """Variables that the Hub shows at once; it hides the others under "advanced"."""
+
+_OF_THE_QUEUE = {"STREAMING", "MAX_RESULT_BYTES"}
+"""Variables that load balancing is better off without: it has no queue's streams, and its own limit for answers."""
 
 _TYPES = {str: "string", Path: "string", SecretStr: "string", int: "number", float: "number", bool: "boolean"}
 
@@ -31,6 +35,27 @@ def with_environment(hub: str) -> str:
     """Return the text of `hub.json` with `config.env` replaced by the current settings."""
     listing = json.loads(hub)
     listing["config"]["env"] = environment()
+    return json.dumps(listing, indent=2) + "\n"
+
+
+def load_balancing_listing(hub: str) -> str:
+    """Return the text of `hub.json` for load balancing, made from that of the queue.
+
+    What the Dockerfile for load balancing sets is set for the endpoint too, since RunPod's load balancer reads the
+    ports there; the Hub asks for the other variables.
+    """
+    listing = json.loads(hub)
+    fixed = dict(DockerfileParser(str(LOAD_BALANCING)).envs)
+    listing["title"] += " (OpenAI API)"
+    listing["description"] = (
+        "OpenAI's audio API on a load-balancing endpoint or a Pod: /v1/audio/transcriptions and translations for any "
+        "program that speaks whisper-1. SRT, VTT, word times, speakers."
+    )
+    config = listing["config"]
+    config["env"] = [{"key": key, "value": value} for key, value in fixed.items()] + [
+        variable for variable in environment() if variable["key"] not in fixed.keys() | _OF_THE_QUEUE
+    ]
+    listing["config"] = {"runsOn": config.pop("runsOn"), "endpointType": "LB", **config}
     return json.dumps(listing, indent=2) + "\n"
 
 

@@ -6,6 +6,7 @@
 - `client/merge/speaker_thresholds.json`: the similarities from which speakers of parts are merged
 - `src/request/languages.json`: the codes and names of languages
 - `.runpod/hub.json`: the environment variables for RunPod's Hub
+- `deploy/load-balancing/.runpod/hub.json`: the listing for load balancing
 
     .venv/bin/python builder/write_tables.py            # writes the files
     .venv/bin/python builder/write_tables.py --check    # changes nothing; fails if a file is out of date
@@ -23,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from builder.hub import HUB, with_environment  # noqa: E402
+from builder.hub import HUB, LOAD_BALANCING_HUB, load_balancing_listing, with_environment  # noqa: E402
 from builder.languages import language_table  # noqa: E402
 from src.request.options import Options  # noqa: E402
 from src.request.schema import JobInput  # noqa: E402
@@ -46,6 +47,7 @@ def generate() -> dict[Path, str]:
         THRESHOLDS: thresholds(),
         LANGUAGES: language_table(),
         HUB: with_environment(HUB.read_text()),
+        LOAD_BALANCING_HUB: load_balancing_listing(HUB.read_text()),
     }
 
 

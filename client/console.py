@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
@@ -19,8 +18,6 @@ from rich.table import Column
 
 from client.errors import ClientError, OutputFailed, Stopped
 from client.files import describe
-from client.merge.outputs import shift_segments
-from client.transport.fanout import JobSpec
 
 REPORT_INTERVAL_S = 10.0
 """Time between two lines of progress where there is no terminal for a bar, such as in a log."""
@@ -175,45 +172,16 @@ class BatchProgress:
 
 
 class SegmentPrinter:
-    """Prints segments in the order of the recording.
-
-    Segments of the first unfinished part are printed as they arrive; those of later parts are held back until then.
-    """
+    """Prints segments."""
 
     def __init__(self) -> None:
         self.has_segments = False
         """True once a segment has arrived."""
-        self._lock = Lock()
-        self._unfinished: deque[int] = deque()
-        """Starts of the parts, in milliseconds; the first one is printed as it arrives."""
-        self._buffered: dict[int, str] = {}
-        self._done: set[int] = set()
 
-    def on_start(self, jobs: Sequence[JobSpec]) -> None:
-        """Set the order of the parts."""
-        self._unfinished = deque(_start_ms(job) for job in jobs)
-
-    def on_segments(self, job: JobSpec, segments: list[dict[str, Any]]) -> None:
-        """Print or buffer new segments of a part."""
-        start = _start_ms(job)
+    def print(self, segments: Sequence[dict[str, Any]]) -> None:
+        """Print new segments."""
         self.has_segments = True
-        lines = "".join(map(_format_line, shift_segments(segments, job.start)))
-        with self._lock:
-            self._buffered[start] = self._buffered.get(start, "") + lines
-            self._print()
-
-    def on_job_done(self, job: JobSpec) -> None:
-        """Mark a part as complete."""
-        with self._lock:
-            self._done.add(_start_ms(job))
-            self._print()
-
-    def _print(self) -> None:
-        while self._unfinished:
-            sys.stdout.write(self._buffered.pop(self._unfinished[0], ""))
-            if self._unfinished[0] not in self._done:
-                break
-            self._unfinished.popleft()
+        sys.stdout.write("".join(map(_format_line, segments)))
         sys.stdout.flush()
 
 
@@ -243,10 +211,6 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
             os._exit(Stopped.exit_code)
 
     return wrapper
-
-
-def _start_ms(job: JobSpec) -> int:
-    return round(job.start * 1000)
 
 
 def _format_line(segment: dict[str, Any]) -> str:

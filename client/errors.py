@@ -2,12 +2,14 @@
 
     ClientError
     ├── WrongUsage                 2      arguments, settings, configuration, or a file that does not exist
+    │   └── CacheFailed            2      this machine has no room for the files that the work needs
     ├── BadRecording               3      the local file has no audio, or ffmpeg cannot read it
     ├── JobFailed                  4      the worker or the platform ended the job without a transcript
     │   └── OptionRefused          2      the worker refuses an option, for any recording
     ├── EndpointFailed             5      the endpoint cannot be reached, refuses, or has lost the job
     │   ├── BadAnswer              5      what it answers is not what a worker sends
-    │   ├── EndpointUnusable       5      it takes no job: wrong address or key, no network
+    │   ├── EndpointUnusable       5      it takes no job: wrong address or key
+    │   │   └── EndpointUnreachable 5     there is no connection to it, or only errors since the first request
     │   └── SubmissionUncertain    5      the job may or may not be queued: it is not sent twice
     ├── Incomplete                 6      files of a batch failed, or the captioned video could not be made
     ├── OutputFailed               7      files cannot be written; what was transcribed is kept
@@ -36,6 +38,10 @@ class WrongUsage(ClientError):
     """Wrong arguments, settings or configuration."""
 
     exit_code = 2
+
+
+class CacheFailed(WrongUsage):
+    """The files that the work needs cannot be written on this machine, such as on a full disk."""
 
 
 class BadRecording(ClientError):
@@ -81,6 +87,10 @@ class BadAnswer(EndpointFailed):
 
 class EndpointUnusable(EndpointFailed):
     """The endpoint takes no job at all: its address or the key is wrong, or it cannot be reached."""
+
+
+class EndpointUnreachable(EndpointUnusable):
+    """There is no connection to the endpoint, or it has answered every request with an error so far."""
 
 
 class SubmissionUncertain(EndpointFailed):

@@ -17,7 +17,7 @@ from client.errors import BadAnswer, EndpointFailed, WrongUsage
 from client.files import add_suffix, check_writable, write_atomically
 from client.media.video import strip_video
 from client.recognition import RECORDING_SUFFIXES, other_kind
-from client.transport.answers import clean_text
+from client.transport.answers import check_output, clean_text, parse_json
 
 Output = dict[str, Any]
 
@@ -222,6 +222,22 @@ def download_text(output: Output, name: str) -> str:
     except requests.RequestException as error:
         raise EndpointFailed(f"the {name} cannot be downloaded from the bucket ({type(error).__name__})") from None
     return clean_text(response.content.decode("utf-8", "replace"))
+
+
+def fetch_transcription(output: Output) -> Output:
+    """Return the transcription of an answer that was too large, with all formats, from the bucket.
+
+    Raises:
+        BadAnswer: there is none, or it is malformed.
+        EndpointFailed: it cannot be downloaded.
+    """
+    try:
+        transcription: Output = check_output({"transcription": parse_json(download_text(output, "json"))})[
+            "transcription"
+        ]
+    except ValueError:
+        raise BadAnswer("the transcript in the bucket is not JSON") from None
+    return {"segments": [], **transcription}
 
 
 def _to_json(value: Any) -> str:

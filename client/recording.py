@@ -330,6 +330,8 @@ def _max_audio_bytes(options: Options, settings: RunSettings) -> int:
 def _requested_formats(options: Options) -> list[str]:
     """Return the formats as a list, with the worker's default."""
     formats = options.get("output_format") or ["all"]
+    if not isinstance(formats, str | list):
+        raise WrongUsage("output_format: give the name of a format, or a list of them")
     return parse_formats("output_format", [formats] if isinstance(formats, str) else formats)
 
 

@@ -28,6 +28,7 @@ from client.media.video import check_video, save_video, video_paths
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
 from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
+from client.segment_order import SegmentOrder
 from client.settings import EndpointSettings, find_settings
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
@@ -168,7 +169,8 @@ def main(
 def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListener:
     if printer is None:
         return ProgressListener(bar.update)
-    return ProgressListener(bar.update, printer.on_segments, printer.on_job_done, printer.on_start)
+    order = SegmentOrder(printer.print)
+    return ProgressListener(bar.update, order.on_segments, order.on_job_done, order.on_start)
 
 
 def _find_recording(source: str) -> Path | str:

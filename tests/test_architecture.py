@@ -60,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
         *BASE,
     },
     "serving": {
-        *{"api", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control"},
+        *{"api", "mode", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control"},
         *BASE,
     },
 }

@@ -357,7 +357,9 @@ def test_verbose_json_has_words_only_if_they_are_asked_for():
     assert not any("words" in part for part in found["segments"] + found["verbose_json"]["segments"])
 
 
-@pytest.mark.parametrize(("duration", "seconds"), [(0.2, 1), (8.47, 9), (9.0, 9), (MAX_SECONDS, ceil(MAX_SECONDS))])
+@pytest.mark.parametrize(
+    ("duration", "seconds"), [(0.2, 1), (9.00006, 9), (8.47, 9), (9.0, 9), (MAX_SECONDS, ceil(MAX_SECONDS))]
+)
 def test_usage_is_the_duration_rounded_up(duration, seconds):
     found = render(replace(HELLO, duration=duration), ["verbose_json"])["verbose_json"]
     assert found["usage"] == {"type": "duration", "seconds": seconds}

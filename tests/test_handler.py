@@ -350,6 +350,21 @@ def test_process_audio_gives_the_transcription_of_a_file() -> None:
     assert_spoken(get_processor().process_audio(CLIPS / "demo.ogg")["text"], "demo.ogg")
 
 
+@pytest.mark.parametrize("clip", ["demo.ogg", "silence.flac"])
+def test_the_first_30_s_of_a_shorter_recording_are_no_reason_for_a_warning(clip: str) -> None:
+    metadata = handler(job(clip, clip_timestamps=[[0, 30]], output_format="json"))["metadata"]
+    assert (metadata["language"], metadata["language_probability"], metadata["warnings"]) == ("en", None, [])
+
+
+def test_verbose_json_computes_words_only_on_request() -> None:
+    without, having = (
+        handler(job("demo.ogg", output_format="verbose_json", **options))["transcription"]["verbose_json"]
+        for options in ({}, {"timestamp_granularities": ["word"]})
+    )
+    assert "words" not in without
+    assert having["words"][-1]["end"] <= having["duration"]
+
+
 def test_words_that_only_subtitles_need_stay_out_of_the_segments() -> None:
     answer = handler(job("demo.ogg", subtitle_preset="broadcast", output_format=["json", "srt"]))
     assert "words" not in answer["transcription"]["segments"][0]

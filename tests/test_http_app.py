@@ -16,7 +16,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.http import middleware, openai_routes
@@ -320,6 +320,7 @@ def test_a_caller_who_hangs_up_ends_the_job_within_a_second(
 def test_a_caller_who_does_not_read_a_stream_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "SEND_SECONDS", 0.2)
     api.transcriber.segments = [{**SEGMENTS[0], "text": "x" * 1_000_000}] * 20
+    api.transcriber.seconds = 60
     with api.connect() as connection:
         connection.sendall(post("/v1/audio/transcriptions", form_of(stream="true")))
         wait_for(lambda: api.transcriber.jobs)
@@ -469,6 +470,8 @@ VALUES = st.one_of(
 
 
 @examples(300)
+@example([("unheard_of", "x"), ("", "x")])
+@example([(" ", "x")])
 @given(fields=st.lists(st.tuples(NAMES, VALUES), max_size=12))
 def test_no_form_is_a_fault_of_the_server(api: Api, fields: list[tuple[str, str]]) -> None:
     parts = [part(re.sub(r'[\r\n"]', "", name), value.encode()) for name, value in fields]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -201,7 +200,7 @@ def test_what_has_no_effect_is_named(url: str) -> None:
     response = post(f"{url}/run", {**BODY, "policy": {"lowPriority": True}, "bad\r\nname": 2, "x" * 1000: 3})
     assert (response.status_code, response.headers["x-ignored-fields"]) == (
         200,
-        f"bad%3F%3Fname, {'x' * 60}, policy.lowPriority",
+        f"bad??name, {'x' * 60}, policy.lowPriority",
     )
 
 
@@ -276,14 +275,6 @@ def test_more_jobs_than_the_limit_are_asked_to_come_back(url: str, transcriber: 
     transcriber.held = False
     wait_until(lambda: requests.get(f"{url}/health", timeout=10).json()["jobs"]["completed"] == 4)
     assert post(f"{url}/run", BODY).status_code == 200
-
-
-def test_bodies_that_are_being_sent_take_room_too(url: str, app: Starlette, transcriber: ScriptedTranscriber) -> None:
-    app.state.jobs = JobStore(max_bytes=10_000)
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as slow:
-        slow.sendall(b"POST /run HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9990\r\n\r\n{")
-        wait_until(lambda: post(f"{url}/run", BODY).status_code == 429)
-    wait_until(lambda: post(f"{url}/run", BODY).status_code == 200)
 
 
 def test_runpods_own_client_runs_and_streams_jobs(url: str, transcriber: ScriptedTranscriber) -> None:

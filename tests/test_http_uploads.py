@@ -137,6 +137,24 @@ def test_a_declared_size_over_the_limit_is_refused_before_the_body_is_sent(
     assert b"x-should-retry: false" in answer
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_a_caller_who_goes_on_sending_can_read_the_refusal(api: Api, chunked: bool) -> None:
+    answer = api.send(post(PATH, form(part("file", b"x" * 20 * LIMIT)), chunked=chunked))
+    assert error_of(answer)[0] == 413
+
+
+def test_a_caller_who_asks_first_is_told_to_go_on_or_refused(api: Api) -> None:
+    body = form(MODEL, FILE)
+    with api.connect() as connection:
+        connection.sendall(post(PATH, b"", "expect: 100-continue", length=len(body)))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert status_of(read_all(connection)) == 200
+    with api.connect() as connection:
+        connection.sendall(post(PATH, b"", "expect: 100-continue", length=LIMIT + 1))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
 @pytest.mark.parametrize("length", ["999999999999999999999999999", "00000000000000009999999"])
 def test_a_monstrous_declared_size_is_refused(api: Api, length: str) -> None:
     request = post(PATH, b"").replace(b"content-length: 0", f"content-length: {length}".encode())

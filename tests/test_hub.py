@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from dockerfile_parse import DockerfileParser
 from whisper import available_models
 
-from builder.hub import HUB, with_environment
+from builder.hub import HUB, LOAD_BALANCING, LOAD_BALANCING_HUB, with_environment
 from src.request.validation import parse_input
 from src.settings import Settings
 from tests.image import steps
@@ -18,6 +19,9 @@ LISTING = json.loads(HUB.read_text())
 CONFIG = LISTING["config"]
 INPUTS: dict[str, dict[str, Any]] = {variable["key"]: variable["input"] for variable in CONFIG["env"]}
 TESTS = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+
+LOAD_BALANCED = json.loads(LOAD_BALANCING_HUB.read_text())
+LOAD_BALANCED_ENV: list[dict[str, Any]] = LOAD_BALANCED["config"]["env"]
 
 
 def settings(**variables: Any) -> Settings:
@@ -90,3 +94,51 @@ def test_the_hub_tests_the_demo_clip_on_a_gpu_and_cuda_of_the_listing() -> None:
     assert TESTS["config"]["allowedCudaVersions"] == CONFIG["allowedCudaVersions"]
     assert TESTS["config"]["gpuTypeId"] == "NVIDIA GeForce RTX 4090"
     assert "ADA_24" in CONFIG["gpuIds"].split(",")
+
+
+def test_the_load_balanced_listing_has_its_type_and_the_fields_that_the_hub_requires() -> None:
+    assert LOAD_BALANCED["type"] == "serverless"
+    assert LOAD_BALANCED["config"]["endpointType"] == "LB"
+    assert LOAD_BALANCED["title"] != LISTING["title"]
+    assert LOAD_BALANCED["category"] == "audio"
+    names = ("handler.py", "Dockerfile", "README.md", ".runpod/hub.json", ".runpod/tests.json")
+    assert all((LOAD_BALANCING / name).is_file() for name in names)
+
+
+def test_the_load_balanced_endpoint_is_set_to_what_its_image_is_set_to() -> None:
+    # The load balancer finds the ports among the endpoint's variables, not in the image.
+    fixed = {variable["key"]: variable["value"] for variable in LOAD_BALANCED_ENV if "value" in variable}
+    assert fixed == DockerfileParser(str(LOAD_BALANCING)).envs
+    assert fixed == {"WORKER_MODE": "http", "HOST": "0.0.0.0", "PORT": "80", "PORT_HEALTH": "80"}
+
+
+def test_the_load_balanced_image_is_the_queues_and_listens_where_it_says() -> None:
+    steps_of_it = DockerfileParser(str(LOAD_BALANCING)).structure
+    by_instruction = {step["instruction"]: step["value"] for step in steps_of_it}
+    assert by_instruction["FROM"] == "you/worker-whisper:1"
+    assert by_instruction["EXPOSE"] == "80"
+    assert not {"CMD", "ENTRYPOINT"} & set(by_instruction)
+
+
+def test_the_hub_asks_for_every_other_setting_of_a_load_balanced_endpoint() -> None:
+    asked = [variable["key"] for variable in LOAD_BALANCED_ENV if "input" in variable]
+    fixed = ("WORKER_MODE", "HOST", "PORT", "PORT_HEALTH")
+    # The Hub would set the queue's limit of answers, which is a third of the load balancer's.
+    of_the_queue = ("STREAMING", "MAX_RESULT_BYTES")
+    assert asked == [key for key in INPUTS if key not in fixed + of_the_queue]
+
+
+def test_the_variables_of_a_load_balanced_endpoint_are_valid_settings() -> None:
+    values = {variable["key"]: variable["value"] for variable in LOAD_BALANCED_ENV if "value" in variable}
+    defaults = {
+        variable["key"]: variable["input"]["default"]
+        for variable in LOAD_BALANCED_ENV
+        if "default" in variable.get("input", {})
+    }
+    both = settings(**values, **defaults)
+    assert (both.worker_mode, both.host, both.port, both.port_health) == ("http", "0.0.0.0", 80, 80)
+
+
+def test_both_listings_are_tested_with_the_same_jobs() -> None:
+    # The worker answers RunPod's own routes over HTTP too. How the Hub tests such an endpoint is not documented.
+    assert json.loads((LOAD_BALANCING / ".runpod" / "tests.json").read_text()) == TESTS

@@ -22,7 +22,10 @@ from tests.support.clips import ROOT, assert_spoken
 
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted(ROOT.glob("docs/*.md"))]
-TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted({*DOCUMENTS, *ROOT.glob("*.md")})}
+TEXTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in sorted({*DOCUMENTS, *ROOT.glob("*.md"), *ROOT.glob("docs/*/*.md"), *ROOT.glob("deploy/*/*.md")})
+}
 
 _CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -194,7 +197,9 @@ def test_make_fetches_the_model_that_is_asked_for(
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_each_file_named_exists(name: str) -> None:
-    named = re.findall(r"(?<![\w/.-])(?:src|builder|benchmarks|tests|client|docs|\.runpod)/[\w/.-]*\w", TEXTS[name])
+    named = re.findall(
+        r"(?<![\w/.-])(?:src|api|deploy|builder|benchmarks|tests|client|docs|\.runpod)/[\w/.-]*\w", TEXTS[name]
+    )
     missing = [path for path in set(named) if not (ROOT / path).exists()]
     assert not missing
 
@@ -217,6 +222,11 @@ def test_each_link_and_anchor_leads_somewhere(name: str) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target.read_text()), link
+
+
+def test_the_index_of_programs_links_to_each_page() -> None:
+    pages = {path.name for path in (ROOT / "docs" / "clients").glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\((\S+?\.md)\)", TEXTS["docs/clients/README.md"])) == pages
 
 
 def test_the_newest_release_of_the_changelog_is_the_version() -> None:

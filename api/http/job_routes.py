@@ -22,13 +22,10 @@ from api.http.door import Door
 from api.http.headers import answer_headers
 from api.http.job_store import JobStore, NoSuchJob, StoredJob, StoreFull
 from api.http.metrics import route_template
-from api.http.uploads import receive_json
+from api.http.uploads import MAX_JSON_BYTES, receive_json
 from api.openai.errors import ApiError
 from api.openai.request import nameable
 from api.transcriber import Answer, Job, Listener
-
-MAX_BODY_BYTES = 32 * 1024 * 1024
-"""RunPod takes 10 MB for `/run` and 20 MB for `/runsync`."""
 
 DEFAULT_WAIT_MS, MAX_WAIT_MS = 90_000, 300_000
 """For which `/runsync` waits."""
@@ -93,7 +90,7 @@ def refuse_in_runpods_form(handler: Handler) -> Handler:
 @refuse_in_runpods_form
 async def run(request: Request) -> Response:
     """`/run`: queue a job and answer with its id."""
-    submission = await _receive(request)
+    submission = parse_submission(await receive_json(request))
     job = _submit(request, submission, is_sync=False)
     return JSONResponse({"id": job.id, "status": "IN_QUEUE"}, headers=answer_headers(submission.ignored, {}))
 
@@ -102,7 +99,7 @@ async def run(request: Request) -> Response:
 async def runsync(request: Request) -> Response:
     """`/runsync`: wait for the job for a while, then answer with its status; the job goes on."""
     wait_s = _parse_wait(request)
-    submission = await _receive(request)
+    submission = parse_submission(await receive_json(request))
     job = _submit(request, submission, is_sync=True)
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(job.over.wait(), wait_s)
@@ -184,14 +181,6 @@ def _find(request: Request) -> StoredJob:
         raise ApiError(404, "there is no such job, or its result is no longer kept") from None
 
 
-async def _receive(request: Request) -> Submission:
-    try:
-        with _jobs(request).reserve(_body_bytes(request)):
-            return parse_submission(await receive_json(request, MAX_BODY_BYTES))
-    except StoreFull:
-        raise _too_many() from None
-
-
 def _submit(request: Request, submission: Submission, *, is_sync: bool) -> StoredJob:
     door: Door = request.app.state.door
     jobs = _jobs(request)
@@ -214,15 +203,15 @@ def _submit(request: Request, submission: Submission, *, is_sync: bool) -> Store
 
 
 def _body_bytes(request: Request) -> int:
-    """The declared size of the body; without one, and of one that is too large, the limit."""
-    return min(int(request.headers.get("content-length", MAX_BODY_BYTES)), MAX_BODY_BYTES)
+    """The size of a body that has been received; of one without a declared size the limit."""
+    return int(request.headers.get("content-length", MAX_JSON_BYTES))
 
 
 def _too_many() -> ApiError:
     return ApiError(
         429,
         "the server holds as many jobs as it can: send this one again later",
-        type="server_error",
+        type="rate_limit_error",
         should_retry=True,
         retry_after=_RETRY_AFTER_S,
     )

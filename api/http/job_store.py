@@ -12,8 +12,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -129,26 +128,10 @@ class JobStore:
         sync_result_s: float = SYNC_RESULT_S,
     ) -> None:
         self._jobs: dict[str, StoredJob] = {}
-        self._reserved_bytes = 0
         self._max_jobs = max_jobs
         self._max_bytes = max_bytes
         self._result_s = result_s
         self._sync_result_s = sync_result_s
-
-    @contextmanager
-    def reserve(self, size: int) -> Iterator[None]:
-        """Hold room for an input of so many bytes while it is received.
-
-        Raises:
-            StoreFull: there is no room for it.
-        """
-        if not self._make_room(jobs=1, size=size):
-            raise StoreFull
-        self._reserved_bytes += size
-        try:
-            yield
-        finally:
-            self._reserved_bytes -= size
 
     def submit(self, run: Run, *, input_bytes: int, is_sync: bool, ttl_s: float, outlives_server: bool) -> StoredJob:
         """Start a job.
@@ -234,7 +217,7 @@ class JobStore:
 
     def _make_room(self, *, jobs: int = 0, size: int = 0, spared: StoredJob | None = None) -> bool:
         """Forget the oldest results until so many more jobs and bytes fit; False if they cannot fit."""
-        bytes_over = sum(job.size for job in self._jobs.values()) + self._reserved_bytes + size - self._max_bytes
+        bytes_over = sum(job.size for job in self._jobs.values()) + size - self._max_bytes
         jobs_over = len(self._jobs) + jobs - self._max_jobs
         finished = [job for job in self._jobs.values() if job.finished is not None and job is not spared]
         for job in sorted(finished, key=lambda job: job.finished or 0.0):

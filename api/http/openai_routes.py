@@ -51,7 +51,7 @@ class SpeechRoute:
         request = Request(scope, receive, send)
         door: Door = request.app.state.door
         async with _receive_speech(request, self._task) as (speech, upload):
-            choice = choose_model(speech.model, await door.transcriber.models())
+            choice = choose_model(speech.model, await door.transcriber.models(speech.model))
             job = Job(_job_input(speech, choice), upload)
             if speech.stream:
                 await _send_stream(request, speech, choice, job)

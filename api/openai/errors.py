@@ -61,6 +61,9 @@ _STATUSES = {
     "Cancelled": 499,  # nginx's "client closed request"; 408 would be retried by every client but OpenAI's own
     "OutOfMemory": 500,  # of the device, which the same request exhausts again
     "OutOfResources": 503,
+    "EndpointUnreachable": 503,  # this and the following: of the bridge, whose own retries were in vain
+    "EndpointRefused": 502,
+    "EndpointFailed": 502,
 }
 """By `error_type`; any other is 500."""
 
@@ -88,7 +91,7 @@ def to_error(answer: Answer) -> ApiError:
     status = _STATUSES.get(kind, 500)
     if status == 503:
         return ApiError(status, message, type="server_error", should_retry=True, retry_after=RETRY_SECONDS)
-    if status == 500:
+    if status in (500, 502):
         return ApiError(status, message, type="server_error")
     message = re.sub(r"(^|; )(?:options: |(?:options\.)?([\w.]+)(?=: ))", _name_field, message)
     found = re.match(r"(\w+)[\w.]*: ", message)

@@ -21,7 +21,8 @@ _LISTED_ALIAS = "whisper-1"
 _CREATED = 1_677_532_384
 """OpenAI's date of whisper-1; a loaded model has none that a caller could use."""
 
-_OPENAI = re.compile(r"whisper-1|gpt-(4o-|4o-mini-)?transcribe(-diarize)?(-latest)?(-\d{4}-\d{2}-\d{2})?")
+_OPENAI = re.compile(r"(openai/)?(whisper-1|gpt-(4o-|4o-mini-)?transcribe(-diarize)?(-latest)?(-\d{4}-\d{2}-\d{2})?)")
+"""OpenRouter names the owner too."""
 
 _OWNERS = ("openai", "systran", "guillaumekln", "distil-whisper", "mobiuslabsgmbh", "deepdml")
 """Of repositories that have OpenAI's and the distilled weights unchanged, in the form of some library."""
@@ -31,6 +32,11 @@ _SIZE = r"(?:tiny|base|small|medium)(?:\.en)?|large(?:-v(?:1|2|3|3\.5))?(?:-turb
 _WHISPER = re.compile(rf"(?:faster-)?(distil-)?(?:whisper-)?({_SIZE})(?:-ct2)?")
 
 _SAME = {"large": "large-v3", "large-v3-turbo": "turbo", "large-turbo": "turbo"}
+
+
+def means_default(name: str) -> bool:
+    """True for OpenAI's names, and none: the default, whatever models there are."""
+    return not name.strip() or _OPENAI.fullmatch(name.strip().lower()) is not None
 
 
 class ModelChoice(NamedTuple):
@@ -58,10 +64,9 @@ def choose_model(name: str, models: Sequence[str]) -> ModelChoice:
     written = name.strip()
     if written in models:
         return ModelChoice(written, None)
-    lower = written.lower()
-    if not lower or _OPENAI.fullmatch(lower):
+    if means_default(written):
         return ModelChoice(None, None)
-    wanted = _canonical(lower)
+    wanted = _canonical(written.lower())
     for model in models:
         if wanted is not None and wanted == _canonical(model.lower()):
             return ModelChoice(model, None)

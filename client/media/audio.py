@@ -16,7 +16,7 @@ from typing import Any
 
 import ffmpeg
 
-from client.errors import BadRecording, WrongUsage
+from client.errors import BadRecording, CacheFailed
 from client.media.ffmpeg_process import MAX_SECONDS, STALL_SECONDS, FfmpegRun, run_ffmpeg, sandboxed_input
 from client.media.tracks import AudioTrack, choose_track, read_tracks
 
@@ -219,7 +219,7 @@ def _run(output: ffmpeg.nodes.OutputStream, source: Path, **limits: Any) -> Ffmp
         raise BadRecording(f"{source.name} cannot be decoded: ffmpeg does not get on with it; re-encode it")
     if run.status != 0:
         if "No space left" in run.log:
-            raise WrongUsage("the disk is full: make room, or set XDG_CACHE_HOME to a folder on another one")
+            raise CacheFailed("the disk is full: make room, or set XDG_CACHE_HOME to a folder on another one")
         raise BadRecording(_failure_message(source, run.log))
     return run
 

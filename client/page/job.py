@@ -9,12 +9,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from client.errors import BadAnswer, OutputFailed
+from client.errors import OutputFailed
 from client.files import describe
 from client.merge.outputs import shift_segments
-from client.output import download_text, file_text
+from client.output import fetch_transcription, file_text
 from client.recording import RunSettings, transcribe_recording
-from client.transport.answers import JsonObject, check_output, parse_json
+from client.transport.answers import JsonObject
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener
 
@@ -115,17 +115,9 @@ class _BackgroundJob:
 def _to_result(output: JsonObject) -> JobResult:
     transcription = output.get("transcription", {})
     if "segments" not in transcription:  # too large for the response: stored in the bucket
-        transcription = _parse_transcription(download_text(output, "json"))
+        transcription = fetch_transcription(output)
     metadata: JsonObject = output.get("metadata") or {}
     available = {**transcription, **output.get("files", {})}
     subtitles = {name: file_text(output, name) for name in SUBTITLE_FORMATS if name in available}
     language = str(transcription.get("language") or "")
     return JobResult(transcription["segments"], language, metadata, subtitles, output)
-
-
-def _parse_transcription(text: str) -> JsonObject:
-    try:
-        transcription: JsonObject = check_output({"transcription": parse_json(text)})["transcription"]
-    except ValueError:
-        raise BadAnswer("the transcript in the bucket is not JSON") from None
-    return {"segments": [], **transcription}

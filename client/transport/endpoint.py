@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
-from client.errors import EndpointFailed, EndpointUnusable, SubmissionUncertain, WrongUsage
+from client.errors import EndpointFailed, EndpointUnreachable, EndpointUnusable, SubmissionUncertain, WrongUsage
 from client.settings import EndpointSettings
 from client.transport.answers import JsonObject, clean_line, parse_json
 
@@ -143,7 +143,7 @@ class Endpoint:
             response: JsonObject = retrying(self._request_once, method, path, body)
         except _TransientFailure as failure:
             if isinstance(failure, _Unreachable) or not self._has_succeeded:
-                raise EndpointUnusable(str(failure)) from None
+                raise EndpointUnreachable(str(failure)) from None
             raise
         self._has_succeeded, self._is_failing = True, False
         return response
@@ -193,10 +193,14 @@ class Endpoint:
         return f"there is no such endpoint: check --endpoint or RUNPOD_ENDPOINT_ID, the id in its page's address{hint}"
 
     @property
+    def host(self) -> str:
+        """The endpoint's host and port, by which messages name it."""
+        return urlsplit(self.settings.url).netloc.rpartition("@")[2]
+
+    @property
     def _unreachable_message(self) -> str:
-        host = urlsplit(self.settings.url).netloc.rpartition("@")[2]
         first_step = "start the worker (`make serve`)" if self.settings.is_single_worker else "check the network"
-        return f"{host} cannot be reached: {first_step}, then check the address in --base-url or RUNPOD_BASE_URL"
+        return f"{self.host} cannot be reached: {first_step}, then check the address in --base-url or RUNPOD_BASE_URL"
 
     @property
     def _session(self) -> requests.Session:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.errors import BadAnswer, JobFailed, Stopped
-from client.transport.answers import JsonObject, clean_line, is_number
+from client.transport.answers import JsonObject, check_output, clean_line, is_number
 from client.transport.endpoint import Endpoint, NoSuchJob
 from client.transport.jobs import JobListener, wait_for_output
 from client.transport.journal import Journal
@@ -38,6 +38,8 @@ class JobSpec:
     """Length of its audio, the weight of its progress."""
     start: float = 0.0
     """Start of its audio in the recording, in seconds."""
+    check: Callable[[JsonObject], JsonObject] = check_output
+    """Returns its output in the shape that is expected, or raises BadAnswer."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class ProgressListener:
     on_job_done: Callable[[JobSpec], None] = lambda _job: None
     on_start: Callable[[Sequence[JobSpec]], None] = lambda _jobs: None
     """Receives all jobs in order, before the first one is submitted."""
+    on_wait: Callable[[float], None] = lambda _seconds: None
+    """Receives for how long a job has been waiting for a worker so far, in seconds."""
 
 
 def run_jobs(
@@ -205,11 +209,14 @@ class WorkerPool:
                 self._listener.on_segments(job, segments)
 
         def on_status(status: JsonObject) -> None:
-            self._report_progress(job, *_describe_progress(status, time.monotonic() - started))
+            waited_s = time.monotonic() - started
+            self._report_progress(job, *_describe_progress(status, waited_s))
+            if status.get("status") == "IN_QUEUE":
+                self._listener.on_wait(waited_s)
 
         try:
             listener = JobListener(on_status, None if self._listener.on_segments is None else on_segments)
-            output = wait_for_output(self._endpoint, job_id, self._stop, listener)
+            output = wait_for_output(self._endpoint, job_id, self._stop, listener, job.check)
         except Stopped:
             self._journal.delete_job_id(job.name)
             raise

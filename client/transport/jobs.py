@@ -48,8 +48,21 @@ def execution_policy(audio_s: float | None, timeout_s: float | None = None) -> d
     return {"executionTimeout": round(allowed_s * 1000), "ttl": round((allowed_s + MAX_QUEUE_TIME_S) * 1000)}
 
 
-def wait_for_output(endpoint: Endpoint, job_id: str, stop: threading.Event, listener: JobListener) -> JsonObject:
+def wait_for_output(
+    endpoint: Endpoint,
+    job_id: str,
+    stop: threading.Event,
+    listener: JobListener,
+    check: Callable[[JsonObject], JsonObject] = check_output,
+) -> JsonObject:
     """Poll the job until it ends, and return its output.
+
+    Args:
+        endpoint: where the job runs.
+        job_id: the job.
+        stop: cancels the job when set.
+        listener: receives the progress.
+        check: see `extract_output`.
 
     Raises:
         JobFailed: the job ended without output.
@@ -65,14 +78,18 @@ def wait_for_output(endpoint: Endpoint, job_id: str, stop: threading.Event, list
         on_segments = listener.on_segments
         has_news = on_segments is not None and _forward_segments(endpoint, status, job_id, on_segments)
         if str(status.get("status")) in FINAL_STATES:
-            return extract_output(status)
+            return extract_output(status, check)
         listener.on_status(status)
         interval_s = FIRST_POLL_INTERVAL_S if has_news else min(interval_s * 1.3, MAX_POLL_INTERVAL_S)
         stop.wait(interval_s)
 
 
-def extract_output(status: JsonObject) -> JsonObject:
+def extract_output(status: JsonObject, check: Callable[[JsonObject], JsonObject] = check_output) -> JsonObject:
     """Return the output of a finished job, from its response of /status.
+
+    Args:
+        status: the response.
+        check: returns the output in the shape that is expected, or raises BadAnswer.
 
     Raises:
         BadAnswer: the output is not a worker's.
@@ -92,7 +109,7 @@ def extract_output(status: JsonObject) -> JsonObject:
         )
         raise (OptionRefused if concerns_options else JobFailed)(message, error_type)
     if state == "COMPLETED" and fields:
-        return check_output(fields)
+        return check(fields)
     messages = {
         "COMPLETED": "the job completed without output: it may have been too large for the platform",
         "CANCELLED": "the job was cancelled",

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from client.errors import Stopped, WrongUsage
+from client.errors import CacheFailed, Stopped
 from client.files import PRIVATE_FILE, PRIVATE_FOLDER, describe, write_atomically
 from client.media.audio import AudioPart
 
@@ -61,7 +61,7 @@ class Journal:
 
         Raises:
             Stopped: `stop` was set.
-            WrongUsage: the cache cannot be written.
+            CacheFailed: the cache cannot be written.
         """
         lock = FileLock(f"{self.folder}.lock", mode=PRIVATE_FILE)
         mark = self.folder / f"{uuid4().hex}.waiting"
@@ -96,7 +96,7 @@ class Journal:
             os.utime(lock.lock_file)  # while it is in use, it does not expire
             _delete_expired(self._root)
         except OSError as error:
-            raise WrongUsage(
+            raise CacheFailed(
                 f"the cache {self._root} cannot be written ({describe(error)}): set XDG_CACHE_HOME to another folder"
             ) from None
         return True

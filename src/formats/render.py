@@ -130,7 +130,7 @@ class _Renderer:
             "text": self.text,
             "segments": [_without(segment, "words", "logprobs") for segment in segments],
             # OpenAI rounds up: 8.47 s of audio are 9 s in its documentation's example.
-            "usage": {"type": "duration", "seconds": ceil(self._transcript.duration)},
+            "usage": {"type": "duration", "seconds": ceil(round(self._transcript.duration, 3))},
         }
         if self._words:
             verbose["words"] = [

@@ -44,7 +44,7 @@ class LocalTranscriber:
             self._on_lost()
         return answer
 
-    async def models(self) -> list[str]:
+    async def models(self, wanted: str | None = None) -> list[str]:
         """The names of the models that a job may ask for, the default first."""
         return self._processor.model_names
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +11,18 @@ import pytest
 
 from tests.client.conftest import ROOT
 
-FILES = sorted((ROOT / "client").rglob("*.py"))
+FILES = sorted(path for package in ("client", "api") for path in (ROOT / package).rglob("*.py"))
 PAGE_FILES = {path for path in FILES if path.parent.name == "page" or path.name == "app.py"}
 WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
+DISTRIBUTIONS = {
+    "ffmpeg": "ffmpeg-python",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "prometheus_client": "prometheus-client",
+    "python_multipart": "python-multipart",
+}
+"""Names of packages that differ from their modules'."""
+
+SERVER_MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client", "anyio", "api", "asyncio")
 ARROWS: dict[str, set[str]] = {
     "merge": set(),
     "media": {"errors", "files"},
@@ -30,8 +40,8 @@ def test_imports_of_the_command_line_are_in_its_requirements() -> None:
     modules = {name for path in FILES if path not in PAGE_FILES for name in imported_modules(path)}
     names = {name.partition(".")[0] for name in modules}
     pinned = (ROOT / "client" / "requirements.txt").read_text()
-    for name in names - sys.stdlib_module_names - {"client"}:
-        assert {"ffmpeg": "ffmpeg-python", "imageio_ffmpeg": "imageio-ffmpeg"}.get(name, name) + "==" in pinned
+    for name in names - sys.stdlib_module_names - {"client", "api"}:
+        assert DISTRIBUTIONS.get(name, name) + "==" in pinned
 
 
 @pytest.mark.parametrize("package", ARROWS)
@@ -39,6 +49,25 @@ def test_imports_between_packages_run_one_way(package: str) -> None:
     modules = {name for path in (ROOT / "client" / package).glob("*.py") for name in imported_modules(path)}
     imported = {name.split(".")[1] for name in modules if name.startswith("client.")}
     assert imported - {package} == ARROWS[package]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("command", ["transcribe", "batch"])
+def test_other_commands_do_not_load_the_server(command: str) -> None:
+    program = f"import sys, client.{command}; print(*(name for name in {SERVER_MODULES} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.process
+def test_the_http_api_needs_no_package_but_the_clients_own() -> None:
+    program = """
+import sys
+for name in ("torch", "numpy", "pydantic", "fastapi", "runpod", "openai", "src"):
+    sys.modules[name] = None
+import api.http.app, api.http.loading_server, client.bridge
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def imported_modules(path: Path) -> set[str]:

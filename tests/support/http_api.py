@@ -101,7 +101,7 @@ class ScriptedTranscriber:
             raise self.answer
         return self.answer
 
-    async def models(self) -> list[str]:
+    async def models(self, wanted: str | None = None) -> list[str]:
         return ["turbo", "base"]
 
     def option_schemas(self) -> Mapping[str, Schema]:

@@ -50,7 +50,7 @@ class HttpWorker:
     def wait_until_ready(self, began: float) -> None:
         while 200 not in self.timeline:
             assert self.process.poll() is None, "".join(self.log)
-            assert time.monotonic() < began + 60
+            assert time.monotonic() < began + 120, "not ready"
             try:
                 status, _ = self.get("/ping")
                 self.timeline.setdefault(status, time.monotonic() - began)
