@@ -219,7 +219,7 @@ def test_sigterm_answers_what_runs_and_ends_with_0(tmp_path: Path) -> None:
             wait_until(lambda: worker.metric("whisper_engine_windows_decoding") > 0)
             worker.process.send_signal(signal.SIGTERM)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(60) == 0
         assert list(tmp_path.iterdir()) == []
 
 
