@@ -83,14 +83,17 @@ def test_the_printed_command_gets_the_text(platform: Platform, folder: Path) -> 
         assert post(address).json()["text"] == "hello"
 
 
-def test_an_endpoint_out_of_reach_is_an_answer_that_programs_show(folder: Path) -> None:
+def test_an_endpoint_out_of_reach_is_an_answer_that_programs_show_and_a_line_in_the_terminal(folder: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         where = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with served(where, folder) as (address, _):
-            answer = post(address)
+        with served(where, folder) as (address, process):
+            answer = post(address, **{"x-request-id": "mine-1"})
+            text = end(process, signal.SIGTERM)
+    message = answer.json()["error"]["message"]
     assert answer.status_code == 503
-    assert answer.json()["error"]["message"].startswith("the endpoint cannot be reached: start the worker")
+    assert message.startswith("the endpoint cannot be reached: start the worker")
+    assert f"\nrequest mine-1 failed: {message}\n" in text
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
