@@ -370,6 +370,7 @@ class _Work:
         future: Future[Answer] = Future()
 
         def call() -> None:
+            future.set_running_or_notify_cancel()  # so that it is not cancelled with the task that waits for it
             try:
                 future.set_result(function())
             except BaseException as error:

@@ -49,6 +49,8 @@ class ApiError(Exception):
         return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
 
 
+SERVER_STOPS = ApiError(503, "the server stops: send the request again", type="server_error", should_retry=True)
+
 RETRY_SECONDS = 5
 """After which a request is tried again that a worker had no resources for."""
 
