@@ -88,6 +88,7 @@ def test_fields_may_come_more_than_once_and_hold_any_text(api: Api) -> None:
         (MODEL + FILE, 400, "the form ends early: its closing boundary is missing"),
         (form(MODEL, FILE)[:-6], 400, "the form ends early: its closing boundary is missing"),
         (form(MODEL, part("file", b"", "a.mp3")), 400, "file: is empty, send a recording"),
+        (form(part("file", b"https://example.org/a.mp3")), 400, "file: is an address: give it as `url`"),
         (form(FILE, FILE), 400, "file: should be the form's only file: send other fields without a file name"),
         (form(FILE, part("other", b"2", "b.mp3")), 400,
          "file: should be the form's only file: send other fields without a file name"),

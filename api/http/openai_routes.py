@@ -12,6 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -98,7 +99,14 @@ async def _receive_speech(request: Request, task: Task) -> AsyncIterator[tuple[S
             raise ApiError(400, message, param="file")
         if form.file is not None and speech.audio is not None:
             raise ApiError(400, "url: is a second recording beside the file: leave one of them out", param="url")
+        if form.file is not None and await run_in_threadpool(_is_address, form.file):
+            raise ApiError(400, "file: is an address: give it as `url`", param="file")
         yield speech, form.file
+
+
+def _is_address(upload: Path) -> bool:
+    with upload.open("rb") as file:
+        return file.read(8).lower().startswith((b"http://", b"https://"))
 
 
 def _job_input(speech: SpeechRequest, choice: ModelChoice) -> dict[str, Any]:
