@@ -120,7 +120,9 @@ def test_a_port_in_use_is_one_sentence(start: Start) -> None:
         port = other.getsockname()[1]
         code, _, errors = start("--ports", port).end()
     assert code == 1
-    assert errors == f"it cannot listen at port {port} of 127.0.0.1: another program listens there\n"
+    assert (
+        errors == f"it cannot listen at port {port} of 127.0.0.1: another program listens there, choose another port\n"
+    )
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no host", "a" * 300, "[::1]"])

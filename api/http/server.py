@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 
 _REASONS = {
-    errno.EADDRINUSE: "another program listens there",
-    errno.EACCES: "this user may not",
+    errno.EADDRINUSE: "another program listens there, choose another port",
+    errno.EACCES: "this user may not, choose a port from 1024 on",
     errno.EADDRNOTAVAIL: "this machine does not have the address",
 }
 

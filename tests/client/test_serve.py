@@ -140,7 +140,10 @@ def test_a_port_in_use_is_named(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         err = run_command("serve", "--port", port, where=NOWHERE, folder=folder, code=1).stderr
-    assert f"the bridge cannot listen at port {port} of 127.0.0.1: another program listens there" in err
+    assert (
+        f"the bridge cannot listen at port {port} of 127.0.0.1: another program listens there, choose another port"
+        in err
+    )
 
 
 def test_the_first_signal_waits_for_what_runs(platform: Platform, folder: Path) -> None:
