@@ -50,6 +50,18 @@ def test_an_upload_is_the_jobs_recording_and_the_requests_id_is_its_name(run_wit
     assert second == {"id": "job-1", "input": {"audio": "a"}}
 
 
+def test_jobs_of_openais_api_are_sent_to_the_routes_themselves() -> None:
+    class Processor:
+        model_names = ("base", "turbo")
+
+    transcriber = LocalTranscriber(cast(WhisperProcessor, Processor()), lambda: None)
+    models = asyncio.run(transcriber.run(Job({"openai_route": "/v1/models"}), SILENT))
+    assert [model["id"] for model in models["data"]] == ["base", "turbo", "whisper-1"]
+    answer = asyncio.run(transcriber.run(Job({"openai_route": "/v1/audio/transcriptions", "openai_input": {}}), SILENT))
+    assert answer["error_type"] == "InvalidInput"
+    assert answer["error"].endswith("send the request to that route here")
+
+
 def test_jobs_beyond_the_limit_wait_in_order_and_can_be_cancelled_meanwhile(run_with) -> None:
     begun: list[str] = []
     go_on = threading.Event()
