@@ -11,6 +11,7 @@ from hashlib import sha256
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.http.connections import ADMITTED
 from api.http.door import Door
 from api.openai.errors import ApiError
 
@@ -104,9 +105,12 @@ def _counted(door: Door, scope: Scope) -> Iterator[None]:
             should_retry=True,
             retry_after=_RETRY_AFTER_SECONDS,
         )
+    state = scope.setdefault("state", {})
     door.requests += 1
+    state[ADMITTED] = True
     try:
         yield
     finally:
         door.requests -= 1
-        door.held_bytes -= scope.get("state", {}).get("held_bytes", 0)
+        state[ADMITTED] = False
+        door.held_bytes -= state.get("held_bytes", 0)
