@@ -280,6 +280,16 @@ def test_a_wrong_path_or_method_is_refused_in_openais_form(
     assert ("allow" in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/health", "/nowhere"])
+def test_a_body_with_two_lengths_is_refused(api: Api, path: str) -> None:
+    second = b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n"
+    both = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    answer = api.send(both.encode() + second)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"has content-length and transfer-encoding: send one of them" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 @pytest.mark.parametrize(
     ("sent", "used"), [("abc-1.2_X", "abc-1.2_X"), ("a b", None), ("é", None), ("x" * 129, None), ("", None)]
 )

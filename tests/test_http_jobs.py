@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from api.http import uploads
 from api.http.app import create_app
 from api.http.door import DoorSettings
 from api.http.headers import answer_headers
@@ -275,6 +276,20 @@ def test_more_jobs_than_the_limit_are_asked_to_come_back(url: str, transcriber: 
     transcriber.held = False
     wait_until(lambda: requests.get(f"{url}/health", timeout=10).json()["jobs"]["completed"] == 4)
     assert post(f"{url}/run", BODY).status_code == 200
+
+
+def test_a_job_counts_as_large_as_its_body_was(
+    url: str, app: Starlette, transcriber: ScriptedTranscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcriber.held = True
+    monkeypatch.setattr(uploads, "VALUE_BYTES", 0)
+    body = json.dumps(BODY).encode()
+    job_id = requests.post(f"{url}/run", data=iter([body]), timeout=10).json()["id"]  # in chunks
+    assert app.state.jobs.get(job_id).input_bytes == len(body)
+    monkeypatch.setattr(uploads, "VALUE_BYTES", 1000)
+    job_id = submit(url, other=[[], [], {}])
+    assert app.state.jobs.get(job_id).input_bytes >= 6000
+    transcriber.held = False
 
 
 def test_runpods_own_client_runs_and_streams_jobs(url: str, transcriber: ScriptedTranscriber) -> None:

@@ -22,7 +22,7 @@ from api.http.door import Door
 from api.http.headers import answer_headers
 from api.http.job_store import JobStore, NoSuchJob, StoredJob, StoreFull
 from api.http.metrics import route_template
-from api.http.uploads import MAX_JSON_BYTES, receive_json
+from api.http.uploads import held_bytes, receive_json
 from api.openai.errors import ApiError
 from api.openai.request import nameable
 from api.transcriber import Answer, Job, Listener
@@ -193,18 +193,13 @@ def _submit(request: Request, submission: Submission, *, is_sync: bool) -> Store
     try:
         return jobs.submit(
             run_job,
-            input_bytes=_body_bytes(request),
+            input_bytes=held_bytes(request),
             is_sync=is_sync,
             ttl_s=submission.ttl_s,
             outlives_server=any(submission.job.input.get(name) for name in ("webhook", "upload")),
         )
     except StoreFull:
         raise _too_many() from None
-
-
-def _body_bytes(request: Request) -> int:
-    """The size of a body that has been received; of one without a declared size the limit."""
-    return int(request.headers.get("content-length", MAX_JSON_BYTES))
 
 
 def _too_many() -> ApiError:
