@@ -27,8 +27,8 @@ MIB = 1024**2
 STALL_SECONDS = 30.0
 """A body that sends nothing for so long is given up."""
 
-MAX_PARTS = 2000
-"""Of a form; a vocabulary has one for each term."""
+MAX_PARTS = 2500
+"""Of a form; a vocabulary has one for each of up to 2000 terms."""
 
 MAX_FIELD_BYTES = 12 * MIB
 """Of all of a form's fields but the file, which are held in memory: four voices of 10 s as data URLs fit."""
