@@ -12,6 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -111,7 +112,7 @@ async def _whole_answer(request: Request, speech: SpeechRequest, choice: ModelCh
     if "error" in answer:
         raise to_error(answer)
     milliseconds = (time.perf_counter() - started) * 1000
-    body = to_body(answer, speech)
+    body = await run_in_threadpool(to_body, answer, speech)
     headers = {**_headers(speech, choice, answer["metadata"]), "openai-processing-ms": f"{milliseconds:.0f}"}
     return Response(body.content.encode(errors="replace"), headers=headers, media_type=body.media_type)
 
@@ -144,8 +145,8 @@ async def _events(request: Request, speech: SpeechRequest, job: Job) -> AsyncGen
         answer = running.result()
         if "error" in answer:
             raise to_error(answer)
-        for last in final_events(answer, speech, sent):
-            yield encode_event(last)
+        for last in await run_in_threadpool(lambda: [*map(encode_event, final_events(answer, speech, sent))]):
+            yield last
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
