@@ -328,6 +328,20 @@ def test_a_caller_who_hangs_up_ends_the_job_within_a_second(
         wait_for(lambda: not any(no_files_left.rglob("*")), seconds=1)
 
 
+def test_a_caller_who_hangs_up_does_not_wait_for_the_names_of_models(no_files_left: Path) -> None:
+    class Cold(ScriptedTranscriber):
+        async def models(self, wanted: str | None = None) -> list[str]:
+            await asyncio.sleep(60)
+            return []
+
+    with api_on_loopback(Cold()) as api:
+        with api.connect() as connection:
+            connection.sendall(post("/v1/audio/transcriptions", form_of()))
+            wait_for(lambda: any(no_files_left.rglob("upload")))
+        wait_for(lambda: api.door.requests == 0, seconds=1)
+        wait_for(lambda: not any(no_files_left.rglob("*")), seconds=1)
+
+
 def test_a_caller_who_does_not_read_a_stream_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "READ_SECONDS", 0.2)
     api.transcriber.segments = [{**SEGMENTS[0], "text": "x" * 1_000_000}] * 20

@@ -214,6 +214,8 @@ def test_what_has_no_effect_is_named(url: str) -> None:
         ({"input": None}, '"input"'),
         ({"input": "https://example.org/a.mp3"}, '"input"'),
         ({"input": {}, "webhook": "https://example.org/hook"}, 'put it inside "input"'),
+        ({"input": {"openai_route": "/v1/audio/transcriptions"}}, "send the request to that route of this server"),
+        ({"input": {"openai_route": 1}}, "send the request to that route of this server"),
         ({"input": {}, "policy": []}, '"policy" should be an object'),
         ({"input": {}, "s3Config": "bucket"}, '"s3Config" should be an object'),
         *(({"input": {}, "policy": {"ttl": ttl}}, '"policy.ttl"') for ttl in ("1", True, 0, -1, 1e12, float("inf"))),

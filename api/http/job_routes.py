@@ -33,6 +33,9 @@ DEFAULT_WAIT_MS, MAX_WAIT_MS = 90_000, 300_000
 DAY_S = 24 * 3600.0
 MAX_TTL_S = 7 * DAY_S
 
+MODELS_ROUTE = "/v1/models"
+"""Of a job that asks for the models, as the bridge does, which cannot know that there is no queue behind its URL."""
+
 _JOB_FIELDS = ("policy", "s3Config")
 _RETRY_AFTER_S = 10
 
@@ -64,6 +67,8 @@ def parse_submission(body: Any) -> Submission:
         _refuse('the body should be a JSON object with the job\'s fields in "input": {"input": {"audio": ...}}')
     if body.get("webhook") is not None:
         _refuse('"webhook" beside "input" is RunPod\'s own, which this server does not have: put it inside "input"')
+    if body["input"].get("openai_route") not in (None, MODELS_ROUTE):
+        _refuse('"openai_route" is for the queue of an endpoint: send the request to that route of this server')
     fields = {name: body[name] for name in _JOB_FIELDS if body.get(name) is not None}
     for name, value in fields.items():
         if not isinstance(value, Mapping):

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api.http.door import Door
+from api.http.door import Door, unless_disconnected
 from api.http.headers import answer_headers
 from api.http.middleware import to_api_error
 from api.http.uploads import content_type_of, receive_form, receive_json
@@ -52,7 +52,8 @@ class SpeechRoute:
         request = Request(scope, receive, send)
         door: Door = request.app.state.door
         async with _receive_speech(request, self._task) as (speech, upload):
-            choice = choose_model(speech.model, await door.transcriber.models(speech.model))
+            models = await unless_disconnected(request, door.transcriber.models(speech.model))
+            choice = choose_model(speech.model, models.result())
             job = Job(_job_input(speech, choice), upload)
             if speech.stream:
                 await _send_stream(request, speech, choice, job)
