@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -134,6 +135,13 @@ def test_a_lost_device_ends_the_process_after_the_answer(run_with) -> None:
     transcriber = run_with(lambda job, control: {"error": "lost", "refresh_worker": True}, lambda: lost.append(True))
     assert asyncio.run(transcriber.run(Job({}), SILENT)) == {"error": "lost", "refresh_worker": True}
     assert lost == [True]
+
+
+def test_a_bridge_can_ask_for_the_models(run_with, monkeypatch: pytest.MonkeyPatch) -> None:
+    transcriber = run_with(lambda job, control: {"error": "a recording is missing"})
+    monkeypatch.setattr(transcriber, "_processor", SimpleNamespace(model_names=["turbo", "base"]))
+    answer = asyncio.run(transcriber.run(Job({"openai_route": "/v1/models"}), SILENT))
+    assert [model["id"] for model in answer["data"]] == ["turbo", "base", "whisper-1"]
 
 
 def test_the_schemas_of_options_stand_alone(run_with) -> None:

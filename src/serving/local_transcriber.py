@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 from src.job_control import JobControl, OnSegment
 from src.request.audio_source import AudioSource
+from src.request.openai_jobs import asks_for_models, models_answer
 from src.request.options import Options
 from src.rp_handler import handler
 from src.serving.async_handler import run_on_thread
@@ -35,6 +36,8 @@ class LocalTranscriber:
 
     async def run(self, job: Job, listener: Listener) -> Answer:
         """Run a job and return its answer, also if it fails; cancelling the coroutine cancels the job."""
+        if asks_for_models(job.input):
+            return models_answer(self._processor.model_names)
         raw = {"id": request_id.get() or "job", **job.fields, "input": dict(job.input)}
         if job.upload is not None:
             raw["input"]["audio"] = AudioSource.of_upload(job.upload)
