@@ -6,11 +6,11 @@ Its parameters are those of ahmetoner/whisper-asr-webservice 1.9 (app/webservice
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.json_text import to_json
 from api.openai.answers import Body, find_rendered
 from api.openai.errors import ApiError
 from api.openai.request import nameable, read_option, read_switch
@@ -90,7 +90,7 @@ def to_asr_body(answer: Answer, request: AsrRequest) -> Body:
     """
     if request.output == "json":
         content = {key: find_rendered(answer, key) for key in ("text", "segments", "language")}
-        return Body(json.dumps(content, ensure_ascii=False), "application/json")
+        return Body(to_json(content), "application/json")
     if request.output == "txt":
         lines = [f"{_label(segment)}{segment['text'].strip()}\n" for segment in find_rendered(answer, "segments")]
         return Body("".join(lines), "text/plain; charset=utf-8")

@@ -291,6 +291,16 @@ def test_a_wrong_path_or_method_is_refused_in_openais_form(
     assert ("allow" in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/health", "/nowhere"])
+def test_a_body_with_two_lengths_is_refused(api: Api, path: str) -> None:
+    second = b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n"
+    both = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    answer = api.send(both.encode() + second)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"has content-length and transfer-encoding: send one of them" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 @pytest.mark.parametrize(
     ("sent", "used"), [("abc-1.2_X", "abc-1.2_X"), ("a b", None), ("é", None), ("x" * 129, None), ("", None)]
 )
@@ -326,6 +336,20 @@ def test_a_caller_who_hangs_up_ends_the_job_within_a_second(
             if segments:
                 assert connection.recv(10)
         wait_for(lambda: api.transcriber.cancelled == 1 and api.door.requests == 0, seconds=1)
+        wait_for(lambda: not any(no_files_left.rglob("*")), seconds=1)
+
+
+def test_a_caller_who_hangs_up_does_not_wait_for_the_names_of_models(no_files_left: Path) -> None:
+    class Cold(ScriptedTranscriber):
+        async def models(self, wanted: str | None = None) -> list[str]:
+            await asyncio.sleep(60)
+            return []
+
+    with api_on_loopback(Cold()) as api:
+        with api.connect() as connection:
+            connection.sendall(post("/v1/audio/transcriptions", form_of()))
+            wait_for(lambda: any(no_files_left.rglob("upload")))
+        wait_for(lambda: api.door.requests == 0, seconds=1)
         wait_for(lambda: not any(no_files_left.rglob("*")), seconds=1)
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from api.http import uploads
 from api.http.app import create_app
 from api.http.door import DoorSettings
 from api.http.headers import answer_headers
@@ -213,6 +214,8 @@ def test_what_has_no_effect_is_named(url: str) -> None:
         ({"input": None}, '"input"'),
         ({"input": "https://example.org/a.mp3"}, '"input"'),
         ({"input": {}, "webhook": "https://example.org/hook"}, 'put it inside "input"'),
+        ({"input": {"openai_route": "/v1/audio/transcriptions"}}, "send the request to that route of this server"),
+        ({"input": {"openai_route": 1}}, "send the request to that route of this server"),
         ({"input": {}, "policy": []}, '"policy" should be an object'),
         ({"input": {}, "s3Config": "bucket"}, '"s3Config" should be an object'),
         *(({"input": {}, "policy": {"ttl": ttl}}, '"policy.ttl"') for ttl in ("1", True, 0, -1, 1e12, float("inf"))),
@@ -275,6 +278,20 @@ def test_more_jobs_than_the_limit_are_asked_to_come_back(url: str, transcriber: 
     transcriber.held = False
     wait_until(lambda: requests.get(f"{url}/health", timeout=10).json()["jobs"]["completed"] == 4)
     assert post(f"{url}/run", BODY).status_code == 200
+
+
+def test_a_job_counts_as_large_as_its_body_was(
+    url: str, app: Starlette, transcriber: ScriptedTranscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcriber.held = True
+    monkeypatch.setattr(uploads, "VALUE_BYTES", 0)
+    body = json.dumps(BODY).encode()
+    job_id = requests.post(f"{url}/run", data=iter([body]), timeout=10).json()["id"]  # in chunks
+    assert app.state.jobs.get(job_id).input_bytes == len(body)
+    monkeypatch.setattr(uploads, "VALUE_BYTES", 1000)
+    job_id = submit(url, other=[[], [], {}])
+    assert app.state.jobs.get(job_id).input_bytes >= 6000
+    transcriber.held = False
 
 
 def test_runpods_own_client_runs_and_streams_jobs(url: str, transcriber: ScriptedTranscriber) -> None:

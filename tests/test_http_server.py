@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
 from tests.support.clips import ROOT
-from tests.support.http_api import wait_until
+from tests.support.http_api import read_all, wait_until
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.process
@@ -230,6 +230,34 @@ def test_idle_connections_do_not_keep_others_out(start: Start) -> None:
     assert sum(map(is_open, idle)) <= 5
     for connection in idle:
         connection.close()
+
+
+NEVER_READ = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+WAITING = b"GET /60 HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("request_", [NEVER_READ, WAITING], ids=["answers are not read", "answers take long"])
+def test_requests_that_were_not_admitted_do_not_keep_others_out(start: Start, request_: bytes) -> None:
+    served = start("--max-connections", 5)
+    served.wait_until_ready()
+    with ExitStack() as sockets:
+        admitted = sockets.enter_context(served.socket())
+        admitted.sendall(b"GET /2 HTTP/1.1\r\nHost: a\r\nX-Admit: 1\r\n\r\n")
+        for _ in range(10):
+            sockets.enter_context(served.socket()).sendall(request_)
+        time.sleep(0.2)
+        assert [served.get("/ping")[0] for _ in range(5)] == [200] * 5
+        assert admitted.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_caller_who_reads_nothing_is_given_up(start: Start) -> None:
+    served = start("--unread-seconds", 1)
+    served.wait_until_ready()
+    with served.socket() as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        time.sleep(4)
+        with pytest.raises(ConnectionResetError):
+            read_all(connection)
 
 
 def test_answers_do_not_name_the_server_and_the_log_no_urls(start: Start) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -48,18 +49,6 @@ def test_an_upload_is_the_jobs_recording_and_the_requests_id_is_its_name(run_wit
     assert first["input"]["audio"].upload == tmp_path
     assert (first["id"], first["policy"], first["input"]["options"]) == ("req-1", {"ttl": 1}, {})
     assert second == {"id": "job-1", "input": {"audio": "a"}}
-
-
-def test_jobs_of_openais_api_are_sent_to_the_routes_themselves() -> None:
-    class Processor:
-        model_names = ("base", "turbo")
-
-    transcriber = LocalTranscriber(cast(WhisperProcessor, Processor()), lambda: None)
-    models = asyncio.run(transcriber.run(Job({"openai_route": "/v1/models"}), SILENT))
-    assert [model["id"] for model in models["data"]] == ["base", "turbo", "whisper-1"]
-    answer = asyncio.run(transcriber.run(Job({"openai_route": "/v1/audio/transcriptions", "openai_input": {}}), SILENT))
-    assert answer["error_type"] == "InvalidInput"
-    assert answer["error"].endswith("send the request to that route here")
 
 
 def test_jobs_beyond_the_limit_wait_in_order_and_can_be_cancelled_meanwhile(run_with) -> None:
@@ -146,6 +135,13 @@ def test_a_lost_device_ends_the_process_after_the_answer(run_with) -> None:
     transcriber = run_with(lambda job, control: {"error": "lost", "refresh_worker": True}, lambda: lost.append(True))
     assert asyncio.run(transcriber.run(Job({}), SILENT)) == {"error": "lost", "refresh_worker": True}
     assert lost == [True]
+
+
+def test_a_bridge_can_ask_for_the_models(run_with, monkeypatch: pytest.MonkeyPatch) -> None:
+    transcriber = run_with(lambda job, control: {"error": "a recording is missing"})
+    monkeypatch.setattr(transcriber, "_processor", SimpleNamespace(model_names=["turbo", "base"]))
+    answer = asyncio.run(transcriber.run(Job({"openai_route": "/v1/models"}), SILENT))
+    assert [model["id"] for model in answer["data"]] == ["turbo", "base", "whisper-1"]
 
 
 def test_the_schemas_of_options_stand_alone(run_with) -> None:

@@ -222,6 +222,9 @@ WRONG: list[tuple[list[tuple[str, str]], str, str]] = [
     ([("speakers", "{")], "speakers", "should be valid JSON"),
     ([("speakers", "[" * 20_000)], "speakers", "should be valid JSON"),
     ([("speakers", "[" * 20 + "]" * 20)], "speakers", "should have at most 5 levels"),
+    ([("speakers", "[" + "[]," * 20_000 + "[]]")], "speakers", "should have at most 20000 values"),
+    ([("custom_vocabulary", '{"a":' * 20_001)], "custom_vocabulary", "should have at most 20000 values"),
+    ([("hotwords", "a," * 20_001)], "hotwords", "should have at most 20000 values"),
     ([("temperature", "[NaN]")], "temperature", "should be valid JSON"),
     ([("url", "https://e.x/a"), ("audio_url", "https://e.x/b")], "audio_url", "is a second recording"),
 ]

@@ -11,6 +11,7 @@ from hashlib import sha256
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.http.connections import ADMITTED
 from api.http.door import Door
 from api.openai.errors import ApiError
 
@@ -39,10 +40,14 @@ class Admission:
         Raises:
             ApiError: the request is refused.
         """
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        _check_length(headers)
+        if scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
         if self._digests:
             self._check_key(headers)
         else:
@@ -72,6 +77,12 @@ class Admission:
         """True for one of the keys; the time is the same for all: each is compared, by digests of the same length."""
         digest = _digest(key)
         return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
+
+
+def _check_length(headers: Headers) -> None:
+    """Refuse a body with two lengths: a proxy in front may take the other one (RFC 9112, section 11.2)."""
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise ApiError(400, "the request has content-length and transfer-encoding: send one of them")
 
 
 def _digest(key: bytes) -> bytes:
@@ -104,9 +115,12 @@ def _counted(door: Door, scope: Scope) -> Iterator[None]:
             should_retry=True,
             retry_after=_RETRY_AFTER_SECONDS,
         )
+    state = scope.setdefault("state", {})
     door.requests += 1
+    state[ADMITTED] = True
     try:
         yield
     finally:
         door.requests -= 1
-        door.held_bytes -= scope.get("state", {}).get("held_bytes", 0)
+        state[ADMITTED] = False
+        door.held_bytes -= state.get("held_bytes", 0)

@@ -34,7 +34,7 @@ async def transcribe(request: Request) -> Response:
     door: Door = request.app.state.door
     asr = parse_asr(request.query_params, door.transcriber.option_schemas())
     answer, ignored = await _answer(request, asr)
-    body = to_asr_body(answer, asr)
+    body = await run_in_threadpool(to_asr_body, answer, asr)
     headers = {
         "asr-engine": _ENGINE,
         # As for a caller who names the file like the field, which most do.

@@ -18,8 +18,12 @@ READ_SECONDS = 60.0
 """A caller who reads nothing of an answer for so long is given up."""
 
 MAX_CONNECTIONS = 768
-"""Beyond these the oldest idle one is closed for each new one: each holds a file descriptor, of which a process may
-have 1024."""
+"""Beyond these the oldest expendable one is closed for each new one: each holds a file descriptor, of which a process
+may have 1024."""
+
+ADMITTED = "is_admitted"
+"""Key of a request's ASGI state: true while the application counts the request against a limit of its own, which is
+below `MAX_CONNECTIONS`."""
 
 
 class BoundedConnection(H11Protocol):
@@ -37,6 +41,11 @@ class BoundedConnection(H11Protocol):
         """True if no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
+    @property
+    def is_expendable(self) -> bool:
+        """True unless a request is being answered that was admitted: without a key one can wait, and not read, too."""
+        return self.is_idle or not self.cycle.scope["state"].get(ADMITTED)
+
     def abort(self) -> None:
         """Close at once."""
         self.transport.abort()
@@ -47,7 +56,8 @@ class BoundedConnection(H11Protocol):
         self._head.start()
         if len(self.connections) > MAX_CONNECTIONS:
             others = [each for each in self.connections if isinstance(each, BoundedConnection) and each is not self]
-            min((other for other in others if other.is_idle), key=lambda other: other.began, default=self).abort()
+            expendable = (other for other in others if other.is_expendable)
+            min(expendable, key=lambda other: other.began, default=self).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -17,6 +17,7 @@ from api.transcriber import Answer, Job, Listener, Transcriber
 
 CANCELLED: Answer = {"error": "the job was cancelled", "error_type": "Cancelled"}
 _SILENT = Listener()
+Result = TypeVar("Result")
 _FAILED: Answer = {"error": "the transcriber failed", "error_type": "Internal"}
 
 
@@ -72,17 +73,8 @@ class Door:
         Raises:
             ClientDisconnect: the caller has hung up; the job has ended.
         """
-        running = asyncio.create_task(self.run_job(route_template(request.scope), job, listener))
-        hanging_up = asyncio.create_task(_wait_for_disconnect(request))
-        try:
-            await asyncio.wait((running, hanging_up), return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                raise ClientDisconnect
-            return CANCELLED if running.cancelled() else running.result()
-        finally:
-            running.cancel()
-            hanging_up.cancel()
-            await asyncio.gather(running, hanging_up, return_exceptions=True)
+        ended = await unless_disconnected(request, self.run_job(route_template(request.scope), job, listener))
+        return CANCELLED if ended.cancelled() else ended.result()
 
     async def run_job(self, route: str, job: Job, listener: Listener = _SILENT) -> Answer:
         """Run a job, and count it in the metrics.
@@ -128,6 +120,29 @@ class _Waiting:
             listener.on_progress(stage, fraction)
 
         return replace(listener, on_progress=on_progress)
+
+
+async def unless_disconnected(request: Request, waited_for: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+    """The ended task of a coroutine, which is cancelled if the caller hangs up.
+
+    Args:
+        request: whose body has been read.
+        waited_for: the coroutine.
+
+    Raises:
+        ClientDisconnect: the caller has hung up; the coroutine has ended.
+    """
+    running = asyncio.create_task(waited_for)
+    hanging_up = asyncio.create_task(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait((running, hanging_up), return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            raise ClientDisconnect
+        return running
+    finally:
+        running.cancel()
+        hanging_up.cancel()
+        await asyncio.gather(running, hanging_up, return_exceptions=True)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

@@ -22,7 +22,7 @@ from api.http.door import Door
 from api.http.headers import answer_headers
 from api.http.job_store import JobStore, NoSuchJob, StoredJob, StoreFull
 from api.http.metrics import route_template
-from api.http.uploads import MAX_JSON_BYTES, receive_json
+from api.http.uploads import held_bytes, receive_json
 from api.openai.errors import ApiError
 from api.openai.request import nameable
 from api.transcriber import Answer, Job, Listener
@@ -32,6 +32,9 @@ DEFAULT_WAIT_MS, MAX_WAIT_MS = 90_000, 300_000
 
 DAY_S = 24 * 3600.0
 MAX_TTL_S = 7 * DAY_S
+
+MODELS_ROUTE = "/v1/models"
+"""Of a job that asks for the models, as the bridge does, which cannot know that there is no queue behind its URL."""
 
 _JOB_FIELDS = ("policy", "s3Config")
 _RETRY_AFTER_S = 10
@@ -64,6 +67,8 @@ def parse_submission(body: Any) -> Submission:
         _refuse('the body should be a JSON object with the job\'s fields in "input": {"input": {"audio": ...}}')
     if body.get("webhook") is not None:
         _refuse('"webhook" beside "input" is RunPod\'s own, which this server does not have: put it inside "input"')
+    if body["input"].get("openai_route") not in (None, MODELS_ROUTE):
+        _refuse('"openai_route" is for the queue of an endpoint: send the request to that route of this server')
     fields = {name: body[name] for name in _JOB_FIELDS if body.get(name) is not None}
     for name, value in fields.items():
         if not isinstance(value, Mapping):
@@ -193,18 +198,13 @@ def _submit(request: Request, submission: Submission, *, is_sync: bool) -> Store
     try:
         return jobs.submit(
             run_job,
-            input_bytes=_body_bytes(request),
+            input_bytes=held_bytes(request),
             is_sync=is_sync,
             ttl_s=submission.ttl_s,
             outlives_server=any(submission.job.input.get(name) for name in ("webhook", "upload")),
         )
     except StoreFull:
         raise _too_many() from None
-
-
-def _body_bytes(request: Request) -> int:
-    """The size of a body that has been received; of one without a declared size the limit."""
-    return int(request.headers.get("content-length", MAX_JSON_BYTES))
 
 
 def _too_many() -> ApiError:

@@ -9,13 +9,15 @@ many times smaller than the objects it describes.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from starlette.concurrency import run_in_threadpool
+
+from api import json_text
 from api.http.middleware import to_api_error
 from api.transcriber import Answer, Listener, request_id
 
@@ -187,19 +189,21 @@ class JobStore:
     async def _run(self, job: StoredJob, run: Run, ttl_s: float) -> None:
         request_id.set(job.id)  # logs and webhooks name the job by the id that its caller knows
         try:
-            self._keep(job, await asyncio.wait_for(run(Listener(job.add_segments, job.report)), ttl_s))
+            answer = await asyncio.wait_for(run(Listener(job.add_segments, job.report)), ttl_s)
+            await self._keep(job, answer)
         except asyncio.TimeoutError:
             job.output = None
             self._finish(job, "TIMED_OUT")
         except Exception as error:
-            self._keep(job, {"error": str(to_api_error(error)), "error_type": "Internal"})
+            await self._keep(job, {"error": str(to_api_error(error)), "error_type": "Internal"})
 
-    def _keep(self, job: StoredJob, answer: Answer) -> None:
+    async def _keep(self, job: StoredJob, answer: Answer) -> None:
         """Keep an answer in the way of RunPod's SDK, which puts `error` beside the output."""
+        content = {key: value for key, value in answer.items() if key != "error"}
+        output = await run_in_threadpool(to_json, content) if content else None
         if job.over.is_set():
             return
-        output = {key: value for key, value in answer.items() if key != "error"}
-        job.output = to_json(output) if output else None
+        job.output = output
         job.started = job.started or job.created
         if "error" in answer:
             job.error = str(answer["error"])
@@ -235,7 +239,7 @@ def to_json(value: Any) -> bytes:
     Raises:
         ValueError: it has a number that JSON does not know.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    return json_text.to_json(value).encode("utf-8", "replace")
 
 
 def _milliseconds(start: float, end: float) -> int:

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api.http.door import Door
+from api.http.door import Door, unless_disconnected
 from api.http.headers import answer_headers
 from api.http.middleware import to_api_error
 from api.http.uploads import content_type_of, receive_form, receive_json
@@ -52,7 +52,8 @@ class SpeechRoute:
         request = Request(scope, receive, send)
         door: Door = request.app.state.door
         async with _receive_speech(request, self._task) as (speech, upload):
-            choice = choose_model(speech.model, await door.transcriber.models(speech.model))
+            models = await unless_disconnected(request, door.transcriber.models(speech.model))
+            choice = choose_model(speech.model, models.result())
             job = Job(_job_input(speech, choice), upload)
             if speech.stream:
                 await _send_stream(request, speech, choice, job)
@@ -122,7 +123,7 @@ async def _whole_answer(request: Request, speech: SpeechRequest, choice: ModelCh
     if "error" in answer:
         raise to_error(answer)
     milliseconds = (time.perf_counter() - started) * 1000
-    body = to_body(answer, speech)
+    body = await run_in_threadpool(to_body, answer, speech)
     headers = {**_headers(request, speech, choice, answer["metadata"]), "openai-processing-ms": f"{milliseconds:.0f}"}
     return Response(body.content.encode(errors="replace"), headers=headers, media_type=body.media_type)
 
@@ -155,8 +156,8 @@ async def _events(request: Request, speech: SpeechRequest, job: Job) -> AsyncGen
         answer = running.result()
         if "error" in answer:
             raise to_error(answer)
-        for last in final_events(answer, speech, sent):
-            yield encode_event(last)
+        for last in await run_in_threadpool(lambda: [*map(encode_event, final_events(answer, speech, sent))]):
+            yield last
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _BACKLOG = 2048
 
+UNREAD_SECONDS = 60.0
+"""A connection whose other end reads nothing for so long, or is gone, is ended by the system."""
+
 _REASONS = {
     errno.EADDRINUSE: "another program listens there, choose another port",
     errno.EACCES: "this user may not, choose a port from 1024 on",
@@ -70,8 +73,10 @@ def _listen(host: str, port: int, name: str) -> socket.socket:
 
 
 def _notice_vanished_clients(listening: socket.socket) -> None:
-    """Let the system end connections whose other end is gone without a word, in 90 s; they inherit the options."""
+    """Let the system end connections whose other end is gone without a word, or reads nothing; they inherit this."""
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}.items():
+    unread_ms = int(UNREAD_SECONDS * 1000)
+    options = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": unread_ms}
+    for option, value in options.items():
         if hasattr(socket, option):  # not on every system
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
+from api.json_text import to_json
 from api.openai.errors import ApiError
 from api.openai.request import SpeechRequest
 from api.transcriber import Answer
@@ -53,7 +53,7 @@ def to_body(answer: Answer, request: SpeechRequest) -> Body:
     content = to_content(answer, request)
     if isinstance(content, str):
         return Body(content, f"{TEXT_TYPES.get(request.response_format, 'text/plain')}; charset=utf-8")
-    return Body(json.dumps(content, ensure_ascii=False), "application/json")
+    return Body(to_json(content), "application/json")
 
 
 def to_content(answer: Answer, request: SpeechRequest) -> Json | str:

@@ -10,11 +10,11 @@ decoding understands. The text of `transcript.text.done` is right in any case.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from api.json_text import to_json
 from api.openai.answers import (
     diarized_answer,
     find_languages,
@@ -82,7 +82,7 @@ def final_events(answer: Answer, request: SpeechRequest, sent: str) -> list[Even
 
 def encode_event(event: Event) -> bytes:
     """An event as it is sent: in ASCII, since some clients take U+2028 for the end of a line."""
-    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+    return f"event: {event['type']}\ndata: {to_json(event, ascii_only=True)}\n\n".encode()
 
 
 def encode_error(error: ApiError) -> bytes:

@@ -36,6 +36,9 @@ MAX_IGNORED = 20
 MAX_DEPTH = 5
 """Of lists and objects in a body or a field; none needs more than four."""
 
+MAX_VALUES = 20_000
+"""Of a field with JSON, or with commas: of 12 MB of them Python makes 250 MB of lists, and takes seconds."""
+
 MAX_KNOWN_SPEAKERS = 4
 """As at OpenAI."""
 
@@ -376,7 +379,10 @@ def _read_known_speakers(values: _Values, draft: _Draft) -> None:
 
 def _hotwords(value: Any) -> Any:
     """faster-whisper's are one text."""
-    return [term.strip() for term in value.split(",") if term.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    _check_size("hotwords", value, ",")
+    return [term.strip() for term in value.split(",") if term.strip()]
 
 
 _EXTRAS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -457,6 +463,7 @@ def _from_json(name: str, value: Any) -> Any:
     """The list or object that a text spells; any other value as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
+    _check_size(name, value, "[{,")
     try:
         read = json.loads(value, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -464,6 +471,11 @@ def _from_json(name: str, value: Any) -> Any:
     if _is_deeper(read, MAX_DEPTH):
         raise _wrong(name, f"should have at most {MAX_DEPTH} levels")
     return read
+
+
+def _check_size(name: str, text: str, marks: str) -> None:
+    if sum(text.count(mark) for mark in marks) > MAX_VALUES:
+        raise _wrong(name, f"should have at most {MAX_VALUES} values")
 
 
 def _refuse_constant(_: str) -> Any:

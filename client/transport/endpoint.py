@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -34,6 +35,13 @@ FIRST_CONTACT_TIMEOUT_S = 10.0
 """The same for an endpoint that has never answered: its address may be wrong."""
 
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 60.0
+
+MAX_ANSWER_BYTES = 300 << 20
+"""RunPod answers 20 MB at most, a worker in HTTP mode 256 MiB."""
+
+ANSWER_TIMEOUT_S = 600.0
+"""Time limit of an answer from its first byte."""
+
 _MAX_RETRY_AFTER_S = 60.0
 _PROXY_TIMEOUTS = {504, 520, 524}
 """A proxy (Cloudflare, in front of RunPod) stopped waiting for the answer; the job may have been accepted."""
@@ -165,8 +173,10 @@ class Endpoint:
                 headers={"Content-Type": "application/json"},
                 timeout=(_CONNECT_TIMEOUT_S, read_timeout_s),
                 allow_redirects=False,
+                stream=True,
             )
-            content = response.content
+            with response:
+                content = _read(response)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
             raise WrongUsage(f"the endpoint's address or key is malformed: {error}") from None
         except requests.RequestException as error:
@@ -179,6 +189,8 @@ class Endpoint:
                 "and is not sent again"
             ) from None
         self._has_answered = True
+        if len(content) > MAX_ANSWER_BYTES and path != "run":
+            raise EndpointFailed(f"the endpoint's answer is larger than {MAX_ANSWER_BYTES} bytes")
         return _parse(response, content, path, self._not_found_message)
 
     @property
@@ -265,6 +277,23 @@ class _TrackedBody:
     def was_read(self) -> bool:
         """True if the endpoint may have the whole request: a body shorter than its declared length is rejected."""
         return self._position == len(self._body)
+
+
+def _read(response: requests.Response) -> bytes:
+    """The content of a response, or of a larger one than `MAX_ANSWER_BYTES` a part that is larger.
+
+    Raises:
+        requests.ReadTimeout: it takes too long.
+    """
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    content = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            break
+        if time.monotonic() > deadline:
+            raise requests.ReadTimeout
+    return bytes(content)
 
 
 def _parse(response: requests.Response, content: bytes, path: str, not_found_message: str) -> JsonObject:

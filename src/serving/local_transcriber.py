@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 from src.job_control import JobControl, OnSegment
 from src.request.audio_source import AudioSource
-from src.request.openai_jobs import asks_for_models, is_openai_input, models_answer
+from src.request.openai_jobs import asks_for_models, models_answer
 from src.request.options import Options
 from src.rp_handler import handler
 from src.serving.async_handler import run_on_thread
@@ -38,11 +38,6 @@ class LocalTranscriber:
         """Run a job and return its answer, also if it fails; cancelling the coroutine cancels the job."""
         if asks_for_models(job.input):
             return models_answer(self._processor.model_names)
-        if is_openai_input(job.input):
-            return {
-                "error": "openai_route: its answer may be a bare text: send the request to that route here",
-                "error_type": "InvalidInput",
-            }
         raw = {"id": request_id.get() or "job", **job.fields, "input": dict(job.input)}
         if job.upload is not None:
             raw["input"]["audio"] = AudioSource.of_upload(job.upload)

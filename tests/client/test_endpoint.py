@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -65,6 +68,59 @@ def test_a_refusal_is_reported_and_not_retried(
 ) -> None:
     with pytest.raises(EndpointFailed, match=sentence):
         act(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "sentence"),
+    [
+        (lambda endpoint: endpoint.submit({"n": 1}), SubmissionUncertain, "not sent again"),
+        (lambda endpoint: endpoint.status("job-1"), EndpointFailed, "answer is larger than"),
+        (lambda endpoint: endpoint.health(), EndpointFailed, "answer is larger than"),
+    ],
+)
+@pytest.mark.parametrize("limit", ["bytes", "seconds"])
+def test_an_answer_without_an_end_is_not_read_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[Endpoint], object],
+    error: type[Exception],
+    sentence: str,
+    limit: str,
+) -> None:
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 10_000_000 if limit == "bytes" else 1 << 60)
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 600.0 if limit == "bytes" else 0.3)
+    with endless_answers() as address:
+        began = time.monotonic()
+        with pytest.raises(error, match=sentence if limit == "bytes" else "not sent again|cannot be reached"):
+            act(Endpoint(EndpointSettings(address, "ep", "key"), retry_timeout_s=0.1))
+        assert time.monotonic() - began < 5
+
+
+@contextmanager
+def endless_answers() -> Iterator[str]:
+    """The address of an endpoint whose answers never end."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"x" * 100_000)
+                    time.sleep(0.001)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=[0.01]).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v2"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_error_for_a_wrong_key_does_not_contain_the_key(platform: Platform) -> None:
