@@ -109,7 +109,7 @@ def endless_answers() -> Iterator[str]:
                     self.wfile.write(b"x" * 100_000)
                     time.sleep(0.001)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 (the name that http.server calls)
 
         def log_message(self, *_: object) -> None:
             return
