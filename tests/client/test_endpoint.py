@@ -80,7 +80,11 @@ def test_a_refusal_is_reported_and_not_retried(
 )
 @pytest.mark.parametrize("limit", ["bytes", "seconds"])
 def test_an_answer_without_an_end_is_not_read_to_it(
-    monkeypatch: pytest.MonkeyPatch, act: Callable[[Endpoint], object], error: type[Exception], sentence: str, limit: str
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[Endpoint], object],
+    error: type[Exception],
+    sentence: str,
+    limit: str,
 ) -> None:
     monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 10_000_000 if limit == "bytes" else 1 << 60)
     monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 600.0 if limit == "bytes" else 0.3)

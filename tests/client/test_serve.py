@@ -178,6 +178,27 @@ def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -
     assert list(folder.iterdir()) == []
 
 
+def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path) -> None:
+    with served(NOWHERE, folder) as (address, _):
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as connection:
+            head = (
+                "POST /asr HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 999"
+            )
+            part = '--b\r\nContent-Disposition: form-data; name="audio_file"\r\n\r\nRIFF'
+            connection.sendall(f"{head}\r\n\r\n{part}".encode())
+            wait_until(lambda: any(folder.rglob("upload")))
+    assert any(folder.rglob("upload"))
+    with served(NOWHERE, folder) as (_, first):
+        (its_folder,) = folder.iterdir()
+        assert not any(its_folder.rglob("upload"))
+        with served(NOWHERE, folder) as (_, second):
+            assert its_folder in folder.iterdir()
+            end(second, signal.SIGTERM)
+        assert list(folder.iterdir()) == [its_folder]
+        end(first, signal.SIGTERM)
+    assert list(folder.iterdir()) == []
+
+
 def test_help_is_plain_text_in_groups_with_examples(folder: Path) -> None:
     text = run_command("serve", "--help", where=NOWHERE, folder=folder).stdout
     positions = [text.index(f"\n{group}:\n") for group in ("Server", "Access", "Connection", "General")]
