@@ -68,15 +68,19 @@ def _listen(host: str, port: int, name: str) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         reason = _REASONS.get(getattr(error, "errno", None) or 0, "it is no address of this machine")
         raise SystemExit(f"{name} cannot listen at port {port} of {host}: {reason}") from None
-    _notice_vanished_clients(listening)
+    _set_up_connections(listening)
     return listening
 
 
-def _notice_vanished_clients(listening: socket.socket) -> None:
-    """Let the system end connections whose other end is gone without a word, or reads nothing; they inherit this."""
+def _set_up_connections(listening: socket.socket) -> None:
+    """Set options that connections inherit.
+
+    Answers are sent at once (asyncio sets `TCP_NODELAY` only where it has made the socket). The system ends connections
+    whose other end is gone without a word, or reads nothing.
+    """
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     unread_ms = int(UNREAD_SECONDS * 1000)
-    options = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": unread_ms}
-    for option, value in options.items():
+    keep_alive = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": unread_ms}
+    for option, value in {"TCP_NODELAY": 1, **keep_alive}.items():
         if hasattr(socket, option):  # not on every system
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -48,6 +48,10 @@ def is_up_with_200(address: str) -> bool:
     return is_up(f"{address}/ping") and requests.get(f"{address}/ping", timeout=2).status_code == 200
 
 
+def connected(address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+
+
 def end(process: subprocess.Popen[str], number: int) -> str:
     """End the command by a signal, and return what it has printed."""
     process.send_signal(number)
@@ -179,14 +183,11 @@ def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -
 
 
 def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path) -> None:
-    with served(NOWHERE, folder) as (address, _):
-        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as connection:
-            head = (
-                "POST /asr HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 999"
-            )
-            part = '--b\r\nContent-Disposition: form-data; name="audio_file"\r\n\r\nRIFF'
-            connection.sendall(f"{head}\r\n\r\n{part}".encode())
-            wait_until(lambda: any(folder.rglob("upload")))
+    form = "Content-Type: multipart/form-data; boundary=b"
+    part = '--b\r\nContent-Disposition: form-data; name="audio_file"\r\n\r\nRIFF'
+    with served(NOWHERE, folder) as (address, _), connected(address) as connection:
+        connection.sendall(f"POST /asr HTTP/1.1\r\nHost: a\r\n{form}\r\nContent-Length: 999\r\n\r\n{part}".encode())
+        wait_until(lambda: any(folder.rglob("upload")))
     assert any(folder.rglob("upload"))
     with served(NOWHERE, folder) as (_, first):
         (its_folder,) = folder.iterdir()
