@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 import os
 import shutil
 import threading
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from api.openai.models import means_default
-from api.transcriber import Answer, Job, Listener, Schema
+from api.transcriber import Answer, Job, Listener, Schema, request_id
 from client.errors import (
     BadRecording,
     CacheFailed,
@@ -53,6 +54,8 @@ RETRY_WINDOW_S = 10.0
 
 FAILURE_KEPT_S = 1800.0
 """How long the finished parts of a failed recording are kept: RunPod keeps results for 30 minutes."""
+
+_log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT_S = 2.0
 """Shorter than the time that `api.http.loading_server` leaves after a second signal."""
@@ -144,6 +147,8 @@ class EndpointTranscriber:
             if not work.listeners:
                 work.closes_in(self._retry_window_s, partial(self._give_up, work))
         self._forget(work)
+        if "error" in answer:
+            _log.warning("request %s failed: %s", request_id.get(), answer["error"])
         return answer
 
     async def models(self, wanted: str | None = None) -> list[str]:
@@ -370,6 +375,7 @@ class _Work:
         future: Future[Answer] = Future()
 
         def call() -> None:
+            future.set_running_or_notify_cancel()  # so that it is not cancelled with the task that waits for it
             try:
                 future.set_result(function())
             except BaseException as error:

@@ -202,6 +202,11 @@ def test_addresses_may_lack_the_version(api: Api, path: str) -> None:
     assert ask(api, path).status == 200
 
 
+def test_parameters_of_the_address_are_named_as_ignored(api: Api) -> None:
+    answer = ask(api, "/v1/audio/transcriptions?api-version=1&response_format=srt", unheard_of="1")
+    assert (answer.status, answer.headers["x-ignored-fields"]) == (200, "unheard_of, api-version, response_format")
+
+
 def test_an_answer_says_what_its_body_has_no_place_for(api: Api) -> None:
     api.transcriber.answer = {**ANSWER, "metadata": {**ANSWER["metadata"], "warnings": ["Ünsure\r\nx-evil: 1"]}}
     answer = ask(api, model="distil-whisper/distil-large-v3", unheard_of="1", response_format="text")
@@ -263,10 +268,16 @@ def test_a_bug_is_answered_with_the_requests_id_and_logged_without_content(
     [
         ("GET", "/v1/audio/transcriptions", 405, "this path takes POST"),
         ("DELETE", "/v1/models", 405, "this path takes GET, HEAD"),
-        ("GET", "/", 404, "there is no such path: the paths are /"),
-        ("POST", "/v1/audio/transcriptions/", 404, "there is no such path: the paths are /"),
-        ("POST", "/v1/audio/speech", 404, "there is no such path: the paths are /"),
-        ("GET", "/%00%ff%2e%2e/..%2f%0d%0ax-evil:%201", 404, "there is no such path: the paths are /"),
+        ("POST", "/", 405, "this path takes GET, HEAD"),
+        ("POST", "/v1/v1/audio/transcriptions", 404, "there is no such path: send recordings to /v1/audio/transcript"),
+        ("POST", "/v1/audio/transcriptions/", 404, "there is no such path: send recordings to /v1/audio/transcript"),
+        ("POST", "/v1/audio/speech", 404, "there is no such path: send recordings to /v1/audio/transcript"),
+        (
+            "GET",
+            "/%00%ff%2e%2e/..%2f%0d%0ax-evil:%201",
+            404,
+            "there is no such path: send recordings to /v1/audio/transcript",
+        ),
         ("GET", "/v1/models/%00%ff%0d%0a", 404, "model: there is no such model here"),
         ("OPTIONS", "/v1/audio/transcriptions", 405, "this path takes POST"),
     ],

@@ -44,6 +44,11 @@ def page(api: Api) -> str:
     return response.text
 
 
+def test_the_bare_address_leads_to_the_page(api: Api, page: str) -> None:
+    response = requests.get(api.url, timeout=10)
+    assert (response.url, response.text) == (f"{api.url}/docs", page)
+
+
 def examples(page: str) -> list[str]:
     return [html.unescape(code) for code in re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)]
 
@@ -53,7 +58,7 @@ def test_the_table_has_the_apps_routes_and_their_methods() -> None:
     served = {
         route.path.replace(":path", ""): set(route.methods) - {"HEAD"}
         for route in app.routes
-        if isinstance(route, Route) and not route.path.startswith("/v2/")
+        if isinstance(route, Route) and not route.path.startswith("/v2/") and route.path != "/"
     }
     aliases = {path for path in served if f"/v1{path}" in served}
     described = {route.path: set(route.methods) for route in REFERENCE}

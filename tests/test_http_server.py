@@ -121,7 +121,9 @@ def test_a_port_in_use_is_one_sentence(start: Start) -> None:
         port = other.getsockname()[1]
         code, _, errors = start("--ports", port).end()
     assert code == 1
-    assert errors == f"it cannot listen at port {port} of 127.0.0.1: another program listens there\n"
+    assert (
+        errors == f"it cannot listen at port {port} of 127.0.0.1: another program listens there, choose another port\n"
+    )
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no host", "a" * 300, "[::1]"])
@@ -141,7 +143,8 @@ def test_sigterm_finishes_what_runs_and_refuses_what_is_new(start: Start) -> Non
         served.process.send_signal(signal.SIGTERM)
         wait_until(served.refuses)
         assert running.result() == (200, "1")
-    assert served.end() == (0, "shutdown\nended\n", "")
+    warning = "stopping once the running requests are answered; a second signal cancels them\n"
+    assert served.end() == (0, "shutdown\nended\n", warning)
 
 
 def test_sigterm_while_the_application_loads_ends_at_once(start: Start) -> None:
@@ -167,9 +170,10 @@ def test_a_second_signal_cancels_what_runs(start: Start, second: signal.Signals)
         served.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         served.process.send_signal(second)
-        code, output, _ = served.end()
+        code, output, errors = served.end()
     assert code == 1
     assert output == "cancelled\n"
+    assert "Traceback" not in errors
 
 
 HALF_A_HEAD = b"GET /ping HTT"

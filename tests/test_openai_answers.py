@@ -283,6 +283,11 @@ def test_a_failed_device_is_worth_another_try() -> None:
             "known_speaker_references",
         ),
         ("options: patience needs beam_size", "patience needs beam_size", None),
+        (
+            "options: language_candidates is for detection: leave language out",
+            "languages is for detection: leave language out",
+            None,
+        ),
         ("audio.url: give https:// or http://", "url: give https:// or http://", "url"),
         ("audio.base64: not base64", "input_audio: not base64", "input_audio"),
         ("it is what it is: wrong", "it is what it is: wrong", None),

@@ -187,6 +187,14 @@ WRONG: list[tuple[list[tuple[str, str]], str, str]] = [
     ([("chunking_strategy", "auto"), ("chunking_strategy[threshold]", "1")], "chunking_strategy", 'should be "auto"'),
     ([("known_speaker_names[]", "Ada")], "known_speaker_references", "as many as known_speaker_names"),
     ([("known_speaker_references[]", VOICE)], "known_speaker_references", "as many as known_speaker_names"),
+    *(
+        (
+            [("known_speaker_names[]", "Ada"), ("known_speaker_references[]", sample)],
+            "known_speaker_references",
+            "data URL",
+        )
+        for sample in ("ada.wav", "data:audio/wav", "data:audio/wav,UklGRg==")
+    ),
     (
         [(f"known_speaker_{what}[]", f"{what}{number}") for what in ("names", "references") for number in range(5)],
         "known_speaker_names",
@@ -367,7 +375,8 @@ def test_no_parameter_of_the_openai_package_is_ignored(parameters: Any, task: An
         "timestamp_granularities": ["word"],
     }
     values["chunking_strategy"]["type"] = "server_vad"
-    listed = {key: ["x"] for key in ("keywords", "languages", "known_speaker_names", "known_speaker_references")}
+    listed = {key: ["x"] for key in ("keywords", "languages", "known_speaker_names")}
+    listed["known_speaker_references"] = [VOICE]
     fields = {name: (values | listed).get(name, "x") for name in names - {"file"}}
     request = parse_form(as_sent(fields), task, SCHEMAS)
     assert {*request.ignored} <= {"timestamp_granularities"}  # which has an effect in verbose_json only

@@ -15,7 +15,7 @@ from api.http.connections import ADMITTED
 from api.http.door import Door
 from api.openai.errors import ApiError
 
-OPEN_PATHS = frozenset({"/ping", "/health", "/docs", "/openapi.json"})
+OPEN_PATHS = frozenset({"/", "/ping", "/health", "/docs", "/openapi.json"})
 """Paths that need no key."""
 
 _IP_ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\]", re.ASCII)

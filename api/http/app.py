@@ -12,7 +12,6 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from api.http import asr_routes, docs, job_routes, metrics, openai_routes
 from api.http.access import Admission
@@ -79,9 +78,9 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
     ]
 
 
-async def _refuse_path(request: Request, _: Exception) -> NoReturn:
-    paths = sorted({route.path for route in request.app.routes if isinstance(route, Route)})
-    raise ApiError(404, f"there is no such path: the paths are {', '.join(paths)}", code="not_found")
+async def _refuse_path(_: Request, __: Exception) -> NoReturn:
+    message = "there is no such path: send recordings to /v1/audio/transcriptions; /docs lists all paths"
+    raise ApiError(404, message, code="not_found")
 
 
 async def _refuse_method(_: Request, error: Exception) -> Response:

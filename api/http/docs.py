@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from api.http.docs_page import render_page
@@ -89,7 +89,12 @@ async def show_page(request: Request) -> Response:
     return Response(page, headers=_PAGE_POLICY, media_type="text/html")
 
 
-ROUTES = [Route("/openapi.json", show_description), Route("/docs", show_page)]
+async def lead_to_page(_: Request) -> Response:
+    """`/`, which a browser asks for when it is given the bare address."""
+    return RedirectResponse("docs")
+
+
+ROUTES = [Route("/openapi.json", show_description), Route("/docs", show_page), Route("/", lead_to_page)]
 
 
 def find_address(request: Request) -> str:

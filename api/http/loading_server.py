@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from uvicorn import Config, Server
 from uvicorn.lifespan.on import LifespanOn
 
 from api.http.connections import BoundedConnection
-from api.openai.errors import ApiError
+from api.openai.errors import SERVER_STOPS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,6 +29,9 @@ KEEP_ALIVE_SECONDS = 75
 
 FORCED_SECONDS = 3.0
 """After a second signal: in which cancelled jobs end, and remove their files, before the process does."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class LoadingServer(Server):
@@ -69,6 +73,8 @@ class LoadingServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what runs."""
         self._settled.set()
+        if self._app is not None and self.server_state.tasks:
+            _log.warning("stopping once the running requests are answered; a second signal cancels them")
         await super().shutdown(sockets)
         if self._lifespan is not None and not self.force_exit:
             await self._lifespan.shutdown()
@@ -77,6 +83,7 @@ class LoadingServer(Server):
         """Stop at the first signal; at the second cancel what still runs."""
         if self.should_exit:
             self.force_exit = True
+            logging.getLogger("uvicorn.error").disabled = True  # it would print the traceback of each cancelled request
             end = threading.Timer(FORCED_SECONDS, os._exit, [1])
             end.daemon = True
             end.start()
@@ -117,8 +124,7 @@ class LoadingServer(Server):
             return
         await self._settled.wait()
         if self._app is None:
-            stopped = ApiError(503, "the server stops: send the request again", type="server_error", should_retry=True)
-            await _send(send, stopped.status, stopped.body)
+            await _send(send, SERVER_STOPS.status, SERVER_STOPS.body)
         else:
             await self._app(scope, receive, send)
 

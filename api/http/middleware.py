@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.openai.errors import ApiError
+from api.openai.errors import SERVER_STOPS, ApiError
 from api.transcriber import request_id
 
 LINGER_SECONDS = 10.0
@@ -70,8 +70,8 @@ class AnswerErrors:
             await self._app(scope, receive, send_and_note)
         except ClientDisconnect:
             return
-        except Exception as error:
-            answer = to_api_error(error)
+        except (Exception, asyncio.CancelledError) as error:  # cancelled: by the server, which ends
+            answer = SERVER_STOPS if isinstance(error, asyncio.CancelledError) else to_api_error(error)
             if not has_started:  # else the server closes the connection, since the answer is incomplete
                 await to_response(answer)(scope, receive, send)
 

@@ -26,7 +26,7 @@ from api.openai.answers import to_body
 from api.openai.errors import ApiError, to_error
 from api.openai.events import encode_error, encode_event, final_events, segment_events
 from api.openai.models import ModelChoice, choose_model, get_model, list_models
-from api.openai.request import SpeechRequest, Task, parse_form, parse_json
+from api.openai.request import SpeechRequest, Task, nameable, parse_form, parse_json
 from api.transcriber import Job, Listener
 
 HEARTBEAT_SECONDS = 15.0
@@ -95,9 +95,19 @@ async def _receive_speech(request: Request, task: Task) -> AsyncIterator[tuple[S
         return
     async with receive_form(request) as form:
         speech = parse_form(form.fields, task, schemas)
-        if (form.file is None) == (speech.audio is None):
-            raise ApiError(400, "file: should be the recording, as a file of the form, and the only one", param="file")
+        if form.file is None and speech.audio is None:
+            message = "file: missing: send the recording as a file of the form, or give its address as `url`"
+            raise ApiError(400, message, param="file")
+        if form.file is not None and speech.audio is not None:
+            raise ApiError(400, "url: is a second recording beside the file: leave one of them out", param="url")
+        if form.file is not None and await run_in_threadpool(_is_address, form.file):
+            raise ApiError(400, "file: is an address: give it as `url`", param="file")
         yield speech, form.file
+
+
+def _is_address(upload: Path) -> bool:
+    with upload.open("rb") as file:
+        return file.read(8).lower().startswith((b"http://", b"https://"))
 
 
 def _job_input(speech: SpeechRequest, choice: ModelChoice) -> dict[str, Any]:
@@ -114,14 +124,14 @@ async def _whole_answer(request: Request, speech: SpeechRequest, choice: ModelCh
         raise to_error(answer)
     milliseconds = (time.perf_counter() - started) * 1000
     body = await run_in_threadpool(to_body, answer, speech)
-    headers = {**_headers(speech, choice, answer["metadata"]), "openai-processing-ms": f"{milliseconds:.0f}"}
+    headers = {**_headers(request, speech, choice, answer["metadata"]), "openai-processing-ms": f"{milliseconds:.0f}"}
     return Response(body.content.encode(errors="replace"), headers=headers, media_type=body.media_type)
 
 
 async def _send_stream(request: Request, speech: SpeechRequest, choice: ModelChoice, job: Job) -> None:
     async with aclosing(_events(request, speech, job)) as events:
         first = await anext(events)  # an error before is an ordinary answer
-        headers = {**_headers(speech, choice, {}), **_STREAM_HEADERS}
+        headers = {**_headers(request, speech, choice, {}), **_STREAM_HEADERS}
         response = StreamingResponse(_with_errors(first, events), headers=headers, media_type="text/event-stream")
         await response(request.scope, request.receive, request._send)
 
@@ -172,6 +182,9 @@ async def _with_errors(first: bytes, events: AsyncIterator[bytes]) -> AsyncItera
         yield encode_error(to_api_error(error))
 
 
-def _headers(speech: SpeechRequest, choice: ModelChoice, metadata: Mapping[str, Any]) -> dict[str, str]:
+def _headers(
+    request: Request, speech: SpeechRequest, choice: ModelChoice, metadata: Mapping[str, Any]
+) -> dict[str, str]:
+    ignored = nameable([*speech.ignored, *request.query_params])  # fields stand in the body
     known = {"model": choice.option, **metadata}
-    return answer_headers(speech.ignored, known, [] if choice.note is None else [choice.note])
+    return answer_headers(ignored, known, [] if choice.note is None else [choice.note])

@@ -221,7 +221,9 @@ REFERENCE: tuple[RouteReference, ...] = (
     RouteReference("/cancel/{id}", ("POST",), "RunPod's API", "Ends the job."),
     RouteReference("/health", ("GET",), "The server", "Numbers of jobs and workers.", needs_key=False),
     RouteReference("/metrics", ("GET",), "The server", "Metrics for Prometheus.", answers=("text/plain",)),
-    RouteReference("/docs", ("GET",), "The server", "This page.", answers=("text/html",), needs_key=False),
+    RouteReference(
+        "/docs", ("GET",), "The server", "This page; `/` leads to it.", answers=("text/html",), needs_key=False
+    ),
     RouteReference("/openapi.json", ("GET",), "The server", "This API as OpenAPI 3.1.", needs_key=False),
 )
 
@@ -243,6 +245,7 @@ HEADERS: Mapping[str, str] = {
     "x-model": "The model that answered.",
     "x-ignored-fields": "Fields that had no effect.",
     "x-warnings": "What else the caller should know, as a list in JSON.",
+    "openai-processing-ms": "Milliseconds from the end of the upload to the answer.",
     "x-should-retry": "Of errors: `false` if the same request would fail again.",
 }
 
@@ -250,10 +253,13 @@ ERRORS: Mapping[str, str] = {
     "400": "The request or the recording is wrong; the message names the field and what would be right.",
     "401": "The key is missing or wrong.",
     "404": "There is no such path, model or job.",
+    "405": "The path takes another method, which the message names.",
     "408": "The upload took too long.",
     "413": "The upload or the answer is too large.",
+    "415": "The body is neither a form nor JSON, or it is compressed.",
     "429": "The server has as many requests as it takes; `retry-after` says when to come back.",
     "500": "The server failed on this request, and would again.",
+    "502": "The endpoint behind this server refused or failed.",
     "503": "The server has no resources for it now; `retry-after` says when to come back.",
 }
 """By HTTP status."""

@@ -20,8 +20,8 @@ UNREAD_SECONDS = 60.0
 """A connection whose other end reads nothing for so long, or is gone, is ended by the system."""
 
 _REASONS = {
-    errno.EADDRINUSE: "another program listens there",
-    errno.EACCES: "this user may not",
+    errno.EADDRINUSE: "another program listens there, choose another port",
+    errno.EACCES: "this user may not, choose a port from 1024 on",
     errno.EADDRNOTAVAIL: "this machine does not have the address",
 }
 

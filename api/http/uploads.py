@@ -312,7 +312,11 @@ class _FormWriter:
         self._in_file = b"filename" in parameters or self._name == self._file_field
         if self._in_file:
             if self._file is not None:
-                raise ApiError(400, f"{self._file_field}: should be one file", param=self._file_field)
+                raise ApiError(
+                    400,
+                    f"{self._file_field}: should be the form's only file: send other fields without a file name",
+                    param=self._file_field,
+                )
             self._file = self._path.open("wb", buffering=0)
             self._file.seek(self._reserved_bytes)
         else:

@@ -49,6 +49,8 @@ class ApiError(Exception):
         return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
 
 
+SERVER_STOPS = ApiError(503, "the server stops: send the request again", type="server_error", should_retry=True)
+
 RETRY_SECONDS = 5
 """After which a request is tried again that a worker had no resources for."""
 
@@ -81,6 +83,9 @@ _FIELDS = {
 }
 """Options, and keys of a job, whose fields have other names."""
 
+_NAMES_IN_SENTENCES = re.compile(r"\b(initial_prompt|language_candidates|custom_vocabulary)\b")
+"""Those of them that are no words of English."""
+
 
 def to_error(answer: Answer) -> ApiError:
     """The error for a job's answer that has `error` and `error_type`."""
@@ -94,6 +99,7 @@ def to_error(answer: Answer) -> ApiError:
     if status in (500, 502):
         return ApiError(status, message, type="server_error")
     message = re.sub(r"(^|; )(?:options: |(?:options\.)?([\w.]+)(?=: ))", _name_field, message)
+    message = _NAMES_IN_SENTENCES.sub(lambda found: _FIELDS[found[0]], message)
     found = re.match(r"(\w+)[\w.]*: ", message)
     param = found[1] if kind == "InvalidInput" and found else "file" if kind in _ABOUT_THE_FILE else None
     if param == "model":

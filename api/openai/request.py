@@ -356,6 +356,10 @@ def _read_chunking(values: _Values, draft: _Draft) -> None:
             draft.set(option, number if inner == "threshold" else round(number), f"{name}[{inner}]")
 
 
+_SAMPLE = re.compile(r"data:[^,]*;base64,|https?://", re.IGNORECASE)
+"""The beginning of a voice's sample."""
+
+
 def _read_known_speakers(values: _Values, draft: _Draft) -> None:
     names = values.take_list("known_speaker_names")
     samples = values.take_list("known_speaker_references")
@@ -367,7 +371,7 @@ def _read_known_speakers(values: _Values, draft: _Draft) -> None:
         raise _wrong("known_speaker_names", f"should be at most {MAX_KNOWN_SPEAKERS}")
     if not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
         raise _wrong("known_speaker_names", "should be different texts")
-    if not all(isinstance(sample, str) for sample in samples):
+    if not all(isinstance(sample, str) and _SAMPLE.match(sample) for sample in samples):
         raise _wrong("known_speaker_references", 'should be data URLs such as "data:audio/wav;base64,..."')
     draft.set("speakers", dict(zip(names, samples, strict=True)), "known_speaker_names")
     draft.set("diarize", True, "known_speaker_names")

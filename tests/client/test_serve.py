@@ -87,14 +87,17 @@ def test_the_printed_command_gets_the_text(platform: Platform, folder: Path) -> 
         assert post(address).json()["text"] == "hello"
 
 
-def test_an_endpoint_out_of_reach_is_an_answer_that_programs_show(folder: Path) -> None:
+def test_an_endpoint_out_of_reach_is_an_answer_that_programs_show_and_a_line_in_the_terminal(folder: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         where = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with served(where, folder) as (address, _):
-            answer = post(address)
+        with served(where, folder) as (address, process):
+            answer = post(address, **{"x-request-id": "mine-1"})
+            text = end(process, signal.SIGTERM)
+    message = answer.json()["error"]["message"]
     assert answer.status_code == 503
-    assert answer.json()["error"]["message"].startswith("the endpoint cannot be reached: start the worker")
+    assert message.startswith("the endpoint cannot be reached: start the worker")
+    assert f"\nrequest mine-1 failed: {message}\n" in text
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
@@ -141,7 +144,10 @@ def test_a_port_in_use_is_named(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         err = run_command("serve", "--port", port, where=NOWHERE, folder=folder, code=1).stderr
-    assert f"the bridge cannot listen at port {port} of 127.0.0.1: another program listens there" in err
+    assert (
+        f"the bridge cannot listen at port {port} of 127.0.0.1: another program listens there, choose another port"
+        in err
+    )
 
 
 def test_the_first_signal_waits_for_what_runs(platform: Platform, folder: Path) -> None:
@@ -175,9 +181,14 @@ def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        _, text = process.communicate(timeout=20)
         caller.join(20)
-    assert answers[0].status_code >= 500
+    assert (answers[0].status_code, answers[0].json()["error"]["message"]) == (
+        503,
+        "the server stops: send the request again",
+    )
+    assert "stopping once the running requests are answered; a second signal cancels them" in text
+    assert "Traceback" not in text
     assert [job.status for job in platform.jobs.values()] == ["CANCELLED"]
     assert list(folder.iterdir()) == []
 
