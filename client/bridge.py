@@ -65,6 +65,8 @@ _NATIVE_FIELDS = frozenset({"audio", "options", "webhook", "upload", "reference"
 _PARTS_FIELDS = frozenset({"audio", "options"})
 """Fields of an input that also a recording in several jobs can have."""
 
+_MAX_MESSAGE = 2000
+
 _FILE_NAME = "the file"  # as messages call it
 
 _ERROR_TYPES: dict[type[ClientError], str] = {
@@ -317,7 +319,10 @@ class EndpointTranscriber:
         else:
             error_type = next(name for kind, name in _ERROR_TYPES.items() if isinstance(error, kind))
         message = str(error).replace(str(work.file), _FILE_NAME).replace(str(work.folder), "the temporary folder")
-        return {"error": message.replace(self._endpoint.host, "the endpoint"), "error_type": error_type}
+        message = message.replace(self._endpoint.host, "the endpoint")
+        if key := self._endpoint.settings.api_key:  # a hostile endpoint has it, its callers do not
+            message = message.replace(key, "RunPod's key")
+        return {"error": message[:_MAX_MESSAGE], "error_type": error_type}
 
 
 class _Work:

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from client.command_help import GroupedCommand
@@ -35,6 +39,8 @@ KEY_VARIABLE = "WHISPER_SERVE_KEY"
 MAX_UPLOAD_BYTES = 4 << 30
 UPLOAD_SECONDS = 3600.0
 """Time limit of an upload: 4 GiB take 6 minutes at 100 Mbit/s."""
+
+_FOLDER_PREFIX, _LOCK_NAME = "worker-whisper-", "in-use"
 
 _EXAMPLES = """\b
 Examples, each after python -m:
@@ -118,7 +124,7 @@ def main(
     console = Console(stderr=True)
     endpoint = Endpoint(connection, on_retry=lambda reason: _print(console, reason))
     settings = RunSettings(parallel, timeout, request_limit=payload_limit)
-    with tempfile.TemporaryDirectory(prefix="worker-whisper-") as folder:
+    with _own_folder() as folder:
         bridge: EndpointTranscriber | None = None
 
         def load() -> ASGIApp:
@@ -128,10 +134,11 @@ def main(
             from client.bridge import EndpointTranscriber
 
             nonlocal bridge
-            bridge = EndpointTranscriber(endpoint, settings, Path(folder), recordings=recordings)
+            bridge = EndpointTranscriber(endpoint, settings, folder, recordings=recordings)
             access = frozenset({key} if key else ())
             door = DoorSettings(access, tuple(allow_origin or ()), max_upload, UPLOAD_SECONDS)
             application = create_app(bridge, door)
+            application.state.door.folder = folder
             _print(console, _announcement(connection, host, port, has_key=bool(key)))
             return application
 
@@ -142,6 +149,20 @@ def main(
         finally:
             if bridge is not None:
                 bridge.close()
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder for recordings, for the time of the block; those that killed bridges have left are removed."""
+    with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX) as name:
+        folder = Path(name)
+        with FileLock(folder / _LOCK_NAME):
+            for other in folder.parent.glob(f"{_FOLDER_PREFIX}*"):
+                with suppress(OSError, Timeout):
+                    if other.lstat().st_uid == folder.lstat().st_uid and (other / _LOCK_NAME).is_file():
+                        with FileLock(other / _LOCK_NAME, timeout=0):
+                            shutil.rmtree(other, ignore_errors=True)
+            yield folder
 
 
 def _announcement(connection: EndpointSettings, host: str, port: int, *, has_key: bool) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import resource
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
@@ -26,12 +29,14 @@ Start = Callable[..., "Served"]
 class Served:
     """A running `tests.support.loading_app`."""
 
-    def __init__(self, *arguments: object, ports: int = 1) -> None:
+    def __init__(self, *arguments: object, ports: int = 1, descriptors: tuple[int, int] | None = None) -> None:
         self.ports = [free_port() for _ in range(ports)]
         command = ["-m", "tests.support.loading_app", "--ports", *map(str, self.ports), *map(str, arguments)]
         self.process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        if descriptors:
+            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, descriptors)
 
     def get(self, path: str, port: int = 0) -> tuple[int, str]:
         """The status and body of an answer, once the server listens."""
@@ -73,8 +78,8 @@ def start() -> Iterator[Start]:
     """Starts servers, which do not outlive the test."""
     started: list[Served] = []
 
-    def start_one(*arguments: object, ports: int = 1) -> Served:
-        started.append(Served(*arguments, ports=ports))
+    def start_one(*arguments: object, **options: Any) -> Served:
+        started.append(Served(*arguments, **options))
         return started[-1]
 
     yield start_one
@@ -212,6 +217,28 @@ def test_a_request_may_take_longer_than_its_head(start: Start) -> None:
     served = start("--head-seconds", 0.3)
     served.wait_until_ready()
     assert served.get("/1") == (200, "1")
+
+
+def test_answers_on_one_connection_do_not_wait_for_acknowledgements(start: Start) -> None:
+    served = start()
+    served.wait_until_ready()
+    times = []
+    with closing(http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=20)) as connection:
+        for _ in range(20):
+            began = time.monotonic()
+            connection.request("GET", "/now")
+            assert connection.getresponse().read() == b"now"
+            times.append(time.monotonic() - began)
+    assert statistics.median(times) < 0.03  # Linux acknowledges after 0.04 s
+
+
+def test_it_may_have_as_many_descriptors_as_the_system_lets_it(start: Start) -> None:
+    served = start(descriptors=(64, 2048))
+    served.wait_until_ready()
+    with ExitStack() as sockets:
+        for _ in range(100):
+            sockets.enter_context(served.socket())
+        assert resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE) == (2048, 2048)
 
 
 def test_a_huge_head_is_refused(start: Start) -> None:

@@ -20,6 +20,7 @@ from api.openai.answers import Body, diarize, to_body
 from api.openai.errors import ApiError, to_error
 from api.openai.request import parse_form
 from client.merge.outputs import PartOutput, formats_for_parts, merge_outputs
+from client.transport.answers import check_output
 from src.request.options import Options
 from tests.support.job_outputs import SAID, SECONDS, output
 from tests.support.openai_types import assert_is
@@ -195,6 +196,31 @@ def test_a_text_that_was_delivered_in_files_is_an_error_that_says_so(response_fo
             to_body(answer, request)
         assert (raised.value.status, raised.value.code) == (413, "answer_too_large")
         assert "s3" not in str(raised.value)
+
+
+@pytest.mark.parametrize("response_format", ["json", "srt", "verbose_json"])
+@pytest.mark.parametrize(
+    "transcription",
+    [
+        {},
+        {"text": 5, "srt": 7, "verbose_json": 9},
+        {"verbose_json": {"segments": [1, {"text": 5}], "words": 5}},
+        {"verbose_json": {"task": "transcribe", "language": "en", "duration": 1, "text": "a"}},
+    ],
+)
+def test_a_broken_endpoint_is_named_as_one(response_format: str, transcription: dict[str, Any]) -> None:
+    request = parse_form([("response_format", response_format)], "transcribe", SCHEMAS)
+    answer = check_output({"transcription": {**transcription, "lrc": "[00:00]x"}})
+    with pytest.raises(ApiError, match="the endpoint's answer has no ") as raised:
+        to_body(answer, request)
+    assert (raised.value.status, raised.value.should_retry) == (502, False)
+
+
+def test_odd_segments_of_an_endpoint_are_left_out() -> None:
+    request = parse_form([("response_format", "verbose_json")], "transcribe", SCHEMAS)
+    odd = {"task": "transcribe", "language": "english", "duration": 1, "text": "a", "segments": [1, {"text": 5}]}
+    answer = check_output({"transcription": {"verbose_json": odd}})
+    assert json.loads(to_body(answer, request).content)["segments"] == []
 
 
 def test_the_text_is_answered_where_the_rest_is_in_files() -> None:

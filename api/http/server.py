@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _BACKLOG = 2048
+_DESCRIPTORS = 4096
 
 UNREAD_SECONDS = 60.0
 """A connection whose other end reads nothing for so long, or is gone, is ended by the system."""
@@ -49,11 +52,24 @@ def serve(
         SystemExit: the server cannot listen, with a sentence; or `load` raised it.
         Exception: `load` raised it.
     """
+    _raise_descriptor_limit()
     sockets = [_listen(host, port, name) for port in dict.fromkeys(ports)]
     # Imported only now, when connections are already accepted: with its imports this takes a tenth of a second.
     from api.http.loading_server import LoadingServer
 
     LoadingServer(load, health_path).run_until_signal(sockets)
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow more descriptors than the usual 1024, if the system does: 500 uploads need 1000 and more."""
+    if sys.platform != "win32":
+        import resource
+
+        limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, _DESCRIPTORS)
+        if limit < wanted:
+            with suppress(ValueError, OSError):  # macOS: more than its kernel allows
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _listen(host: str, port: int, name: str) -> socket.socket:
@@ -68,15 +84,19 @@ def _listen(host: str, port: int, name: str) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         reason = _REASONS.get(getattr(error, "errno", None) or 0, "it is no address of this machine")
         raise SystemExit(f"{name} cannot listen at port {port} of {host}: {reason}") from None
-    _notice_vanished_clients(listening)
+    _set_up_connections(listening)
     return listening
 
 
-def _notice_vanished_clients(listening: socket.socket) -> None:
-    """Let the system end connections whose other end is gone without a word, or reads nothing; they inherit this."""
+def _set_up_connections(listening: socket.socket) -> None:
+    """Set options that connections inherit.
+
+    Answers are sent at once (asyncio sets `TCP_NODELAY` only where it has made the socket). The system ends connections
+    whose other end is gone without a word, or reads nothing.
+    """
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     unread_ms = int(UNREAD_SECONDS * 1000)
-    options = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": unread_ms}
-    for option, value in options.items():
+    keep_alive = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": unread_ms}
+    for option, value in {"TCP_NODELAY": 1, **keep_alive}.items():
         if hasattr(socket, option):  # not on every system
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

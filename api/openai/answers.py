@@ -76,9 +76,11 @@ def find_rendered(answer: Answer, key: str) -> Any:
     """A part of the worker's `transcription`.
 
     Raises:
-        ApiError: 413, it was delivered as a file.
+        ApiError: 413, it was delivered as a file; 502, a broken endpoint has not sent it.
     """
     transcription = answer.get("transcription") or {}
+    if key not in transcription and "files" not in answer:
+        raise _incomplete(key)
     if key not in transcription:
         raise ApiError(
             413,
@@ -164,7 +166,10 @@ def _to_json(answer: Answer, request: SpeechRequest) -> Json:
 
 def _to_verbose_json(answer: Answer, request: SpeechRequest) -> Json:
     verbose = find_rendered(answer, "verbose_json")
-    content = {key: verbose[key] for key in ("task", "language", "duration", "text")}
+    keys = ("task", "language", "duration", "text")
+    if not verbose.keys() >= {*keys, "segments"}:
+        raise _incomplete("verbose_json")
+    content = {key: verbose[key] for key in keys}
     if "segment" in request.granularities:
         content["segments"] = verbose_segments(verbose["segments"])
     if "word" in request.granularities:
@@ -181,6 +186,10 @@ def _to_diarized_json(answer: Answer, request: SpeechRequest) -> Json:
         "segments": [segment.to_json() for segment in segments],
         "usage": find_usage(answer),
     }
+
+
+def _incomplete(key: str) -> ApiError:
+    return ApiError(502, f"the endpoint's answer has no {key}: update its worker", type="server_error")
 
 
 def _letters() -> Iterator[str]:

@@ -127,6 +127,10 @@ def _words(value: Any) -> list[JsonObject]:
     return [word for word in _spans(value) if isinstance(word.get("word"), str)]
 
 
+def _verbose(value: Any) -> JsonObject | None:
+    return _check_fields(value, _VERBOSE) if isinstance(value, dict) else None
+
+
 def _speakers(value: Any) -> list[JsonObject]:
     return [speaker for speaker in _objects(value) if isinstance(speaker.get("speaker"), str)]
 
@@ -158,11 +162,17 @@ def _metadata(value: Any) -> JsonObject | None:
 _TIMES = ("start", "end")
 _VIDEO = dict.fromkeys(("base64", "url", "filename"), _text)
 _SEGMENT: dict[str, Callable[[Any], Any]] = {"words": _words, "seek": _number, "speaker": _name, "channel": _name}
+_VERBOSE: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("task", "language", "text"), _text),
+    "duration": _number,
+    "segments": check_segments,
+    "words": _words,
+}
 _NOT_TEXTS: dict[str, Callable[[Any], Any]] = {
     "segments": check_segments,
     "speakers": _speakers,
     "speaker_turns": _spans,
-    "verbose_json": _object,
+    "verbose_json": _verbose,
 }
 _METADATA: dict[str, Callable[[Any], Any]] = {
     "language": _text,

@@ -358,6 +358,20 @@ def test_the_workers_errors_are_passed_on(
 
 
 @pytest.mark.process
+def test_an_endpoint_that_repeats_the_key_is_not_repeated(
+    platform: Platform, endpoint: Endpoint, folder: Path, upload: Path
+) -> None:
+    failure = {
+        "error": f"{'x' * 1000} {settings_of(platform).api_key} {'y' * 5000}",
+        "output": {"error_type": "Internal"},
+    }
+    with ScriptedWorker(platform, lambda _: failure):
+        answer = transcribe(endpoint, folder, Job({"options": {}}, upload))
+    assert answer["error"].startswith("x" * 1000 + " RunPod's key ")
+    assert len(answer["error"]) < 3000
+
+
+@pytest.mark.process
 def test_a_wrong_key_says_whose(platform: Platform, folder: Path, upload: Path) -> None:
     right = settings_of(platform)
     wrong = Endpoint(EndpointSettings(right.base_url, right.endpoint_id, "secret"))

@@ -48,6 +48,10 @@ def is_up_with_200(address: str) -> bool:
     return is_up(f"{address}/ping") and requests.get(f"{address}/ping", timeout=2).status_code == 200
 
 
+def connected(address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+
+
 def end(process: subprocess.Popen[str], number: int) -> str:
     """End the command by a signal, and return what it has printed."""
     process.send_signal(number)
@@ -186,6 +190,24 @@ def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -
     assert "stopping once the running requests are answered; a second signal cancels them" in text
     assert "Traceback" not in text
     assert [job.status for job in platform.jobs.values()] == ["CANCELLED"]
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path) -> None:
+    form = "Content-Type: multipart/form-data; boundary=b"
+    part = '--b\r\nContent-Disposition: form-data; name="audio_file"\r\n\r\nRIFF'
+    with served(NOWHERE, folder) as (address, _), connected(address) as connection:
+        connection.sendall(f"POST /asr HTTP/1.1\r\nHost: a\r\n{form}\r\nContent-Length: 999\r\n\r\n{part}".encode())
+        wait_until(lambda: any(folder.rglob("upload")))
+    assert any(folder.rglob("upload"))
+    with served(NOWHERE, folder) as (_, first):
+        (its_folder,) = folder.iterdir()
+        assert not any(its_folder.rglob("upload"))
+        with served(NOWHERE, folder) as (_, second):
+            assert its_folder in folder.iterdir()
+            end(second, signal.SIGTERM)
+        assert list(folder.iterdir()) == [its_folder]
+        end(first, signal.SIGTERM)
     assert list(folder.iterdir()) == []
 
 
