@@ -200,9 +200,11 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
             command(**arguments)
         except ClientError as error:
             console.print(f"Error: {printable(str(error))}", markup=False, highlight=False, soft_wrap=True)
+            _drop_unwritable_output()
             sys.exit(error.exit_code)
         except OSError as error:
             console.print(f"Error: {printable(describe(error))}", markup=False, highlight=False, soft_wrap=True)
+            _drop_unwritable_output()
             sys.exit(OutputFailed.exit_code)
         except KeyboardInterrupt:
             console.print("Stopped; run the same command again to continue; finished parts are kept.", markup=False)
@@ -211,6 +213,14 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
             os._exit(Stopped.exit_code)
 
     return wrapper
+
+
+def _drop_unwritable_output() -> None:
+    """Drop what stdout cannot write: Python would try once more at its end, fail, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _format_line(segment: dict[str, Any]) -> str:

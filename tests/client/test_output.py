@@ -331,9 +331,10 @@ def test_an_output_that_fits_nowhere_else_is_a_temporary_file(
 
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.usefixtures("worker")
 def test_an_output_that_could_not_be_printed_is_printed_by_the_next_run(
-    platform: Platform, folder: Path, recording: Path
+    platform: Platform, folder: Path, recording: Path, unbuffered: str
 ) -> None:
     flags = ["--format", "text", "--output", "-"]
     command = [sys.executable, "-m", "client.transcribe", str(recording), *flags]
@@ -341,7 +342,7 @@ def test_an_output_that_could_not_be_printed_is_printed_by_the_next_run(
         failed = subprocess.run(
             command,
             cwd=folder,
-            env=environment(platform, folder.parent),
+            env=environment(platform, folder.parent) | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
