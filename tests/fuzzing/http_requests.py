@@ -114,9 +114,8 @@ def _json_request(dice: random.Random) -> bytes:
     fields = {dice.choice(_NAMES): dice.choice(_VALUES) for _ in range(dice.randrange(5))}
     body = {**fields, "input": {"audio": dice.choice(_VALUES)}, "input_audio": {"data": dice.choice(_VALUES)}}
     text = json.dumps(body).encode()
-    return post(dice.choice(_PATHS), text, chunked=dice.random() < 0.3).replace(
-        b"multipart/form-data", b"application/json"
-    )
+    request = post(dice.choice(_PATHS), text, chunked=dice.random() < 0.3)
+    return request.replace(b"multipart/form-data", b"application/json")
 
 
 def _value(dice: random.Random) -> bytes:
