@@ -57,7 +57,7 @@ Then, in a program that speaks OpenAI's API:
 \b
 Exit codes:
   0    ended by Ctrl-C or SIGTERM
-  1    it cannot listen at the address
+  1    it cannot listen at the address, or a second signal cancelled what ran
   2    wrong arguments or settings"""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

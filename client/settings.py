@@ -114,6 +114,8 @@ def _check(settings: EndpointSettings) -> None:
         raise WrongUsage(f"the base URL {settings.base_url!r} is not an http(s) address such as {RUNPOD_API_URL}")
     if settings.is_single_worker:
         return
+    if address.path.rstrip("/").endswith("/v1"):
+        raise WrongUsage("the base URL ends in /v1, as OpenAI's SDKs need it: leave /v1 out here")
     for name, argument, words in (("endpoint_id", "--endpoint", "endpoint's id"), ("api_key", "--api-key", "API key")):
         if not getattr(settings, name):
             where = f"{argument}, {_VARIABLES[name]} or {name} in {config_file()}"

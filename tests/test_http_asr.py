@@ -67,6 +67,13 @@ def test_the_path_of_bazarrs_video_has_no_effect(api: Api, transcriber: Scripted
     assert (response.status_code, response.headers["x-ignored-fields"]) == (200, "video_file")
 
 
+@pytest.mark.parametrize("path", ["/asr", "/detect-language"])
+def test_fields_of_the_form_have_no_effect_and_are_named(api: Api, transcriber: ScriptedTranscriber, path: str) -> None:
+    response = post(api, path, {"unheard_of": "1"}, data={"output": "srt", "language": "de"})
+    assert (response.status_code, response.headers["x-ignored-fields"]) == (200, "unheard_of, output, language")
+    assert "language" not in transcriber.jobs[0].input["options"]
+
+
 def test_bazarr_detects_a_language(api: Api, transcriber: ScriptedTranscriber) -> None:
     response = post(api, "/detect-language", {"encode": "false"}, headers=BAZARR)
     assert response.json() == {"detected_language": "english", "language_code": "en", "confidence": 0.99}

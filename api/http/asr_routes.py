@@ -17,6 +17,7 @@ from api.http.door import Door
 from api.http.headers import answer_headers
 from api.http.uploads import receive_form
 from api.openai.errors import ApiError, to_error
+from api.openai.request import nameable
 from api.transcriber import Answer, Job
 
 FILE_FIELD = "audio_file"
@@ -32,13 +33,13 @@ async def transcribe(request: Request) -> Response:
     """`/asr`: the text in the format of the parameter `output`."""
     door: Door = request.app.state.door
     asr = parse_asr(request.query_params, door.transcriber.option_schemas())
-    answer = await _answer(request, asr)
+    answer, ignored = await _answer(request, asr)
     body = await run_in_threadpool(to_asr_body, answer, asr)
     headers = {
         "asr-engine": _ENGINE,
         # As for a caller who names the file like the field, which most do.
         "content-disposition": f'attachment; filename="{FILE_FIELD}.{asr.output}"',
-        **answer_headers(asr.ignored, answer["metadata"]),
+        **answer_headers(ignored, answer["metadata"]),
     }
     return Response(body.content.encode(errors="replace"), headers=headers, media_type=body.media_type)
 
@@ -46,8 +47,8 @@ async def transcribe(request: Request) -> Response:
 async def detect_language(request: Request) -> Response:
     """`/detect-language`: the most likely language of the recording's beginning."""
     asr = parse_detection(request.query_params)
-    answer = await _answer(request, asr)
-    return JSONResponse(to_detected_language(answer), headers=answer_headers(asr.ignored, answer["metadata"]))
+    answer, ignored = await _answer(request, asr)
+    return JSONResponse(to_detected_language(answer), headers=answer_headers(ignored, answer["metadata"]))
 
 
 ROUTES = [
@@ -56,24 +57,28 @@ ROUTES = [
 ]
 
 
-async def _answer(request: Request, asr: AsrRequest) -> Answer:
+async def _answer(request: Request, asr: AsrRequest) -> tuple[Answer, tuple[str, ...]]:
+    """The job's answer, and the names of what had no effect: unknown parameters, and fields of the form."""
     door: Door = request.app.state.door
-    async with _receive_recording(request, asr) as recording:
+    async with _receive_recording(request, asr) as (recording, fields):
         answer = await door.run(request, Job({"options": asr.options}, recording))
     if "error" in answer:
         raise to_error(answer)
-    return answer
+    return answer, nameable([*asr.ignored, *fields])
 
 
 @asynccontextmanager
-async def _receive_recording(request: Request, asr: AsrRequest) -> AsyncIterator[Path]:
-    """The upload, which is deleted at the end of the block; samples alone get the header of a WAV file."""
+async def _receive_recording(request: Request, asr: AsrRequest) -> AsyncIterator[tuple[Path, list[str]]]:
+    """The upload, which is deleted at the end of the block, and the names of the form's fields.
+
+    Samples alone get the header of a WAV file.
+    """
     async with receive_form(request, FILE_FIELD, reserved_bytes=_WAV_HEADER.size if asr.is_raw else 0) as form:
         if form.file is None:
             raise ApiError(400, f"{FILE_FIELD}: should be the recording, as a file of the form", param=FILE_FIELD)
         if asr.is_raw:
             await run_in_threadpool(write_wav_header, form.file)
-        yield form.file
+        yield form.file, [name for name, _ in form.fields]
 
 
 def write_wav_header(path: Path) -> None:

@@ -100,7 +100,7 @@ def endless_answers() -> Iterator[str]:
     """The address of an endpoint whose answers never end."""
 
     class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
+        def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(200)
             self.end_headers()
@@ -109,7 +109,7 @@ def endless_answers() -> Iterator[str]:
                     self.wfile.write(b"x" * 100_000)
                     time.sleep(0.001)
 
-        do_GET = do_POST = answer  # noqa: N815 - as http.server calls them
+        do_POST = do_GET  # noqa: N815 (the name that http.server calls)
 
         def log_message(self, *_: object) -> None:
             return

@@ -65,6 +65,7 @@ def test_two_different_ids_are_refused() -> None:
         ({"endpoint_id": "abc"}, "the API key is missing: give --api-key, RUNPOD_API_KEY"),
         ({"api_key": "key"}, "the endpoint's id is missing: give --endpoint, RUNPOD_ENDPOINT_ID"),
         ({"base_url": "localhost:8000"}, "is not an http"),
+        ({"base_url": "http://localhost:8000/v1/", "endpoint_id": "e", "api_key": "k"}, "leave /v1 out here"),
     ],
 )
 def test_the_error_for_a_missing_setting_says_where_to_put_it(
