@@ -6,6 +6,7 @@
     server   servers for downloads, samples, webhooks and buckets that drip, flood, lie or never end
     inside   addresses that lead to this machine, where a listener counts what arrives
     request  requests of megabytes
+    http     right and damaged requests for the HTTP API (with a scripted transcriber)
     layout   products of the layout options' limits, for transcripts of hours (rendering alone)
 
 To each there has to be an answer that RunPod can carry, in a minute; nothing may be left behind, no file, thread,
@@ -36,6 +37,7 @@ from tqdm import tqdm
 
 from tests.fuzzing.extremes import MAX_REFUSAL_S, draw_layout, draw_request, lay_out_faults
 from tests.fuzzing.forged import MAX_FORGED_S, Forger
+from tests.fuzzing.http_requests import draw_http, http_faults
 from tests.fuzzing.jobs import jobs
 from tests.fuzzing.media import Mutator, sources
 from tests.fuzzing.servers import MAX_SERVER_S, HostileServer, inside
@@ -49,7 +51,16 @@ ALLOW_PRIVATE = "RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS"
 SHORT = ("silence.flac", "opus.ogg", "speech.m4a")
 """Recordings that stand in right and nearly right jobs."""
 
-SHARES = {"media": 0.4, "job": 0.4, "forged": 0.06, "server": 0.04, "inside": 0.04, "request": 0.04, "layout": 0.02}
+SHARES = {
+    "media": 0.39,
+    "job": 0.37,
+    "http": 0.04,
+    "forged": 0.06,
+    "server": 0.04,
+    "inside": 0.04,
+    "request": 0.04,
+    "layout": 0.02,
+}
 """How many of the inputs are of each kind."""
 
 
@@ -103,6 +114,10 @@ def try_out(bench: Bench, kind: str, what: str, job: dict[str, Any]) -> Trial:
         started = time.monotonic()
         faults = lay_out_faults(job)
         return Trial("faulty" if faults else "laid out", time.monotonic() - started, faults)
+    if kind == "http":
+        started = time.monotonic()
+        faults = http_faults(job)
+        return Trial("faulty" if faults else "answered", time.monotonic() - started, faults)
     limits = {"request": MAX_REFUSAL_S, "forged": MAX_FORGED_S, "server": MAX_SERVER_S}
     trial = bench.try_out(job, limits.get(kind, SECONDS))
     if what.startswith("leads elsewhere") and trial.outcome == TRANSCRIBED:
@@ -213,6 +228,7 @@ def try_kind(tally: Tally, kind: str, recordings: dict[str, bytes], count: int, 
         "inside": _leading_inside,
         "request": _large_requests,
         "layout": _layouts,
+        "http": _damaged_http,
     }
     with closing(kinds[kind](tally, recordings, count, number)) as drawn:
         for what, job in drawn:
@@ -271,6 +287,11 @@ def _leading_inside(tally: Tally, recordings: dict[str, bytes], count: int, numb
 def _large_requests(_: Tally, recordings: dict[str, bytes], count: int, number: int) -> Drawn:
     for at in range(count):
         yield draw_request(at, number, _as_base64(recordings[SHORT[0]]))
+
+
+def _damaged_http(_: Tally, __: dict[str, bytes], count: int, number: int) -> Drawn:
+    for at in range(count):
+        yield draw_http(at, number)
 
 
 def _layouts(_: Tally, __: dict[str, bytes], count: int, number: int) -> Drawn:

@@ -241,6 +241,20 @@ def test_it_may_have_as_many_descriptors_as_the_system_lets_it(start: Start) -> 
         assert resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE) == (2048, 2048)
 
 
+@pytest.mark.parametrize(("path", "pause"), [("/1", 0.2), ("/1", 0), ("/now", 0.2)])
+def test_a_body_that_is_no_http_ends_its_connection_without_a_traceback(start: Start, path: str, pause: float) -> None:
+    served = start()
+    served.wait_until_ready()
+    with served.socket() as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        time.sleep(pause)
+        connection.sendall(b"no chunk\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 400" if path == "/1" else b"HTTP/1.1 200")
+    time.sleep(1.2)
+    served.process.send_signal(signal.SIGTERM)
+    assert "Traceback" not in served.end()[2]
+
+
 def test_a_huge_head_is_refused(start: Start) -> None:
     served = start()
     served.wait_until_ready()
