@@ -256,5 +256,5 @@ def test_nothing_of_a_recording_is_left_on_the_disk(platform: Platform, tmp_path
     with bridge(platform, tmp_path) as url, client(url) as sdk:
         transcribe(sdk)
         # The upload goes when the whole answer has been sent, a moment after the caller has it.
-        wait_until(lambda: [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "log"])
+        wait_until(lambda: {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"log", "in-use"})
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
