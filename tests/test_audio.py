@@ -1008,10 +1008,14 @@ def test_the_messages_of_a_log():
     assert read_log("[mov @ 0x1] moov atom not found\n").lacks_index
 
 
-@pytest.mark.parametrize("sender", ["[Eval @ 0x7f3a05bb9250] ", ""])
-def test_the_gaps_of_a_log(sender):
-    numbers = "".join(f"{sender}{number}\n" for number in ("1.000000", "-7199.000000", "3.500000", "-61.250000"))
-    assert read_log(HEADER + numbers).gaps == [(1.0, 7199.0), (3.5, 61.25)]
+@pytest.mark.parametrize(
+    "before", ["[Eval @ 0x7f3a05bb9250] ", "", "[x @ 0x1] n:0 nb_samples:1024", "  Stream #1:0(und)"]
+)
+def test_the_gaps_of_a_log(before):
+    """Whatever a line's other pieces are: threads write in turns."""
+    numbers = ("1000000001.000000", "2000007199.000000", "1000000003.500000", "2000000061.250000")
+    log = read_log(HEADER + "".join(f"{before}{number}\n" for number in numbers))
+    assert log.gaps == [(1.0, 7199.0), (3.5, 61.25)]
 
 
 def test_an_endless_log_takes_little_memory():

@@ -67,7 +67,8 @@ _STEADY_CLOCK = (
     "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"  # 0: this packet's time, 1: the previous one's end, 2: the offset
     "st(2, ld(2) + if(gt(N, 0) * lt(ld(0), ld(1) - 1/TB), ld(1) - ld(0), 0));"
     "st(0, if(isnan(PTS), ld(1), if(gt(N, 0), max(PTS + ld(2), ld(1)), PTS)));"
-    "if(gt(N, 0) * gt(ld(0) - ld(1), {long_gap}/TB), print(ld(1) * TB); print((ld(1) - ld(0)) * TB); {at_long_gap});"
+    "if(gt(N, 0) * gt(ld(0) - ld(1), {long_gap}/TB), print(1e9 + ld(1) * TB); print(2e9 + (ld(0) - ld(1)) * TB);"
+    " {at_long_gap});"
     "st(1, ld(0) + S/SR/TB);"
     "ld(0)"
 )

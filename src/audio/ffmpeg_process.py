@@ -84,6 +84,10 @@ _turns = itertools.count()
 
 _CLOCK = r"(\d+):(\d\d):(\d\d\.\d+)"
 
+# A number that an expression prints: 1e9 and where a gap is, or 2e9 and its length. Other threads write their lines in
+# pieces, between which it may come; its fixed width tells it from what is before it.
+_PRINTED = r"([12])(\d{9}\.\d{6})$"
+
 
 @dataclass(frozen=True)
 class ProcessLimits:
@@ -215,10 +219,10 @@ class FfmpegLog:
             self.streams[-1].title = found[1][:_MAX_TITLE_CHARACTERS]
 
     def _read_message(self, line: str) -> None:
+        if found := re.search(_PRINTED, line):
+            self._read_printed(found[1], float(found[2]))
         if found := re.search(rf"\btime={_CLOCK}", line):
             self.position = max(self.position, _to_seconds(found))
-        elif found := re.match(r"(?:\[Eval @ \w+\] )?(-?\d+\.\d{6})$", line):  # versions differ in the sender's name
-            self._read_printed(float(found[1]))
         elif line.startswith("["):
             self.is_duration_estimated |= "Estimating duration from bitrate" in line
             if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
@@ -228,12 +232,12 @@ class FfmpegLog:
             self.lacks_index |= line.endswith("moov atom not found\n")
             self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
 
-    def _read_printed(self, number: float) -> None:
-        """Take a number that an expression of a filter prints: where a gap is, then its length below zero."""
-        if number >= 0:
-            self._gap_at = number
+    def _read_printed(self, kind: str, seconds: float) -> None:
+        """Take a number that an expression of a filter prints: where a gap is (kind 1), then its length (kind 2)."""
+        if kind == "1":
+            self._gap_at = seconds
         elif len(self.gaps) < _MAX_GAPS:
-            self.gaps.append((self._gap_at, -number))
+            self.gaps.append((self._gap_at, seconds))
 
     def _count_damage(self, line: str, previous: str) -> None:
         """Count a packet that could not be decoded; ffmpeg logs the same line again as `Last message repeated`."""
