@@ -1008,7 +1008,7 @@ def test_the_messages_of_a_log():
     assert read_log("[mov @ 0x1] moov atom not found\n").lacks_index
 
 
-@pytest.mark.parametrize(
+@pytest.mark.parametrize("before", ["[Eval @ 0x7f3a] ", "", "[x @ 0x1] n:0 nb_samples:1024", "  Stream #1:0(und)"])
     "before", ["[Eval @ 0x7f3a05bb9250] ", "", "[x @ 0x1] n:0 nb_samples:1024", "  Stream #1:0(und)"]
 )
 def test_the_gaps_of_a_log(before):
