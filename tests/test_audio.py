@@ -1009,8 +1009,6 @@ def test_the_messages_of_a_log():
 
 
 @pytest.mark.parametrize("before", ["[Eval @ 0x7f3a] ", "", "[x @ 0x1] n:0 nb_samples:1024", "  Stream #1:0(und)"])
-    "before", ["[Eval @ 0x7f3a05bb9250] ", "", "[x @ 0x1] n:0 nb_samples:1024", "  Stream #1:0(und)"]
-)
 def test_the_gaps_of_a_log(before):
     """Whatever a line's other pieces are: threads write in turns."""
     numbers = ("1000000001.000000", "2000007199.000000", "1000000003.500000", "2000000061.250000")
