@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.form_values import OptionsDraft, nameable, read_option, read_switch
 from api.json_text import to_json
 from api.openai.answers import Body, find_rendered
 from api.openai.errors import ApiError
-from api.openai.request import nameable, read_option, read_switch
 from api.transcriber import Answer
 
 OUTPUTS: Mapping[str, str] = {"txt": "json", "vtt": "vtt", "srt": "srt", "tsv": "tsv", "json": "json"}
@@ -59,16 +59,17 @@ def parse_asr(query: Mapping[str, str], option_schemas: Mapping[str, Any]) -> As
     output = given.pop("output", "txt").strip().lower()
     if output not in OUTPUTS:
         raise ApiError(400, f"output: should be one of {', '.join(OUTPUTS)}", param="output")
-    named = {name: _NAMES.get(name, name) for name in given}
-    options = {
-        option: read_option(name, given[name], option_schemas[option])
-        for name, option in named.items()
-        if option in option_schemas and option not in _WITHOUT_PLACE
-    }
-    useless = [] if options.get("diarize") else [name for name in _SPEAKER_COUNTS if name in options]
-    ignored = [*useless, *(name for name, option in named.items() if option not in options)]
-    options = {name: value for name, value in options.items() if name not in useless}
-    return AsrRequest({**options, "output_format": [OUTPUTS[output]]}, output, is_raw, nameable(ignored))
+    draft = OptionsDraft()
+    for name, value in given.items():
+        option = _NAMES.get(name, name)
+        if option in option_schemas and option not in _WITHOUT_PLACE:
+            draft.set(option, read_option(name, value, option_schemas[option]), name)
+        else:
+            draft.ignored.append(name)
+    useless = [] if draft.options.get("diarize") else [name for name in _SPEAKER_COUNTS if name in draft.options]
+    options = {name: value for name, value in draft.options.items() if name not in useless}
+    options["output_format"] = [OUTPUTS[output]]
+    return AsrRequest(options, output, is_raw, nameable([*useless, *draft.ignored]))
 
 
 def parse_detection(query: Mapping[str, str]) -> AsrRequest:

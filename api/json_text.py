@@ -1,10 +1,10 @@
-"""JSON of answers, which may have tens of megabytes."""
+"""JSON by the standard; answers may have tens of megabytes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 PIECE_ITEMS = 200
 """Of a list: segments, some 200 kB with their words."""
@@ -23,6 +23,18 @@ def to_json(value: Any, *, ascii_only: bool = False) -> str:
     return "".join(json_pieces(value, json.JSONEncoder(ensure_ascii=ascii_only, allow_nan=False)))
 
 
+def from_json(text: str | bytes | bytearray) -> Any:
+    """The value that JSON spells; `json.loads` would also take `NaN`.
+
+    Raises:
+        ValueError: it is not valid, or nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def json_pieces(value: Any, encoder: json.JSONEncoder) -> Iterator[str]:
     """A value as JSON in pieces, between which other threads run."""
     if isinstance(value, dict):
@@ -38,3 +50,7 @@ def json_pieces(value: Any, encoder: json.JSONEncoder) -> Iterator[str]:
         yield "]"
     else:
         yield encoder.encode(value)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

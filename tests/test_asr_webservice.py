@@ -82,6 +82,7 @@ def test_parameters_are_options_that_a_job_takes(
         ({"encode": "perhaps"}, "encode", "encode: should be true or false"),
         ({"vad_filter": "perhaps"}, "vad_filter", "vad_filter: should be true or false"),
         ({"diarize": "perhaps"}, "diarize", "diarize: should be true or false"),
+        ({"vad": "true", "vad_filter": "false"}, "vad_filter", "vad_filter: contradicts vad: leave one of them out"),
     ],
 )
 def test_a_wrong_parameter_is_named(query: dict[str, str], param: str, message: str) -> None:

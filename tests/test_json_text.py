@@ -1,4 +1,4 @@
-"""JSON of answers in pieces."""
+"""JSON by the standard, and written in pieces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.json_text import PIECE_ITEMS, json_pieces, to_json
+from api.json_text import PIECE_ITEMS, from_json, json_pieces, to_json
 from tests.support.http_api import SEGMENTS
 from tests.support.properties import examples
 
@@ -40,3 +40,14 @@ def test_pieces_are_small() -> None:
 def test_what_is_no_json_is_an_error(number: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json({"a": [number]})
+
+
+@pytest.mark.parametrize("text", ["NaN", '{"a": -Infinity}', "[" * 100_000, "", b"\xff", "1" + "0" * 5000])
+def test_what_is_not_json_is_not_read(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match=""):
+        from_json(text)
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, "\u00e4"]}', b'{"a": [1, "\xc3\xa4"]}'])
+def test_json_is_read(text: str | bytes) -> None:
+    assert from_json(text) == {"a": [1, "ä"]}

@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.asr_webservice import AsrRequest, parse_asr, parse_detection, to_asr_body, to_detected_language
+from api.form_values import nameable
 from api.http.door import Door
 from api.http.headers import answer_headers
 from api.http.uploads import receive_form
 from api.openai.errors import ApiError, to_error
-from api.openai.request import nameable
 from api.transcriber import Answer, Job
 
 FILE_FIELD = "audio_file"

@@ -18,13 +18,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from api.form_values import nameable
 from api.http.door import Door
 from api.http.headers import answer_headers
 from api.http.job_store import JobStore, NoSuchJob, StoredJob, StoreFull
 from api.http.metrics import route_template
 from api.http.uploads import held_bytes, receive_json
 from api.openai.errors import ApiError
-from api.openai.request import nameable
 from api.transcriber import Answer, Job, Listener
 
 DEFAULT_WAIT_MS, MAX_WAIT_MS = 90_000, 300_000

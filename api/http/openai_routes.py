@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from api.form_values import nameable
 from api.http.door import Door, unless_disconnected
 from api.http.headers import answer_headers
 from api.http.middleware import to_api_error
@@ -26,7 +27,7 @@ from api.openai.answers import to_body
 from api.openai.errors import ApiError, to_error
 from api.openai.events import encode_error, encode_event, final_events, segment_events
 from api.openai.models import ModelChoice, choose_model, get_model, list_models
-from api.openai.request import SpeechRequest, Task, nameable, parse_form, parse_json
+from api.openai.request import SpeechRequest, Task, parse_form, parse_json
 from api.transcriber import Job, Listener
 
 HEARTBEAT_SECONDS = 15.0

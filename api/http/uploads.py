@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import tempfile
 import time
@@ -11,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -19,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from api import json_text
 from api.http.door import Door
 from api.openai.errors import ApiError, to_error
 
@@ -111,8 +111,8 @@ async def receive_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> Any
 
 def _parse_json(body: bytearray) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        return json_text.from_json(body)
+    except ValueError:
         raise ApiError(400, "the body is no valid JSON: send an object in UTF-8") from None
 
 
@@ -211,10 +211,6 @@ def _temporary_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
 def _no_space(error: OSError) -> ApiError:
     logging.getLogger(__name__).error("an upload could not be stored: error %s", error.errno)
     return to_error({"error": "the server has no space for the upload: try again", "error_type": "OutOfResources"})
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 class _FormWriter:
