@@ -42,9 +42,19 @@ def test_what_is_no_json_is_an_error(number: float) -> None:
         to_json({"a": [number]})
 
 
-@pytest.mark.parametrize("text", ["NaN", '{"a": -Infinity}', "[" * 100_000, "", b"\xff", "1" + "0" * 5000])
-def test_what_is_not_json_is_not_read(text: str | bytes) -> None:
-    with pytest.raises(ValueError, match=""):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("NaN", "NaN is not JSON"),
+        ('{"a": -Infinity}', "-Infinity is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("", "Expecting value"),
+        (b"\xff", "can't decode"),
+        ("1" + "0" * 5000, "limit"),
+    ],
+)
+def test_what_is_not_json_is_not_read(text: str | bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         from_json(text)
 
 
