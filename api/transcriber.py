@@ -5,6 +5,7 @@ The worker's transcriber runs a job in its own process, the client's on an endpo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -51,6 +52,13 @@ class Listener:
 
     on_segments: Callable[[list[dict[str, Any]]], None] | None = None
     on_progress: Callable[[str, float], None] = _ignore
+
+
+def find_seconds(answer: Answer, key: str) -> float:
+    """A time of an answer's metadata in seconds; 0 if it has none that is a time: an endpoint may send anything."""
+    metadata = answer.get("metadata")
+    value = metadata.get(key) if isinstance(metadata, Mapping) else None
+    return float(value) if isinstance(value, int | float) and 0 < value <= sys.float_info.max else 0.0
 
 
 class Transcriber(Protocol):

@@ -19,8 +19,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from api.http.metrics import ERROR_TYPES, ROUTES, UNKNOWN_ROUTE, MeasureRequests, Metrics
+from api.http.metrics import ROUTES, UNKNOWN_ROUTE, MeasureRequests, Metrics
 from client.errors import WORKER_ERROR_TYPES  # which another test holds against the worker's
+
+BRIDGE_ERROR_TYPES = ("EndpointUnreachable", "EndpointRefused", "EndpointFailed")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "production.md"
 
@@ -96,6 +98,8 @@ def test_a_job_adds_its_audio_and_its_times(metrics: Metrics) -> None:
         {"audio_duration": float("nan")},
         {"audio_duration": float("inf")},
         {"audio_duration": -1},
+        {"audio_duration": 10**400},
+        {"audio_duration": "an hour"},
     ],
 )
 def test_an_answer_without_sound_metadata_counts_no_audio(metrics: Metrics, metadata: Any) -> None:
@@ -110,8 +114,11 @@ def test_failed_jobs_are_counted_by_type_and_unknown_types_together(metrics: Met
     assert counts == {("whisper_job_errors_total", "TooLarge"): 2, ("whisper_job_errors_total", "other"): 4}
 
 
-def test_the_types_of_errors_are_the_workers() -> None:
-    assert set(WORKER_ERROR_TYPES) == ERROR_TYPES
+def test_the_types_of_errors_are_the_workers_and_the_bridges(metrics: Metrics) -> None:
+    types = {*WORKER_ERROR_TYPES, *BRIDGE_ERROR_TYPES}
+    for error_type in types:
+        metrics.observe("/run", {"error": "a sentence", "error_type": error_type}, 1.0)
+    assert types == {labels[1] for labels in read(metrics) if labels[0] == "whisper_job_errors_total"}
 
 
 def test_a_collector_is_read_at_each_scrape(client: TestClient, metrics: Metrics) -> None:

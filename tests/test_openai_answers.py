@@ -223,6 +223,13 @@ def test_odd_segments_of_an_endpoint_are_left_out() -> None:
     assert json.loads(to_body(answer, request).content)["segments"] == []
 
 
+@pytest.mark.parametrize("duration", [-3.5, "an hour", None, float("nan"), 10**400])
+def test_a_length_that_is_none_is_not_counted(duration: Any) -> None:
+    request = parse_form([], "transcribe", SCHEMAS)
+    answer = check_output({"transcription": {"text": TEXT}, "metadata": {"audio_duration": duration}})
+    assert json.loads(to_body(answer, request).content)["usage"] == {"type": "duration", "seconds": 0}
+
+
 def test_the_text_is_answered_where_the_rest_is_in_files() -> None:
     for name, expected in (("text", TEXT), ("json", TEXT)):
         request = parse_form([("response_format", name)], "transcribe", SCHEMAS)

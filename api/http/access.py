@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.connections import ADMITTED
 from api.http.door import Door
+from api.http.middleware import HttpMiddleware
 from api.openai.errors import ApiError
 
 OPEN_PATHS = frozenset({"/", "/ping", "/health", "/docs", "/openapi.json"})
@@ -22,7 +23,7 @@ _IP_ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\]", re.ASCII)
 _RETRY_AFTER_SECONDS = 5
 
 
-class Admission:
+class Admission(HttpMiddleware):
     """Middleware that refuses requests without one of the keys (401), and those over `max_requests` (429).
 
     Where no key is needed, it refuses those of foreign pages (403): a browser sends a form of any page without asking,
@@ -30,19 +31,16 @@ class Admission:
     """
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
-        self._app = app
+        super().__init__(app)
         self._door = door
         self._digests = [_digest(key.encode()) for key in door.settings.api_keys]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it.
 
         Raises:
             ApiError: the request is refused.
         """
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         headers = Headers(scope=scope)
         _check_length(headers)
         if scope["path"] in OPEN_PATHS:

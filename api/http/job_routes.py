@@ -22,7 +22,7 @@ from api.form_values import nameable
 from api.http.door import Door
 from api.http.headers import answer_headers
 from api.http.job_store import JobStore, NoSuchJob, StoredJob, StoreFull
-from api.http.metrics import route_template
+from api.http.metrics import ENDPOINT_PREFIX, route_template
 from api.http.uploads import held_bytes, receive_json
 from api.openai.errors import ApiError
 from api.transcriber import Answer, Job, Listener
@@ -169,7 +169,7 @@ _HANDLERS: list[tuple[str, Handler, list[str]]] = [
 
 ROUTES = [
     Route(f"{prefix}{path}", handler, methods=methods)
-    for prefix in ("", "/v2/{endpoint}")
+    for prefix in ("", ENDPOINT_PREFIX)
     for path, handler, methods in _HANDLERS
 ]
 

@@ -5,9 +5,7 @@ A label's values are bounded: routes are templates such as `/status/{id}`, never
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -22,19 +20,18 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from api.transcriber import Answer
+from api.http.middleware import HttpMiddleware
+from api.openai.errors import ERROR_TYPES
+from api.transcriber import Answer, find_seconds
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, with the time of its first sample
 
 UNKNOWN_ROUTE = "unknown"
 
-ERROR_TYPES = frozenset({
-    "InvalidInput", "DownloadFailed", "UnsupportedMedia", "CaptionsFailed", "TooLarge", "OutOfMemory", "OutOfResources",
-    "Cancelled", "Internal",
-})  # fmt: skip
-"""Values of `error_type` in docs/output.md; all others count as `other`, since an endpoint may send anything."""
+ENDPOINT_PREFIX = "/v2/{endpoint}"
+"""Of routes that exist without it too, with the same function."""
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 """Bounds of the histograms: from a clip of some seconds to a recording of a day."""
@@ -99,11 +96,10 @@ class Metrics:
         self._job_seconds.labels(route).observe(seconds)
         if "error" in answer:
             error_type = str(answer.get("error_type"))
-            self._errors.labels(error_type if error_type in ERROR_TYPES else "other").inc()
+            self._errors.labels(error_type if error_type in ERROR_TYPES else "other").inc()  # an endpoint may send any
             return
-        metadata = answer.get("metadata")
-        self._audio_seconds.inc(_number(metadata, "audio_duration"))
-        self._processing_seconds.observe(_number(metadata, "processing_time"))
+        self._audio_seconds.inc(find_seconds(answer, "audio_duration"))
+        self._processing_seconds.observe(find_seconds(answer, "processing_time"))
 
     def observe_request(self, route: str, status: int | None, seconds: float) -> None:
         """Count a request by the class of its status, such as `2xx`; None: the caller left without an answer."""
@@ -119,17 +115,11 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class MeasureRequests:
+class MeasureRequests(HttpMiddleware):
     """Middleware that counts requests; it belongs around all others, so that it sees refusals too."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and count it once its answer has ended."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         started = time.perf_counter()
         status: int | None = None
 
@@ -150,11 +140,9 @@ class MeasureRequests:
 
 
 def route_template(scope: Scope) -> str:
-    """The template of a routed request; `/v2/{endpoint}/run` counts as `/run`, since both have the same function."""
-    endpoint = scope.get("endpoint")
-    routes = (route for route in scope["app"].routes if isinstance(route, Route))
-    matches = (route.path for route in routes if route.endpoint is endpoint)
-    return next(matches, UNKNOWN_ROUTE)
+    """The template of a routed request, without `ENDPOINT_PREFIX`."""
+    route: Route | None = scope.get("route")
+    return UNKNOWN_ROUTE if route is None else route.path.removeprefix(ENDPOINT_PREFIX)
 
 
 async def show_metrics(request: Request) -> Response:
@@ -164,8 +152,3 @@ async def show_metrics(request: Request) -> Response:
 
 
 ROUTES = [Route("/metrics", show_metrics)]
-
-
-def _number(metadata: object, key: str) -> float:
-    value = metadata.get(key) if isinstance(metadata, Mapping) else None
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else 0.0

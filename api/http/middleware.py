@@ -26,17 +26,26 @@ _SANE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
-class GiveIds:
-    """Middleware that gives each request an id, the caller's if it is sane, and sends it as `x-request-id`."""
+class HttpMiddleware:
+    """Middleware for requests alone: the application's start and end, of which ASGI tells too, pass by."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        await (self.handle if scope["type"] == "http" else self._app)(scope, receive, send)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        raise NotImplementedError
+
+
+class GiveIds(HttpMiddleware):
+    """Middleware that gives each request an id, the caller's if it is sane, and sends it as `x-request-id`."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         theirs = Headers(scope=scope).get("x-request-id", "")
         request_id.set(theirs if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}")
 
@@ -48,17 +57,11 @@ class GiveIds:
         await self._app(scope, receive, send_with_id)
 
 
-class AnswerErrors:
+class AnswerErrors(HttpMiddleware):
     """Middleware that answers exceptions in OpenAI's form."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         has_started = False
 
         async def send_and_note(message: Message) -> None:
@@ -76,21 +79,15 @@ class AnswerErrors:
                 await to_response(answer)(scope, receive, send)
 
 
-class CloseGently:
+class CloseGently(HttpMiddleware):
     """Middleware that lets callers read a refusal while they still send.
 
     A connection that is closed with unread bytes is reset, and the caller may lose the answer (RFC 9112, section 9.6):
     the rest of the body is read for some seconds before.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         headers = Headers(scope=scope)
         is_sending = headers.get("content-length", "0").strip("0") != "" or "transfer-encoding" in headers
 

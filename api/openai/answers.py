@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from api.json_text import to_json
 from api.openai.errors import ApiError
 from api.openai.request import SpeechRequest
-from api.transcriber import Answer
+from api.transcriber import Answer, find_seconds
 
 Json = dict[str, Any]
 
@@ -98,7 +98,7 @@ def find_usage(answer: Answer) -> Json:
 
 def find_duration(answer: Answer) -> float:
     """The recording's length in seconds; 0 if it is not known, as with parts of which one is not."""
-    return answer["metadata"].get("audio_duration") or 0.0
+    return find_seconds(answer, "audio_duration")
 
 
 def find_languages(answer: Answer) -> list[Json]:

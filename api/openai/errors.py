@@ -69,6 +69,9 @@ _STATUSES = {
 }
 """By `error_type`; any other is 500."""
 
+ERROR_TYPES = frozenset({*_STATUSES, "Internal"})
+"""The worker's, as in docs/output.md, and the bridge's."""
+
 _ABOUT_THE_FILE = ("UnsupportedMedia", "DownloadFailed", "TooLarge")
 
 _FIELDS = {
