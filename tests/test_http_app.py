@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection
@@ -33,6 +33,7 @@ from tests.support.http_api import (
     form,
     part,
     post,
+    read_all,
 )
 from tests.support.properties import examples
 
@@ -248,6 +249,23 @@ def test_an_error_after_a_stream_began_is_its_last_event(api: Api) -> None:
             deltas.extend(event.type for event in stream)
     assert deltas == ["transcript.text.delta"]
     wait_for(lambda: api.door.requests == 0)
+
+
+def test_a_stream_that_the_servers_end_cuts_off_ends_with_an_error(no_files_left: Path) -> None:
+    request = post("/v1/audio/transcriptions", form_of(stream="true"))
+    with ExitStack() as stack:
+        transcriber = ScriptedTranscriber(segments=SEGMENTS[:1], held=True)
+        with api_on_loopback(transcriber) as api:
+            connection = stack.enter_context(api.connect())
+            connection.sendall(request)
+            received = b""
+            while b"transcript.text.delta" not in received:
+                received += connection.recv(65536)
+        received += read_all(connection)
+    events = [json.loads(line[6:]) for line in received.splitlines() if line.startswith(b"data: ")]
+    assert [event["type"] for event in events] == ["transcript.text.delta", "error"]
+    assert events[-1]["error"]["message"] == "the server stops: send the request again"
+    assert transcriber.cancelled == 1
 
 
 @pytest.mark.parametrize("segments", [[], SEGMENTS[:1]], ids=["before the answer", "in a stream"])

@@ -24,7 +24,7 @@ from api.http.headers import answer_headers
 from api.http.middleware import to_api_error
 from api.http.uploads import content_type_of, receive_form, receive_json
 from api.openai.answers import to_body
-from api.openai.errors import ApiError, to_error
+from api.openai.errors import SERVER_STOPS, ApiError, to_error
 from api.openai.events import encode_error, encode_event, final_events, segment_events
 from api.openai.models import ModelChoice, choose_model, get_model, list_models
 from api.openai.request import SpeechRequest, Task, parse_form, parse_json
@@ -179,6 +179,9 @@ async def _with_errors(first: bytes, events: AsyncIterator[bytes]) -> AsyncItera
             yield event
     except ClientDisconnect:
         return
+    except asyncio.CancelledError:  # by the server, which ends; or the caller is gone, who does not read this
+        yield encode_error(SERVER_STOPS)
+        raise
     except Exception as error:
         yield encode_error(to_api_error(error))
 
