@@ -218,6 +218,16 @@ def test_an_answer_says_what_its_body_has_no_place_for(api: Api) -> None:
     assert 0 <= int(answer.headers["openai-processing-ms"]) < 5000
 
 
+def test_warnings_that_a_header_has_no_room_for_are_counted(api: Api) -> None:
+    warnings = ["ä" * 500, *(f"{number}: {'x' * 100}" for number in range(30))]
+    api.transcriber.answer = {**ANSWER, "metadata": {**ANSWER["metadata"], "warnings": warnings}}
+    header = ask(api, response_format="srt").headers["x-warnings"]
+    *shown, rest = json.loads(header)
+    assert 3900 < len(header) <= 4096
+    assert shown == warnings[: len(shown)]
+    assert rest == f"{len(warnings) - len(shown)} more"
+
+
 @pytest.mark.parametrize(
     ("error_type", "exception", "retries"),
     [

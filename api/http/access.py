@@ -14,13 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.http.connections import ADMITTED
 from api.http.door import Door
 from api.http.middleware import HttpMiddleware
-from api.openai.errors import ApiError
+from api.openai.errors import ApiError, too_busy
 
 OPEN_PATHS = frozenset({"/", "/ping", "/health", "/docs", "/openapi.json"})
 """Paths that need no key."""
 
 _IP_ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\]", re.ASCII)
-_RETRY_AFTER_SECONDS = 5
 
 
 class Admission(HttpMiddleware):
@@ -105,14 +104,7 @@ def _keys_of(headers: Headers) -> list[bytes]:
 @contextmanager
 def _counted(door: Door, scope: Scope) -> Iterator[None]:
     if door.requests >= door.settings.max_requests:
-        raise ApiError(
-            429,
-            f"the server has {door.settings.max_requests} requests at once: try again later",
-            type="rate_limit_error",
-            code="rate_limit_exceeded",
-            should_retry=True,
-            retry_after=_RETRY_AFTER_SECONDS,
-        )
+        raise too_busy(f"the server has {door.settings.max_requests} requests at once: try again later")
     state = scope.setdefault("state", {})
     door.requests += 1
     state[ADMITTED] = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from api.http.docs_page import render_page
 from api.http.door import Door
+from api.http.job_store import Status
 from api.http.reference import ERRORS, REFERENCE, Field, RouteReference, own_options
 from api.transcriber import Schema
 
@@ -34,7 +35,7 @@ _JOB: Schema = {
     "type": "object",
     "properties": {
         "id": {"type": "string"},
-        "status": {"enum": ["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"]},
+        "status": {"enum": [*get_args(Status)]},
         "delayTime": {"type": "integer", "description": "Milliseconds in the queue."},
         "executionTime": {"type": "integer", "description": "Milliseconds from then to the end."},
         "output": {"description": "The progress, then the result."},

@@ -27,8 +27,11 @@ def answer_headers(ignored: Sequence[str], metadata: Mapping[str, Any], notes: S
     }
 
 
-def _as_json(warnings: list[str]) -> str:
-    """Warnings as JSON in ASCII; those that a header has no room for are left out, from the last."""
-    while len(text := json.dumps(warnings)) > _MAX_CHARACTERS:
-        warnings = warnings[:-1]
+def _as_json(warnings: Sequence[str]) -> str:
+    """Warnings as JSON in ASCII; the last of them are only counted where a header has no room for them."""
+    text = json.dumps(warnings)
+    for left_out in range(1, len(warnings) + 1):
+        if len(text) <= _MAX_CHARACTERS:
+            break
+        text = json.dumps([*warnings[:-left_out], f"{left_out} more"])
     return text

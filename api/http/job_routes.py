@@ -24,7 +24,7 @@ from api.http.headers import answer_headers
 from api.http.job_store import JobStore, NoSuchJob, StoredJob, StoreFull
 from api.http.metrics import ENDPOINT_PREFIX, route_template
 from api.http.uploads import held_bytes, receive_json
-from api.openai.errors import ApiError
+from api.openai.errors import ApiError, too_busy
 from api.transcriber import Answer, Job, Listener
 
 DEFAULT_WAIT_MS, MAX_WAIT_MS = 90_000, 300_000
@@ -208,13 +208,7 @@ def _submit(request: Request, submission: Submission, *, is_sync: bool) -> Store
 
 
 def _too_many() -> ApiError:
-    return ApiError(
-        429,
-        "the server holds as many jobs as it can: send this one again later",
-        type="rate_limit_error",
-        should_retry=True,
-        retry_after=_RETRY_AFTER_S,
-    )
+    return too_busy("the server holds as many jobs as it can: send this one again later", _RETRY_AFTER_S)
 
 
 def _parse_ttl(policy: Mapping[str, Any]) -> float:

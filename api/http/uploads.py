@@ -20,7 +20,7 @@ from starlette.types import Message
 
 from api import json_text
 from api.http.door import Door
-from api.openai.errors import ApiError, to_error
+from api.openai.errors import ApiError, to_error, too_busy
 
 MIB = 1024**2
 
@@ -43,7 +43,6 @@ VALUE_BYTES = 128
 MAX_HELD_BYTES = 512 * MIB
 """Of all bodies that are in memory at the same time: of fields, and of JSON."""
 
-_RETRY_AFTER_SECONDS = 5
 _MAX_HEADERS = 16
 _MAX_HEADER_BYTES = 4096
 
@@ -130,7 +129,7 @@ async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     """The chunks of the body, within the limits of size and time."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(415, "the body is compressed: send it without content-encoding")
-    if _declared_bytes(request) > max_bytes:
+    if int(request.headers.get("content-length", 0)) > max_bytes:  # digits, as h11 makes sure
         raise _too_large(max_bytes)
     door: Door = request.app.state.door
     started = time.monotonic()
@@ -157,12 +156,8 @@ def _hold(request: Request, size: int) -> None:
     door: Door = request.app.state.door
     more = size - held_bytes(request)
     if door.held_bytes + more > MAX_HELD_BYTES:
-        raise ApiError(
-            429,
-            "the server has no memory left for this body: try again later, or send the recording as a file of a form",
-            type="rate_limit_error",
-            should_retry=True,
-            retry_after=_RETRY_AFTER_SECONDS,
+        raise too_busy(
+            "the server has no memory left for this body: try again later, or send the recording as a file of a form"
         )
     door.held_bytes += more
     request.state.held_bytes = size
@@ -179,13 +174,6 @@ async def _next_message(request: Request, started: float, upload_seconds: float)
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message
-
-
-def _declared_bytes(request: Request) -> float:
-    digits = request.headers.get("content-length", "").lstrip("0")
-    if not digits.isdecimal():
-        return 0
-    return float(digits) if len(digits) < 20 else float("inf")
 
 
 def _too_large(max_bytes: int) -> ApiError:

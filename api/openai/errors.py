@@ -90,6 +90,13 @@ _NAMES_IN_SENTENCES = re.compile(r"\b(initial_prompt|language_candidates|custom_
 """Those of them that are no words of English."""
 
 
+def too_busy(message: str, retry_after: int = RETRY_SECONDS) -> ApiError:
+    """The error for a request that the server has no room for at the moment."""
+    return ApiError(
+        429, message, type="rate_limit_error", code="rate_limit_exceeded", should_retry=True, retry_after=retry_after
+    )
+
+
 def to_error(answer: Answer) -> ApiError:
     """The error for a job's answer that has `error` and `error_type`."""
     kind = str(answer.get("error_type"))
