@@ -1008,12 +1008,55 @@ def test_the_messages_of_a_log():
     assert read_log("[mov @ 0x1] moov atom not found\n").lacks_index
 
 
-@pytest.mark.parametrize("before", ["[Eval @ 0x7f3a] ", "", "[x @ 0x1] n:0 nb_samples:1024", "  Stream #1:0(und)"])
+PIECES = ["[Eval @ 0x7f3a] ", "", "[x @ 0x1] n:0 nb_samples:1024", "  Stream #1:0(und)"]
+
+
+@pytest.mark.parametrize("before", PIECES)
 def test_the_gaps_of_a_log(before):
     """Whatever a line's other pieces are: threads write in turns."""
     numbers = ("1000000001.000000", "2000007199.000000", "1000000003.500000", "2000000061.250000")
     log = read_log(HEADER + "".join(f"{before}{number}\n" for number in numbers))
     assert log.gaps == [(1.0, 7199.0), (3.5, 61.25)]
+
+
+@pytest.mark.parametrize("before", PIECES)
+def test_the_messages_of_a_log_after_pieces_of_other_threads(before):
+    messages = (
+        "n:0 pts:4800 pts_time:0.1 fmt:fltp channels:2 chlayout:stereo rate:48000 nb_samples:1024 checksum:0A plane_",
+        "Decoding error: Invalid data found when processing input",
+        "file:/tmp/x: partial file",
+        "size= 1kB time=00:00:07.50 bitrate=N/A",
+    )
+    log = read_log(HEADER + "".join(f"{before}{message}\n" for message in messages))
+    assert (log.audio_start, log.channels, log.position) == (0.1, 2, 7.5)
+    assert (log.damaged_packets, log.ended_early) == (1, True)
+
+
+def tag(source: Path, text: str) -> Path:
+    """8 s of a tone, titled as a whole and as a track: ffmpeg would log both again for each output."""
+    tags = ("-metadata", f"title={text}", "-metadata:s:a:0", f"title={text}")
+    encode("-f", "lavfi", "-i", "sine=440:duration=8", *tags, str(source))
+    return source
+
+
+@pytest.mark.parametrize("title", ["2000000100.000000", "a: partial file"])
+def test_a_title_is_no_message_of_ffmpeg(title, folder):
+    audio = record(tag(folder.parent / "titled.mka", title), folder)
+    assert len(audio.channels[0]) == pytest.approx(8 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
+    assert audio.warnings == []
+
+
+def test_a_title_hides_no_cut(folder):
+    source = tag(folder.parent / "titled.flac", "time=01:00:00.00")
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    assert "declares 8.0 s but only" in record(source, folder).warnings[0]
+
+
+def test_a_chapter_is_no_message_of_ffmpeg(folder):
+    chapters, source = folder.parent / "chapters.txt", folder.parent / "chapters.mka"
+    chapters.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=2000000100\n")
+    encode("-f", "lavfi", "-i", "sine=440:duration=8", "-i", str(chapters), "-map_chapters", "1", str(source))
+    assert len(decode(source, folder)) == pytest.approx(8 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
 
 
 def test_an_endless_log_takes_little_memory():

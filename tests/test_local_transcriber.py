@@ -12,13 +12,13 @@ from typing import Any, cast
 import pytest
 
 from api.transcriber import Answer, Job, Listener, request_id
-from src.errors import Cancelled
 from src.job_control import JobControl
 from src.serving import local_transcriber
 from src.serving.local_transcriber import LocalTranscriber
 from src.settings import get_settings
 from src.transcript.transcript import Segment
 from src.whisper_processor import WhisperProcessor
+from tests.support.cancellation import EndlessJob
 
 Handler = Callable[[dict[str, Any], JobControl], Answer]
 SILENT = Listener()
@@ -80,26 +80,13 @@ def test_jobs_beyond_the_limit_wait_in_order_and_can_be_cancelled_meanwhile(run_
 
 
 def test_cancelling_the_coroutine_cancels_the_job(run_with) -> None:
-    ended = threading.Event()
-
-    def work(job: dict[str, Any], control: JobControl) -> Answer:
-        stopped = threading.Event()
-        try:
-            with control.on_cancel(stopped.set):
-                stopped.wait(10)
-        except Cancelled:
-            ended.set()
-        return {}
+    job = EndlessJob()
 
     async def run() -> None:
-        task = asyncio.ensure_future(run_with(work).run(Job({}), SILENT))
-        await asyncio.sleep(0.05)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await job.cancel_task_of(run_with(job).run(Job({}), SILENT))
 
     asyncio.run(run())
-    assert ended.wait(5)
+    assert job.cancelled.wait(5)
 
 
 def test_the_listener_hears_on_the_event_loop_before_the_answer(run_with) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from src.errors import Cancelled
 from src.job_control import JobControl
 from src.serving import async_handler
 from src.settings import get_settings
+from tests.support.cancellation import EndlessJob
 from tests.support.clips import CLIPS, as_base64, assert_spoken
 
 DEMO = {"id": "job-1", "input": {"audio": {"base64": as_base64(CLIPS / "demo.ogg")}}}
@@ -33,28 +33,10 @@ def test_the_event_loop_is_not_blocked_by_a_job() -> None:
 
 
 def test_cancelling_the_task_cancels_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = threading.Event()
-
-    def work(job: dict[str, Any], control: JobControl) -> dict[str, Any]:
-        stopped = threading.Event()
-        try:
-            with control.on_cancel(stopped.set):
-                stopped.wait(10)
-        except Cancelled:
-            ended.set()
-        return {}
-
-    monkeypatch.setattr(async_handler, "handler", work)
-
-    async def cancelled() -> None:
-        task = asyncio.ensure_future(async_handler.handle({"id": "a"}))
-        await asyncio.sleep(0.05)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancelled())
-    assert ended.wait(1)
+    job = EndlessJob()
+    monkeypatch.setattr(async_handler, "handler", job)
+    asyncio.run(job.cancel_task_of(async_handler.handle({"id": "a"})))
+    assert job.cancelled.wait(5)
 
 
 def test_the_last_job_on_a_lost_device_asks_for_a_fresh_worker(monkeypatch: pytest.MonkeyPatch) -> None:

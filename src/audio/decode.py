@@ -62,6 +62,8 @@ measured improves Whisper consistently (benchmarks/denoise.py), so none is confi
 _PCM_NAME = "audio.pcm"
 _SAMPLE_BYTES = 2
 _SAMPLES = {"acodec": "pcm_s16le", "ar": SAMPLE_RATE}
+_NO_TAGS = {"map_metadata": -1, "map_chapters": -1}
+"""Options of every output: ffmpeg logs its tags and chapters, whose text could be taken for messages."""
 
 _STEADY_CLOCK = (
     "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"  # 0: this packet's time, 1: the previous one's end, 2: the offset
@@ -504,24 +506,24 @@ def _resample(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes
 def _file_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
     """Write the sound to the file: hardly more than the limit."""
     # `fs` limits the whole output, but is checked after each packet: one packet of a WAV at 1 Hz resamples to 130 MB.
-    options = {"format": "s16le", "fs": _max_bytes(task), **({} if task.options.split else {"ac": 1})}
+    options = {"format": "s16le", "fs": _max_bytes(task), **_NO_TAGS, **({} if task.options.split else {"ac": 1})}
     return ffmpeg.output(_resample(sound, task), f"file:{task.pcm}", **_SAMPLES, **options)
 
 
 def _pipe_output(sound: ffmpeg.nodes.FilterableStream, task: _Task) -> ffmpeg.nodes.OutputStream:
     """Write all channels to the pipe, as a WAV, whose header says what channels they are."""
-    return ffmpeg.output(_resample(sound, task), "pipe:1", format="wav", **_SAMPLES)
+    return ffmpeg.output(_resample(sound, task), "pipe:1", format="wav", **_SAMPLES, **_NO_TAGS)
 
 
 def _probe_output(sound: ffmpeg.nodes.FilterableStream) -> ffmpeg.nodes.OutputStream:
     """Write some packets, with all channels and as they are, to the pipe."""
     some = sound.filter("aselect", f"not(mod(n,{_PROBED_SHARE}))")
-    return ffmpeg.output(some, "pipe:1", format="wav", acodec="pcm_s16le")
+    return ffmpeg.output(some, "pipe:1", format="wav", acodec="pcm_s16le", **_NO_TAGS)
 
 
 def _first_frame_output(sound: ffmpeg.nodes.FilterableStream) -> ffmpeg.nodes.OutputStream:
     """Log the start of the sound and its number of channels."""
-    return ffmpeg.output(sound, "-", format="null", af="ashowinfo", **{"frames:a": 1})
+    return ffmpeg.output(sound, "-", format="null", af="ashowinfo", **{"frames:a": 1}, **_NO_TAGS)
 
 
 def _run(

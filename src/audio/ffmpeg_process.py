@@ -65,7 +65,7 @@ _MAX_GAPS = 100_000
 _MAX_TITLE_CHARACTERS = 1000
 
 # What ffmpeg logs for a packet that cannot be decoded: before version 6, and since.
-_DAMAGE = ("Error while decoding stream #", "Error submitting packet to decoder", "] Decoding error: ")
+_DAMAGE = ("Error while decoding stream #", "Error submitting packet to decoder", "Decoding error: ")
 _REPETITION = "    Last message repeated "
 
 _STREAM = (
@@ -84,8 +84,8 @@ _turns = itertools.count()
 
 _CLOCK = r"(\d+):(\d\d):(\d\d\.\d+)"
 
-# A number that an expression prints: 1e9 and where a gap is, or 2e9 and its length. Other threads write their lines in
-# pieces, between which it may come; its fixed width tells it from what is before it.
+# A number that an expression prints: 1e9 plus where a gap is, then 2e9 plus its length. It may end a line that another
+# thread has begun, even with digits; its fixed width tells it from them.
 _PRINTED = r"([12])(\d{9}\.\d{6})$"
 
 
@@ -219,18 +219,22 @@ class FfmpegLog:
             self.streams[-1].title = found[1][:_MAX_TITLE_CHARACTERS]
 
     def _read_message(self, line: str) -> None:
+        """Take the facts of a line, which may be anywhere in it.
+
+        ffmpeg's threads write some lines in pieces. A message that follows another thread's piece comes in the same
+        line, without its sender's name (`[mov @ 0x1]`).
+        """
         if found := re.search(_PRINTED, line):
             self._read_printed(found[1], float(found[2]))
         if found := re.search(rf"\btime={_CLOCK}", line):
             self.position = max(self.position, _to_seconds(found))
-        elif line.startswith("["):
-            self.is_duration_estimated |= "Estimating duration from bitrate" in line
-            if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
-                self.audio_start = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
-                self.channels = int(found[2])
-                self.first_frame_read.set()
-            self.lacks_index |= line.endswith("moov atom not found\n")
-            self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
+        if self.channels == 0 and (found := re.search(r" pts_time:(\S+) .*? channels:(\d+) ", line)):
+            self.audio_start = max(0.0, float(found[1])) if found[1] != "NOPTS" else 0.0
+            self.channels = int(found[2])
+            self.first_frame_read.set()
+        self.is_duration_estimated |= "Estimating duration from bitrate" in line
+        self.lacks_index |= line.endswith("moov atom not found\n")
+        self.ended_early |= line.endswith((": partial file\n", "File ended prematurely\n"))
 
     def _read_printed(self, kind: str, seconds: float) -> None:
         """Take a number that an expression of a filter prints: where a gap is (kind 1), then its length (kind 2)."""

@@ -7,7 +7,7 @@ an answer in files, stay the worker's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeGuard
 
@@ -87,10 +87,23 @@ def _parse(raw: dict[str, Any]) -> SpeechRequest:
     task = _TASKS.get(raw["openai_route"]) if isinstance(raw["openai_route"], str) else None
     if task is None:
         raise InvalidInput(f"openai_route: should be one of {', '.join(map(quote, [*_TASKS, _MODELS_ROUTE]))}")
-    return parse_json(raw.get("openai_input"), task, _option_schemas())
+    return parse_json(raw.get("openai_input"), task, option_schemas())
 
 
 @cache
-def _option_schemas() -> dict[str, Schema]:
-    properties: dict[str, Schema] = Options.model_json_schema()["properties"]
-    return properties
+def option_schemas() -> dict[str, Schema]:
+    """The JSON Schema of each option of a job, by its name, without references."""
+    schema = Options.model_json_schema()
+    options: dict[str, Schema] = _resolved(schema["properties"], schema["$defs"])
+    return options
+
+
+def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """A schema with its references replaced by what they refer to."""
+    if isinstance(schema, list):
+        return [_resolved(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _resolved(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    return {key: _resolved(value, definitions) for key, value in schema.items()}

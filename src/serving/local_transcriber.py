@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 from src.job_control import JobControl, OnSegment
 from src.request.audio_source import AudioSource
-from src.request.openai_jobs import asks_for_models, models_answer
-from src.request.options import Options
+from src.request.openai_jobs import asks_for_models, models_answer, option_schemas
 from src.rp_handler import handler
 from src.serving.async_handler import run_on_thread
 from src.settings import get_settings
@@ -53,7 +51,7 @@ class LocalTranscriber:
 
     def option_schemas(self) -> Mapping[str, Schema]:
         """The JSON Schema of each option of a job, by its name."""
-        return _option_schemas()
+        return option_schemas()
 
 
 def _control(listener: Listener) -> JobControl:
@@ -77,21 +75,3 @@ def _on_segment(listener: Listener, loop: asyncio.AbstractEventLoop) -> OnSegmen
         loop.call_soon_threadsafe(on_segments, [segment.to_dict()])
 
     return on_segment
-
-
-@cache
-def _option_schemas() -> Mapping[str, Schema]:
-    schema = Options.model_json_schema()
-    options: dict[str, Schema] = _resolved(schema["properties"], schema.get("$defs", {}))
-    return options
-
-
-def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """A schema with its references replaced by what they refer to."""
-    if isinstance(schema, list):
-        return [_resolved(item, definitions) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _resolved(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
-    return {key: _resolved(value, definitions) for key, value in schema.items()}

@@ -1,6 +1,6 @@
 """Compares HTTP mode with the queue: the time of many requests at once, and memory while large files are uploaded.
 
-    .venv/bin/python -m benchmarks.http_door --requests 64 --rounds 5 --model base
+    .venv/bin/python -m benchmarks.http_mode --requests 64 --rounds 5 --model base
 
 Two workers with the same settings run at once: one in HTTP mode, one under the platform emulator. Rounds alternate
 between them, so that both meet the same machine.
@@ -38,18 +38,18 @@ def main() -> None:
     arguments = parse_arguments()
     print(describe_run())
     env = {"WHISPER_MODEL": arguments.model, "MAX_CONCURRENCY": str(arguments.concurrency)}
-    with http_worker(**env) as door, Platform(execution_timeout=3600) as platform, Worker(platform, env=env) as queue:
+    with http_worker(**env) as worker, Platform(execution_timeout=3600) as platform, Worker(platform, env=env) as queue:
         queue.wait_ready()
         recording = arguments.audio.read_bytes()
         ratios = []
         for number in range(arguments.rounds + 1):
             by_queue = time_queue(platform, recording, arguments.requests)
-            by_http = time_http(door, recording, arguments.requests)
+            by_http = time_http(worker, recording, arguments.requests)
             if number:  # the first round warms up
                 ratios.append(by_queue / by_http)
                 print(f"queue {by_queue:.2f} s, HTTP {by_http:.2f} s", flush=True)
         print(f"throughput of HTTP: {median(ratios):.2f} of the queue's ({min(ratios):.2f} to {max(ratios):.2f})")
-        measure_upload(door, arguments.megabytes)
+        measure_upload(worker, arguments.megabytes)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -77,30 +77,30 @@ def time_queue(platform: Platform, recording: bytes, requests: int) -> float:
     return time.perf_counter() - began
 
 
-def time_http(door: HttpWorker, recording: bytes, requests: int) -> float:
+def time_http(worker: HttpWorker, recording: bytes, requests: int) -> float:
     """Seconds until all requests are answered, all sent at once."""
     began = time.perf_counter()
     with ThreadPoolExecutor(requests) as threads:
-        statuses = list(threads.map(lambda _: post(door, [recording]), range(requests)))
+        statuses = list(threads.map(lambda _: post(worker, [recording]), range(requests)))
     assert statuses == [200] * requests, statuses
     return time.perf_counter() - began
 
 
-def measure_upload(door: HttpWorker, megabytes: int) -> None:
+def measure_upload(worker: HttpWorker, megabytes: int) -> None:
     """Print the worker's memory before, while and after files are uploaded that are no recordings."""
-    before = resident_mb(door)
+    before = resident_mb(worker)
     peaks = []
     for _ in range(3):
         chunk = os.urandom(MB)
-        status = post(door, [chunk] * megabytes, lambda: peaks.append(resident_mb(door)))
+        status = post(worker, [chunk] * megabytes, lambda: peaks.append(resident_mb(worker)))
         assert status == 400, status
     print(f"memory, {megabytes} MB uploaded three times: {before:.0f} MB before, {max(peaks):.0f} MB at most")
 
 
-def post(door: HttpWorker, chunks: list[bytes], sent: Callable[[], object] = lambda: None) -> int:
+def post(worker: HttpWorker, chunks: list[bytes], sent: Callable[[], object] = lambda: None) -> int:
     """Send a form with a recording, call `sent` after each of its chunks, and return the answer's status."""
     length = len(FORM_HEAD) + sum(map(len, chunks)) + len(FORM_TAIL)
-    with closing(http.client.HTTPConnection("127.0.0.1", door.port, timeout=600)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=600)) as connection:
         connection.putrequest("POST", "/v1/audio/transcriptions")
         connection.putheader("authorization", f"Bearer {KEY}")
         connection.putheader("content-type", "multipart/form-data; boundary=b")
@@ -115,9 +115,9 @@ def post(door: HttpWorker, chunks: list[bytes], sent: Callable[[], object] = lam
         return response.status
 
 
-def resident_mb(door: HttpWorker) -> float:
+def resident_mb(worker: HttpWorker) -> float:
     """Resident memory of the worker."""
-    lines = Path(f"/proc/{door.process.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{worker.process.pid}/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
 
 
