@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import shutil
 import socket
 import threading
+import wave
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -141,6 +143,24 @@ def test_the_job_of_a_caller_that_hangs_up_is_cancelled(
             await call
         long_upload.unlink()
         await until(lambda: statuses(platform) == ["CANCELLED"] * PARTS)
+
+    serve(endpoint, folder, hang_up, retry_window_s=0.1)
+
+
+@pytest.mark.process
+def test_a_recording_whose_caller_hangs_up_is_compressed_no_further(
+    endpoint: Endpoint, folder: Path, tmp_path: Path
+) -> None:
+    upload = tmp_path / "upload"
+    with wave.open(str(upload), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(os.urandom(16_000) * 2 * 3600)  # an hour, which takes many seconds
+
+    async def hang_up(bridge: EndpointTranscriber) -> None:
+        call = asyncio.create_task(bridge.run(Job({"options": {}}, upload), Listener()))
+        await until(lambda: any(folder.rglob("sound.ogg")))
+        call.cancel()
+        await asyncio.to_thread(wait_until, lambda: not any(folder.rglob("the file")), 3.0)  # when the work has ended
 
     serve(endpoint, folder, hang_up, retry_window_s=0.1)
 
