@@ -152,9 +152,9 @@ class EndpointTranscriber:
         try:
             async with self._slots:
                 answer = await work.on_thread(lambda: self._sender.run(work))
-        except asyncio.CancelledError:  # the server ends: `close` waits for the thread
-            raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and work.thread:  # the server ends: `close` waits for it
+                raise
             self._end(work, answer)
             raise
         self._end(work, answer)
@@ -179,6 +179,8 @@ class EndpointTranscriber:
 
     def _give_up(self, work: SharedWork) -> None:
         work.stop.set()
+        if work.thread is None:  # it waits for other recordings
+            work.task.cancel()
         self._forget(work)
 
     def _forget(self, work: SharedWork) -> None:

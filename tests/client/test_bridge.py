@@ -275,6 +275,30 @@ def test_more_recordings_than_allowed_at_once_wait(
     assert [answer["transcription"]["text"] for answer in answers] == ["hello", "hello"]
 
 
+@pytest.mark.process
+def test_a_recording_that_waits_for_others_is_removed_soon_after_its_caller_hangs_up(
+    platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
+) -> None:
+    stages: list[str] = []
+
+    async def call_both(bridge: EndpointTranscriber) -> Answer:
+        first = asyncio.create_task(bridge.run(Job({"options": {"language": "en"}}, upload), Listener()))
+        await until(lambda: len(platform.jobs) == 1)
+        listener = Listener(on_progress=lambda stage, _: stages.append(stage))
+        second = asyncio.create_task(bridge.run(Job({"options": {"language": "de"}}, upload), listener))
+        await until(lambda: stages and len(list(folder.iterdir())) == 2)
+        second.cancel()
+        await until(lambda: len(list(folder.iterdir())) == 1)
+        worker.release()
+        return await first
+
+    with ScriptedWorker(platform, lambda _: make_answer("hello")) as worker:
+        worker.held_after = 0
+        answer = serve(endpoint, folder, call_both, recordings=1, retry_window_s=0.1)
+    assert answer["transcription"]["text"] == "hello"
+    assert len(platform.jobs) == 1
+
+
 @pytest.mark.parametrize(
     "job",
     [
