@@ -160,6 +160,8 @@ class JobSender:
             error_type = next(name for kind, name in _ERROR_TYPES.items() if isinstance(error, kind))
         message = str(error).replace(str(work.file), FILE_NAME).replace(str(work.folder), "the temporary folder")
         message = message.replace(self._endpoint.host, "the endpoint")
+        if isinstance(error, CacheFailed):  # the bridge's cache is in its temporary folder
+            message = message.replace("XDG_CACHE_HOME", "TMPDIR")
         if key := self._endpoint.settings.api_key:  # a hostile endpoint has it, its callers do not
             message = message.replace(key, "RunPod's key")
         return {"error": message[:_MAX_MESSAGE], "error_type": error_type}

@@ -25,6 +25,7 @@ from client.bridge import EndpointTranscriber
 from client.recording import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
+from client.transport.journal import file_sha256, make_key
 from tests.client.conftest import CLIPS, settings_of, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
@@ -423,6 +424,19 @@ def test_a_wrong_key_says_whose(platform: Platform, folder: Path, upload: Path) 
     assert answer["error"].startswith("the API key is wrong: check --api-key or RUNPOD_API_KEY")
     error = to_error(answer)
     assert (error.status, error.should_retry) == (502, False)
+
+
+@pytest.mark.process
+def test_a_folder_that_cannot_be_written_is_named_by_the_variable_that_moves_it(
+    endpoint: Endpoint, folder: Path, upload: Path
+) -> None:
+    work_folder = folder / make_key(file_sha256(upload), {"options": {}}, {}, False)
+    work_folder.mkdir()
+    (work_folder / "journal").write_text("a file where a folder has to be")
+    answer = transcribe(endpoint, folder, Job({"options": {}}, upload))
+    assert answer["error"].startswith("the cache the temporary folder/journal cannot be written")
+    assert answer["error"].endswith("set TMPDIR to another folder")
+    assert answer["error_type"] == "OutOfResources"
 
 
 @pytest.mark.process
