@@ -77,7 +77,7 @@ def transcribe_recording(
         source: a file, or a URL that the worker can download.
         options: the worker's, by name.
         settings: how the jobs are run.
-        stop: cancels the running jobs when set.
+        stop: ends the compression, and cancels the running jobs, when set.
         listener: receives the progress.
         deliver: receives the output, such as to write its files. If it fails, the output stays in the journal, and the
             next call delivers it without another job.
@@ -135,7 +135,7 @@ def _transcribe(
         jobs = [JobSpec("file", lambda: _build_request(_encode_base64(source), options, settings))]
     else:
         _check_no_captions(source, options)
-        parts = journal.parts() or _cut_recording(source, options, settings, journal, listener)
+        parts = journal.parts() or _cut_recording(source, options, settings, journal, stop, listener)
         warnings = _saved_warnings(journal)
         options = {name: value for name, value in options.items() if name != "audio_track"}  # the only one that is sent
         if len(parts) > 1 or parts[0].start > 0:
@@ -228,7 +228,12 @@ def _unify_language(
 
 
 def _cut_recording(
-    source: Path, options: Options, settings: RunSettings, journal: Journal, listener: ProgressListener
+    source: Path,
+    options: Options,
+    settings: RunSettings,
+    journal: Journal,
+    stop: threading.Event,
+    listener: ProgressListener,
 ) -> list[AudioPart]:
     listener.on_progress(0.0, "compressing the recording")
     with encodable_path(source) as readable:
@@ -238,8 +243,10 @@ def _cut_recording(
             mono=options.get("channels") != "split",
             audio_track=options.get("audio_track"),
             strict=bool(options.get("strict")),
+            stop=stop,
         )
-    parts = _parts_with_clips(cut(track, _choose_cut_points(track, options, settings), journal.folder), options)
+    cut_times = _choose_cut_points(track, options, settings)
+    parts = _parts_with_clips(cut(track, cut_times, journal.folder, stop=stop), options)
     (journal.folder / _WARNINGS_FILE).write_text(json.dumps(track.warnings), encoding="utf-8")
     if len(parts) > 1:
         _check_no_webhook(settings)

@@ -30,7 +30,7 @@ SHELL = blocks(PAGE, "sh")
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[str]:
+def server() -> Iterator[str]:
     """The worker's address."""
     with http_worker(WHISPER_MODEL="base", API_KEYS=KEY) as worker:
         yield f"127.0.0.1:{worker.port}"
@@ -61,8 +61,8 @@ def test_there_are_examples() -> None:
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[-1].strip()[:40])
-def test_a_python_example_prints_what_is_said(door: str, folder: Path, code: str) -> None:
-    output = printed([sys.executable, "-c", code.replace("localhost:8000", door)], folder)
+def test_a_python_example_prints_what_is_said(server: str, folder: Path, code: str) -> None:
+    output = printed([sys.executable, "-c", code.replace("localhost:8000", server)], folder)
     if "-->" in output:
         output = re.sub(r"^\d+$|.* --> .*", "", output, flags=re.MULTILINE)
     assert_spoken(output, "demo.ogg")
@@ -71,8 +71,8 @@ def test_a_python_example_prints_what_is_said(door: str, folder: Path, code: str
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("code", SHELL, ids=lambda code: code.split()[0])
-def test_a_shell_example_prints_what_is_said(door: str, folder: Path, code: str) -> None:
-    output = printed(["sh", "-c", code.replace("localhost:8000", door)], folder)
+def test_a_shell_example_prints_what_is_said(server: str, folder: Path, code: str) -> None:
+    output = printed(["sh", "-c", code.replace("localhost:8000", server)], folder)
     assert_spoken(json.loads(output)["text"], "demo.ogg")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,7 +83,13 @@ class OpusTrack:
 
 
 def compress(
-    source: Path, folder: Path, *, mono: bool = True, audio_track: str | int | None = None, strict: bool = False
+    source: Path,
+    folder: Path,
+    *,
+    mono: bool = True,
+    audio_track: str | int | None = None,
+    strict: bool = False,
+    stop: threading.Event | None = None,
 ) -> OpusTrack:
     """Encode an audio track of `source` to `sound.ogg` in `folder`.
 
@@ -92,9 +99,11 @@ def compress(
         mono: the channels are to be mixed; stereo stays, for the worker to mix so that opposite phases do not cancel.
         audio_track: number, language or title of the audio track; None: the one that players take.
         strict: refuse a truncated recording, which the worker could not recognise in the output of this function.
+        stop: ends the compression when set.
 
     Raises:
         BadRecording: it is not a recording, or is truncated and `strict` is true.
+        Stopped: `stop` was set.
         WrongUsage: it has no such track.
     """
     target = folder / "sound.ogg"
@@ -123,7 +132,7 @@ def compress(
         t=MAX_SECONDS,
     ).global_args("-dts_error_threshold", _END_S)
     # Each frame is two lines.
-    run = _run(output, source, file_bytes=_MAX_FILE_BYTES, min_lines=round(2 * STALL_SECONDS / FRAME_S))
+    run = _run(output, source, file_bytes=_MAX_FILE_BYTES, min_lines=round(2 * STALL_SECONDS / FRAME_S), stop=stop)
     _refuse_gap(source, run.log)
     track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", "".join(run.lines))])
     if not track.levels:
@@ -159,13 +168,19 @@ def _downmix(channels: int) -> tuple[list[str], int]:
     return ["aformat=channel_layouts=mono"], BITRATE
 
 
-def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[AudioPart]:
+def cut(
+    track: OpusTrack, cut_points: Sequence[float], folder: Path, *, stop: threading.Event | None = None
+) -> list[AudioPart]:
     """Cut a track into files in `folder`.
 
     Args:
         track: the whole track.
         cut_points: times in seconds, in order; each is moved to the nearest packet boundary.
         folder: an existing folder.
+        stop: ends the cutting when set.
+
+    Raises:
+        Stopped: `stop` was set.
     """
     if not cut_points:
         return [AudioPart(track.path, 0.0, track.seconds)]
@@ -181,7 +196,7 @@ def cut(track: OpusTrack, cut_points: Sequence[float], folder: Path) -> list[Aud
         segment_list_type="csv",
         reset_timestamps=1,
     )
-    _run(output, track.path, file_bytes=2 * track.path.stat().st_size, stall_seconds=_CUT_SECONDS)
+    _run(output, track.path, file_bytes=2 * track.path.stat().st_size, stall_seconds=_CUT_SECONDS, stop=stop)
     with part_list.open(newline="") as rows:
         return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
 

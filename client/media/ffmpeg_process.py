@@ -11,6 +11,8 @@ import math
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,7 @@ from typing import IO, Any
 
 import ffmpeg
 
-from client.errors import WrongUsage
+from client.errors import Stopped, WrongUsage
 
 # The worker's; a test compares them.
 DEMUXERS = (
@@ -43,6 +45,7 @@ MAX_SECONDS = 100 * 3600.0
 
 STALL_SECONDS = 60.0
 
+_STOP_INTERVAL_S = 0.2
 _LAST_CPU_SECONDS = 30
 _MAX_LINE = 4096
 _MAX_LOG_LINES = 2000  # kept of the beginning and of the end
@@ -86,7 +89,12 @@ def sandboxed_input(source: Path) -> ffmpeg.nodes.FilterableStream:
 
 
 def run_ffmpeg(
-    output: ffmpeg.nodes.OutputStream, *, file_bytes: int, stall_seconds: float = STALL_SECONDS, min_lines: int = 1
+    output: ffmpeg.nodes.OutputStream,
+    *,
+    file_bytes: int,
+    stall_seconds: float = STALL_SECONDS,
+    min_lines: int = 1,
+    stop: threading.Event | None = None,
 ) -> FfmpegRun:
     """Run ffmpeg while it goes on, and at most for the CPU time of the longest recording.
 
@@ -95,6 +103,10 @@ def run_ffmpeg(
         file_bytes: most bytes of a file that it writes.
         stall_seconds: how often it is looked after.
         min_lines: the lines that it must have printed since the last look; a run that prints none must have ended.
+        stop: ends ffmpeg when set.
+
+    Raises:
+        Stopped: `stop` was set.
     """
     lines: list[str] = []
     head: list[str] = []
@@ -120,7 +132,7 @@ def run_ffmpeg(
         assert process.stderr is not None
         reading = [threads.submit(_read, process.stdout, lines.append), threads.submit(_read, process.stderr, keep)]
         try:
-            stalled = not _ends(process, lines, stall_seconds, min_lines)
+            stalled = not _ends(process, lines, stall_seconds, min_lines, stop or threading.Event())
         finally:
             process.kill()
         for read in reading:
@@ -144,14 +156,19 @@ def _read(stream: IO[str], keep: Callable[[str], object]) -> None:
             keep(line)
 
 
-def _ends(process: subprocess.Popen[Any], lines: list[str], stall_seconds: float, min_lines: int) -> bool:
+def _ends(
+    process: subprocess.Popen[Any], lines: list[str], stall_seconds: float, min_lines: int, stop: threading.Event
+) -> bool:
     """Wait for the end of `process`; False if it does not go on."""
-    seen = 0
-    while True:
+    seen, next_look = 0, time.monotonic() + stall_seconds
+    while not stop.is_set():
         try:
-            process.wait(stall_seconds)
+            process.wait(min(_STOP_INTERVAL_S, stall_seconds))
             return True
         except subprocess.TimeoutExpired:
+            if time.monotonic() < next_look:
+                continue
             if len(lines) - seen < min_lines:
                 return False
-            seen = len(lines)
+            seen, next_look = len(lines), time.monotonic() + stall_seconds
+    raise Stopped("stopped")

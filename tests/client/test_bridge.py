@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import shutil
 import socket
 import threading
+import wave
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,7 @@ from client.bridge import EndpointTranscriber
 from client.recording import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
+from client.transport.journal import file_sha256, make_key
 from tests.client.conftest import CLIPS, settings_of, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
@@ -146,6 +149,24 @@ def test_the_job_of_a_caller_that_hangs_up_is_cancelled(
 
 
 @pytest.mark.process
+def test_a_recording_whose_caller_hangs_up_is_compressed_no_further(
+    endpoint: Endpoint, folder: Path, tmp_path: Path
+) -> None:
+    upload = tmp_path / "upload"
+    with wave.open(str(upload), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(os.urandom(16_000) * 2 * 3600)  # an hour, which takes many seconds
+
+    async def hang_up(bridge: EndpointTranscriber) -> None:
+        call = asyncio.create_task(bridge.run(Job({"options": {}}, upload), Listener()))
+        await until(lambda: any(folder.rglob("sound.ogg")))
+        call.cancel()
+        await asyncio.to_thread(wait_until, lambda: not any(folder.rglob("the file")), 3.0)  # when the work has ended
+
+    serve(endpoint, folder, hang_up, retry_window_s=0.1)
+
+
+@pytest.mark.process
 def test_a_caller_that_sends_a_recording_again_gets_the_result_of_the_first_job(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
 ) -> None:
@@ -253,6 +274,30 @@ def test_more_recordings_than_allowed_at_once_wait(
         worker.held_after = 0
         answers = serve(endpoint, folder, call_both, recordings=1)
     assert [answer["transcription"]["text"] for answer in answers] == ["hello", "hello"]
+
+
+@pytest.mark.process
+def test_a_recording_that_waits_for_others_is_removed_soon_after_its_caller_hangs_up(
+    platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
+) -> None:
+    stages: list[str] = []
+
+    async def call_both(bridge: EndpointTranscriber) -> Answer:
+        first = asyncio.create_task(bridge.run(Job({"options": {"language": "en"}}, upload), Listener()))
+        await until(lambda: len(platform.jobs) == 1)
+        listener = Listener(on_progress=lambda stage, _: stages.append(stage))
+        second = asyncio.create_task(bridge.run(Job({"options": {"language": "de"}}, upload), listener))
+        await until(lambda: stages and len(list(folder.iterdir())) == 2)
+        second.cancel()
+        await until(lambda: len(list(folder.iterdir())) == 1)
+        worker.release()
+        return await first
+
+    with ScriptedWorker(platform, lambda _: make_answer("hello")) as worker:
+        worker.held_after = 0
+        answer = serve(endpoint, folder, call_both, recordings=1, retry_window_s=0.1)
+    assert answer["transcription"]["text"] == "hello"
+    assert len(platform.jobs) == 1
 
 
 @pytest.mark.parametrize(
@@ -379,6 +424,19 @@ def test_a_wrong_key_says_whose(platform: Platform, folder: Path, upload: Path) 
     assert answer["error"].startswith("the API key is wrong: check --api-key or RUNPOD_API_KEY")
     error = to_error(answer)
     assert (error.status, error.should_retry) == (502, False)
+
+
+@pytest.mark.process
+def test_a_folder_that_cannot_be_written_is_named_by_the_variable_that_moves_it(
+    endpoint: Endpoint, folder: Path, upload: Path
+) -> None:
+    work_folder = folder / make_key(file_sha256(upload), {"options": {}}, {}, False)
+    work_folder.mkdir()
+    (work_folder / "journal").write_text("a file where a folder has to be")
+    answer = transcribe(endpoint, folder, Job({"options": {}}, upload))
+    assert answer["error"].startswith("the cache the temporary folder/journal cannot be written")
+    assert answer["error"].endswith("set TMPDIR to another folder")
+    assert answer["error_type"] == "OutOfResources"
 
 
 @pytest.mark.process

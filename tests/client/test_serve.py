@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +58,32 @@ def end(process: subprocess.Popen[str], number: int) -> str:
     assert process.returncode == 0, err
     assert "Traceback" not in err
     return err
+
+
+@contextmanager
+def running_request(
+    platform: Platform, folder: Path
+) -> Iterator[tuple[ScriptedWorker, subprocess.Popen[str], list[requests.Response]]]:
+    """A bridge with a request whose job a worker has taken; yields the worker, the bridge, and the request's answer."""
+    with (
+        ScriptedWorker(platform, lambda _: make_answer("hello")) as worker,
+        served(platform, folder) as (address, process),
+    ):
+        worker.held_after = 0
+        answers: list[requests.Response] = []
+        caller = threading.Thread(target=lambda: answers.append(post(address)))
+        caller.start()
+        wait_until(lambda: len(worker.jobs) == 1)
+        yield worker, process, answers
+        caller.join(20)
+
+
+def send_first(process: subprocess.Popen[str], number: int) -> None:
+    """Send the command its first signal, and wait until it says what a second one does."""
+    process.send_signal(number)
+    assert process.stderr is not None
+    sentence = "stopping once the running requests are answered; a second signal cancels them"
+    assert any(sentence in line for line in process.stderr)
 
 
 def post(address: str, **headers: str) -> requests.Response:
@@ -151,43 +176,24 @@ def test_a_port_in_use_is_named(folder: Path) -> None:
 
 
 def test_the_first_signal_waits_for_what_runs(platform: Platform, folder: Path) -> None:
-    with (
-        ScriptedWorker(platform, lambda _: make_answer("hello")) as worker,
-        served(platform, folder) as (address, process),
-    ):
-        worker.held_after = 0
-        answers: list[requests.Response] = []
-        caller = threading.Thread(target=lambda: answers.append(post(address)))
-        caller.start()
-        wait_until(lambda: len(worker.jobs) == 1)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+    with running_request(platform, folder) as (worker, process, answers):
+        send_first(process, signal.SIGTERM)
         worker.release()
-        caller.join(20)
         process.wait(20)
     assert answers[0].json()["text"] == "hello"
 
 
 def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -> None:
-    with (
-        ScriptedWorker(platform, lambda _: make_answer("hello")) as worker,
-        served(platform, folder) as (address, process),
-    ):
-        worker.held_after = 0
-        answers: list[requests.Response] = []
-        caller = threading.Thread(target=lambda: answers.append(post(address)))
-        caller.start()
-        wait_until(lambda: len(worker.jobs) == 1)
+    with running_request(platform, folder) as (_, process, answers):
+        send_first(process, signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, text = process.communicate(timeout=20)
-        caller.join(20)
+        process.wait(20)
+        assert process.stderr is not None
+        text = process.stderr.read()
     assert (answers[0].status_code, answers[0].json()["error"]["message"]) == (
         503,
         "the server stops: send the request again",
     )
-    assert "stopping once the running requests are answered; a second signal cancels them" in text
     assert "Traceback" not in text
     assert [job.status for job in platform.jobs.values()] == ["CANCELLED"]
     assert list(folder.iterdir()) == []
