@@ -37,8 +37,8 @@ from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.request.options import Options
 from src.speakers.diarization import ENROLL_THRESHOLD, diarize, embed_sample
 from src.speakers.embeddings import Embedding
-from src.transcript.transcript import Turn
 from src.whisper_processor import WhisperProcessor
+from transcript.transcript import Turn
 
 DIALOGUES = REPOSITORY_CLIPS.parents[1] / ".cache" / "dialogues"
 

@@ -56,12 +56,12 @@ from src.engine.segments import to_segments
 from src.engine.window import Window, WindowTranscript
 from src.engine.word_timing import set_words, text_tokens_of
 from src.engine.work import DecodeResult
-from src.formats.render import render
 from src.job_control import JobControl
-from src.transcript.transcript import Transcript
 from src.transcription.batched import BatchedOptions, transcribe_in_windows
 from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.windows import find_windows
+from transcript.formats.render import render
+from transcript.transcript import Transcript
 
 ENCODERS = {
     "wav": ["-c:a", "pcm_s16le"],

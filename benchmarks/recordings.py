@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.systems import Span
 from src.audio.decode import decode_audio
 from src.audio.pcm import SAMPLE_RATE
-from src.transcript.transcript import Turn
+from transcript.transcript import Turn
 
 REPOSITORY_CLIPS = Path(__file__).resolve().parents[1] / "tests" / "data"
 

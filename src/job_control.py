@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from src.errors import Cancelled
-from src.transcript.transcript import Segment
+from transcript.transcript import Segment
 
 OnProgress = Callable[[str, float, float], None]
 """Called with the stage's name, the seconds of the recording that are done, and their total (0: unknown)."""

@@ -9,10 +9,10 @@ from whisper.tokenizer import LANGUAGES
 from src.engine.decoding_options import MAX_PROMPT_TOKENS
 from src.errors import InvalidInput
 from src.request.options import Options
-from src.transcript.chinese_script import CHINESE, is_chinese
-from src.transcript.transcript import Transcript
 from src.transcription.language_detection import sounds_foreign
 from src.transcription.model_cache import LoadedModel
+from transcript.chinese_script import CHINESE, is_chinese
+from transcript.transcript import Transcript
 
 
 def check_support(model: LoadedModel, options: Options) -> None:

@@ -38,8 +38,6 @@ from src.errors import (
     WorkerError,
     explain_exhaustion,
 )
-from src.formats.layout import Layout
-from src.formats.render import render
 from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request import openai_jobs, worker_faster_whisper
 from src.request.ineffective import ineffective_options
@@ -48,7 +46,9 @@ from src.request.schema import Webhook
 from src.request.validation import find_reference, find_webhook, parse_input
 from src.settings import get_settings
 from src.startup import get_processor
-from src.transcript.transcript import Transcript
+from transcript.formats.layout import Layout
+from transcript.formats.render import render
+from transcript.transcript import Transcript
 
 Job = dict[str, Any]
 Answer = dict[str, Any]

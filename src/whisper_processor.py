@@ -20,7 +20,6 @@ from src.engine.engine import Engine
 from src.engine.placement import WORKSPACE_BYTES, choose_placements
 from src.engine.scheduler import Client
 from src.errors import InvalidInput, ModelUnavailable, suggest
-from src.formats.render import render
 from src.job_control import JobControl
 from src.model_fit import check_support, fit_warnings
 from src.models.files import is_model
@@ -34,14 +33,15 @@ from src.settings import get_settings
 from src.speakers.clustering import SpeakerCounts
 from src.speakers.pipeline import transcribe_and_diarize
 from src.stage_options import to_audio_options, to_batched_options, to_sequential_options, to_vad_options
-from src.transcript.channels import merge_channels
-from src.transcript.chinese_script import convert_transcript
-from src.transcript.transcript import Transcript
 from src.transcription.batched import transcribe_in_windows
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import SequentialModel, transcribe_sequentially
 from src.transcription.windows import find_windows
+from transcript.channels import merge_channels
+from transcript.chinese_script import convert_transcript
+from transcript.formats.render import render
+from transcript.transcript import Transcript
 
 RecordingPath: TypeAlias = str | os.PathLike[str]
 """Path of an audio or video file."""

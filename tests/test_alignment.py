@@ -30,9 +30,9 @@ from src.engine.placement import choose_placements
 from src.engine.window import align_words
 from src.engine.work import AlignmentRequest
 from src.models.weights import load_weights
-from src.transcript.transcript import Segment, Word
 from tests.support.clips import CLIPS, ROOT
 from tests.support.properties import examples
+from transcript.transcript import Segment, Word
 
 Costs = npt.NDArray[np.float64]
 

@@ -9,24 +9,26 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 BASE = {"errors", "deadline", "mode", "settings", "logs", "transcript"}
-"""The lowest floor, open to all above it."""
+"""The lowest floor, open to all above it; `transcript` is beside `src`."""
 
 ALLOWED: dict[str, set[str]] = {
     "api": set(),
+    "transcript": set(),
+    "formats": {"transcript"},
     "errors": set(),
     "deadline": {"errors"},
     "mode": set(),
     "settings": {"errors", "mode"},
     "logs": {"errors", "settings"},
-    "transcript": {"errors"},
     "job_control": BASE,
     "public_http": BASE,
     "share_links": set(),
     "file_kind": set(),
-    "formats": {"transcript", "errors"},
     "models": BASE - {"transcript"},
     "audio": {"job_control", *BASE},
     "engine": {"models", *BASE},
@@ -64,7 +66,12 @@ ALLOWED: dict[str, set[str]] = {
         *BASE,
     },
 }
-"""The packages and root modules of `src`, from bottom to top, and what each may import; `api` is beside `src`."""
+"""The packages and root modules of `src`, from bottom to top, and what each may import.
+
+`api`, `transcript` and its `formats` are beside `src`.
+"""
+
+BESIDE = ("api", "client", "transcript")
 
 
 def arrows() -> dict[str, dict[str, set[str]]]:
@@ -78,7 +85,9 @@ def arrows() -> dict[str, dict[str, set[str]]]:
                 imported = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("src."):
                 imported = [str(node.module).split(".")[1]]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("api", "client"):
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("transcript.formats"):
+                imported = ["formats"]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in BESIDE:
                 imported = [str(node.module).split(".")[0]]
             elif isinstance(node, ast.Import):
                 imported = [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("src.")]
@@ -100,16 +109,17 @@ def test_packages_import_only_what_is_below_them() -> None:
     assert not wrong, "arrows that layout forbids:\n" + "\n".join(wrong)
 
 
-def test_the_api_imports_neither_the_worker_nor_the_client() -> None:
+@pytest.mark.parametrize(("package", "above"), [("api", ("src", "client")), ("transcript", ("src", "client", "api"))])
+def test_what_worker_and_client_share_imports_neither(package: str, above: tuple[str, ...]) -> None:
     wrong = [
         str(path)
-        for path in (SRC.parent / "api").rglob("*.py")
+        for path in (SRC.parent / package).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         for name in (
             [node.module or ""] if isinstance(node, ast.ImportFrom) else
             [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         )
-        if name.split(".")[0] in ("src", "client")
+        if name.split(".")[0] in above
     ]  # fmt: skip
     assert wrong == []
 

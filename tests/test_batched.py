@@ -12,9 +12,9 @@ import pytest
 from benchmarks.recordings import load_pcm, write_wav
 from benchmarks.scoring import count_errors
 from src.rp_handler import handler
-from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, spoken
+from transcript.transcript import Transcript
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

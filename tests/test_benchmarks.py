@@ -54,8 +54,8 @@ from benchmarks.system_process import SystemFailed, SystemProcess
 from benchmarks.systems import ACCURACY_SYSTEMS, Span, System, select
 from benchmarks.word_timestamps import Aligned, distance_table, distances, fault_table
 from src.engine.placement import make_placement
-from src.transcript.transcript import Turn
 from tests.support.clips import CLIPS
+from transcript.transcript import Turn
 
 # --- Errors ---------------------------------------------------------------------------------------------------------
 

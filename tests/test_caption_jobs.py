@@ -24,13 +24,13 @@ from pydantic import ValidationError
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.captions import captioning
 from src.delivery.webhooks import MAX_BYTES, to_payload
-from src.formats.layout import Layout
 from src.job_control import JobControl
 from src.request.options import Options
 from src.rp_handler import handler
 from src.settings import get_settings
 from src.startup import get_processor
 from tests.support.clips import CLIPS, as_base64, spoken, words
+from transcript.formats.layout import Layout
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

@@ -32,10 +32,10 @@ from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, 
 from src.captions.fonts import check_family, check_language, choose_fonts, find_faces, main
 from src.captions.probe import Track, Video, check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
-from src.formats.ass import Style, to_ass_overlay
-from src.formats.cues import RIGHT_TO_LEFT_MARK, Cue
-from src.formats.timed_words import TimedWord
 from src.job_control import JobControl
+from transcript.formats.ass import Style, to_ass_overlay
+from transcript.formats.cues import RIGHT_TO_LEFT_MARK, Cue
+from transcript.formats.timed_words import TimedWord
 
 pytestmark = pytest.mark.process
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from src.transcript.chinese_script import ChineseScript, convert_transcript, in_script, is_chinese
-from src.transcript.transcript import Segment, Transcript, Word
+from transcript.chinese_script import ChineseScript, convert_transcript, in_script, is_chinese
+from transcript.transcript import Segment, Transcript, Word
 
 CHINESE = Transcript("zh", 1.0, 1.0)
 

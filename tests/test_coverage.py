@@ -26,7 +26,7 @@ from src.engine.work import (
     Steps,
     TextAttention,
 )
-from src.transcript.transcript import Segment
+from transcript.transcript import Segment
 
 spans = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 30)).map(lambda pair: (min(pair), max(pair))), max_size=6)
 regions = (

@@ -25,9 +25,9 @@ from runpod.serverless.modules import rp_http
 from src.delivery.answer import deliver, require_bucket, to_sendable
 from src.delivery.s3 import Bucket
 from src.errors import InvalidInput, TooLarge
-from src.formats.render import render
 from src.request.schema import UploadRequest
-from src.transcript.transcript import Segment, Transcript, Word
+from transcript.formats.render import render
+from transcript.transcript import Segment, Transcript, Word
 
 
 def sent(answer: dict[str, object]) -> object:

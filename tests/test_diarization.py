@@ -19,8 +19,8 @@ from src.job_control import JobControl
 from src.request.options import Options
 from src.speakers.clustering import BLOCK_SIZE, SpeakerCounts, cluster
 from src.speakers.diarization import diarize, embed_sample
-from src.transcript.transcript import Diarization, Turn
 from tests.support.clips import CLIPS, as_base64
+from transcript.transcript import Diarization, Turn
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

@@ -29,12 +29,12 @@ from src.captions import embed
 from src.captions.embed import Captions, EmbedJob, VideoLimits, burn, find_encoders, mux
 from src.captions.probe import Video, probe_video
 from src.errors import OutOfResources, TooLarge, UnsupportedMedia, WorkerError
-from src.formats.ass import Style
-from src.formats.cues import Cue
-from src.formats.timed_words import TimedWord
 from src.job_control import JobControl
 from tests.support.media import encode, sine, write_wav
 from tests.support.mp4 import Mp4Track, mp4
+from transcript.formats.ass import Style
+from transcript.formats.cues import Cue
+from transcript.formats.timed_words import TimedWord
 
 pytestmark = pytest.mark.process
 

@@ -20,9 +20,9 @@ from src.audio.ffmpeg_process import ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
 from src.serving import fitness
 from src.settings import get_settings
-from src.transcript.transcript import Segment, Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import ROOT, spoken, words
+from transcript.transcript import Segment, Transcript
 
 BROKEN_FFMPEG = """#!/bin/sh
 echo "ffmpeg: error while loading shared libraries: libavcodec.so.60" >&2

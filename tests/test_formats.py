@@ -21,10 +21,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types.audio import TranscriptionVerbose
 
-from src.formats.cues import RIGHT_TO_LEFT_MARK
-from src.formats.layout import PRESETS, Layout
-from src.formats.render import OUTPUT_FORMATS, PLAIN, render
-from src.transcript.transcript import Segment, Transcript, Word
+from transcript.formats.cues import RIGHT_TO_LEFT_MARK
+from transcript.formats.layout import PRESETS, Layout
+from transcript.formats.render import OUTPUT_FORMATS, PLAIN, render
+from transcript.transcript import Segment, Transcript, Word
 
 MAX_SECONDS = 400_000.0
 """Past 100 hours, so that the hours need a third digit."""

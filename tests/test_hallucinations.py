@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.transcript.hallucinations import KEPT_REPEATS, PHANTOM_PHRASES, remove_hallucinations
-from src.transcript.transcript import Segment, Word
+from transcript.hallucinations import KEPT_REPEATS, PHANTOM_PHRASES, remove_hallucinations
+from transcript.transcript import Segment, Word
 
 LOOPING = 3.0
 """A compression ratio that only a loop has."""

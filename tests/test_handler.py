@@ -28,10 +28,10 @@ from src.job_control import JobControl
 from src.rp_handler import handler
 from src.settings import get_settings
 from src.startup import get_processor
-from src.transcript.transcript import Segment, Transcript, Word
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, assert_spoken, spoken, words
 from tests.support.servers import serve_folder
+from transcript.transcript import Segment, Transcript, Word
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

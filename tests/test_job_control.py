@@ -15,16 +15,16 @@ import pytest
 
 from src.delivery.answer import deliver
 from src.errors import Cancelled
-from src.formats.cues import lay_out
-from src.formats.layout import PRESETS, Layout
-from src.formats.render import render
 from src.job_control import JobControl
 from src.speakers.assignment import assign_speakers
 from src.speakers.clustering import SpeakerCounts, cluster
-from src.transcript.hallucinations import remove_hallucinations
-from src.transcript.transcript import Diarization, Segment, Transcript, Turn, Word
-from src.transcript.vocabulary import Corrector
 from tests.support.timing import garbage_collector_off
+from transcript.formats.cues import lay_out
+from transcript.formats.layout import PRESETS, Layout
+from transcript.formats.render import render
+from transcript.hallucinations import remove_hallucinations
+from transcript.transcript import Diarization, Segment, Transcript, Turn, Word
+from transcript.vocabulary import Corrector
 
 
 def test_a_cancelled_job_ends_the_current_block_and_later_ones() -> None:

@@ -12,11 +12,11 @@ from benchmarks.recordings import load_pcm
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.audio.vad import VadOptions
 from src.engine.scheduler import Client
-from src.transcript.transcript import Segment
 from src.transcription import language_detection
 from src.transcription.language_detection import NUM_SAMPLES, detect_language, sounds_foreign
 from src.transcription.windows import find_windows
 from tests.support.clips import CLIPS
+from transcript.transcript import Segment
 
 LONG = load_pcm(CLIPS / "long.ogg")
 

@@ -16,9 +16,9 @@ from src.job_control import JobControl
 from src.serving import local_transcriber
 from src.serving.local_transcriber import LocalTranscriber
 from src.settings import get_settings
-from src.transcript.transcript import Segment
 from src.whisper_processor import WhisperProcessor
 from tests.support.cancellation import EndlessJob
+from transcript.transcript import Segment
 
 Handler = Callable[[dict[str, Any], JobControl], Answer]
 SILENT = Listener()

@@ -16,11 +16,11 @@ from src.engine.window import WindowTranscript
 from src.errors import InvalidInput
 from src.job_control import JobControl
 from src.rp_handler import handler
-from src.transcript.chinese_script import ChineseScript
-from src.transcript.transcript import Segment, Transcript, Word
 from src.transcription.batched import BatchedOptions, transcribe_in_windows
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64
+from transcript.chinese_script import ChineseScript
+from transcript.transcript import Segment, Transcript, Word
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

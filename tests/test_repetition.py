@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.recordings import load_pcm
 from src.engine.repetition import Loop, find_loop, is_said_repeatedly, sound_repeats
-from src.transcript.transcript import Segment
+from transcript.transcript import Segment
 
 RATE = 16_000
 CLIPS = Path(__file__).parent / "data"

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth
 from whisper.utils import WriteSRT
 
-from src.formats import line_breaks
-from src.formats.cues import MIN_CUE_MS, RIGHT_TO_LEFT_MARK, Cue, lay_out
-from src.formats.layout import PRESETS, Layout
-from src.formats.line_breaks import break_costs
-from src.formats.srt_vtt_tsv import to_srt
 from src.request.options import Options
-from src.transcript.transcript import Segment, Word
 from tests.support.properties import examples
 from tests.support.timing import garbage_collector_off
+from transcript.formats import line_breaks
+from transcript.formats.cues import MIN_CUE_MS, RIGHT_TO_LEFT_MARK, Cue, lay_out
+from transcript.formats.layout import PRESETS, Layout
+from transcript.formats.line_breaks import break_costs
+from transcript.formats.srt_vtt_tsv import to_srt
+from transcript.transcript import Segment, Word
 
 BROADCAST = PRESETS["broadcast"]
 ENGLISH = (

@@ -11,10 +11,10 @@ from openai.types.audio.transcription import Logprob
 from src.job_control import JobControl
 from src.speakers.assignment import assign_speakers
 from src.startup import get_processor
-from src.transcript.hallucinations import remove_hallucinations
-from src.transcript.token_logprobs import TokenLogprob
-from src.transcript.transcript import Diarization, Segment, Transcript, Turn, Word
 from tests.support.clips import CLIPS, as_base64
+from transcript.hallucinations import remove_hallucinations
+from transcript.token_logprobs import TokenLogprob
+from transcript.transcript import Diarization, Segment, Transcript, Turn, Word
 
 PARROT = [b" I", b" am ", b"\xf0\x9f", b"\xa6\x9c", "。ok".encode()]
 """The tokens of a text, two of which share a character."""

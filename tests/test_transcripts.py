@@ -15,14 +15,14 @@ from benchmarks.scoring import count_errors
 from src.audio.ffmpeg_process import ffmpeg_executable
 from src.audio.pcm import release_pages
 from src.errors import Cancelled, InvalidInput
-from src.formats.render import render
 from src.job_control import JobControl
 from src.request.options import Options
 from src.request.validation import parse_input
 from src.settings import get_settings
-from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, spoken
+from transcript.formats.render import render
+from transcript.transcript import Transcript
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

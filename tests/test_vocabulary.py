@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.errors import InvalidInput
-from src.formats.render import render
 from src.request.option_values import MAX_PHRASES, MAX_TERMS
 from src.request.validation import parse_input
-from src.transcript.transcript import Segment, Transcript, Word
-from src.transcript.vocabulary import Corrector, vocabulary_prompt
 from tests.support.properties import examples
+from transcript.formats.render import render
+from transcript.transcript import Segment, Transcript, Word
+from transcript.vocabulary import Corrector, vocabulary_prompt
 
 
 def transcript(*texts: str, timed: bool = True) -> Transcript:

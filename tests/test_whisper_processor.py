@@ -19,9 +19,9 @@ from src.errors import DownloadFailed, InvalidInput, ModelUnavailable
 from src.job_control import JobControl
 from src.rp_handler import handler
 from src.settings import get_settings
-from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, ROOT, as_base64, spoken, words
+from transcript.transcript import Transcript
 
 DEMO = CLIPS / "demo.ogg"
 pytestmark = [pytest.mark.model, pytest.mark.process]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.transcript.transcript import Segment, Word
-from src.transcript.word_lengths import MIN_WORD_S, lengthen_empty_words
+from transcript.transcript import Segment, Word
+from transcript.word_lengths import MIN_WORD_S, lengthen_empty_words
 
 Times = list[tuple[float, float]]
 

@@ -15,8 +15,8 @@ from whisper.timing import WordTiming
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from src.engine.word_timing import set_words, text_tokens_of
-from src.transcript.transcript import Segment
 from tests.support.properties import examples
+from transcript.transcript import Segment
 
 ENGLISH = get_tokenizer(multilingual=True, language="en", task="transcribe")
 CHINESE = get_tokenizer(multilingual=True, language="zh", task="transcribe")

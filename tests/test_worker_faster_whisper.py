@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from src import rp_handler
 from src.delivery.chunks import json_size, split_answer
 from src.errors import InvalidInput
-from src.formats.render import render
 from src.request.ineffective import ineffective_options
 from src.request.options import Options
 from src.request.validation import parse_input
 from src.request.worker_faster_whisper import is_worker_faster_whisper_input, to_answer, to_input
 from src.rp_handler import handler
 from src.settings import get_settings
-from src.transcript.transcript import Segment, Transcript, Word
 from tests.support.clips import CLIPS, as_base64, assert_spoken
 from tests.support.properties import examples
 from tests.support.servers import serve_folder
+from transcript.formats.render import render
+from transcript.transcript import Segment, Transcript, Word
 
 URL = "https://github.com/runpod-workers/sample-inputs/raw/main/audio/gettysburg.wav"
 

@@ -1,6 +1,6 @@
 """The transcript as lines with times, speakers and words, and the user's corrections of them.
 
-Segments are dicts from a job's output (`src/transcript/transcript.py`), of the types that `client/transport/answers.py`
+Segments are dicts from a job's output (`transcript/transcript.py`), of the types that `client/transport/answers.py`
 lets in. Their texts are untrusted.
 """
 

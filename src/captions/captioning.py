@@ -11,12 +11,12 @@ from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, 
 from src.captions.fonts import SYSTEM_FONTS, check_family, check_language
 from src.captions.probe import Video, check_drawable, probe_video
 from src.errors import TooLarge, explain_os_error
-from src.formats.ass import Style
-from src.formats.cues import Cue, lay_out
-from src.formats.layout import Layout
 from src.job_control import JobControl
 from src.settings import Settings, get_settings
-from src.transcript.transcript import Transcript
+from transcript.formats.ass import Style
+from transcript.formats.cues import Cue, lay_out
+from transcript.formats.layout import Layout
+from transcript.transcript import Transcript
 
 
 @dataclass(frozen=True)

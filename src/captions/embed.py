@@ -44,11 +44,11 @@ from src.captions.containers import (
 from src.captions.fonts import SYSTEM_FONTS, FontFallback, choose_fonts
 from src.captions.probe import MAX_PIXELS, Video
 from src.errors import CaptionsFailed, TooLarge
-from src.formats.ass import Style, to_ass_overlay, to_timed_text
-from src.formats.cues import Cue
-from src.formats.srt_vtt_tsv import to_srt, to_vtt
 from src.job_control import JobControl
-from src.transcript.checks import Check
+from transcript.checks import Check
+from transcript.formats.ass import Style, to_ass_overlay, to_timed_text
+from transcript.formats.cues import Cue
+from transcript.formats.srt_vtt_tsv import to_srt, to_vtt
 
 STALL_SECONDS = 60.0
 """ffmpeg has stalled if it makes no progress for so long."""

@@ -19,7 +19,7 @@ from src.delivery.chunks import json_size
 from src.delivery.s3 import Bucket, UploadFailed, folder_of, upload_files
 from src.errors import InvalidInput, TooLarge, WorkerError
 from src.request.schema import UploadRequest
-from src.transcript.checks import Check, checked, never
+from transcript.checks import Check, checked, never
 
 BUCKET_REMEDY = (
     "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "

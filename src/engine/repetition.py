@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from whisper.audio import SAMPLE_RATE
 
-from src.transcript.transcript import Segment
+from transcript.transcript import Segment
 
 MIN_REPEATS = 4
 """Fewest repetitions of a loop: people do say "no, no, no"."""

@@ -10,8 +10,8 @@ from whisper.utils import compression_ratio
 
 from src.engine.coverage import strip_overlap
 from src.engine.work import DecodeResult
-from src.transcript.token_logprobs import TokenLogprob, split_at
-from src.transcript.transcript import Segment
+from transcript.token_logprobs import TokenLogprob, split_at
+from transcript.transcript import Segment
 
 TIMESTAMP_STEP_S = 0.02
 """Seconds between two consecutive timestamp tokens."""

@@ -34,8 +34,8 @@ from src.engine.work import (
     Steps,
     TextAttention,
 )
-from src.transcript.transcript import Segment
-from src.transcript.word_lengths import lengthen_empty_words
+from transcript.transcript import Segment
+from transcript.word_lengths import lengthen_empty_words
 
 SECOND_OPINION_BEAMS = 5
 """Beams of a window whose greedy text is unsure."""

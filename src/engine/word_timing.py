@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from whisper.tokenizer import Tokenizer
 
-from src.transcript.transcript import Segment, Word
+from transcript.transcript import Segment, Word
 
 MAX_TYPICAL_WORD_S = 0.7
 """Upper bound in seconds of a window's typical word duration; a word is too long at twice that duration."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from src.formats.layout import MAX_CUE_MS, MAX_HIGHLIGHTED_LINES
 from src.request.options import Options
+from transcript.formats.layout import MAX_CUE_MS, MAX_HIGHLIGHTED_LINES
 
 _LAYOUT_OPTIONS = (
     *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line"),

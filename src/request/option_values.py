@@ -13,9 +13,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from src.errors import quote
-from src.formats.render import OUTPUT_FORMATS
 from src.request.languages import parse_language, parse_languages
 from src.request.request_model import MAX_ITEMS, is_blank
+from transcript.formats.render import OUTPUT_FORMATS
 
 MAX_TERMS = 2000
 """Terms of a custom vocabulary."""

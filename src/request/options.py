@@ -13,8 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from src.audio.vad import VadOptions
-from src.formats.ass import Style
-from src.formats.layout import PRESETS, Layout
 from src.request.audio_source import AudioSource
 from src.request.languages import ChineseScript, find_chinese_script
 from src.request.option_values import (
@@ -37,7 +35,9 @@ from src.request.option_values import (
     check_voice_count,
 )
 from src.request.request_model import RequestModel, is_blank
-from src.transcript.vocabulary import Corrector, vocabulary_prompt
+from transcript.formats.ass import Style
+from transcript.formats.layout import PRESETS, Layout
+from transcript.vocabulary import Corrector, vocabulary_prompt
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, at most a few thousand characters."""

@@ -23,7 +23,7 @@ from src.rp_handler import handler
 from src.serving.progress import ProgressReporter
 from src.settings import get_settings
 from src.startup import get_processor
-from src.transcript.transcript import Segment
+from transcript.transcript import Segment
 
 CANCELLED = "the job was cancelled"
 

@@ -24,8 +24,8 @@ from src.audio.decode import decode_audio
 from src.audio.pcm import SAMPLE_RATE
 from src.request.options import Options
 from src.settings import ROOT, get_settings
-from src.transcript.transcript import Transcript
 from src.whisper_processor import WhisperProcessor
+from transcript.transcript import Transcript
 
 DEMO_JOB = ROOT / "test_input.json"
 DEMO_WORDS = "The quick brown fox jumps over the lazy dog. Speech goes in, and text comes out."

@@ -13,7 +13,7 @@ from src.request.openai_jobs import asks_for_models, models_answer, option_schem
 from src.rp_handler import handler
 from src.serving.async_handler import run_on_thread
 from src.settings import get_settings
-from src.transcript.transcript import Segment
+from transcript.transcript import Segment
 
 if TYPE_CHECKING:
     from src.whisper_processor import WhisperProcessor

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby
 
-from src.transcript.checks import Check, checked, never
-from src.transcript.token_logprobs import split_at
-from src.transcript.transcript import Diarization, Segment, Transcript, Turn
+from transcript.checks import Check, checked, never
+from transcript.token_logprobs import split_at
+from transcript.transcript import Diarization, Segment, Transcript, Turn
 
 
 def assign_speakers(transcript: Transcript, diarization: Diarization, check: Check = never) -> None:

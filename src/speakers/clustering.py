@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from src.transcript.checks import Check, checked, never
+from transcript.checks import Check, checked, never
 
 Vectors = npt.NDArray[np.float32]
 """[subsegments or clusters, size of an embedding]."""

@@ -19,7 +19,7 @@ from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
 from src.audio.vad import VadOptions, speech_regions
 from src.speakers.clustering import SpeakerCounts, cluster, mean_direction
 from src.speakers.embeddings import BATCH_SIZE, EMBEDDING_SIZE, SUBSEGMENT_SAMPLES, Embedding, embed
-from src.transcript.transcript import Diarization, Speaker, Turn
+from transcript.transcript import Diarization, Speaker, Turn
 
 MAX_STEP_SAMPLES = SAMPLE_RATE * 5 // 4
 """Maximum distance between the starts of two subsegments, within speech without a pause."""

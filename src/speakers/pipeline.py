@@ -15,7 +15,7 @@ from src.speakers.assignment import assign_speakers
 from src.speakers.clustering import SpeakerCounts
 from src.speakers.diarization import diarize
 from src.speakers.enrollment import enroll
-from src.transcript.transcript import Diarization, Transcript
+from transcript.transcript import Diarization, Transcript
 
 
 def transcribe_and_diarize(

@@ -15,12 +15,12 @@ from src.engine.engine import Engine
 from src.engine.scheduler import Client
 from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
-from src.transcript.chinese_script import ChineseScript, in_script
-from src.transcript.transcript import DoubtfulSpeech, Segment, Transcript, Word
-from src.transcript.vocabulary import Corrector
 from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.language_detection import detect_language
 from src.transcription.windows import PositionedWindow, find_windows
+from transcript.chinese_script import ChineseScript, in_script
+from transcript.transcript import DoubtfulSpeech, Segment, Transcript, Word
+from transcript.vocabulary import Corrector
 
 FIRST_WINDOW_SECONDS = 10.0
 """Maximum length of the first window when segments are streamed: a short one gives the first segment sooner."""

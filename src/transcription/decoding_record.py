@@ -15,7 +15,7 @@ from whisper.tokenizer import get_tokenizer
 from src.engine.decoding_options import TokenSets
 from src.engine.segments import to_token_logprobs
 from src.engine.token_rules import TokenRules
-from src.transcript.token_logprobs import TokenLogprob
+from transcript.token_logprobs import TokenLogprob
 
 
 class DecodingRecord:

@@ -10,14 +10,14 @@ from src.audio.pcm import SAMPLE_RATE, Recording
 from src.audio.speech import seconds_of_speech
 from src.audio.vad import VadOptions
 from src.engine import repetition
-from src.transcript.checks import Check, never
-from src.transcript.hallucinations import remove_hallucinations
-from src.transcript.transcript import Segment
+from transcript.checks import Check, never
+from transcript.hallucinations import remove_hallucinations
+from transcript.transcript import Segment
 
 
 @dataclass(frozen=True)
 class HallucinationFilter:
-    """Criteria for hallucinations: see `src/transcript/hallucinations.py`."""
+    """Criteria for hallucinations: see `transcript/hallucinations.py`."""
 
     vad: VadOptions = field(default_factory=VadOptions)
     compression_ratio_threshold: float | None = 2.4

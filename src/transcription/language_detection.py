@@ -19,8 +19,8 @@ from src.audio.vad import VadOptions
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
 from src.engine.window import Window
-from src.transcript.transcript import Segment
 from src.transcription.windows import PositionedWindow, find_windows
+from transcript.transcript import Segment
 
 NUM_SAMPLES = 5
 """Windows whose language is identified."""

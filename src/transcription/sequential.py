@@ -18,12 +18,12 @@ from src.audio.windowing import find_quietest
 from src.engine.decoding_options import DecodingOptions
 from src.engine.placement import Placement
 from src.job_control import JobControl
-from src.transcript.chinese_script import ChineseScript, in_script
-from src.transcript.transcript import Segment, Transcript, Word
-from src.transcript.vocabulary import Corrector
-from src.transcript.word_lengths import lengthen_empty_words
 from src.transcription.decoding_record import DecodingRecord
 from src.transcription.hallucination_filter import HallucinationFilter
+from transcript.chinese_script import ChineseScript, in_script
+from transcript.transcript import Segment, Transcript, Word
+from transcript.vocabulary import Corrector
+from transcript.word_lengths import lengthen_empty_words
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from src.audio.vad import VadOptions
 from src.audio.windowing import WINDOW_SECONDS, SpeechWindow, join_regions
 from src.engine.coverage import Span
 from src.engine.window import Window
-from src.transcript.checks import Check, never
+from transcript.checks import Check, never
 
 
 class PositionedWindow(NamedTuple):

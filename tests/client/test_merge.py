@@ -23,7 +23,7 @@ def format_clock(time: float, mark: str) -> str:
 
 
 def render_formats(segments: list[Segment]) -> dict[str, str]:
-    """The worker's subtitles in their simplest form (`src/formats/render.py`)."""
+    """The worker's subtitles in their simplest form (`transcript/formats/render.py`)."""
     rows = [(segment["start"], segment["end"], segment["text"].strip()) for segment in segments]
     srt = [
         f"{number}\n{format_clock(start, ',')} --> {format_clock(end, ',')}\n{text.replace('-->', '->')}\n"

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from src.formats.layout import Layout
-from src.formats.render import render
-from src.transcript.transcript import Segment, Transcript, Word
+from transcript.formats.layout import Layout
+from transcript.formats.render import render
+from transcript.transcript import Segment, Transcript, Word
 
 MAX_LAYOUT_S = 3.0
 """CPU time of laying out, and a second more for each hour: twelve hours take less than 5 s on an idle core."""

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from src.formats.render import OUTPUT_FORMATS
 from src.request.options import Options
 from src.request.schema import UploadRequest, Webhook
+from transcript.formats.render import OUTPUT_FORMATS
 
 Json = SearchStrategy[Any]
 

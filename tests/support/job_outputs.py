@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from src.formats.render import render
 from src.request.options import Options
-from src.transcript.transcript import Diarization, Segment, Transcript, Word
+from transcript.formats.render import render
+from transcript.transcript import Diarization, Segment, Transcript, Word
 
 SAID = (" Good morning.", " How are", " you?", " Fine.")
 """Texts of the segments, each one second long."""

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Literal
 
-from src.transcript.transcript import Segment, Transcript, Word
+from transcript.transcript import Segment, Transcript, Word
 
 if TYPE_CHECKING:
     from opencc import OpenCC

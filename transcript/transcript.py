@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from src.transcript.token_logprobs import TokenLogprob
+from transcript.token_logprobs import TokenLogprob
 
 
 @dataclass(slots=True)
@@ -158,7 +158,7 @@ class Transcript:
     repaired: float = 0.0
     """Seconds of speech that were transcribed only when decoded again."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Number of removed hallucinations by reason: see `src/transcript/hallucinations.py`."""
+    """Number of removed hallucinations by reason: see `transcript/hallucinations.py`."""
     vocabulary: dict[str, int] = field(default_factory=dict)
     """Number of replacements by each term of the custom vocabulary."""
     diarization: Diarization | None = None

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from src.formats.cues import RIGHT_TO_LEFT, Cue, label, line_text
-from src.formats.srt_vtt_tsv import render_cue
-from src.formats.timed_words import TimedWord
-from src.transcript.checks import Check, checked, never
+from transcript.checks import Check, checked, never
+from transcript.formats.cues import RIGHT_TO_LEFT, Cue, label, line_text
+from transcript.formats.srt_vtt_tsv import render_cue
+from transcript.formats.timed_words import TimedWord
 
 
 class Font(Protocol):

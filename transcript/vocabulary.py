@@ -23,8 +23,8 @@ from unicodedata import normalize
 import regex
 from ahocorasick_rs import AhoCorasick, MatchKind
 
-from src.transcript.checks import Check, checked, never
-from src.transcript.transcript import Segment, Transcript, Word
+from transcript.checks import Check, checked, never
+from transcript.transcript import Segment, Transcript, Word
 
 # A character of a script without spaces between words.
 _UNSPACED = r"[\w&&[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Mymr}\p{scx=Khmr}]]"

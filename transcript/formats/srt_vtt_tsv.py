@@ -6,9 +6,9 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from src.formats.cues import RIGHT_TO_LEFT_MARK, Cue, label
-from src.formats.timed_words import TimedWord
-from src.transcript.checks import Check, checked, never
+from transcript.checks import Check, checked, never
+from transcript.formats.cues import RIGHT_TO_LEFT_MARK, Cue, label
+from transcript.formats.timed_words import TimedWord
 
 
 def to_srt(cues: Sequence[Cue], highlight_words: bool = False, check: Check = never) -> str:

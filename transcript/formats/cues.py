@@ -8,12 +8,12 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
-from src.formats.cue_splitting import split_cues
-from src.formats.layout import UNLIMITED, CueLimits, Layout
-from src.formats.line_breaks import display_width
-from src.formats.timed_words import Line, TimedWord, group_words
-from src.transcript.checks import Check, checked, never
-from src.transcript.transcript import Segment
+from transcript.checks import Check, checked, never
+from transcript.formats.cue_splitting import split_cues
+from transcript.formats.layout import UNLIMITED, CueLimits, Layout
+from transcript.formats.line_breaks import display_width
+from transcript.formats.timed_words import Line, TimedWord, group_words
+from transcript.transcript import Segment
 
 MIN_CUE_MS = 10
 """The shortest cue: LRC and ASS give times in hundredths of a second."""

@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from src.formats.layout import CueLimits
-from src.formats.line_breaks import (
+from transcript.checks import Check, checked, never
+from transcript.formats.layout import CueLimits
+from transcript.formats.line_breaks import (
     FORBIDDEN_BREAK,
     INSIDE_PHRASE_BREAK,
     PHRASE_BREAK,
@@ -27,8 +28,7 @@ from src.formats.line_breaks import (
     is_unspaced,
     split_graphemes,
 )
-from src.formats.timed_words import Line, TimedWord, spread_over_time
-from src.transcript.checks import Check, checked, never
+from transcript.formats.timed_words import Line, TimedWord, spread_over_time
 
 _MAX_LINE_ENDS = 16
 """Line ends that are considered for each start: all ends that a line of 42 columns has, yet few for one of 1000."""

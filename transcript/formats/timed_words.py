@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from src.formats.layout import UNLIMITED, Layout
-from src.formats.line_breaks import is_full_width_mark, is_torn, split_words
-from src.transcript.checks import Check, checked, never
-from src.transcript.transcript import Segment
+from transcript.checks import Check, checked, never
+from transcript.formats.layout import UNLIMITED, Layout
+from transcript.formats.line_breaks import is_full_width_mark, is_torn, split_words
+from transcript.transcript import Segment
 
 MAX_PAUSE_MS = 3000
 """No cue spans a longer pause, as in openai-whisper."""

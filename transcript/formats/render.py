@@ -12,15 +12,13 @@ from functools import cached_property
 from math import ceil
 from typing import Any
 
-from whisper.tokenizer import LANGUAGES
-
-from src.formats.ass import to_ass
-from src.formats.cues import Cue, cue_per_segment, lay_out, mark_directions
-from src.formats.layout import Layout
-from src.formats.lrc import to_lrc
-from src.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
-from src.transcript.checks import Check, checked, never
-from src.transcript.transcript import Diarization, Speaker, Transcript
+from transcript.checks import Check, checked, never
+from transcript.formats.ass import to_ass
+from transcript.formats.cues import Cue, cue_per_segment, lay_out, mark_directions
+from transcript.formats.layout import Layout
+from transcript.formats.lrc import to_lrc
+from transcript.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
+from transcript.transcript import Diarization, Speaker, Transcript
 
 PLAIN = Layout()
 """One cue per segment, with its own text and times."""
@@ -121,6 +119,8 @@ class _Renderer:
     @property
     def verbose_json(self) -> dict[str, Any]:
         """OpenAI's `TranscriptionVerbose`: the language by its name, and words apart from the segments."""
+        from whisper.tokenizer import LANGUAGES  # only here, since the client has no openai-whisper
+
         segments = self.segments
         words = [word for segment in segments for word in segment.get("words", [])]
         verbose = {

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from src.transcript.transcript import Segment, Transcript
+from transcript.transcript import Segment, Transcript
 
 
 def merge_channels(channels: Sequence[Transcript]) -> Transcript:

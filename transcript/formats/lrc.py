@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate
 
-from src.formats.cues import MIN_CUE_MS, Cue, line_text
-from src.formats.timed_words import Line
-from src.transcript.checks import Check, checked, never
+from transcript.checks import Check, checked, never
+from transcript.formats.cues import MIN_CUE_MS, Cue, line_text
+from transcript.formats.timed_words import Line
 
 
 def to_lrc(cues: Sequence[Cue], duration: float, karaoke: bool, check: Check = never) -> str:

@@ -19,8 +19,8 @@ from itertools import groupby
 from pathlib import Path
 from unicodedata import combining
 
-from src.transcript.token_logprobs import cut_out
-from src.transcript.transcript import Segment, Word
+from transcript.token_logprobs import cut_out
+from transcript.transcript import Segment, Word
 
 CountSpeech = Callable[[float, float], float]
 """Returns the seconds of speech that the VAD finds between two times, in seconds from the recording's start."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from src.transcript.transcript import Segment, Word
+from transcript.transcript import Segment, Word
 
 MIN_WORD_S = 0.02
 """Shortest length of a word in seconds: one step of Whisper's timestamps."""

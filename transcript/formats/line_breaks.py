@@ -17,8 +17,8 @@ from itertools import accumulate
 import budoux
 from wcwidth import iter_graphemes, wcswidth
 
-from src.formats.function_words import CLAUSE_STARTERS, NAME_PARTICLES, PROCLITICS, TITLES
-from src.transcript.checks import Check, checked, never
+from transcript.checks import Check, checked, never
+from transcript.formats.function_words import CLAUSE_STARTERS, NAME_PARTICLES, PROCLITICS, TITLES
 
 SENTENCE_BREAK = 0.0
 """After a sentence."""
