@@ -1,1 +1,1 @@
-"""The page: its files (`static/`), and what keeps transcripts and recordings for it; `api.http.page_*` are its routes."""
+"""The page: its files (`static/`), and what keeps transcripts and recordings for it (routes: `api.http.page_*`)."""
