@@ -25,9 +25,10 @@ from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-    from api.page.settings import PageSettings
+    from api.http.door import DoorSettings
     from client.bridge import EndpointTranscriber
 
 SERVER, ACCESS = "Server", "Access"
@@ -101,6 +102,7 @@ class BridgeSettings:
         max_upload: maximum size of an upload in bytes.
         run: how the jobs of a recording are run.
         page_folder: for the page's files; None: no page.
+        needs_page: false if the API is served without the page where its folder cannot be used.
     """
 
     connection: EndpointSettings
@@ -112,6 +114,7 @@ class BridgeSettings:
     max_upload: int
     run: RunSettings
     page_folder: Path | None
+    needs_page: bool
 
     @property
     def origin(self) -> str:
@@ -145,12 +148,12 @@ def find_key(argument: str | None, host: str, *, none_needed: bool) -> str:
     return key
 
 
-def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console], None]) -> None:
+def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console, bool], None]) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
         settings: of the server.
-        on_ready: called once the server can answer, with the terminal.
+        on_ready: called once the server can answer, with the terminal, and true if there is a page.
     """
     console = Console(stderr=True)
     endpoint = Endpoint(settings.connection, on_retry=lambda reason: show(console, reason))
@@ -159,7 +162,6 @@ def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console], None]) 
 
         def load() -> ASGIApp:
             # The server's packages, which no other command needs.
-            from api.http.app import create_app
             from api.http.door import DoorSettings
             from client.bridge import EndpointTranscriber
 
@@ -167,9 +169,9 @@ def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console], None]) 
             bridge = EndpointTranscriber(endpoint, settings.run, folder, recordings=settings.recordings)
             access = frozenset({settings.key} if settings.key else ())
             door = DoorSettings(access, settings.origins, settings.max_upload, UPLOAD_SECONDS)
-            application = create_app(bridge, door, page=_page(settings))
+            application = _create_app(bridge, door, settings, console)
             application.state.door.folder = folder
-            on_ready(console)
+            on_ready(console, application.state.page is not None)
             return application
 
         from api.http.server import serve
@@ -186,10 +188,26 @@ def show(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _page(settings: BridgeSettings) -> PageSettings | None:
-    from api.page.settings import PageSettings
+def _create_app(
+    bridge: EndpointTranscriber, door: DoorSettings, settings: BridgeSettings, console: Console
+) -> Starlette:
+    """The API in front of the bridge, with the page if its folder can be used.
 
-    return None if settings.page_folder is None else PageSettings(settings.page_folder, "bridge")
+    Raises:
+        WrongUsage: it cannot, and the page is needed.
+    """
+    from api.http.app import create_app
+    from api.page.settings import PageSettings
+    from api.page.tables import StoreUnusable
+
+    page = None if settings.page_folder is None else PageSettings(settings.page_folder, "bridge")
+    try:
+        return create_app(bridge, door, page=page)
+    except StoreUnusable as error:
+        if settings.needs_page:
+            raise WrongUsage(f"{error} (--page-folder)") from None
+        show(console, f"No web page: {error} (--page-folder)")
+        return create_app(bridge, door)
 
 
 @contextmanager

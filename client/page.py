@@ -96,10 +96,11 @@ def main(
         max_upload=max_upload,
         run=RunSettings(parallel, timeout, request_limit=payload_limit),
         page_folder=page_folder or default_folder("bridge"),
+        needs_page=True,
     )
     opens = has_display(os.environ) and sys.stderr.isatty() if open_browser is None else open_browser
 
-    def on_ready(console: Console) -> None:
+    def on_ready(console: Console, _has_page: bool) -> None:
         show(console, _announcement(settings))
         if opens:
             # Some browsers keep the caller waiting until they are closed.

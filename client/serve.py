@@ -91,14 +91,15 @@ def main(
         max_upload=max_upload,
         run=RunSettings(parallel, timeout, request_limit=payload_limit),
         page_folder=None if no_page else page_folder or default_folder("bridge"),
+        needs_page=page_folder is not None,
     )
-    serve_bridge(settings, lambda console: show(console, _announcement(settings)))
+    serve_bridge(settings, lambda console, has_page: show(console, _announcement(settings, has_page=has_page)))
 
 
-def _announcement(settings: BridgeSettings) -> str:
+def _announcement(settings: BridgeSettings, *, has_page: bool) -> str:
     origin = settings.origin
     header = " -H 'Authorization: Bearer YOUR-KEY'" if settings.key else ""
-    page = f"\nThe page: {origin}/\n" if settings.page_folder else ""
+    page = f"\nThe page: {origin}/\n" if has_page else ""
     return f"""\
 Ready: OpenAI's audio API, transcribed by {settings.target}.
   base URL  {origin}/v1

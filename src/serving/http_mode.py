@@ -103,8 +103,8 @@ def _load(began: float, listening: Listening) -> ASGIApp:
 
 def _create_app(processor: WhisperProcessor, door: DoorSettings, settings: Settings, on_balancer: bool) -> Starlette:
     from api.http.app import create_app
-    from api.page.services import PageUnusable
     from api.page.settings import PageSettings
+    from api.page.tables import StoreUnusable
     from src.serving.engine_metrics import EngineMetrics
     from src.serving.loading import cannot_start
     from src.serving.local_transcriber import LocalTranscriber
@@ -113,10 +113,10 @@ def _create_app(processor: WhisperProcessor, door: DoorSettings, settings: Setti
     page = PageSettings(find_page_folder(settings), "worker") if has_page(settings, on_balancer) else None
     try:
         app = create_app(transcriber, door, page=page)
-    except PageUnusable as error:
+    except StoreUnusable as error:
         if settings.page == "true":
-            raise cannot_start(f"{error}; PAGE_FOLDER names another folder") from None
-        _log.warning("no web page: %s; PAGE_FOLDER names another folder", error)
+            raise cannot_start(f"{error} (PAGE_FOLDER)") from None
+        _log.warning("no web page: %s (PAGE_FOLDER)", error)
         app = create_app(transcriber, door)
     app.state.door.metrics.add_collector(EngineMetrics(processor))
     return app
