@@ -183,7 +183,9 @@ class Uploads:
             for upload in self._uploads.values():
                 if upload.about == about and upload.piece is None:
                     return upload
-            self._make_room([upload for upload in self._uploads.values() if upload.about.owner == about.owner], MAX_UPLOADS_OF_ONE)
+            self._make_room(
+                [upload for upload in self._uploads.values() if upload.about.owner == about.owner], MAX_UPLOADS_OF_ONE
+            )
             self._make_room(list(self._uploads.values()), MAX_UPLOADS)
             self._check_space(about.size)
             upload = Upload(secrets.token_urlsafe(12), about)
