@@ -15,7 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.http import asr_routes, docs, job_routes, metrics, openai_routes, page_files, page_routes, page_session
+from api.http import (
+    asr_routes,
+    docs,
+    job_routes,
+    metrics,
+    openai_routes,
+    page_files,
+    page_routes,
+    page_session,
+    page_uploads,
+)
 from api.http.access import Admission
 from api.http.door import Door, DoorSettings
 from api.http.job_store import JobStore
@@ -32,7 +42,7 @@ _EXPOSED_HEADERS = (
     *("openai-processing-ms", "retry-after"),
 )
 
-_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES, *page_routes.ROUTES]
+_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES, *page_uploads.ROUTES, *page_routes.ROUTES]
 
 
 def create_app(

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from api import json_text
 from api.http.door import Door
 from api.http.page_access import owner_of
+from api.http.page_uploads import refusing
 from api.http.uploads import receive_json
 from api.openai.errors import ApiError, to_error
 from api.page import edits, lines, records
@@ -303,10 +304,8 @@ async def _take_upload(page: PageServices, owner: str, body: Mapping[str, Any], 
         ApiError: there is no such upload, or it is not finished.
     """
     upload_id = lines.parse_text(body["upload"], "upload", edits.MAX_TITLE_CHARACTERS)
-    taken = await run_in_threadpool(page.uploads.take, owner, upload_id)
-    folder = page.folder_of(transcript_id)
-    await run_in_threadpool(folder.mkdir, 0o700)
-    await run_in_threadpool(taken.path.rename, page.recording_of(transcript_id))
+    with refusing():
+        taken = await run_in_threadpool(page.uploads.take, owner, upload_id, page.recording_of(transcript_id))
     return Source("microphone" if body.get("kind") == "microphone" else "file", taken.name, taken.size)
 
 
