@@ -122,7 +122,7 @@ class Intake extends EventTarget {
     item.stop = new AbortController();
     this.#changed();
     try {
-      const source = item.url ? { url: item.url } : { upload: await this.#upload(item) };
+      const source = item.url ? { url: item.url } : { upload: await this.#upload(item), kind: item.recording ? "microphone" : "file" };
       const record = await transcripts.create(source, item.options, item.title);
       if (item.recording) await dropRecording(item.recording);
       this.#items = this.#items.filter((other) => other !== item);
