@@ -12,6 +12,10 @@ import { isUnspaced, MOST_CHARACTERS, MOST_WORDS, retime, textOf, tidy } from ".
 
 const COLOURS = 8;
 
+/** What the server takes of names (`api/page/edits.py`). */
+export const MOST_NAME_CHARACTERS = 100;
+export const MOST_TITLE_CHARACTERS = 200;
+
 /** A line may go on behind the start of later ones, where people talk at once: this many are looked through. */
 const OVERLAPPING = 16;
 
@@ -176,11 +180,12 @@ export class Document extends EventTarget {
   }
 
   /** @returns {string} key of a new speaker. */
-  addSpeaker(name = "") {
+  addSpeaker(typed = "") {
+    const name = tidy(typed).slice(0, MOST_NAME_CHARACTERS);
     let number = this.speakers.size;
     const keyOf = () => `SPEAKER_${String(number).padStart(2, "0")}`;
     while (this.speakers.has(keyOf())) number += 1;
-    this.#edit([], { speakers: new Map(this.speakers).set(keyOf(), tidy(name)) });
+    this.#edit([], { speakers: new Map(this.speakers).set(keyOf(), name) });
     return keyOf();
   }
 
@@ -212,8 +217,9 @@ export class Document extends EventTarget {
     if (this.#byId.has(id)) this.#edit([[id, null]]);
   }
 
-  rename(title) {
-    if (tidy(title) && tidy(title) !== this.title) this.#edit([], { title: tidy(title) });
+  rename(typed) {
+    const title = tidy(typed).slice(0, MOST_TITLE_CHARACTERS);
+    if (title && title !== this.title) this.#edit([], { title });
   }
 
   /** Say that a word is right: it counts as no longer doubtful. */
