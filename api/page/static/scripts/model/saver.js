@@ -171,12 +171,11 @@ export class Saver extends EventTarget {
     return edits;
   }
 
-  async #written({ lines = [], deleted = [] }, { revision, conflicts = [], deleted: goneThere = {} }) {
-    const refused = new Set([...conflicts.map((line) => line.id), ...Object.keys(goneThere)]);
+  async #written({ lines = [], deleted = [] }, { revision, conflicts = [] }) {
+    const refused = new Set(conflicts.map((line) => line.id));
     for (const { id } of lines) if (!refused.has(id)) this.#revisions.set(id, revision);
     for (const { id } of deleted) if (!refused.has(id)) this.#revisions.delete(id);
-    for (const line of conflicts) this.#collide(line.id, line);
-    for (const id of Object.keys(goneThere)) this.#collide(id, null);
+    for (const line of conflicts) this.#collide(line.id, line.deleted ? null : line);
     // Between this tab's last revision and its own new one, others may have saved.
     if (revision === this.synced + 1) this.synced = revision;
     else this.#takeOver(await this.server.changes(this.id, this.synced).catch(() => ({ revision: this.synced })));
