@@ -1,0 +1,5 @@
+/** Uploads under way. */
+class Intake extends EventTarget {
+  uploading = null;
+}
+export const intake = new Intake();
