@@ -1,5 +1,7 @@
 // The peaks of a recording: how loud it is, 0 to 255, for each twentieth of a second.
 
+import { peaks } from "../server/transcripts.js";
+
 const REDUCTION = 4;
 const FIRST_PAUSE_MS = 400;
 const LONGEST_PAUSE_MS = 5000;
@@ -71,25 +73,16 @@ function reduce(values) {
  * @param {string} id of the transcript.
  * @param {AbortSignal} signal ends the wait.
  * @param {(fraction: number) => void} onProgress is called with how much is made, 0 to 1.
- * @returns {Promise<Peaks|null>} null if the server has no recording, or cannot read it.
+ * @returns {Promise<Peaks>}
+ * @throws {import("../server/client.js").ServerError} there is no recording, or it cannot be read.
  */
 export async function loadPeaks(id, signal, onProgress) {
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(LONGEST_PAUSE_MS, pause * 1.5)) {
-    const response = await fetch(`page/api/transcripts/${id}/peaks`, { signal });
-    if (response.status === 202) {
-      onProgress((await response.json()).fraction ?? 0);
-      await sleep(pause, signal);
-      continue;
-    }
-    if (!response.ok) return null;
-    const perSecond = Number(response.headers.get("x-peaks-per-second")) || 20;
-    return new Peaks(new Uint8Array(await response.arrayBuffer()), perSecond);
+    const made = await peaks(id);
+    signal.throwIfAborted();
+    if (made.ready) return new Peaks(made.values, made.perSecond);
+    onProgress(made.fraction ?? 0);
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    signal.throwIfAborted();
   }
-}
-
-function sleep(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
-  });
 }

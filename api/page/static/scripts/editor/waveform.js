@@ -99,7 +99,7 @@ class Waveform {
   }
 
   async load(signal) {
-    if (this.record.source.kind === "url" && !this.record.media) {
+    if (!this.record.media) {
       this.#say("No waveform: the recording stays at its address.");
       return;
     }
@@ -107,10 +107,10 @@ class Waveform {
     try {
       this.#peaks = await loadPeaks(this.record.id, signal, (fraction) =>
         this.#say(fraction > 0 ? `Preparing the waveform… ${Math.round(100 * fraction)}%` : "Preparing the waveform…"));
-      this.#say(this.#peaks ? "" : "No waveform for this recording.");
-    } catch {
+      this.#say("");
+    } catch (error) {
       if (signal.aborted) return;
-      this.#say("The waveform could not be loaded. Reload the page to try again.");
+      this.#say(error.status ? "No waveform for this recording." : "The waveform could not be loaded. Reload the page to try again.");
     }
     this.#repaint();
   }
@@ -140,7 +140,7 @@ class Waveform {
 
   #draw() {
     const { duration, playback } = this;
-    const moment = { time: playback.time, loop: playback.looped ?? null };
+    const moment = { time: playback.time, loop: playback.looped };
     const [from, to] = [this.#from, this.#from + this.#shown];
     const isWhole = this.#shown >= duration;
     this.pictures.detail.draw({ ...moment, from, to, frame: null });
@@ -199,7 +199,7 @@ class Waveform {
   }
 
   #seek(time) {
-    this.playback.time = Math.max(0, Math.min(time, this.duration));
+    this.playback.seek(Math.max(0, Math.min(time, this.duration)));
     this.#schedule();
   }
 
@@ -232,8 +232,8 @@ class Waveform {
   #point(event) {
     const time = this.#timeAt(event);
     const line = this.transcript.lineAt(time);
-    const isSpoken = line && time >= line.start && time <= line.end && line.speaker !== null;
-    this.pointed.textContent = formatClock(time) + (isSpoken ? ` ${this.transcript.nameOf(line.speaker)}` : "");
+    const name = line?.speaker ? ` ${this.transcript.nameOf(line.speaker)}` : "";
+    this.pointed.textContent = formatClock(time) + name;
     this.pointed.hidden = event.pointerType === "touch";
     const { left, width } = this.slider.getBoundingClientRect();
     const half = this.pointed.offsetWidth / 2;
