@@ -108,19 +108,24 @@ export function toast(text, action) {
 }
 
 /**
+ * @typedef {{label: string, run: () => void, icon?: string, keys?: string, hint?: string, checked?: boolean,
+ *   disabled?: boolean, danger?: boolean}} MenuItem `hint` says what it is for; `checked` makes a choice of it.
+ */
+
+/**
  * Make a button open a menu. Arrow keys walk it, Esc closes it.
  *
  * @param {HTMLElement} button opens it.
- * @param {() => Array<{label: string, run: () => void, icon?: string, keys?: string, checked?: boolean,
- *   disabled?: boolean, danger?: boolean}>} items asked each time it opens; `checked` makes a choice of it.
+ * @param {() => Array<MenuItem|{heading: string, items: MenuItem[]}>} items asked each time it opens.
  * @returns {HTMLElement} the button.
  */
 export function menu(button, items) {
   let list = null;
   const close = () => list?.hidePopover();
+  const choose = (item) => { close(); button.focus(); item.run(); };
   const open = () => {
     list = element("div", { class: "menu", role: "menu", popover: "auto", "aria-label": button.getAttribute("aria-label") ?? button.textContent },
-      items().map((item) => menuItem(item, () => { close(); button.focus(); item.run(); })));
+      items().map((item) => (item.heading ? menuGroup(item, choose) : menuItem(item, choose))));
     list.addEventListener("keydown", walkMenu);
     list.addEventListener("toggle", (event) => {
       if (event.newState !== "closed") return;
@@ -149,12 +154,18 @@ export function menu(button, items) {
   return button;
 }
 
-function menuItem(item, run) {
+function menuGroup({ heading, items }, choose) {
+  return element("div", { role: "group", class: "menu-group", "aria-label": heading },
+    element("div", { class: "menu-heading", "aria-hidden": "true" }, heading),
+    items.map((item) => menuItem(item, choose)));
+}
+
+function menuItem(item, choose) {
   const isChoice = item.checked !== undefined;
   return element("button", {
     type: "button", role: isChoice ? "menuitemradio" : "menuitem", tabindex: "-1", "aria-checked": isChoice ? item.checked : null,
-    class: item.danger && "danger", disabled: item.disabled, onclick: run,
-  }, item.icon && icon(item.icon), item.label, item.checked && icon("check"), item.keys && element("span", { class: "keys" }, item.keys));
+    class: item.danger && "danger", disabled: item.disabled, onclick: () => choose(item),
+  }, item.icon && icon(item.icon), item.label, item.checked && icon("check"), (item.keys || item.hint) && element("span", { class: "keys" }, item.keys ?? item.hint));
 }
 
 function walkMenu(event) {
