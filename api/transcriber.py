@@ -34,11 +34,14 @@ class Job:
         input: as in RunPod's `/run`; with `upload`, without `audio`.
         upload: the recording, a file on this machine that outlives the job.
         fields: what a caller of `/run` sends beside `input`, such as `policy`.
+        resume: a folder that outlives this process, where finished parts of the job may be kept until it is run again;
+            None: there is none.
     """
 
     input: Mapping[str, Any]
     upload: Path | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    resume: Path | None = None
 
 
 @dataclass(frozen=True)

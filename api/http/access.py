@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.connections import ADMITTED
 from api.http.door import Door
 from api.http.middleware import HttpMiddleware
+from api.http.origins import is_own_page
+from api.http.page_access import API_PREFIX, SESSION_PATH, STATIC_PREFIX, admit
 from api.openai.errors import ApiError, too_busy
 
 OPEN_PATHS = frozenset({"/", "/ping", "/health", "/docs", "/openapi.json"})
 """Paths that need no key."""
-
-_IP_ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\]", re.ASCII)
 
 
 class Admission(HttpMiddleware):
     """Middleware that refuses requests without one of the keys (401), and those over `max_requests` (429).
 
     Where no key is needed, it refuses those of foreign pages (403): a browser sends a form of any page without asking,
-    also to this machine's own addresses. It keeps nothing about a caller.
+    also to this machine's own addresses. It keeps nothing about a caller. The page's visitors have a cookie instead of
+    a key (see `api/http/page_access.py`).
     """
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
@@ -42,14 +43,17 @@ class Admission(HttpMiddleware):
         """
         headers = Headers(scope=scope)
         _check_length(headers)
-        if scope["path"] in OPEN_PATHS:
+        path = scope["path"]
+        if path.startswith(API_PREFIX):
+            admit(Request(scope))
+        elif path in OPEN_PATHS or path.startswith(STATIC_PREFIX):
             await self._app(scope, receive, send)
             return
-        if self._digests:
+        elif self._digests:
             self._check_key(headers)
         else:
             self._check_origin(headers)
-        if scope["method"] != "POST":
+        if scope["method"] in ("GET", "HEAD") or path == SESSION_PATH:
             await self._app(scope, receive, send)
             return
         with _counted(self._door, scope):
@@ -64,7 +68,7 @@ class Admission(HttpMiddleware):
     def _check_origin(self, headers: Headers) -> None:
         origin = headers.get("origin")
         allowed = self._door.settings.cors_origins
-        if origin is None or "*" in allowed or origin in allowed or _is_own_page(origin, headers.get("host", "")):
+        if origin is None or "*" in allowed or origin in allowed or is_own_page(origin, headers.get("host", "")):
             return
         raise ApiError(
             403, "pages of this origin may not send requests: allow the origin (CORS) or set an API key", code="origin"
@@ -84,14 +88,6 @@ def _check_length(headers: Headers) -> None:
 
 def _digest(key: bytes) -> bytes:
     return sha256(key).digest()
-
-
-def _is_own_page(origin: str, host: str) -> bool:
-    """True for a page of this server, under a name that nobody else can let point here (DNS rebinding)."""
-    _, _, address = origin.partition("://")
-    name = address.rsplit(":", 1)[0] if not address.endswith("]") else address
-    is_local = "." not in name or name.endswith((".localhost", ".local")) or bool(_IP_ADDRESS.fullmatch(name))
-    return address == host and is_local
 
 
 def _keys_of(headers: Headers) -> list[bytes]:

@@ -12,14 +12,17 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from api.http import asr_routes, docs, job_routes, metrics, openai_routes
+from api.http import asr_routes, docs, job_routes, metrics, openai_routes, page_files, page_session
 from api.http.access import Admission
 from api.http.door import Door, DoorSettings
 from api.http.job_store import JobStore
 from api.http.metrics import MeasureRequests
 from api.http.middleware import AnswerErrors, CloseGently, GiveIds, to_response
+from api.http.page_access import PREFIX, AddPageHeaders
 from api.openai.errors import ApiError
+from api.page.settings import PageSettings
 from api.transcriber import Transcriber
 
 _EXPOSED_HEADERS = (
@@ -27,9 +30,14 @@ _EXPOSED_HEADERS = (
     *("openai-processing-ms", "retry-after"),
 )
 
+_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES]
+
 
 def create_app(
-    transcriber: Transcriber, settings: DoorSettings, health: Callable[[], dict[str, Any]] | None = None
+    transcriber: Transcriber,
+    settings: DoorSettings,
+    health: Callable[[], dict[str, Any]] | None = None,
+    page: PageSettings | None = None,
 ) -> Starlette:
     """The HTTP API in front of a transcriber.
 
@@ -37,13 +45,22 @@ def create_app(
         transcriber: runs the jobs.
         settings: of the API.
         health: what `/health` answers besides its own counts.
+        page: settings of the page; None: there is none.
     """
     door = Door(transcriber, settings, health)
     app = Starlette(
-        routes=[*openai_routes.ROUTES, *asr_routes.ROUTES, *job_routes.ROUTES, *metrics.ROUTES, *docs.ROUTES],
+        routes=[
+            *(_PAGE_ROUTES if page else []),
+            *openai_routes.ROUTES,
+            *asr_routes.ROUTES,
+            *job_routes.ROUTES,
+            *metrics.ROUTES,
+            *docs.ROUTES,
+        ],
         middleware=[
             Middleware(MeasureRequests),
             Middleware(CloseGently),
+            *([Middleware(AddPageHeaders)] if page else []),
             Middleware(GiveIds),
             *_cors(settings.cors_origins),
             Middleware(AnswerErrors),
@@ -64,12 +81,20 @@ async def _close_jobs(app: Starlette) -> AsyncIterator[None]:
     await app.state.jobs.close()
 
 
+class _ApiCors(CORSMiddleware):
+    """CORS for all but the page, which is for itself alone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (self.app if is_page else super().__call__)(scope, receive, send)
+
+
 def _cors(origins: tuple[str, ...]) -> list[Middleware]:
     if not origins:
         return []
     return [
         Middleware(
-            CORSMiddleware,
+            _ApiCors,
             allow_origins=origins,
             allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),

@@ -52,6 +52,7 @@ class Door:
         folder: for uploads while their jobs run.
         requests: number of requests that count against `max_requests`.
         held_bytes: of their bodies in memory.
+        logins: number of passwords that are being checked.
     """
 
     transcriber: Transcriber
@@ -61,6 +62,7 @@ class Door:
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     requests: int = 0
     held_bytes: int = 0
+    logins: int = 0
 
     async def run(self, request: Request, job: Job, listener: Listener = _SILENT) -> Answer:
         """Run a job that is cancelled if its caller hangs up.

@@ -30,6 +30,8 @@ KEEP_ALIVE_SECONDS = 75
 FORCED_SECONDS = 3.0
 """After a second signal: in which cancelled jobs end, and remove their files, before the process does."""
 
+STOPPING = "stopping"
+"""Key of a request's ASGI state: an event that is set when the server stops, for answers without an end of their own."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class LoadingServer(Server):
         self._app: ASGIApp | None = None
         self._lifespan: LifespanOn | None = None
         self._failure: BaseException | None = None
+        self._stopping = asyncio.Event()
 
     def run_until_signal(self, sockets: list[socket.socket]) -> None:
         """Serve on listening sockets; raises what loading raises."""
@@ -73,6 +76,7 @@ class LoadingServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what runs."""
         self._settled.set()
+        self._stopping.set()
         if self._app is not None and self.server_state.tasks:
             _log.warning("stopping once the running requests are answered; a second signal cancels them")
         await super().shutdown(sockets)
@@ -123,6 +127,7 @@ class LoadingServer(Server):
             await (_send(send, 200, {"status": "ready"}) if self._app else _send(send, 204))
             return
         await self._settled.wait()
+        scope.setdefault("state", {})[STOPPING] = self._stopping
         if self._app is None:
             await _send(send, SERVER_STOPS.status, SERVER_STOPS.body)
         else:

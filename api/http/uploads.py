@@ -79,7 +79,7 @@ async def receive_form(request: Request, file_field: str = "file", reserved_byte
     door: Door = request.app.state.door
     with _temporary_folder(door.folder) as folder:
         with closing(_FormWriter(boundary, Path(folder, "upload"), file_field, reserved_bytes)) as writer:
-            async for chunk in _receive(request, door.settings.max_upload_bytes):
+            async for chunk in receive_chunks(request, door.settings.max_upload_bytes):
                 await run_in_threadpool(writer.write, chunk)
                 _hold(request, writer.field_bytes)
             form = writer.form()
@@ -98,7 +98,7 @@ async def receive_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> Any
         ClientDisconnect: the caller has hung up.
     """
     body = bytearray()
-    async for chunk in _receive(request, min(max_bytes, request.app.state.door.settings.max_upload_bytes)):
+    async for chunk in receive_chunks(request, min(max_bytes, request.app.state.door.settings.max_upload_bytes)):
         _hold(request, len(body) + len(chunk))
         body += chunk
     values = await run_in_threadpool(lambda: sum(body.count(mark) for mark in b"[{,"))
@@ -108,25 +108,17 @@ async def receive_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> Any
     return await run_in_threadpool(_parse_json, body)
 
 
-def _parse_json(body: bytearray) -> Any:
-    try:
-        return json_text.from_json(body)
-    except ValueError:
-        raise ApiError(400, "the body is no valid JSON: send an object in UTF-8") from None
+async def receive_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """Receive a body as it comes, within the limits of size and time.
 
+    Args:
+        request: whose body has not been read.
+        max_bytes: limit of the body.
 
-def held_bytes(request: Request) -> int:
-    """Bytes in memory of a request's body that has been received."""
-    return getattr(request.state, "held_bytes", 0)
-
-
-def content_type_of(request: Request) -> str:
-    """The content type without its parameters, in lower case; empty: none."""
-    return parse_options_header(request.headers.get("content-type"))[0].decode("latin-1").lower()
-
-
-async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """The chunks of the body, within the limits of size and time."""
+    Raises:
+        ApiError: the body is compressed, too large or too slow.
+        ClientDisconnect: the caller has hung up.
+    """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(415, "the body is compressed: send it without content-encoding")
     if int(request.headers.get("content-length", 0)) > max_bytes:  # digits, as h11 makes sure
@@ -145,6 +137,37 @@ async def _receive(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
             raise _too_large(max_bytes)
         if chunk:
             yield chunk
+
+
+async def receive_small_json(request: Request, max_bytes: int) -> Any:
+    """Receive a body in JSON that is too small to be counted against the memory of all bodies.
+
+    Args:
+        request: whose body has not been read.
+        max_bytes: limit of the body.
+
+    Raises:
+        ApiError: the body is no JSON, too large or too slow.
+        ClientDisconnect: the caller has hung up.
+    """
+    return _parse_json(bytearray(b"".join([chunk async for chunk in receive_chunks(request, max_bytes)])))
+
+
+def _parse_json(body: bytearray) -> Any:
+    try:
+        return json_text.from_json(body)
+    except ValueError:
+        raise ApiError(400, "the body is no valid JSON: send an object in UTF-8") from None
+
+
+def held_bytes(request: Request) -> int:
+    """Bytes in memory of a request's body that has been received."""
+    return getattr(request.state, "held_bytes", 0)
+
+
+def content_type_of(request: Request) -> str:
+    """The content type without its parameters, in lower case; empty: none."""
+    return parse_options_header(request.headers.get("content-type"))[0].decode("latin-1").lower()
 
 
 def _hold(request: Request, size: int) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 from api.http.app import create_app
 from api.http.connections import BoundedConnection
 from api.http.door import Door, DoorSettings
+from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 
 platform.processor()  # starts a process, whose answer is kept: otherwise the SDK would start it in a test
@@ -139,16 +141,21 @@ class Api:
 
 @contextmanager
 def api_on_loopback(
-    transcriber: ScriptedTranscriber | None = None, settings: DoorSettings | None = None
+    transcriber: ScriptedTranscriber | None = None,
+    settings: DoorSettings | None = None,
+    page: PageSettings | None = None,
 ) -> Iterator[Api]:
     """Serves the HTTP API on a free port.
 
     Args:
         transcriber: behind it.
         settings: of it.
+        page: settings of the page; None: it has none.
     """
     transcriber = transcriber or ScriptedTranscriber()
-    app = create_app(transcriber, settings or DoorSettings())
+    app = create_app(transcriber, settings or DoorSettings(), page=page)
+    if page and not hasattr(app.state, "page"):
+        app.state.page = SimpleNamespace(settings=page)
     with served(app) as port:
         yield Api(port, transcriber, app.state.door)
 

@@ -1,5 +1,7 @@
 // The recording being played: an <audio> or <video>, and what the editor asks of it.
 
+import { mediaAddress, playable, playableAddress } from "../server/transcripts.js";
+
 const RATE_KEY = "speed";
 
 export const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3];
@@ -40,8 +42,13 @@ export class Playback extends EventTarget {
     this.rate = Number(localStorage.getItem(RATE_KEY)) || 1;
   }
 
+  /** Seconds; setting it is a seek. */
   get time() {
     return this.element.currentTime;
+  }
+
+  set time(seconds) {
+    this.seek(seconds);
   }
 
   /** Seconds: the recording's, else what the transcript's record says. */
@@ -133,7 +140,7 @@ export class Playback extends EventTarget {
 
   #load() {
     const { id, media, source } = this.#record;
-    if (media?.playable) this.element.src = `page/api/transcripts/${encodeURIComponent(id)}/media`;
+    if (media?.playable) this.element.src = mediaAddress(id);
     else if (media) this.#loadCopy();
     else if (source.url) this.element.src = source.url;
     else this.#become("unavailable");
@@ -146,24 +153,20 @@ export class Playback extends EventTarget {
 
   async #loadCopy() {
     this.#triedCopy = true;
-    const address = `page/api/transcripts/${encodeURIComponent(this.#record.id)}/media?copy=playable`;
-    const signal = this.#closed.signal;
+    this.#become("preparing");
+    const { id } = this.#record;
     try {
       for (;;) {
-        const response = await fetch(address, { headers: { range: "bytes=0-0", "x-requested-by": "page" }, signal });
-        if (response.status !== 202) {
-          await response.body?.cancel();
-          if (!response.ok) throw new Error("no copy");
-          this.element.src = address;
-          return;
-        }
-        this.fraction = (await response.json()).fraction ?? 0;
+        const { ready, fraction } = await playable(id);
+        if (this.#closed.signal.aborted) return;
+        if (ready) break;
+        this.fraction = fraction;
         this.#become("preparing");
         await new Promise((done) => setTimeout(done, COPY_POLL_MS));
-        signal.throwIfAborted();
       }
+      this.element.src = playableAddress(id);
     } catch {
-      if (!signal.aborted) this.#become("unavailable");
+      this.#become("unavailable");
     }
   }
 

@@ -1,7 +1,7 @@
 // The transcript that is edited: its lines, its speakers, and what can be undone. Knows neither page nor server.
 
 import { History, NAMES } from "./history.js";
-import { isUnspaced, retime, textOf, tidy } from "./word_times.js";
+import { isUnspaced, MOST_CHARACTERS, MOST_WORDS, retime, textOf, tidy } from "./word_times.js";
 
 /**
  * @typedef {import("./word_times.js").Word} Word
@@ -11,6 +11,10 @@ import { isUnspaced, retime, textOf, tidy } from "./word_times.js";
  */
 
 const COLOURS = 8;
+
+/** What the server takes of names (`api/page/edits.py`). */
+export const MOST_NAME_CHARACTERS = 100;
+export const MOST_TITLE_CHARACTERS = 200;
 
 /** A line may go on behind the start of later ones, where people talk at once: this many are looked through. */
 const OVERLAPPING = 16;
@@ -98,14 +102,17 @@ export class Document extends EventTarget {
    * @param {string} id
    * @param {string} text
    * @param {string|null} group edits of one group are one step to undo, and are compared with the line before the first.
+   * @returns {boolean} false if the text is too long for one line.
    */
   editText(id, text, group = null) {
     const line = this.#byId.get(id);
     const last = this.history.past.at(-1);
     const before = group !== null && last?.group === group ? last.lines.find((change) => change.id === id)?.before : null;
-    if (!line || tidy(text) === this.textOf(line)) return;
+    if (!line || tidy(text) === this.textOf(line)) return true;
     const words = this.#retimed(before ?? line, text);
+    if (!isKeepable(words)) return false;
     this.#edit([[id, words.length ? { ...line, words } : null]], { group });
+    return true;
   }
 
   /** Take back the edits of a group as if they had not been made. */
@@ -132,17 +139,23 @@ export class Document extends EventTarget {
     return made.id;
   }
 
-  /** Join a line with the next one, which gives up its speaker. */
+  /**
+   * Join a line with the next one, which gives up its speaker.
+   *
+   * @returns {boolean} false if there is no next line, or both would be too long for one.
+   */
   joinWithNext(id) {
     const line = this.#byId.get(id);
     const next = this.next(id);
-    if (!line || !next) return;
+    if (!line || !next) return false;
     const words = [...line.words, ...spacedAfter(line.words, next.words)];
+    if (!isKeepable(words)) return false;
     const end = Math.max(line.end, next.end);
     this.#edit([
       [id, { ...line, end, words: inOrder(words, end) }],
       [next.id, null],
     ]);
+    return true;
   }
 
   /** @param {string|null} key */
@@ -151,9 +164,10 @@ export class Document extends EventTarget {
     if (line && line.speaker !== key) this.#edit([[id, { ...line, speaker: key }]]);
   }
 
-  renameSpeaker(key, name) {
-    if (!this.speakers.has(key) || this.speakers.get(key) === tidy(name)) return;
-    this.#edit([], { speakers: new Map(this.speakers).set(key, tidy(name)) });
+  renameSpeaker(key, typed) {
+    const name = tidy(typed).slice(0, MOST_NAME_CHARACTERS);
+    if (!this.speakers.has(key) || this.speakers.get(key) === name) return;
+    this.#edit([], { speakers: new Map(this.speakers).set(key, name) });
   }
 
   /** All that one speaker says, another has said. */
@@ -166,24 +180,25 @@ export class Document extends EventTarget {
   }
 
   /** @returns {string} key of a new speaker. */
-  addSpeaker(name = "") {
+  addSpeaker(typed = "") {
+    const name = tidy(typed).slice(0, MOST_NAME_CHARACTERS);
     let number = this.speakers.size;
     const keyOf = () => `SPEAKER_${String(number).padStart(2, "0")}`;
     while (this.speakers.has(keyOf())) number += 1;
-    this.#edit([], { speakers: new Map(this.speakers).set(keyOf(), tidy(name)) });
+    this.#edit([], { speakers: new Map(this.speakers).set(keyOf(), name) });
     return keyOf();
   }
 
   /**
    * Replace the text of many lines in one step.
    *
-   * @param {{id: string, text: string}[]} matches the whole new text of each line.
+   * @param {{id: string, text: string}[]} matches the whole new text of each line; one too long for a line is left out.
    */
   replaceAll(matches) {
-    const lines = matches.filter(({ id }) => this.#byId.has(id)).map(({ id, text }) => {
+    const lines = matches.filter(({ id }) => this.#byId.has(id)).flatMap(({ id, text }) => {
       const line = this.#byId.get(id);
       const words = this.#retimed(line, text);
-      return [id, words.length ? { ...line, words } : null];
+      return isKeepable(words) ? [[id, words.length ? { ...line, words } : null]] : [];
     });
     if (lines.length) this.#edit(lines);
   }
@@ -202,8 +217,32 @@ export class Document extends EventTarget {
     if (this.#byId.has(id)) this.#edit([[id, null]]);
   }
 
-  rename(title) {
-    if (tidy(title) && tidy(title) !== this.title) this.#edit([], { title: tidy(title) });
+  rename(typed) {
+    const title = tidy(typed).slice(0, MOST_TITLE_CHARACTERS);
+    if (title && title !== this.title) this.#edit([], { title });
+  }
+
+  /** Say that a word is right: it counts as no longer doubtful. */
+  confirmWord(id, index) {
+    const line = this.#byId.get(id);
+    if (!line?.words[index]) return;
+    const words = line.words.with(index, [...line.words[index].slice(0, 3), null]);
+    this.#edit([[id, { ...line, words }]]);
+  }
+
+  /** @returns {Line|null} the line as it was before the first of the steps that can be undone; null if unchanged. */
+  originalOf(id) {
+    for (const step of this.history.past) {
+      const change = step.lines.find((one) => one.id === id);
+      if (change) return isSame(change.before, this.#byId.get(id)) ? null : change.before;
+    }
+    return null;
+  }
+
+  /** Put a line's words, times and speaker back to what they were before it was changed. */
+  restore(id) {
+    const original = this.originalOf(id);
+    if (original) this.#edit([[id, original]]);
   }
 
   get canUndo() {
@@ -302,6 +341,8 @@ export function isSame(one, other) {
   if (!one || !other) return !one && !other;
   return contentOf(one) === contentOf(other);
 }
+
+const isKeepable = (words) => words.length <= MOST_WORDS && textOf(words).length <= MOST_CHARACTERS;
 
 const contentOf = ({ start, end, speaker, words }) => JSON.stringify([start, end, speaker, words]);
 

@@ -13,6 +13,11 @@ const LETTERS = /[\p{L}\p{N}]/u;
 /** A new word needs at least this much of a pause, else it shares the time of its neighbour. */
 const SHORTEST_S = 0.1;
 
+/** What the server takes of one line (`api/page/lines.py`). */
+export const MOST_CHARACTERS = 20_000;
+export const MOST_WORDS = 1000;
+const MOST_WORD_CHARACTERS = 1000;
+
 /** Comparing words takes a table of this many cells at most (8 MB); of a longer text, all counts as changed. */
 const MOST_CELLS = 2_000_000;
 
@@ -198,7 +203,17 @@ const bothUnspaced = (before, after) => isUnspaced(before) && isUnspaced(after);
 /** The words of new text: split at spaces, and by a dictionary where a language has none; punctuation stays at its word. */
 function tokensOf(text, language) {
   const runs = text.match(/ ?[^ ]+/g) ?? [];
-  return runs.flatMap((run) => (isUnspaced(run) ? dictionaryWords(run, language) : [run]));
+  const tokens = runs.flatMap((run) => (isUnspaced(run) ? dictionaryWords(run, language) : [run]));
+  return tokens.flatMap((token) => (token.length > MOST_WORD_CHARACTERS ? piecesOf(token) : [token]));
+}
+
+function piecesOf(token) {
+  const pieces = [""];
+  for (const character of token) {
+    if (pieces.at(-1).length + character.length > MOST_WORD_CHARACTERS) pieces.push("");
+    pieces[pieces.length - 1] += character;
+  }
+  return pieces;
 }
 
 function dictionaryWords(run, language) {

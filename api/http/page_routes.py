@@ -1,0 +1,323 @@
+"""The page's transcripts: made, listed, read, changed and removed by the visitor whose they are; and its events."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from api import json_text
+from api.http.door import Door
+from api.http.page_access import owner_of
+from api.http.uploads import receive_json
+from api.openai.errors import ApiError, to_error
+from api.page import edits, lines, records
+from api.page.events import to_event
+from api.page.media_kind import media_of
+from api.page.records import UNFINISHED, Record, Source
+from api.page.services import PageServices
+from api.page.store import NotEditable, StoreFull
+
+HEARTBEAT_S = 15.0
+
+MAX_BODY_BYTES = 8 * 1024**2
+MAX_OPTIONS_BYTES = 64 * 1024
+MAX_URL_CHARACTERS = 2048
+
+_GZIP_FROM_BYTES = 1024
+_GZIP_LEVEL = 3
+"""The document of ten hours in a fifth of a second, and hardly larger than with more."""
+
+_MAX_REVISION_DIGITS = len(str(lines.MAX_REVISION))
+
+
+async def create(request: Request) -> Response:
+    """`POST transcripts`: begin the transcript of an upload or a URL."""
+    owner = owner_of(request)
+    page = _page(request)
+    body = await receive_json(request, MAX_BODY_BYTES)
+    if not isinstance(body, Mapping) or ("upload" in body) == ("url" in body):
+        raise ApiError(400, "the body should be a JSON object with either upload or url")
+    options = _parse_options(body.get("options", {}))
+    title = edits.parse_title(body.get("title", ""))
+    _check_room(page)
+    transcript_id = secrets.token_urlsafe(12)
+    source = _parse_url(body["url"]) if "url" in body else await _take_upload(page, owner, body, transcript_id)
+    record = Record(
+        transcript_id, owner, title or _title_of(source), source, options, media_of(source.name) if source.url is None else None
+    )
+    try:
+        await run_in_threadpool(page.store.add, record)
+    except StoreFull as error:
+        await run_in_threadpool(shutil.rmtree, page.folder_of(transcript_id), True)
+        raise _too_many(error) from None
+    page.jobs.start(record)
+    page.jobs.publish(record)
+    return await _answer(request, _to_json(page, record), 201)
+
+
+async def list_all(request: Request) -> Response:
+    """`GET transcripts`: those of the visitor, the newest first."""
+    owner = owner_of(request)
+    page = _page(request)
+    found = await run_in_threadpool(page.store.records_of, owner)
+    return await _answer(request, {"transcripts": [_to_json(page, record) for record in found]})
+
+
+async def show(request: Request) -> Response:
+    """`GET transcripts/{id}`: one of them."""
+    return await _answer(request, _to_json(_page(request), await find(request)))
+
+
+async def remove(request: Request) -> Response:
+    """`DELETE transcripts/{id}`: end its job, and remove all of it."""
+    record = await find(request)
+    page = _page(request)
+    await page.jobs.cancel(record)
+    await run_in_threadpool(page.store.remove, record.id)
+    await run_in_threadpool(shutil.rmtree, page.folder_of(record.id), True)
+    page.events.publish(record.owner, "removed", {"id": record.id})
+    return Response(status_code=204)
+
+
+async def cancel(request: Request) -> Response:
+    """`POST transcripts/{id}/cancel`: end its job, if it runs."""
+    page = _page(request)
+    record = await page.jobs.cancel(await find(request))
+    return await _answer(request, _to_json(page, _existing(record)))
+
+
+async def retry(request: Request) -> Response:
+    """`POST transcripts/{id}/retry`: transcribe the same recording again."""
+    record = await find(request)
+    page = _page(request)
+    body = await receive_json(request, MAX_BODY_BYTES)
+    if not isinstance(body, Mapping):
+        raise ApiError(400, "the body should be a JSON object")
+    options = None if body.get("options") is None else _parse_options(body["options"])
+    if record.state in UNFINISHED:
+        raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
+    return await _answer(request, _to_json(page, _existing(await page.jobs.retry(record, options))))
+
+
+async def document(request: Request) -> Response:
+    """`GET transcripts/{id}/document`: its lines; of a running job those so far."""
+    record = await find(request)
+    page = _page(request)
+    running = page.jobs.lines_of(record.id)
+    if running is None:
+        lines_json = await run_in_threadpool(page.store.lines_as_json, record.id)
+    else:
+        so_far = [lines.to_json(line) for line in running]
+        lines_json = await run_in_threadpool(json_text.to_json, so_far)
+    known = {"revision": record.revision, "speakers": record.speakers, "language": record.outcome.language}
+    return await _answer_text(request, f'{json.dumps(known)[:-1]}, "lines": {lines_json}}}')
+
+
+async def changes(request: Request) -> Response:
+    """`GET transcripts/{id}/changes`: what changed after a revision."""
+    record = await find(request)
+    since = request.query_params.get("since", "")
+    if not (since.isascii() and since.isdigit() and len(since) < _MAX_REVISION_DIGITS):
+        raise ApiError(400, "since: should be a revision, a number from 0", param="since")
+    found = _existing(await run_in_threadpool(_page(request).store.changes, record.id, int(since)))
+    return await _answer(
+        request,
+        {
+            "revision": found.record.revision,
+            "lines": [lines.to_json(line) for line in found.lines],
+            "deleted": found.deleted,
+            "speakers": found.record.speakers,
+            "title": found.record.title,
+        },
+    )
+
+
+async def edit(request: Request) -> Response:
+    """`PATCH transcripts/{id}`: write changes, except for lines that have changed since."""
+    record = await find(request)
+    page = _page(request)
+    change = edits.parse_edit(await receive_json(request, MAX_BODY_BYTES))
+    _check_room(page)
+    try:
+        edited = _existing(await run_in_threadpool(page.store.edit, record.id, change))
+    except NotEditable:
+        raise ApiError(409, "the transcript can be edited once it is done", code="not_done") from None
+    except StoreFull as error:
+        raise _too_many(error) from None
+    told = {"id": record.id, "revision": edited.record.revision, "editor": change.editor}
+    page.events.publish(record.owner, "edited", told)
+    page.jobs.publish(edited.record)
+    conflicts = [lines.to_json(line) for line in edited.conflicts]
+    deleted = [{"id": line_id, "revision": revision, "deleted": True} for line_id, revision in edited.deleted.items()]
+    return await _answer(request, {"revision": edited.record.revision, "conflicts": [*conflicts, *deleted]})
+
+
+async def options(request: Request) -> Response:
+    """`GET options`: the models that are known, and the JSON Schema of each option of a job."""
+    owner_of(request)
+    door: Door = request.app.state.door
+    models = await door.transcriber.models()
+    return await _answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
+
+
+async def events(request: Request) -> Response:
+    """`GET events`: what happens to the visitor's transcripts, as server-sent events, until the server stops."""
+    owner = owner_of(request)
+    stopping: asyncio.Event = getattr(request.state, "stopping", None) or asyncio.Event()
+    return StreamingResponse(
+        _stream(_page(request), owner, stopping),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},  # nginx would hold them back
+    )
+
+
+async def _stream(page: PageServices, owner: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    stream = page.events.open(owner)
+
+    async def close_when_stopping() -> None:
+        await stopping.wait()
+        stream.close()
+
+    closing = asyncio.create_task(close_when_stopping())
+    try:
+        yield to_event("hello", {})
+        while sent := await stream.read(HEARTBEAT_S):
+            yield sent
+    finally:
+        closing.cancel()
+        page.events.forget(owner, stream)
+
+
+_TRANSCRIPT = "/page/api/transcripts/{id}"
+
+ROUTES = [
+    Route("/page/api/transcripts", create, methods=["POST"]),
+    Route("/page/api/transcripts", list_all),
+    Route(_TRANSCRIPT, show),
+    Route(_TRANSCRIPT, edit, methods=["PATCH"]),
+    Route(_TRANSCRIPT, remove, methods=["DELETE"]),
+    Route(f"{_TRANSCRIPT}/cancel", cancel, methods=["POST"]),
+    Route(f"{_TRANSCRIPT}/retry", retry, methods=["POST"]),
+    Route(f"{_TRANSCRIPT}/document", document),
+    Route(f"{_TRANSCRIPT}/changes", changes),
+    Route("/page/api/options", options),
+    Route("/page/api/events", events),
+]
+
+
+async def find(request: Request) -> Record:
+    """The transcript that the path names.
+
+    Raises:
+        ApiError: the visitor has none of this id.
+    """
+    owner = owner_of(request)
+    return _existing(await run_in_threadpool(_page(request).store.find, request.path_params["id"], owner))
+
+
+def _existing(found: Any) -> Any:
+    """What was found.
+
+    Raises:
+        ApiError: nothing was.
+    """
+    if found is None:
+        raise ApiError(404, "there is no such transcript: it may have been deleted", code="no_transcript")
+    return found
+
+
+def _page(request: Request) -> PageServices:
+    page: PageServices = request.app.state.page
+    return page
+
+
+def _to_json(page: PageServices, record: Record) -> dict[str, Any]:
+    return records.to_json(record, page.jobs.progress_of(record.id))
+
+
+def _check_room(page: PageServices) -> None:
+    """Refuse to fill the disk.
+
+    Raises:
+        ApiError: its reserve is used up.
+    """
+    if not page.has_room():
+        full = "the server's disk is full: delete transcripts that are no longer needed"
+        raise to_error({"error": full, "error_type": "OutOfResources"})
+
+
+def _too_many(error: StoreFull) -> ApiError:
+    return ApiError(409, str(error), code="too_many")
+
+
+def _parse_options(value: Any) -> dict[str, Any]:
+    """Options of a job, which says itself what is wrong with one.
+
+    Raises:
+        ApiError: they are no object, or too large.
+    """
+    if not isinstance(value, Mapping) or len(json.dumps(value)) > MAX_OPTIONS_BYTES:
+        limit = MAX_OPTIONS_BYTES // 1024
+        raise ApiError(400, f"options: should be an object of at most {limit} KiB", param="options")
+    return dict(value)
+
+
+def _parse_url(value: Any) -> Source:
+    url = lines.parse_text(value, "url", MAX_URL_CHARACTERS).strip()
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_address = False
+    if not is_address or " " in url:
+        raise ApiError(400, "url: should be an address that begins with https:// or http://", param="url")
+    name = lines.clean_text(unquote(parts.path.rstrip("/").rpartition("/")[2])) or str(parts.hostname)
+    return Source("url", name[: edits.MAX_TITLE_CHARACTERS], url=url)
+
+
+async def _take_upload(page: PageServices, owner: str, body: Mapping[str, Any], transcript_id: str) -> Source:
+    """Make a finished upload the recording of a transcript.
+
+    Raises:
+        ApiError: there is no such upload, or it is not finished.
+    """
+    upload_id = lines.parse_text(body["upload"], "upload", edits.MAX_TITLE_CHARACTERS)
+    taken = await run_in_threadpool(page.uploads.take, owner, upload_id)
+    folder = page.folder_of(transcript_id)
+    await run_in_threadpool(folder.mkdir, 0o700)
+    await run_in_threadpool(taken.path.rename, page.recording_of(transcript_id))
+    kind = "microphone" if body.get("kind") == "microphone" else "file"
+    return Source(kind, taken.name, taken.size)
+
+
+def _title_of(source: Source) -> str:
+    stem = source.name.rpartition(".")[0]
+    return (stem or source.name)[: edits.MAX_TITLE_CHARACTERS]
+
+
+async def _answer(request: Request, content: Any, status: int = 200) -> Response:
+    return await _answer_text(request, await run_in_threadpool(json_text.to_json, content), status)
+
+
+async def _answer_text(request: Request, text: str, status: int = 200) -> Response:
+    """JSON, compressed on a thread if the browser takes it."""
+
+    def encode() -> tuple[bytes, dict[str, str]]:
+        content = text.encode("utf-8", "replace")
+        if len(content) < _GZIP_FROM_BYTES or "gzip" not in request.headers.get("accept-encoding", ""):
+            return content, {}
+        return gzip.compress(content, _GZIP_LEVEL), {"content-encoding": "gzip", "vary": "accept-encoding"}
+
+    content, headers = await run_in_threadpool(encode)
+    return Response(content, status, headers, media_type="application/json")

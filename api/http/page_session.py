@@ -1,0 +1,114 @@
+"""`/page/api/session`: makes a browser a visitor of the page, and checks the password."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from api.http.door import Door
+from api.http.page_access import (
+    SESSION_PATH,
+    cookie_name,
+    find_key,
+    is_https,
+    keys_of,
+    make_proof,
+    proven_key,
+    token_of,
+)
+from api.http.uploads import receive_small_json
+from api.openai.errors import ApiError, too_busy
+
+PIECE_BYTES = 8 * 1024**2
+"""Of an upload, at most in one request."""
+
+COOKIE_SECONDS = 400 * 24 * 3600
+"""The longest that browsers keep a cookie (https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html)."""
+
+MAX_LOGINS = 4
+"""Passwords that are checked at once, of all visitors."""
+
+WRONG_PASSWORD_SECONDS = 1.0
+"""Until a wrong password is answered: guessing goes no faster than `MAX_LOGINS` in this time."""
+
+_MAX_BODY_BYTES = 4096
+
+
+async def show_session(request: Request) -> Response:
+    """`GET`: whether the visitor is admitted; a browser without a cookie gets one, any other has it renewed."""
+    return _answer(request, proven_key(request))
+
+
+async def log_in(request: Request) -> Response:
+    """`POST`: check the password; the browser stays the visitor that it was."""
+    body = await receive_small_json(request, _MAX_BODY_BYTES)
+    password = body.get("password") if isinstance(body, dict) else None
+    if not isinstance(password, str):
+        raise ApiError(400, 'the body should be {"password": "..."}', param="password")
+    return _answer(request, await _check_password(request, password.strip()) if keys_of(request) else None)
+
+
+async def log_out(request: Request) -> Response:
+    """`DELETE`: forget the password; the browser stays the visitor that it was, for when it logs in again."""
+    return _answer(request, None)
+
+
+ROUTES = [
+    Route(SESSION_PATH, show_session, methods=["GET"]),
+    Route(SESSION_PATH, log_in, methods=["POST"]),
+    Route(SESSION_PATH, log_out, methods=["DELETE"]),
+]
+
+
+async def _check_password(request: Request, password: str) -> str:
+    """The key that the password is.
+
+    A caller who hangs up does not shorten the wait, and a right password is not answered where a wrong one would be
+    refused unseen: else either would let guessing go on faster.
+
+    Raises:
+        ApiError: it is none, or too many are being checked.
+    """
+    door: Door = request.app.state.door
+    if door.logins >= MAX_LOGINS:
+        raise too_busy("too many passwords are being tried: try again in a moment", retry_after=1)
+    door.logins += 1
+    try:
+        key = find_key(password, keys_of(request))
+        if key is None:
+            await asyncio.sleep(WRONG_PASSWORD_SECONDS)
+            raise ApiError(401, "the password is wrong: it is one of the server's API keys", code="wrong_password")
+        return key
+    finally:
+        door.logins -= 1
+
+
+def _answer(request: Request, key: str | None) -> Response:
+    """The session of a visitor who knows the key, with their cookie."""
+    door: Door = request.app.state.door
+    is_admitted = key is not None or not keys_of(request)
+    session = {
+        "admitted": is_admitted,
+        "needs_password": not is_admitted,
+        "limits": {
+            "upload_bytes": door.settings.max_upload_bytes,
+            "piece_bytes": min(PIECE_BYTES, door.settings.max_upload_bytes),
+        },
+        "home": request.app.state.page.settings.home,
+    }
+    response = JSONResponse(session)
+    token = token_of(request) or secrets.token_urlsafe(32)
+    response.set_cookie(
+        cookie_name(request),
+        token if key is None else f"{token}.{make_proof(key, token)}",
+        max_age=COOKIE_SECONDS,
+        path=None,  # the page's API, whatever path a proxy puts before it: the folder of this request (RFC 6265, 5.1.4)
+        secure=is_https(request),
+        httponly=True,
+        samesite="strict",
+    )
+    return response

@@ -1,0 +1,307 @@
+"""The jobs of the page: they run on without a tab, and again after a restart of the server.
+
+What is in the store outlives the server: a job that it finds there unfinished begins again. The lines of a running job
+are in memory only, so that an earlier result stays until there is a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from api.page import lines, records
+from api.page.events import Events
+from api.page.lines import Line
+from api.page.records import Outcome, Progress, Record, State
+from api.page.store import MAX_LINES, Store
+from api.transcriber import Answer, Job, Listener, find_seconds, request_id
+
+RUNNING_AT_ONCE = 4
+"""Jobs of the page; others wait in order, and leave room for programs that use the API."""
+
+MAX_ATTEMPTS = 3
+"""After so many ends of the server a job is given up, which may be what ends it."""
+
+_REPORT_S = 0.5
+"""Between two events of a job."""
+
+_MIN_ELAPSED_S = 3.0
+"""Before that a rate says nothing."""
+
+_MAX_STAGE_CHARACTERS = 100
+_MAX_MESSAGE_CHARACTERS = 2000
+_MAX_WARNINGS = 100
+
+_GIVEN_UP = {
+    "type": "Internal",
+    "message": f"the server ended {MAX_ATTEMPTS} times while it worked on this recording, and does not begin again",
+}
+
+_log = logging.getLogger(__name__)
+
+Run = Callable[[Job, Listener], Awaitable[Answer]]
+
+
+class PageJobs:
+    """Runs the jobs of the store's transcripts; all methods belong to one event loop.
+
+    Args:
+        store: of the transcripts.
+        run: runs a job.
+        events: for the visitors.
+        folder_of: the folder of a transcript's recording, by its id.
+    """
+
+    def __init__(self, store: Store, run: Run, events: Events, folder_of: Callable[[str], Path]) -> None:
+        self._store = store
+        self._run = run
+        self._events = events
+        self._folder_of = folder_of
+        self._turns = asyncio.Semaphore(RUNNING_AT_ONCE)
+        self._running: dict[str, RunningJob] = {}
+
+    async def resume(self) -> None:
+        """Begin the jobs that had not ended with the server before."""
+        for record in await run_in_threadpool(self._store.unfinished):
+            if record.attempts >= MAX_ATTEMPTS:
+                await self._change(record.id, state=_state_after_failure(record), error=_GIVEN_UP, attempts=0)
+            else:
+                self.start(await self._change(record.id, state="waiting") or record)
+
+    def start(self, record: Record) -> None:
+        """Begin the job of a transcript, whose state in the store is `waiting`, unless it has begun."""
+        if record.id in self._running:
+            return
+        running = RunningJob(record, self._events)
+        self._running[record.id] = running
+        running.task = asyncio.create_task(self._perform(running))
+
+    async def cancel(self, record: Record) -> Record | None:
+        """End the job of a transcript, if it runs; None: the transcript is gone."""
+        running = self._running.get(record.id)
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running.task])
+        current = await run_in_threadpool(self._store.get, record.id)
+        if current is None or current.state not in records.UNFINISHED:
+            return current
+        state: State = "done" if current.has_result else "cancelled"
+        return await self._change(record.id, state=state, error=None, attempts=0)
+
+    async def retry(self, record: Record, options: Mapping[str, Any] | None) -> Record | None:
+        """Begin the job of a transcript again; None: the transcript is gone.
+
+        Args:
+            record: of the transcript, whose job has ended.
+            options: of the job; None: as before.
+        """
+        known = {} if options is None else {"options": dict(options)}
+        changed = await self._change(record.id, state="waiting", error=None, attempts=0, **known)
+        if changed is not None:
+            self.start(changed)
+        return changed
+
+    def progress_of(self, transcript_id: str) -> Progress | None:
+        """How far a job is; None: there is none."""
+        running = self._running.get(transcript_id)
+        return None if running is None else running.progress
+
+    def lines_of(self, transcript_id: str) -> list[Line] | None:
+        """The lines of a job so far; None: there is none."""
+        running = self._running.get(transcript_id)
+        return None if running is None else running.lines
+
+    def publish(self, record: Record) -> None:
+        """Tell the visitor of a record that has changed."""
+        if running := self._running.get(record.id):
+            running.record = record
+        self._events.publish(record.owner, "record", records.to_json(record, self.progress_of(record.id)))
+
+    async def close(self) -> None:
+        """Put the jobs that run back, for the next start of the server."""
+        running = list(self._running.values())
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*(each.task for each in running), return_exceptions=True)
+        for each in running:
+            current = await run_in_threadpool(self._store.get, each.record.id)
+            if current is not None and current.state in records.UNFINISHED:
+                await run_in_threadpool(self._store.update, current.id, state="waiting", attempts=0)
+
+    async def _perform(self, running: RunningJob) -> None:
+        record = running.record
+        request_id.set(f"page-{record.id}")
+        try:
+            async with self._turns:
+                attempts = record.attempts + 1
+                await run_in_threadpool(self._store.update, record.id, state="working", attempts=attempts)
+                answer = await self._run(self._to_job(record), running.listener())
+                running.end()
+                await self._keep(record.id, answer)
+        except Exception as error:
+            _log.error("job of the page failed: %s", type(error).__name__)
+            await self._fail(record.id, "Internal", "the server failed: try again")
+        finally:
+            running.end()
+            if self._running.get(record.id) is running:
+                del self._running[record.id]
+        current = await run_in_threadpool(self._store.get, record.id)
+        if current is not None:
+            self.publish(current)
+
+    def _to_job(self, record: Record) -> Job:
+        folder = self._folder_of(record.id)
+        options = {**record.options, "output_format": "json", "word_timestamps": True}
+        job_input: dict[str, Any] = {"options": options}
+        if record.source.url is not None:
+            return Job({**job_input, "audio": {"url": record.source.url}}, resume=folder / "resume")
+        return Job(job_input, folder / "recording", resume=folder / "resume")
+
+    async def _keep(self, transcript_id: str, answer: Answer) -> None:
+        if "error" in answer:
+            await self._fail(transcript_id, str(answer.get("error_type")), str(answer["error"]))
+            return
+        try:
+            new_lines, outcome = await run_in_threadpool(_read_output, answer)
+        except ValueError as error:
+            await self._fail(transcript_id, "Internal", str(error))
+            return
+        await run_in_threadpool(self._store.finish, transcript_id, new_lines, outcome)
+
+    async def _fail(self, transcript_id: str, error_type: str, message: str) -> None:
+        record = await run_in_threadpool(self._store.get, transcript_id)
+        if record is not None:
+            error = {"type": error_type, "message": lines.clean_text(message)[:_MAX_MESSAGE_CHARACTERS]}
+            state = _state_after_failure(record)
+            await run_in_threadpool(self._store.update, transcript_id, state=state, error=error, attempts=0)
+
+    async def _change(self, transcript_id: str, **values: Any) -> Record | None:
+        record = await run_in_threadpool(lambda: self._store.update(transcript_id, **values))
+        if record is not None:
+            self.publish(record)
+        return record
+
+
+class RunningJob:
+    """A job while it waits or runs, and what the visitor is told of it.
+
+    Attributes:
+        record: of the transcript.
+        lines: those so far.
+        progress: as of its last report.
+        task: runs it.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(self, record: Record, events: Events) -> None:
+        self.record = record
+        self.lines: list[Line] = []
+        self.progress = Progress()
+        self._events = events
+        self._told = 0
+        """Number of lines that the visitor was told of."""
+        self._rate = _Rate()
+        self._next_report: asyncio.TimerHandle | None = None
+        self._has_ended = False
+
+    def listener(self) -> Listener:
+        """The listener to the job."""
+        return Listener(self._add_segments, self._report)
+
+    def cancel(self) -> None:
+        """Cancel the job, unless it has ended and only its result is to be kept."""
+        if not self._has_ended:
+            self.end()
+            self.task.cancel()
+
+    def end(self) -> None:
+        """Tell nothing more."""
+        self._has_ended = True
+        if self._next_report is not None:
+            self._next_report.cancel()
+
+    def _add_segments(self, segments: list[dict[str, Any]]) -> None:
+        if self._has_ended or len(self.lines) + len(segments) > MAX_LINES:
+            return
+        try:
+            self.lines += lines.lines_of_segments(segments, len(self.lines))
+        except (LookupError, TypeError, ValueError, AttributeError):  # an endpoint may send anything; its result counts
+            return
+        self._tell_soon()
+
+    def _report(self, stage: str, fraction: float) -> None:
+        if self._has_ended:
+            return
+        name = lines.clean_text(stage).partition(",")[0].partition(":")[0][:_MAX_STAGE_CHARACTERS]
+        done = min(max(fraction, 0.0), 1.0)
+        state: State = "waiting" if name.startswith("waiting") else "working"
+        self.progress = Progress(state, name, round(done, 4), self._rate.seconds_left(name, done))
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._next_report is None:
+            self._next_report = asyncio.get_running_loop().call_later(_REPORT_S, self._tell)
+
+    def _tell(self) -> None:
+        self._next_report = None
+        new = self.lines[self._told :]
+        self._told = len(self.lines)
+        if new:
+            data = {"id": self.record.id, "lines": [lines.to_json(line) for line in new]}
+            self._events.publish(self.record.owner, "lines", data)
+        self._events.publish(self.record.owner, "record", records.to_json(self.record, self.progress))
+
+
+class _Rate:
+    """The time left of a stage, by how quickly it went so far."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._began, self._begun_at = 0.0, 0.0
+
+    def seconds_left(self, stage: str, fraction: float) -> float | None:
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began, self._begun_at = stage, now, fraction
+        elapsed, done = now - self._began, fraction - self._begun_at
+        if elapsed < _MIN_ELAPSED_S or done <= 0:
+            return None
+        return round((1 - fraction) * elapsed / done)
+
+
+def _state_after_failure(record: Record) -> State:
+    """An earlier result stays what it was."""
+    return "done" if record.has_result else "failed"
+
+
+def _read_output(answer: Answer) -> tuple[list[Line], Outcome]:
+    """The lines and facts of a job's answer.
+
+    Raises:
+        ValueError: it is none of the known form, or has too many lines.
+    """
+    found = lines.lines_of(answer)
+    if len(found) > MAX_LINES:
+        raise ValueError(f"the recording has over {MAX_LINES} segments: cut it into parts")
+    metadata = answer.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    warnings = metadata.get("warnings")
+    texts = [lines.clean_text(text) for text in warnings if isinstance(text, str)] if isinstance(warnings, list) else []
+    return found, Outcome(
+        find_seconds(answer, "audio_duration") or None,
+        _short_text(metadata.get("language")),
+        _short_text(metadata.get("model")),
+        find_seconds(answer, "processing_time") or None,
+        texts[:_MAX_WARNINGS],
+    )
+
+
+def _short_text(value: Any) -> str | None:
+    return lines.clean_text(value)[:_MAX_STAGE_CHARACTERS] if isinstance(value, str) and value else None

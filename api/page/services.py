@@ -1,0 +1,96 @@
+"""What the routes of the page share, at `request.app.state.page`."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+
+from api.page.events import Events
+from api.page.jobs import PageJobs, Run
+from api.page.settings import PageSettings
+from api.page.store import Store, StoreUnusable
+from api.page.uploads import Uploads
+
+PRIVATE_FOLDER = 0o700
+
+
+@dataclass
+class PageServices:
+    """What the routes of the page share.
+
+    Attributes:
+        settings: of the page.
+        store: of the transcripts.
+        events: for the visitors.
+        uploads: that are not yet complete, or not yet used.
+        jobs: of the transcripts.
+    """
+
+    settings: PageSettings
+    store: Store
+    events: Events
+    uploads: Uploads
+    jobs: PageJobs
+
+    @property
+    def media(self) -> Path:
+        """The folder with a folder for each transcript."""
+        return self.settings.folder / "media"
+
+    def folder_of(self, transcript_id: str) -> Path:
+        """The folder for a transcript's recording and what is made of it."""
+        return self.media / transcript_id
+
+    def recording_of(self, transcript_id: str) -> Path:
+        """A transcript's recording; it does not exist if the recording is at a URL."""
+        return self.folder_of(transcript_id) / "recording"
+
+    def has_room(self, size: int = 0) -> bool:
+        """True if so many bytes leave the reserve of the disk free."""
+        return shutil.disk_usage(self.settings.folder).free - size >= self.settings.reserve_bytes
+
+    async def start(self) -> None:
+        """Remove what a killed server has left, and begin the jobs that had not ended with it."""
+        await run_in_threadpool(self._remove_strays)
+        await self.jobs.resume()
+
+    async def close(self) -> None:
+        """Put running jobs back, and release the folder."""
+        self.events.close()
+        await self.jobs.close()
+        await run_in_threadpool(self.store.close)
+
+    def _remove_strays(self) -> None:
+        known = self.store.ids()
+        for folder in self.media.iterdir():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_page(settings: PageSettings, run: Run) -> PageServices:
+    """Open the page's folder.
+
+    Args:
+        settings: of the page.
+        run: runs a job.
+
+    Raises:
+        SystemExit: the folder cannot be used, with a sentence.
+    """
+    try:
+        for folder in (settings.folder, settings.folder / "media"):
+            folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+            folder.chmod(PRIVATE_FOLDER)
+        store = Store(settings.folder)
+    except StoreUnusable as error:
+        raise SystemExit(f"the page cannot start: {error}") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SystemExit(f"the page cannot start: its folder cannot be written ({reason}), give another one") from None
+    events = Events()
+    uploads = Uploads(settings.folder / "uploads", settings.reserve_bytes)
+    jobs = PageJobs(store, run, events, lambda transcript_id: settings.folder / "media" / transcript_id)
+    return PageServices(settings, store, events, uploads, jobs)

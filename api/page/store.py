@@ -1,0 +1,426 @@
+"""The transcripts of all visitors, in one SQLite file; methods may be called on any thread.
+
+The file is locked for as long as it is open: two servers would run the same jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from api.page import lines
+from api.page.edits import MAX_SPEAKERS, Edit
+from api.page.lines import Line
+from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record, Source, State
+
+FILE_NAME = "transcripts.sqlite3"
+
+MAX_TRANSCRIPTS, MAX_TRANSCRIPTS_OF_ONE = 20_000, 1000
+"""Of all visitors, and of one."""
+
+MAX_LINES = 100_000
+"""Of a transcript, deleted ones included: twelve hours of quick speech have some 20,000."""
+
+_LOCK_WAIT_S = 5.0
+"""The server before may be about to end."""
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE transcripts (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL, source TEXT NOT NULL, options TEXT NOT NULL,
+    media TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+    error TEXT NOT NULL, outcome TEXT NOT NULL, revision INTEGER NOT NULL, edited INTEGER NOT NULL,
+    speakers TEXT NOT NULL, has_result INTEGER NOT NULL, preview TEXT NOT NULL, video TEXT NOT NULL
+);
+CREATE INDEX transcripts_by_owner ON transcripts (owner, created);
+CREATE TABLE lines (
+    transcript TEXT NOT NULL REFERENCES transcripts ON DELETE CASCADE, id TEXT NOT NULL, revision INTEGER NOT NULL,
+    deleted INTEGER NOT NULL, start REAL NOT NULL, "end" REAL NOT NULL, speaker TEXT, words TEXT NOT NULL,
+    PRIMARY KEY (transcript, id)
+) WITHOUT ROWID;
+"""
+
+_JSON_COLUMNS = ("source", "options", "media", "error", "outcome", "speakers", "video")
+_COLUMNS = (
+    *("id", "owner", "title", "source", "options", "media", "created", "updated", "state", "attempts", "error"),
+    *("outcome", "revision", "edited", "speakers", "has_result", "preview", "video"),
+)
+_LINE_COLUMNS = 'id, start, "end", speaker, words, revision'
+
+
+class StoreUnusable(Exception):
+    """The folder cannot be used; with a sentence."""
+
+
+class StoreFull(Exception):
+    """There is no room for another transcript, or line; with a sentence."""
+
+
+class NotEditable(Exception):
+    """The transcript is not done."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What changed after a revision."""
+
+    record: Record
+    lines: list[Line]
+    deleted: list[str]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What became of a visitor's changes.
+
+    Attributes:
+        record: the transcript afterwards.
+        conflicts: lines that were newer than the changes, as they are.
+        deleted: the same, of lines that are deleted: revisions by id.
+    """
+
+    record: Record
+    conflicts: list[Line] = field(default_factory=list)
+    deleted: dict[str, int] = field(default_factory=dict)
+
+
+class Store:
+    """The transcripts.
+
+    Args:
+        folder: exists.
+
+    Raises:
+        StoreUnusable: another server uses the folder, or it cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._db = _open(folder / FILE_NAME)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY" or "locked" in str(error):
+                raise StoreUnusable(
+                    "another server uses the page's folder: end it, or give this one another folder"
+                ) from None
+            raise StoreUnusable(
+                "the transcripts in the page's folder cannot be read or written: give the page another folder"
+            ) from None
+
+    def close(self) -> None:
+        """Close the file; nothing else may be called afterwards."""
+        with self._lock:
+            self._db.close()
+
+    def add(self, record: Record) -> None:
+        """Add a transcript.
+
+        Raises:
+            StoreFull: its visitor, or all together, have too many.
+        """
+        with self._writing():
+            count = self._db.execute("SELECT count(*), count(CASE owner WHEN ? THEN 1 END) FROM transcripts", [record.owner])
+            total, theirs = count.fetchone()
+            if theirs >= MAX_TRANSCRIPTS_OF_ONE:
+                raise StoreFull(f"there are {theirs} transcripts: delete some first")
+            if total >= MAX_TRANSCRIPTS:
+                raise StoreFull("the server keeps as many transcripts as it can: try again later")
+            self._write(record)
+
+    def records_of(self, owner: str) -> list[Record]:
+        """A visitor's transcripts, the newest first."""
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM transcripts WHERE owner = ? ORDER BY created DESC, id", [owner]  # noqa: S608
+            ).fetchall()
+        return [_to_record(row) for row in rows]
+
+    def find(self, transcript_id: str, owner: str) -> Record | None:
+        """A visitor's transcript; None: this visitor has none of this id."""
+        record = self.get(transcript_id)
+        return record if record is not None and record.owner == owner else None
+
+    def get(self, transcript_id: str) -> Record | None:
+        """The transcript of an id, whoever's it is; None: there is none."""
+        with self._lock:
+            return self._read(transcript_id)
+
+    def unfinished(self) -> list[Record]:
+        """The transcripts whose jobs have not ended, the oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM transcripts WHERE state IN (?, ?) ORDER BY created", UNFINISHED  # noqa: S608
+            ).fetchall()
+        return [_to_record(row) for row in rows]
+
+    def ids(self) -> set[str]:
+        """The ids of all transcripts."""
+        with self._lock:
+            return {row[0] for row in self._db.execute("SELECT id FROM transcripts")}
+
+    def update(self, transcript_id: str, **values: Any) -> Record | None:
+        """Change fields of a record, but not its revision; None: there is none of this id."""
+        with self._writing():
+            record = self._read(transcript_id)
+            if record is None:
+                return None
+            return self._write(replace(record, updated=time.time(), **values))
+
+    def remove(self, transcript_id: str) -> None:
+        """Remove a transcript with its lines."""
+        with self._writing():
+            self._db.execute("DELETE FROM transcripts WHERE id = ?", [transcript_id])
+
+    def finish(self, transcript_id: str, new_lines: Sequence[Line], outcome: Outcome) -> Record | None:
+        """Keep a job's result in place of all earlier lines; None: the transcript is gone.
+
+        Args:
+            transcript_id: of the transcript.
+            new_lines: at most `MAX_LINES`.
+            outcome: what else the job tells.
+        """
+        with self._writing():
+            record = self._read(transcript_id)
+            if record is None:
+                return None
+            revision = record.revision + 1
+            self._db.execute(
+                "UPDATE lines SET deleted = 1, words = '[]', revision = ? WHERE transcript = ?", [revision, transcript_id]
+            )
+            self._put_lines(transcript_id, new_lines, revision)
+            keys = dict.fromkeys(line.speaker for line in new_lines if line.speaker is not None)
+            return self._write(
+                replace(
+                    record,
+                    state="done",
+                    attempts=0,
+                    error=None,
+                    outcome=outcome,
+                    revision=revision,
+                    edited=False,
+                    has_result=True,
+                    updated=time.time(),
+                    speakers=dict.fromkeys(list(keys)[:MAX_SPEAKERS], ""),
+                    preview=self._preview(transcript_id),
+                )
+            )
+
+    def edit(self, transcript_id: str, edit: Edit) -> Edited | None:
+        """Write a visitor's changes, except for lines that have changed since; None: the transcript is gone.
+
+        Raises:
+            NotEditable: lines or speakers would be changed while there is no result.
+            StoreFull: the transcript would have too many lines or speakers.
+        """
+        with self._writing():
+            record = self._read(transcript_id)
+            if record is None:
+                return None
+            if edit.changes_document and record.state != "done":
+                raise NotEditable
+            revision = record.revision + 1
+            current = self._find_lines(transcript_id, [*(line.id for line in edit.lines), *edit.deleted])
+            fresh = [line for line in edit.lines if not _is_newer(current.get(line.id), line.revision)]
+            gone = [id for id, based_on in edit.deleted.items() if id in current and not _is_newer(current[id], based_on)]
+            self._put_lines(transcript_id, fresh, revision)
+            self._db.executemany(
+                "UPDATE lines SET deleted = 1, words = '[]', revision = ? WHERE transcript = ? AND id = ?",
+                [(revision, transcript_id, id) for id in gone],
+            )
+            self._check_number(transcript_id)
+            written = {line.id for line in fresh} | set(gone)
+            refused = [stored for id, stored in current.items() if id not in written and not (stored.deleted and id in edit.deleted)]
+            changed = replace(
+                record,
+                revision=revision,
+                updated=time.time(),
+                edited=record.edited or bool(written or edit.speakers),
+                speakers=_merge_speakers(record.speakers, edit, fresh),
+                title=record.title if edit.title is None else edit.title,
+                preview=self._preview(transcript_id) if written else record.preview,
+            )
+            return Edited(
+                self._write(changed),
+                [stored.line for stored in refused if not stored.deleted],
+                {stored.line.id: stored.line.revision for stored in refused if stored.deleted},
+            )
+
+    def changes(self, transcript_id: str, since: int) -> Changes | None:
+        """What changed after a revision; None: the transcript is gone."""
+        with self._lock:
+            record = self._read(transcript_id)
+            rows = self._db.execute(
+                f"SELECT {_LINE_COLUMNS}, deleted FROM lines WHERE transcript = ? AND revision > ? ORDER BY start, id",  # noqa: S608
+                [transcript_id, since],
+            ).fetchall()
+        if record is None:
+            return None
+        return Changes(record, [_to_line(row) for row in rows if not row[-1]], [row[0] for row in rows if row[-1]])
+
+    def lines_of(self, transcript_id: str) -> list[Line]:
+        """The lines of a transcript, in order."""
+        return [_to_line(row) for row in self._rows(transcript_id)]
+
+    def lines_as_json(self, transcript_id: str) -> str:
+        """The same as a JSON list, without parsing the words of hours."""
+        return "[" + ",".join(_row_to_json(row) for row in self._rows(transcript_id)) + "]"
+
+    def _rows(self, transcript_id: str) -> list[Any]:
+        with self._lock:
+            return self._db.execute(
+                f"SELECT {_LINE_COLUMNS} FROM lines WHERE transcript = ? AND NOT deleted ORDER BY start, id",  # noqa: S608
+                [transcript_id],
+            ).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _read(self, transcript_id: str) -> Record | None:
+        row = self._db.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM transcripts WHERE id = ?", [transcript_id]  # noqa: S608
+        ).fetchone()
+        return None if row is None else _to_record(row)
+
+    def _write(self, record: Record) -> Record:
+        values = [_to_column(record, name) for name in _COLUMNS]
+        assignments = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+        self._db.execute(
+            f"INSERT INTO transcripts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(values))}) "  # noqa: S608
+            f"ON CONFLICT (id) DO UPDATE SET {assignments}",
+            values,
+        )
+        return record
+
+    def _put_lines(self, transcript_id: str, new_lines: Sequence[Line], revision: int) -> None:
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO lines (transcript, deleted, {_LINE_COLUMNS}) VALUES (?, 0, ?, ?, ?, ?, ?, ?)",
+            (
+                (transcript_id, line.id, line.start, line.end, line.speaker, lines.words_to_json(line.words), revision)
+                for line in new_lines
+            ),
+        )
+
+    def _find_lines(self, transcript_id: str, ids: Sequence[str]) -> dict[str, _Stored]:
+        found = {}
+        for line_id in dict.fromkeys(ids):
+            row = self._db.execute(
+                f"SELECT {_LINE_COLUMNS}, deleted FROM lines WHERE transcript = ? AND id = ?", [transcript_id, line_id]  # noqa: S608
+            ).fetchone()
+            if row is not None:
+                found[line_id] = _Stored(_to_line(row), bool(row[-1]))
+        return found
+
+    def _check_number(self, transcript_id: str) -> None:
+        count = self._db.execute("SELECT count(*) FROM lines WHERE transcript = ?", [transcript_id]).fetchone()[0]
+        if count > MAX_LINES:
+            raise StoreFull(f"the transcript has over {MAX_LINES} lines, deleted ones included")
+
+    def _preview(self, transcript_id: str) -> str:
+        rows = self._db.execute(
+            f"SELECT {_LINE_COLUMNS} FROM lines WHERE transcript = ? AND NOT deleted ORDER BY start, id LIMIT 20",  # noqa: S608
+            [transcript_id],
+        )
+        text = " ".join(" ".join(_to_line(row).text for row in rows).split())
+        return text[:PREVIEW_CHARACTERS]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    line: Line
+    deleted: bool
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("BEGIN IMMEDIATE")
+        _bring_up_to_date(db)
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > _SCHEMA_VERSION:
+        raise StoreUnusable("the page's folder is of a newer version of this program: update it, or give another folder")
+    if version == 0:
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def _is_newer(stored: _Stored | None, based_on: int) -> bool:
+    """True if a line has changed since a change of it began; a deleted one may be made anew."""
+    return stored is not None and stored.line.revision > based_on and not (stored.deleted and based_on == 0)
+
+
+def _merge_speakers(names: dict[str, str], edit: Edit, fresh: Sequence[Line]) -> dict[str, str]:
+    """The speakers' names after an edit, with the new speakers of its lines.
+
+    Raises:
+        StoreFull: there would be too many.
+    """
+    unnamed = {line.speaker: "" for line in fresh if line.speaker is not None}
+    merged = {**unnamed, **names, **{key: name or "" for key, name in edit.speakers.items()}}
+    kept = [*names, *(key for key in merged if key not in names)]
+    speakers = {key: merged[key] for key in kept if edit.speakers.get(key, "") is not None}
+    if len(speakers) > MAX_SPEAKERS:
+        raise StoreFull(f"the transcript has over {MAX_SPEAKERS} speakers")
+    return speakers
+
+
+def _to_column(record: Record, name: str) -> Any:
+    value = getattr(record, name)
+    if name not in _JSON_COLUMNS:
+        return value
+    return json.dumps(value.__dict__ if isinstance(value, Source | Outcome) else value)
+
+
+def _to_record(row: Sequence[Any]) -> Record:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values.update((name, json.loads(values[name])) for name in _JSON_COLUMNS)
+    state: State = values["state"]
+    return Record(
+        **{
+            **values,
+            "state": state,
+            "edited": bool(values["edited"]),
+            "has_result": bool(values["has_result"]),
+            "source": Source(**values["source"]),
+            "outcome": Outcome(**values["outcome"]),
+        }
+    )
+
+
+def _to_line(row: Sequence[Any]) -> Line:
+    line_id, start, end, speaker, words, revision = row[:6]
+    return Line(line_id, start, end, speaker, lines.words_from_json(words), revision)
+
+
+def _row_to_json(row: Sequence[Any]) -> str:
+    line_id, start, end, speaker, words, revision = row
+    head = json.dumps({"id": line_id, "start": start, "end": end, "speaker": speaker, "revision": revision})
+    return f'{head[:-1]}, "words": {words}}}'
