@@ -11,7 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from api.page.events import Events
 from api.page.jobs import PageJobs, Run
 from api.page.settings import PageSettings
-from api.page.store import Store, StoreUnusable
+from api.page.store import Store
+from api.page.tables import StoreUnusable
 from api.page.uploads import Uploads
 
 PRIVATE_FOLDER = 0o700
