@@ -75,7 +75,7 @@ lint: $(READY)  ## ruff, mypy, codespell and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/codespell src api transcript client builder benchmarks deploy tests docs README.md Makefile compose.yaml handler.py
+	$(BIN)/codespell src api media transcript client builder benchmarks deploy tests docs README.md Makefile compose.yaml handler.py
 	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
 
 image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told
