@@ -18,7 +18,7 @@ const PAUSE_MS = 400; // after the last change, before the cues are laid out aga
  *
  * @param {HTMLElement} host
  * @param {{record: object, document: import("../model/document.js").Document,
- *   playback: import("./playback.js").Playback, saver: {flush: () => Promise<any>}}} parts of the open transcript.
+ *   playback: import("./playback.js").Playback, saver: import("../model/saver.js").Saver}} parts of the open transcript.
  * @returns {{unmount: () => void}}
  */
 export function mountSubtitles(host, parts) {
@@ -36,6 +36,7 @@ class Subtitles {
   #lastFault = -1;
   #current = -1;
   #edited = -1;
+  #isBehind = true;
   #asked = 0;
   #timer = 0;
   #ended = new AbortController();
@@ -58,6 +59,7 @@ class Subtitles {
     const { signal } = this.#ended;
     this.playback.addEventListener("time", () => this.#follow(), { signal });
     this.transcript.addEventListener("change", () => this.#refreshSoon(), { signal });
+    this.saver.addEventListener("status", () => this.#refreshOnceSaved(), { signal });
     this.#refresh();
   }
 
@@ -82,11 +84,17 @@ class Subtitles {
     this.#timer = setTimeout(() => this.#refresh(), PAUSE_MS);
   }
 
+  #refreshOnceSaved() {
+    if (this.saver.status === "saved" && this.#isBehind) this.#refreshSoon();
+  }
+
   async #refresh() {
     const number = ++this.#asked;
+    this.#isBehind = true;
     const isStale = () => number !== this.#asked || this.#ended.signal.aborted;
     try {
-      await this.saver.flush(); // the server lays out what is saved
+      // The server lays out what is saved; when that takes long, the saver's "status" asks again.
+      if (!(await this.saver.flush())) return;
       const cues = await askForCues(this.record.id, layoutOf(this.style));
       if (!isStale()) this.#take(cues);
     } catch (error) {
@@ -96,6 +104,7 @@ class Subtitles {
 
   #take(cues) {
     if (this.#edited >= 0) return; // what is being typed stays; the end of it asks again
+    this.#isBehind = false;
     this.#cues = cues;
     this.#parts = partsOfCues(cues, (id) => this.#textOf(id));
     this.#nextStarts = nextStartsOf(cues);
