@@ -44,6 +44,7 @@ COPY src/models/__init__.py src/models/files.py src/models/hub.py src/models/sou
 RUN python /builder/fetch_models.py "${WHISPER_MODEL},${WHISPER_MODELS}" --to /models
 
 COPY src /src
+COPY media /media
 COPY transcript /transcript
 COPY api /api
 COPY handler.py test_input.json /

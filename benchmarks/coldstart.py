@@ -29,7 +29,7 @@ from benchmarks.load_weights import save_checkpoint
 from benchmarks.peer_weights import CACHE, weights_for
 from benchmarks.report import describe_run, markdown_table
 from benchmarks.systems import cpu_count
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from src.settings import ROOT
 from tests.platform.emulator import Platform
 from tests.platform.worker import Worker

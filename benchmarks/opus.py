@@ -17,7 +17,7 @@ from benchmarks.recordings import find_recordings
 from benchmarks.report import describe_run
 from benchmarks.scoring import Errors, count_errors, sum_errors
 from client.media.audio import compress
-from client.media.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from src.request.options import Options
 from src.whisper_processor import WhisperProcessor
 

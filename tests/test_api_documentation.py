@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.openai.request import RESPONSE_FORMATS
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from tests.support.clips import CLIPS, ROOT, assert_spoken
 from tests.support.http_worker import http_worker
 

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import ffmpeg
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.audio import ffmpeg_process
+from media.log import FfmpegLog
+from media.sandbox import FfmpegMissing, ProcessLimits, ffmpeg_executable
 from src.audio.decode import (
     MAX_CHANNELS,
     MAX_MIXED_CHANNELS,
@@ -26,7 +28,7 @@ from src.audio.decode import (
     decode_audio,
     decode_recording,
 )
-from src.audio.ffmpeg_process import FfmpegLog, ffmpeg_executable
+from src.audio.ffmpeg_process import compile_command
 from src.audio.pcm import SAMPLE_RATE
 from src.errors import InvalidInput, TooLarge, UnsupportedMedia, WorkerError
 from tests.support.media import encode, main_frequency, sine, write_wav
@@ -755,7 +757,7 @@ def hanging(tmp_path, monkeypatch):
     program = tmp_path / "ffmpeg"
     program.write_text(f"#!{sys.executable}\nwhile True:\n    print('[x] error ' * 9999, flush=True)\n")
     program.chmod(0o755)
-    monkeypatch.setattr(ffmpeg_process, "ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr("media.sandbox.ffmpeg_executable", lambda: str(program))
 
 
 def test_a_decoder_that_stalls_is_killed(hanging, folder):
@@ -1097,5 +1099,7 @@ def test_the_ffmpeg_on_the_path_comes_first(fresh_lookup, tmp_path, monkeypatch)
 def test_a_missing_ffmpeg_is_an_error(fresh_lookup, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(WorkerError, match="ffmpeg is not installed"):
+    with pytest.raises(FfmpegMissing, match="ffmpeg is not installed"):
         ffmpeg_executable()
+    with pytest.raises(WorkerError, match="ffmpeg is not installed"):
+        compile_command(ffmpeg.output(ffmpeg.input("anullsrc"), "-"), ProcessLimits(1, 0))

@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from benchmarks.scoring import count_errors
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from tests.platform.emulator import Platform
 from tests.platform.routes import ENDPOINT
 from tests.platform.worker import ROOT, Worker
@@ -65,6 +65,7 @@ def bridge(platform: Platform, folder: Path, *arguments: str) -> Iterator[str]:
         ROOT / ".venv-client" / "bin" / "python",
         "-m",
         "client.serve",
+        "--no-page",
         "--port",
         str(port),
         *arguments,

@@ -21,7 +21,7 @@ import webvtt
 from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from src.captions import captioning
 from src.delivery.webhooks import MAX_BYTES, to_payload
 from src.job_control import JobControl

@@ -26,7 +26,7 @@ from rapidocr import RapidOCR
 from rapidocr.ch_ppocr_rec.typings import TextRecOutput
 from whisper.tokenizer import LANGUAGES
 
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from src.captions.containers import MKV, MOV, MP4, language_tag
 from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
 from src.captions.fonts import check_family, check_language, choose_fonts, find_faces, main
@@ -625,7 +625,7 @@ def test_captioning_that_stalls_is_stopped(
     sleeping = tmp_path / "ffmpeg"
     sleeping.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     sleeping.chmod(0o755)
-    monkeypatch.setattr("src.audio.ffmpeg_process.ffmpeg_executable", lambda: str(sleeping))
+    monkeypatch.setattr("media.sandbox.ffmpeg_executable", lambda: str(sleeping))
     job = EmbedJob(video, tmp_path, AMPLE, JobControl(), stall_seconds=0.3)
     with pytest.raises(CaptionsFailed, match="stalled"):
         mux(job, [captions_of("x")])

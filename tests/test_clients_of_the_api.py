@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import srt
 
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from tests.support import api_clients as clients
 from tests.support.clips import CLIPS, assert_spoken
 from tests.support.http_worker import http_worker

@@ -14,17 +14,10 @@ from pathlib import Path
 import ffmpeg
 import pytest
 
-import client.media.ffmpeg_process as of_client
-import src.audio.ffmpeg_process as of_worker
+from media.log import FfmpegLog
+from media.sandbox import MAX_MEMORY, ProcessLimits
 from src.audio.decode import decode_audio
-from src.audio.ffmpeg_process import (
-    MAX_MEMORY,
-    FfmpegLog,
-    ProcessLimits,
-    compile_command,
-    refuse_exhausted,
-    start_ffmpeg,
-)
+from src.audio.ffmpeg_process import compile_command, refuse_exhausted, start_ffmpeg
 from src.captions import embed
 from src.captions.embed import Captions, EmbedJob, VideoLimits, burn, find_encoders, mux
 from src.captions.probe import Video, probe_video
@@ -86,7 +79,7 @@ def test_each_start_of_ffmpeg_is_bounded(kind: str, film: Path, folder: Path, mo
     os.mkfifo(seen)  # a file may be over its limit of size
     program.write_text(f"#!/bin/sh\n/bin/cat /proc/self/limits /proc/self/oom_score_adj /proc/$$/environ >{seen}\n")
     program.chmod(0o755)
-    monkeypatch.setattr("src.audio.ffmpeg_process.ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr("media.sandbox.ffmpeg_executable", lambda: str(program))
     with ThreadPoolExecutor(1) as thread, suppress(WorkerError):
         read = thread.submit(seen.read_text)
         start(video, folder)
@@ -97,11 +90,6 @@ def test_each_start_of_ffmpeg_is_bounded(kind: str, film: Path, folder: Path, mo
     assert int(limits["Max file size"][1]) <= 2 << 30
     assert 0 < int(limits["Max cpu time"][0]) < int(limits["Max cpu time"][1]) < 100_000 * embed._CORES
     assert lines[-1] == "1000"  # and no environment after it
-
-
-def test_the_clients_ffmpeg_has_the_workers_bounds() -> None:
-    for name in ("DEMUXERS", "MAX_ALLOC", "MAX_MEMORY", "MAX_STREAMS", "LIMIT_SCRIPT"):
-        assert getattr(of_client, name) == getattr(of_worker, name)
 
 
 def run(arguments: dict[str, object], target: str, folder: Path, limits: ProcessLimits) -> FfmpegLog:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from runpod.serverless.modules import rp_fitness
 
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from src.audio.pcm import SAMPLE_RATE
 from src.serving import fitness
 from src.settings import get_settings

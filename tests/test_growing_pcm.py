@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from benchmarks.recordings import load_pcm
-from src.audio import ffmpeg_process
 from src.audio.decode import AudioOptions, RunningDecoding, decode_recording, start_decoding
 from src.audio.pcm import SAMPLE_RATE, GrowingPcm, Pcm, known_length
 from src.audio.vad import VadOptions
@@ -38,7 +37,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "ffmpeg"
     program.write_text(f'#!/bin/sh\nexec {imageio_ffmpeg.get_ffmpeg_exe()} -readrate 20 "$@"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(ffmpeg_process, "ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr("media.sandbox.ffmpeg_executable", lambda: str(program))
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ import srt
 import torch
 import webvtt
 
+from media.sandbox import ffmpeg_executable
 from src import whisper_processor
-from src.audio.ffmpeg_process import ffmpeg_executable
 from src.engine.work import OutOfMemory as EngineOutOfMemory
 from src.errors import explain_exhaustion
 from src.job_control import JobControl

@@ -16,7 +16,7 @@ import requests
 from moto.server import ThreadedMotoServer
 from standardwebhooks import Webhook
 
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from tests.platform.emulator import Platform
 from tests.platform.faults import Fault
 from tests.platform.worker import Worker

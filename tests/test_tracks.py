@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from src.audio.ffmpeg_process import LoggedStream
+from media.log import LoggedStream
 from src.audio.tracks import TrackName, audio_tracks, choose_track, other_tracks_warning
 from src.errors import InvalidInput, UnsupportedMedia
 

@@ -12,7 +12,7 @@ import pytest
 from whisper.model import MultiHeadAttention
 
 from benchmarks.scoring import count_errors
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from src.audio.pcm import release_pages
 from src.errors import Cancelled, InvalidInput
 from src.job_control import JobControl

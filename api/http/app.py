@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from starlette.applications import Starlette
@@ -14,7 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.http import asr_routes, docs, job_routes, metrics, openai_routes, page_files, page_session
+from api.http import (
+    asr_routes,
+    docs,
+    job_routes,
+    metrics,
+    openai_routes,
+    page_files,
+    page_routes,
+    page_session,
+    page_uploads,
+)
 from api.http.access import Admission
 from api.http.door import Door, DoorSettings
 from api.http.job_store import JobStore
@@ -22,6 +33,7 @@ from api.http.metrics import MeasureRequests
 from api.http.middleware import AnswerErrors, CloseGently, GiveIds, to_response
 from api.http.page_access import PREFIX, AddPageHeaders
 from api.openai.errors import ApiError
+from api.page.services import PageServices, open_page
 from api.page.settings import PageSettings
 from api.transcriber import Transcriber
 
@@ -30,7 +42,7 @@ _EXPOSED_HEADERS = (
     *("openai-processing-ms", "retry-after"),
 )
 
-_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES]
+_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES, *page_uploads.ROUTES, *page_routes.ROUTES]
 
 
 def create_app(
@@ -46,6 +58,9 @@ def create_app(
         settings: of the API.
         health: what `/health` answers besides its own counts.
         page: settings of the page; None: there is none.
+
+    Raises:
+        StoreUnusable: the page's folder cannot be used, with a sentence.
     """
     door = Door(transcriber, settings, health)
     app = Starlette(
@@ -66,18 +81,25 @@ def create_app(
             Middleware(AnswerErrors),
             Middleware(Admission, door),
         ],
-        lifespan=_close_jobs,
+        lifespan=_run_jobs,
         exception_handlers={404: _refuse_path, 405: _refuse_method},
     )
     app.router.redirect_slashes = False  # a redirected upload is sent twice
     app.state.door = door
     app.state.jobs = JobStore()
+    app.state.page = open_page(page, partial(door.run_job, page_routes.JOBS_ROUTE)) if page else None
     return app
 
 
 @asynccontextmanager
-async def _close_jobs(app: Starlette) -> AsyncIterator[None]:
+async def _run_jobs(app: Starlette) -> AsyncIterator[None]:
+    """Begin the page's jobs that had not ended with the server before, and end all jobs with this one."""
+    page: PageServices | None = app.state.page
+    if page is not None:
+        await page.start()
     yield
+    if page is not None:
+        await page.close()
     await app.state.jobs.close()
 
 

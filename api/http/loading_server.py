@@ -31,7 +31,7 @@ FORCED_SECONDS = 3.0
 """After a second signal: in which cancelled jobs end, and remove their files, before the process does."""
 
 STOPPING = "stopping"
-"""Key of a request's ASGI state: an event that is set when the server stops, for answers without an end of their own."""
+"""Key of a request's ASGI state: an event that is set when the server stops, for answers that have no other end."""
 
 _log = logging.getLogger(__name__)
 

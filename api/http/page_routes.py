@@ -8,7 +8,7 @@ import json
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from api import json_text
 from api.http.door import Door
 from api.http.page_access import owner_of
+from api.http.page_uploads import refusing
 from api.http.uploads import receive_json
 from api.openai.errors import ApiError, to_error
 from api.page import edits, lines, records
@@ -27,6 +28,9 @@ from api.page.media_kind import media_of
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PageServices
 from api.page.store import NotEditable, StoreFull
+
+JOBS_ROUTE = "/page/api/transcripts"
+"""By which the metrics count the page's jobs."""
 
 HEARTBEAT_S = 15.0
 
@@ -37,6 +41,8 @@ MAX_URL_CHARACTERS = 2048
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 3
 """The document of ten hours in a fifth of a second, and hardly larger than with more."""
+
+Found = TypeVar("Found")
 
 _MAX_REVISION_DIGITS = len(str(lines.MAX_REVISION))
 
@@ -54,7 +60,12 @@ async def create(request: Request) -> Response:
     transcript_id = secrets.token_urlsafe(12)
     source = _parse_url(body["url"]) if "url" in body else await _take_upload(page, owner, body, transcript_id)
     record = Record(
-        transcript_id, owner, title or _title_of(source), source, options, media_of(source.name) if source.url is None else None
+        transcript_id,
+        owner,
+        title or _title_of(source),
+        source,
+        options,
+        media_of(source.name) if source.url is None else None,
     )
     try:
         await run_in_threadpool(page.store.add, record)
@@ -199,11 +210,11 @@ async def _stream(page: PageServices, owner: str, stopping: asyncio.Event) -> As
         page.events.forget(owner, stream)
 
 
-_TRANSCRIPT = "/page/api/transcripts/{id}"
+_TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"
 
 ROUTES = [
-    Route("/page/api/transcripts", create, methods=["POST"]),
-    Route("/page/api/transcripts", list_all),
+    Route(JOBS_ROUTE, create, methods=["POST"]),
+    Route(JOBS_ROUTE, list_all),
     Route(_TRANSCRIPT, show),
     Route(_TRANSCRIPT, edit, methods=["PATCH"]),
     Route(_TRANSCRIPT, remove, methods=["DELETE"]),
@@ -226,7 +237,7 @@ async def find(request: Request) -> Record:
     return _existing(await run_in_threadpool(_page(request).store.find, request.path_params["id"], owner))
 
 
-def _existing(found: Any) -> Any:
+def _existing(found: Found | None) -> Found:
     """What was found.
 
     Raises:
@@ -293,12 +304,9 @@ async def _take_upload(page: PageServices, owner: str, body: Mapping[str, Any], 
         ApiError: there is no such upload, or it is not finished.
     """
     upload_id = lines.parse_text(body["upload"], "upload", edits.MAX_TITLE_CHARACTERS)
-    taken = await run_in_threadpool(page.uploads.take, owner, upload_id)
-    folder = page.folder_of(transcript_id)
-    await run_in_threadpool(folder.mkdir, 0o700)
-    await run_in_threadpool(taken.path.rename, page.recording_of(transcript_id))
-    kind = "microphone" if body.get("kind") == "microphone" else "file"
-    return Source(kind, taken.name, taken.size)
+    with refusing():
+        taken = await run_in_threadpool(page.uploads.take, owner, upload_id, page.recording_of(transcript_id))
+    return Source("microphone" if body.get("kind") == "microphone" else "file", taken.name, taken.size)
 
 
 def _title_of(source: Source) -> str:

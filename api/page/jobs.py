@@ -70,9 +70,9 @@ class PageJobs:
         """Begin the jobs that had not ended with the server before."""
         for record in await run_in_threadpool(self._store.unfinished):
             if record.attempts >= MAX_ATTEMPTS:
-                await self._change(record.id, state=_state_after_failure(record), error=_GIVEN_UP, attempts=0)
+                await self.change(record.id, state=_state_after_failure(record), error=_GIVEN_UP, attempts=0)
             else:
-                self.start(await self._change(record.id, state="waiting") or record)
+                self.start(await self.change(record.id, state="waiting") or record)
 
     def start(self, record: Record) -> None:
         """Begin the job of a transcript, whose state in the store is `waiting`, unless it has begun."""
@@ -92,7 +92,7 @@ class PageJobs:
         if current is None or current.state not in records.UNFINISHED:
             return current
         state: State = "done" if current.has_result else "cancelled"
-        return await self._change(record.id, state=state, error=None, attempts=0)
+        return await self.change(record.id, state=state, error=None, attempts=0)
 
     async def retry(self, record: Record, options: Mapping[str, Any] | None) -> Record | None:
         """Begin the job of a transcript again; None: the transcript is gone.
@@ -102,7 +102,7 @@ class PageJobs:
             options: of the job; None: as before.
         """
         known = {} if options is None else {"options": dict(options)}
-        changed = await self._change(record.id, state="waiting", error=None, attempts=0, **known)
+        changed = await self.change(record.id, state="waiting", error=None, attempts=0, **known)
         if changed is not None:
             self.start(changed)
         return changed
@@ -122,6 +122,13 @@ class PageJobs:
         if running := self._running.get(record.id):
             running.record = record
         self._events.publish(record.owner, "record", records.to_json(record, self.progress_of(record.id)))
+
+    async def change(self, transcript_id: str, **values: Any) -> Record | None:
+        """Change fields of a record, and tell the visitor; None: the transcript is gone."""
+        record = await run_in_threadpool(lambda: self._store.update(transcript_id, **values))
+        if record is not None:
+            self.publish(record)
+        return record
 
     async def close(self) -> None:
         """Put the jobs that run back, for the next start of the server."""
@@ -180,12 +187,6 @@ class PageJobs:
             error = {"type": error_type, "message": lines.clean_text(message)[:_MAX_MESSAGE_CHARACTERS]}
             state = _state_after_failure(record)
             await run_in_threadpool(self._store.update, transcript_id, state=state, error=error, attempts=0)
-
-    async def _change(self, transcript_id: str, **values: Any) -> Record | None:
-        record = await run_in_threadpool(lambda: self._store.update(transcript_id, **values))
-        if record is not None:
-            self.publish(record)
-        return record
 
 
 class RunningJob:

@@ -102,10 +102,10 @@ def _line_of(segment: Mapping[str, Any], line_id: str) -> Line:
 def _word_of(word: Mapping[str, Any], line_start: float) -> Word:
     start = _clamp(word["start"], 0.0) if word.get("start") is not None else line_start
     probability = word.get("probability")
-    known = isinstance(probability, int | float) and 0 <= probability <= 1
-    return Word(
-        clean_text(word["word"]), start, _clamp(word["end"], start), round(float(probability), 3) if known else None
-    )
+    if not isinstance(probability, int | float) or not 0 <= probability <= 1:
+        probability = None
+    rounded = None if probability is None else round(float(probability), 3)
+    return Word(clean_text(word["word"]), start, _clamp(word["end"], start), rounded)
 
 
 def _clamp(value: Any, least: float) -> float:

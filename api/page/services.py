@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from api.page.events import Events
 from api.page.jobs import PageJobs, Run
+from api.page.records import Record
 from api.page.settings import PageSettings
-from api.page.store import Store, StoreUnusable
+from api.page.store import Store
+from api.page.tables import StoreUnusable
 from api.page.uploads import Uploads
 
 PRIVATE_FOLDER = 0o700
@@ -44,13 +47,21 @@ class PageServices:
         """The folder for a transcript's recording and what is made of it."""
         return self.media / transcript_id
 
+    def media_path(self, record: Record) -> Path | None:
+        """A transcript's recording; None: there is no file of it on this machine."""
+        return None if record.media is None else self.recording_of(record.id)
+
     def recording_of(self, transcript_id: str) -> Path:
-        """A transcript's recording; it does not exist if the recording is at a URL."""
+        """Where a transcript's recording is, unless it is at a URL."""
         return self.folder_of(transcript_id) / "recording"
 
     def has_room(self, size: int = 0) -> bool:
         """True if so many bytes leave the reserve of the disk free."""
         return shutil.disk_usage(self.settings.folder).free - size >= self.settings.reserve_bytes
+
+    async def change(self, transcript_id: str, **values: Any) -> Record | None:
+        """Change fields of a record, and tell the visitor; None: the transcript is gone."""
+        return await self.jobs.change(transcript_id, **values)
 
     async def start(self) -> None:
         """Remove what a killed server has left, and begin the jobs that had not ended with it."""
@@ -78,18 +89,16 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         run: runs a job.
 
     Raises:
-        SystemExit: the folder cannot be used, with a sentence.
+        StoreUnusable: the folder cannot be used, with a sentence.
     """
     try:
         for folder in (settings.folder, settings.folder / "media"):
             folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             folder.chmod(PRIVATE_FOLDER)
         store = Store(settings.folder)
-    except StoreUnusable as error:
-        raise SystemExit(f"the page cannot start: {error}") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SystemExit(f"the page cannot start: its folder cannot be written ({reason}), give another one") from None
+        raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
     uploads = Uploads(settings.folder / "uploads", settings.reserve_bytes)
     jobs = PageJobs(store, run, events, lambda transcript_id: settings.folder / "media" / transcript_id)

@@ -5,8 +5,6 @@ The file is locked for as long as it is open: two servers would run the same job
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,48 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from api.page import lines
+from api.page import lines, tables
 from api.page.edits import MAX_SPEAKERS, Edit
 from api.page.lines import Line
-from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record, Source, State
-
-FILE_NAME = "transcripts.sqlite3"
+from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record
 
 MAX_TRANSCRIPTS, MAX_TRANSCRIPTS_OF_ONE = 20_000, 1000
 """Of all visitors, and of one."""
 
 MAX_LINES = 100_000
 """Of a transcript, deleted ones included: twelve hours of quick speech have some 20,000."""
-
-_LOCK_WAIT_S = 5.0
-"""The server before may be about to end."""
-
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE transcripts (
-    id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL, source TEXT NOT NULL, options TEXT NOT NULL,
-    media TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
-    error TEXT NOT NULL, outcome TEXT NOT NULL, revision INTEGER NOT NULL, edited INTEGER NOT NULL,
-    speakers TEXT NOT NULL, has_result INTEGER NOT NULL, preview TEXT NOT NULL, video TEXT NOT NULL
-);
-CREATE INDEX transcripts_by_owner ON transcripts (owner, created);
-CREATE TABLE lines (
-    transcript TEXT NOT NULL REFERENCES transcripts ON DELETE CASCADE, id TEXT NOT NULL, revision INTEGER NOT NULL,
-    deleted INTEGER NOT NULL, start REAL NOT NULL, "end" REAL NOT NULL, speaker TEXT, words TEXT NOT NULL,
-    PRIMARY KEY (transcript, id)
-) WITHOUT ROWID;
-"""
-
-_JSON_COLUMNS = ("source", "options", "media", "error", "outcome", "speakers", "video")
-_COLUMNS = (
-    *("id", "owner", "title", "source", "options", "media", "created", "updated", "state", "attempts", "error"),
-    *("outcome", "revision", "edited", "speakers", "has_result", "preview", "video"),
-)
-_LINE_COLUMNS = 'id, start, "end", speaker, words, revision'
-
-
-class StoreUnusable(Exception):
-    """The folder cannot be used; with a sentence."""
 
 
 class StoreFull(Exception):
@@ -103,16 +69,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._lock = threading.Lock()
-        try:
-            self._db = _open(folder / FILE_NAME)
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY" or "locked" in str(error):
-                raise StoreUnusable(
-                    "another server uses the page's folder: end it, or give this one another folder"
-                ) from None
-            raise StoreUnusable(
-                "the transcripts in the page's folder cannot be read or written: give the page another folder"
-            ) from None
+        self._db = tables.open_tables(folder / tables.FILE_NAME)
 
     def close(self) -> None:
         """Close the file; nothing else may be called afterwards."""
@@ -126,7 +83,9 @@ class Store:
             StoreFull: its visitor, or all together, have too many.
         """
         with self._writing():
-            count = self._db.execute("SELECT count(*), count(CASE owner WHEN ? THEN 1 END) FROM transcripts", [record.owner])
+            count = self._db.execute(
+                "SELECT count(*), count(CASE owner WHEN ? THEN 1 END) FROM transcripts", [record.owner]
+            )
             total, theirs = count.fetchone()
             if theirs >= MAX_TRANSCRIPTS_OF_ONE:
                 raise StoreFull(f"there are {theirs} transcripts: delete some first")
@@ -138,9 +97,10 @@ class Store:
         """A visitor's transcripts, the newest first."""
         with self._lock:
             rows = self._db.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM transcripts WHERE owner = ? ORDER BY created DESC, id", [owner]  # noqa: S608
+                tables.SELECT_RECORDS + "WHERE owner = ? ORDER BY created DESC, id",
+                [owner],
             ).fetchall()
-        return [_to_record(row) for row in rows]
+        return [tables.to_record(row) for row in rows]
 
     def find(self, transcript_id: str, owner: str) -> Record | None:
         """A visitor's transcript; None: this visitor has none of this id."""
@@ -156,9 +116,10 @@ class Store:
         """The transcripts whose jobs have not ended, the oldest first."""
         with self._lock:
             rows = self._db.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM transcripts WHERE state IN (?, ?) ORDER BY created", UNFINISHED  # noqa: S608
+                tables.SELECT_RECORDS + "WHERE state IN (?, ?) ORDER BY created",
+                UNFINISHED,
             ).fetchall()
-        return [_to_record(row) for row in rows]
+        return [tables.to_record(row) for row in rows]
 
     def ids(self) -> set[str]:
         """The ids of all transcripts."""
@@ -192,7 +153,8 @@ class Store:
                 return None
             revision = record.revision + 1
             self._db.execute(
-                "UPDATE lines SET deleted = 1, words = '[]', revision = ? WHERE transcript = ?", [revision, transcript_id]
+                "UPDATE lines SET deleted = 1, words = '[]', revision = ? WHERE transcript = ?",
+                [revision, transcript_id],
             )
             self._put_lines(transcript_id, new_lines, revision)
             keys = dict.fromkeys(line.speaker for line in new_lines if line.speaker is not None)
@@ -228,7 +190,9 @@ class Store:
             revision = record.revision + 1
             current = self._find_lines(transcript_id, [*(line.id for line in edit.lines), *edit.deleted])
             fresh = [line for line in edit.lines if not _is_newer(current.get(line.id), line.revision)]
-            gone = [id for id, based_on in edit.deleted.items() if id in current and not _is_newer(current[id], based_on)]
+            gone = [
+                id for id, based_on in edit.deleted.items() if id in current and not _is_newer(current[id], based_on)
+            ]
             self._put_lines(transcript_id, fresh, revision)
             self._db.executemany(
                 "UPDATE lines SET deleted = 1, words = '[]', revision = ? WHERE transcript = ? AND id = ?",
@@ -236,7 +200,11 @@ class Store:
             )
             self._check_number(transcript_id)
             written = {line.id for line in fresh} | set(gone)
-            refused = [stored for id, stored in current.items() if id not in written and not (stored.deleted and id in edit.deleted)]
+            refused = [
+                stored
+                for id, stored in current.items()
+                if id not in written and not (stored.deleted and id in edit.deleted)
+            ]
             changed = replace(
                 record,
                 revision=revision,
@@ -257,25 +225,27 @@ class Store:
         with self._lock:
             record = self._read(transcript_id)
             rows = self._db.execute(
-                f"SELECT {_LINE_COLUMNS}, deleted FROM lines WHERE transcript = ? AND revision > ? ORDER BY start, id",  # noqa: S608
+                tables.SELECT_LINES + "WHERE transcript = ? AND revision > ? ORDER BY start, id",
                 [transcript_id, since],
             ).fetchall()
         if record is None:
             return None
-        return Changes(record, [_to_line(row) for row in rows if not row[-1]], [row[0] for row in rows if row[-1]])
+        return Changes(
+            record, [tables.to_line(row) for row in rows if not row[-1]], [row[0] for row in rows if row[-1]]
+        )
 
     def lines_of(self, transcript_id: str) -> list[Line]:
         """The lines of a transcript, in order."""
-        return [_to_line(row) for row in self._rows(transcript_id)]
+        return [tables.to_line(row) for row in self._rows(transcript_id)]
 
     def lines_as_json(self, transcript_id: str) -> str:
         """The same as a JSON list, without parsing the words of hours."""
-        return "[" + ",".join(_row_to_json(row) for row in self._rows(transcript_id)) + "]"
+        return "[" + ",".join(tables.row_to_json(row) for row in self._rows(transcript_id)) + "]"
 
     def _rows(self, transcript_id: str) -> list[Any]:
         with self._lock:
             return self._db.execute(
-                f"SELECT {_LINE_COLUMNS} FROM lines WHERE transcript = ? AND NOT deleted ORDER BY start, id",  # noqa: S608
+                tables.SELECT_LINES + "WHERE transcript = ? AND NOT deleted ORDER BY start, id",
                 [transcript_id],
             ).fetchall()
 
@@ -293,23 +263,18 @@ class Store:
 
     def _read(self, transcript_id: str) -> Record | None:
         row = self._db.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM transcripts WHERE id = ?", [transcript_id]  # noqa: S608
+            tables.SELECT_RECORDS + "WHERE id = ?",
+            [transcript_id],
         ).fetchone()
-        return None if row is None else _to_record(row)
+        return None if row is None else tables.to_record(row)
 
     def _write(self, record: Record) -> Record:
-        values = [_to_column(record, name) for name in _COLUMNS]
-        assignments = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
-        self._db.execute(
-            f"INSERT INTO transcripts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(values))}) "  # noqa: S608
-            f"ON CONFLICT (id) DO UPDATE SET {assignments}",
-            values,
-        )
+        self._db.execute(tables.PUT_RECORD, tables.record_to_row(record))
         return record
 
     def _put_lines(self, transcript_id: str, new_lines: Sequence[Line], revision: int) -> None:
         self._db.executemany(
-            f"INSERT OR REPLACE INTO lines (transcript, deleted, {_LINE_COLUMNS}) VALUES (?, 0, ?, ?, ?, ?, ?, ?)",
+            tables.PUT_LINE,
             (
                 (transcript_id, line.id, line.start, line.end, line.speaker, lines.words_to_json(line.words), revision)
                 for line in new_lines
@@ -320,10 +285,11 @@ class Store:
         found = {}
         for line_id in dict.fromkeys(ids):
             row = self._db.execute(
-                f"SELECT {_LINE_COLUMNS}, deleted FROM lines WHERE transcript = ? AND id = ?", [transcript_id, line_id]  # noqa: S608
+                tables.SELECT_LINES + "WHERE transcript = ? AND id = ?",
+                [transcript_id, line_id],
             ).fetchone()
             if row is not None:
-                found[line_id] = _Stored(_to_line(row), bool(row[-1]))
+                found[line_id] = _Stored(tables.to_line(row), bool(row[-1]))
         return found
 
     def _check_number(self, transcript_id: str) -> None:
@@ -333,10 +299,10 @@ class Store:
 
     def _preview(self, transcript_id: str) -> str:
         rows = self._db.execute(
-            f"SELECT {_LINE_COLUMNS} FROM lines WHERE transcript = ? AND NOT deleted ORDER BY start, id LIMIT 20",  # noqa: S608
+            tables.SELECT_LINES + "WHERE transcript = ? AND NOT deleted ORDER BY start, id LIMIT 20",
             [transcript_id],
         )
-        text = " ".join(" ".join(_to_line(row).text for row in rows).split())
+        text = " ".join(" ".join(tables.to_line(row).text for row in rows).split())
         return text[:PREVIEW_CHARACTERS]
 
 
@@ -344,32 +310,6 @@ class Store:
 class _Stored:
     line: Line
     deleted: bool
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("BEGIN IMMEDIATE")
-        _bring_up_to_date(db)
-        db.execute("COMMIT")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _bring_up_to_date(db: sqlite3.Connection) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > _SCHEMA_VERSION:
-        raise StoreUnusable("the page's folder is of a newer version of this program: update it, or give another folder")
-    if version == 0:
-        for statement in _SCHEMA.split(";"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 
 def _is_newer(stored: _Stored | None, based_on: int) -> bool:
@@ -390,37 +330,3 @@ def _merge_speakers(names: dict[str, str], edit: Edit, fresh: Sequence[Line]) ->
     if len(speakers) > MAX_SPEAKERS:
         raise StoreFull(f"the transcript has over {MAX_SPEAKERS} speakers")
     return speakers
-
-
-def _to_column(record: Record, name: str) -> Any:
-    value = getattr(record, name)
-    if name not in _JSON_COLUMNS:
-        return value
-    return json.dumps(value.__dict__ if isinstance(value, Source | Outcome) else value)
-
-
-def _to_record(row: Sequence[Any]) -> Record:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values.update((name, json.loads(values[name])) for name in _JSON_COLUMNS)
-    state: State = values["state"]
-    return Record(
-        **{
-            **values,
-            "state": state,
-            "edited": bool(values["edited"]),
-            "has_result": bool(values["has_result"]),
-            "source": Source(**values["source"]),
-            "outcome": Outcome(**values["outcome"]),
-        }
-    )
-
-
-def _to_line(row: Sequence[Any]) -> Line:
-    line_id, start, end, speaker, words, revision = row[:6]
-    return Line(line_id, start, end, speaker, lines.words_from_json(words), revision)
-
-
-def _row_to_json(row: Sequence[Any]) -> str:
-    line_id, start, end, speaker, words, revision = row
-    head = json.dumps({"id": line_id, "start": start, "end": end, "speaker": speaker, "revision": revision})
-    return f'{head[:-1]}, "words": {words}}}'

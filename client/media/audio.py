@@ -18,8 +18,9 @@ from typing import Any
 import ffmpeg
 
 from client.errors import BadRecording, CacheFailed
-from client.media.ffmpeg_process import MAX_SECONDS, STALL_SECONDS, FfmpegRun, run_ffmpeg, sandboxed_input
+from client.media.ffmpeg_process import MAX_SECONDS, STALL_SECONDS, FfmpegRun, run_ffmpeg
 from client.media.tracks import AudioTrack, choose_track, read_tracks
+from media.sandbox import sandboxed_input
 
 BITRATE = 32_000
 """Bits per second for mono; twice that for channels that stay apart."""

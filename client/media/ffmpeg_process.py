@@ -1,15 +1,7 @@
-"""Runs ffmpeg over a recording from anybody, with the worker's bounds (`src/audio/ffmpeg_process.py`).
-
-A recording may be a playlist in disguise, or declare what takes gigabytes. ffmpeg opens no other file, gets no
-environment, and is bounded by the kernel where the system is Linux or another Unix; everywhere, it must go on.
-"""
+"""Runs ffmpeg over a recording from anybody: sandboxed (`media/sandbox.py`), and as long as it goes on."""
 
 from __future__ import annotations
 
-import functools
-import math
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -17,28 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import ffmpeg
 
 from client.errors import Stopped, WrongUsage
-
-# The worker's; a test compares them.
-DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,gsm,iff,loas,matroska,mlp,mov,"
-    "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,ogg,qcp,rm,tak,truehd,tta,voc,w64,wav,wv"
-)
-MAX_ALLOC = 512 << 20
-MAX_MEMORY = 1 << 30
-MAX_STREAMS = 100
-LIMIT_SCRIPT = """
-{ ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"; ulimit -S -t "$3"; ulimit -H -t "$4"; } 2>/dev/null
-{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null
-unset PWD
-shift 4
-exec "$@"
-"""
+from media.sandbox import ENVIRONMENT, FfmpegMissing, ProcessLimits, compile_command
 
 MAX_SECONDS = 100 * 3600.0
 """The longest recording that is compressed; slower than it would play, ffmpeg has stalled."""
@@ -46,10 +22,8 @@ MAX_SECONDS = 100 * 3600.0
 STALL_SECONDS = 60.0
 
 _STOP_INTERVAL_S = 0.2
-_LAST_CPU_SECONDS = 30
 _MAX_LINE = 4096
 _MAX_LOG_LINES = 2000  # kept of the beginning and of the end
-_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}  # Windows starts none without
 
 
 @dataclass(frozen=True)
@@ -63,29 +37,6 @@ class FfmpegRun:
     """The beginning and the end of its log."""
     stalled: bool
     """True if it had to be stopped."""
-
-
-@functools.cache
-def ffmpeg_executable() -> str:
-    """Return the path of the system's ffmpeg, else of the one from imageio-ffmpeg.
-
-    Raises:
-        WrongUsage: neither is installed.
-    """
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
-        raise WrongUsage("ffmpeg is not installed: install it, or the Python package imageio-ffmpeg") from None
-
-
-def sandboxed_input(source: Path) -> ffmpeg.nodes.FilterableStream:
-    """Return `source` as an input that cannot open anything else."""
-    limits = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, "max_streams": MAX_STREAMS}
-    return ffmpeg.input(f"file:{source}", **limits)
 
 
 def run_ffmpeg(
@@ -107,6 +58,7 @@ def run_ffmpeg(
 
     Raises:
         Stopped: `stop` was set.
+        WrongUsage: there is no ffmpeg.
     """
     lines: list[str] = []
     head: list[str] = []
@@ -124,7 +76,7 @@ def run_ffmpeg(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
         ) as process,
         ThreadPoolExecutor(2) as threads,
     ):
@@ -141,13 +93,10 @@ def run_ffmpeg(
 
 
 def _bounded(output: ffmpeg.nodes.OutputStream, file_bytes: int) -> list[str]:
-    arguments = ("-nostdin", "-hide_banner", "-nostats", "-max_alloc", str(MAX_ALLOC))
-    command: list[str] = output.global_args(*arguments).compile(cmd=ffmpeg_executable(), overwrite_output=True)
-    if os.name != "posix":
-        return command
-    cpu_seconds = math.ceil(MAX_SECONDS)
-    numbers = (MAX_MEMORY // 1024, -(-file_bytes // 512), cpu_seconds, cpu_seconds + _LAST_CPU_SECONDS)
-    return ["/bin/sh", "-c", LIMIT_SCRIPT, "sh", *(str(number) for number in numbers), *command]
+    try:
+        return compile_command(output.global_args("-nostats"), ProcessLimits(MAX_SECONDS, file_bytes))
+    except FfmpegMissing as error:
+        raise WrongUsage(str(error)) from None
 
 
 def _read(stream: IO[str], keep: Callable[[str], object]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import ffmpeg
 
 from client.errors import WrongUsage
-from client.media.ffmpeg_process import run_ffmpeg, sandboxed_input
+from client.media.ffmpeg_process import run_ffmpeg
+from media.sandbox import sandboxed_input
 
 _STREAM = re.compile(r" +Stream #0:(\d+)(?:\[\w+\])?(?:\(([\w-]+)\))?.*?: (\w+): (\w*)(.*)")
 _TITLE = re.compile(r"      title +: (.*)")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from src.audio.ffmpeg_process import FfmpegLog
+from media.log import FfmpegLog
 from src.errors import UnsupportedMedia
 from src.job_control import JobControl
 

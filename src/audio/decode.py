@@ -1,6 +1,6 @@
 """Decodes any audio or video file to 16 kHz PCM on disk, by ffmpeg: the mix of its channels, or each channel.
 
-The file is treated as hostile: ffmpeg opens no other file (`src/audio/ffmpeg_process.py`), and the limits apply to the
+The file is treated as hostile: ffmpeg opens no other file (`media/sandbox.py`), and the limits apply to the
 decoded output, not to what a header declares.
 
     choose the track        tracks.py: the wanted one, else the one that players take
@@ -28,15 +28,10 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
+from media.log import FfmpegLog
+from media.sandbox import ProcessLimits, sandboxed_input
 from src.audio.completeness import RiffLength, find_losses, read_riff_length, refuse_undecodable
-from src.audio.ffmpeg_process import (
-    FfmpegLog,
-    ProcessLimits,
-    compile_command,
-    refuse_exhausted,
-    sandboxed_input,
-    start_ffmpeg,
-)
+from src.audio.ffmpeg_process import compile_command, refuse_exhausted, start_ffmpeg
 from src.audio.mixing import CancellationProbe, read_and_mix
 from src.audio.pcm import SAMPLE_RATE, GrowingPcm, Pcm
 from src.audio.tracks import TrackName, audio_tracks, choose_track, other_tracks_warning

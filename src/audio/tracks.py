@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from whisper.tokenizer import TO_LANGUAGE_CODE
 
-from src.audio.ffmpeg_process import LoggedStream
+from media.log import LoggedStream
 from src.errors import InvalidInput, UnsupportedMedia
 
 TrackName: TypeAlias = int | str

@@ -21,15 +21,9 @@ from typing import Any
 
 import ffmpeg
 
-from src.audio.ffmpeg_process import (
-    MAX_MEMORY,
-    FfmpegLog,
-    ProcessLimits,
-    compile_command,
-    refuse_exhausted,
-    sandboxed_input,
-    start_ffmpeg,
-)
+from media.log import FfmpegLog
+from media.sandbox import MAX_MEMORY, ProcessLimits, sandboxed_input
+from src.audio.ffmpeg_process import compile_command, refuse_exhausted, start_ffmpeg
 from src.captions.containers import (
     CONTAINERS_BY_FAMILY,
     MKV,

@@ -10,15 +10,9 @@ from pathlib import Path
 
 import ffmpeg
 
-from src.audio.ffmpeg_process import (
-    FfmpegLog,
-    LoggedStream,
-    ProcessLimits,
-    compile_command,
-    refuse_exhausted,
-    sandboxed_input,
-    start_ffmpeg,
-)
+from media.log import FfmpegLog, LoggedStream
+from media.sandbox import ProcessLimits, sandboxed_input
+from src.audio.ffmpeg_process import compile_command, refuse_exhausted, start_ffmpeg
 from src.errors import TooLarge, UnsupportedMedia
 from src.job_control import JobControl
 

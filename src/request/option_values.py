@@ -26,7 +26,7 @@ MAX_PHRASES = 5000
 MAX_PHRASE_CHARACTERS = 200
 
 MAX_AUDIO_TRACK = 100
-"""ffmpeg is given no more streams: see `src/audio/ffmpeg_process.py`."""
+"""ffmpeg is given no more streams: see `media/sandbox.py`."""
 
 MAX_TRACK_NAME_CHARACTERS = 200
 

@@ -18,8 +18,9 @@ import pytest
 
 from client.errors import BadRecording, WrongUsage
 from client.media.audio import AudioPart, compress, cut
-from client.media.ffmpeg_process import MAX_MEMORY, ffmpeg_executable, run_ffmpeg
+from client.media.ffmpeg_process import run_ffmpeg
 from client.media.tracks import read_tracks
+from media.sandbox import MAX_MEMORY, ffmpeg_executable
 from tests.client.conftest import CLIPS
 from tests.support.mp4 import RATE, SCALE, Mp4Track, mp4
 
@@ -173,7 +174,7 @@ def test_ffmpeg_has_no_environment_and_is_bounded(tmp_path: Path, monkeypatch: p
     os.mkfifo(seen)
     program.write_text(f"#!/bin/sh\n/bin/cat /proc/self/limits /proc/self/oom_score_adj /proc/$$/environ >{seen}\n")
     program.chmod(0o755)
-    monkeypatch.setattr("client.media.ffmpeg_process.ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr("media.sandbox.ffmpeg_executable", lambda: str(program))
     with ThreadPoolExecutor(1) as thread:
         read = thread.submit(seen.read_text)
         assert read_tracks(tmp_path / "talk.mp3") == []
@@ -196,7 +197,7 @@ def test_an_ffmpeg_that_does_not_get_on_is_stopped(tmp_path: Path, monkeypatch: 
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\nwhile :; do echo some log >&2; done\n")
     program.chmod(0o755)
-    monkeypatch.setattr("client.media.ffmpeg_process.ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr("media.sandbox.ffmpeg_executable", lambda: str(program))
     output = ffmpeg.output(ffmpeg.input("x"), "y")
     run = run_ffmpeg(output, file_bytes=0, stall_seconds=0.5)
     assert run.stalled
@@ -207,7 +208,7 @@ def test_an_ffmpeg_that_gets_on_is_not(tmp_path: Path, monkeypatch: pytest.Monke
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\nfor at in 1 2 3 4 5 6; do echo $at; /bin/sleep 0.3; done\n")
     program.chmod(0o755)
-    monkeypatch.setattr("client.media.ffmpeg_process.ffmpeg_executable", lambda: str(program))
+    monkeypatch.setattr("media.sandbox.ffmpeg_executable", lambda: str(program))
     run = run_ffmpeg(ffmpeg.output(ffmpeg.input("x"), "y"), file_bytes=0, stall_seconds=1.0)
     assert (run.stalled, len(run.lines)) == (False, 6)
 

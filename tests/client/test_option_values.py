@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from client.errors import WrongUsage
-from client.media.ffmpeg_process import ffmpeg_executable
 from client.option_values import parse_options
+from media.sandbox import ffmpeg_executable
 from tests.client.conftest import CLIPS
 
 

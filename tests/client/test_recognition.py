@@ -11,8 +11,8 @@ import pytest
 
 from client.errors import BadRecording
 from client.media.audio import compress
-from client.media.ffmpeg_process import ffmpeg_executable
 from client.recognition import check_recording, encodable_path, other_kind
+from media.sandbox import ffmpeg_executable
 from tests.client.conftest import CLIPS
 
 CONTAINERS = {

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from tests.support.clips import CLIPS
 
 # Containers made of a second and a half of speech, and a picture where there is one: name, ffmpeg's options.

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 
-from src.audio.ffmpeg_process import ffmpeg_executable
+from media.sandbox import ffmpeg_executable
 from tests.support.clips import CLIPS, words
 
 _MIN_RATIO = {"numbers.mp3": 0.7, "demo.ogg": 0.9, "long.ogg": 0.95}

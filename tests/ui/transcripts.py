@@ -139,7 +139,7 @@ def failure(error_type: str, message: str) -> Answer:
 
 def option_schemas() -> dict[str, Any]:
     """The JSON Schema of each option of a job, as the worker has them."""
-    schemas: dict[str, Any] = json.loads(SCHEMA.read_text())["properties"]["options"]["properties"]
+    schemas: dict[str, Any] = json.loads(SCHEMA.read_text())["$defs"]["Options"]["properties"]
     return schemas
 
 

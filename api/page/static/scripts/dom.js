@@ -116,7 +116,7 @@ export function toast(text, action) {
  * Make a button open a menu. Arrow keys walk it, Esc closes it.
  *
  * @param {HTMLElement} button opens it.
- * @param {() => Array<MenuItem|{heading: string, items: MenuItem[]}>} items asked each time it opens.
+ * @param {() => Array<MenuItem|{heading?: string, items: MenuItem[]}>} items asked each time it opens.
  * @returns {HTMLElement} the button.
  */
 export function menu(button, items) {
@@ -125,7 +125,7 @@ export function menu(button, items) {
   const choose = (item) => { close(); button.focus(); item.run(); };
   const open = () => {
     list = element("div", { class: "menu", role: "menu", popover: "auto", "aria-label": button.getAttribute("aria-label") ?? button.textContent },
-      items().map((item) => (item.heading ? menuGroup(item, choose) : menuItem(item, choose))));
+      items().map((item) => (item.items ? menuGroup(item, choose) : menuItem(item, choose))));
     list.addEventListener("keydown", walkMenu);
     list.addEventListener("toggle", (event) => {
       if (event.newState !== "closed") return;
@@ -156,7 +156,7 @@ export function menu(button, items) {
 
 function menuGroup({ heading, items }, choose) {
   return element("div", { role: "group", class: "menu-group", "aria-label": heading },
-    element("div", { class: "menu-heading", "aria-hidden": "true" }, heading),
+    heading && element("div", { class: "menu-heading", "aria-hidden": "true" }, heading),
     items.map((item) => menuItem(item, choose)));
 }
 

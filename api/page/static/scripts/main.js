@@ -3,6 +3,7 @@
 import { announce, element, icon, menu, toast } from "./dom.js";
 import { mountHome } from "./home/view.js";
 import { intake } from "./home/intake.js";
+import { notifyOfEnds } from "./home/notifications.js";
 import { mountLogIn } from "./log_in.js";
 import { subscribe } from "./server/events.js";
 import { records } from "./server/records.js";
@@ -30,7 +31,7 @@ function decodePart(part) {
 }
 
 async function mountRoute(route) {
-  if (route.name === "home") return mountHome(host, { session });
+  if (route.name === "home") return mountHome(host);
   const { mount } = await import("./editor/view.js");
   return mount(host, { id: route.id, line: route.line });
 }
@@ -123,6 +124,7 @@ async function start() {
     session = await getSession();
     if (!session.admitted) session = await mountLogIn(host);
     buildTools(session);
+    intake.limits = session.limits;
     await records.start();
   } catch (error) {
     mountProblem(error);
@@ -131,6 +133,7 @@ async function start() {
   subscribe("connection", showConnection);
   records.addEventListener("change", noticeEnd);
   intake.addEventListener("change", updateTab);
+  notifyOfEnds();
   // One after the other: a view may still be loading when the next one is asked for.
   const follow = () => { showing = showing.then(() => show(parseRoute(location.hash))); };
   addEventListener("hashchange", follow);

@@ -22,14 +22,20 @@ export class CueList {
     this.list = element("div", { class: "cue-list-rows", role: "list", "aria-label": label });
     this.root = element("div", { class: "cue-list" }, this.list);
     this.root.addEventListener("scroll", () => this.#schedule(), { passive: true });
-    this.sizes = new ResizeObserver(() => this.#measureAnew());
+    this.sizes = new ResizeObserver(() => this.#draw());
     this.sizes.observe(this.root);
+    this.heights = new ResizeObserver(() => this.#measure());
   }
 
   /** @param {number} count rows from now on; all of them are made anew. */
   reset(count) {
     this.#count = count;
-    this.#measureAnew();
+    this.#heights.clear();
+    this.#rows.clear();
+    this.heights.disconnect();
+    this.list.replaceChildren();
+    this.#layOut();
+    this.#draw();
   }
 
   /** @returns {HTMLElement|undefined} the row, if it is in the page. */
@@ -42,7 +48,6 @@ export class CueList {
     const item = this.#rows.get(index);
     if (!item) return;
     item.replaceChildren(this.makeRow(index));
-    this.#measure();
   }
 
   /** Scroll until a row is seen. */
@@ -58,6 +63,7 @@ export class CueList {
 
   close() {
     this.sizes.disconnect();
+    this.heights.disconnect();
     cancelAnimationFrame(this.#frame);
     this.root.remove();
   }
@@ -67,14 +73,6 @@ export class CueList {
       this.#frame = 0;
       this.#draw();
     });
-  }
-
-  #measureAnew() {
-    this.#heights.clear();
-    this.#rows.clear();
-    this.list.replaceChildren();
-    this.#layOut();
-    this.#draw();
   }
 
   #layOut() {
@@ -92,6 +90,7 @@ export class CueList {
     for (const [index, item] of this.#rows) {
       const isUsed = item.contains(document.activeElement);
       if ((index < from || index >= to) && !isUsed) {
+        this.heights.unobserve(item);
         item.remove();
         this.#rows.delete(index);
       }
@@ -105,6 +104,7 @@ export class CueList {
     const after = [...this.#rows.keys()].filter((other) => other > index).sort((one, other) => one - other)[0];
     this.list.insertBefore(item, this.#rows.get(after) ?? null);
     this.#rows.set(index, item);
+    this.heights.observe(item);
   }
 
   #measure() {

@@ -4,6 +4,8 @@ import { element, icon } from "../dom.js";
 import { formatClock } from "../text/clock.js";
 import { isOverAny, measureCue, wrap } from "./cue_limits.js";
 
+const LONG_GAP = 1; // in seconds: nobody asks how long a pause is
+
 /**
  * Make the row of a cue.
  *
@@ -34,7 +36,10 @@ export function cueRow(cue, { nextStart, limits, onPlay, onEdit }) {
  */
 export function editCue(row, cue, { nextStart, limits, onType, onDone }) {
   const before = cue.lines.join("\n");
-  const field = element("textarea", { class: "cue-field", dir: "auto", rows: Math.max(2, cue.lines.length), "aria-label": `Text at ${formatClock(cue.start)}` });
+  const field = element("textarea", {
+    class: "cue-field", dir: "auto", rows: cue.lines.length,
+    "aria-label": `Text at ${formatClock(cue.start)}`,
+  });
   const measured = element("div", {});
   const show = () => {
     const typed = { ...cue, lines: wrap(field.value, widthOf(cue, limits)) };
@@ -75,11 +80,11 @@ function measureList({ widths, lines, speed, duration, gap }) {
   const widest = widths.find(({ isOver }) => isOver) ?? widths[0];
   const lineCount = lines.value === 1 ? "1 line" : `${lines.value} lines`;
   return element("ul", { class: "cue-measures" },
-    measure(`${perLine} characters`, widest, String),
+    measure(`${perLine} character${perLine === "1" ? "" : "s"}`, widest, String),
     measure(lineCount, lines, String),
     measure(`${number(speed.value)} characters per second`, speed, number),
     measure(`${number(duration.value)} s`, duration, (limit) => `${number(limit)} s`),
-    gap && measure(`${number(gap.value)} s gap`, gap, (limit) => `${number(limit)} s`));
+    gap && (gap.isOver || gap.value < LONG_GAP) && measure(`${number(gap.value)} s gap`, gap, (limit) => `${number(limit)} s`));
 }
 
 function measure(text, { isOver, value, limit }, format) {

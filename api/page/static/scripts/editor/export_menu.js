@@ -66,7 +66,7 @@ export function exportButton({ record, document: transcript, saver }) {
   menu(button, () => [
     ...GROUPS.map(({ heading, formats }) => ({ heading, items: formats.map(formatItem) })),
     ...(current().media?.kind === "video" ? [{ heading: "Video", items: VIDEOS.map(videoItem) }] : []),
-    { heading: "All", items: [formatItem(["zip", "All files (.zip)", "Every format at once"])] },
+    { items: [formatItem(["zip", "All files (.zip)", "Every format at once"])] },
   ]);
   return element("span", { class: "export" }, button, progress.root);
 }

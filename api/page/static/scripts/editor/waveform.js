@@ -50,7 +50,7 @@ class Waveform {
     this.status = element("p", { class: "waveform-status" });
     this.slider = element("div", {
       class: "waveform-slider", role: "slider", tabindex: "0", "aria-label": "Position in the recording",
-      "aria-valuemin": "0", "aria-valuenow": "0",
+      "aria-valuemin": "0", "aria-valuenow": "0", "aria-valuemax": "0",
     }, this.detail, this.pointed);
     const tool = (label, name, run) =>
       element("button", { type: "button", class: "quiet icon-button", "aria-label": label, title: label, onclick: run }, icon(name));
@@ -159,7 +159,11 @@ class Waveform {
   }
 
   #colour(name) {
-    if (!this.#colours.has(name)) this.#colours.set(name, getComputedStyle(this.root).getPropertyValue(name).trim());
+    if (!this.#colours.has(name)) {
+      // A canvas does not know light-dark(): the colour is read where the style has worked it out.
+      this.status.style.setProperty("outline-color", `var(${name})`);
+      this.#colours.set(name, getComputedStyle(this.status).outlineColor);
+    }
     return this.#colours.get(name);
   }
 

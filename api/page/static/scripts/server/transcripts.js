@@ -27,7 +27,7 @@ export const list = async () => (await request("GET", "transcripts")).transcript
 /**
  * Start a job.
  *
- * @param {{upload: string}|{url: string}} source
+ * @param {{upload: string, kind: "file"|"microphone"}|{url: string}} source
  * @param {Object<string, any>} jobOptions
  * @param {string} title
  * @returns {Promise<Record>}
