@@ -49,7 +49,7 @@ class Subtitles {
     this.summary = element("p", { class: "subtitles-summary", role: "status" });
     this.next = element("button", { type: "button", hidden: true, onclick: () => this.#revealNextFault() }, "Next problem");
     this.root = element("div", { class: "subtitles" },
-      element("div", { class: "subtitles-side" }, this.stage.root, styleForm(this.style, (style) => this.#restyle(style))),
+      element("div", { class: "subtitles-side" }, this.stage.root, this.#form()),
       element("div", { class: "subtitles-main" },
         element("div", { class: "row subtitles-head" }, this.summary, element("span", { class: "spacer" }), this.next),
         this.list.root));
@@ -72,6 +72,11 @@ class Subtitles {
   }
 
   // The cues
+
+  #form() {
+    const hasSpeakers = this.transcript.lines.some(({ speaker }) => speaker !== null);
+    return styleForm(this.style, hasSpeakers, (style) => this.#restyle(style));
+  }
 
   #restyle(style) {
     this.style = style;
