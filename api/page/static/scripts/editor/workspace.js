@@ -46,6 +46,7 @@ class Workspace {
   #ended = new AbortController();
   #mounted = [];
   #subtitles = null;
+  #wasPlaying = false; // before the first press of a double click, which plays the word
 
   constructor(record, json) {
     this.record = record;
@@ -214,6 +215,7 @@ class Workspace {
   #buildActions() {
     return {
       playLine: (id) => this.#play(this.document.get(id).start),
+      unplay: () => { if (!this.#wasPlaying) this.playback.pause(); },
       playWord: (id, index) => this.#play(this.document.get(id).words[index][1]),
       edit: (id, index = null) => this.#edit(id, (line) => (index === null ? null : wordSpans(line.words)[index])),
       editAt: (id, character) => this.#edit(id, () => ({ start: character, end: character })),
@@ -233,8 +235,6 @@ class Workspace {
     this.list.follow(true);
     this.playback.play(time);
   }
-
-  #wasPlaying = false;
 
   #edit(id, selectionOf) {
     this.list.focus(id);
