@@ -46,7 +46,7 @@ class Subtitles {
     this.stage = new SubtitleStage(playback);
     this.list = new CueList("Subtitles", (index) => this.#row(index));
     this.summary = element("p", { class: "subtitles-summary", role: "status" });
-    this.next = element("button", { type: "button", hidden: true, onclick: () => this.#revealNextFault() }, "Next over a limit");
+    this.next = element("button", { type: "button", hidden: true, onclick: () => this.#revealNextFault() }, "Next problem");
     this.root = element("div", { class: "subtitles" },
       element("div", { class: "subtitles-side" }, this.stage.root, styleForm(this.style, (style) => this.#restyle(style))),
       element("div", { class: "subtitles-main" },
@@ -116,7 +116,7 @@ class Subtitles {
     const faults = this.#faults.length;
     const count = this.#cues.length === 1 ? "1 subtitle" : `${this.#cues.length.toLocaleString("en")} subtitles`;
     const isLimited = Object.keys(limitsOf(this.style)).length > 0;
-    this.summary.textContent = isLimited ? `${count}, ${faults ? faults.toLocaleString("en") : "none"} over a limit` : count;
+    this.summary.textContent = isLimited ? `${count}, ${faults ? faults.toLocaleString("en") : "none"} outside the limits` : count;
     this.next.hidden = faults === 0;
   }
 
