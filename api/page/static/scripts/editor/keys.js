@@ -34,7 +34,7 @@ export const KEYS = [
       { command: "line", keys: ["Home", "End"], does: "First or last line", only: true },
       { command: "edit", keys: ["Enter", "F2"], does: "Edit the line", only: true },
       { command: "join", keys: ["M"], does: "Join with the next line" },
-      { command: "speaker", keys: ["1", "9"], does: "Speaker 1 to 9 says the line", only: true },
+      { command: "speaker", keys: ["1–9"], does: "Speaker 1 to 9 says the line", only: true },
       { command: "remove", keys: ["Delete"], does: "Delete the line" },
     ],
   },

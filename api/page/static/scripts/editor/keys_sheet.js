@@ -1,6 +1,7 @@
 // The sheet of keys, as this platform names them.
 
 import { element, openDialog } from "../dom.js";
+import { singleKeys } from "./keys.js";
 
 const IS_MAC = /Mac|iPhone|iPad/.test(navigator.userAgentData?.platform ?? navigator.platform);
 
@@ -34,7 +35,12 @@ export function openKeysSheet(groups) {
       element("dl", { class: "keys-list" }, keys.map((entry) => [
         element("div", {}, element("dt", {}, entry.does), element("dd", {}, [entry.keys].flat().map(combination))),
       ]))));
-  return openDialog("Keyboard shortcuts", element("div", { class: "keys-sheet" }, sections), [], { wide: true });
+  const single = element("input", { type: "checkbox", onchange: () => { singleKeys.on = single.checked; } });
+  single.checked = singleKeys.on;
+  return openDialog("Keyboard shortcuts", [
+    element("div", { class: "keys-sheet" }, sections),
+    element("label", { class: "check" }, single, "Shortcuts of a single letter or sign"),
+  ], [], { wide: true });
 }
 
 function combination(keys, at) {

@@ -16,7 +16,7 @@ let edits = 0;
  * @param {import("./line_row.js").LineRow} row
  * @param {{start: number, end: number}|null} selection of characters; null: the cursor at the end.
  * @param {() => void} onEnd when the field is gone.
- * @returns {{finish: () => void}}
+ * @returns {{finish: () => void}} which keeps what was typed.
  */
 export function editLine(row, selection, onEnd) {
   const { list, id } = row;
@@ -30,7 +30,7 @@ export function editLine(row, selection, onEnd) {
   const tool = (label, name, run) => element("button", { type: "button", class: "quiet", onclick: run }, icon(name), label);
   const tools = element("div", { class: "edit-tools", role: "group", "aria-label": "Editing" },
     tool("Done", "check", () => finish({ focus: true })), tool("Cancel", "close", () => cancel()),
-    tool("Split at cursor", "split", () => split()), tool("Join with next", "join", () => joinNext()));
+    tool("Split at cursor", "split", () => split()), tool("Join with next", "join", () => { if (transcript.next(id)) join(id); }));
   // A press on a tool must not take the cursor, and with it the phone's keyboard, away.
   tools.addEventListener("pointerdown", (event) => event.preventDefault());
   const box = element("div", { class: "edit-box" }, field, tools);
@@ -66,20 +66,20 @@ export function editLine(row, selection, onEnd) {
   };
   const split = () => {
     if (!commit()) return;
-    const index = wordIndexAt(row.line, field.selectionStart, field.value);
+    const index = wordIndexAt(row.line.words, field.selectionStart);
     close();
     const made = transcript.split(id, index);
-    if (made) list.actions.edit(made, 0, "start");
+    if (made) list.actions.editAt(made, 0);
     else list.focus(id);
   };
-  const join = (first, second) => {
-    if (!first || !second || !commit()) return;
-    const length = transcript.textOf(first).length;
+  /** Join a line with the next one, of which this line is one, and type on where they meet. */
+  const join = (firstId) => {
+    if (!commit()) return;
+    const length = transcript.textOf(transcript.get(firstId)).length;
     close();
-    if (transcript.joinWithNext(first.id)) list.actions.edit(first.id, null, length + 1);
+    if (transcript.joinWithNext(firstId)) list.actions.editAt(firstId, length);
     else toast(TOO_LONG);
   };
-  const joinNext = () => join(row.line, transcript.next(id));
 
   const fit = () => {
     field.style.setProperty("height", "auto");
@@ -99,8 +99,8 @@ export function editLine(row, selection, onEnd) {
     if (event.key === "Enter" && hasMod) split();
     else if (event.key === "Enter" || event.key === "F2") finish({ focus: true });
     else if (event.key === "Escape") cancel();
-    else if (event.key === "Backspace" && isAtStart && transcript.previous(id)) join(transcript.previous(id), row.line);
-    else if (event.key === "Delete" && isAtEnd && transcript.next(id)) joinNext();
+    else if (event.key === "Backspace" && isAtStart && transcript.previous(id)) join(transcript.previous(id).id);
+    else if (event.key === "Delete" && isAtEnd && transcript.next(id)) join(id);
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -115,13 +115,23 @@ export function editLine(row, selection, onEnd) {
 }
 
 /** The word in front of which a line is split, for a cursor in its text: inside a word, the nearer end of it. */
-export function wordIndexAt(line, caret, text) {
-  const lead = text.length - text.trimStart().length;
-  let position = lead - (line.words[0]?.[0].match(/^ */)[0].length ?? 0);
-  for (const [index, [word]] of line.words.entries()) {
-    const middle = position + (word.length + word.match(/^ */)[0].length) / 2;
-    if (caret <= middle) return index;
-    position += word.length;
-  }
-  return line.words.length;
+function wordIndexAt(words, caret) {
+  const spans = wordSpans(words);
+  const index = spans.findIndex(({ start, end }) => caret <= (start + end) / 2);
+  return index < 0 ? words.length : index;
+}
+
+/**
+ * Where words stand in their line's text.
+ *
+ * @param {import("../model/word_times.js").Word[]} words
+ * @returns {{start: number, end: number}[]} characters of each word, without the space before it.
+ */
+export function wordSpans(words) {
+  let position = -(words[0]?.[0].match(/^ */)[0].length ?? 0);
+  return words.map(([text]) => {
+    const start = position + text.match(/^ */)[0].length;
+    position += text.length;
+    return { start, end: position };
+  });
 }

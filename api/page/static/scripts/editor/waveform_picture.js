@@ -90,14 +90,25 @@ export class WaveformPicture {
 /** @typedef {{start: number, end: number, colour: string}} Band */
 
 function drawBands(context, bands, toX, height, ratio) {
-  for (const { start, end, colour } of bands) {
-    const x = toX(start);
-    const width = Math.max(1, toX(end) - x);
+  for (const { left, right, colour } of joinBands(bands, toX)) {
     context.globalAlpha = TINT;
-    fill(context, colour, x, 0, width, height);
+    fill(context, colour, left, 0, right - left, height);
     context.globalAlpha = 1;
-    fill(context, colour, x, height - BAND * ratio, width, BAND * ratio);
+    fill(context, colour, left, height - BAND * ratio, right - left, BAND * ratio);
   }
+}
+
+// Of ten thousand lines in a thousand columns most cannot be told from their neighbours: they are drawn as one.
+function joinBands(bands, toX) {
+  const joined = [];
+  for (const { start, end, colour } of bands) {
+    const left = toX(start);
+    const right = Math.max(left + 1, toX(end));
+    const last = joined.at(-1);
+    if (last && last.colour === colour && left - last.right < 1) last.right = Math.max(last.right, right);
+    else joined.push({ left, right, colour });
+  }
+  return joined;
 }
 
 function drawBars(context, columns, colour, width, height, ratio) {
