@@ -12,7 +12,8 @@ const STORED_AS = "worker-whisper-uploads";
 
 /**
  * @typedef {{key: string, title: string, size: number, fraction: number, secondsLeft: number|null, isWaiting: boolean,
- *   state: "queued"|"uploading"|"failed"|"interrupted", problem: {title: string, remedy: string}|null}} Item
+ *   state: "queued"|"uploading"|"failed"|"refused"|"interrupted", problem: {title: string, remedy: string}|null}} Item
+ *   "failed": to be tried again; "refused": another try would end the same.
  */
 
 class Intake extends EventTarget {
@@ -54,8 +55,8 @@ class Intake extends EventTarget {
     for (const file of files) {
       if (this.resume(file)) continue;
       const item = newItem(file, options, recording);
-      if (file.size > this.#limits.upload_bytes) fail(item, tooLarge(file.size, this.#limits.upload_bytes));
-      else if (file.size === 0) fail(item, describeProblem({ message: "the file is empty" }));
+      if (file.size > this.#limits.upload_bytes) refuse(item, tooLarge(file.size, this.#limits.upload_bytes));
+      else if (file.size === 0) refuse(item, describeProblem({ message: "the file is empty" }));
       this.#items.push(item);
     }
     this.#changed();
@@ -128,7 +129,8 @@ class Intake extends EventTarget {
       this.#items = this.#items.filter((other) => other !== item);
       records.put(record);
     } catch (error) {
-      if (error.name !== "AbortError") fail(item, error.name === "NotReadableError" ? CHANGED : describeProblem(error));
+      if (error.name === "NotReadableError") refuse(item, CHANGED);
+      else if (error.name !== "AbortError") fail(item, describeProblem(error));
     }
     this.#changed();
   }
@@ -171,6 +173,7 @@ const tooLarge = (size, most) => ({
 });
 
 const fail = (item, problem) => Object.assign(item, { state: "failed", problem });
+const refuse = (item, problem) => Object.assign(item, { state: "refused", problem });
 
 const emptyItem = () => ({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), size: 0, fraction: 0, secondsLeft: null, isWaiting: false, state: "queued", problem: null });
 
@@ -192,7 +195,7 @@ function titleOfAddress(url) {
 // A browser does not keep files over a reload, but it can keep what was being sent. Of this tab only: the other
 // tabs' uploads go on. Recordings of the microphone are kept elsewhere, with their sound.
 function store(items) {
-  const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed")
+  const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed" && state !== "refused")
     .map(({ title, size, fraction, fingerprint, options, uploadId }) => ({ title, size, fraction, fingerprint, options, uploadId }));
   sessionStorage.setItem(STORED_AS, JSON.stringify(kept));
 }

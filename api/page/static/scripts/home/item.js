@@ -71,11 +71,11 @@ export function rowOfItem(item) {
         ...row, tone: "failed", status: `Stopped at ${Math.floor(fraction * 100)}% when the page was closed or reloaded. Choose the same file again to continue there.`,
         actions: [{ label: "Choose the file", icon: "file", name: "choose", isMain: true }, { label: "Discard", icon: "trash", name: "cancel" }],
       };
-    default:
-      return {
-        ...row, tone: "failed", problem, fraction: undefined,
-        actions: [{ label: "Try again", icon: "retry", name: "retry", isMain: true }, { label: "Remove", icon: "trash", name: "cancel" }],
-      };
+    default: {
+      const retry = { label: "Try again", icon: "retry", name: "retry", isMain: true };
+      const remove = { label: "Remove", icon: "trash", name: "cancel" };
+      return { ...row, tone: "failed", problem, fraction: undefined, actions: state === "failed" ? [retry, remove] : [remove] };
+    }
   }
 }
 

@@ -12,7 +12,7 @@ const MOST_ADDRESSES = 100;
 
 /**
  * @param {{models: string[], schemas: Object<string, Object>}} known options.
- * @param {{onStart: () => void, onRelease: () => void}} told `onStart`: jobs were started; `onRelease`: a recording of
+ * @param {{onStart: (hasFiles: boolean) => void, onRelease: () => void}} told `onStart`: jobs were started; `onRelease`: a recording of
  *   the microphone was put aside.
  * @returns {{body: HTMLElement, add: (chosen: {files: File[], skipped: number}) => void, chooseFiles: () => void,
  *   readOptions: () => Object<string, any>|null, unmount: () => void}} `readOptions`: null if a field is wrong.
@@ -90,10 +90,11 @@ export function newTranscript(known, { onStart, onRelease }) {
     intake.addFiles(chosen.filter(({ recording }) => !recording).map(({ file }) => file), options);
     for (const { file, recording } of chosen) if (recording) intake.addFiles([file], options, recording);
     intake.addAddresses(urls, options);
+    const hasFiles = chosen.length > 0;
     chosen = [];
     addresses.value = "";
     draw();
-    onStart();
+    onStart(hasFiles);
   }
 
   draw();

@@ -22,9 +22,9 @@ export async function mountHome(host) {
     element("summary", {}, element("h2", {}, "New transcript"), element("span", { class: "spacer" }), icon("chevron", "turns")), form.body);
   const stopDrops = catchDrops(overlay, (dropped) => { panel.open = true; form.add(dropped); });
 
-  function fold() {
+  function fold(hasFiles) {
     if (matchMedia(PHONE).matches) panel.open = false;
-    toast("Started. You can close this page when the upload is done.");
+    if (hasFiles) toast("Keep this page open until the upload is done.");
   }
 
   if (matchMedia(PHONE).matches && intake.items.length) panel.open = false;
