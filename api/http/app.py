@@ -61,7 +61,7 @@ def create_app(
         page: settings of the page; None: there is none.
 
     Raises:
-        SystemExit: the page's folder cannot be used, with a sentence.
+        StoreUnusable: the page's folder cannot be used, with a sentence.
     """
     door = Door(transcriber, settings, health)
     app = Starlette(
