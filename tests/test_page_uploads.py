@@ -88,6 +88,7 @@ def files_of(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "uploads").iterdir())
 
 
+@pytest.mark.process  # ffmpeg looks at the recording
 def test_a_file_in_pieces_becomes_the_recording_of_a_transcript(browser: Browser, api: Api, folder: Path) -> None:
     content = random.Random(1).randbytes(3 * MIB + 7)
     assert begin(browser, len(content)).json["received"] == 0
@@ -104,6 +105,7 @@ def test_a_file_in_pieces_becomes_the_recording_of_a_transcript(browser: Browser
     assert files_of(folder) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_uploaded_over_cut_connections_and_restarts_is_the_file(folder: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -295,6 +297,7 @@ def test_an_upload_is_its_visitors_alone(api: Api, folder: Path, method: str, wh
     assert begun(stranger, 4) != theirs
 
 
+@pytest.mark.process  # ffmpeg looks at the recording
 def test_an_upload_is_taken_once_and_only_when_it_is_whole(browser: Browser) -> None:
     upload_id = begun(browser, 4)
     put(browser, upload_id, 0, b"012")
