@@ -2,7 +2,8 @@
 
 A caller whose connection breaks sends the same recording again. So the work on it goes on for a moment without a
 caller, and the next one joins it. Nothing of it is kept once its answer is delivered; only of a failure that another
-attempt may mend, finished parts stay for as long as the endpoint keeps them.
+attempt may mend, finished parts stay for as long as the endpoint keeps them. A job with a folder that outlives this
+process (`Job.resume`) finds its finished parts and its running jobs there when it is run again.
 """
 
 from __future__ import annotations
@@ -117,8 +118,11 @@ class EndpointTranscriber:
         return option_schemas()
 
     def close(self) -> None:
-        """Cancel what runs, and wait a moment for its end; call it after the server's end."""
-        running = list(self._running)
+        """Cancel what runs, and wait a moment for its end; call it after the server's end.
+
+        Jobs that can be resumed go on at the endpoint, for the next start of the server.
+        """
+        running = [work for work in self._running if work.job.resume is None]
         for work in running:
             work.stop.set()
         end = time.monotonic() + _CLOSE_TIMEOUT_S
@@ -136,8 +140,8 @@ class EndpointTranscriber:
         return [name for name in names if isinstance(name, str) and not means_default(name)]
 
     def _begin(self, key: str, job: Job, listener: Listener) -> SharedWork:
-        work = SharedWork(key, job, self._folder / key, streams=listener.on_segments is not None)
-        work.folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        work = SharedWork(key, job, (job.resume or self._folder) / key, streams=listener.on_segments is not None)
+        work.folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
         if job.upload is not None:
             _link(job.upload, work.file)
         work.task = asyncio.create_task(self._perform(work))

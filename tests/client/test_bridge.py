@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import wave
 from collections.abc import Awaitable, Callable
@@ -521,3 +523,54 @@ def test_a_worker_is_asked_for_its_models_once_and_only_when_another_one_is_want
 def test_the_options_are_the_workers(folder: Path) -> None:
     bridge = EndpointTranscriber(Endpoint(EndpointSettings("http://localhost")), RunSettings(), folder)
     assert {"language", "diarize", "output_format"} <= set(bridge.option_schemas())
+
+
+_BRIDGE = """
+import asyncio, sys
+from pathlib import Path
+from api.transcriber import Job, Listener
+from client.bridge import EndpointTranscriber
+from client.recording import RunSettings
+from client.settings import EndpointSettings
+from client.transport.endpoint import Endpoint
+
+base_url, endpoint_id, key, upload, resume, folder, limit, seconds = sys.argv[1:]
+
+async def begin():
+    call = asyncio.create_task(bridge.run(Job({"options": {}}, Path(upload), resume=Path(resume)), Listener()))
+    await asyncio.wait([call], timeout=float(seconds))
+
+async def main():
+    global bridge
+    endpoint = Endpoint(EndpointSettings(base_url, endpoint_id, key))
+    bridge = EndpointTranscriber(endpoint, RunSettings(request_limit=int(limit)), Path(folder))
+    await begin()
+
+asyncio.run(main())
+bridge.close()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+def test_a_resumed_recording_runs_none_of_its_jobs_again(
+    platform: Platform, endpoint: Endpoint, long_upload: Path, tmp_path: Path, is_killed: bool
+) -> None:
+    resume = tmp_path / "transcript" / "resume"
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    address = settings_of(platform)
+    places = [str(path) for path in (long_upload, resume, tmp_path / "first")]
+    command = [sys.executable, "-c", _BRIDGE, address.base_url, address.endpoint_id, address.api_key, *places]
+    with ScriptedWorker(platform, lambda _: make_answer("part", 20.0)) as worker:
+        worker.held_after = 1
+        with subprocess.Popen([*command, str(LIMIT), "30" if is_killed else "6"]) as bridge:
+            wait_until(lambda: statuses(platform) == ["COMPLETED", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"])
+            wait_until(lambda: any(resume.rglob("*.job")) and sum(1 for _ in resume.rglob("*.json")) > 1)
+            if is_killed:
+                bridge.kill()
+        worker.release()
+        answer = transcribe(endpoint, tmp_path / "second", Job({"options": {}}, long_upload, resume=resume))
+    assert len(answer["metadata"]["parts"]) == PARTS
+    assert statuses(platform) == ["COMPLETED"] * PARTS
+    assert files_in(tmp_path / "transcript") == []
