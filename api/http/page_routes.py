@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -24,9 +23,8 @@ from api.http.uploads import receive_json
 from api.openai.errors import ApiError, to_error
 from api.page import edits, lines, records
 from api.page.events import to_event
-from api.page.media_kind import media_of
 from api.page.records import UNFINISHED, Record, Source
-from api.page.services import PageServices
+from api.page.services import PRIVATE_FOLDER, PageServices
 from api.page.store import NotEditable, StoreFull
 
 JOBS_ROUTE = "/page/api/transcripts"
@@ -58,20 +56,20 @@ async def create(request: Request) -> Response:
     title = edits.parse_title(body.get("title", ""))
     _check_room(page)
     transcript_id = secrets.token_urlsafe(12)
-    source = _parse_url(body["url"]) if "url" in body else await _take_upload(page, owner, body, transcript_id)
-    record = Record(
-        transcript_id,
-        owner,
-        title or _title_of(source),
-        source,
-        options,
-        media_of(source.name) if source.url is None else None,
-    )
+    if "url" in body:
+        source = _parse_url(body["url"])
+        await run_in_threadpool(page.folder_of(transcript_id).mkdir, PRIVATE_FOLDER)
+    else:
+        source = await _take_upload(page, owner, body, transcript_id)
+    record = Record(transcript_id, owner, title or _title_of(source), source, options)
     try:
         await run_in_threadpool(page.store.add, record)
     except StoreFull as error:
-        await run_in_threadpool(shutil.rmtree, page.folder_of(transcript_id), True)
+        await run_in_threadpool(page.remove_folder, transcript_id)
         raise _too_many(error) from None
+    if source.url is None:
+        media = await page.look_at(transcript_id)
+        record = _existing(await page.change(transcript_id, media=media))
     page.jobs.start(record)
     page.jobs.publish(record)
     return await _answer(request, _to_json(page, record), 201)
@@ -92,12 +90,7 @@ async def show(request: Request) -> Response:
 
 async def remove(request: Request) -> Response:
     """`DELETE transcripts/{id}`: end its job, and remove all of it."""
-    record = await find(request)
-    page = _page(request)
-    await page.jobs.cancel(record)
-    await run_in_threadpool(page.store.remove, record.id)
-    await run_in_threadpool(shutil.rmtree, page.folder_of(record.id), True)
-    page.events.publish(record.owner, "removed", {"id": record.id})
+    await _page(request).remove(await find(request))
     return Response(status_code=204)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from api.page.events import Events
+from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
+from api.page.made_files import MadeFiles
+from api.page.media import look_at
 from api.page.records import Record
 from api.page.settings import PageSettings
 from api.page.store import Store
@@ -18,6 +23,8 @@ from api.page.tables import StoreUnusable
 from api.page.uploads import Uploads
 
 PRIVATE_FOLDER = 0o700
+
+_LOOKS_AT_ONCE = 2
 
 
 @dataclass
@@ -30,6 +37,7 @@ class PageServices:
         events: for the visitors.
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
+        made: files that are being made of recordings.
     """
 
     settings: PageSettings
@@ -37,6 +45,8 @@ class PageServices:
     events: Events
     uploads: Uploads
     jobs: PageJobs
+    made: MadeFiles = field(default_factory=MadeFiles)
+    _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 
     @property
     def media(self) -> Path:
@@ -63,15 +73,36 @@ class PageServices:
         """Change fields of a record, and tell the visitor; None: the transcript is gone."""
         return await self.jobs.change(transcript_id, **values)
 
+    async def look_at(self, transcript_id: str) -> dict[str, Any] | None:
+        """What a recording is, for `Record.media`; None: it is none that can be read, as its job will say."""
+        with suppress(MediaFailed):
+            async with self._looks:
+                return asdict(await run_in_threadpool(look_at, self.recording_of(transcript_id)))
+        return None
+
+    async def remove(self, record: Record) -> None:
+        """End the job of a transcript, and remove all of it."""
+        await self.jobs.cancel(record)
+        await run_in_threadpool(self.store.remove, record.id)
+        await run_in_threadpool(self.remove_folder, record.id)
+        self.events.publish(record.owner, "removed", {"id": record.id})
+
+    def remove_folder(self, transcript_id: str) -> None:
+        """Remove a transcript's recording, and what is made of it."""
+        self.made.forget(transcript_id)
+        shutil.rmtree(self.folder_of(transcript_id), ignore_errors=True)
+
     async def start(self) -> None:
-        """Remove what a killed server has left, and begin the jobs that had not ended with it."""
+        """Tidy up after the server before, and begin the jobs that had not ended with it."""
         await run_in_threadpool(self._remove_strays)
+        await run_in_threadpool(self.store.fail_videos)
         await self.jobs.resume()
 
     async def close(self) -> None:
         """Put running jobs back, and release the folder."""
         self.events.close()
         await self.jobs.close()
+        await run_in_threadpool(self.made.close)
         await run_in_threadpool(self.store.close)
 
     def _remove_strays(self) -> None:

@@ -134,6 +134,14 @@ class Store:
                 return None
             return self._write(replace(record, updated=time.time(), **values))
 
+    def fail_videos(self) -> None:
+        """Mark the captioned videos as failed that the server before has not finished."""
+        with self._writing():
+            for row in self._db.execute(tables.SELECT_RECORDS + "WHERE video != 'null'").fetchall():
+                record = tables.to_record(row)
+                if record.video and record.video["state"] == "working":
+                    self._write(replace(record, video={**record.video, "state": "failed"}))
+
     def remove(self, transcript_id: str) -> None:
         """Remove a transcript with its lines."""
         with self._writing():

@@ -27,6 +27,9 @@ IDLE_SECONDS = 3600.0
 MAX_UPLOADS, MAX_UPLOADS_OF_ONE = 2000, 50
 """Of all visitors, and of one."""
 
+_UNFINISHED = ".new"
+"""Suffix of a description that is being written."""
+
 
 class UploadError(Exception):
     """A refusal; with a sentence."""
@@ -121,13 +124,8 @@ class Piece:
         self._upload = upload
         self._file = file
 
-    @property
-    def max_bytes(self) -> int:
-        """How much is left of the upload."""
-        return self._upload.about.size - self._upload.received
-
     def write(self, data: bytes) -> None:
-        """Append bytes, at most `max_bytes`; each that is written counts, also if a later one fails.
+        """Append bytes, at most those that are left of the upload; what is written counts, also if the rest fails.
 
         Raises:
             NoSuchUpload: the upload has been removed.
@@ -170,9 +168,10 @@ class Uploads:
         self._lock = threading.Lock()
         self._uploads = {upload.id: upload for upload in self._load()}
         self._remove_strays()
+        self._remove_old()
 
     def begin(self, about: About) -> Upload:
-        """Begin an upload, or go on with one of the same file of which no piece is being received.
+        """Begin an upload, or go on with one of the same file.
 
         Raises:
             TooManyUploads: the visitor, or all together, have too many.
@@ -180,12 +179,11 @@ class Uploads:
         """
         with self._lock:
             self._remove_old()
-            for upload in self._uploads.values():
-                if upload.about == about and upload.piece is None:
+            theirs = [upload for upload in list(self._uploads.values()) if upload.about.owner == about.owner]
+            for upload in theirs:
+                if upload.about == about:
                     return upload
-            self._make_room(
-                [upload for upload in self._uploads.values() if upload.about.owner == about.owner], MAX_UPLOADS_OF_ONE
-            )
+            self._make_room(theirs, MAX_UPLOADS_OF_ONE)
             self._make_room(list(self._uploads.values()), MAX_UPLOADS)
             self._check_space(about.size)
             upload = Upload(secrets.token_urlsafe(12), about)
@@ -206,20 +204,18 @@ class Uploads:
             raise NoSuchUpload
         return upload
 
-    def open_piece(self, owner: str, upload_id: str, offset: int) -> Piece:
+    def open_piece(self, upload: Upload, offset: int) -> Piece:
         """Begin a piece, which is to be closed; one that is still open takes no more.
 
         Args:
-            owner: the visitor.
-            upload_id: of their upload.
+            upload: as found.
             offset: where the piece begins.
 
         Raises:
-            NoSuchUpload: this visitor has none of this id.
+            NoSuchUpload: it has been removed.
             WrongOffset: the piece does not begin where the last one ended.
             NoSpace: the disk is full.
         """
-        upload = self.find(owner, upload_id)
         with upload.lock, _saying_no_space():
             if upload.is_removed:
                 raise NoSuchUpload
@@ -253,15 +249,8 @@ class Uploads:
         self._remove_files(upload)
         return upload.about
 
-    def remove(self, owner: str, upload_id: str) -> None:
-        """Remove an upload; a piece of it that is being received is refused.
-
-        Raises:
-            NoSuchUpload: this visitor has none of this id.
-        """
-        self._remove(self.find(owner, upload_id))
-
-    def _remove(self, upload: Upload) -> None:
+    def remove(self, upload: Upload) -> None:
+        """Remove an upload; a piece of it that is being received is refused."""
         with upload.lock:
             upload.is_removed = True
         self._remove_files(upload)
@@ -274,7 +263,7 @@ class Uploads:
     def _remove_old(self) -> None:
         for upload in list(self._uploads.values()):
             if upload.piece is None and upload.touched < time.time() - KEPT_SECONDS:
-                self._remove(upload)
+                self.remove(upload)
 
     def _make_room(self, uploads: Sequence[Upload], maximum: int) -> None:
         """Let the idlest of some uploads give way, if there are too many."""
@@ -283,7 +272,7 @@ class Uploads:
         idlest = min(uploads, key=lambda upload: upload.touched)
         if idlest.piece is not None or idlest.touched > time.time() - IDLE_SECONDS:
             raise TooManyUploads("too many uploads are unfinished: wait until some have ended, or cancel some")
-        self._remove(idlest)
+        self.remove(idlest)
 
     def _check_space(self, size: int) -> None:
         if shutil.disk_usage(self._folder).free - size < self._reserve_bytes:
@@ -301,13 +290,13 @@ class Uploads:
 
     def _remove_strays(self) -> None:
         for path in self._folder.iterdir():
-            if path.stem not in self._uploads:
+            if path.stem not in self._uploads or path.suffix == _UNFINISHED:
                 path.unlink()
 
     def _write_description(self, upload: Upload) -> None:
         """Write what is known of an upload; a server that is killed meanwhile leaves no part of it."""
         description = self._description(upload.id)
-        unfinished = description.with_suffix(".new")
+        unfinished = description.with_suffix(_UNFINISHED)
         unfinished.write_text(json.dumps(asdict(upload.about)))
         unfinished.replace(description)
 

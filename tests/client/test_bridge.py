@@ -564,12 +564,11 @@ def test_a_resumed_recording_runs_none_of_its_jobs_again(
     command = [sys.executable, "-c", _BRIDGE, address.base_url, address.endpoint_id, address.api_key, *places]
     with ScriptedWorker(platform, lambda _: make_answer("part", 20.0)) as worker:
         worker.held_after = 1
-        bridge = subprocess.Popen([*command, str(LIMIT), "100" if is_killed else "6"])
-        wait_until(lambda: statuses(platform) == ["COMPLETED", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"])
-        wait_until(lambda: any(resume.rglob("*.job")) and sum(1 for _ in resume.rglob("*.json")) > 1)
-        if is_killed:
-            bridge.kill()
-        bridge.wait(20)
+        with subprocess.Popen([*command, str(LIMIT), "30" if is_killed else "6"]) as bridge:
+            wait_until(lambda: statuses(platform) == ["COMPLETED", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"])
+            wait_until(lambda: any(resume.rglob("*.job")) and sum(1 for _ in resume.rglob("*.json")) > 1)
+            if is_killed:
+                bridge.kill()
         worker.release()
         answer = transcribe(endpoint, tmp_path / "second", Job({"options": {}}, long_upload, resume=resume))
     assert len(answer["metadata"]["parts"]) == PARTS

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -154,8 +153,6 @@ def api_on_loopback(
     """
     transcriber = transcriber or ScriptedTranscriber()
     app = create_app(transcriber, settings or DoorSettings(), page=page)
-    if page and not hasattr(app.state, "page"):
-        app.state.page = SimpleNamespace(settings=page)
     with served(app) as port:
         yield Api(port, transcriber, app.state.door)
 

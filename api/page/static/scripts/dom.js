@@ -133,8 +133,8 @@ export function menu(button, items) {
       event.target.remove();
       list = null;
     });
-    // Inside a dialog the menu has to be a part of it: what is outside is inert.
-    (button.closest("dialog") ?? document.getElementById("dialogs")).append(list);
+    // Inside a dialog the menu has to be a part of it: what is outside is inert. Elsewhere it is a part of its landmark.
+    (button.closest("dialog, main, header") ?? document.getElementById("dialogs")).append(list);
     list.showPopover();
     placeBeside(list, button);
     button.setAttribute("aria-expanded", "true");

@@ -3,7 +3,6 @@
 import { element, icon, menu, toast } from "../dom.js";
 import { records } from "../server/records.js";
 import { exportAddress } from "../server/transcripts.js";
-import { describeProblem } from "../text/problems.js";
 import { VideoProgress } from "./captioned_video.js";
 import { download } from "./download.js";
 import { layoutOf, styleOf } from "./subtitle_style.js";
@@ -33,7 +32,7 @@ const VIDEOS = [
 /**
  * The Download button with its menu.
  *
- * @param {{record: object, document: import("../model/document.js").Document, saver: {flush: () => Promise<any>}}}
+ * @param {{record: object, document: import("../model/document.js").Document, saver: import("../model/saver.js").Saver}}
  *   parts of the open transcript.
  * @returns {HTMLElement}
  */
@@ -43,13 +42,8 @@ export function exportButton({ record, document: transcript, saver }) {
 
   // Files are made of what is saved.
   const afterSaving = (work) => async () => {
-    try {
-      await saver.flush();
-    } catch (error) {
-      toast(describeProblem(error).title);
-      return;
-    }
-    await work(layoutOf(styleOf(record)));
+    if (await saver.flush()) await work(layoutOf(styleOf(record)));
+    else toast("Your last corrections are not saved yet, so the file would not have them. Try again when they are.");
   };
   const formatItem = ([format, label, hint]) => ({
     label, hint,

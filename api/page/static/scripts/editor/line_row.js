@@ -44,7 +44,7 @@ export class LineRow {
     this.time.setAttribute("aria-label", `Play from ${formatClock(line.start)}`);
     this.#drawSpeaker();
     if (!this.#editor) {
-      this.text.replaceChildren(...line.words.map((word, index) => wordSpan(word, index, list.isDoubtful(word[3]))));
+      this.text.replaceChildren(...line.words.flatMap((word, index) => wordNodes(word, index, list.isDoubtful(word[3]))));
       this.#spokenWord = null;
     }
     list.actions.drawNotice?.(this);
@@ -147,11 +147,15 @@ export class LineRow {
 
   #doubleClick(event) {
     const span = event.target.closest(".word");
+    this.list.actions.unplay();
     this.list.actions.edit(this.id, span ? Number(span.dataset.index) : null);
   }
 }
 
-function wordSpan([text, , , probability], index, isDoubtful) {
+/** The space before a word is none of it: it is neither marked nor pressed. */
+function wordNodes([text, , , probability], index, isDoubtful) {
+  const bare = text.trimStart();
   const title = isDoubtful ? `Unsure: ${Math.round(100 * probability)}%` : null;
-  return element("span", { class: isDoubtful ? "word unsure" : "word", "data-index": index, title }, text);
+  const span = element("span", { class: isDoubtful ? "word unsure" : "word", "data-index": index, title }, bare);
+  return index > 0 && bare.length < text.length ? [" ", span] : [span];
 }

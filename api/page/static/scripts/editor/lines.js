@@ -258,8 +258,9 @@ export class LineList extends EventTarget {
   // What is spoken
 
   #speak() {
-    const at = this.playback && this.document.wordAt(this.playback.time);
-    const line = at?.line ?? (this.playback && this.document.lineAt(this.playback.time));
+    const isHeard = this.playback?.condition === "ready" && (this.playback.playing || this.playback.time > 0);
+    const at = isHeard ? this.document.wordAt(this.playback.time) : null;
+    const line = at?.line ?? (isHeard ? this.document.lineAt(this.playback.time) : null);
     if (this.#spoken?.id !== line?.id) {
       this.#rows.get(this.#spoken?.id)?.speak(null);
       if (line && this.isFollowing && this.playback.playing) this.#followTo(line.id);

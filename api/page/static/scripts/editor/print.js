@@ -7,8 +7,7 @@ import { turnsOf } from "./transcript_text.js";
 /**
  * Print the open transcript, whether by the button or by the browser.
  *
- * @param {{record: object, document: import("../model/document.js").Document}} parts of the open transcript; the
- *   record's title is read when it is printed.
+ * @param {{record: object, document: import("../model/document.js").Document}} parts of the open transcript.
  * @returns {{print: () => void, unmount: () => void}}
  */
 export function mountPrint(parts) {
@@ -37,7 +36,7 @@ export function mountPrint(parts) {
 
 function sheetOf({ record, document: transcript }) {
   return element("article", { class: "print-sheet" },
-    element("h1", {}, record.title),
+    element("h1", {}, transcript.title),
     record.duration && element("p", { class: "print-about" }, formatClock(record.duration)),
     turnsOf(transcript).map(({ start, speaker, text }) =>
       element("p", { class: "print-turn", dir: "auto" },

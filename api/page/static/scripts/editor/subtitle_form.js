@@ -1,7 +1,7 @@
 // The choice of a subtitle style, and the numbers of one's own.
 
 import { element } from "../dom.js";
-import { limitsOf, NUMBERS } from "./subtitle_style.js";
+import { NUMBERS } from "./subtitle_style.js";
 
 const KINDS = { transcript: "One for each line", broadcast: "Broadcast", custom: "Custom" };
 const HINTS = {
@@ -14,23 +14,21 @@ const HINTS = {
  * Make the form.
  *
  * @param {import("./subtitle_style.js").SubtitleStyle} style at first.
+ * @param {boolean} hasSpeakers whether there are names to show.
  * @param {(style: import("./subtitle_style.js").SubtitleStyle) => void} onChange
  * @returns {HTMLElement}
  */
-export function styleForm(style, onChange) {
+export function styleForm(style, hasSpeakers, onChange) {
   const hint = element("p", { class: "field-hint" });
   const numbers = element("div", { class: "style-numbers" });
-  const choice = element("select", { onchange: () => choose(choice.value) },
+  const choice = element("select", { onchange: () => change({ kind: choice.value }) },
     Object.entries(KINDS).map(([kind, label]) => element("option", { value: kind, selected: kind === style.kind }, label)));
   const show = () => {
     hint.textContent = HINTS[style.kind];
     numbers.hidden = style.kind !== "custom";
   };
-  const choose = (kind) => {
-    // The numbers begin with those of the style before, so that they only need to be changed.
-    const begun = Object.keys(style.custom).length ? style.custom : limitsOf(style);
-    style = { kind, custom: begun };
-    fill();
+  const change = (changes) => {
+    style = { ...style, ...changes };
     show();
     onChange(style);
   };
@@ -42,17 +40,15 @@ export function styleForm(style, onChange) {
     const isRight = input.value === "" || input.checkValidity();
     input.setAttribute("aria-invalid", String(!isRight));
     if (!isRight) return;
-    const custom = { ...style.custom, [name]: input.value === "" ? null : Number(input.value) };
-    style = { ...style, custom };
-    onChange(style);
+    change({ custom: { ...style.custom, [name]: input.value === "" ? null : Number(input.value) } });
   };
-  const fill = () => {
-    for (const { name, input } of fields) input.value = style.custom[name] ?? "";
-  };
+  for (const { name, input } of fields) input.value = style.custom[name] ?? "";
   numbers.append(...fields.map(({ field }) => field));
-  fill();
+  const names = element("input", { type: "checkbox", onchange: () => change({ names: names.checked }) });
+  names.checked = style.names;
   show();
   return element("div", { class: "style-form stack" },
     element("label", { class: "field" }, element("span", { class: "field-label" }, "Subtitle style"), choice),
-    hint, numbers);
+    hint, numbers,
+    hasSpeakers && element("label", { class: "check" }, names, "Show who is speaking"));
 }

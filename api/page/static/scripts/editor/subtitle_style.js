@@ -7,6 +7,8 @@ const BROADCAST = {
   max_line_width: 42, max_line_count: 2, min_cue_duration: 0.83, max_cue_duration: 7, min_cue_gap: 0.08, max_chars_per_second: 20,
 };
 
+const DEFAULT = { kind: "transcript", custom: BROADCAST, names: true };
+
 /** The numbers of a custom style: their names, and the values that the server takes. */
 export const NUMBERS = {
   max_line_width: { label: "Characters per line", min: 1, max: 1000, step: 1 },
@@ -18,7 +20,8 @@ export const NUMBERS = {
 };
 
 /**
- * @typedef {{kind: "transcript"|"broadcast"|"custom", custom: Object<string, number|null>}} SubtitleStyle
+ * @typedef {{kind: "transcript"|"broadcast"|"custom", custom: Object<string, number|null>, names: boolean}}
+ *   SubtitleStyle `names`: whether speakers are named.
  */
 
 /**
@@ -29,7 +32,7 @@ export const NUMBERS = {
  * @returns {SubtitleStyle}
  */
 export function styleOf(record) {
-  return read(`${KEY}:${record.id}`) ?? fromOptions(record.options ?? {}) ?? read(KEY) ?? styled("transcript");
+  return read(`${KEY}:${record.id}`) ?? fromOptions(record.options ?? {}) ?? read(KEY) ?? DEFAULT;
 }
 
 /**
@@ -50,37 +53,34 @@ export function keepStyle(record, style) {
  */
 export function limitsOf(style) {
   if (style.kind === "broadcast") return BROADCAST;
-  return style.kind === "custom" ? withoutGaps(style.custom) : {};
+  return style.kind === "custom" ? numbersOf(style.custom) : {};
 }
 
 /**
  * A style as the parameters of an address of cues, exports and captioned videos.
  *
  * @param {SubtitleStyle} style
- * @returns {Object<string, number>}
+ * @returns {Object<string, number|boolean>}
  */
-export const layoutOf = limitsOf;
-
-function styled(kind, custom = {}) {
-  return { kind, custom: { ...BROADCAST, ...custom } };
+export function layoutOf(style) {
+  return style.names ? limitsOf(style) : { ...limitsOf(style), names: false };
 }
 
 function fromOptions(options) {
-  if (options.subtitle_preset === "broadcast") return styled("broadcast");
-  const given = Object.keys(NUMBERS).filter((name) => typeof options[name] === "number");
-  return given.length ? { kind: "custom", custom: Object.fromEntries(given.map((name) => [name, options[name]])) } : null;
+  if (options.subtitle_preset === "broadcast") return { ...DEFAULT, kind: "broadcast" };
+  return Object.keys(numbersOf(options)).length ? { ...DEFAULT, kind: "custom", custom: numbersOf(options) } : null;
 }
 
 function read(key) {
   try {
-    const { kind, custom } = JSON.parse(localStorage.getItem(key));
-    return ["transcript", "broadcast", "custom"].includes(kind) ? { kind, custom: withoutGaps(custom) } : null;
+    const { kind, custom, names } = JSON.parse(localStorage.getItem(key));
+    return ["transcript", "broadcast", "custom"].includes(kind) ? { kind, custom: numbersOf(custom), names: names !== false } : null;
   } catch {
     return null;
   }
 }
 
-function withoutGaps(numbers) {
+function numbersOf(numbers) {
   const names = Object.keys(NUMBERS).filter((name) => Number.isFinite(numbers?.[name]));
   return Object.fromEntries(names.map((name) => [name, numbers[name]]));
 }

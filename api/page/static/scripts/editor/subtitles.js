@@ -18,7 +18,7 @@ const PAUSE_MS = 400; // after the last change, before the cues are laid out aga
  *
  * @param {HTMLElement} host
  * @param {{record: object, document: import("../model/document.js").Document,
- *   playback: import("./playback.js").Playback, saver: {flush: () => Promise<any>}}} parts of the open transcript.
+ *   playback: import("./playback.js").Playback, saver: import("../model/saver.js").Saver}} parts of the open transcript.
  * @returns {{unmount: () => void}}
  */
 export function mountSubtitles(host, parts) {
@@ -36,6 +36,7 @@ class Subtitles {
   #lastFault = -1;
   #current = -1;
   #edited = -1;
+  #isBehind = true;
   #asked = 0;
   #timer = 0;
   #ended = new AbortController();
@@ -48,7 +49,7 @@ class Subtitles {
     this.summary = element("p", { class: "subtitles-summary", role: "status" });
     this.next = element("button", { type: "button", hidden: true, onclick: () => this.#revealNextFault() }, "Next problem");
     this.root = element("div", { class: "subtitles" },
-      element("div", { class: "subtitles-side" }, this.stage.root, styleForm(this.style, (style) => this.#restyle(style))),
+      element("div", { class: "subtitles-side" }, this.stage.root, this.#form()),
       element("div", { class: "subtitles-main" },
         element("div", { class: "row subtitles-head" }, this.summary, element("span", { class: "spacer" }), this.next),
         this.list.root));
@@ -58,6 +59,7 @@ class Subtitles {
     const { signal } = this.#ended;
     this.playback.addEventListener("time", () => this.#follow(), { signal });
     this.transcript.addEventListener("change", () => this.#refreshSoon(), { signal });
+    this.saver.addEventListener("status", () => this.#refreshOnceSaved(), { signal });
     this.#refresh();
   }
 
@@ -71,6 +73,11 @@ class Subtitles {
 
   // The cues
 
+  #form() {
+    const hasSpeakers = this.transcript.lines.some(({ speaker }) => speaker !== null);
+    return styleForm(this.style, hasSpeakers, (style) => this.#restyle(style));
+  }
+
   #restyle(style) {
     this.style = style;
     keepStyle(this.record, style);
@@ -82,11 +89,17 @@ class Subtitles {
     this.#timer = setTimeout(() => this.#refresh(), PAUSE_MS);
   }
 
+  #refreshOnceSaved() {
+    if (this.saver.status === "saved" && this.#isBehind) this.#refreshSoon();
+  }
+
   async #refresh() {
     const number = ++this.#asked;
+    this.#isBehind = true;
     const isStale = () => number !== this.#asked || this.#ended.signal.aborted;
     try {
-      await this.saver.flush(); // the server lays out what is saved
+      // The server lays out what is saved; when that takes long, the saver's "status" asks again.
+      if (!(await this.saver.flush())) return;
       const cues = await askForCues(this.record.id, layoutOf(this.style));
       if (!isStale()) this.#take(cues);
     } catch (error) {
@@ -96,6 +109,7 @@ class Subtitles {
 
   #take(cues) {
     if (this.#edited >= 0) return; // what is being typed stays; the end of it asks again
+    this.#isBehind = false;
     this.#cues = cues;
     this.#parts = partsOfCues(cues, (id) => this.#textOf(id));
     this.#nextStarts = nextStartsOf(cues);

@@ -46,6 +46,7 @@ class Workspace {
   #ended = new AbortController();
   #mounted = [];
   #subtitles = null;
+  #wasPlaying = false; // before the first press of a double click, which plays the word
 
   constructor(record, json) {
     this.record = record;
@@ -204,16 +205,16 @@ class Workspace {
       confirm: () => this.panel.open?.confirm?.() ?? false,
       undo: () => this.#tell(this.document.undo(), "Undone", "Nothing to undo"),
       redo: () => this.#tell(this.document.redo(), "Redone", "Nothing to redo"),
-      find: () => this.panel.find(),
+      find: () => this.panel.show("find"),
       save: () => { this.list.rowOf(this.list.current)?.finishEdit(); this.saver.flush(); },
       help: () => { openKeysSheet(KEYS); },
-      escape: () => this.panel.closeReview(),
     };
   }
 
   #buildActions() {
     return {
       playLine: (id) => this.#play(this.document.get(id).start),
+      unplay: () => { if (!this.#wasPlaying) this.playback.pause(); },
       playWord: (id, index) => this.#play(this.document.get(id).words[index][1]),
       edit: (id, index = null) => this.#edit(id, (line) => (index === null ? null : wordSpans(line.words)[index])),
       editAt: (id, character) => this.#edit(id, () => ({ start: character, end: character })),
@@ -233,8 +234,6 @@ class Workspace {
     this.list.follow(true);
     this.playback.play(time);
   }
-
-  #wasPlaying = false;
 
   #edit(id, selectionOf) {
     this.list.focus(id);
