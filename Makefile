@@ -5,8 +5,6 @@ BIN := .venv/bin
 READY := .venv/.ready
 CLIENT := .venv-client/bin
 CLIENT_READY := .venv-client/.ready
-UI_READY := .venv-client/.ui
-UI_TESTS_READY := .venv-client/.ui-tests
 BENCH := .venv/.bench
 IMAGE_READY := .venv-image/.ready
 IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
@@ -37,8 +35,8 @@ demo: $(READY) $(WEIGHTS)  ## transcribe the clip in test_input.json and print w
 
 client: $(CLIENT_READY)  ## the command line's own small environment, in .venv-client
 
-ui: $(UI_READY)  ## the web page, http://localhost:7860, for the endpoint in RUNPOD_ENDPOINT_ID or at RUNPOD_BASE_URL
-	@$(CLIENT)/python -m client.app
+ui: $(CLIENT_READY)  ## the web page, for the endpoint in RUNPOD_ENDPOINT_ID or at RUNPOD_BASE_URL; PORT=8080
+	@$(CLIENT)/python -m client.page --port $(or $(PORT),8080)
 
 bridge: $(CLIENT_READY)  ## OpenAI's API at http://127.0.0.1:8080/v1, for the endpoint in RUNPOD_ENDPOINT_ID; PORT=8080
 	@$(CLIENT)/python -m client.serve --port $(or $(PORT),8080)
@@ -68,8 +66,8 @@ coverage: setup  ## the tests of the worker with coverage, which must not fall b
 chromium:
 	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 
-test-ui: setup $(UI_TESTS_READY) chromium  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
-	$(CLIENT)/python -m pytest --confcutdir=tests/ui --timeout=600 tests/ui
+test-ui: setup $(CLIENT_READY) chromium  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
+	$(TESTS) --confcutdir=tests/ui tests/ui
 
 lint: $(READY)  ## ruff, mypy, codespell and hadolint
 	$(BIN)/ruff check .
@@ -88,8 +86,8 @@ image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the
 serve: $(READY) $(WEIGHTS)  ## the worker behind the SDK's local HTTP API; MODEL=base PORT=8000
 	$(BIN)/python handler.py --rp_serve_api --rp_api_port $(or $(PORT),8000)
 
-http: $(READY) $(WEIGHTS)  ## OpenAI's audio API on this machine, http://localhost:8000; MODEL=base PORT=8000
-	@echo "Loading $(MODEL); http://localhost:$(or $(PORT),8000)/docs has the routes. In another terminal:"
+http: $(READY) $(WEIGHTS)  ## OpenAI's audio API and the web page on this machine, http://localhost:8000; MODEL=base PORT=8000
+	@echo "Loading $(MODEL). The page: http://localhost:$(or $(PORT),8000)/; the API's routes: /docs. In another terminal:"
 	@echo "  curl localhost:$(or $(PORT),8000)/v1/audio/transcriptions -F model=whisper-1 -F file=@tests/data/demo.ogg"
 	@echo "  OpenAI(base_url=\"http://localhost:$(or $(PORT),8000)/v1\", api_key=\"any\").audio.transcriptions.create(...)"
 	@WORKER_MODE=http PORT=$(or $(PORT),8000) $(BIN)/python handler.py
@@ -134,20 +132,11 @@ $(IMAGE_READY): builder/requirements.txt builder/requirements-dev.txt Dockerfile
 	@.venv-image/bin/python -m pip install --quiet --disable-pip-version-check -r .venv-image/requirements-dev.txt
 	@touch $@
 
-# An environment of its own: gradio, for the web page, and runpod cannot share one.
+# An environment of its own, without torch, as on a user's machine.
 $(CLIENT_READY): client/requirements.txt client/requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("the client needs Python 3.10 or newer: make PYTHON=python3.12 client")'
 	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv-client; fi
 	@$(CLIENT)/python -m pip install --quiet --disable-pip-version-check -r client/requirements-dev.txt
-	@touch $@
-
-$(UI_READY): client/requirements-ui.txt $(CLIENT_READY)
-	@echo "Setting up the page: Gradio and some 60 packages"
-	@$(CLIENT)/python -m pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
-
-$(UI_TESTS_READY): client/requirements-ui-dev.txt $(UI_READY)
-	@$(CLIENT)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(BENCH): builder/requirements-bench.txt $(READY)

@@ -125,6 +125,16 @@ class Settings(BaseSettings):
         default="",
         description="HTTP: origins whose pages may call from a browser, with commas between them, or `*` for all.",
     )
+    page: Literal["auto", "true", "false"] = Field(
+        default="auto",
+        description="HTTP: serve the web page at `/`; `auto`: except behind RunPod's load balancer, where a browser "
+        "cannot log in and workers share no disk.",
+    )
+    page_folder: Path | None = Field(
+        default=None,
+        description="HTTP: folder for the page's transcripts and recordings; none: on a Pod's volume "
+        "(`/workspace/worker-whisper`), else in `$XDG_DATA_HOME` or `~/.local/share`: `worker-whisper/page`.",
+    )
     font_dir: Path | None = Field(
         default=None, description="Folder of fonts for captions, in addition to the system's."
     )

@@ -65,6 +65,7 @@ def bridge(platform: Platform, folder: Path, *arguments: str) -> Iterator[str]:
         ROOT / ".venv-client" / "bin" / "python",
         "-m",
         "client.serve",
+        "--no-page",
         "--port",
         str(port),
         *arguments,

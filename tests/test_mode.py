@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -101,6 +102,33 @@ def test_the_settings_have_the_same_defaults() -> None:
 )
 def test_a_key_is_needed_where_others_can_connect(setting: str, host: str, on_balancer: bool, needed: bool) -> None:
     assert http_mode.needs_key(Settings(require_api_key=setting), host, on_balancer) is needed  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("setting", "on_balancer", "expected"),
+    [
+        ("auto", False, True),
+        ("auto", True, False),
+        ("true", True, True),
+        ("false", False, False),
+    ],
+)
+def test_the_page_is_served_where_a_browser_can_log_in(setting: str, on_balancer: bool, expected: bool) -> None:
+    assert http_mode.has_page(Settings(page=setting), on_balancer) is expected  # type: ignore[arg-type]
+
+
+def test_the_pages_folder_is_the_one_that_is_set_a_pods_volume_or_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_mode, "POD_VOLUME", tmp_path / "workspace")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert http_mode.find_page_folder(Settings(page_folder=tmp_path)) == tmp_path
+    assert http_mode.find_page_folder(Settings()) == tmp_path / "data" / "worker-whisper" / "page"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert http_mode.find_page_folder(Settings()) == tmp_path / "home" / ".local" / "share" / "worker-whisper" / "page"
+    (tmp_path / "workspace").mkdir()
+    assert http_mode.find_page_folder(Settings()) == tmp_path / "workspace" / "worker-whisper"
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,10 @@ def test_a_service_publishes_the_port_it_listens_at_on_this_machine_alone(servic
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
-def test_a_service_keeps_downloaded_models(service: dict[str, Any]) -> None:
-    (volume,) = service["volumes"]
-    name, _, folder = volume.partition(":")
-    assert name in COMPOSE["volumes"]
-    assert folder == service["environment"]["MODEL_DIR"]
+def test_a_service_keeps_downloaded_models_and_the_pages_transcripts(service: dict[str, Any]) -> None:
+    folders = dict(reversed(volume.split(":")) for volume in service["volumes"])
+    assert set(folders) == {service["environment"][name] for name in ("MODEL_DIR", "PAGE_FOLDER")}
+    assert set(folders.values()) == set(COMPOSE["volumes"])
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
@@ -105,6 +104,13 @@ def test_the_units_variables_are_valid_settings() -> None:
     values: dict[str, Any] = {name.lower(): value for name, value in pairs.items() if name != "PYTHONUNBUFFERED"}
     assert set(values) <= set(Settings.model_fields)
     assert Settings(**values).worker_mode == "http"
+
+
+def test_the_unit_keeps_models_and_transcripts_where_it_may_write() -> None:
+    variables = dict(pair.split("=", 1) for pair in unit()["Environment"].split())
+    state = f"%S/{unit()['StateDirectory']}/"
+    assert variables["MODEL_DIR"].startswith(state)
+    assert variables["PAGE_FOLDER"].startswith(state)
 
 
 def test_the_unit_stops_the_worker_alone_and_waits_for_its_requests() -> None:

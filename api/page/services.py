@@ -120,18 +120,16 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         run: runs a job.
 
     Raises:
-        SystemExit: the folder cannot be used, with a sentence.
+        StoreUnusable: the folder cannot be used, with a sentence.
     """
     try:
         for folder in (settings.folder, settings.folder / "media"):
             folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             folder.chmod(PRIVATE_FOLDER)
         store = Store(settings.folder)
-    except StoreUnusable as error:
-        raise SystemExit(f"the page cannot start: {error}") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SystemExit(f"the page cannot start: its folder cannot be written ({reason}), give another one") from None
+        raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
     uploads = Uploads(settings.folder / "uploads", settings.reserve_bytes)
     jobs = PageJobs(store, run, events, lambda transcript_id: settings.folder / "media" / transcript_id)

@@ -5,31 +5,40 @@ It listens before anything large is imported, and is ready once the fitness chec
 
 from __future__ import annotations
 
-import ipaddress
+import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from api.http.addresses import is_loopback
 from api.http.server import serve
 from src.mode import Listening, ModeError, find_listening
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
+    from api.http.door import DoorSettings
     from src.settings import Settings
+    from src.whisper_processor import WhisperProcessor
 
 _NAME = "worker-whisper"
 
 _BALANCED_ANSWER_BYTES = 30_000_000 - 100_000
 """RunPod's load balancer carries 30 MB (https://docs.runpod.io/serverless/load-balancing/overview)."""
 
+POD_VOLUME = Path("/workspace")
+"""Mount point of a Pod's volume (https://docs.runpod.io/pods/storage/types)."""
+
 _ANSWER_BYTES = 256 * 2**20
 """Elsewhere nothing limits an answer but memory, in which it is made."""
 
+_log = logging.getLogger(__name__)
 _lost = False
 
 
@@ -71,12 +80,9 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         )
     processor = load(began)
 
-    from api.http.app import create_app
     from api.http.door import DoorSettings
     from src import logs
-    from src.serving.engine_metrics import EngineMetrics
     from src.serving.fitness import checks
-    from src.serving.local_transcriber import LocalTranscriber
 
     try:
         for check in checks(processor):
@@ -89,8 +95,28 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         max_upload_bytes=settings.max_audio_bytes,
         upload_seconds=settings.download_timeout,
     )
-    logs.event("worker.ready", seconds=round(time.perf_counter() - began, 3))
-    app = create_app(LocalTranscriber(processor, _stop_since_lost), door)
+    app = _create_app(processor, door, settings, on_balancer)
+    logs.event("worker.ready", seconds=round(time.perf_counter() - began, 3), page=app.state.page is not None)
+    return app
+
+
+def _create_app(processor: WhisperProcessor, door: DoorSettings, settings: Settings, on_balancer: bool) -> Starlette:
+    from api.http.app import create_app
+    from api.page.settings import PageSettings
+    from api.page.tables import StoreUnusable
+    from src.serving.engine_metrics import EngineMetrics
+    from src.serving.loading import cannot_start
+    from src.serving.local_transcriber import LocalTranscriber
+
+    transcriber = LocalTranscriber(processor, _stop_since_lost)
+    page = PageSettings(find_page_folder(settings), "worker") if has_page(settings, on_balancer) else None
+    try:
+        app = create_app(transcriber, door, page=page)
+    except StoreUnusable as error:
+        if settings.page == "true":
+            raise cannot_start(f"{error} (PAGE_FOLDER)") from None
+        _log.warning("no web page: %s (PAGE_FOLDER)", error)
+        app = create_app(transcriber, door)
     app.state.door.metrics.add_collector(EngineMetrics(processor))
     return app
 
@@ -109,15 +135,27 @@ def needs_key(settings: Settings, host: str, on_balancer: bool) -> bool:
         on_balancer: behind RunPod's load balancer, which lets RunPod's own keys pass only.
     """
     if settings.require_api_key == "auto":
-        return not (on_balancer or _is_loopback(host))
+        return not (on_balancer or is_loopback(host))
     return settings.require_api_key == "true"
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def has_page(settings: Settings, on_balancer: bool) -> bool:
+    """True if HTTP mode serves the page.
+
+    Args:
+        settings: of the worker.
+        on_balancer: behind RunPod's load balancer.
+    """
+    return not on_balancer if settings.page == "auto" else settings.page == "true"
+
+
+def find_page_folder(settings: Settings) -> Path:
+    """The folder for the page's transcripts and recordings, which need not exist."""
+    from api.page.folders import default_folder
+
+    if settings.page_folder is not None:
+        return settings.page_folder
+    return POD_VOLUME / "worker-whisper" if POD_VOLUME.is_dir() else default_folder("page")
 
 
 def _stop_since_lost() -> None:

@@ -12,9 +12,9 @@ import pytest
 from tests.client.conftest import ROOT
 
 FILES = sorted(path for package in ("client", "api", "media") for path in (ROOT / package).rglob("*.py"))
-PAGE_FILES = {path for path in FILES if path.parent.name == "page" or path.name == "app.py"}
 WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
 DISTRIBUTIONS = {
+    "docx": "python-docx",
     "ffmpeg": "ffmpeg-python",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "prometheus_client": "prometheus-client",
@@ -37,7 +37,7 @@ def test_the_client_imports_nothing_from_the_worker(path: Path) -> None:
 
 
 def test_imports_of_the_command_line_are_in_its_requirements() -> None:
-    modules = {name for path in FILES if path not in PAGE_FILES for name in imported_modules(path)}
+    modules = {name for path in FILES for name in imported_modules(path)}
     names = {name.partition(".")[0] for name in modules}
     pinned = (ROOT / "client" / "requirements.txt").read_text()
     for name in names - sys.stdlib_module_names - {"client", "api", "media", "transcript"}:

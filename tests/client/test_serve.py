@@ -31,7 +31,7 @@ def served(where: Platform | str, folder: Path, *arguments: str) -> Iterator[tup
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "client.serve", "--port", str(port), *arguments]
+    command = [sys.executable, "-m", "client.serve", "--port", str(port), "--no-page", *arguments]
     env = {**environment(where, folder), "TMPDIR": str(folder)}
     process = subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
     address = f"http://127.0.0.1:{port}"
@@ -202,9 +202,11 @@ def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -
 def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path) -> None:
     form = "Content-Type: multipart/form-data; boundary=b"
     part = '--b\r\nContent-Disposition: form-data; name="audio_file"\r\n\r\nRIFF'
-    with served(NOWHERE, folder) as (address, _), connected(address) as connection:
+    with served(NOWHERE, folder) as (address, process), connected(address) as connection:
         connection.sendall(f"POST /asr HTTP/1.1\r\nHost: a\r\n{form}\r\nContent-Length: 999\r\n\r\n{part}".encode())
         wait_until(lambda: any(folder.rglob("upload")))
+        process.kill()  # before its caller hangs up, after which it would remove the upload itself
+        process.wait()
     assert any(folder.rglob("upload"))
     with served(NOWHERE, folder) as (_, first):
         (its_folder,) = folder.iterdir()
@@ -215,6 +217,15 @@ def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path
         assert list(folder.iterdir()) == [its_folder]
         end(first, signal.SIGTERM)
     assert list(folder.iterdir()) == []
+
+
+def test_the_folder_of_a_bridge_that_is_about_to_lock_it_stays(folder: Path) -> None:
+    lock = folder / "worker-whisper-starting" / "in-use"
+    lock.parent.mkdir()
+    lock.touch()
+    with served(NOWHERE, folder) as (_, process):
+        end(process, signal.SIGTERM)
+    assert list(folder.rglob("*")) == [lock.parent, lock]
 
 
 def test_help_is_plain_text_in_groups_with_examples(folder: Path) -> None:

@@ -64,10 +64,11 @@ def http_worker(**env: str) -> Iterator[HttpWorker]:
     """Starts a worker, yields it once it is ready, and ends it."""
     port = free_port()
     began = time.monotonic()
+    defaults = {"WHISPER_MODEL": "tiny.en", "PORT": str(port), "API_KEYS": f"another, {KEY}", "PAGE": "false"}
     process = subprocess.Popen(
         [sys.executable, "handler.py"],
         cwd=ROOT,
-        env={**os.environ, "WHISPER_MODEL": "tiny.en", "PORT": str(port), "API_KEYS": f"another, {KEY}", **env},
+        env={**os.environ, **defaults, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,0 +1,61 @@
+// A video with its subtitles: asked of the server, which takes a while, then downloaded.
+
+import { announce, element, toast } from "../dom.js";
+import { records } from "../server/records.js";
+import { makeVideo, videoAddress } from "../server/transcripts.js";
+import { describeProblem } from "../text/problems.js";
+import { download } from "./download.js";
+
+/** What is seen while a video is made. It is empty otherwise. */
+export class VideoProgress {
+  #isAsked = false;
+
+  /** @param {string} id of the transcript. */
+  constructor(id) {
+    this.id = id;
+    this.bar = element("progress", { max: "1", "aria-label": "Making the video" });
+    this.text = element("span", { class: "small" });
+    this.root = element("span", { class: "video-progress", hidden: true }, this.bar, this.text);
+    const follow = ({ detail: { record } }) => {
+      if (record?.id === id) this.#show(record.video);
+    };
+    records.addEventListener("change", follow);
+    this.#show(records.get(id)?.video ?? null);
+    this.close = () => records.removeEventListener("change", follow);
+  }
+
+  /**
+   * Make a video, and download it when it is there.
+   *
+   * @param {"mux"|"burn"} captions as a track, or in the picture.
+   * @param {Object<string, any>} layout of the subtitles.
+   */
+  async make(captions, layout) {
+    try {
+      this.#isAsked = true;
+      const record = await makeVideo(this.id, { captions, ...layout });
+      records.put(record);
+    } catch (error) {
+      this.#isAsked = false;
+      const { title, remedy } = describeProblem(error);
+      toast([title, remedy].filter(Boolean).join(" "));
+    }
+  }
+
+  #show(video) {
+    const isWorking = video?.state === "working";
+    this.root.hidden = !isWorking;
+    if (isWorking) {
+      const percent = Math.round(100 * (video.fraction ?? 0));
+      this.bar.value = video.fraction ?? 0;
+      this.text.textContent = `Making the video… ${percent}%`;
+      return;
+    }
+    if (!this.#isAsked || !video) return;
+    this.#isAsked = false;
+    if (video.state === "done") {
+      announce("The video is ready");
+      download(videoAddress(this.id));
+    } else toast("The video could not be made. Try the other kind of subtitles, or download them as a file.");
+  }
+}

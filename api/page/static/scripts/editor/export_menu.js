@@ -1,0 +1,70 @@
+// One button for all files that a transcript can be downloaded as.
+
+import { element, icon, menu, toast } from "../dom.js";
+import { records } from "../server/records.js";
+import { exportAddress } from "../server/transcripts.js";
+import { VideoProgress } from "./captioned_video.js";
+import { download } from "./download.js";
+import { layoutOf, styleOf } from "./subtitle_style.js";
+
+const GROUPS = [
+  { heading: "To read and edit", formats: [
+    ["docx", "Word (.docx)", "With speakers and times"],
+    ["txt", "Text (.txt)", "Opens everywhere"],
+  ] },
+  { heading: "Subtitles", formats: [
+    ["srt", "SubRip (.srt)", "Most players and video editors"],
+    ["vtt", "WebVTT (.vtt)", "Web pages"],
+    ["ass", "SubStation (.ass)", "Styled, for burning in"],
+    ["lrc", "Lyrics (.lrc)", "Music players"],
+  ] },
+  { heading: "Data", formats: [
+    ["tsv", "Table (.tsv)", "Spreadsheets"],
+    ["json", "JSON (.json)", "Every word with its time"],
+    ["rttm", "RTTM (.rttm)", "Who speaks when, for research"],
+  ] },
+];
+const VIDEOS = [
+  ["mux", "Video with a subtitle track", "Can be turned on and off"],
+  ["burn", "Video with subtitles burned in", "Always visible"],
+];
+
+/**
+ * The Download button with its menu.
+ *
+ * @param {{record: object, document: import("../model/document.js").Document, saver: import("../model/saver.js").Saver}}
+ *   parts of the open transcript.
+ * @returns {HTMLElement}
+ */
+export function exportButton({ record, document: transcript, saver }) {
+  const progress = new VideoProgress(record.id);
+  const current = () => records.get(record.id) ?? record;
+
+  // Files are made of what is saved.
+  const afterSaving = (work) => async () => {
+    if (await saver.flush()) await work(layoutOf(styleOf(record)));
+    else toast("Your last corrections are not saved yet, so the file would not have them. Try again when they are.");
+  };
+  const formatItem = ([format, label, hint]) => ({
+    label, hint,
+    disabled: format === "rttm" && !hasSpeakers(transcript),
+    run: afterSaving((layout) => download(exportAddress(record.id, format, layout))),
+  });
+  const videoItem = ([captions, label, hint]) => ({
+    label, hint,
+    disabled: current().video?.state === "working",
+    run: afterSaving((layout) => progress.make(captions, layout)),
+  });
+
+  const button = element("button", { type: "button", class: "primary" }, icon("download"), "Download");
+  menu(button, () => [
+    ...GROUPS.map(({ heading, formats }) => ({ heading, items: formats.map(formatItem) })),
+    ...(current().media?.kind === "video" ? [{ heading: "Video", items: VIDEOS.map(videoItem) }] : []),
+    { items: [formatItem(["zip", "All files (.zip)", "Every format at once"])] },
+  ]);
+  return element("span", { class: "export" }, button, progress.root);
+}
+
+function hasSpeakers(transcript) {
+  return transcript.lines.some(({ speaker }) => speaker !== null);
+}

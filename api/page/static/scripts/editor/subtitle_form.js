@@ -1,0 +1,54 @@
+// The choice of a subtitle style, and the numbers of one's own.
+
+import { element } from "../dom.js";
+import { NUMBERS } from "./subtitle_style.js";
+
+const KINDS = { transcript: "One for each line", broadcast: "Broadcast", custom: "Custom" };
+const HINTS = {
+  transcript: "Each line of the transcript is one subtitle.",
+  broadcast: "2 lines of 42 characters, 0.83 to 7 s, at most 20 characters per second.",
+  custom: "An empty field sets no limit.",
+};
+
+/**
+ * Make the form.
+ *
+ * @param {import("./subtitle_style.js").SubtitleStyle} style at first.
+ * @param {boolean} hasSpeakers whether there are names to show.
+ * @param {(style: import("./subtitle_style.js").SubtitleStyle) => void} onChange
+ * @returns {HTMLElement}
+ */
+export function styleForm(style, hasSpeakers, onChange) {
+  const hint = element("p", { class: "field-hint" });
+  const numbers = element("div", { class: "style-numbers" });
+  const choice = element("select", { onchange: () => change({ kind: choice.value }) },
+    Object.entries(KINDS).map(([kind, label]) => element("option", { value: kind, selected: kind === style.kind }, label)));
+  const show = () => {
+    hint.textContent = HINTS[style.kind];
+    numbers.hidden = style.kind !== "custom";
+  };
+  const change = (changes) => {
+    style = { ...style, ...changes };
+    show();
+    onChange(style);
+  };
+  const fields = Object.entries(NUMBERS).map(([name, { label, min, max, step }]) => {
+    const input = element("input", { type: "number", inputmode: "decimal", min, max, step, name, oninput: () => type(name, input) });
+    return { name, input, field: element("label", { class: "field" }, element("span", { class: "field-label" }, label), input) };
+  });
+  const type = (name, input) => {
+    const isRight = input.value === "" || input.checkValidity();
+    input.setAttribute("aria-invalid", String(!isRight));
+    if (!isRight) return;
+    change({ custom: { ...style.custom, [name]: input.value === "" ? null : Number(input.value) } });
+  };
+  for (const { name, input } of fields) input.value = style.custom[name] ?? "";
+  numbers.append(...fields.map(({ field }) => field));
+  const names = element("input", { type: "checkbox", onchange: () => change({ names: names.checked }) });
+  names.checked = style.names;
+  show();
+  return element("div", { class: "style-form stack" },
+    element("label", { class: "field" }, element("span", { class: "field-label" }, "Subtitle style"), choice),
+    hint, numbers,
+    hasSpeakers && element("label", { class: "check" }, names, "Show who is speaking"));
+}

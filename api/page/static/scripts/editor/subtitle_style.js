@@ -1,0 +1,86 @@
+// The style of subtitles: how cues are laid out. It is this browser's, for each transcript.
+
+const KEY = "subtitle-style";
+
+// As `PRESETS` in transcript/formats/layout.py.
+const BROADCAST = {
+  max_line_width: 42, max_line_count: 2, min_cue_duration: 0.83, max_cue_duration: 7, min_cue_gap: 0.08, max_chars_per_second: 20,
+};
+
+const DEFAULT = { kind: "transcript", custom: BROADCAST, names: true };
+
+/** The numbers of a custom style: their names, and the values that the server takes. */
+export const NUMBERS = {
+  max_line_width: { label: "Characters per line", min: 1, max: 1000, step: 1 },
+  max_line_count: { label: "Lines", min: 1, max: 100, step: 1 },
+  max_chars_per_second: { label: "Characters per second", min: 1, max: 1000, step: 0.5 },
+  min_cue_duration: { label: "Shortest, in seconds", min: 0, max: 10, step: 0.01 },
+  max_cue_duration: { label: "Longest, in seconds", min: 0.5, max: 600, step: 0.1 },
+  min_cue_gap: { label: "Gap, in seconds", min: 0, max: 1, step: 0.01 },
+};
+
+/**
+ * @typedef {{kind: "transcript"|"broadcast"|"custom", custom: Object<string, number|null>, names: boolean}}
+ *   SubtitleStyle `names`: whether speakers are named.
+ */
+
+/**
+ * The style of a transcript's subtitles: as it was last chosen for it, else as its job was asked for them, else as it
+ * was last chosen for any.
+ *
+ * @param {{id: string, options: object}} record
+ * @returns {SubtitleStyle}
+ */
+export function styleOf(record) {
+  return read(`${KEY}:${record.id}`) ?? fromOptions(record.options ?? {}) ?? read(KEY) ?? DEFAULT;
+}
+
+/**
+ * Keep the style of a transcript's subtitles.
+ *
+ * @param {{id: string}} record
+ * @param {SubtitleStyle} style
+ */
+export function keepStyle(record, style) {
+  for (const key of [`${KEY}:${record.id}`, KEY]) localStorage.setItem(key, JSON.stringify(style));
+}
+
+/**
+ * The limits of a style, as the server names them.
+ *
+ * @param {SubtitleStyle} style
+ * @returns {Object<string, number>}
+ */
+export function limitsOf(style) {
+  if (style.kind === "broadcast") return BROADCAST;
+  return style.kind === "custom" ? numbersOf(style.custom) : {};
+}
+
+/**
+ * A style as the parameters of an address of cues, exports and captioned videos.
+ *
+ * @param {SubtitleStyle} style
+ * @returns {Object<string, number|boolean>}
+ */
+export function layoutOf(style) {
+  return style.names ? limitsOf(style) : { ...limitsOf(style), names: false };
+}
+
+function fromOptions(options) {
+  if (options.subtitle_preset === "broadcast") return { ...DEFAULT, kind: "broadcast" };
+  return Object.keys(numbersOf(options)).length ? { ...DEFAULT, kind: "custom", custom: numbersOf(options) } : null;
+}
+
+function read(key) {
+  try {
+    const { kind, custom, names } = JSON.parse(localStorage.getItem(key));
+    return ["transcript", "broadcast", "custom"].includes(kind) ? { kind, custom: numbersOf(custom), names: names !== false } : null;
+  } catch {
+    return null;
+  }
+}
+
+function numbersOf(numbers) {
+  const names = Object.keys(NUMBERS).filter((name) => Number.isFinite(numbers?.[name]));
+  return Object.fromEntries(names.map((name) => [name, numbers[name]]));
+}

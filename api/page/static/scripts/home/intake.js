@@ -1,0 +1,208 @@
+// Recordings on their way to the server. They go on while another view is open, and one after the other, so that the
+// first one is worked on while the next one is sent.
+
+import { openRecordings } from "./recordings.js";
+import { records } from "../server/records.js";
+import * as transcripts from "../server/transcripts.js";
+import { discard, fingerprintOf, upload } from "../server/uploads.js";
+import { describeProblem } from "../text/problems.js";
+import { formatSize } from "../text/clock.js";
+
+const STORED_AS = "worker-whisper-uploads";
+
+/**
+ * @typedef {{key: string, title: string, size: number, fraction: number, secondsLeft: number|null, isWaiting: boolean,
+ *   state: "queued"|"uploading"|"failed"|"refused"|"interrupted", problem: {title: string, remedy: string}|null}} Item
+ *   "failed": to be tried again; "refused": another try would end the same.
+ */
+
+class Intake extends EventTarget {
+  #items = [];
+  #isRunning = false;
+  #limits = { upload_bytes: Infinity, piece_bytes: 1 << 20 };
+
+  constructor() {
+    super();
+    this.#items = readStored();
+    addEventListener("beforeunload", (event) => {
+      if (this.#items.some(({ state, recording }) => (state === "queued" || state === "uploading") && !recording)) event.preventDefault();
+    });
+  }
+
+  /** @param {{upload_bytes: number, piece_bytes: number}} limits of the session. */
+  set limits(limits) {
+    this.#limits = limits;
+  }
+
+  /** @returns {Item[]} newest first. */
+  get items() {
+    return [...this.#items].reverse();
+  }
+
+  /** @returns {Item|null} the one that is being sent. */
+  get uploading() {
+    return this.#items.find(({ state }) => state === "uploading") ?? null;
+  }
+
+  /**
+   * Send files and start a job for each.
+   *
+   * @param {File[]} files
+   * @param {Object<string, any>} options of their jobs.
+   * @param {{id: string, release: () => void}|null} [recording] of the microphone: deleted here once it has arrived.
+   */
+  addFiles(files, options, recording = null) {
+    for (const file of files) {
+      if (this.resume(file)) continue;
+      const item = newItem(file, options, recording);
+      if (file.size > this.#limits.upload_bytes) refuse(item, tooLarge(file.size, this.#limits.upload_bytes));
+      else if (file.size === 0) refuse(item, describeProblem({ message: "the file is empty" }));
+      this.#items.push(item);
+    }
+    this.#changed();
+    this.#run();
+  }
+
+  /**
+   * Start a job for each address.
+   *
+   * @param {string[]} addresses
+   * @param {Object<string, any>} options
+   */
+  addAddresses(addresses, options) {
+    for (const url of addresses) this.#items.push({ ...emptyItem(), title: titleOfAddress(url), url, options });
+    this.#changed();
+    this.#run();
+  }
+
+  /**
+   * Go on with an upload that a reload stopped.
+   *
+   * @param {File} file
+   * @returns {boolean} whether there was such an upload.
+   */
+  resume(file) {
+    const item = this.#items.find(({ state, fingerprint }) => state === "interrupted" && fingerprint === fingerprintOf(file));
+    if (!item) return false;
+    Object.assign(item, { file, state: "queued" });
+    this.#changed();
+    this.#run();
+    return true;
+  }
+
+  /** Send it once more. @param {string} key */
+  retry(key) {
+    Object.assign(this.#find(key), { state: "queued", problem: null });
+    this.#changed();
+    this.#run();
+  }
+
+  /** Stop it and drop what was sent. @param {string} key */
+  cancel(key) {
+    const item = this.#find(key);
+    this.#items = this.#items.filter((other) => other !== item);
+    item.stop?.abort();
+    if (item.uploadId) discard(item.uploadId).catch(() => {}); // the server drops unfinished ones in time
+    if (item.recording) dropRecording(item.recording);
+    this.#changed();
+  }
+
+  #find(key) {
+    return this.#items.find((item) => item.key === key);
+  }
+
+  async #run() {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    for (let item; (item = this.#items.find(({ state }) => state === "queued")); ) await this.#send(item);
+    this.#isRunning = false;
+  }
+
+  async #send(item) {
+    item.state = "uploading";
+    item.stop = new AbortController();
+    this.#changed();
+    try {
+      const source = item.url ? { url: item.url } : { upload: await this.#upload(item), kind: item.recording ? "microphone" : "file" };
+      const record = await transcripts.create(source, item.options, item.title);
+      if (item.recording) await dropRecording(item.recording);
+      this.#items = this.#items.filter((other) => other !== item);
+      records.put(record);
+    } catch (error) {
+      if (error.name === "NotReadableError") refuse(item, CHANGED);
+      else if (error.name !== "AbortError") fail(item, describeProblem(error));
+    }
+    this.#changed();
+  }
+
+  #upload(item) {
+    const started = { at: Date.now(), received: null };
+    return upload(item.file, {
+      pieceBytes: this.#limits.piece_bytes,
+      signal: item.stop.signal,
+      onProgress: ({ id, received, isWaiting }) => {
+        started.received ??= received;
+        const speed = (received - started.received) / (Date.now() - started.at + 1);
+        Object.assign(item, {
+          uploadId: id,
+          isWaiting,
+          fraction: received / item.file.size,
+          secondsLeft: speed > 0 ? (item.file.size - received) / speed / 1000 : null,
+        });
+        this.#changed();
+      },
+    });
+  }
+
+  #changed() {
+    store(this.#items);
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+async function dropRecording({ id, release }) {
+  await (await openRecordings()).remove(id);
+  release();
+}
+
+const CHANGED = { title: "The file cannot be read any more.", remedy: "It was changed, moved or deleted. Choose it again." };
+
+const tooLarge = (size, most) => ({
+  title: `The file is too large: ${formatSize(size)}, and this server takes ${formatSize(most)}.`,
+  remedy: "Split it, or convert it to a smaller format such as MP3.",
+});
+
+const fail = (item, problem) => Object.assign(item, { state: "failed", problem });
+const refuse = (item, problem) => Object.assign(item, { state: "refused", problem });
+
+const emptyItem = () => ({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), size: 0, fraction: 0, secondsLeft: null, isWaiting: false, state: "queued", problem: null });
+
+const newItem = (file, options, recording) => ({
+  ...emptyItem(), title: file.name.replace(/\.[^.]{1,5}$/, ""), size: file.size, fingerprint: fingerprintOf(file), file, options, recording,
+});
+
+function titleOfAddress(url) {
+  const { hostname, pathname } = new URL(url);
+  const last = pathname.split("/").filter(Boolean).at(-1);
+  if (!last) return hostname;
+  try {
+    return decodeURIComponent(last).replace(/\.[^.]{1,5}$/, "");
+  } catch {
+    return last;
+  }
+}
+
+// A browser does not keep files over a reload, but it can keep what was being sent. Of this tab only: the other
+// tabs' uploads go on. Recordings of the microphone are kept elsewhere, with their sound.
+function store(items) {
+  const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed" && state !== "refused")
+    .map(({ title, size, fraction, fingerprint, options, uploadId }) => ({ title, size, fraction, fingerprint, options, uploadId }));
+  sessionStorage.setItem(STORED_AS, JSON.stringify(kept));
+}
+
+function readStored() {
+  const kept = JSON.parse(sessionStorage.getItem(STORED_AS) ?? "[]");
+  return kept.map((one) => ({ ...emptyItem(), ...one, state: "interrupted" }));
+}
+
+export const intake = new Intake();

@@ -1,0 +1,161 @@
+// The form: where the recordings come from, what is asked for, and the button that starts.
+
+import { announce, element, icon, toast } from "../dom.js";
+import { formatSize } from "../text/clock.js";
+import { recordingsOf } from "./drop.js";
+import { intake } from "./intake.js";
+import { microphonePanel } from "./microphone.js";
+import { optionFields } from "./option_fields.js";
+import { presetRow } from "./presets.js";
+
+const MOST_ADDRESSES = 100;
+
+/**
+ * @param {{models: string[], schemas: Object<string, Object>}} known options.
+ * @param {{onStart: (hasFiles: boolean) => void, onRelease: () => void}} told `onStart`: jobs were started; `onRelease`: a recording of
+ *   the microphone was put aside.
+ * @returns {{body: HTMLElement, add: (chosen: {files: File[], skipped: number}) => void, chooseFiles: () => void,
+ *   readOptions: () => Object<string, any>|null, unmount: () => void}} `readOptions`: null if a field is wrong.
+ */
+export function newTranscript(known, { onStart, onRelease }) {
+  let chosen = []; // {file, recording?: {id, release}}
+  const fields = optionFields(known);
+  const list = element("ul", { class: "chosen", "aria-label": "Chosen recordings" });
+  const addresses = element("textarea", { id: "addresses", rows: 3, placeholder: "https://example.com/episode-12.mp3", spellcheck: "false", autocapitalize: "off", oninput: draw, "aria-describedby": "addresses-hint" });
+  const error = element("p", { class: "field-error", role: "alert" });
+  const button = element("button", { class: "primary start", type: "submit" });
+  const panels = tabs([
+    ["Files", "upload", filePanel(add)],
+    ["Microphone", "microphone", microphonePanel(addRecording)],
+    ["Address", "link", addressPanel(addresses)],
+  ]);
+  const body = element("form", { class: "stack", novalidate: true, onsubmit: (event) => { event.preventDefault(); start(); } },
+    panels, list, presetRow(fields), fields.body, error, button);
+
+  function add({ files, skipped }) {
+    // A file that a reload interrupted goes on at once, with the options it had.
+    const fresh = files.filter((file) => !intake.resume(file));
+    const isThere = ({ name, size, lastModified }) => chosen.some(({ file }) => file.name === name && file.size === size && file.lastModified === lastModified);
+    chosen.push(...fresh.filter((file) => !isThere(file)).map((file) => ({ file })));
+    if (skipped) toast(`${skipped} ${skipped === 1 ? "file was" : "files were"} left out: not audio or video.`);
+    else if (!files.length) toast("There is no recording in that folder.");
+    draw();
+    announce(describeChosen());
+  }
+
+  function addRecording({ file, id, release }) {
+    chosen.push({ file, recording: { id, release } });
+    draw();
+    announce(describeChosen());
+    button.focus();
+  }
+
+  function drop(one) {
+    chosen = chosen.filter((other) => other !== one);
+    draw();
+    if (!one.recording) return;
+    one.recording.release(); // it is listed as not transcribed, from where it can be deleted
+    onRelease();
+  }
+
+  function draw() {
+    list.replaceChildren(...chosen.map((one) => element("li", {},
+      icon(one.recording ? "microphone" : "file"),
+      element("span", { class: "clip", title: one.file.name }, one.file.name),
+      element("span", { class: "muted small" }, formatSize(one.file.size)),
+      element("button", { type: "button", class: "quiet icon-button", "aria-label": `Remove ${one.file.name}`, onclick: () => drop(one) }, icon("close")))));
+    list.hidden = !chosen.length;
+    const count = chosen.length + readAddresses(addresses.value).length;
+    button.replaceChildren(count > 1 ? `Transcribe ${count} recordings` : "Transcribe");
+    error.textContent = "";
+  }
+
+  const describeChosen = () => `${chosen.length} ${chosen.length === 1 ? "recording" : "recordings"} chosen`;
+
+  function readOptions() {
+    const read = fields.read();
+    error.textContent = read.error && "Something in the options is not right yet.";
+    return read.error ? null : read.options;
+  }
+
+  function start() {
+    const urls = readAddresses(addresses.value);
+    const problem = checkSources(chosen, urls);
+    if (problem) {
+      error.textContent = problem;
+      return;
+    }
+    const options = readOptions();
+    if (!options) return;
+    intake.addFiles(chosen.filter(({ recording }) => !recording).map(({ file }) => file), options);
+    for (const { file, recording } of chosen) if (recording) intake.addFiles([file], options, recording);
+    intake.addAddresses(urls, options);
+    const hasFiles = chosen.length > 0;
+    chosen = [];
+    addresses.value = "";
+    draw();
+    onStart(hasFiles);
+  }
+
+  draw();
+  return {
+    body,
+    add,
+    chooseFiles: () => body.querySelector("#choose-files").click(),
+    readOptions,
+    unmount() {
+      for (const { recording } of chosen) recording?.release();
+      for (const panel of body.querySelectorAll(".microphone")) panel.dispatchEvent(new Event("unmount"));
+    },
+  };
+}
+
+function checkSources(chosen, urls) {
+  if (!chosen.length && !urls.length) return "Choose a recording first.";
+  if (urls.length > MOST_ADDRESSES) return `Enter at most ${MOST_ADDRESSES} addresses at once.`;
+  const wrong = urls.find((url) => !isWebAddress(url));
+  return wrong ? `“${wrong.slice(0, 80)}” is not a web address. It should start with https:// or http://.` : "";
+}
+
+const readAddresses = (text) => text.split(/\s+/).filter(Boolean);
+const isWebAddress = (text) => /^https?:\/\//i.test(text) && URL.canParse(text);
+
+function filePanel(add) {
+  const files = element("input", { type: "file", multiple: true, hidden: true, id: "choose-files", "aria-label": "Choose files" });
+  const folder = element("input", { type: "file", webkitdirectory: true, hidden: true, id: "choose-folder", "aria-label": "Choose a folder" });
+  files.addEventListener("change", () => { add({ files: [...files.files], skipped: 0 }); files.value = ""; });
+  folder.addEventListener("change", () => { add(recordingsOf(folder.files)); folder.value = ""; });
+  return element("div", { class: "drop-zone" }, icon("upload"),
+    element("p", {}, element("strong", { class: "by-mouse" }, "Drop recordings or folders here"), element("strong", { class: "by-touch" }, "Choose recordings")),
+    element("div", { class: "row" },
+      element("button", { type: "button", onclick: () => files.click() }, "Choose files"),
+      element("button", { type: "button", class: "by-mouse", onclick: () => folder.click() }, icon("folder"), "Choose a folder")),
+    element("p", { class: "muted small" }, "Audio or video in any common format"), files, folder);
+}
+
+const addressPanel = (addresses) =>
+  element("div", { class: "field" }, element("label", { class: "field-label", for: "addresses" }, "Addresses of recordings"), addresses,
+    element("p", { class: "field-hint", id: "addresses-hint" }, "One per line. Use direct links to audio or video files."));
+
+function tabs(entries) {
+  const buttons = entries.map(([label, name], index) => element("button", {
+    type: "button", role: "tab", id: `tab-${index}`, "aria-controls": `panel-${index}`, onclick: () => choose(index),
+  }, icon(name), label));
+  const panels = entries.map(([, , content], index) => element("div", { role: "tabpanel", id: `panel-${index}`, "aria-labelledby": `tab-${index}` }, content));
+  function choose(chosen) {
+    for (const [index, button] of buttons.entries()) {
+      button.setAttribute("aria-selected", String(index === chosen));
+      button.tabIndex = index === chosen ? 0 : -1;
+      panels[index].hidden = index !== chosen;
+    }
+  }
+  function walk(event) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = (buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length;
+    choose(next);
+    buttons[next].focus();
+  }
+  choose(0);
+  return element("div", { class: "sources" }, element("div", { class: "tabs", role: "tablist", "aria-label": "Where the recording comes from", onkeydown: walk }, buttons), panels);
+}

@@ -1,0 +1,37 @@
+// A notification of the system when a job ends while nobody looks. Only for those who ask.
+
+import { element, icon, toast } from "../dom.js";
+import { records } from "../server/records.js";
+
+const STORED_AS = "worker-whisper-notify";
+
+const isOn = () => localStorage.getItem(STORED_AS) === "yes" && Notification.permission === "granted";
+
+/** @returns {HTMLElement|null} a switch; null where the browser has no notifications. */
+export function notificationSwitch() {
+  if (!("Notification" in window) || !isSecureContext) return null;
+  const button = element("button", { type: "button", class: "quiet", onclick: toggle }, icon("bell"), "Notify me");
+  async function toggle() {
+    if (isOn()) localStorage.removeItem(STORED_AS);
+    else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(STORED_AS, "yes");
+    else toast("The browser does not allow notifications here. Allow them beside the address, then try again.");
+    draw();
+  }
+  const draw = () => {
+    button.setAttribute("aria-pressed", String(isOn()));
+    button.title = isOn() ? "You are notified when a transcript is ready" : "Notify me when a transcript is ready";
+  };
+  draw();
+  return button;
+}
+
+/** Notify of each job that ends while the page is hidden, if that is asked for. */
+export function notifyOfEnds() {
+  records.addEventListener("change", ({ detail: { record, before } }) => {
+    const hasEnded = before?.state === "working" && (record?.state === "done" || record?.state === "failed");
+    if (!hasEnded || !document.hidden || !("Notification" in window) || !isOn()) return;
+    // One for all tabs: the same tag takes the place of the one before.
+    const shown = new Notification(record.state === "done" ? "Transcript ready" : "Transcription failed", { body: record.title, tag: record.id });
+    shown.onclick = () => { window.focus(); location.hash = `#/t/${encodeURIComponent(record.id)}`; shown.close(); };
+  });
+}

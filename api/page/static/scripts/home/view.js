@@ -1,0 +1,40 @@
+// The first view: the form on one side, the list of transcripts on the other. On a phone the form folds away.
+
+import { element, icon, toast } from "../dom.js";
+import * as transcripts from "../server/transcripts.js";
+import { catchDrops } from "./drop.js";
+import { intake } from "./intake.js";
+import { transcriptList } from "./list.js";
+import { newTranscript } from "./new_transcript.js";
+
+const PHONE = "(max-width: 860px)";
+
+/**
+ * @param {HTMLElement} host
+ * @returns {Promise<{title: string, unmount: () => void}>}
+ */
+export async function mountHome(host) {
+  const known = await transcripts.options();
+  const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh() });
+  const list = transcriptList(form.readOptions, form.chooseFiles);
+  const overlay = element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to transcribe");
+  const panel = element("details", { class: "card new", open: true },
+    element("summary", {}, element("h2", {}, "New transcript"), element("span", { class: "spacer" }), icon("chevron", "turns")), form.body);
+  const stopDrops = catchDrops(overlay, (dropped) => { panel.open = true; form.add(dropped); });
+
+  function fold(hasFiles) {
+    if (matchMedia(PHONE).matches) panel.open = false;
+    if (hasFiles) toast("Keep this page open until the upload is done.");
+  }
+
+  if (matchMedia(PHONE).matches && intake.items.length) panel.open = false;
+  host.append(element("div", { class: "home" }, panel, list.body), overlay);
+  return {
+    title: "Transcripts",
+    unmount() {
+      stopDrops();
+      form.unmount();
+      list.unmount();
+    },
+  };
+}

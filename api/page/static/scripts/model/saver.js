@@ -1,0 +1,294 @@
+// Keeps a document and the server's copy of it the same: saves what is edited here, takes over what is edited in other
+// tabs, and says when something is not saved.
+
+import { isSame } from "./document.js";
+
+/**
+ * @typedef {import("./document.js").Line} Line
+ * @typedef {{edit: (id: string, edits: Object, settings?: Object) => Promise<{revision: number, conflicts: Line[]}>,
+ *   changes: (id: string, since: number) => Promise<Object>}} Server
+ */
+
+const PAUSE_MS = 1000;
+const LONGEST_RETRY_MS = 15_000;
+
+/** Lines in one request; more are saved by several. */
+const MOST_LINES = 400;
+
+/** A request that outlives its page has 64 KiB at most (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch). */
+const MOST_KEEPALIVE_BYTES = 60_000;
+
+/** Undo steps of more than this are not kept over a reload. */
+const MOST_HISTORY_CHARACTERS = 1_000_000;
+
+/** Fires "status" when `status` or `conflicts` change. */
+export class Saver extends EventTarget {
+  /** @type {"saved"|"saving"|"offline"|"refused"} */ status = "saved";
+  /** Why the server refused to save. */ reason = "";
+  /** @type {Map<string, Line|null>} lines changed both here and elsewhere, as they are there; null: removed there */
+  conflicts = new Map();
+  editor = crypto.getRandomValues(new Uint32Array(2)).join("-");
+  #lines = new Set();
+  #titleChanged = false;
+  #revisions = new Map();
+  #known; // names of the speakers, as the server has them
+  #timer = 0;
+  #failures = 0;
+  #running = null;
+  #closed = new AbortController();
+
+  /**
+   * @param {{id: string, document: import("./document.js").Document, revision: number, server: Server}} parts
+   *   `revision` is that of the server's document from which `document` was made.
+   */
+  constructor({ id, document, revision, server }) {
+    super();
+    Object.assign(this, { id, document, server });
+    this.synced = revision;
+    this.#known = new Map(document.speakers);
+    for (const line of document.lines) this.#revisions.set(line.id, line.revision);
+    this.#takeUp();
+    const { signal } = this.#closed;
+    document.addEventListener("change", ({ detail }) => this.#note(detail), { signal });
+    addEventListener("beforeunload", (event) => { if (this.isPending) event.preventDefault(); }, { signal });
+    addEventListener("pagehide", () => this.#leave(), { signal });
+    addEventListener("online", () => this.flush(), { signal });
+    this.#schedule();
+  }
+
+  /** Whether something here is not on the server. */
+  get isPending() {
+    return this.#lines.size > 0 || this.#titleChanged || this.#renamed().length > 0 || this.#running !== null;
+  }
+
+  /**
+   * Save now.
+   *
+   * @returns {Promise<boolean>} whether all is saved.
+   */
+  async flush() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#running ??= this.#saveAll().finally(() => { this.#running = null; });
+    await this.#running;
+    if (!this.#hasWork() && this.status === "saving") this.#become("saved");
+    return !this.isPending;
+  }
+
+  /** Take over what others have saved, if there is something: on an event, or when events may have been missed. */
+  async pull() {
+    try {
+      await this.#running;
+      this.#takeOver(await this.server.changes(this.id, this.synced));
+    } catch {
+      // The next event, or the next connection, tries again.
+    }
+  }
+
+  /**
+   * Settle a line that was changed both here and elsewhere.
+   *
+   * @param {string} id
+   * @param {"mine"|"theirs"} choice
+   */
+  resolve(id, choice) {
+    const theirs = this.conflicts.get(id);
+    if (theirs === undefined) return;
+    this.conflicts.delete(id);
+    if (choice === "theirs") {
+      this.#lines.delete(id);
+      this.document.merge(theirs ? { lines: [theirs] } : { deleted: [id] });
+    }
+    this.#schedule(0);
+    this.#become(this.isPending ? this.status : "saved");
+  }
+
+  /** Stop, when the view is left; what is not saved yet is saved first, or kept for the next visit of this tab. */
+  async close() {
+    this.#keepHistory();
+    await this.flush();
+    this.#keepUnsaved();
+    clearTimeout(this.#timer);
+    this.#closed.abort();
+  }
+
+  #note({ ids, title, cause }) {
+    if (cause === "remote") return;
+    for (const id of ids) this.#lines.add(id);
+    this.#titleChanged ||= title;
+    this.#schedule();
+    if (this.status === "saved") this.#become("saving");
+  }
+
+  #schedule(delay = PAUSE_MS) {
+    if (!this.#timer && !this.#closed.signal.aborted && this.#hasWork()) this.#timer = setTimeout(() => this.flush(), delay);
+  }
+
+  #hasWork() {
+    return this.#titleChanged || this.#renamed().length > 0 || [...this.#lines].some((id) => !this.conflicts.has(id));
+  }
+
+  /** Names of speakers that the server has not: `[key, name]`, null for one who is gone. */
+  #renamed() {
+    const { speakers } = this.document;
+    const set = [...speakers].filter(([key, name]) => this.#known.get(key) !== name);
+    const gone = [...this.#known.keys()].filter((key) => !speakers.has(key)).map((key) => [key, null]);
+    return [...set, ...gone];
+  }
+
+  async #saveAll() {
+    while (this.#hasWork()) {
+      const ids = [...this.#lines].filter((id) => !this.conflicts.has(id)).slice(0, MOST_LINES);
+      const sent = { edits: this.#editsOf(ids), speakers: new Map(this.document.speakers) };
+      for (const id of ids) this.#lines.delete(id);
+      this.#titleChanged = false;
+      this.#become("saving");
+      let answer;
+      try {
+        answer = await this.server.edit(this.id, sent.edits);
+      } catch (error) {
+        for (const id of ids) this.#lines.add(id);
+        this.#titleChanged ||= sent.edits.title !== undefined;
+        this.#failed(error);
+        return;
+      }
+      this.#failures = 0;
+      this.#known = sent.speakers;
+      await this.#written(sent.edits, answer);
+    }
+    this.#keepUnsaved();
+    this.#become("saved");
+  }
+
+  #editsOf(ids) {
+    const edits = { editor: this.editor };
+    const lines = ids.map((id) => this.document.get(id)).filter(Boolean);
+    const gone = ids.filter((id) => !this.document.get(id) && this.#revisions.has(id));
+    if (lines.length) edits.lines = lines.map(({ revision, ...line }) => ({ ...line, based_on: this.#revisions.get(line.id) ?? 0 }));
+    if (gone.length) edits.deleted = gone.map((id) => ({ id, based_on: this.#revisions.get(id) }));
+    if (this.#renamed().length) edits.speakers = Object.fromEntries(this.#renamed());
+    if (this.#titleChanged) edits.title = this.document.title;
+    return edits;
+  }
+
+  async #written({ lines = [], deleted = [] }, { revision, conflicts = [] }) {
+    const refused = new Set(conflicts.map((line) => line.id));
+    for (const { id } of lines) if (!refused.has(id)) this.#revisions.set(id, revision);
+    for (const { id } of deleted) if (!refused.has(id)) this.#revisions.delete(id);
+    for (const line of conflicts) this.#collide(line.id, line.deleted ? null : line);
+    // Between this tab's last revision and its own new one, others may have saved.
+    if (revision === this.synced + 1) this.synced = revision;
+    else this.#takeOver(await this.server.changes(this.id, this.synced).catch(() => ({ revision: this.synced })));
+  }
+
+  /** A line was changed there; if it was changed here too, a person has to choose. */
+  #collide(id, theirs) {
+    if (theirs) this.#revisions.set(id, theirs.revision);
+    else this.#revisions.delete(id);
+    if (isSame(this.document.get(id), theirs)) {
+      this.#lines.delete(id);
+      this.conflicts.delete(id);
+      return;
+    }
+    this.#lines.add(id);
+    this.conflicts.set(id, theirs);
+    this.#tell();
+  }
+
+  #takeOver({ revision, lines = [], deleted = [], speakers, title }) {
+    const news = lines.filter((line) => this.#revisions.get(line.id) !== line.revision);
+    const gone = deleted.filter((id) => this.#revisions.has(id));
+    for (const line of news.filter(({ id }) => this.#lines.has(id))) this.#collide(line.id, line);
+    for (const id of gone.filter((one) => this.#lines.has(one))) this.#collide(id, null);
+    const quiet = { lines: news.filter(({ id }) => !this.#lines.has(id)), deleted: gone.filter((id) => !this.#lines.has(id)) };
+    for (const line of quiet.lines) this.#revisions.set(line.id, line.revision);
+    for (const id of quiet.deleted) this.#revisions.delete(id);
+    if (speakers && !this.#renamed().length) {
+      quiet.speakers = speakers;
+      this.#known = new Map(Object.entries(speakers));
+    }
+    if (title !== undefined && !this.#titleChanged) quiet.title = title;
+    this.synced = Math.max(this.synced, revision);
+    this.document.merge(quiet);
+  }
+
+  #failed(error) {
+    this.#keepUnsaved();
+    const isPassing = !error.status || error.status >= 500 || error.status === 429 || error.status === 408;
+    this.reason = isPassing ? "" : error.message;
+    this.#become(isPassing ? "offline" : "refused");
+    if (!isPassing) return; // the next change, or the person, tries again
+    this.#schedule(Math.min(LONGEST_RETRY_MS, PAUSE_MS * 2 ** this.#failures));
+    this.#failures += 1;
+  }
+
+  #become(status) {
+    if (this.status === status) return;
+    this.status = status;
+    this.#tell();
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("status"));
+  }
+
+  /** The tab is closed, reloaded or put aside: send what is left in a request that outlives it. */
+  #leave() {
+    this.#keepHistory();
+    this.#keepUnsaved();
+    if (!this.#hasWork()) return;
+    const edits = this.#editsOf([...this.#lines].filter((id) => !this.conflicts.has(id)).slice(0, MOST_LINES));
+    const bytes = new TextEncoder().encode(JSON.stringify(edits)).length;
+    if (bytes <= MOST_KEEPALIVE_BYTES) this.server.edit(this.id, edits, { keepalive: true }).catch(() => {});
+  }
+
+  #keepUnsaved() {
+    const ids = [...this.#lines];
+    this.#store("unsaved", this.#hasWork() || ids.length ? this.#editsOf(ids) : null);
+  }
+
+  #keepHistory() {
+    const { past, future } = this.document.history;
+    const text = JSON.stringify({ past, future });
+    this.#store("history", text.length > MOST_HISTORY_CHARACTERS ? null : { past, future });
+  }
+
+  /** What this tab had not saved, and could undo, before it was reloaded. */
+  #takeUp() {
+    const unsaved = this.#stored("unsaved");
+    if (unsaved) {
+      const { lines = [], deleted = [], speakers = {}, title } = unsaved;
+      for (const { id, based_on } of [...lines, ...deleted]) {
+        this.#lines.add(id);
+        if (based_on) this.#revisions.set(id, based_on);
+      }
+      const names = Object.entries({ ...Object.fromEntries(this.document.speakers), ...speakers });
+      this.document.merge({
+        lines: lines.map(({ based_on, ...line }) => ({ ...line, revision: based_on })),
+        deleted: deleted.map(({ id }) => id),
+        speakers: Object.fromEntries(names.filter(([, name]) => name !== null)),
+        title,
+      });
+      this.#titleChanged = title !== undefined;
+    }
+    const kept = this.#stored("history");
+    if (kept) this.document.history.restore(kept, (id, line) => isSame(this.document.get(id), line));
+  }
+
+  #stored(name) {
+    try {
+      return JSON.parse(sessionStorage.getItem(`${name} ${this.id}`));
+    } catch {
+      return null; // no storage allowed
+    }
+  }
+
+  #store(name, value) {
+    try {
+      if (value === null) sessionStorage.removeItem(`${name} ${this.id}`);
+      else sessionStorage.setItem(`${name} ${this.id}`, JSON.stringify(value));
+    } catch {
+      // no storage allowed, or no room: what is here stays until the tab is closed
+    }
+  }
+}

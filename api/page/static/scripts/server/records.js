@@ -1,0 +1,59 @@
+// The visitor's transcripts as the server has them, kept up to date by its events.
+
+import { subscribe } from "./events.js";
+import * as transcripts from "./transcripts.js";
+
+/** Event "change" after each change, with detail {record, before}: null where there is none. */
+class Records extends EventTarget {
+  #byId = new Map();
+  #started = null;
+
+  /** @returns {Promise<void>} resolved when the list is there; loads it once. */
+  start() {
+    this.#started ??= this.#follow();
+    return this.#started;
+  }
+
+  async #follow() {
+    subscribe("hello", () => this.load().catch(() => {})); // the next "hello" tries again
+    subscribe("record", (record) => this.put(record));
+    subscribe("removed", ({ id }) => this.drop(id));
+    await this.load();
+  }
+
+  async load() {
+    const all = await transcripts.list();
+    const there = new Set(all.map(({ id }) => id));
+    for (const id of [...this.#byId.keys()]) if (!there.has(id)) this.drop(id);
+    for (const record of all) this.put(record);
+  }
+
+  /** @returns {transcripts.Record[]} newest first. */
+  get all() {
+    return [...this.#byId.values()].sort((one, other) => other.created - one.created);
+  }
+
+  /** @param {string} id */
+  get(id) {
+    return this.#byId.get(id) ?? null;
+  }
+
+  /** @param {transcripts.Record} record a newer state, from an event or an answer. */
+  put(record) {
+    const before = this.get(record.id);
+    this.#byId.set(record.id, record);
+    this.#tell(record, before);
+  }
+
+  /** @param {string} id */
+  drop(id) {
+    const before = this.get(id);
+    if (this.#byId.delete(id)) this.#tell(null, before);
+  }
+
+  #tell(record, before) {
+    this.dispatchEvent(new CustomEvent("change", { detail: { record, before } }));
+  }
+}
+
+export const records = new Records();

@@ -1,0 +1,159 @@
+// The options of a job as people read them: which fields the form has, in which group, with which words.
+
+/**
+ * @typedef {{name: string, label: string, kind: "choice"|"number"|"text"|"words"|"check"|"language"|"range"|"model",
+ *   hint?: string, choices?: Array<[string, string]>, placeholder?: string, min?: number, max?: number,
+ *   needs?: [string, string]}} Field
+ *   `name`: of the option; of fields that stand for several options, one of their own. `needs`: shown only while
+ *   another field has a value.
+ */
+
+/** @type {Array<{title: string, fields: Field[]}>} the first group is always open. */
+export const GROUPS = [
+  {
+    title: "Speech",
+    fields: [
+      { name: "language", label: "Language", kind: "language" },
+      { name: "task", label: "Task", kind: "choice", choices: [["", "Transcribe"], ["translate", "Translate to English"]] },
+      { name: "voices", label: "Speakers", kind: "choice", choices: [["", "Don't identify"], ["diarize", "By voice"], ["split", "One per channel"]] },
+      { name: "num_speakers", label: "How many speakers", kind: "number", placeholder: "Auto-detect", min: 1, max: 100, needs: ["voices", "diarize"] },
+      { name: "model", label: "Model", kind: "model" },
+    ],
+  },
+  {
+    title: "Vocabulary",
+    fields: [
+      { name: "custom_vocabulary", label: "Names and unusual words", kind: "words", placeholder: "Zoltán, Kubernetes, Aix-en-Provence", hint: "Separated by commas or one per line." },
+    ],
+  },
+  {
+    title: "Subtitles and captions",
+    fields: [
+      { name: "subtitle_preset", label: "Style", kind: "choice", choices: [["", "One per sentence"], ["broadcast", "Broadcast-style"]], hint: "Broadcast-style: 2 lines of 42 characters, easy to read along." },
+      { name: "max_line_width", label: "Characters per line", kind: "number", placeholder: "No limit", min: 10, max: 200 },
+      { name: "max_line_count", label: "Lines", kind: "number", placeholder: "No limit", min: 1, max: 10 },
+      { name: "captions", label: "Captions in the video", kind: "choice", choices: [["", "None"], ["mux", "Add a subtitle track"], ["burn", "Burn into the video"]] },
+    ],
+  },
+  {
+    title: "Recording",
+    fields: [
+      { name: "clip_timestamps", label: "Only a part", kind: "range", hint: "Minutes and seconds, such as 1:30." },
+      { name: "denoise", label: "Reduce background noise", kind: "check", hint: "Only for very noisy recordings: it seldom helps." },
+    ],
+  },
+];
+
+const OPTIONS_OF = { voices: ["diarize", "channels"] };
+// What the page always asks for itself.
+const OF_THE_PAGE = new Set(["output_format", "word_timestamps", "translate"]);
+
+const FURTHER_LABELS = {
+  diarize: "Speakers", channels: "Speakers", min_speakers: "How many speakers", max_speakers: "How many speakers",
+  initial_prompt: "Names and unusual words", audio_track: "Audio track", caption_font: "Caption font",
+};
+const LABELS = new Map(GROUPS.flatMap(({ fields }) => fields.map(({ name, label }) => [name, label])));
+
+/**
+ * @param {string} name of an option.
+ * @returns {string|null} its label in the form; null if the form has none.
+ */
+export const labelOf = (name) => LABELS.get(name) ?? FURTHER_LABELS[name] ?? null;
+
+/**
+ * The groups with those fields that a server can do something with.
+ *
+ * @param {{models: string[], schemas: Object<string, Object>}} known as the server tells them.
+ * @returns {typeof GROUPS}
+ */
+export function groupsFor({ models, schemas }) {
+  const isKnown = ({ name, kind }) => {
+    if (kind === "model") return models.length > 1;
+    return (OPTIONS_OF[name] ?? [name]).some((option) => option in schemas);
+  };
+  return GROUPS.map(({ title, fields }) => ({ title, fields: fields.filter(isKnown) })).filter(({ fields }) => fields.length);
+}
+
+/**
+ * Options of a job, from the form's values.
+ *
+ * @param {Object<string, any>} values by field: texts, numbers, booleans; "clip_timestamps" is [from, to] in seconds.
+ * @returns {Object<string, any>}
+ */
+export function toOptions(values) {
+  const { voices, custom_vocabulary: words, clip_timestamps: range, advanced = {}, num_speakers: count, ...plain } = values;
+  const options = Object.fromEntries(Object.entries(plain).filter(([, value]) => value !== "" && value !== null && value !== false && value !== undefined));
+  if (voices === "diarize") options.diarize = true;
+  if (voices === "diarize" && count) options.num_speakers = count;
+  if (voices === "split") options.channels = "split";
+  const terms = (words ?? "").split(/[,\n]/).map((word) => word.trim()).filter(Boolean);
+  if (terms.length) options.custom_vocabulary = terms;
+  if (range && (range[0] || range[1])) options.clip_timestamps = [[range[0] ?? 0, range[1] ?? null]];
+  return { ...options, ...advanced };
+}
+
+/**
+ * Check the "Advanced" field.
+ *
+ * @param {string} text JSON, or nothing.
+ * @param {Object<string, Object>} schemas by option.
+ * @returns {{options: Object<string, any>, error: string}} an error is one sentence; "" if there is none.
+ */
+export function parseAdvanced(text, schemas) {
+  if (!text.trim()) return { options: {}, error: "" };
+  let options;
+  try {
+    options = JSON.parse(text);
+  } catch {
+    return { options: {}, error: 'This is not JSON. It should look like {"beam_size": 5}.' };
+  }
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    return { options: {}, error: 'Use names and values in braces, like {"beam_size": 5}.' };
+  }
+  for (const [name, value] of Object.entries(options)) {
+    const error = checkAdvanced(name, value, schemas);
+    if (error) return { options: {}, error };
+  }
+  return { options, error: "" };
+}
+
+function checkAdvanced(name, value, schemas) {
+  if (OF_THE_PAGE.has(name)) return `The page sets ${name} itself: remove it.`;
+  if (labelOf(name) && LABELS.has(name)) return `${name} has a field above (“${labelOf(name)}”): use that.`;
+  const schema = schemas[name];
+  if (!schema) return `There is no option called ${name}.`;
+  return explainMismatch(name, value, schema);
+}
+
+function explainMismatch(name, value, schema) {
+  const kinds = schema.anyOf ?? [schema];
+  if (kinds.some((kind) => fits(value, kind))) return "";
+  const wanted = kinds.filter(({ type }) => type !== "null").map(describeKind).join(" or ");
+  return `${name} should be ${wanted}.`;
+}
+
+function fits(value, schema) {
+  if (schema.enum) return schema.enum.includes(value);
+  if ("const" in schema) return schema.const === value;
+  const { type, minimum = -Infinity, maximum = Infinity } = schema;
+  const isRight = {
+    null: () => value === null,
+    boolean: () => typeof value === "boolean",
+    string: () => typeof value === "string" && value.length <= (schema.maxLength ?? Infinity),
+    integer: () => Number.isInteger(value) && value >= minimum && value <= maximum,
+    number: () => typeof value === "number" && value >= minimum && value <= maximum,
+    // A single item is taken for a list of one; the worker checks the items.
+    array: () => Array.isArray(value) || (schema.items?.type !== undefined && fits(value, schema.items)),
+    object: () => typeof value === "object" && value !== null && !Array.isArray(value),
+  }[type];
+  return isRight ? isRight() : true;
+}
+
+function describeKind(schema) {
+  if (schema.enum) return schema.enum.map((one) => JSON.stringify(one)).join(", ");
+  if ("const" in schema) return JSON.stringify(schema.const);
+  const { type, minimum, maximum } = schema;
+  const range = minimum !== undefined && maximum !== undefined ? ` from ${minimum} to ${maximum}` : "";
+  const names = { boolean: "true or false", string: "a text", integer: `a whole number${range}`, number: `a number${range}`, array: "a list", object: "names and values in braces" };
+  return names[type] ?? "another value";
+}

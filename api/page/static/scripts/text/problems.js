@@ -1,0 +1,84 @@
+// Errors as people need them: what happened, and what to do. Names of options and of encodings are for programs.
+
+import { labelOf } from "./options.js";
+
+/** @typedef {{title: string, remedy: string}} Problem */
+
+// By words of the message, the most telling first.
+const BY_MESSAGE = [
+  [/\bis empty\b|at least 1 character|has a header but no sound/, "The recording is empty.", "Check that it plays on your computer, then choose it again."],
+  [/cut off/, "The recording is incomplete: its end is missing.", "Copy or download it again in full, then choose it again."],
+  [/no audio track/, "The file has no sound.", "Choose a file with an audio track."],
+  [/captions need a video/, "Captions can only be added to a video, and this is an audio file.", "Choose “None” under Captions, then try again."],
+  [/not audio or video|the file is (a|an) /, "This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4."],
+  [/leads to|compressed body|login/, "The address does not lead to a recording.", "Use the direct link to the audio or video file, not to a page that plays it."],
+  [/HTTP status 40[134]|HTTP status 410|expired/, "The recording at that address is not available.", "Check that the address opens in a private window without logging in."],
+  [/public (address|host)|private/i, "The server may not fetch recordings from that address.", "Download the file and choose it here instead."],
+  [/resolved|refused|timed out|broke off|unreachable host|redirected/, "The recording could not be downloaded.", "Check the address, or download the file and choose it here."],
+  [/damaged|cannot be decoded|cannot be read|stalled|than an intact one/, "The recording is damaged, or in a format that cannot be read.", "Convert it, for example to MP3 or MP4, then choose it again."],
+  [/knows English only|does not know|cannot translate/, "The model in use cannot do this in that language.", "Choose another model or another language, then try again."],
+  [/longer than the limit/, "The recording is too long for this server.", "Split it into parts, then choose those."],
+  [/told apart: send fewer|can be mixed: send fewer|more than \d+ tracks/, "The recording has too many channels or tracks.", "Export it again as stereo."],
+  [/no such endpoint|API key|endpoint/i, "The transcription service is not set up correctly.", "Ask whoever runs this page to check its endpoint and key."],
+];
+
+const BY_CODE = {
+  unreachable: ["The server cannot be reached.", "Check your connection. The page goes on trying."],
+  password_needed: ["You are logged out.", "Log in again."],
+  wrong_password: ["That password is not right.", "Try again, or ask whoever set up the server."],
+  not_found: ["This transcript does not exist.", "It may have been deleted, or it belongs to another browser."],
+  no_media: ["The recording is not on this server.", "Only its transcript is."],
+  UnsupportedMedia: ["This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4."],
+  DownloadFailed: ["The recording could not be downloaded.", "Check the address, or download the file and choose it here."],
+  TooLarge: ["The recording is too large for this server.", "Split it, or convert it to a smaller file such as MP3, then choose that."],
+  OutOfMemory: ["The server ran out of memory.", "Try again later, or choose a smaller model."],
+  OutOfResources: ["The server is too busy.", "Try again in a few minutes."],
+  CaptionsFailed: ["The captions could not be added to the video.", "Try a subtitle track instead, or download the subtitles."],
+  Cancelled: ["The transcription was cancelled.", "Start it again when you like."],
+  Internal: ["Something went wrong on the server.", "Try again. If it happens again, tell whoever runs the server."],
+};
+
+const BY_STATUS = {
+  404: BY_CODE.not_found,
+  413: BY_CODE.TooLarge,
+  429: BY_CODE.OutOfResources,
+  503: BY_CODE.OutOfResources,
+  507: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
+};
+
+/**
+ * @param {{message?: string, type?: string, code?: string, status?: number}} error of a request or of a record.
+ * @returns {Problem} two sentences for the person at the page.
+ */
+export function describeProblem(error) {
+  const message = error.message ?? "";
+  const byCode = BY_CODE[error.code];
+  if (byCode) return toProblem(byCode);
+  const byMessage = BY_MESSAGE.find(([pattern]) => pattern.test(message));
+  if (byMessage) return toProblem(byMessage.slice(1));
+  const found = BY_STATUS[error.status] ?? BY_CODE[error.type];
+  if (found) return toProblem(found);
+  const option = describeOptionProblem(message);
+  if (option) return option;
+  return toProblem(BY_CODE.Internal);
+}
+
+function describeOptionProblem(message) {
+  const match = /^(?:input\.)?(?:options\.)?([a-z_]+)(?:\.[\w.]+)?: (.+)$/s.exec(message);
+  const label = match && labelOf(match[1]);
+  if (!label) return null;
+  return { title: `“${label}”: ${match[2].slice(0, 200)}.`, remedy: "Change it in the form, then try again." };
+}
+
+const toProblem = ([title, remedy]) => ({ title, remedy });
+
+/**
+ * A warning of the worker, as a sentence.
+ *
+ * @param {string} warning
+ * @returns {string}
+ */
+export function describeWarning(warning) {
+  const text = warning.replace(/\b(?:options\.)?([a-z]+(?:_[a-z]+)+)\b/g, (name) => (labelOf(name.replace("options.", "")) ? `“${labelOf(name.replace("options.", ""))}”` : name));
+  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.?$/, ".")}`;
+}

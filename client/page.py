@@ -1,0 +1,134 @@
+"""Opens the web page, served on this machine; an endpoint transcribes.
+
+    python -m client.page
+
+RunPod's key stays in this process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import webbrowser
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from api.page.folders import default_folder
+from client.bridge_server import (
+    DEFAULT_PORT,
+    KEY_VARIABLE,
+    MAX_UPLOAD_BYTES,
+    SERVER,
+    BridgeSettings,
+    HostFlag,
+    MaxUploadFlag,
+    NoKeyFlag,
+    PageFolderFlag,
+    PortFlag,
+    RecordingsFlag,
+    ServeKeyFlag,
+    find_key,
+    serve_bridge,
+    show,
+)
+from client.command_help import GroupedCommand
+from client.console import exit_on_client_error
+from client.options import ParallelFlag, PayloadLimitFlag, TimeoutFlag, with_connection
+from client.recording import RUN_LIMIT_BYTES, RunSettings
+from client.settings import EndpointSettings
+
+_EXAMPLES = """\b
+Examples, each after python -m:
+  client.page                            for the browser on this machine
+  client.page --port 9000 --no-open
+  client.page --host 0.0.0.0 --serve-key SECRET    for the whole network
+
+\b
+Exit codes:
+  0    ended by Ctrl-C or SIGTERM
+  1    it cannot listen at the address, or a second signal cancelled what ran
+  2    wrong arguments or settings"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(cls=GroupedCommand, epilog=_EXAMPLES)
+@exit_on_client_error
+@with_connection
+def main(
+    connection: EndpointSettings,
+    host: HostFlag = "127.0.0.1",
+    port: PortFlag = DEFAULT_PORT,
+    open_browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--open/--no-open",
+            show_default=False,
+            rich_help_panel=SERVER,
+            help="Open the page in a browser; default: from a terminal, if there is a display.",
+        ),
+    ] = None,
+    recordings: RecordingsFlag = 4,
+    max_upload: MaxUploadFlag = MAX_UPLOAD_BYTES,
+    page_folder: PageFolderFlag = None,
+    serve_key: ServeKeyFlag = None,
+    no_key: NoKeyFlag = False,
+    parallel: ParallelFlag = 4,
+    timeout: TimeoutFlag = None,
+    payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
+) -> None:
+    """Open the web page, served on this machine: transcribe, correct, and download transcripts.
+
+    Recordings go to the endpoint that RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY name, or the flags under Connection. It is
+    the server of client.serve, with OpenAI's audio API beside the page.
+    """
+    settings = BridgeSettings(
+        connection=connection,
+        host=host,
+        port=port,
+        key=find_key(serve_key, host, none_needed=no_key),
+        origins=(),
+        recordings=recordings,
+        max_upload=max_upload,
+        run=RunSettings(parallel, timeout, request_limit=payload_limit),
+        page_folder=page_folder or default_folder("bridge"),
+        needs_page=True,
+    )
+    opens = has_display(os.environ) and sys.stderr.isatty() if open_browser is None else open_browser
+
+    def on_ready(console: Console, _has_page: bool) -> None:
+        show(console, _announcement(settings))
+        if opens:
+            # Some browsers keep the caller waiting until they are closed.
+            threading.Thread(target=webbrowser.open, args=[f"{settings.origin}/"], daemon=True).start()
+
+    serve_bridge(settings, on_ready)
+
+
+def has_display(environment: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """True if this machine can show a window to whoever has started the command.
+
+    Args:
+        environment: the process's.
+        platform: as `sys.platform`.
+    """
+    if platform in ("win32", "darwin"):
+        return "SSH_CONNECTION" not in environment
+    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+
+
+def _announcement(settings: BridgeSettings) -> str:
+    password = f"\n  password: the key of --serve-key or {KEY_VARIABLE}" if settings.key else ""
+    return f"""\
+The page: {settings.origin}/{password}
+  transcribed by {settings.target}
+
+Ctrl-C ends it. Transcripts and what was being transcribed are there again at the next start."""
+
+
+if __name__ == "__main__":
+    app()

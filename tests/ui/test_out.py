@@ -1,0 +1,221 @@
+"""What leaves the page: downloads, copies, links to lines, and print."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from docx import Document
+from playwright.sync_api import Locator, Page, expect
+from pypdf import PdfReader
+
+from tests.ui import transcripts
+from tests.ui.browser import CLIPS, Look, Visitor, axe, in_all_looks, picture
+from tests.ui.modules import run_module
+from tests.ui.scripted import ScriptedHome
+
+FIRST = "Good morning, and welcome back to the programme."
+LAST = "Thank you, and good morning."
+CORRECTED = "Good evening, and welcome back to the programme."
+
+FORMATS = {
+    "Word (.docx)": "docx", "Text (.txt)": "txt", "SubRip (.srt)": "srt", "WebVTT (.vtt)": "vtt",
+    "SubStation (.ass)": "ass", "Lyrics (.lrc)": "lrc", "Table (.tsv)": "tsv", "JSON (.json)": "json",
+    "RTTM (.rttm)": "rttm",
+}  # fmt: skip
+
+
+def open_transcript(page: Page, home: ScriptedHome, transcript: str, line: str = "") -> None:
+    page.goto(f"{home.url}#/t/{transcript}{line and f'/{line}'}")
+    expect(page.get_by_role("list", name="Transcript")).to_be_visible()
+
+
+@pytest.fixture
+def talk(page: Page, scripted: ScriptedHome, visitor: Visitor) -> str:
+    """A transcript that is open: its id."""
+    transcript = visitor.transcribe()
+    open_transcript(page, scripted, transcript)
+    return transcript
+
+
+def item(page: Page, menu: str, name: str) -> Locator:
+    """An item of a menu, which is opened."""
+    page.get_by_role("button", name=menu, exact=True).click()
+    return page.get_by_role("menuitem", name=re.compile(f"^{re.escape(name)}"))
+
+
+def download(page: Page, name: str) -> tuple[str, bytes]:
+    """A file's name and content."""
+    with page.expect_download() as started:
+        item(page, "Download", name).click()
+    return started.value.suggested_filename, Path(started.value.path()).read_bytes()
+
+
+def correct(page: Page) -> None:
+    """Change the first line, without waiting until it is saved."""
+    line = page.get_by_role("list", name="Transcript").get_by_role("listitem").first
+    line.get_by_role("button", name="Edit").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(CORRECTED)
+    page.keyboard.press("Enter")
+
+
+READERS: dict[str, Callable[[bytes], str]] = {
+    "docx": lambda content: "\n".join(paragraph.text for paragraph in Document(io.BytesIO(content)).paragraphs),
+    "json": lambda content: " ".join(segment["text"] for segment in json.loads(content)["segments"]),
+}
+
+
+@pytest.mark.parametrize(("name", "suffix"), FORMATS.items(), ids=FORMATS.values())
+def test_each_file_has_the_corrected_text(page: Page, talk: str, name: str, suffix: str) -> None:
+    correct(page)
+    file_name, content = download(page, name)
+    text = READERS.get(suffix, bytes.decode)(content)
+    assert file_name == f"A talk.{suffix}"
+    if suffix == "rttm":
+        assert len(text.splitlines()) == len(transcripts.TALK)
+        return
+    assert "evening" in text
+    assert FIRST not in text
+    assert LAST in text
+
+
+def test_all_files_come_as_one(page: Page, talk: str) -> None:
+    correct(page)
+    file_name, content = download(page, "All files (.zip)")
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    assert file_name == "A talk.zip"
+    assert {Path(name).suffix[1:] for name in archive.namelist()} == set(FORMATS.values())
+    assert CORRECTED in archive.read("A talk.txt").decode()
+
+
+def test_subtitles_come_in_the_style_of_the_view(page: Page, talk: str) -> None:
+    page.get_by_role("button", name="Subtitles").click()
+    page.get_by_label("Subtitle style").select_option("Broadcast")
+    _, content = download(page, "SubRip (.srt)")
+    lines = [line for line in content.decode().splitlines() if line]
+    assert all(len(line) <= 42 for line in lines)
+    assert "Speaker 1: Good morning, and welcome back" in content.decode()
+
+
+def test_without_speakers_there_are_no_speaker_times(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    scripted.use(answer=transcripts.unnamed())
+    open_transcript(page, scripted, visitor.transcribe())
+    expect(item(page, "Download", "RTTM")).to_be_disabled()
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("with a subtitle track", "mp4"), ("with subtitles burned in", "mp4")])
+def test_a_video_comes_with_its_subtitles(
+    page: Page, scripted: ScriptedHome, visitor: Visitor, kind: str, suffix: str
+) -> None:
+    open_transcript(page, scripted, visitor.transcribe(CLIPS / "video.mp4"))
+    file_name, content = download(page, f"Video {kind}")
+    assert file_name.startswith("A talk")
+    assert Path(file_name).suffix[1:] in (suffix, "mkv")
+    assert len(content) > 10_000
+
+
+def test_sound_has_no_captioned_video(page: Page, talk: str) -> None:
+    page.get_by_role("button", name="Download", exact=True).click()
+    expect(page.get_by_role("menuitem", name="All files")).to_be_visible()
+    expect(page.get_by_role("menuitem", name="Video")).to_have_count(0)
+
+
+COPIES = {
+    "Text": f"{FIRST}\nWith me today are Ada Lovelace and Charles Babbage.\n",
+    "Text with times": f"0:00  {FIRST}\n0:06  With me today",
+    "Text with speakers": f"Speaker 1: {FIRST} With me today are Ada Lovelace and Charles Babbage.\n\nSpeaker 2: Good",
+    "Text with speakers and times": f"0:00  Speaker 1: {FIRST} With me today are Ada Lovelace and Charles Babbage.\n\n0:13  ",
+}
+
+
+@pytest.mark.parametrize(("name", "beginning"), COPIES.items(), ids=COPIES)
+def test_the_text_is_copied(page: Page, talk: str, name: str, beginning: str) -> None:
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_role("menuitem", name=name, exact=True).click()
+    expect(page.get_by_role("status").filter(has_text=f"{name} copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(beginning)
+    assert copied.endswith(LAST)
+
+
+def test_text_is_copied_where_the_clipboard_is_not_offered(page: Page, talk: str) -> None:
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_role("menuitem", name="Text", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="Text copied")).to_be_visible()
+    page.evaluate("delete navigator.clipboard")
+    pasted = page.context.new_page()
+    pasted.goto("data:text/html,<textarea autofocus></textarea>")
+    pasted.locator("textarea").focus()
+    pasted.keyboard.press("ControlOrMeta+v")
+    assert pasted.locator("textarea").input_value().startswith(FIRST)
+    pasted.close()
+
+
+def test_japanese_turns_are_copied_without_spaces(page: Page, scripted: ScriptedHome) -> None:
+    page.goto(scripted.url)
+    lines = [
+        {"id": str(at), "start": at, "end": at + 1, "speaker": "SPEAKER_00", "revision": 0, "words": [[text, at, at + 1, 1]]}
+        for at, text in enumerate(["おはよう。", "ございます。"])
+    ]
+    script = """module.plainText((await import(new URL("page/static/scripts/model/document.js", document.baseURI)))
+        .Document.fromJson({lines: given, speakers: {SPEAKER_00: "アダ"}, language: "ja"}), {speakers: true})"""
+    assert run_module(page, "editor/transcript_text.js", script, lines) == "アダ: おはよう。ございます。"
+
+
+def test_a_link_leads_to_its_line(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    scripted.use(answer=transcripts.ten_hours())
+    transcript = visitor.transcribe()
+    open_transcript(page, scripted, transcript, "00007000")
+    line = page.get_by_role("listitem").filter(has_text="Line 7000 has")
+    expect(line).to_be_in_viewport()
+    expect(line).to_be_focused()
+    line.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Copy a link to the line").click()
+    expect(page.get_by_role("status").filter(has_text="Link copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == f"{scripted.url}#/t/{transcript}/00007000"
+
+
+def test_print_has_the_whole_transcript_and_nothing_else(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    scripted.use(answer=transcripts.ten_hours())
+    open_transcript(page, scripted, visitor.transcribe(title="Ten hours"))
+    pages = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(page.pdf(format="A4"))).pages]
+    text = " ".join(" ".join(pages).split())
+    assert text.startswith("Ten hours 10:00:00 0:00 Speaker 1: Line 0 has ten words of text to read here. Line 1 has")
+    assert "Line 9999 has ten words of text to read here." in pages[-1].replace("\n", " ")
+    assert "Download" not in text
+    expect(page.locator(".print-sheet")).to_have_count(0)
+
+
+@in_all_looks
+def test_the_menus_of_what_goes_out_are_accessible(page: Page, talk: str, look: Look) -> None:
+    for name in ("Download", "Copy"):
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(page.get_by_role("menu")).to_be_visible()
+        axe(page)
+        picture(page, f"menu-{name}-{look.width}-{look.colours}")
+        page.keyboard.press("Escape")
+
+
+@in_all_looks
+def test_the_sheet_of_keys(page: Page, talk: str, look: Look) -> None:
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(sheet).to_contain_text("Find and replaceCtrlF")
+    axe(page)
+    picture(page, f"keys-{look.width}-{look.colours}")
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+
+
+def test_keys_have_the_names_of_the_platform(page: Page, scripted: ScriptedHome) -> None:
+    page.add_init_script("Object.defineProperty(navigator, 'userAgentData', {value: {platform: 'macOS'}})")
+    page.goto(scripted.url)
+    names = run_module(page, "editor/keys_sheet.js", "given.map(module.keyNames)", ["Mod+Shift+Z", "+", " ", "Escape"])
+    assert names == [["⌘", "⇧", "Z"], ["+"], ["Space"], ["Esc"]]
