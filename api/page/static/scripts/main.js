@@ -53,7 +53,7 @@ async function show(route) {
   } catch (error) {
     shown = { route, view: mountProblem(error) };
   }
-  host.focus({ preventScroll: true });
+  if (!host.contains(document.activeElement)) host.focus({ preventScroll: true }); // a view may have chosen a place
   announce(shown.view.title);
   updateTab();
 }
