@@ -40,7 +40,7 @@ MAX_UPLOAD_BYTES = 4 << 30
 UPLOAD_SECONDS = 3600.0
 """Time limit of an upload: 4 GiB take 6 minutes at 100 Mbit/s."""
 
-_FOLDER_PREFIX, _LOCK_NAME = "worker-whisper-", "in-use"
+_FOLDER_PREFIX, _LOCK_NAME, _LOCKED_NAME = "worker-whisper-", "in-use", "locked"
 
 HostFlag = Annotated[
     str, typer.Option(metavar="ADDRESS", rich_help_panel=SERVER, help="Address to listen at; 0.0.0.0 for all.")
@@ -216,9 +216,10 @@ def _own_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX) as name:
         folder = Path(name)
         with FileLock(folder / _LOCK_NAME):
+            (folder / _LOCKED_NAME).touch()  # before that, another bridge would take the lock and remove the folder
             for other in folder.parent.glob(f"{_FOLDER_PREFIX}*"):
                 with suppress(OSError, Timeout):
-                    if other.lstat().st_uid == folder.lstat().st_uid and (other / _LOCK_NAME).is_file():
+                    if other.lstat().st_uid == folder.lstat().st_uid and (other / _LOCKED_NAME).is_file():
                         with FileLock(other / _LOCK_NAME, timeout=0):
                             shutil.rmtree(other, ignore_errors=True)
             yield folder

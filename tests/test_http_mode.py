@@ -234,6 +234,31 @@ def test_a_failed_fitness_check_ends_the_start_with_its_sentence(tmp_path: Path)
     assert "Traceback" not in completed.stderr
 
 
+def test_the_page_is_announced_and_asks_for_a_key(tmp_path: Path) -> None:
+    with http_worker(PAGE="auto", PAGE_FOLDER=str(tmp_path / "page")) as worker:
+        wait_until(lambda: any("worker.ready" in line and "page=true" in line for line in worker.log))
+        assert "<!doctype html>" in worker.get("/")[1]
+        assert '"needs_password":true' in worker.get("/page/api/session")[1].replace(" ", "")
+        assert worker.get("/page/api/transcripts")[0] == 401
+    assert (tmp_path / "page" / "transcripts.sqlite3").is_file()
+
+
+def test_without_a_folder_for_the_page_the_api_is_served_unless_the_page_was_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "file"
+    folder.touch()
+    sentence = "the page's folder cannot be written"
+    with http_worker(PAGE="auto", PAGE_FOLDER=str(folder)) as worker:
+        wait_until(lambda: any(f"no web page: {sentence}" in line for line in worker.log))
+        assert worker.get("/v1/models")[0] == 200
+        assert worker.get("/page/api/session")[0] == 404
+    completed = run_python(
+        "handler.py", WORKER_MODE="http", PORT=str(free_port()), PAGE="true", PAGE_FOLDER=str(folder)
+    )
+    assert completed.returncode == 1
+    assert f"worker-whisper cannot start: {sentence}" in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [

@@ -22,6 +22,7 @@ from api.http import (
     metrics,
     openai_routes,
     page_files,
+    page_media,
     page_routes,
     page_session,
     page_uploads,
@@ -42,7 +43,7 @@ _EXPOSED_HEADERS = (
     *("openai-processing-ms", "retry-after"),
 )
 
-_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES, *page_uploads.ROUTES, *page_routes.ROUTES]
+_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES, *page_uploads.ROUTES, *page_routes.ROUTES, *page_media.ROUTES]
 
 
 def create_app(

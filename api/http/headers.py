@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 _MAX_CHARACTERS = 4096
+_MAX_NAME_BYTES = 200
+"""Of a file's name: most file systems take 255, and browsers add to it."""
 
 
 def answer_headers(ignored: Sequence[str], metadata: Mapping[str, Any], notes: Sequence[str] = ()) -> dict[str, str]:
@@ -25,6 +28,25 @@ def answer_headers(ignored: Sequence[str], metadata: Mapping[str, Any], notes: S
         **({"x-ignored-fields": ", ".join(quote(name, safe="[]?") or '""' for name in ignored)} if ignored else {}),
         **({"x-warnings": warnings} if warnings != "[]" else {}),
     }
+
+
+def content_disposition(name: str, *, inline: bool = False) -> str:
+    """The header's value for a file, whose name is made safe for all file systems (RFC 6266).
+
+    Args:
+        name: of the file, with its extension.
+        inline: true: a browser may show the file instead of saving it.
+    """
+    stem, dot, extension = name.rpartition(".")
+    safe = _safe(stem if dot else name).encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" .") or "file"
+    suffix = f".{_safe(extension)[:16]}" if extension and dot else ""
+    kind = "inline" if inline else "attachment"
+    return f"{kind}; filename*=UTF-8''{quote(safe + suffix, safe='')}"
+
+
+def _safe(name: str) -> str:
+    """A name without what is special in a path on any system, or turns the direction of reading."""
+    return "".join(mark if mark.isprintable() else " " for mark in re.sub(r'[/\\\\:*?"<>|]', "_", name))
 
 
 def _as_json(warnings: Sequence[str]) -> str:

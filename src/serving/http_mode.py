@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.http.addresses import is_loopback, origin_of
+from api.http.addresses import is_loopback
 from api.http.server import serve
 from src.mode import Listening, ModeError, find_listening
 
@@ -96,8 +96,7 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         upload_seconds=settings.download_timeout,
     )
     app = _create_app(processor, door, settings, on_balancer)
-    page = None if app.state.page is None else f"{origin_of(listening.host, listening.ports[0])}/"
-    logs.event("worker.ready", seconds=round(time.perf_counter() - began, 3), page=page)
+    logs.event("worker.ready", seconds=round(time.perf_counter() - began, 3), page=app.state.page is not None)
     return app
 
 

@@ -219,6 +219,15 @@ def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path
     assert list(folder.iterdir()) == []
 
 
+def test_the_folder_of_a_bridge_that_is_about_to_lock_it_stays(folder: Path) -> None:
+    lock = folder / "worker-whisper-starting" / "in-use"
+    lock.parent.mkdir()
+    lock.touch()
+    with served(NOWHERE, folder) as (_, process):
+        end(process, signal.SIGTERM)
+    assert list(folder.rglob("*")) == [lock.parent, lock]
+
+
 def test_help_is_plain_text_in_groups_with_examples(folder: Path) -> None:
     text = run_command("serve", "--help", where=NOWHERE, folder=folder).stdout
     positions = [text.index(f"\n{group}:\n") for group in ("Server", "Access", "Connection", "General")]

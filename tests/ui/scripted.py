@@ -13,17 +13,15 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from api.http.app import create_app
-from api.http.connections import BoundedConnection
 from api.http.door import DoorSettings
+from api.http.loading_server import LoadingServer
 from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema
 from tests.ui import transcripts
@@ -82,6 +80,14 @@ class ScriptedTranscriber:
         return max(known, sent)
 
 
+class _Server(LoadingServer):
+    """The homes' own server, on a thread, which gets no signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class ScriptedHome:
     """A server of the page, on a port that stays its own when it is restarted.
 
@@ -107,12 +113,9 @@ class ScriptedHome:
     def start(self) -> None:
         page = PageSettings(folder=self.folder, home=self._home)
         app = create_app(self.transcriber, self.settings, page=page)
-        config = uvicorn.Config(
-            app, log_config=None, http=BoundedConnection, ws="none", server_header=False, timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(lambda: app, "/ping")
         listening = socket.create_server(("127.0.0.1", self.port))
-        self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
+        self._thread = threading.Thread(target=self._server.run_until_signal, args=([listening],), daemon=True)
         self._thread.start()
         wait_until(lambda: self._server.started)
 

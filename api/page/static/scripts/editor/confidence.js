@@ -22,10 +22,10 @@ export const isUnsure = (probability) => probability !== null && probability < t
  *
  * @param {HTMLElement} host
  * @param {{document: import("../model/document.js").Document, list: import("./lines.js").LineList,
- *   playback: import("./playback.js").Playback}} parts
+ *   playback: import("./playback.js").Playback, close: () => void}} parts
  * @returns {{unmount: () => void, focus: () => void, confirm: () => void}}
  */
-export function mountReview(host, { document: transcript, list, playback }) {
+export function mountReview(host, { document: transcript, list, playback, close }) {
   const ended = new AbortController();
   let at = null; // {id, index} of the word that is looked at
 
@@ -36,17 +36,17 @@ export function mountReview(host, { document: transcript, list, playback }) {
     list.refresh();
     draw();
   } });
-  const button = (label, name, run) => element("button", { type: "button", onclick: run }, icon(name), label);
-  const previous = button("Previous", "back", () => go(-1));
-  const next = button("Next", "forward", () => go(1));
-  const right = button("Word is right", "check", () => confirm());
-  const hear = button("Play", "play", () => play());
+  const button = (label, run, name) => element("button", { type: "button", onclick: run }, name && icon(name), label);
+  const previous = button("Previous", () => go(-1));
+  const next = button("Next", () => go(1));
+  const right = button("Word is right", () => confirm(), "check");
+  const hear = button("Play", () => play(), "play");
   host.append(element("div", { class: "stack" },
     element("label", { class: "field" }, element("span", { class: "field-label" }, "Mark words below"), slider, value),
     summary,
     element("div", { class: "row" }, previous, next),
     element("div", { class: "row" }, hear, right),
-    element("p", { class: "muted small" }, "Tab and Shift+Tab go through the words, Enter edits one, Y says that it is right. Esc ends the review.")));
+    element("p", { class: "muted small keys-hint" }, "Tab and Shift+Tab go through the words, Enter edits one, Y says that it is right. Esc ends the review.")));
 
   function words() {
     const found = [];
@@ -117,6 +117,9 @@ export function mountReview(host, { document: transcript, list, playback }) {
       const row = list.rowOf(list.current);
       if (row?.isBusy) row.finishEdit();
       go(event.shiftKey ? -1 : 1);
+    } else if (event.key === "Escape" && isInLines && !list.rowOf(list.current)?.isBusy) {
+      list.focus(list.current);
+      close();
     } else if (event.key === "Enter" && isWord) list.actions.edit(at.id, at.index);
     else return;
     event.preventDefault();

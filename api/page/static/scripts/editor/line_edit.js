@@ -27,10 +27,11 @@ export function editLine(row, selection, onEnd) {
 
   const field = element("textarea", { class: "line-field", rows: "1", dir: "auto", maxlength: MOST_CHARACTERS, "aria-label": `Text at ${formatClock(row.line.start)}`, enterkeyhint: "done" });
   field.value = transcript.textOf(row.line);
-  const tool = (label, name, run) => element("button", { type: "button", class: "quiet", onclick: run }, icon(name), label);
+  const tool = (label, name, run, does) => element("button", { type: "button", class: "quiet", "aria-label": does, title: does, onclick: run }, icon(name), label);
   const tools = element("div", { class: "edit-tools", role: "group", "aria-label": "Editing" },
     tool("Done", "check", () => finish({ focus: true })), tool("Cancel", "close", () => cancel()),
-    tool("Split at cursor", "split", () => split()), tool("Join with next", "join", () => { if (transcript.next(id)) join(id); }));
+    tool("Split", "split", () => split(), "Split at the cursor"),
+    tool("Join", "join", () => { if (transcript.next(id)) join(id); }, "Join with the next line"));
   // A press on a tool must not take the cursor, and with it the phone's keyboard, away.
   tools.addEventListener("pointerdown", (event) => event.preventDefault());
   const box = element("div", { class: "edit-box" }, field, tools);

@@ -48,7 +48,7 @@ export class SidePanel {
       this.root.setAttribute("aria-label", PANELS[name].title);
       this.root.hidden = false;
       this.root.parentElement?.classList.add("with-panel");
-      this.open = PANELS[name].mount(this.body, this.parts);
+      this.open = PANELS[name].mount(this.body, { ...this.parts, close: () => this.close() });
       this.#draw();
     }
     this.open.focus();

@@ -205,10 +205,9 @@ class Workspace {
       confirm: () => this.panel.open?.confirm?.() ?? false,
       undo: () => this.#tell(this.document.undo(), "Undone", "Nothing to undo"),
       redo: () => this.#tell(this.document.redo(), "Redone", "Nothing to redo"),
-      find: () => this.panel.find(),
+      find: () => this.panel.show("find"),
       save: () => { this.list.rowOf(this.list.current)?.finishEdit(); this.saver.flush(); },
       help: () => { openKeysSheet(KEYS); },
-      escape: () => this.panel.closeReview(),
     };
   }
 
