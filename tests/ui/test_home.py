@@ -119,9 +119,7 @@ def test_files_and_folders_are_dropped_anywhere(home: Page, season: Path) -> Non
 
 def test_several_addresses_become_transcripts(home: Page, scripted: ScriptedHome) -> None:
     home.get_by_role("tab", name="Address").click()
-    home.get_by_label("Addresses of recordings").fill(
-        "https://example.com/episode%2012.mp3\n\nhttps://example.com/a/b.wav "
-    )
+    home.get_by_label("Addresses of recordings").fill("https://example.com/episode%2012.mp3\n\nhttps://example.com/a/b.wav ")
     home.get_by_role("button", name="Transcribe 2 recordings").click()
     expect(row(home, "episode 12")).to_contain_text("Good morning")
     expect(row(home, "b")).to_have_count(2)
@@ -134,9 +132,7 @@ def test_what_is_no_web_address_is_said(home: Page, address: str) -> None:
     home.get_by_role("tab", name="Address").click()
     home.get_by_label("Addresses of recordings").fill(address)
     transcribe(home)
-    expect(
-        home.get_by_text(f"“{address}” is not a web address. It should start with https:// or http://.")
-    ).to_be_visible()
+    expect(home.get_by_text(f"“{address}” is not a web address. It should start with https:// or http://.")).to_be_visible()
 
 
 def test_an_empty_file_is_refused_at_once(home: Page, scripted: ScriptedHome, tmp_path: Path) -> None:
@@ -260,9 +256,7 @@ def test_nothing_is_asked_for_that_nobody_chose(home: Page, scripted: ScriptedHo
 
 def test_only_options_that_the_server_knows_are_shown(page: Page, scripted: ScriptedHome) -> None:
     def answer(route: Route) -> None:
-        route.fulfill(
-            json={"models": ["base"], "schemas": {"language": {"type": "string"}, "channels": {"type": "string"}}}
-        )
+        route.fulfill(json={"models": ["base"], "schemas": {"language": {"type": "string"}, "channels": {"type": "string"}}})
 
     page.route("**/page/api/options", answer)
     page.goto(scripted.url)
@@ -304,9 +298,7 @@ def test_other_options_are_checked(home: Page, scripted: ScriptedHome, typed: st
         ("Characters per line", "5", "Enter a whole number from 10 to 200."),
     ],
 )
-def test_a_wrong_field_is_shown_and_said(
-    home: Page, scripted: ScriptedHome, label: str, typed: str, error: str
-) -> None:
+def test_a_wrong_field_is_shown_and_said(home: Page, scripted: ScriptedHome, label: str, typed: str, error: str) -> None:
     choose(home, CLIPS / "demo.ogg")
     group = "Recording" if "part" in label else "Subtitles and captions"
     home.get_by_text(group, exact=True).click()
@@ -365,9 +357,7 @@ def test_presets_are_kept_renamed_and_deleted(home: Page) -> None:
 
 
 @on_desk_and_phone
-def test_progress_and_time_left_are_shown_and_the_tab_tells_them(
-    home: Page, scripted: ScriptedHome, look: Look
-) -> None:
+def test_progress_and_time_left_are_shown_and_the_tab_tells_them(home: Page, scripted: ScriptedHome, look: Look) -> None:
     scripted.use(held=True, fraction=0.1)
     choose(home, CLIPS / "demo.ogg")
     transcribe(home)
@@ -405,9 +395,7 @@ def hide(page: Page, hidden: bool) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["asked", "not asked"])
-def test_a_notification_comes_only_if_asked_for(
-    context: BrowserContext, page: Page, scripted: ScriptedHome, asked: bool
-) -> None:
+def test_a_notification_comes_only_if_asked_for(context: BrowserContext, page: Page, scripted: ScriptedHome, asked: bool) -> None:
     context.add_init_script(
         "window.shown = []; window.Notification = class { constructor(title, {body}) { shown.push(`${title}: ${body}`); }"
         " static permission = 'granted'; static requestPermission = async () => 'granted'; };"
@@ -488,9 +476,7 @@ def test_titles_are_searched(home: Page, visitor: Visitor) -> None:
     expect(home.get_by_text("No title contains “nobody”.")).to_be_visible()
 
 
-def test_all_tabs_show_the_same_list(
-    home: Page, context: BrowserContext, scripted: ScriptedHome, visitor: Visitor
-) -> None:
+def test_all_tabs_show_the_same_list(home: Page, context: BrowserContext, scripted: ScriptedHome, visitor: Visitor) -> None:
     other = context.new_page()
     other.goto(scripted.url)
     transcript = visitor.transcribe(title="A talk")
