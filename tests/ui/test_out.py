@@ -20,6 +20,7 @@ from tests.ui.modules import run_module
 from tests.ui.scripted import ScriptedHome
 
 FIRST = "Good morning, and welcome back to the programme."
+SECOND = "With me today are Ada Lovelace and Charles Babbage."
 LAST = "Thank you, and good morning."
 CORRECTED = "Good evening, and welcome back to the programme."
 
@@ -31,7 +32,8 @@ FORMATS = {
 
 
 AN_HOUR = transcripts.answer(
-    [transcripts.Turn(f"SPEAKER_0{at // 7 % 3}", f"Line {at} is one of a thousand.") for at in range(1000)], seconds=3600
+    [transcripts.Turn(f"SPEAKER_0{at // 7 % 3}", f"Line {at} is one of a thousand.") for at in range(1000)],
+    seconds=3600,
 )
 
 
@@ -132,10 +134,10 @@ def test_sound_has_no_captioned_video(page: Page, talk: str) -> None:
 
 
 COPIES = {
-    "Text": f"{FIRST}\nWith me today are Ada Lovelace and Charles Babbage.\n",
-    "Text with times": f"0:00  {FIRST}\n0:06  With me today",
-    "Text with speakers": f"Speaker 1: {FIRST} With me today are Ada Lovelace and Charles Babbage.\n\nSpeaker 2: Good",
-    "Text with speakers and times": f"0:00  Speaker 1: {FIRST} With me today are Ada Lovelace and Charles Babbage.\n\n0:13  ",
+    "Text": f"{FIRST}\n{SECOND}\n",
+    "Text with times": f"0:00  {FIRST}\n0:06  {SECOND}\n",
+    "Text with speakers": f"Speaker 1: {FIRST} {SECOND}\n\nSpeaker 2: Good",
+    "Text with speakers and times": f"0:00  Speaker 1: {FIRST} {SECOND}\n\n0:13  Speaker 2: Good",
 }
 
 
@@ -166,7 +168,14 @@ def test_text_is_copied_where_the_clipboard_is_not_offered(page: Page, talk: str
 def test_japanese_turns_are_copied_without_spaces(page: Page, scripted: ScriptedHome) -> None:
     page.goto(scripted.url)
     lines = [
-        {"id": str(at), "start": at, "end": at + 1, "speaker": "SPEAKER_00", "revision": 0, "words": [[text, at, at + 1, 1]]}
+        {
+            "id": str(at),
+            "start": at,
+            "end": at + 1,
+            "speaker": "SPEAKER_00",
+            "revision": 0,
+            "words": [[text, at, at + 1, 1]],
+        }
         for at, text in enumerate(["おはよう。", "ございます。"])
     ]
     script = """module.plainText((await import(new URL("page/static/scripts/model/document.js", document.baseURI)))

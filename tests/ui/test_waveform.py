@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
-from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,7 +19,14 @@ from tests.ui.scripted import ScriptedHome
 
 @pytest.mark.parametrize(
     ("count", "first", "last", "columns"),
-    [(0, 0, 10, 4), (3, 0, 1, 10), (1000, 0, 50, 100), (1000, 7.3, 9.1, 500), (5000, -10, 300, 37), (4096, 0, 204.8, 1)],
+    [
+        (0, 0, 10, 4),
+        (3, 0, 1, 10),
+        (1000, 0, 50, 100),
+        (1000, 7.3, 9.1, 500),
+        (5000, -10, 300, 37),
+        (4096, 0, 204.8, 1),
+    ],
 )
 def test_a_column_is_the_loudest_of_its_stretch(
     page: Page, scripted: ScriptedHome, count: int, first: float, last: float, columns: int
@@ -29,10 +36,7 @@ def test_a_column_is_the_loudest_of_its_stretch(
     expression = "[...new module.Peaks(Uint8Array.from(given[0]), 20).columns(given[1], given[2], given[3])]"
     step = (last - first) * 20 / columns
     edges = [int((first * 20 + column * step) // 1) for column in range(columns + 1)]
-    expected = [
-        max(values[max(0, start) : max(0, start + 1, end)], default=0)
-        for start, end in zip(edges, edges[1:], strict=False)
-    ]
+    expected = [max(values[max(0, start) : max(0, start + 1, end)], default=0) for start, end in pairwise(edges)]
     assert run_module(page, "editor/peaks.js", expression, [values, first, last, columns]) == expected
 
 
@@ -170,7 +174,7 @@ def test_it_is_crisp_on_fine_screens(page: Page, slider: Locator) -> None:
 
 
 @pytest.fixture
-def peaks(page: Page) -> Iterator[dict[str, Any]]:
+def peaks(page: Page) -> dict[str, Any]:
     """What the server answers about peaks; empty: what it does."""
     answer: dict[str, Any] = {}
 
@@ -178,7 +182,7 @@ def peaks(page: Page) -> Iterator[dict[str, Any]]:
         route.fulfill(**answer) if answer else route.continue_()
 
     page.route("**/peaks", respond)
-    yield answer
+    return answer
 
 
 def test_peaks_that_are_being_made_shift_nothing(
