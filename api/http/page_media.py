@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from api.http.headers import content_disposition
+from api.http.page_exports import playable_copy
 from api.http.page_routes import JOBS_ROUTE, find
 from api.openai.errors import ApiError
 from api.page.media_type import EXTENSIONS, UNKNOWN, media_type_of
@@ -23,8 +24,11 @@ _HEADERS = {
 
 
 async def show_media(request: Request) -> Response:
-    """`GET`: the recording as it was uploaded, whole or in ranges."""
+    """`GET`: the recording as it was uploaded, or with `copy=playable` as all browsers play it, whole or in ranges."""
     record = await find(request)
+    if request.query_params.get("copy") == "playable":
+        copy = await playable_copy(request, record)
+        return copy if isinstance(copy, Response) else FileResponse(copy, headers=_HEADERS, media_type="video/mp4")
     page: PageServices = request.app.state.page
     path = page.media_path(record)
     if path is None or record.media is None:
