@@ -93,7 +93,7 @@ def _answer(request: Request, key: str | None) -> Response:
     is_admitted = key is not None or not keys_of(request)
     session = {
         "admitted": is_admitted,
-        "needs_password": not is_admitted,
+        "needs_password": bool(keys_of(request)),
         "limits": {
             "upload_bytes": door.settings.max_upload_bytes,
             "piece_bytes": min(PIECE_BYTES, door.settings.max_upload_bytes),
