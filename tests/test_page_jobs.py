@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from api.page import jobs
+from api.page import jobs, running_job
 from api.page.events import MAX_STREAMS_OF_ONE, MAX_UNREAD, Events
 from api.page.jobs import MAX_ATTEMPTS, PageJobs
 from api.page.records import Record, Source
+from api.page.running_job import Rate
 from api.page.store import Store
 from api.transcriber import Answer, Job, Listener
 from tests.support.http_api import ANSWER, SEGMENTS, ScriptedTranscriber, wait_until
@@ -72,7 +73,7 @@ class Page:
 
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_REPORT_S", 0.0)
+    monkeypatch.setattr(running_job, "_REPORT_S", 0.0)
 
 
 def run(folder: Path, transcriber: ScriptedTranscriber, act: Callable[[Page], Awaitable[None]]) -> None:
@@ -137,19 +138,17 @@ def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> No
         ([(0, 0.0), (10, 1.0)], 0),
     ],
 )
-def test_the_time_left_follows_from_the_rate_so_far(reports: Any, left: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = jobs._Rate()
+def test_the_time_left_follows_from_the_rate_so_far(reports: Any, left: Any) -> None:
+    rate = Rate()
     for now, fraction in reports:
-        monkeypatch.setattr(jobs.time, "monotonic", lambda now=now: 1000.0 + now)
-        found = rate.seconds_left("transcribing", fraction)
+        found = rate.seconds_left("transcribing", fraction, 1000.0 + now)
     assert found == left
 
 
-def test_a_new_stage_has_a_rate_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = jobs._Rate()
+def test_a_new_stage_has_a_rate_of_its_own() -> None:
+    rate = Rate()
     for now, stage, fraction in [(0, "downloading", 0.0), (50, "transcribing", 0.0), (60, "transcribing", 0.5)]:
-        monkeypatch.setattr(jobs.time, "monotonic", lambda now=now: 1000.0 + now)
-        found = rate.seconds_left(stage, fraction)
+        found = rate.seconds_left(stage, fraction, 1000.0 + now)
     assert found == 10
 
 

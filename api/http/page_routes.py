@@ -20,12 +20,13 @@ from api.http.door import Door
 from api.http.page_access import owner_of
 from api.http.page_uploads import refusing
 from api.http.uploads import receive_json
-from api.openai.errors import ApiError, to_error
+from api.openai.errors import ApiError
 from api.page import edits, lines, records
 from api.page.events import to_event
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PRIVATE_FOLDER, PageServices
 from api.page.store import NotEditable, StoreFull
+from api.page.uploads import NoSpace
 
 JOBS_ROUTE = "/page/api/transcripts"
 """By which the metrics count the page's jobs."""
@@ -257,8 +258,8 @@ def _check_room(page: PageServices) -> None:
         ApiError: its reserve is used up.
     """
     if not page.has_room():
-        full = "the server's disk is full: delete transcripts that are no longer needed"
-        raise to_error({"error": full, "error_type": "OutOfResources"})
+        with refusing():
+            raise NoSpace
 
 
 def _too_many(error: StoreFull) -> ApiError:
