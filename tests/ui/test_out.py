@@ -161,7 +161,14 @@ def test_text_is_copied_where_the_clipboard_is_not_offered(page: Page, talk: str
 def test_japanese_turns_are_copied_without_spaces(page: Page, scripted: ScriptedHome) -> None:
     page.goto(scripted.url)
     lines = [
-        {"id": str(at), "start": at, "end": at + 1, "speaker": "SPEAKER_00", "revision": 0, "words": [[text, at, at + 1, 1]]}
+        {
+            "id": str(at),
+            "start": at,
+            "end": at + 1,
+            "speaker": "SPEAKER_00",
+            "revision": 0,
+            "words": [[text, at, at + 1, 1]],
+        }
         for at, text in enumerate(["おはよう。", "ございます。"])
     ]
     script = """module.plainText((await import(new URL("page/static/scripts/model/document.js", document.baseURI)))

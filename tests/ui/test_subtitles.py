@@ -117,8 +117,12 @@ TEXTS = {"a": "Good morning, and welcome back to the programme.", "b": "With me 
 def test_an_edit_of_a_cue_changes_only_its_part_of_the_lines(
     opened: Page, cue: list[str], after: str, changed: dict[str, str]
 ) -> None:
-    parts = [(piece[0], piece[3:].replace("\n", "" if piece[0] == "c" and "日は\n" not in piece else " ")) for piece in cue]
-    spans = [{"id": id_, "from": TEXTS[id_].index(text), "to": TEXTS[id_].index(text) + len(text)} for id_, text in parts]
+    parts = [
+        (piece[0], piece[3:].replace("\n", "" if piece[0] == "c" and "日は\n" not in piece else " ")) for piece in cue
+    ]
+    spans = [
+        {"id": id_, "from": TEXTS[id_].index(text), "to": TEXTS[id_].index(text) + len(text)} for id_, text in parts
+    ]
     before = "\n".join(piece[3:] for piece in cue)
     expression = "[...module.editLines(given[0], (id) => given[1][id], given[2], given[3])]"
     assert dict(run_module(opened, "editor/cue_parts.js", expression, [spans, TEXTS, before, after])) == changed
@@ -136,7 +140,9 @@ def test_cues_are_found_in_their_lines(opened: Page) -> None:
         {"lines": ["me today"], "line_ids": ["b"]},
         {"lines": ["\u200f今日は", "Whisper です。"], "line_ids": ["c"]},
     ]
-    parts = run_module(opened, "editor/cue_parts.js", "module.partsOfCues(given[0], (id) => given[1][id])", [cues, TEXTS])
+    parts = run_module(
+        opened, "editor/cue_parts.js", "module.partsOfCues(given[0], (id) => given[1][id])", [cues, TEXTS]
+    )
     shown = [[TEXTS[part["id"]][part["from"] : part["to"]] for part in cue] for cue in parts]
     assert shown == [
         ["Good morning, and welcome back"], ["to the programme.", "With"], ["me today"], ["今日は Whisper です。"],

@@ -13,7 +13,14 @@ from tests.ui.scripted import ScriptedHome
 
 @pytest.mark.parametrize(
     ("count", "first", "last", "columns"),
-    [(0, 0, 10, 4), (3, 0, 1, 10), (1000, 0, 50, 100), (1000, 7.3, 9.1, 500), (5000, -10, 300, 37), (4096, 0, 204.8, 1)],
+    [
+        (0, 0, 10, 4),
+        (3, 0, 1, 10),
+        (1000, 0, 50, 100),
+        (1000, 7.3, 9.1, 500),
+        (5000, -10, 300, 37),
+        (4096, 0, 204.8, 1),
+    ],
 )
 def test_a_column_is_the_loudest_of_its_stretch(
     page: Page, scripted: ScriptedHome, count: int, first: float, last: float, columns: int
