@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from api.http import page_exports, page_files, page_media, page_routes, page_session, page_uploads
+from api.http import page_events, page_exports, page_files, page_media, page_routes, page_session, page_uploads
 from api.http.door import Door
 from api.page.services import PageServices, open_page
 from api.page.settings import PageSettings
 
-ROUTES = [
-    *page_files.ROUTES,
-    *page_session.ROUTES,
-    *page_uploads.ROUTES,
-    *page_routes.ROUTES,
-    *page_media.ROUTES,
-    *page_exports.ROUTES,
-]
+_PARTS = (page_files, page_session, page_uploads, page_routes, page_events, page_media, page_exports)
+ROUTES = [route for part in _PARTS for route in part.ROUTES]
 
 
 def open_services(settings: PageSettings, door: Door) -> PageServices:
