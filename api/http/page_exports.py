@@ -79,7 +79,7 @@ async def download(request: Request) -> Response:
     document = await run_in_threadpool(_document, page, record)
     stem = file_stem(record.title)
     if name == "zip":
-        pieces = export_all(document, wanted, _captioned(page, record))
+        pieces = export_all(document, wanted, _captioned(page, record), _suffix(record))
         return StreamingResponse(pieces, media_type=_ZIP, headers=_named(f"{stem}.zip"))
     content = await run_in_threadpool(export, name, document, wanted)
     return Response(content, media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}"))
@@ -174,7 +174,7 @@ async def show_video(request: Request) -> Response:
     path = _captioned(page, record)
     if path is None:
         raise ApiError(404, "there is no captioned video: make one first", code="no_video")
-    suffix = (record.video or {}).get("suffix", ".mkv")
+    suffix = _suffix(record)
     headers = _named(f"{file_stem(record.title)}.captioned{suffix}")
     return FileResponse(path, media_type=_VIDEO_TYPES.get(suffix, "application/octet-stream"), headers=headers)
 
@@ -210,6 +210,12 @@ def _captioned(page: PageServices, record: Record) -> Path | None:
     path = page.folder_of(record.id) / CAPTIONED
     is_done = record.video is not None and record.video.get("state") == "done"
     return path if is_done and path.exists() else None
+
+
+def _suffix(record: Record) -> str:
+    """Of the captioned video's name."""
+    suffix: str = (record.video or {}).get("suffix", "")
+    return suffix
 
 
 def _document(page: PageServices, record: Record) -> Document:
