@@ -21,6 +21,7 @@ from api.http import (
     job_routes,
     metrics,
     openai_routes,
+    page_exports,
     page_files,
     page_media,
     page_routes,
@@ -43,7 +44,14 @@ _EXPOSED_HEADERS = (
     *("openai-processing-ms", "retry-after"),
 )
 
-_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES, *page_uploads.ROUTES, *page_routes.ROUTES, *page_media.ROUTES]
+_PAGE_ROUTES = [
+    *page_files.ROUTES,
+    *page_session.ROUTES,
+    *page_uploads.ROUTES,
+    *page_routes.ROUTES,
+    *page_media.ROUTES,
+    *page_exports.ROUTES,
+]
 
 
 def create_app(

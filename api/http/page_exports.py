@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from api.http.page_routes import find
+from api.http.headers import content_disposition
+from api.http.page_routes import JOBS_ROUTE, find
 from api.http.uploads import receive_small_json
-from api.openai.errors import ApiError
+from api.openai.errors import ApiError, to_error
 from api.page import records
 from api.page.captioned_video import MODES, write_captioned
 from api.page.cues import CONTEXT_SECONDS, Document, cues_between, cues_of, parse_layout
@@ -106,10 +106,12 @@ async def playable_copy(request: Request, record: Record) -> Path | Response:
     Raises:
         ApiError: there is no recording on this machine, or it cannot be converted.
     """
-    path = _page(request).folder_of(record.id) / PLAYABLE
+    page = _page(request)
+    path = page.folder_of(record.id) / PLAYABLE
 
     def make(source: Path) -> Make:
-        return lambda target, making: write_playable(source, target, making, MAX_COPY_BYTES)
+        room = _room(page)
+        return lambda target, making: write_playable(source, target, making, room)
 
     is_video = bool(record.media and record.media.get("kind") == "video")
     return await _made(request, record, path, make, is_slow=is_video)
@@ -123,15 +125,13 @@ async def make_video(request: Request) -> Response:
     if not isinstance(body, Mapping) or body.get("captions") not in MODES:
         raise ApiError(400, f"captions: should be {' or '.join(MODES)}", param="captions")
     mode, layout, names = body["captions"], parse_layout(body), body.get("names") is not False
-    source = _recording(page, record)
+    source, room = _recording(page, record), _room(page)
     document = await run_in_threadpool(_document, page, record)
     path = page.folder_of(record.id) / CAPTIONED
     found: dict[str, str] = {}
 
     def make(target: Path, making: Making) -> None:
-        found["suffix"] = write_captioned(
-            source, document, mode, layout, target, making, names=names, max_bytes=MAX_COPY_BYTES
-        )
+        found["suffix"] = write_captioned(source, document, mode, layout, target, making, names=names, max_bytes=room)
 
     await run_in_threadpool(page.made.cancel, record.id, CAPTIONED)
     await run_in_threadpool(path.unlink, True)
@@ -179,7 +179,9 @@ async def show_video(request: Request) -> Response:
     return FileResponse(path, media_type=_VIDEO_TYPES.get(suffix, "application/octet-stream"), headers=headers)
 
 
-async def _made(request: Request, record: Record, path: Path, make: Any, *, is_slow: bool = False) -> Path | Response:
+async def _made(
+    request: Request, record: Record, path: Path, make: Callable[[Path], Make], *, is_slow: bool = False
+) -> Path | Response:
     """A file that is made of a recording: its path, or the answer that tells how far it is.
 
     Raises:
@@ -216,10 +218,26 @@ def _document(page: PageServices, record: Record) -> Document:
     return Document(record.title, lines, record.speakers, record.outcome.language, record.outcome.duration)
 
 
+def _page(request: Request) -> PageServices:
+    page: PageServices = request.app.state.page
+    return page
+
+
 def _named(name: str) -> dict[str, str]:
-    """The header that names a download (RFC 6266); old programs read the first form."""
-    plain = "".join(mark if mark.isascii() and mark not in '"%;\\' else "_" for mark in name)
-    return {"content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"}
+    return {"content-disposition": content_disposition(name)}
+
+
+def _room(page: PageServices) -> int:
+    """The bytes that a copy may have: what the disk has beside its reserve.
+
+    Raises:
+        ApiError: there is nothing.
+    """
+    room = min(MAX_COPY_BYTES, page.room())
+    if room <= 0:
+        full = "the server's disk is full: delete transcripts that are no longer needed"
+        raise to_error({"error": full, "error_type": "OutOfResources"})
+    return room
 
 
 def _parse_switch(query: Mapping[str, str], name: str, *, default: bool) -> bool:
@@ -243,7 +261,7 @@ def _parse_time(query: Mapping[str, str], name: str, default: float) -> float:
     return seconds
 
 
-_TRANSCRIPT = "/page/api/transcripts/{id}"
+_TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"
 
 ROUTES = [
     Route(f"{_TRANSCRIPT}/cues", cues),
