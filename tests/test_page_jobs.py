@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from api.page import jobs
+from api.page import jobs, running_job
 from api.page.events import MAX_STREAMS_OF_ONE, MAX_UNREAD, Events
 from api.page.jobs import MAX_ATTEMPTS, PageJobs
 from api.page.records import Record, Source
+from api.page.running_job import Rate
 from api.page.store import Store
 from api.transcriber import Answer, Job, Listener
 from tests.support.http_api import ANSWER, SEGMENTS, ScriptedTranscriber, wait_until
@@ -63,6 +64,13 @@ class Page:
         )
         return self.store.get(transcript_id)
 
+    async def told_record(self, state: str) -> Any:
+        """The record with this state, once the visitor is told of it."""
+        while True:
+            for name, data in await self.told():
+                if name == "record" and data["state"] == state:
+                    return data
+
     async def told(self) -> list[tuple[str, Any]]:
         """The unread events."""
         text = (await self.stream.read(0.001)).decode()
@@ -72,7 +80,7 @@ class Page:
 
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_REPORT_S", 0.0)
+    monkeypatch.setattr(running_job, "_REPORT_S", 0.0)
 
 
 def run(folder: Path, transcriber: ScriptedTranscriber, act: Callable[[Page], Awaitable[None]]) -> None:
@@ -120,8 +128,8 @@ def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> No
         assert (latest["state"], latest["stage"], latest["fraction"]) == ("working", "transcribing", 0.4)
         transcriber.held = False
         await page.until("done")
-        last = (await page.told())[-1][1]
-        assert (last["state"], last["fraction"], last["seconds_left"]) == ("done", 1.0, None)
+        last = await page.told_record("done")
+        assert (last["fraction"], last["seconds_left"]) == (1.0, None)
 
     run(tmp_path, transcriber, act)
 
@@ -137,19 +145,17 @@ def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> No
         ([(0, 0.0), (10, 1.0)], 0),
     ],
 )
-def test_the_time_left_follows_from_the_rate_so_far(reports: Any, left: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = jobs._Rate()
+def test_the_time_left_follows_from_the_rate_so_far(reports: Any, left: Any) -> None:
+    rate = Rate()
     for now, fraction in reports:
-        monkeypatch.setattr(jobs.time, "monotonic", lambda now=now: 1000.0 + now)
-        found = rate.seconds_left("transcribing", fraction)
+        found = rate.seconds_left("transcribing", fraction, 1000.0 + now)
     assert found == left
 
 
-def test_a_new_stage_has_a_rate_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = jobs._Rate()
+def test_a_new_stage_has_a_rate_of_its_own() -> None:
+    rate = Rate()
     for now, stage, fraction in [(0, "downloading", 0.0), (50, "transcribing", 0.0), (60, "transcribing", 0.5)]:
-        monkeypatch.setattr(jobs.time, "monotonic", lambda now=now: 1000.0 + now)
-        found = rate.seconds_left(stage, fraction)
+        found = rate.seconds_left(stage, fraction, 1000.0 + now)
     assert found == 10
 
 
@@ -182,9 +188,21 @@ def test_a_failure_is_told_with_its_sentence(tmp_path: Path, answer: Any, error:
     async def act(page: Page) -> None:
         page.begin(make_record())
         assert (await page.until("failed")).error == error
-        assert (await page.told())[-1][1]["error"] == error
+        assert (await page.told_record("failed"))["error"] == error
 
     run(tmp_path, ScriptedTranscriber(answer=answer), act)
+
+
+def test_a_job_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MAX_JOB_S", 0.05)
+    transcriber = ScriptedTranscriber(held=True)
+
+    async def act(page: Page) -> None:
+        page.begin(make_record())
+        assert (await page.until("failed")).error["type"] == "Cancelled"
+
+    run(tmp_path, transcriber, act)
+    assert transcriber.cancelled == 1
 
 
 def test_a_failed_or_cancelled_second_try_leaves_the_first_result(tmp_path: Path) -> None:

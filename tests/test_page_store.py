@@ -122,7 +122,7 @@ JSON = st.recursive(
 NAMES = ("id", "start", "end", "speaker", "words", "based_on")
 
 
-@given(st.fixed_dictionaries({}, optional={name: JSON for name in ("editor", "lines", "deleted", "speakers", "title")}))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("editor", "lines", "deleted", "speakers", "title"), JSON)))
 def test_any_edit_is_taken_or_refused(body: Any) -> None:
     try:
         parse_edit(body)
@@ -130,7 +130,7 @@ def test_any_edit_is_taken_or_refused(body: Any) -> None:
         assert error.status == 400
 
 
-@given(st.fixed_dictionaries({}, optional={name: JSON for name in NAMES}) | JSON)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, JSON)) | JSON)
 def test_any_line_is_taken_or_refused(value: Any) -> None:
     try:
         line = lines.from_json(value)

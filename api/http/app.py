@@ -21,6 +21,7 @@ from api.http import (
     job_routes,
     metrics,
     openai_routes,
+    page_events,
     page_files,
     page_media,
     page_routes,
@@ -43,7 +44,11 @@ _EXPOSED_HEADERS = (
     *("openai-processing-ms", "retry-after"),
 )
 
-_PAGE_ROUTES = [*page_files.ROUTES, *page_session.ROUTES, *page_uploads.ROUTES, *page_routes.ROUTES, *page_media.ROUTES]
+_PAGE_ROUTES = [
+    route
+    for module in (page_files, page_session, page_uploads, page_routes, page_events, page_media)
+    for route in module.ROUTES
+]
 
 
 def create_app(

@@ -56,6 +56,11 @@ class Events:
     def __init__(self) -> None:
         self._streams: dict[str, list[Stream]] = defaultdict(list)
 
+    @property
+    def count(self) -> int:
+        """Number of readers."""
+        return sum(map(len, self._streams.values()))
+
     def open(self, owner: str) -> Stream:
         """A stream of the events of a visitor from now on; of too many the oldest one ends."""
         stream = Stream()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from api.page import lines, records
 from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Outcome, Progress, Record, State
+from api.page.running_job import RunningJob
 from api.page.store import MAX_LINES, Store
 from api.transcriber import Answer, Job, Listener, find_seconds, request_id
 
@@ -28,13 +28,10 @@ RUNNING_AT_ONCE = 4
 MAX_ATTEMPTS = 3
 """After so many ends of the server a job is given up, which may be what ends it."""
 
-_REPORT_S = 0.5
-"""Between two events of a job."""
+MAX_JOB_S = 24 * 3600.0
+"""After which a job is ended, as one of `/run`."""
 
-_MIN_ELAPSED_S = 3.0
-"""Before that a rate says nothing."""
-
-_MAX_STAGE_CHARACTERS = 100
+_MAX_NAME_CHARACTERS = 100
 _MAX_MESSAGE_CHARACTERS = 2000
 _MAX_WARNINGS = 100
 
@@ -148,9 +145,11 @@ class PageJobs:
             async with self._turns:
                 attempts = record.attempts + 1
                 await run_in_threadpool(self._store.update, record.id, state="working", attempts=attempts)
-                answer = await self._run(self._to_job(record), running.listener())
+                answer = await asyncio.wait_for(self._run(self._to_job(record), running.listener()), MAX_JOB_S)
                 running.end()
                 await self._keep(record.id, answer)
+        except asyncio.TimeoutError:
+            await self._fail(record.id, "Cancelled", f"the job took over {MAX_JOB_S / 3600:g} hours: cut the recording")
         except Exception as error:
             _log.error("job of the page failed: %s", type(error).__name__)
             await self._fail(record.id, "Internal", "the server failed: try again")
@@ -189,94 +188,6 @@ class PageJobs:
             await run_in_threadpool(self._store.update, transcript_id, state=state, error=error, attempts=0)
 
 
-class RunningJob:
-    """A job while it waits or runs, and what the visitor is told of it.
-
-    Attributes:
-        record: of the transcript.
-        lines: those so far.
-        progress: as of its last report.
-        task: runs it.
-    """
-
-    task: asyncio.Task[None]
-
-    def __init__(self, record: Record, events: Events) -> None:
-        self.record = record
-        self.lines: list[Line] = []
-        self.progress = Progress()
-        self._events = events
-        self._told = 0
-        """Number of lines that the visitor was told of."""
-        self._rate = _Rate()
-        self._next_report: asyncio.TimerHandle | None = None
-        self._has_ended = False
-
-    def listener(self) -> Listener:
-        """The listener to the job."""
-        return Listener(self._add_segments, self._report)
-
-    def cancel(self) -> None:
-        """Cancel the job, unless it has ended and only its result is to be kept."""
-        if not self._has_ended:
-            self.end()
-            self.task.cancel()
-
-    def end(self) -> None:
-        """Tell nothing more."""
-        self._has_ended = True
-        if self._next_report is not None:
-            self._next_report.cancel()
-
-    def _add_segments(self, segments: list[dict[str, Any]]) -> None:
-        if self._has_ended or len(self.lines) + len(segments) > MAX_LINES:
-            return
-        try:
-            self.lines += lines.lines_of_segments(segments, len(self.lines))
-        except (LookupError, TypeError, ValueError, AttributeError):  # an endpoint may send anything; its result counts
-            return
-        self._tell_soon()
-
-    def _report(self, stage: str, fraction: float) -> None:
-        if self._has_ended:
-            return
-        name = lines.clean_text(stage).partition(",")[0].partition(":")[0][:_MAX_STAGE_CHARACTERS]
-        done = min(max(fraction, 0.0), 1.0)
-        state: State = "waiting" if name.startswith("waiting") else "working"
-        self.progress = Progress(state, name, round(done, 4), self._rate.seconds_left(name, done))
-        self._tell_soon()
-
-    def _tell_soon(self) -> None:
-        if self._next_report is None:
-            self._next_report = asyncio.get_running_loop().call_later(_REPORT_S, self._tell)
-
-    def _tell(self) -> None:
-        self._next_report = None
-        new = self.lines[self._told :]
-        self._told = len(self.lines)
-        if new:
-            data = {"id": self.record.id, "lines": [lines.to_json(line) for line in new]}
-            self._events.publish(self.record.owner, "lines", data)
-        self._events.publish(self.record.owner, "record", records.to_json(self.record, self.progress))
-
-
-class _Rate:
-    """The time left of a stage, by how quickly it went so far."""
-
-    def __init__(self) -> None:
-        self._stage = ""
-        self._began, self._begun_at = 0.0, 0.0
-
-    def seconds_left(self, stage: str, fraction: float) -> float | None:
-        now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._began, self._begun_at = stage, now, fraction
-        elapsed, done = now - self._began, fraction - self._begun_at
-        if elapsed < _MIN_ELAPSED_S or done <= 0:
-            return None
-        return round((1 - fraction) * elapsed / done)
-
-
 def _state_after_failure(record: Record) -> State:
     """An earlier result stays what it was."""
     return "done" if record.has_result else "failed"
@@ -305,4 +216,4 @@ def _read_output(answer: Answer) -> tuple[list[Line], Outcome]:
 
 
 def _short_text(value: Any) -> str | None:
-    return lines.clean_text(value)[:_MAX_STAGE_CHARACTERS] if isinstance(value, str) and value else None
+    return lines.clean_text(value)[:_MAX_NAME_CHARACTERS] if isinstance(value, str) and value else None

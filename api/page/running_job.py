@@ -1,0 +1,116 @@
+"""A job of the page while it waits or runs, and what its visitor is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from api.page import lines, records
+from api.page.events import Events
+from api.page.lines import Line
+from api.page.records import Progress, Record, State
+from api.page.store import MAX_LINES
+from api.transcriber import Listener
+
+_REPORT_S = 0.5
+"""Between two events of a job."""
+
+_MIN_ELAPSED_S = 3.0
+"""Before that a rate says nothing."""
+
+_MAX_STAGE_CHARACTERS = 100
+
+
+class RunningJob:
+    """A job while it waits or runs, and what the visitor is told of it.
+
+    Attributes:
+        record: of the transcript.
+        lines: those so far.
+        progress: as of its last report.
+        task: runs it.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(self, record: Record, events: Events) -> None:
+        self.record = record
+        self.lines: list[Line] = []
+        self.progress = Progress()
+        self._events = events
+        self._told = 0
+        """Number of lines that the visitor was told of."""
+        self._rate = Rate()
+        self._next_report: asyncio.TimerHandle | None = None
+        self._has_ended = False
+
+    def listener(self) -> Listener:
+        """The listener to the job."""
+        return Listener(self._add_segments, self._report)
+
+    def cancel(self) -> None:
+        """Cancel the job, unless it has ended and only its result is to be kept."""
+        if not self._has_ended:
+            self.end()
+            self.task.cancel()
+
+    def end(self) -> None:
+        """Tell nothing more."""
+        self._has_ended = True
+        if self._next_report is not None:
+            self._next_report.cancel()
+
+    def _add_segments(self, segments: list[dict[str, Any]]) -> None:
+        if self._has_ended or len(self.lines) + len(segments) > MAX_LINES:
+            return
+        try:
+            self.lines += lines.lines_of_segments(segments, len(self.lines))
+        except (LookupError, TypeError, ValueError, AttributeError):  # an endpoint may send anything; its result counts
+            return
+        self._tell_soon()
+
+    def _report(self, stage: str, fraction: float) -> None:
+        if self._has_ended:
+            return
+        name = lines.clean_text(stage).partition(",")[0].partition(":")[0][:_MAX_STAGE_CHARACTERS]
+        done = min(max(fraction, 0.0), 1.0)
+        state: State = "waiting" if name.startswith("waiting") else "working"
+        self.progress = Progress(state, name, round(done, 4), self._rate.seconds_left(name, done, time.monotonic()))
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._next_report is None:
+            self._next_report = asyncio.get_running_loop().call_later(_REPORT_S, self._tell)
+
+    def _tell(self) -> None:
+        self._next_report = None
+        new = self.lines[self._told :]
+        self._told = len(self.lines)
+        if new:
+            data = {"id": self.record.id, "lines": [lines.to_json(line) for line in new]}
+            self._events.publish(self.record.owner, "lines", data)
+        self._events.publish(self.record.owner, "record", records.to_json(self.record, self.progress))
+
+
+class Rate:
+    """The time left of a stage, by how quickly it went so far."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._began, self._begun_at = 0.0, 0.0
+
+    def seconds_left(self, stage: str, fraction: float, now: float) -> float | None:
+        """Seconds until the end of the stage; None: unknown.
+
+        Args:
+            stage: its name.
+            fraction: that is done.
+            now: in seconds.
+        """
+        if stage != self._stage:
+            self._stage, self._began, self._begun_at = stage, now, fraction
+        elapsed, done = now - self._began, fraction - self._begun_at
+        if elapsed < _MIN_ELAPSED_S or done <= 0:
+            return None
+        return round((1 - fraction) * elapsed / done)
