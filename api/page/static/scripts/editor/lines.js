@@ -308,4 +308,9 @@ export class LineList extends EventTarget {
   }
 }
 
-const lengthOf = (line) => line.words.reduce((sum, word) => sum + word[0].length, 0);
+const lengths = new WeakMap(); // lines are never changed in place
+
+function lengthOf(line) {
+  if (!lengths.has(line)) lengths.set(line, line.words.reduce((sum, word) => sum + word[0].length, 0));
+  return lengths.get(line);
+}
