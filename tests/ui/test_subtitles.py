@@ -120,22 +120,12 @@ TEXTS = {"a": "Good morning, and welcome back to the programme.", "b": "With me 
 def test_an_edit_of_a_cue_changes_only_its_part_of_the_lines(
     opened: Page, cue: list[str], after: str, changed: dict[str, str]
 ) -> None:
-<<<<<<< HEAD
     spans = []
     for line, text in (piece.split(": ") for piece in cue):
         shown = re.search(re.escape(text).replace("\\\n", " ?"), TEXTS[line])
         assert shown
         spans.append({"id": line, "from": shown.start(), "to": shown.end()})
     before = "\n".join(piece.split(": ")[1] for piece in cue)
-=======
-    parts = [
-        (piece[0], piece[3:].replace("\n", "" if piece[0] == "c" and "日は\n" not in piece else " ")) for piece in cue
-    ]
-    spans = [
-        {"id": id_, "from": TEXTS[id_].index(text), "to": TEXTS[id_].index(text) + len(text)} for id_, text in parts
-    ]
-    before = "\n".join(piece[3:] for piece in cue)
->>>>>>> w-front
     expression = "[...module.editLines(given[0], (id) => given[1][id], given[2], given[3])]"
     assert dict(run_module(opened, "editor/cue_parts.js", expression, [spans, TEXTS, before, after])) == changed
 
