@@ -87,9 +87,10 @@ def test_each_file_has_the_corrected_text(page: Page, talk: str, name: str, suff
     if suffix == "rttm":
         assert len(text.splitlines()) == len(transcripts.TALK)
         return
-    assert "evening" in text
-    assert FIRST not in text
-    assert LAST in text
+    spoken = re.sub(r"\{.*?\}|<.*?>", "", text)  # times of words
+    assert "Good evening, and welcome" in spoken
+    assert "Good morning, and welcome" not in spoken
+    assert LAST in spoken
 
 
 def test_all_files_come_as_one(page: Page, talk: str) -> None:
@@ -103,7 +104,7 @@ def test_all_files_come_as_one(page: Page, talk: str) -> None:
 
 def test_subtitles_come_in_the_style_of_the_view(page: Page, talk: str) -> None:
     page.get_by_role("button", name="Subtitles").click()
-    page.get_by_label("Subtitle style").select_option("Broadcast")
+    page.get_by_label("Layout").select_option("Broadcast")
     _, content = download(page, "SubRip (.srt)")
     lines = [line for line in content.decode().splitlines() if line]
     assert all(len(line) <= 42 for line in lines)
@@ -130,7 +131,7 @@ def test_a_video_comes_with_its_subtitles(
 def test_sound_has_no_captioned_video(page: Page, talk: str) -> None:
     page.get_by_role("button", name="Download", exact=True).click()
     expect(page.get_by_role("menuitem", name="All files")).to_be_visible()
-    expect(page.get_by_role("menuitem", name="Video")).to_have_count(0)
+    expect(page.get_by_role("menuitem", name=re.compile("^Video"))).to_have_count(0)
 
 
 COPIES = {
