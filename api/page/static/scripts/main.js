@@ -6,7 +6,7 @@ import { intake } from "./home/intake.js";
 import { notifyOfEnds } from "./home/notifications.js";
 import { mountLogIn } from "./log_in.js";
 import { subscribe } from "./server/events.js";
-import { records } from "./server/records.js";
+import { hasJustEnded, records } from "./server/records.js";
 import { getSession, logOut } from "./server/session.js";
 import { describeTab, showTab } from "./tab.js";
 import { describeProblem } from "./text/problems.js";
@@ -70,10 +70,8 @@ function updateTab() {
   showTab(describeTab({ title: current?.title ?? shown?.view.title ?? "", current, running: running ?? null, upload: intake.uploading, finished }));
 }
 
-function noticeEnd({ detail: { record, before } }) {
-  const wasRunning = before?.state === "working" || before?.state === "waiting";
-  const hasEnded = record?.state === "done" || record?.state === "failed";
-  if (wasRunning && hasEnded && document.hidden) finished = record;
+function noticeEnd({ detail }) {
+  if (hasJustEnded(detail) && document.hidden) finished = detail.record;
   updateTab();
 }
 
