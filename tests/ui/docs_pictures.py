@@ -1,6 +1,6 @@
 """Takes the pictures of the page in `docs/`, from the scripted server.
 
-    .venv/bin/python -m tests.ui.docs_pictures
+`.venv/bin/python -m tests.ui.docs_pictures`
 """
 
 from __future__ import annotations
