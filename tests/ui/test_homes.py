@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Error, Page, Response, expect
 from tests.ui.browser import CLIPS, Visitor, Watch
 from tests.ui.homes import KEY, Home, ffmpeg
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 HOMES = ("whisper", "bridge", "bridge_to_one_worker")
 SERVER_AWAY = r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE"
