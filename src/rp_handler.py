@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
+from media.video import Video
 from src import __version__, logs
 from src.captions.captioning import CaptionRequest, caption, find_video, shown_layout
 from src.captions.embed import CaptionedVideo
-from src.captions.probe import Video
 from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
 from src.delivery.chunks import MAX_CHUNK_BYTES
 from src.delivery.s3 import find_bucket

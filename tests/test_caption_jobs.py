@@ -21,6 +21,7 @@ import webvtt
 from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
+from media.captions import fit_to_picture
 from media.sandbox import ffmpeg_executable
 from src.captions import captioning
 from src.delivery.webhooks import MAX_BYTES, to_payload
@@ -229,7 +230,7 @@ def test_a_missing_font_is_named_before_transcription_if_the_job_says_its_langua
     monkeypatch.setenv("FONT_DIR", str(CLIPS))
     get_settings.cache_clear()
     answer = handler(job(CLIPS / "video.mp4", captions="burn", language="en"))
-    assert "captions: the worker has no font for Latin ('A'): install one" in answer["error"]
+    assert "captions: there is no font for Latin ('A'): install one" in answer["error"]
     assert answer["error_type"] == "InvalidInput"
 
 
@@ -270,8 +271,8 @@ def test_captions_of_one_word_at_a_time() -> None:
     answer = handler(job(CLIPS / "video.mp4", captions="mux", max_words_per_line=1))
     assert len(texts(base64.b64decode(answer["captioned_video"]["base64"]))[1].split()) == 8
     options = Options(captions="burn", max_words_per_line=1)
-    assert captioning.fit_to_picture(options.caption_layout, 30) == Layout(max_words_per_line=1)
-    assert captioning.fit_to_picture(Options(captions="burn").caption_layout, 30).max_line_width == 30
+    assert fit_to_picture(options.caption_layout, 30) == Layout(max_words_per_line=1)
+    assert fit_to_picture(Options(captions="burn").caption_layout, 30).max_line_width == 30
 
 
 def test_captions_have_the_broadcast_layout_by_default() -> None:

@@ -26,11 +26,14 @@ from rapidocr import RapidOCR
 from rapidocr.ch_ppocr_rec.typings import TextRecOutput
 from whisper.tokenizer import LANGUAGES
 
+from media.captions import Captions
+from media.containers import MKV, MOV, MP4, language_tag
+from media.fonts import NoFont, choose_fonts, find_faces, main
 from media.sandbox import ffmpeg_executable
-from src.captions.containers import MKV, MOV, MP4, language_tag
-from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
-from src.captions.fonts import check_family, check_language, choose_fonts, find_faces, main
-from src.captions.probe import Track, Video, check_drawable, probe_video
+from media.video import Track, Video
+from src.captions.embed import CaptionedVideo, EmbedJob, VideoLimits, burn, mux
+from src.captions.fonts import check_family, check_language
+from src.captions.probe import check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.job_control import JobControl
 from transcript.formats.ass import Style, to_ass_overlay
@@ -495,7 +498,7 @@ def test_a_language_without_a_font_is_named_before_it_is_heard() -> None:
             without[language] = str(error)
     assert sorted(without) == ["bo", "ja", "ko", "yue", "zh"]
     check_language("zh", FONTS)
-    assert without["zh"].startswith("captions: the worker has no font for CJK ('语'): install one, such as Debian's ")
+    assert without["zh"].startswith("captions: there is no font for CJK ('语'): install one, such as Debian's ")
     assert without["zh"].endswith("fonts-noto-cjk, or set FONT_DIR; or leave captions out")
 
 
@@ -534,13 +537,13 @@ def test_fonts_are_listed_by_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Cyrillic: Noto Sans\n" in (printed := capsys.readouterr().out)
     assert "Arabic: Noto Sans Arabic\n" in printed
     assert main((NOTO,)) == 1
-    assert "Korean: the worker has no font for Hangul" in (printed := capsys.readouterr().out)
+    assert "Korean: there is no font for Hangul" in (printed := capsys.readouterr().out)
     assert "Greek: Noto Sans\n" in printed
 
 
 def test_without_any_font_the_error_names_a_package(tmp_path: Path) -> None:
     assert find_faces((tmp_path,)) == []
-    with pytest.raises(CaptionsFailed, match="fonts-noto-core"):
+    with pytest.raises(NoFont, match="fonts-noto-core"):
         choose_fonts("abc", None, "en", (tmp_path,))
 
 

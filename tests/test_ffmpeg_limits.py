@@ -14,13 +14,15 @@ from pathlib import Path
 import ffmpeg
 import pytest
 
+from media.captions import Captions
 from media.log import FfmpegLog
 from media.sandbox import MAX_MEMORY, ProcessLimits
+from media.video import Video
 from src.audio.decode import decode_audio
 from src.audio.ffmpeg_process import compile_command, refuse_exhausted, start_ffmpeg
 from src.captions import embed
-from src.captions.embed import Captions, EmbedJob, VideoLimits, burn, find_encoders, mux
-from src.captions.probe import Video, probe_video
+from src.captions.embed import EmbedJob, VideoLimits, burn, find_encoders, mux
+from src.captions.probe import probe_video
 from src.errors import OutOfResources, TooLarge, UnsupportedMedia, WorkerError
 from src.job_control import JobControl
 from tests.support.media import encode, sine, write_wav

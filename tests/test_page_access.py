@@ -149,10 +149,12 @@ def test_the_password_is_any_key_and_the_visitor_stays_the_same(locked_page: Api
         browser = Browser(locked_page.port)
         before = browser.cookie
         assert browser.get("/page/api/none").code == "password_needed"
-        assert browser.log_in(password).json["admitted"] is True
+        session = browser.log_in(password).json
+        assert (session["admitted"], session["needs_password"]) == (True, True)
         assert browser.cookie.startswith(f"{before}.")
         assert browser.get("/page/api/none").status == 404
         assert browser.get(SESSION).json["admitted"] is True
+        assert browser.get(SESSION).json["needs_password"] is True, "there is something to log out of"
         assert browser.ask("DELETE", SESSION).json["admitted"] is False
         assert browser.cookie == before
         assert browser.get("/page/api/none").code == "password_needed"

@@ -22,6 +22,7 @@ from api.http import (
     metrics,
     openai_routes,
     page_events,
+    page_exports,
     page_files,
     page_media,
     page_routes,
@@ -46,7 +47,7 @@ _EXPOSED_HEADERS = (
 
 _PAGE_ROUTES = [
     route
-    for module in (page_files, page_session, page_uploads, page_routes, page_events, page_media)
+    for module in (page_files, page_session, page_uploads, page_routes, page_events, page_media, page_exports)
     for route in module.ROUTES
 ]
 

@@ -90,10 +90,10 @@ async def _check_password(request: Request, password: str) -> str:
 def _answer(request: Request, key: str | None) -> Response:
     """The session of a visitor who knows the key, with their cookie."""
     door: Door = request.app.state.door
-    is_admitted = key is not None or not keys_of(request)
+    has_password = bool(keys_of(request))
     session = {
-        "admitted": is_admitted,
-        "needs_password": not is_admitted,
+        "admitted": key is not None or not has_password,
+        "needs_password": has_password,
         "limits": {
             "upload_bytes": door.settings.max_upload_bytes,
             "piece_bytes": min(PIECE_BYTES, door.settings.max_upload_bytes),

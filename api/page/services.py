@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class PageServices:
     uploads: Uploads
     jobs: PageJobs
     made: MadeFiles = field(default_factory=MadeFiles)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 
     @property
@@ -67,11 +69,21 @@ class PageServices:
 
     def has_room(self, size: int = 0) -> bool:
         """True if so many bytes leave the reserve of the disk free."""
-        return shutil.disk_usage(self.settings.folder).free - size >= self.settings.reserve_bytes
+        return size <= self.room()
+
+    def room(self) -> int:
+        """The bytes of the disk beside its reserve."""
+        return shutil.disk_usage(self.settings.folder).free - self.settings.reserve_bytes
 
     async def change(self, transcript_id: str, **values: Any) -> Record | None:
         """Change fields of a record, and tell the visitor; None: the transcript is gone."""
         return await self.jobs.change(transcript_id, **values)
+
+    def follow(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the requests, until it ends or the server stops."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def look_at(self, transcript_id: str) -> dict[str, Any] | None:
         """What a recording is, for `Record.media`; None: it is none that can be read, as its job will say."""
@@ -101,6 +113,8 @@ class PageServices:
     async def close(self) -> None:
         """Put running jobs back, and release the folder."""
         self.events.close()
+        for task in self._tasks:
+            task.cancel()
         await self.jobs.close()
         await run_in_threadpool(self.made.close)
         await run_in_threadpool(self.store.close)

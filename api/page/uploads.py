@@ -24,9 +24,6 @@ KEPT_SECONDS = 7 * 24 * 3600.0
 IDLE_SECONDS = 3600.0
 """Without a piece for so long, an upload gives way to a new one of the same visitor's who has too many."""
 
-SILENT_SECONDS = 3.0
-"""Without a byte for so long, a piece's connection may be gone without a word, and the file may be sent again."""
-
 MAX_UPLOADS, MAX_UPLOADS_OF_ONE = 2000, 50
 """Of all visitors, and of one."""
 
@@ -174,7 +171,7 @@ class Uploads:
         self._remove_old()
 
     def begin(self, about: About) -> Upload:
-        """Begin an upload, or go on with one of the same file, unless that is being received from somewhere else.
+        """Begin an upload, or go on with one of the same file.
 
         Raises:
             TooManyUploads: the visitor, or all together, have too many.
@@ -184,7 +181,7 @@ class Uploads:
             self._remove_old()
             theirs = [upload for upload in list(self._uploads.values()) if upload.about.owner == about.owner]
             for upload in theirs:
-                if upload.about == about and not _is_busy(upload):
+                if upload.about == about:
                     return upload
             self._make_room(theirs, MAX_UPLOADS_OF_ONE)
             self._make_room(list(self._uploads.values()), MAX_UPLOADS)
@@ -308,10 +305,6 @@ class Uploads:
 
     def _part(self, upload_id: str) -> Path:
         return self._folder / f"{upload_id}.part"
-
-
-def _is_busy(upload: Upload) -> bool:
-    return upload.piece is not None and upload.touched > time.time() - SILENT_SECONDS
 
 
 @contextmanager

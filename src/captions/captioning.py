@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from src.captions.embed import CaptionedVideo, Captions, EmbedJob, VideoLimits, burn, mux
-from src.captions.fonts import SYSTEM_FONTS, check_family, check_language
-from src.captions.probe import Video, check_drawable, probe_video
+from media.captions import Captions, cut_at, fit_to_picture
+from media.fonts import SYSTEM_FONTS
+from media.video import Video
+from src.captions.embed import CaptionedVideo, EmbedJob, VideoLimits, burn, mux
+from src.captions.fonts import check_family, check_language
+from src.captions.probe import check_drawable, probe_video
 from src.errors import TooLarge, explain_os_error
 from src.job_control import JobControl
 from src.settings import Settings, get_settings
 from transcript.formats.ass import Style
-from transcript.formats.cues import Cue, lay_out
+from transcript.formats.cues import lay_out
 from transcript.formats.layout import Layout
 from transcript.transcript import Transcript
 
@@ -108,19 +111,7 @@ def shown_layout(video: Video, request: CaptionRequest) -> Layout:
 def _to_captions(job: EmbedJob, transcript: Transcript, layout: Layout) -> Captions:
     cues = lay_out(transcript.segments, layout, transcript.text_language, job.control.check)
     end = max(job.video.seconds, transcript.duration)
-    return Captions(_cut_at(end, cues), transcript.text_language, layout.highlight_words)
-
-
-def _cut_at(seconds: float, cues: list[Cue]) -> list[Cue]:
-    """Return the cues up to the end of the video, which later ones would lengthen."""
-    end = int(1000 * seconds)
-    return [cue._replace(end=min(cue.end, end)) for cue in cues if cue.start < end]
-
-
-def fit_to_picture(layout: Layout, max_columns: int) -> Layout:
-    """Return the layout with lines no wider than the picture."""
-    width = layout.max_line_width
-    return layout if width is None else replace(layout, max_line_width=min(width, max_columns))
+    return Captions(cut_at(end, cues), transcript.text_language, layout.highlight_words)
 
 
 def _limits(max_bytes: int) -> VideoLimits:

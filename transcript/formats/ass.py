@@ -206,6 +206,7 @@ def _header(
 
 
 def _event(start: int, end: int, text: str, name: str = "") -> str:
+    name = name.replace(",", ";")  # fields have no quoting
     return f"Dialogue: 0,{_format_time(start)},{_format_time(end)},Default,{name},0,0,0,,{text}\n"
 
 

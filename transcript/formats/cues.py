@@ -85,6 +85,20 @@ def to_single_line(text: str) -> str:
     return " ".join(line for line in lines if line)
 
 
+def to_subtitles(segments: Sequence[Segment], layout: Layout, language: str, check: Check = never) -> list[Cue]:
+    """Return the cues of SRT and WebVTT: as `lay_out` makes them, but one for each segment if the layout says nothing.
+
+    Args:
+        segments: in any order.
+        layout: the limits to keep to.
+        language: Whisper's code of the language that the text is in.
+        check: ends the work by an exception.
+    """
+    if layout == Layout():
+        return mark_directions(cue_per_segment(segments, check), language)
+    return lay_out(segments, layout, language, check)
+
+
 def lay_out(segments: Sequence[Segment], layout: Layout, language: str, check: Check = never) -> list[Cue]:
     """Lay out the text of `segments` as cues that keep to `layout`.
 
@@ -109,10 +123,14 @@ def lay_out(segments: Sequence[Segment], layout: Layout, language: str, check: C
 
 
 def _leave_room_for(voice: str, layout: Layout) -> Layout:
-    """Return the layout of the text after `voice: `, which takes a part of the first line."""
+    """Return the layout of the text after `voice: `, which takes a part of the first line.
+
+    At least half of each line is left to the text: a long name may make the first line wider than the layout allows.
+    """
     if not voice or layout.max_line_width is None:
         return layout
-    return replace(layout, max_line_width=max(1, layout.max_line_width - len(f"{voice}: ")))
+    width = layout.max_line_width
+    return replace(layout, max_line_width=max(1, width // 2, width - display_width(f"{voice}: ")))
 
 
 def _lay_out_voice(segments: Sequence[Segment], layout: Layout, language: str, check: Check) -> list[Cue]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from transcript.checks import Check, checked, never
 from transcript.formats.ass import to_ass
-from transcript.formats.cues import Cue, cue_per_segment, lay_out, mark_directions
+from transcript.formats.cues import Cue, cue_per_segment, lay_out, to_subtitles
 from transcript.formats.layout import Layout
 from transcript.formats.lrc import to_lrc
 from transcript.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
@@ -110,7 +110,7 @@ class _Renderer:
     @property
     def rttm(self) -> str:
         """NIST's Rich Transcription Time Marked: a line for each turn, its fields separated by spaces."""
-        named = [(turn, turn.speaker.replace(" ", "_")) for turn in self._diarization.turns]
+        named = [(turn, "_".join(turn.speaker.split())) for turn in self._diarization.turns]
         return "".join(
             f"SPEAKER audio 1 {turn.start:.3f} {turn.end - turn.start:.3f} <NA> <NA> {name} <NA> <NA>\n"
             for turn, name in named
@@ -162,8 +162,8 @@ class _Renderer:
     @cached_property
     def _subtitles(self) -> list[Cue]:
         if self._layout != PLAIN:
-            return self._laid_out
-        return mark_directions(cue_per_segment(self._transcript.segments, self._check), self._text_language)
+            return self._laid_out  # which LRC and ASS share
+        return to_subtitles(self._transcript.segments, self._layout, self._text_language, self._check)
 
     @cached_property
     def _laid_out(self) -> list[Cue]:

@@ -25,7 +25,7 @@ def to_vtt(cues: Sequence[Cue], highlight_words: bool = False, check: Check = ne
     """Return WebVTT (W3C): a header, then cues without numbers, with a blank line between them."""
     blocks = [
         f"{format_timestamp(start, '.')} --> {format_timestamp(end, '.')}\n"
-        f"{f'<v {cue.voice}>' if cue.voice else ''}{text}\n"
+        f"{f'<v {_escape_html(cue.voice)}>' if cue.voice else ''}{text}\n"
         for start, end, text, cue in _render_cues(cues, highlight_words, _escape_html, check)
     ]
     return "WEBVTT\n\n" + "\n".join(blocks)
@@ -39,8 +39,9 @@ def to_tsv(cues: Sequence[Cue], check: Check = never) -> str:
     has_voices = any(cue.voice for cue in cues)
     rows = ["start\tend\tspeaker\ttext\n" if has_voices else "start\tend\ttext\n"]
     for cue in checked(cues, check):
-        voice = f"{cue.voice}\t" if has_voices else ""
-        rows.append(f"{cue.start}\t{cue.end}\t{voice}{cue.text.replace(chr(9), ' ')}\n")
+        fields = [cue.voice, cue.text] if has_voices else [cue.text]
+        texts = "\t".join(field.replace("\t", " ") for field in fields)
+        rows.append(f"{cue.start}\t{cue.end}\t{texts}\n")
     return "".join(rows)
 
 

@@ -41,8 +41,7 @@ export function copyLineLink(record, lineId) {
  */
 export async function copyText(text, done) {
   const isCopied = await write(text);
-  const said = isCopied ? done : "The browser did not allow copying. Select the text and press Ctrl+C.";
-  toast(said);
+  toast(isCopied ? done : "The browser does not allow copying. Download the text instead.");
 }
 
 async function write(text) {

@@ -1,6 +1,7 @@
 // The keys of the editor: one table, from which they work and from which the sheet of keys is shown.
 
-const IS_MAC = /Mac|iPhone|iPad/.test(navigator.userAgentData?.platform ?? navigator.platform);
+/** Whether the keyboard has ⌘; browsers say "macOS" or "MacIntel". */
+export const IS_MAC = /^mac|iPhone|iPad/i.test(navigator.userAgentData?.platform ?? navigator.platform);
 const SINGLE_KEYS = "single-keys";
 
 /**

@@ -1,9 +1,7 @@
 // The sheet of keys, as this platform names them.
 
 import { element, openDialog } from "../dom.js";
-import { singleKeys } from "./keys.js";
-
-const IS_MAC = /Mac|iPhone|iPad/.test(navigator.userAgentData?.platform ?? navigator.platform);
+import { IS_MAC, singleKeys } from "./keys.js";
 
 const NAMES = {
   ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", PageUp: "Page up", PageDown: "Page down",

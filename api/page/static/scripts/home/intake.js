@@ -36,7 +36,7 @@ class Intake extends EventTarget {
 
   /** @returns {Item[]} newest first. */
   get items() {
-    return [...this.#items].reverse();
+    return this.#items.filter((item) => !hasRecord(item)).reverse();
   }
 
   /** @returns {Item|null} the one that is being sent. */
@@ -92,7 +92,7 @@ class Intake extends EventTarget {
 
   /** Send it once more. @param {string} key */
   retry(key) {
-    Object.assign(this.#find(key), { state: "queued", problem: null });
+    Object.assign(this.#find(key), { state: "queued", problem: null, before: undefined });
     this.#changed();
     this.#run();
   }
@@ -124,10 +124,13 @@ class Intake extends EventTarget {
     this.#changed();
     try {
       const source = item.url ? { url: item.url } : { upload: await this.#upload(item), kind: item.recording ? "microphone" : "file" };
+      item.before = new Set(records.all.map(({ id }) => id));
       const record = await transcripts.create(source, item.options, item.title);
       if (item.recording) await dropRecording(item.recording);
+      const isWanted = this.#items.includes(item);
       this.#items = this.#items.filter((other) => other !== item);
-      records.put(record);
+      if (isWanted) records.put(record);
+      else await transcripts.remove(record.id); // cancelled while the server began with it
     } catch (error) {
       if (error.name === "NotReadableError") refuse(item, CHANGED);
       else if (error.name !== "AbortError") fail(item, describeProblem(error));
@@ -159,6 +162,9 @@ class Intake extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 }
+
+// The event of a new transcript may come before the answer to the request that made it.
+const hasRecord = ({ before, title }) => before !== undefined && records.all.some((record) => !before.has(record.id) && record.title === title);
 
 async function dropRecording({ id, release }) {
   await (await openRecordings()).remove(id);

@@ -16,7 +16,7 @@ const SHORTEST_S = 0.1;
 /** What the server takes of one line (`api/page/lines.py`). */
 export const MOST_CHARACTERS = 20_000;
 export const MOST_WORDS = 1000;
-const MOST_WORD_CHARACTERS = 1000;
+const MOST_WORD_CHARACTERS = 999; // and the space in front
 
 /** Comparing words takes a table of this many cells at most (8 MB); of a longer text, all counts as changed. */
 const MOST_CELLS = 2_000_000;

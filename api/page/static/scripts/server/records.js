@@ -38,9 +38,10 @@ class Records extends EventTarget {
     return this.#byId.get(id) ?? null;
   }
 
-  /** @param {transcripts.Record} record a newer state, from an event or an answer. */
+  /** @param {transcripts.Record} record from an event or an answer; one that an event has overtaken changes nothing. */
   put(record) {
     const before = this.get(record.id);
+    if (before && record.updated < before.updated) return;
     this.#byId.set(record.id, record);
     this.#tell(record, before);
   }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from src.captions.probe import Track, Video
+from media.video import Track, Video
 
 
 class Container(NamedTuple):

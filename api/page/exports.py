@@ -1,0 +1,228 @@
+"""A transcript as files: text, subtitles, data, a Word document, and all of them in one archive."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from api.page.cues import Document
+from api.page.docx import Paragraph, to_docx
+from transcript.formats.layout import Layout
+from transcript.formats.render import render
+from transcript.transcript import Diarization, Turn
+
+_BLOCK_BYTES = 1 << 20
+
+MAX_NAME_BYTES = 180
+"""Of a file's name without its ending: systems allow 255 (143 in an encrypted folder of Linux keeps whole names)."""
+
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
+"""Characters that Windows forbids, control characters, and those that turn the direction of a name."""
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE | re.ASCII)
+"""Names of devices, which Windows allows with no ending."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a file should have.
+
+    Attributes:
+        layout: of subtitles.
+        names: whether speakers are named.
+        times: whether text has times; None: as is usual for the format.
+    """
+
+    layout: Layout = field(default_factory=Layout)
+    names: bool = True
+    times: bool | None = None
+
+
+MEDIA_TYPES = {
+    "txt": "text/plain; charset=utf-8",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "srt": "application/x-subrip; charset=utf-8",
+    "vtt": "text/vtt; charset=utf-8",
+    "ass": "text/x-ssa; charset=utf-8",
+    "lrc": "text/plain; charset=utf-8",
+    "tsv": "text/tab-separated-values; charset=utf-8",
+    "json": "application/json",
+    "rttm": "text/plain; charset=utf-8",
+}
+"""By file suffix."""
+
+_LAID_OUT = ("srt", "vtt", "ass", "lrc", "tsv")
+"""Formats that share the layout of their cues."""
+
+
+def export(name: str, document: Document, wanted: Wanted) -> bytes:
+    """The content of a file; text is in UTF-8.
+
+    Args:
+        name: one of `MEDIA_TYPES`.
+        document: the transcript.
+        wanted: what the file should have.
+    """
+    return dict(_export_each([name], document, wanted))[name]
+
+
+def _export_each(names: Sequence[str], document: Document, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
+    laid_out = [name for name in names if name in _LAID_OUT]
+    cues: dict[str, str] = {}
+    if laid_out:
+        cues = render(document.to_transcript(names=wanted.names), laid_out, wanted.layout)
+    for name in names:
+        written = cues[name] if name in _LAID_OUT else _WRITERS[name](document, wanted)
+        yield name, written if isinstance(written, bytes) else written.encode("utf-8", "replace")
+
+
+def export_all(document: Document, wanted: Wanted, video: Path | None) -> Iterator[bytes]:
+    """All files in a zip archive, piece by piece, so that a video need not be in memory.
+
+    Args:
+        document: the transcript.
+        wanted: what the files should have.
+        video: the captioned one, if there is one.
+    """
+    stem = file_stem(document.title)
+    pieces = _Pieces()
+    # Zip has no times before 1980, which a clock that was never set shows.
+    now = max(datetime.now(), datetime(1980, 1, 1)).timetuple()[:6]
+    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in _export_each(list(MEDIA_TYPES), document, wanted):
+            entry = zipfile.ZipInfo(f"{stem}.{name}", now)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+            yield pieces.take()
+        if video is not None:
+            entry = zipfile.ZipInfo(f"{stem}.captioned{video.suffix}", now)
+            with video.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                while block := source.read(_BLOCK_BYTES):
+                    target.write(block)
+                    yield pieces.take()
+    yield pieces.take()
+
+
+class _Pieces(io.RawIOBase):
+    """A file from which what is written is taken away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: list[bytes] = []
+
+    def write(self, content: Any, /) -> int:
+        self._written.append(bytes(content))
+        return len(content)
+
+    def take(self) -> bytes:
+        """What was written since the last call."""
+        taken = b"".join(self._written)
+        self._written.clear()
+        return taken
+
+
+def file_stem(title: str) -> str:
+    """A file's name, without its ending, that every system takes: the title as far as possible."""
+    name = " ".join(_UNSAFE.sub(" ", title).split())
+    name = name.encode("utf-8", "ignore")[:MAX_NAME_BYTES].decode("utf-8", "ignore").strip(" .")
+    if not name:
+        return "transcript"
+    return f"{name}_" if _RESERVED.fullmatch(name) else name
+
+
+def _to_txt(document: Document, wanted: Wanted) -> str:
+    """A paragraph for each turn of a speaker; a line for each line where nobody is told apart."""
+    blocks = [
+        f"{f'{time}  ' if time else ''}{f'{speaker}: ' if speaker else ''}{text}"
+        for time, speaker, text in _paragraphs(document, wanted, times=bool(wanted.times))
+    ]
+    separator = "\n\n" if wanted.names and document.voices else "\n"
+    return "".join(f"{block}{separator}" for block in blocks).rstrip("\n") + "\n"
+
+
+def _to_word(document: Document, wanted: Wanted) -> bytes:
+    paragraphs = _paragraphs(document, wanted, times=wanted.times is not False)
+    return to_docx(document.title, paragraphs, document.language)
+
+
+def _paragraphs(document: Document, wanted: Wanted, *, times: bool) -> Iterator[Paragraph]:
+    """The turns: neighbouring lines of one speaker; without speakers, each line."""
+    voices = document.voices if wanted.names else {}
+    spoken = (line for line in document.lines if line.text)
+    for (_, speaker), turn in groupby(
+        spoken, key=lambda line: (None if line.speaker in voices else line.id, line.speaker if voices else None)
+    ):
+        lines = list(turn)
+        text = " ".join("".join(word.text for line in lines for word in line.words).split())
+        yield Paragraph(format_clock(lines[0].start) if times else "", voices.get(speaker or "", ""), text)
+
+
+def format_clock(seconds: float) -> str:
+    """`1:02:03`, `2:03` or `0:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _to_json(document: Document, wanted: Wanted) -> str:
+    """The lines as segments, with the keys of openai-whisper that are known of them."""
+    voices = document.voices if wanted.names else {}
+    content = {
+        "title": document.title,
+        "language": document.language,
+        "duration": document.duration,
+        "text": " ".join("".join(word.text for line in document.lines for word in line.words).split()),
+        "segments": [
+            {
+                "id": number,
+                "start": line.start,
+                "end": line.end,
+                **({"speaker": voices[line.speaker]} if line.speaker in voices else {}),
+                "text": line.text,
+                "words": [_without_none(word._asdict()) for word in line.words],
+            }
+            for number, line in enumerate(document.lines)
+        ],
+    }
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _without_none(word: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"word" if key == "text" else key: value for key, value in word.items()}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def _to_rttm(document: Document, _: Wanted) -> str:
+    transcript = document.to_transcript()
+    turns = [Turn(segment.start, segment.end, segment.voice) for segment in transcript.segments if segment.voice]
+    named = replace(transcript, diarization=Diarization(_joined(turns)))
+    text: str = render(named, ["rttm"])["rttm"]
+    return text
+
+
+def _joined(turns: Iterable[Turn]) -> list[Turn]:
+    """The turns, with those of one speaker that touch as one."""
+    joined: list[Turn] = []
+    for turn in turns:
+        if joined and joined[-1].speaker == turn.speaker and turn.start <= joined[-1].end:
+            joined[-1] = joined[-1]._replace(end=max(joined[-1].end, turn.end))
+        else:
+            joined.append(turn)
+    return joined
+
+
+_WRITERS: dict[str, Callable[[Document, Wanted], str | bytes]] = {
+    "txt": _to_txt,
+    "docx": _to_word,
+    "json": _to_json,
+    "rttm": _to_rttm,
+}
+"""Of the other formats."""
