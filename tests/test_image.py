@@ -46,9 +46,13 @@ def test_what_docker_is_sent_is_copied_and_nothing_else_is_sent() -> None:
     used = {path for step in steps() if step.instruction == "COPY" for path in copied(step.value, context).values()}
     assert used == context
     assert not [path for path in context if "__pycache__" in path]
-    assert {path for path in used if path.startswith("src/")} == {
-        str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*") if path.is_file() and path.suffix != ".pyc"
-    }
+    for package in ("src", "api", "media", "transcript"):
+        assert {path for path in used if path.startswith(f"{package}/")} == {
+            str(path.relative_to(ROOT))
+            for path in (ROOT / package).rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
+    assert "api/page/static/index.html" in used
 
 
 def test_a_source_that_docker_is_not_sent_ends_the_build() -> None:

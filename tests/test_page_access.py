@@ -154,6 +154,7 @@ def test_the_password_is_any_key_and_the_visitor_stays_the_same(locked_page: Api
         assert browser.cookie.startswith(f"{before}.")
         assert browser.get("/page/api/none").status == 404
         assert browser.get(SESSION).json["admitted"] is True
+        assert browser.get(SESSION).json["needs_password"] is True, "there is something to log out of"
         assert browser.ask("DELETE", SESSION).json["admitted"] is False
         assert browser.cookie == before
         assert browser.get("/page/api/none").code == "password_needed"

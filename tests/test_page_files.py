@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from api.http import page_files
 from api.http.headers import content_disposition
 from api.page.media_type import UNKNOWN, media_type_of
 from api.page.settings import PageSettings
 from tests.support.clips import CLIPS
-from tests.support.http_api import Api, api_on_loopback
+from tests.support.http_api import Api, api_on_loopback, wait_until
 from tests.support.page_api import Browser, Response, ask
 
 TRANSCRIPTS = "/page/api/transcripts"
@@ -152,6 +154,24 @@ def test_a_recording_is_played_whole_and_in_ranges(browser: Browser, clip: str, 
 
 
 @pytest.mark.process
+def test_a_copy_that_browsers_play_is_served_like_the_recording(browser: Browser, tmp_path: Path) -> None:
+    source = tmp_path / "talk.aif"
+    command = [get_ffmpeg_exe(), "-v", "error", "-i", str(CLIPS / "demo.ogg"), "-c:a", "pcm_s16be", "-f", "aiff"]
+    subprocess.run([*command, str(source)], check=True)
+    transcript_id = upload(browser, source.read_bytes(), "talk.aif")
+    original = media(browser, transcript_id)
+    assert (original.status, original.headers["content-type"]) == (200, UNKNOWN)
+    assert original.headers["content-disposition"].startswith("attachment;")
+    path = f"{TRANSCRIPTS}/{transcript_id}/media?copy=playable"
+    wait_until(lambda: browser.get(path).status != 202)
+    copy = browser.get(path)
+    assert (copy.status, copy.headers["content-type"]) == (200, "audio/mp4")
+    assert copy.headers["content-disposition"] == "inline; filename*=UTF-8''talk.m4a"
+    assert browser.get(path, range="bytes=0-9").body == copy.body[:10]
+    assert browser.get(f"{TRANSCRIPTS}/{transcript_id}/media?copy=other").status == 400
+
+
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("content", "name"),
     [
@@ -180,13 +200,18 @@ def test_a_recording_that_is_a_web_page_too_is_no_page(browser: Browser) -> None
 
 
 @pytest.mark.process
-def test_a_recording_is_its_visitors_alone_and_goes_with_its_transcript(api: Api, browser: Browser) -> None:
+def test_a_recording_is_its_visitors_alone_and_goes_with_its_transcript(
+    api: Api, browser: Browser, tmp_path: Path
+) -> None:
     stranger = Browser(api.port)
     transcript_id = upload(browser, (CLIPS / "demo.ogg").read_bytes(), "demo.ogg")
     path = f"{TRANSCRIPTS}/{transcript_id}/media"
     theirs, nothing = stranger.get(path), stranger.get(f"{TRANSCRIPTS}/AAAAAAAAAAAAAAAA/media")
     assert (theirs.status, theirs.body) == (nothing.status, nothing.body) == (404, nothing.body)
     assert browser.get(path, **{"sec-fetch-site": "same-site"}).status == 403
+    [recording] = tmp_path.glob("page/media/*/recording")
+    recording.rename(tmp_path / "elsewhere")
+    assert (browser.get(path).status, browser.get(path).code) == (404, "no_media")
     assert browser.get(path, **{"sec-fetch-site": "cross-site"}).status == 403
     assert browser.ask("DELETE", f"{TRANSCRIPTS}/{transcript_id}").status == 204
     assert browser.get(path).status == 404

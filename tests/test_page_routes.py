@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 import pytest
 
-from api.http import page_routes
+from api.http import page_events
 from api.http.app import create_app
 from api.http.door import DoorSettings
 from api.page import store
 from api.page.settings import PageSettings
+from api.page.tables import StoreUnusable
 from tests.support.http_api import ANSWER, SEGMENTS, Api, ScriptedTranscriber, api_on_loopback, served, wait_until
 from tests.support.page_api import Browser, Response
 
@@ -273,17 +274,17 @@ def test_the_disk_is_not_filled(transcriber: ScriptedTranscriber, folder: Path) 
     assert (response.status, response.code) == (507, "no_space")
 
 
-def test_a_folder_that_is_in_use_ends_the_start_with_a_sentence(
+def test_a_folder_that_is_in_use_is_refused_with_a_sentence(
     api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.page.tables._LOCK_WAIT_S", 0.1)
-    with pytest.raises(SystemExit, match="the page cannot start: another server uses the page's folder"):
+    with pytest.raises(StoreUnusable, match="another server uses the page's folder: end it"):
         create_app(ScriptedTranscriber(), DoorSettings(), page=PageSettings(folder, "worker"))
 
 
-def test_a_folder_that_cannot_be_made_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit, match="the page cannot start: its folder cannot be written") as end:
+    with pytest.raises(StoreUnusable, match="the page's folder cannot be written") as end:
         create_app(ScriptedTranscriber(), DoorSettings(), page=PageSettings(tmp_path / "file" / "page", "worker"))
     assert str(tmp_path) not in str(end.value)
 
@@ -352,14 +353,14 @@ def test_a_tab_is_told_of_what_happens_in_another_one(browser: Browser, tab: Lis
 
 
 def test_a_silent_stream_has_a_heartbeat(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_routes, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(page_events, "HEARTBEAT_S", 0.05)
     tab = Listening(browser)
     assert tab.response.readline() == b":\n"
     tab.close()
 
 
 def test_a_tab_that_is_closed_is_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_routes, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(page_events, "HEARTBEAT_S", 0.02)
     app = create_app(ScriptedTranscriber(), DoorSettings(), page=PageSettings(folder, "worker"))
     with served(app) as port:
         tab = Listening(Browser(port))

@@ -34,7 +34,8 @@ _POLICY = "; ".join(
     [
         *("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:"),
         *("media-src 'self' blob: https: http:", "connect-src 'self'", "font-src 'self'", "manifest-src 'self'"),
-        *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"),
+        *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+        *("require-trusted-types-for 'script'", "trusted-types search-worker"),
     ]
 )
 _HEADERS = {

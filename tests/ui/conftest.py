@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.ui.browser import Look, Visitor, Watch, picture
-from tests.ui.homes import Home, a_bridge, a_worker, fake_microphone
+from tests.ui.homes import Home, a_bridge, a_bridge_to_one_worker, a_worker, fake_microphone
 from tests.ui.scripted import ScriptedHome
 
 HERE = Path(__file__).parent
@@ -58,6 +58,13 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """The client's page in front of an endpoint with a worker, whose key the browser may not see."""
     with a_bridge(tmp_path_factory.mktemp("bridge")) as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+def bridge_to_one_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """The client's server in front of a worker without endpoint and key."""
+    with a_bridge_to_one_worker(tmp_path_factory.mktemp("serve")) as home:
         yield home
 
 

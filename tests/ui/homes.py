@@ -18,6 +18,7 @@ from tests.ui.browser import CLIPS, ROOT
 from tests.ui.scripted import wait_until
 
 KEY = "the-key-that-no-browser-may-see"
+WORKER_PYTHON, CLIENT_PYTHON = str(ROOT / ".venv/bin/python"), str(ROOT / ".venv-client/bin/python")
 START_S = 120.0
 """Limit of a start on a busy machine."""
 
@@ -94,7 +95,7 @@ def a_worker(folder: Path, **env: str) -> Iterator[Home]:
     """
     port = free_port()
     settings = {"WORKER_MODE": "http", "PORT": str(port), "WHISPER_MODEL": "tiny.en", "PAGE_FOLDER": str(folder), **env}
-    command = [str(ROOT / ".venv/bin/python"), "-u", "handler.py"]
+    command = [WORKER_PYTHON, "-u", "handler.py"]
     with _running(Home(command, settings, port, r"worker\.ready")) as home:
         yield home
 
@@ -107,20 +108,34 @@ def a_bridge(folder: Path, *arguments: str) -> Iterator[Home]:
         folder: of the page.
         arguments: of the command.
     """
-    port, platform_port = free_port(), free_port()
-    python = str(ROOT / ".venv/bin/python")
-    platform = [python, "-u", "-m", "tests.platform", "--port", str(platform_port), "--api-key", KEY]
+    port = free_port()
+    platform = [WORKER_PYTHON, "-u", "-m", "tests.platform", "--port", str(port), "--api-key", KEY]
     endpoint = {
-        "RUNPOD_BASE_URL": f"http://localhost:{platform_port}/v2",
+        "RUNPOD_BASE_URL": f"http://localhost:{port}/v2",
         "RUNPOD_ENDPOINT_ID": "ep",
         "RUNPOD_API_KEY": KEY,
     }
-    page = ["-u", "-m", "client.page", "--no-open", "--port", str(port), "--page-folder", str(folder), *arguments]
-    command = [str(ROOT / ".venv-client/bin/python"), *page]
-    with (
-        _running(Home(platform, {"WHISPER_MODEL": "tiny.en", "STREAMING": "true"}, platform_port, r"Ready\.")),
-        _running(Home(command, endpoint, port, r"The page: http://")) as home,
-    ):
+    worker = Home(platform, {"WHISPER_MODEL": "tiny.en", "STREAMING": "true"}, port, r"Ready\.")
+    with _running(worker), _client("page", folder, endpoint, "--no-open", *arguments) as home:
+        yield home
+
+
+@contextmanager
+def a_bridge_to_one_worker(folder: Path) -> Iterator[Home]:
+    """The client's server in front of a worker of `make serve`, which has neither endpoint nor key."""
+    port = free_port()
+    command = [WORKER_PYTHON, "-u", "handler.py", "--rp_serve_api", "--rp_api_port", str(port)]
+    worker = Home(command, {"WHISPER_MODEL": "tiny.en"}, port, r"running on http")
+    with _running(worker), _client("serve", folder, {"RUNPOD_BASE_URL": f"http://localhost:{port}"}) as home:
+        yield home
+
+
+@contextmanager
+def _client(module: str, folder: Path, env: Mapping[str, str], *arguments: str) -> Iterator[Home]:
+    port = free_port()
+    flags = ["--port", str(port), "--page-folder", str(folder), *arguments]
+    command = [CLIENT_PYTHON, "-u", "-m", f"client.{module}", *flags]
+    with _running(Home(command, env, port, r"The page: http://")) as home:
         yield home
 
 

@@ -105,7 +105,7 @@ def season(tmp_path: Path) -> Path:
 def test_the_recordings_of_a_folder_are_chosen(home: Page, season: Path) -> None:
     home.get_by_label("Choose a folder", exact=True).set_input_files(season)
     expect(home.get_by_role("list", name="Chosen recordings").get_by_role("listitem")).to_have_count(2)
-    expect(home.get_by_text("1 file was left out: not audio or video.")).to_be_visible()
+    expect(home.get_by_text("Skipped 1 file that is not audio or video.")).to_be_visible()
 
 
 def test_files_and_folders_are_dropped_anywhere(home: Page, season: Path) -> None:
@@ -114,12 +114,14 @@ def test_files_and_folders_are_dropped_anywhere(home: Page, season: Path) -> Non
     expect(chosen.get_by_role("listitem")).to_have_count(3)
     for name in ("demo.ogg", "one.mp3", "two.MP4"):
         expect(chosen).to_contain_text(name)
-    expect(home.get_by_text("Drop to transcribe")).to_be_hidden()
+    expect(home.get_by_text("Drop to add")).to_be_hidden()
 
 
 def test_several_addresses_become_transcripts(home: Page, scripted: ScriptedHome) -> None:
     home.get_by_role("tab", name="Address").click()
-    home.get_by_label("Addresses of recordings").fill("https://example.com/episode%2012.mp3\n\nhttps://example.com/a/b.wav ")
+    home.get_by_label("Addresses of recordings").fill(
+        "https://example.com/episode%2012.mp3\n\nhttps://example.com/a/b.wav "
+    )
     home.get_by_role("button", name="Transcribe 2 recordings").click()
     expect(row(home, "episode 12")).to_contain_text("Good morning")
     expect(row(home, "b")).to_have_count(2)
@@ -132,7 +134,9 @@ def test_what_is_no_web_address_is_said(home: Page, address: str) -> None:
     home.get_by_role("tab", name="Address").click()
     home.get_by_label("Addresses of recordings").fill(address)
     transcribe(home)
-    expect(home.get_by_text(f"“{address}” is not a web address. It should start with https:// or http://.")).to_be_visible()
+    expect(
+        home.get_by_text(f"“{address}” is not a web address. It should start with https:// or http://.")
+    ).to_be_visible()
 
 
 def test_an_empty_file_is_refused_at_once(home: Page, scripted: ScriptedHome, tmp_path: Path) -> None:
@@ -161,7 +165,7 @@ def test_names_of_files_are_text(home: Page, tmp_path: Path) -> None:
 def test_the_microphone_is_recorded_with_a_level_and_pauses(home: Page, scripted: ScriptedHome, look: Look) -> None:
     home.get_by_role("tab", name="Microphone").click()
     home.get_by_role("button", name="Record").click()
-    home.wait_for_function("Number(document.querySelector('[role=meter]').ariaValueNow) > 20")
+    expect(home.get_by_role("meter")).to_have_attribute("aria-valuenow", re.compile(r"[2-9]\d"))
     picture(home, f"recording_{look.width}")
     home.wait_for_timeout(1500)
     home.get_by_role("button", name="Pause").click()
@@ -225,22 +229,20 @@ def test_options_are_chosen_in_plain_words(home: Page, scripted: ScriptedHome) -
     home.get_by_label("Speakers", exact=True).select_option("By voice")
     home.get_by_label("How many speakers").fill("2")
     home.get_by_label("Model").select_option("turbo")
-    home.get_by_text("Vocabulary").click()
+    home.get_by_text("More options").click()
     home.get_by_label("Names and unusual words").fill("Zoltán, Aix-en-Provence\nRunPod")
-    home.get_by_text("Subtitles and captions").click()
     home.get_by_label("Style").select_option("Broadcast-style")
     home.get_by_label("Characters per line").fill("37")
-    home.get_by_text("Recording", exact=True).click()
     home.get_by_label("Only a part, from").fill("0:10")
     home.get_by_label("Only a part, to").fill("1:02:03.5")
     home.get_by_label("Reduce background noise").check()
-    home.get_by_text("Advanced").click()
     home.get_by_label("Other options, as JSON").fill('{"beam_size": 5}')
     transcribe(home)
     expect(row(home, "demo")).to_contain_text("Good morning")
     chosen = {
         "language": "de", "task": "translate", "diarize": True, "num_speakers": 2, "model": "turbo",
-        "custom_vocabulary": ["Zoltán", "Aix-en-Provence", "RunPod"], "subtitle_preset": "broadcast", "max_line_width": 37,
+        "custom_vocabulary": ["Zoltán", "Aix-en-Provence", "RunPod"],
+        "subtitle_preset": "broadcast", "max_line_width": 37,
         "clip_timestamps": [[10, 3723.5]], "denoise": True, "beam_size": 5,
     }  # fmt: skip
     assert chosen.items() <= options_of(scripted).items()
@@ -256,7 +258,9 @@ def test_nothing_is_asked_for_that_nobody_chose(home: Page, scripted: ScriptedHo
 
 def test_only_options_that_the_server_knows_are_shown(page: Page, scripted: ScriptedHome) -> None:
     def answer(route: Route) -> None:
-        route.fulfill(json={"models": ["base"], "schemas": {"language": {"type": "string"}, "channels": {"type": "string"}}})
+        route.fulfill(
+            json={"models": ["base"], "schemas": {"language": {"type": "string"}, "channels": {"type": "string"}}}
+        )
 
     page.route("**/page/api/options", answer)
     page.goto(scripted.url)
@@ -281,7 +285,7 @@ def test_only_options_that_the_server_knows_are_shown(page: Page, scripted: Scri
 )
 def test_other_options_are_checked(home: Page, scripted: ScriptedHome, typed: str, error: str) -> None:
     choose(home, CLIPS / "demo.ogg")
-    home.get_by_text("Advanced").click()
+    home.get_by_text("More options").click()
     home.get_by_label("Other options, as JSON").fill(typed)
     transcribe(home)
     expect(home.get_by_text(error)).to_be_visible()
@@ -298,12 +302,13 @@ def test_other_options_are_checked(home: Page, scripted: ScriptedHome, typed: st
         ("Characters per line", "5", "Enter a whole number from 10 to 200."),
     ],
 )
-def test_a_wrong_field_is_shown_and_said(home: Page, scripted: ScriptedHome, label: str, typed: str, error: str) -> None:
+def test_a_wrong_field_is_shown_and_said(
+    home: Page, scripted: ScriptedHome, label: str, typed: str, error: str
+) -> None:
     choose(home, CLIPS / "demo.ogg")
-    group = "Recording" if "part" in label else "Subtitles and captions"
-    home.get_by_text(group, exact=True).click()
+    home.get_by_text("More options").click()
     home.get_by_label(label).fill(typed)
-    home.get_by_text(group, exact=True).click()
+    home.get_by_text("More options").click()
     transcribe(home)
     expect(home.get_by_text(error)).to_be_visible()
     assert not scripted.transcriber.jobs
@@ -357,7 +362,9 @@ def test_presets_are_kept_renamed_and_deleted(home: Page) -> None:
 
 
 @on_desk_and_phone
-def test_progress_and_time_left_are_shown_and_the_tab_tells_them(home: Page, scripted: ScriptedHome, look: Look) -> None:
+def test_progress_and_time_left_are_shown_and_the_tab_tells_them(
+    home: Page, scripted: ScriptedHome, look: Look
+) -> None:
     scripted.use(held=True, fraction=0.1)
     choose(home, CLIPS / "demo.ogg")
     transcribe(home)
@@ -395,9 +402,12 @@ def hide(page: Page, hidden: bool) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["asked", "not asked"])
-def test_a_notification_comes_only_if_asked_for(context: BrowserContext, page: Page, scripted: ScriptedHome, asked: bool) -> None:
+def test_a_notification_comes_only_if_asked_for(
+    context: BrowserContext, page: Page, scripted: ScriptedHome, asked: bool
+) -> None:
     context.add_init_script(
-        "window.shown = []; window.Notification = class { constructor(title, {body}) { shown.push(`${title}: ${body}`); }"
+        "window.shown = []; window.Notification = class {"
+        " constructor(title, {body}) { shown.push(`${title}: ${body}`); }"
         " static permission = 'granted'; static requestPermission = async () => 'granted'; };"
     )
     page.goto(scripted.url)
@@ -418,6 +428,7 @@ def test_a_job_is_cancelled_and_tried_again(home: Page, scripted: ScriptedHome) 
     scripted.use(held=True)
     choose(home, CLIPS / "demo.ogg")
     transcribe(home)
+    expect(row(home, "demo")).to_contain_text("Transcribing")
     row(home, "demo").get_by_role("button", name="Cancel").click()
     expect(row(home, "demo")).to_contain_text("Cancelled")
     wait_until(lambda: scripted.transcriber.cancelled == 1)
@@ -429,11 +440,12 @@ def test_a_job_is_cancelled_and_tried_again(home: Page, scripted: ScriptedHome) 
 @pytest.mark.parametrize(
     ("error_type", "message", "shown"),
     [
-        ("UnsupportedMedia", "the file is a PDF", "This is not a recording that can be read. Choose an audio or video file"),
+        ("UnsupportedMedia", "the file is a PDF", "This is not a recording that can be read. Choose an"),
         ("InvalidInput", "audio.base64: string should have at least 1 character", "The recording is empty."),
-        ("InvalidInput", "options.language: no language that Whisper knows", "“Language”: no language that Whisper knows. Change it in the form"),
+        ("InvalidInput", "options.language: no language that Whisper knows",
+         "“Language”: no language that Whisper knows. Change"),
         ("DownloadFailed", "the URL answers with HTTP status 404", "The recording at that address is not available."),
-        ("OutOfMemory", "CUDA out of memory", "The server ran out of memory. Try again later, or choose a smaller model."),
+        ("OutOfMemory", "CUDA out of memory", "The server ran out of memory. Try again later"),
         ("Internal", "KeyError: 'x'", "Something went wrong on the server."),
     ],
 )  # fmt: skip
@@ -476,7 +488,9 @@ def test_titles_are_searched(home: Page, visitor: Visitor) -> None:
     expect(home.get_by_text("No title contains “nobody”.")).to_be_visible()
 
 
-def test_all_tabs_show_the_same_list(home: Page, context: BrowserContext, scripted: ScriptedHome, visitor: Visitor) -> None:
+def test_all_tabs_show_the_same_list(
+    home: Page, context: BrowserContext, scripted: ScriptedHome, visitor: Visitor
+) -> None:
     other = context.new_page()
     other.goto(scripted.url)
     transcript = visitor.transcribe(title="A talk")
@@ -594,7 +608,7 @@ def test_the_password_is_asked_for_and_forgotten_again(page: Page, tmp_path: Pat
     page.goto(home.url)
     page.get_by_label("Password").fill("guess")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("That password is not right.")).to_be_visible()
+    expect(page.get_by_text("Wrong password.")).to_be_visible()
     picture(page, "log_in")
     page.get_by_label("Password").fill("open sesame")
     page.get_by_role("button", name="Log in").click()

@@ -132,12 +132,18 @@ def test_a_pasted_book_is_no_endless_loop(tab: Page) -> None:
 
 DOCUMENT = {
     "lines": [
-        {"id": "00000000", "start": 0, "end": 2, "speaker": "SPEAKER_00", "revision": 1, "words": [list(w) for w in FOX]},
+        {
+            "id": "00000000", "start": 0, "end": 2, "speaker": "SPEAKER_00", "revision": 1,
+            "words": [list(word) for word in FOX],
+        },
         {
             "id": "00000001", "start": 2, "end": 4, "speaker": "SPEAKER_01", "revision": 1,
             "words": [[" Well", 2, 2.5, 0.9], [" done.", 2.5, 3, 0.3]],
         },
-        {"id": "00000002", "start": 4, "end": 6, "speaker": "SPEAKER_00", "revision": 1, "words": [[" Bye.", 4, 4.5, 0.9]]},
+        {
+            "id": "00000002", "start": 4, "end": 6, "speaker": "SPEAKER_00", "revision": 1,
+            "words": [[" Bye.", 4, 4.5, 0.9]],
+        },
     ],
     "speakers": {"SPEAKER_00": "Anna"},
     "language": "en",
@@ -187,7 +193,8 @@ def test_each_operation_is_one_step_to_undo_and_to_redo(tab: Page, operation: st
         tab,
         "document",
         f"""{SHOWN} const before = {whole}; {operation}; const after = {whole}, shown = lines();
-        const steps = d.history.past.length; d.undo(); const undone = {whole}; const can = [steps, d.canUndo, d.canRedo];
+        const steps = d.history.past.length; d.undo();
+        const undone = {whole}, can = [steps, d.canUndo, d.canRedo];
         d.redo(); return [before, shown, undone, {whole}, after, can]""",
         DOCUMENT,
     )
@@ -201,8 +208,10 @@ def test_typing_is_undone_as_a_whole_and_compared_with_the_line_before_it(tab: P
     words, undone, steps = run(
         tab,
         "document",
-        f"""{SHOWN} for (const typed of ['Th', 'The qu', 'The quick brown cat.']) d.editText('00000000', typed, 'typing 1');
-        const words = d.get('00000000').words; const steps = d.history.past.length; d.undo(); return [words, lines(), steps]""",
+        f"""{SHOWN} const typed = ['Th', 'The qu', 'The quick brown cat.'];
+        for (const text of typed) d.editText('00000000', text, 'typing 1');
+        const words = d.get('00000000').words, steps = d.history.past.length; d.undo();
+        return [words, lines(), steps]""",
         DOCUMENT,
     )
     assert [word[1:3] for word in words] == [list(word[1:3]) for word in FOX]
@@ -224,7 +233,8 @@ def test_a_cancelled_edit_leaves_no_step(tab: Page) -> None:
 def test_what_another_tab_changed_is_not_undone_here(tab: Page) -> None:
     body = f"""{SHOWN} d.joinWithNext('00000000'); d.editText('00000002', 'Ciao.');
         d.merge({{lines: [{{...d.get('00000000'), speaker: 'SPEAKER_01', revision: 9}}]}});
-        const steps = d.history.past.length; d.undo(); d.undo(); return [steps, lines(), seen.map(([, cause]) => cause)]"""
+        const steps = d.history.past.length; d.undo(); d.undo();
+        return [steps, lines(), seen.map(([, cause]) => cause)]"""
     steps, lines, causes = run(tab, "document", body, DOCUMENT)
     assert steps == 1
     assert lines == [[0, 4, "SPEAKER_01", "The quick brown fox. Well done."], LINES[2]]

@@ -23,7 +23,7 @@ export function mountLogIn(host) {
         host.replaceChildren();
         resolve(session);
       } catch (problem) {
-        error.textContent = problem.code === "wrong_password" ? "That password is not right." : describeProblem(problem).title;
+        error.textContent = describeProblem(problem).title;
         button.disabled = false;
         password.select();
       }

@@ -58,10 +58,9 @@ async function show(route) {
   updateTab();
 }
 
-function mountProblem(error) {
+function mountProblem(error, remedyButton = element("a", { class: "button", href: "#/" }, "All transcripts")) {
   const { title, remedy } = describeProblem(error);
-  host.replaceChildren(element("div", { class: "empty" }, icon("alert"), element("h1", {}, title), element("p", {}, remedy),
-    element("a", { class: "button", href: "#/" }, "All transcripts")));
+  host.replaceChildren(element("div", { class: "empty" }, icon("alert"), element("h1", {}, title), element("p", {}, remedy), remedyButton));
   return { title, unmount() {} };
 }
 
@@ -112,9 +111,17 @@ async function leave() {
   }
 }
 
+let lost = 0; // a timer: a connection that is back at once is no news
+
 function showConnection({ connected }) {
+  clearTimeout(lost);
+  if (connected) document.getElementById("notices").replaceChildren();
+  else lost = setTimeout(showLostConnection, 3000);
+}
+
+function showLostConnection() {
   const notice = element("p", { class: "notice" }, icon("alert"), "Connection lost. Trying again; nothing is lost.");
-  document.getElementById("notices").replaceChildren(...(connected ? [] : [notice]));
+  document.getElementById("notices").replaceChildren(notice);
 }
 
 let session;
@@ -127,7 +134,7 @@ async function start() {
     intake.limits = session.limits;
     await records.start();
   } catch (error) {
-    mountProblem(error);
+    mountProblem(error, element("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again"));
     return;
   }
   subscribe("connection", showConnection);

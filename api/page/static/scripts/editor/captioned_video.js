@@ -1,8 +1,8 @@
 // A video with its subtitles: asked of the server, which takes a while, then downloaded.
 
-import { announce, element, toast } from "../dom.js";
+import { announce, element, icon, toast } from "../dom.js";
 import { records } from "../server/records.js";
-import { makeVideo, videoAddress } from "../server/transcripts.js";
+import { cancelVideo, makeVideo, videoAddress } from "../server/transcripts.js";
 import { describeProblem } from "../text/problems.js";
 import { download } from "./download.js";
 
@@ -15,13 +15,15 @@ export class VideoProgress {
     this.id = id;
     this.bar = element("progress", { max: "1", "aria-label": "Making the video" });
     this.text = element("span", { class: "small" });
-    this.root = element("span", { class: "video-progress", hidden: true }, this.bar, this.text);
+    const cancel = element("button", { type: "button", class: "quiet icon-button", "aria-label": "Cancel the video", onclick: () => this.#cancel() }, icon("close"));
+    this.root = element("span", { class: "video-progress", hidden: true }, this.bar, this.text, cancel);
     const follow = ({ detail: { record } }) => {
-      if (record?.id === id) this.#show(record.video);
+      if (record?.id !== id) return;
+      this.#show(record.video);
+      if (!this.root.isConnected) records.removeEventListener("change", follow); // the view was left
     };
     records.addEventListener("change", follow);
     this.#show(records.get(id)?.video ?? null);
-    this.close = () => records.removeEventListener("change", follow);
   }
 
   /**
@@ -33,12 +35,19 @@ export class VideoProgress {
   async make(captions, layout) {
     try {
       this.#isAsked = true;
-      const record = await makeVideo(this.id, { captions, ...layout });
-      records.put(record);
+      records.put(await makeVideo(this.id, { captions, ...layout }));
     } catch (error) {
       this.#isAsked = false;
-      const { title, remedy } = describeProblem(error);
-      toast([title, remedy].filter(Boolean).join(" "));
+      toast(describeProblem(error).title);
+    }
+  }
+
+  async #cancel() {
+    this.#isAsked = false;
+    try {
+      records.put(await cancelVideo(this.id));
+    } catch (error) {
+      toast(describeProblem(error).title);
     }
   }
 
@@ -56,6 +65,6 @@ export class VideoProgress {
     if (video.state === "done") {
       announce("The video is ready");
       download(videoAddress(this.id));
-    } else toast("The video could not be made. Try the other kind of subtitles, or download them as a file.");
+    } else toast("The video could not be made. Try the other kind, or download the subtitles as a file.");
   }
 }

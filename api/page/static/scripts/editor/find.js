@@ -131,10 +131,17 @@ export function mountFind(host, { document: transcript, list }) {
   };
 }
 
+// The page's policy lets scripts be started from addresses of this name alone, and this one is fixed.
+const WORKER = (() => {
+  const address = new URL("../model/search_worker.js", import.meta.url).href;
+  const policy = globalThis.trustedTypes?.createPolicy("search-worker", { createScriptURL: () => address });
+  return policy?.createScriptURL("") ?? address;
+})();
+
 /** @returns {Promise<{matches?: import("../model/search.js").Match[], problem?: string}>} */
 function runInWorker(lines, query, signal) {
   if (query.text === "") return Promise.resolve({ matches: [] });
-  const worker = new Worker(new URL("../model/search_worker.js", import.meta.url), { type: "module" });
+  const worker = new Worker(WORKER, { type: "module" });
   return new Promise((resolve) => {
     const settle = (found) => { worker.terminate(); clearTimeout(limit); resolve(found); };
     const limit = setTimeout(() => settle({ problem: "This expression takes too long. Try a simpler one." }), LONGEST_SEARCH_MS);

@@ -98,9 +98,13 @@ export class LineList extends EventTarget {
     if (line) this.show(line.id, { place: 0.3 });
   }
 
-  /** Draw all rows anew, as when another word counts as doubtful. */
+  /** Draw all rows anew, as when another word counts as unsure. */
   refresh() {
-    for (const row of this.#rows.values()) row.update();
+    for (const [id, row] of this.#rows) {
+      if (!this.document.get(id)) continue;
+      row.update();
+      this.#heights.delete(id);
+    }
     this.#render();
   }
 
@@ -308,4 +312,9 @@ export class LineList extends EventTarget {
   }
 }
 
-const lengthOf = (line) => line.words.reduce((sum, word) => sum + word[0].length, 0);
+const lengths = new WeakMap(); // lines are never changed in place
+
+function lengthOf(line) {
+  if (!lengths.has(line)) lengths.set(line, line.words.reduce((sum, word) => sum + word[0].length, 0));
+  return lengths.get(line);
+}

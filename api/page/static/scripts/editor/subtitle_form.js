@@ -1,6 +1,6 @@
 // The choice of a subtitle style, and the numbers of one's own.
 
-import { element } from "../dom.js";
+import { element, icon } from "../dom.js";
 import { NUMBERS } from "./subtitle_style.js";
 
 const KINDS = { transcript: "One for each line", broadcast: "Broadcast", custom: "Custom" };
@@ -47,8 +47,10 @@ export function styleForm(style, hasSpeakers, onChange) {
   const names = element("input", { type: "checkbox", onchange: () => change({ names: names.checked }) });
   names.checked = style.names;
   show();
-  return element("div", { class: "style-form stack" },
-    element("label", { class: "field" }, element("span", { class: "field-label" }, "Subtitle style"), choice),
-    hint, numbers,
-    hasSpeakers && element("label", { class: "check" }, names, "Show who is speaking"));
+  return element("details", { class: "style-form", open: matchMedia("(min-width: 901px)").matches },
+    element("summary", {}, icon("chevron", "turns"), "Subtitle style"),
+    element("div", { class: "stack" },
+      element("label", { class: "field" }, element("span", { class: "field-label" }, "Layout"), choice),
+      hint, numbers,
+      hasSpeakers && element("label", { class: "check" }, names, "Show who is speaking")));
 }

@@ -174,7 +174,7 @@ class Workspace {
     this.document.addEventListener("change", () => this.#draw(), { signal });
     this.playback.addEventListener("state", () => this.#drawPlayback(), { signal });
     this.list.addEventListener("follow", () => this.#drawPlayback(), { signal });
-    this.saver.addEventListener("status", () => this.list.refresh(), { signal });
+    this.saver.addEventListener("conflicts", () => this.list.refresh(), { signal });
     listenForKeys(this.commands, signal);
     const mine = (id, revision, editor) => id === this.record.id && editor !== this.saver.editor && revision > this.saver.synced;
     const ends = [

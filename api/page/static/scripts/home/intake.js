@@ -127,8 +127,10 @@ class Intake extends EventTarget {
       item.before = new Set(records.all.map(({ id }) => id));
       const record = await transcripts.create(source, item.options, item.title);
       if (item.recording) await dropRecording(item.recording);
+      const isWanted = this.#items.includes(item);
       this.#items = this.#items.filter((other) => other !== item);
-      records.put(record);
+      if (isWanted) records.put(record);
+      else await transcripts.remove(record.id); // cancelled while the server began with it
     } catch (error) {
       if (error.name === "NotReadableError") refuse(item, CHANGED);
       else if (error.name !== "AbortError") fail(item, describeProblem(error));

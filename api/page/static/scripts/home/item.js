@@ -107,7 +107,7 @@ export function buildItem(act) {
   let shown = "";
   let current = null;
   const mark = element("span", { class: "item-mark", "aria-hidden": "true" });
-  const title = element("h3", { class: "item-title clip" });
+  const title = element("h2", { class: "item-title clip" });
   const facts = element("p", { class: "item-facts muted small clip" });
   const bar = element("progress", { max: 1 });
   const detail = element("p", { class: "item-detail" });

@@ -19,7 +19,8 @@ export function languageField(id) {
   const control = element("div", { class: "combobox" }, input, list);
 
   const entry = (language) => ({ code: language.code, label: describeLanguage(language) });
-  const found = (text) => (text ? findLanguages(text).map(entry) : [AUTO, ...LANGUAGES.map(entry)]);
+  const isAuto = (text) => AUTO.label.toLowerCase().includes(text.toLowerCase());
+  const found = (text) => (text ? [...(isAuto(text) ? [AUTO] : []), ...findLanguages(text).map(entry)] : [AUTO, ...LANGUAGES.map(entry)]);
 
   function show(text) {
     choices = found(text);

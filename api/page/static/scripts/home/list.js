@@ -22,7 +22,7 @@ export function transcriptList(readOptions, chooseFile) {
   const searchBox = element("div", { class: "search" }, icon("search"), search);
   const list = element("ul", { class: "list", "aria-label": "Transcripts" });
   const empty = element("div", { class: "empty" }, icon("subtitles"), element("h2", {}, "Your transcripts will appear here"),
-    element("p", { class: "muted" }, "Choose a recording, or drop some anywhere on this page. You can close the page while they are worked on."));
+    element("p", { class: "muted" }, "Choose a recording, or drop some anywhere on this page. You can close the page while they are being transcribed."));
   const nothing = element("p", { class: "muted nothing" });
   const body = element("section", { class: "transcripts", "aria-label": "Transcripts" },
     element("div", { class: "list-head" }, element("h1", {}, "Transcripts"), element("span", { class: "spacer" }), notificationSwitch(), searchBox), empty, nothing, list);

@@ -50,7 +50,7 @@ export function microphonePanel(take) {
   function pause() {
     recorder.togglePause();
     showState();
-    announce(recorder.isPaused ? "Recording paused" : "Recording goes on");
+    announce(recorder.isPaused ? "Recording paused" : "Recording continued");
   }
 
   async function stop() {
@@ -81,7 +81,7 @@ export function microphonePanel(take) {
     element("div", { class: "recording-state" }, element("span", { class: "recording-dot", "aria-hidden": "true" }), time, level),
     element("div", { class: "row" }, startButton, pauseButton, stopButton),
     problem,
-    element("p", { class: "field-hint" }, "It is kept in this browser until the server has it, even over a reload."));
+    element("p", { class: "field-hint" }, "Your recording is kept in this browser until it has been uploaded, even if the page reloads."));
   // A recording goes on while another tab of the form is open, and ends with the view.
   panel.addEventListener("unmount", async () => {
     removeEventListener("beforeunload", warn);

@@ -37,7 +37,7 @@ export function newTranscript(known, { onStart, onRelease }) {
     const fresh = files.filter((file) => !intake.resume(file));
     const isThere = ({ name, size, lastModified }) => chosen.some(({ file }) => file.name === name && file.size === size && file.lastModified === lastModified);
     chosen.push(...fresh.filter((file) => !isThere(file)).map((file) => ({ file })));
-    if (skipped) toast(`${skipped} ${skipped === 1 ? "file was" : "files were"} left out: not audio or video.`);
+    if (skipped) toast(`Skipped ${skipped === 1 ? "1 file that is" : `${skipped} files that are`} not audio or video.`);
     else if (!files.length) toast("There is no recording in that folder.");
     draw();
     announce(describeChosen());

@@ -18,8 +18,8 @@ export function optionFields(known) {
   const [first, ...others] = fields;
   const body = element("div", { class: "options stack" },
     element("div", { class: "option-grid" }, first.fields.map(({ body: one }) => one)),
-    others.map(({ title, fields: some }) => foldable(title, element("div", { class: "option-grid" }, some.map(({ body: one }) => one)))),
-    foldable("Advanced", advanced.body));
+    element("details", {}, element("summary", {}, icon("chevron", "turns"), "More options"),
+      others.map(({ title, fields: some }) => groupOf(title, some)), groupOf("Advanced", [advanced])));
 
   const values = () => Object.fromEntries(all.map(({ name, get }) => [name, get()]));
   const showNeeded = () => {
@@ -45,7 +45,7 @@ export function optionFields(known) {
   };
 }
 
-const foldable = (title, content) => element("details", {}, element("summary", {}, icon("chevron", "turns"), title), content);
+const groupOf = (title, fields) => element("fieldset", {}, element("legend", {}, title), element("div", { class: "option-grid" }, fields.map(({ body }) => body)));
 
 function buildField(field, known) {
   const id = `option-${field.name}`;
@@ -108,7 +108,7 @@ function buildAdvanced(schemas) {
   const control = element("textarea", { id: "option-advanced", class: "code", rows: 3, spellcheck: "false", placeholder: '{"beam_size": 5}', "aria-describedby": "option-advanced-hint" });
   const parse = () => parseAdvanced(control.value, schemas);
   const built = withError(control, () => parse().error, { get: () => control.value.trim(), set: (value) => { control.value = value ?? ""; } });
-  const body = element("div", { class: "field" },
+  const body = element("div", { class: "field wide" },
     element("label", { class: "field-label", for: "option-advanced" }, "Other options, as JSON"), control,
     element("p", { class: "field-hint", id: "option-advanced-hint" }, "For those who know the options of the API."), built.error);
   return { name: "advanced", body, parsed: () => parse().options, focus: () => control.focus(), ...built };

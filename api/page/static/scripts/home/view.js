@@ -1,6 +1,7 @@
 // The first view: the form on one side, the list of transcripts on the other. On a phone the form folds away.
 
 import { element, icon, toast } from "../dom.js";
+import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
 import { catchDrops } from "./drop.js";
 import { intake } from "./intake.js";
@@ -17,7 +18,7 @@ export async function mountHome(host) {
   const known = await transcripts.options();
   const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh() });
   const list = transcriptList(form.readOptions, form.chooseFiles);
-  const overlay = element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to transcribe");
+  const overlay = element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to add");
   const panel = element("details", { class: "card new", open: true },
     element("summary", {}, element("h2", {}, "New transcript"), element("span", { class: "spacer" }), icon("chevron", "turns")), form.body);
   const stopDrops = catchDrops(overlay, (dropped) => { panel.open = true; form.add(dropped); });
@@ -27,7 +28,8 @@ export async function mountHome(host) {
     if (hasFiles) toast("Keep this page open until the upload is done.");
   }
 
-  if (matchMedia(PHONE).matches && intake.items.length) panel.open = false;
+  const isBusy = intake.items.length > 0 || records.all.some(({ state }) => state === "waiting" || state === "working");
+  if (matchMedia(PHONE).matches && isBusy) panel.open = false;
   host.append(element("div", { class: "home" }, panel, list.body), overlay);
   return {
     title: "Transcripts",

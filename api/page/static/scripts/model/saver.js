@@ -21,7 +21,7 @@ const MOST_KEEPALIVE_BYTES = 60_000;
 /** Undo steps of more than this are not kept over a reload. */
 const MOST_HISTORY_CHARACTERS = 1_000_000;
 
-/** Fires "status" when `status` or `conflicts` change. */
+/** Fires "conflicts" when these change, and "status" when these or `status` do. */
 export class Saver extends EventTarget {
   /** @type {"saved"|"saving"|"offline"|"refused"} */ status = "saved";
   /** Why the server refused to save. */ reason = "";
@@ -100,7 +100,8 @@ export class Saver extends EventTarget {
       this.document.merge(theirs ? { lines: [theirs] } : { deleted: [id] });
     }
     this.#schedule(0);
-    this.#become(this.isPending ? this.status : "saved");
+    this.#tell("conflicts");
+    this.#tell("status");
   }
 
   /** Stop, when the view is left; what is not saved yet is saved first, or kept for the next visit of this tab. */
@@ -187,12 +188,13 @@ export class Saver extends EventTarget {
     else this.#revisions.delete(id);
     if (isSame(this.document.get(id), theirs)) {
       this.#lines.delete(id);
-      this.conflicts.delete(id);
+      if (this.conflicts.delete(id)) this.#tell("conflicts");
       return;
     }
     this.#lines.add(id);
     this.conflicts.set(id, theirs);
-    this.#tell();
+    this.#tell("conflicts");
+    this.#tell("status");
   }
 
   #takeOver({ revision, lines = [], deleted = [], speakers, title }) {
@@ -225,11 +227,11 @@ export class Saver extends EventTarget {
   #become(status) {
     if (this.status === status) return;
     this.status = status;
-    this.#tell();
+    this.#tell("status");
   }
 
-  #tell() {
-    this.dispatchEvent(new Event("status"));
+  #tell(name) {
+    this.dispatchEvent(new Event(name));
   }
 
   /** The tab is closed, reloaded or put aside: send what is left in a request that outlives it. */

@@ -100,5 +100,7 @@ export const exportAddress = (id, format, layout = {}) => addressOf(at(id, `/exp
 
 /** @returns {Promise<Record>} */
 export const makeVideo = (id, wanted) => request("POST", at(id, "/video"), wanted);
+/** @returns {Promise<Record>} */
+export const cancelVideo = (id) => request("DELETE", at(id, "/video"));
 /** @returns {string} the address of the captioned video. */
 export const videoAddress = (id) => addressOf(at(id, "/video"));

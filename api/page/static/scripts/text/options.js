@@ -8,7 +8,7 @@
  *   another field has a value.
  */
 
-/** @type {Array<{title: string, fields: Field[]}>} the first group is always open. */
+/** @type {Array<{title: string, fields: Field[]}>} the first group is always in sight. */
 export const GROUPS = [
   {
     title: "Speech",

@@ -23,9 +23,9 @@ const BY_MESSAGE = [
 ];
 
 const BY_CODE = {
-  unreachable: ["The server cannot be reached.", "Check your connection. The page goes on trying."],
+  unreachable: ["The server cannot be reached.", "Check your connection, then try again."],
   password_needed: ["You are logged out.", "Log in again."],
-  wrong_password: ["That password is not right.", "Try again, or ask whoever set up the server."],
+  wrong_password: ["Wrong password.", "Try again, or ask whoever set up the server."],
   session_needed: ["Your browser does not keep this page’s cookie.", "Allow cookies for this address, then reload the page."],
   origin: ["Another page tried to use this one.", "Open this page at its own address."],
   host: ["The server has no password, so it answers at local addresses only.", "Open it by its IP address, or ask whoever runs it to set a password."],

@@ -1,0 +1,222 @@
+"""Work is never lost: over reloads, lost connections, other tabs, and a server that is started again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Dialog, Page, Route, expect
+
+from tests.ui.browser import Visitor, Watch, axe, picture
+from tests.ui.scripted import ScriptedHome, wait_until
+
+
+@pytest.fixture
+def transcript(page: Page, scripted: ScriptedHome, visitor: Visitor) -> str:
+    """A transcript that is open in the tab."""
+    made = visitor.transcribe()
+    page.goto(f"{scripted.url}#/t/{made}")
+    expect(page.locator(".line")).to_have_count(12)
+    return made
+
+
+@pytest.fixture
+def other(context: BrowserContext, page: Page, transcript: str) -> Iterator[Page]:
+    """A second tab with the same transcript."""
+    tab = context.new_page()
+    tab.goto(page.url)
+    expect(tab.locator(".line")).to_have_count(12)
+    yield tab
+    tab.close()
+
+
+def change(page: Page, old: str, new: str) -> None:
+    page.locator(".word").get_by_text(old, exact=True).first.dblclick()
+    page.keyboard.type(new)
+    page.keyboard.press("Enter")
+    expect(page.locator(".lines")).to_contain_text(new)
+
+
+def texts(visitor: Visitor, transcript: str) -> list[str]:
+    lines: list[dict[str, Any]] = visitor.ask("GET", f"transcripts/{transcript}/document")["lines"]
+    return ["".join(word[0] for word in line["words"]).strip() for line in lines]
+
+
+def expect_saved(page: Page) -> None:
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+
+
+def test_only_what_changed_is_sent_after_a_pause(page: Page, transcript: str) -> None:
+    sent: list[Any] = []
+    page.on("request", lambda request: request.method == "PATCH" and sent.append(request.post_data_json))
+    page.locator(".word").get_by_text("both.", exact=True).dblclick()
+    page.keyboard.type("all of you.", delay=60)
+    expect_saved(page)
+    assert [[line["id"] for line in edits["lines"]] for edits in sent] == [["00000010"]] * len(sent)
+    assert 1 <= len(sent) <= 3
+    assert set(sent[0]) == {"editor", "lines"}
+
+
+def test_what_was_typed_is_there_after_a_reload_and_can_be_undone(page: Page, transcript: str, visitor: Visitor) -> None:
+    change(page, "both.", "all.")
+    page.get_by_label("Title").fill("Another talk")
+    page.get_by_label("Title").press("Enter")
+    page.reload()  # before the pause is over
+    expect(page.locator(".lines")).to_contain_text("Thank you all.")
+    expect(page.get_by_label("Title")).to_have_value("Another talk")
+    expect_saved(page)
+    assert "Thank you all." in texts(visitor, transcript)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    expect(page.locator(".lines")).to_contain_text("Thank you both.")
+    expect_saved(page)
+    assert "Thank you both." in texts(visitor, transcript)
+
+
+def test_a_line_that_is_being_typed_is_saved_when_the_tab_is_closed(
+    page: Page, transcript: str, visitor: Visitor
+) -> None:
+    page.locator(".word").get_by_text("both.", exact=True).dblclick()
+    page.keyboard.type("all.")
+    page.wait_for_timeout(600)
+    page.close(run_before_unload=False)
+    wait_until(lambda: "Thank you all." in texts(visitor, transcript))
+
+
+def test_leaving_the_view_saves(page: Page, transcript: str, visitor: Visitor) -> None:
+    page.locator(".word").get_by_text("both.", exact=True).dblclick()
+    page.keyboard.type("all.")
+    page.get_by_role("link", name="All transcripts").click()
+    wait_until(lambda: "Thank you all." in texts(visitor, transcript))
+
+
+def test_offline_work_goes_on_and_is_saved_later(
+    page: Page, context: BrowserContext, transcript: str, visitor: Visitor, watch: Watch
+) -> None:
+    watch.allowed.append("ERR_INTERNET_DISCONNECTED|ERR_CONNECTION")
+    context.set_offline(True)
+    change(page, "both.", "all.")
+    expect(page.get_by_text("Not saved: offline, trying again")).to_be_visible()
+    change(page, "pays.", "agrees.")
+    axe(page)
+    picture(page, "editor-offline")
+    context.set_offline(False)
+    expect_saved(page)
+    assert {"Thank you all.", "Next year, if the government agrees."} <= set(texts(visitor, transcript))
+
+
+def test_the_browser_asks_before_unsaved_work_is_closed(page: Page, transcript: str, watch: Watch) -> None:
+    watch.allowed.append("status of 503")
+    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", stay)
+    change(page, "both.", "all.")
+    expect(page.get_by_text("Not saved: offline, trying again")).to_be_visible()
+    page.reload()
+    assert asked == ["beforeunload"]
+    # What could not be saved is in the tab still.
+    expect(page.locator(".lines")).to_contain_text("Thank you all.")
+    page.unroute("**/page/api/transcripts/*")
+    expect_saved(page)
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
+def test_a_server_that_is_started_again_has_everything(
+    page: Page, transcript: str, scripted: ScriptedHome, visitor: Visitor, watch: Watch
+) -> None:
+    watch.allowed.append("ERR_|status of 50")
+    change(page, "both.", "all.")
+    scripted.stop()
+    change(page, "pays.", "agrees.")
+    expect(page.get_by_text("Not saved: offline, trying again")).to_be_visible()
+    scripted.start()
+    expect_saved(page)
+    assert {"Thank you all.", "Next year, if the government agrees."} <= set(texts(visitor, transcript))
+
+
+def test_what_the_server_refuses_is_said_and_tried_again_on_demand(
+    page: Page, transcript: str, visitor: Visitor, watch: Watch
+) -> None:
+    watch.allowed.append("status of 400")
+    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 400))
+    change(page, "both.", "all.")
+    expect(page.get_by_text(re.compile("Not saved: "))).to_be_visible()
+    page.unroute("**/page/api/transcripts/*")
+    page.get_by_role("button", name="Try again").click()
+    expect_saved(page)
+    assert "Thank you all." in texts(visitor, transcript)
+
+
+def test_two_tabs_show_each_others_changes(page: Page, other: Page, transcript: str) -> None:
+    change(page, "both.", "all.")
+    expect(other.locator(".lines")).to_contain_text("Thank you all.")
+    other.get_by_role("button", name="Speakers").click()
+    other.get_by_label("Name of Speaker 1").fill("Anna")
+    other.get_by_label("Name of Speaker 1").press("Enter")
+    expect(page.locator(".lines")).to_contain_text("Anna")
+    page.locator(".line").first.focus()
+    page.keyboard.press("m")
+    expect(other.locator(".line")).to_have_count(11)
+    expect(other.get_by_role("button", name="Undo").first).to_be_enabled()  # its own naming
+
+
+@pytest.mark.parametrize(
+    ("choice", "kept"),
+    [("Keep mine", "Thank you all."), ("Use the other", "Thank you three.")],
+)
+def test_a_line_that_both_tabs_changed_is_settled_by_the_person(
+    page: Page, other: Page, transcript: str, visitor: Visitor, watch: Watch, choice: str, kept: str
+) -> None:
+    watch.allowed.append("status of 503")
+    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    change(page, "both.", "all.")
+    change(other, "both.", "three.")
+    expect_saved(other)
+    page.unroute("**/page/api/transcripts/*")
+    expect(page.get_by_text("This line was also changed in another tab:")).to_be_visible()
+    expect(page.locator(".theirs")).to_have_text("Thank you three.")
+    axe(page)
+    picture(page, "editor-conflict")
+    page.get_by_role("button", name=choice).click()
+    expect_saved(page)
+    expect(page.get_by_text("This line was also changed in another tab:")).to_have_count(0)
+    wait_until(lambda: kept in texts(visitor, transcript))
+    expect(other.locator(".lines")).to_contain_text(kept)
+
+
+@pytest.mark.parametrize(("choice", "is_kept"), [("Keep mine", True), ("Delete it", False)])
+def test_a_line_that_the_other_tab_deleted_is_settled_by_the_person(
+    page: Page, other: Page, transcript: str, visitor: Visitor, watch: Watch, choice: str, is_kept: bool
+) -> None:
+    watch.allowed.append("status of 503")
+    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    change(page, "both.", "all.")
+    other.locator(".line").nth(10).focus()
+    other.keyboard.press("Delete")
+    expect_saved(other)
+    page.unroute("**/page/api/transcripts/*")
+    expect(page.get_by_text("This line was deleted in another tab.")).to_be_visible()
+    page.get_by_role("button", name=choice, exact=True).click()
+    expect_saved(page)
+    expect(other.locator(".line")).to_have_count(12 if is_kept else 11)
+    assert ("Thank you all." in texts(visitor, transcript)) == is_kept
+
+
+def test_a_deleted_transcript_is_left(page: Page, transcript: str, visitor: Visitor, scripted: ScriptedHome) -> None:
+    visitor.ask("DELETE", f"transcripts/{transcript}")
+    expect(page).to_have_url(re.compile(r"#/$"))
+
+
+def _refuse_edits(route: Route, status: int) -> None:
+    if route.request.method != "PATCH":
+        route.fallback()
+        return
+    route.fulfill(status=status, json={"error": {"message": "no", "type": "x", "code": None, "param": None}})
