@@ -370,5 +370,5 @@ def test_cues_of_a_part_are_those_of_the_whole(seed: int, layout: Layout, speake
     near = [
         each for each in document.lines if each.end > start - CONTEXT_SECONDS and each.start < end + CONTEXT_SECONDS
     ]
-    whole = [cue for cue in cues_of(document, layout) if cue["start"] < end and cue["end"] > start]
+    whole = [cue for cue in cues_of(document, layout) if cue["start"] <= end and cue["end"] >= start]
     assert cues_between(replace(document, lines=near), layout, start, end) == whole

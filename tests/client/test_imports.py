@@ -18,6 +18,8 @@ DISTRIBUTIONS = {
     "fontTools": "fonttools",
     "fontconfig": "fontconfig-py",
     "ffmpeg": "ffmpeg-python",
+    "fontTools": "fonttools",
+    "fontconfig": "fontconfig-py",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "prometheus_client": "prometheus-client",
     "python_multipart": "python-multipart",
