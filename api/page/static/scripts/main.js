@@ -1,6 +1,7 @@
 // The page: who is admitted, which view is shown (by the address after #), and what the tab's title and icon tell.
 
 import { announce, element, icon, menu, toast } from "./dom.js";
+import { catchDrops } from "./home/drop.js";
 import { mountHome } from "./home/view.js";
 import { intake } from "./home/intake.js";
 import { notifyOfEnds } from "./home/notifications.js";
@@ -62,6 +63,15 @@ function mountProblem(error, remedyButton = element("a", { class: "button", href
   const { title, remedy } = describeProblem(error);
   host.replaceChildren(element("div", { class: "empty" }, icon("alert"), element("h1", {}, title), element("p", {}, remedy), remedyButton));
   return { title, unmount() {} };
+}
+
+async function takeDrop(dropped) {
+  if (shown?.route.name !== "home") {
+    location.hash = "#/";
+    await new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+    await showing;
+  }
+  shown.view.add?.(dropped);
 }
 
 function updateTab() {
@@ -139,6 +149,7 @@ async function start() {
   records.addEventListener("change", noticeEnd);
   intake.addEventListener("change", updateTab);
   notifyOfEnds();
+  catchDrops(document.body.appendChild(element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to add")), takeDrop);
   // One after the other: a view may still be loading when the next one is asked for.
   const follow = () => { showing = showing.then(() => show(parseRoute(location.hash))); };
   addEventListener("hashchange", follow);

@@ -34,8 +34,11 @@ export function rowOfRecord(record) {
       return { ...row, tone: "working", status: "Waiting for its turn", fraction: 0, actions: [cancel] };
     case "working":
       return { ...row, tone: "working", status: describeProgress(STAGES[stage] ?? sentence(stage), fraction, left), fraction, actions: [cancel] };
-    case "failed":
-      return { ...row, tone: "failed", problem: describeProblem(error ?? { type: "Internal" }), actions: [retry, remove] };
+    case "failed": {
+      const problem = describeProblem(error ?? { type: "Internal" });
+      const change = { label: "Use the form's options", icon: "retry", name: "change", isMain: true };
+      return { ...row, tone: "failed", problem, actions: problem.isOfOptions ? [change, remove] : [retry, remove] };
+    }
     case "cancelled":
       return { ...row, status: "Cancelled", actions: [retry, remove] };
     default:
