@@ -15,8 +15,6 @@ FILES = sorted(path for package in ("client", "api", "media") for path in (ROOT 
 WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
 DISTRIBUTIONS = {
     "docx": "python-docx",
-    "fontTools": "fonttools",
-    "fontconfig": "fontconfig-py",
     "ffmpeg": "ffmpeg-python",
     "fontTools": "fonttools",
     "fontconfig": "fontconfig-py",
