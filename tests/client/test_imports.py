@@ -65,7 +65,7 @@ def test_other_commands_do_not_load_the_server(command: str) -> None:
 def test_the_http_api_needs_no_package_but_the_clients_own() -> None:
     program = """
 import sys
-for name in ("torch", "numpy", "pydantic", "fastapi", "runpod", "openai", "src"):
+for name in ("torch", "pydantic", "fastapi", "runpod", "openai", "src"):
     sys.modules[name] = None
 import api.http.app, api.http.loading_server, client.bridge
 """
