@@ -4,8 +4,6 @@ import { element, icon, toast } from "../dom.js";
 import { formatClock } from "../text/clock.js";
 import { MOST_CHARACTERS } from "../model/word_times.js";
 
-/** What was typed goes into the document after a pause this long, and is saved from there. */
-const PAUSE_MS = 400;
 const TOO_LONG = "That is too long for one line. Split it first.";
 
 let edits = 0;
@@ -22,7 +20,6 @@ export function editLine(row, selection, onEnd) {
   const { list, id } = row;
   const { document: transcript } = list;
   const group = `typing ${(edits += 1)}`;
-  let timer = 0;
   let isOpen = true;
 
   const field = element("textarea", { class: "line-field", rows: "1", dir: "auto", maxlength: MOST_CHARACTERS, "aria-label": `Text at ${formatClock(row.line.start)}`, enterkeyhint: "done" });
@@ -36,8 +33,8 @@ export function editLine(row, selection, onEnd) {
   tools.addEventListener("pointerdown", (event) => event.preventDefault());
   const box = element("div", { class: "edit-box" }, field, tools);
 
+  /** What is typed goes into the document at once, and is saved from there. */
   const commit = () => {
-    clearTimeout(timer);
     const typed = field.value;
     if (typed.trim() === "" || !transcript.get(id)) return true;
     const isKept = transcript.editText(id, typed, group);
@@ -47,7 +44,6 @@ export function editLine(row, selection, onEnd) {
   const close = () => {
     if (!isOpen) return;
     isOpen = false;
-    clearTimeout(timer);
     box.replaceWith(row.text);
     onEnd();
   };
@@ -60,7 +56,6 @@ export function editLine(row, selection, onEnd) {
     else if (focus) list.focus(id);
   };
   const cancel = () => {
-    clearTimeout(timer);
     transcript.cancel(group);
     close();
     list.focus(id);
@@ -87,11 +82,11 @@ export function editLine(row, selection, onEnd) {
     field.style.setProperty("height", `${field.scrollHeight + 2}px`);
     list.remeasure(id);
   };
-  field.addEventListener("input", () => {
+  field.addEventListener("input", (event) => {
+    if (!event.isComposing) commit();
     fit();
-    clearTimeout(timer);
-    timer = setTimeout(commit, PAUSE_MS);
   });
+  field.addEventListener("compositionend", () => commit());
   field.addEventListener("keydown", (event) => {
     if (event.isComposing || event.keyCode === 229) return;
     const isAtStart = field.selectionStart === 0 && field.selectionEnd === 0;

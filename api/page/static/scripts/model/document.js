@@ -338,13 +338,13 @@ const byTime = (one, other) => one.start - other.start || (one.id < other.id ? -
 
 /** Whether two lines say the same at the same time, whatever their revision. */
 export function isSame(one, other) {
-  if (!one || !other) return !one && !other;
   return contentOf(one) === contentOf(other);
 }
 
 const isKeepable = (words) => words.length <= MOST_WORDS && textOf(words).length <= MOST_CHARACTERS;
 
-const contentOf = ({ start, end, speaker, words }) => JSON.stringify([start, end, speaker, words]);
+/** What a line says and when, as text to compare; "" if there is no line. */
+export const contentOf = (line) => (line ? JSON.stringify([line.start, line.end, line.speaker, line.words]) : "");
 
 const backwards = ({ lines, names, group }) => ({
   lines: lines.map(({ id, before, after }) => ({ id, before: after, after: before })),

@@ -1,7 +1,7 @@
 // Keeps a document and the server's copy of it the same: saves what is edited here, takes over what is edited in other
 // tabs, and says when something is not saved.
 
-import { isSame } from "./document.js";
+import { contentOf, isSame } from "./document.js";
 
 /**
  * @typedef {import("./document.js").Line} Line
@@ -31,6 +31,7 @@ export class Saver extends EventTarget {
   #lines = new Set();
   #titleChanged = false;
   #revisions = new Map();
+  #sent = new Map(); // contents of lines that were sent without an answer: the server may have them
   #known; // names of the speakers, as the server has them
   #timer = 0;
   #failures = 0;
@@ -141,6 +142,7 @@ export class Saver extends EventTarget {
     while (this.#hasWork()) {
       const ids = [...this.#lines].filter((id) => !this.conflicts.has(id)).slice(0, MOST_LINES);
       const sent = { edits: this.#editsOf(ids), speakers: new Map(this.document.speakers) };
+      for (const id of ids) this.#noteSent(id, this.document.get(id));
       for (const id of ids) this.#lines.delete(id);
       this.#titleChanged = false;
       this.#become("saving");
@@ -177,6 +179,7 @@ export class Saver extends EventTarget {
     for (const { id } of lines) if (!refused.has(id)) this.#revisions.set(id, revision);
     for (const { id } of deleted) if (!refused.has(id)) this.#revisions.delete(id);
     for (const line of conflicts) this.#collide(line.id, line.deleted ? null : line);
+    for (const { id } of [...lines, ...deleted]) this.#sent.delete(id);
     // Between this tab's last revision and its own new one, others may have saved.
     if (revision === this.synced + 1) this.synced = revision;
     else this.#takeOver(await this.server.changes(this.id, this.synced).catch(() => ({ revision: this.synced })));
@@ -192,9 +195,15 @@ export class Saver extends EventTarget {
       return;
     }
     this.#lines.add(id);
+    if (this.#sent.get(id)?.has(contentOf(theirs))) return; // it is from here: only the answer got lost
     this.conflicts.set(id, theirs);
     this.#tell("conflicts");
     this.#tell("status");
+  }
+
+  #noteSent(id, line) {
+    if (!this.#sent.has(id)) this.#sent.set(id, new Set());
+    this.#sent.get(id).add(contentOf(line));
   }
 
   #takeOver({ revision, lines = [], deleted = [], speakers, title }) {
@@ -240,6 +249,7 @@ export class Saver extends EventTarget {
     this.#keepUnsaved();
     if (!this.#hasWork()) return;
     const edits = this.#editsOf([...this.#lines].filter((id) => !this.conflicts.has(id)).slice(0, MOST_LINES));
+    for (const id of this.#lines) this.#noteSent(id, this.document.get(id));
     const bytes = new TextEncoder().encode(JSON.stringify(edits)).length;
     if (bytes <= MOST_KEEPALIVE_BYTES) this.server.edit(this.id, edits, { keepalive: true }).catch(() => {});
   }
@@ -264,6 +274,8 @@ export class Saver extends EventTarget {
         this.#lines.add(id);
         if (based_on) this.#revisions.set(id, based_on);
       }
+      for (const line of lines) this.#noteSent(line.id, line);
+      for (const { id } of deleted) this.#noteSent(id, null);
       const names = Object.entries({ ...Object.fromEntries(this.document.speakers), ...speakers });
       this.document.merge({
         lines: lines.map(({ based_on, ...line }) => ({ ...line, revision: based_on })),
