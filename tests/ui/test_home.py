@@ -530,7 +530,7 @@ def test_the_list_is_there_after_a_reload_and_a_restart(home: Page, scripted: Sc
     transcribe(home)
     expect(row(home, "demo")).to_contain_text("Transcribing")
     scripted.stop()
-    expect(home.get_by_text("Connection lost. Trying again; nothing is lost.")).to_be_visible()
+    expect(home.get_by_text("Connection lost. Reconnecting…")).to_be_visible()
     picture(home, "connection_lost")
     scripted.start()
     expect(home.get_by_text("Connection lost")).to_be_hidden()

@@ -128,7 +128,7 @@ function showConnection({ connected }) {
 }
 
 function showLostConnection() {
-  const notice = element("p", { class: "notice" }, icon("alert"), "Connection lost. Trying again; nothing is lost.");
+  const notice = element("p", { class: "notice" }, icon("alert"), "Connection lost. Reconnecting…");
   document.getElementById("notices").replaceChildren(notice);
 }
 

@@ -23,7 +23,8 @@ export async function mountHome(host) {
 
   function fold(hasFiles) {
     if (matchMedia(PHONE).matches) panel.open = false;
-    if (hasFiles) toast("Keep this page open until the upload is done.");
+    // Most uploads are over before anybody could close the page.
+    if (hasFiles) setTimeout(() => { if (intake.uploading) toast("Keep this page open until the upload is done."); }, 1500);
   }
 
   const isBusy = intake.items.length > 0 || records.all.some(({ state }) => state === "waiting" || state === "working");
