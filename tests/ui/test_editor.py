@@ -88,7 +88,9 @@ def test_speed_skipping_and_repeating(page: Page, open_transcript: Open) -> None
     assert position(page) == pytest.approx(5, abs=0.01)
     page.get_by_role("button", name="Speed: 1×").click()
     page.get_by_role("menuitemradio", name="3×").click()
-    media = page.evaluate("(({playbackRate, preservesPitch}) => [playbackRate, preservesPitch])(document.querySelector('audio, video'))")
+    media = page.evaluate(
+        "(({playbackRate, preservesPitch}) => [playbackRate, preservesPitch])(document.querySelector('audio, video'))"
+    )
     assert media == [3, True]
     word(page, "Thank").click()
     page.get_by_role("button", name="Repeat the line").click()
@@ -110,9 +112,7 @@ def test_a_recording_that_the_browser_cannot_play_leaves_no_dead_player(
     expect(page.get_by_role("button", name="Play", exact=True)).to_have_count(0)
 
 
-def test_a_copy_is_played_where_the_recording_itself_cannot_be(
-    page: Page, open_transcript: Open, watch: Watch
-) -> None:
+def test_a_copy_is_played_where_the_recording_itself_cannot_be(page: Page, open_transcript: Open, watch: Watch) -> None:
     asked: list[str] = []
     watch.allowed.append("media")
 
@@ -533,9 +533,7 @@ def test_a_job_that_ends_becomes_the_editor(page: Page, scripted: ScriptedHome, 
     expect(page.locator(".line")).to_have_count(12)
 
 
-def test_a_failed_job_says_what_to_do_and_is_tried_again(
-    page: Page, scripted: ScriptedHome, visitor: Visitor
-) -> None:
+def test_a_failed_job_says_what_to_do_and_is_tried_again(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
     scripted.use(answer=transcripts.failure("UnsupportedMedia", "the file is not audio or video"))
     transcript = visitor.begin()
     visitor.wait_for(transcript, ("failed",))
