@@ -74,7 +74,7 @@ def test_a_word_is_played_from_there_and_marked_as_it_is_spoken(page: Page, open
     open_transcript()
     word(page, "algebraic").click()
     expect(page.locator(".word.spoken")).to_have_text(re.compile("algebraic|patterns|just"))
-    assert position(page) >= 40
+    assert position(page) >= 39.9
     page.get_by_role("button", name="Pause").click()
     assert not is_playing(page)
     assert page.locator(".word.spoken").count() == 1
@@ -451,7 +451,7 @@ def test_keys_go_by_what_the_layout_writes(
     open_transcript()
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     page.evaluate(
-        "(event) => document.body.dispatchEvent(new KeyboardEvent('keydown', {...event, bubbles: true, cancelable: true}))",
+        "(event) => document.body.dispatchEvent(new KeyboardEvent('keydown', {...event, bubbles: true}))",
         event,
     )
     assert is_playing(page) == playing
@@ -477,7 +477,8 @@ def test_one_key_shortcuts_can_be_turned_off(page: Page, open_transcript: Open) 
 def test_a_line_is_corrected_by_touch(page: Page, open_transcript: Open, saved: Saved, look: Look) -> None:
     transcript = open_transcript()
     player = page.get_by_role("group", name="Player").bounding_box()
-    assert player and player["y"] > 700  # at the bottom, whatever is shown above
+    assert player
+    assert player["y"] > 700  # at the bottom, whatever is shown above
     row(page, 2).get_by_role("button", name="Edit").tap()
     field = page.get_by_role("textbox", name=re.compile("Text at"))
     expect(field).to_be_focused()
