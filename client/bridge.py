@@ -152,7 +152,7 @@ class EndpointTranscriber:
     async def _perform(self, work: SharedWork) -> Answer:
         if self._slots.locked():
             work.report("waiting for other recordings", 0.0)
-        answer: Answer = {}
+        answer: Answer = {"error_type": "Cancelled"} if work.job.resume else {}  # it may have parts of an earlier run
         try:
             async with self._slots:
                 answer = await work.on_thread(lambda: self._sender.run(work))

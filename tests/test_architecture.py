@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "startup": {"whisper_processor", "models", *BASE},
     "rp_handler": {
-        *{"startup", "whisper_processor", "delivery", "download", "captions", "speakers", "request", "engine"},
+        *{"startup", "whisper_processor", "delivery", "download", "captions", "speakers", "request", "engine", "media"},
         *{"formats", "job_control"},
         *BASE,
     },

@@ -217,9 +217,9 @@ def test_a_long_name_leaves_room_for_the_text() -> None:
 
 
 def test_all_files_come_in_one_archive(tmp_path: Path) -> None:
-    video = tmp_path / "captioned.mp4"
+    video = tmp_path / "captioned"
     video.write_bytes(bytes(3 << 20))
-    archive = zipfile.ZipFile(io.BytesIO(b"".join(export_all(TALK, Wanted(BROADCAST), video))))
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(export_all(TALK, Wanted(BROADCAST), video, ".mp4"))))
     assert archive.testzip() is None
     assert archive.namelist() == [*(f"A talk part 1.{name}" for name in MEDIA_TYPES), "A talk part 1.captioned.mp4"]
     assert archive.read("A talk part 1.srt") == export("srt", TALK, Wanted(BROADCAST))
@@ -370,5 +370,5 @@ def test_cues_of_a_part_are_those_of_the_whole(seed: int, layout: Layout, speake
     near = [
         each for each in document.lines if each.end > start - CONTEXT_SECONDS and each.start < end + CONTEXT_SECONDS
     ]
-    whole = [cue for cue in cues_of(document, layout) if cue["start"] < end and cue["end"] > start]
+    whole = [cue for cue in cues_of(document, layout) if cue["start"] <= end and cue["end"] >= start]
     assert cues_between(replace(document, lines=near), layout, start, end) == whole

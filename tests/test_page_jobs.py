@@ -64,6 +64,13 @@ class Page:
         )
         return self.store.get(transcript_id)
 
+    async def told_record(self, state: str) -> Any:
+        """The record with this state, once the visitor is told of it."""
+        while True:
+            for name, data in await self.told():
+                if name == "record" and data["state"] == state:
+                    return data
+
     async def told(self) -> list[tuple[str, Any]]:
         """The unread events."""
         text = (await self.stream.read(0.001)).decode()
@@ -121,8 +128,8 @@ def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> No
         assert (latest["state"], latest["stage"], latest["fraction"]) == ("working", "transcribing", 0.4)
         transcriber.held = False
         await page.until("done")
-        last = (await page.told())[-1][1]
-        assert (last["state"], last["fraction"], last["seconds_left"]) == ("done", 1.0, None)
+        last = await page.told_record("done")
+        assert (last["fraction"], last["seconds_left"]) == (1.0, None)
 
     run(tmp_path, transcriber, act)
 
@@ -181,9 +188,21 @@ def test_a_failure_is_told_with_its_sentence(tmp_path: Path, answer: Any, error:
     async def act(page: Page) -> None:
         page.begin(make_record())
         assert (await page.until("failed")).error == error
-        assert (await page.told())[-1][1]["error"] == error
+        assert (await page.told_record("failed"))["error"] == error
 
     run(tmp_path, ScriptedTranscriber(answer=answer), act)
+
+
+def test_a_job_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MAX_JOB_S", 0.05)
+    transcriber = ScriptedTranscriber(held=True)
+
+    async def act(page: Page) -> None:
+        page.begin(make_record())
+        assert (await page.until("failed")).error["type"] == "Cancelled"
+
+    run(tmp_path, transcriber, act)
+    assert transcriber.cancelled == 1
 
 
 def test_a_failed_or_cancelled_second_try_leaves_the_first_result(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api.http import page_routes
+from api.http import page_events
 from api.http.app import create_app
 from api.http.door import DoorSettings
 from api.page import store
@@ -353,14 +353,14 @@ def test_a_tab_is_told_of_what_happens_in_another_one(browser: Browser, tab: Lis
 
 
 def test_a_silent_stream_has_a_heartbeat(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_routes, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(page_events, "HEARTBEAT_S", 0.05)
     tab = Listening(browser)
     assert tab.response.readline() == b":\n"
     tab.close()
 
 
 def test_a_tab_that_is_closed_is_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_routes, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(page_events, "HEARTBEAT_S", 0.02)
     app = create_app(ScriptedTranscriber(), DoorSettings(), page=PageSettings(folder, "worker"))
     with served(app) as port:
         tab = Listening(Browser(port))

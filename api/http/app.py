@@ -21,6 +21,7 @@ from api.http import (
     job_routes,
     metrics,
     openai_routes,
+    page_events,
     page_exports,
     page_files,
     page_media,
@@ -45,12 +46,9 @@ _EXPOSED_HEADERS = (
 )
 
 _PAGE_ROUTES = [
-    *page_files.ROUTES,
-    *page_session.ROUTES,
-    *page_uploads.ROUTES,
-    *page_routes.ROUTES,
-    *page_media.ROUTES,
-    *page_exports.ROUTES,
+    route
+    for module in (page_files, page_session, page_uploads, page_routes, page_events, page_media, page_exports)
+    for route in module.ROUTES
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError, to_error
 from api.page import records
 from api.page.captioned_video import MODES, write_captioned
-from api.page.cues import CONTEXT_SECONDS, Document, cues_between, cues_of, parse_layout
+from api.page.cues import CONTEXT_SECONDS, Document, cues_between, parse_layout
 from api.page.exports import MEDIA_TYPES, Wanted, export, export_all, file_stem
 from api.page.made_files import Make, Making
 from api.page.media import PEAKS_PER_SECOND, write_peaks, write_playable
@@ -52,16 +53,11 @@ async def cues(request: Request) -> Response:
     query = request.query_params
     layout = parse_layout(query)
     names = _parse_switch(query, "names", default=True)
-    start, end = _parse_time(query, "from", 0.0), _parse_time(query, "to", float("inf"))
+    start, end = _parse_time(query, "from", 0.0), _parse_time(query, "to", math.inf)
 
     def lay_out() -> list[dict[str, Any]]:
-        document = _document(_page(request), record)
-        if start == 0 and end == float("inf"):
-            return cues_of(document, layout, names=names)
-        first, last = start - CONTEXT_SECONDS, end + CONTEXT_SECONDS
-        near = [line for line in document.lines if line.end > first and line.start < last]
-        voiced = replace(document, lines=near, speakers=dict.fromkeys(document.voices, "") | document.voices)
-        return cues_between(voiced, layout, start, end, names=names)
+        near = _document(_page(request), record, start - CONTEXT_SECONDS, end + CONTEXT_SECONDS)
+        return cues_between(near, layout, start, end, names=names)
 
     return JSONResponse({"cues": await run_in_threadpool(lay_out)})
 
@@ -79,7 +75,7 @@ async def download(request: Request) -> Response:
     document = await run_in_threadpool(_document, page, record)
     stem = file_stem(record.title)
     if name == "zip":
-        pieces = export_all(document, wanted, _captioned(page, record))
+        pieces = export_all(document, wanted, _captioned(page, record), _suffix(record))
         return StreamingResponse(pieces, media_type=_ZIP, headers=_named(f"{stem}.zip"))
     content = await run_in_threadpool(export, name, document, wanted)
     return Response(content, media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}"))
@@ -174,7 +170,7 @@ async def show_video(request: Request) -> Response:
     path = _captioned(page, record)
     if path is None:
         raise ApiError(404, "there is no captioned video: make one first", code="no_video")
-    suffix = (record.video or {}).get("suffix", ".mkv")
+    suffix = _suffix(record)
     headers = _named(f"{file_stem(record.title)}.captioned{suffix}")
     return FileResponse(path, media_type=_VIDEO_TYPES.get(suffix, "application/octet-stream"), headers=headers)
 
@@ -212,9 +208,15 @@ def _captioned(page: PageServices, record: Record) -> Path | None:
     return path if is_done and path.exists() else None
 
 
-def _document(page: PageServices, record: Record) -> Document:
-    """The transcript as it is saved."""
-    lines = page.store.lines_of(record.id)
+def _suffix(record: Record) -> str:
+    """Of the captioned video's name."""
+    suffix: str = (record.video or {}).get("suffix", "")
+    return suffix
+
+
+def _document(page: PageServices, record: Record, start: float = 0.0, end: float = math.inf) -> Document:
+    """The transcript as it is saved, or its lines between two times in seconds."""
+    lines = page.store.lines_of(record.id, start, end)
     return Document(record.title, lines, record.speakers, record.outcome.language, record.outcome.duration)
 
 

@@ -1,18 +1,17 @@
-"""The page's transcripts: made, listed, read, changed and removed by the visitor whose they are; and its events."""
+"""The page's transcripts: made, listed, read, changed and removed, by the visitor whose they are."""
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from api import json_text
@@ -22,7 +21,6 @@ from api.http.page_uploads import refusing
 from api.http.uploads import receive_json
 from api.openai.errors import ApiError
 from api.page import edits, lines, records
-from api.page.events import to_event
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PRIVATE_FOLDER, PageServices
 from api.page.store import NotEditable, StoreFull
@@ -30,8 +28,6 @@ from api.page.uploads import NoSpace
 
 JOBS_ROUTE = "/page/api/transcripts"
 """By which the metrics count the page's jobs."""
-
-HEARTBEAT_S = 15.0
 
 MAX_BODY_BYTES = 8 * 1024**2
 MAX_OPTIONS_BYTES = 64 * 1024
@@ -176,34 +172,6 @@ async def options(request: Request) -> Response:
     return await _answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
 
 
-async def events(request: Request) -> Response:
-    """`GET events`: what happens to the visitor's transcripts, as server-sent events, until the server stops."""
-    owner = owner_of(request)
-    stopping: asyncio.Event = getattr(request.state, "stopping", None) or asyncio.Event()
-    return StreamingResponse(
-        _stream(_page(request), owner, stopping),
-        media_type="text/event-stream",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},  # nginx would hold them back
-    )
-
-
-async def _stream(page: PageServices, owner: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-    stream = page.events.open(owner)
-
-    async def close_when_stopping() -> None:
-        await stopping.wait()
-        stream.close()
-
-    closing = asyncio.create_task(close_when_stopping())
-    try:
-        yield to_event("hello", {})
-        while sent := await stream.read(HEARTBEAT_S):
-            yield sent
-    finally:
-        closing.cancel()
-        page.events.forget(owner, stream)
-
-
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"
 
 ROUTES = [
@@ -217,7 +185,6 @@ ROUTES = [
     Route(f"{_TRANSCRIPT}/document", document),
     Route(f"{_TRANSCRIPT}/changes", changes),
     Route("/page/api/options", options),
-    Route("/page/api/events", events),
 ]
 
 

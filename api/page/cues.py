@@ -119,7 +119,7 @@ def cues_between(
     document: Document, layout: Layout, start: float, end: float, *, names: bool = True
 ) -> list[dict[str, Any]]:
     """The cues that are seen between two times in seconds, from a document with `CONTEXT_SECONDS` around them."""
-    return [cue for cue in cues_of(document, layout, names=names) if cue["start"] < end and cue["end"] > start]
+    return [cue for cue in cues_of(document, layout, names=names) if cue["start"] <= end and cue["end"] >= start]
 
 
 def _line_ids(cues: Sequence[Cue], document: Document, voices: Sequence[str]) -> Iterator[list[str]]:

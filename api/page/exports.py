@@ -84,13 +84,14 @@ def _export_each(names: Sequence[str], document: Document, wanted: Wanted) -> It
         yield name, written if isinstance(written, bytes) else written.encode("utf-8", "replace")
 
 
-def export_all(document: Document, wanted: Wanted, video: Path | None) -> Iterator[bytes]:
+def export_all(document: Document, wanted: Wanted, video: Path | None = None, suffix: str = "") -> Iterator[bytes]:
     """All files in a zip archive, piece by piece, so that a video need not be in memory.
 
     Args:
         document: the transcript.
         wanted: what the files should have.
         video: the captioned one, if there is one.
+        suffix: of the video's name.
     """
     stem = file_stem(document.title)
     pieces = _Pieces()
@@ -103,7 +104,7 @@ def export_all(document: Document, wanted: Wanted, video: Path | None) -> Iterat
             archive.writestr(entry, content)
             yield pieces.take()
         if video is not None:
-            entry = zipfile.ZipInfo(f"{stem}.captioned{video.suffix}", now)
+            entry = zipfile.ZipInfo(f"{stem}.captioned{suffix}", now)
             with video.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                 while block := source.read(_BLOCK_BYTES):
                     target.write(block)

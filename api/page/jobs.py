@@ -28,6 +28,9 @@ RUNNING_AT_ONCE = 4
 MAX_ATTEMPTS = 3
 """After so many ends of the server a job is given up, which may be what ends it."""
 
+MAX_JOB_S = 24 * 3600.0
+"""After which a job is ended, as one of `/run`."""
+
 _MAX_NAME_CHARACTERS = 100
 _MAX_MESSAGE_CHARACTERS = 2000
 _MAX_WARNINGS = 100
@@ -142,9 +145,11 @@ class PageJobs:
             async with self._turns:
                 attempts = record.attempts + 1
                 await run_in_threadpool(self._store.update, record.id, state="working", attempts=attempts)
-                answer = await self._run(self._to_job(record), running.listener())
+                answer = await asyncio.wait_for(self._run(self._to_job(record), running.listener()), MAX_JOB_S)
                 running.end()
                 await self._keep(record.id, answer)
+        except asyncio.TimeoutError:
+            await self._fail(record.id, "Cancelled", f"the job took over {MAX_JOB_S / 3600:g} hours: cut the recording")
         except Exception as error:
             _log.error("job of the page failed: %s", type(error).__name__)
             await self._fail(record.id, "Internal", "the server failed: try again")

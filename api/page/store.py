@@ -5,6 +5,7 @@ The file is locked for as long as it is open: two servers would run the same job
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -242,19 +243,20 @@ class Store:
             record, [tables.to_line(row) for row in rows if not row[-1]], [row[0] for row in rows if row[-1]]
         )
 
-    def lines_of(self, transcript_id: str) -> list[Line]:
-        """The lines of a transcript, in order."""
-        return [tables.to_line(row) for row in self._rows(transcript_id)]
+    def lines_of(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Line]:
+        """The lines of a transcript, or those that are spoken between two times in seconds, in order."""
+        return [tables.to_line(row) for row in self._rows(transcript_id, start, end)]
 
     def lines_as_json(self, transcript_id: str) -> str:
         """The same as a JSON list, without parsing the words of hours."""
         return "[" + ",".join(tables.row_to_json(row) for row in self._rows(transcript_id)) + "]"
 
-    def _rows(self, transcript_id: str) -> list[Any]:
+    def _rows(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Any]:
         with self._lock:
             return self._db.execute(
-                tables.SELECT_LINES + "WHERE transcript = ? AND NOT deleted ORDER BY start, id",
-                [transcript_id],
+                tables.SELECT_LINES
+                + 'WHERE transcript = ? AND NOT deleted AND "end" >= ? AND start <= ? ORDER BY start, id',
+                [transcript_id, start, end],
             ).fetchall()
 
     @contextmanager

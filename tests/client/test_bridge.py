@@ -534,11 +534,12 @@ from client.recording import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 
-base_url, endpoint_id, key, upload, resume, folder, limit, seconds = sys.argv[1:]
+base_url, endpoint_id, key, upload, resume, folder, limit = sys.argv[1:]
 
 async def begin():
     call = asyncio.create_task(bridge.run(Job({"options": {}}, Path(upload), resume=Path(resume)), Listener()))
-    await asyncio.wait([call], timeout=float(seconds))
+    await asyncio.to_thread(sys.stdin.read)
+    call.cancel()
 
 async def main():
     global bridge
@@ -549,6 +550,12 @@ async def main():
 asyncio.run(main())
 bridge.close()
 """
+
+
+def jobs_in(resume: Path) -> tuple[int, int]:
+    """The numbers of running and of finished jobs that are recorded in a folder."""
+    outputs = {path.stem for path in resume.rglob("*.json")} - {"parts", "warnings"}
+    return len([*resume.rglob("*.job")]), len(outputs)
 
 
 @pytest.mark.process
@@ -564,13 +571,35 @@ def test_a_resumed_recording_runs_none_of_its_jobs_again(
     command = [sys.executable, "-c", _BRIDGE, address.base_url, address.endpoint_id, address.api_key, *places]
     with ScriptedWorker(platform, lambda _: make_answer("part", 20.0)) as worker:
         worker.held_after = 1
-        with subprocess.Popen([*command, str(LIMIT), "30" if is_killed else "6"]) as bridge:
-            wait_until(lambda: statuses(platform) == ["COMPLETED", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"])
-            wait_until(lambda: any(resume.rglob("*.job")) and sum(1 for _ in resume.rglob("*.json")) > 1)
-            if is_killed:
-                bridge.kill()
+        with subprocess.Popen([*command, str(LIMIT)], stdin=subprocess.PIPE) as bridge:
+            try:
+                wait_until(lambda: statuses(platform) == ["COMPLETED", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"])
+                wait_until(lambda: jobs_in(resume) == (PARTS - 1, 1))
+            finally:
+                (bridge.kill if is_killed else bridge.stdin.close)()
         worker.release()
         answer = transcribe(endpoint, tmp_path / "second", Job({"options": {}}, long_upload, resume=resume))
     assert len(answer["metadata"]["parts"]) == PARTS
     assert statuses(platform) == ["COMPLETED"] * PARTS
     assert files_in(tmp_path / "transcript") == []
+
+
+@pytest.mark.process
+def test_the_parts_of_a_resumed_recording_survive_a_bridge_in_which_it_only_waits(
+    platform: Platform, endpoint: Endpoint, upload: Path, folder: Path, tmp_path: Path
+) -> None:
+    resume = tmp_path / "resume"
+
+    async def wait(bridge: EndpointTranscriber) -> None:
+        first = asyncio.create_task(bridge.run(Job({"options": {}}, upload), Listener()))
+        await until(lambda: platform.jobs)
+        second = asyncio.create_task(
+            bridge.run(Job({"options": {"language": "en"}}, upload, resume=resume), Listener())
+        )
+        await until(lambda: any(resume.iterdir()) if resume.exists() else False)
+        (next(resume.iterdir()) / "part").touch()
+        for call in (first, second):
+            call.cancel()
+
+    serve(endpoint, folder, wait, recordings=1)
+    assert [path.name for path in files_in(resume)] == ["part"]

@@ -16,6 +16,8 @@ WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "run
 DISTRIBUTIONS = {
     "docx": "python-docx",
     "ffmpeg": "ffmpeg-python",
+    "fontTools": "fonttools",
+    "fontconfig": "fontconfig-py",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "prometheus_client": "prometheus-client",
     "python_multipart": "python-multipart",

@@ -117,6 +117,14 @@ def test_files_and_folders_are_dropped_anywhere(home: Page, season: Path) -> Non
     expect(home.get_by_text("Drop to add")).to_be_hidden()
 
 
+def test_files_dropped_on_a_transcript_lead_to_the_form(home: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    transcript = visitor.transcribe()
+    home.goto(f"{scripted.url}#/t/{transcript}")
+    expect(home.get_by_text("The mill is nearly finished")).to_be_visible()
+    drop(home, CLIPS / "demo.ogg")
+    expect(home.get_by_role("list", name="Chosen recordings")).to_contain_text("demo.ogg")
+
+
 def test_several_addresses_become_transcripts(home: Page, scripted: ScriptedHome) -> None:
     home.get_by_role("tab", name="Address").click()
     home.get_by_label("Addresses of recordings").fill(
@@ -437,6 +445,20 @@ def test_a_job_is_cancelled_and_tried_again(home: Page, scripted: ScriptedHome) 
     expect(row(home, "demo")).to_contain_text("Good morning")
 
 
+def test_a_job_that_failed_by_its_options_is_tried_with_others(home: Page, scripted: ScriptedHome) -> None:
+    scripted.use(
+        answer=transcripts.failure("InvalidInput", "the model tiny.en knows English only: for German use base")
+    )
+    choose(home, CLIPS / "demo.ogg")
+    transcribe(home)
+    expect(row(home, "demo")).to_contain_text("Choose another model or another language")
+    scripted.use()
+    home.get_by_label("Model").select_option("turbo")
+    row(home, "demo").get_by_role("button", name="Use the form's options").click()
+    expect(row(home, "demo")).to_contain_text("Good morning")
+    assert options_of(scripted)["model"] == "turbo"
+
+
 @pytest.mark.parametrize(
     ("error_type", "message", "shown"),
     [
@@ -508,7 +530,7 @@ def test_the_list_is_there_after_a_reload_and_a_restart(home: Page, scripted: Sc
     transcribe(home)
     expect(row(home, "demo")).to_contain_text("Transcribing")
     scripted.stop()
-    expect(home.get_by_text("Connection lost. Trying again; nothing is lost.")).to_be_visible()
+    expect(home.get_by_text("Connection lost. Reconnecting…")).to_be_visible()
     picture(home, "connection_lost")
     scripted.start()
     expect(home.get_by_text("Connection lost")).to_be_hidden()

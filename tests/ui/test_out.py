@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from docx import Document
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from pypdf import PdfReader
 
 from tests.ui import transcripts
-from tests.ui.browser import CLIPS, Look, Visitor, axe, in_all_looks, picture
+from tests.ui.browser import CLIPS, Look, Visitor, axe, in_all_looks, on_desk_and_phone, picture
 from tests.ui.modules import run_module
 from tests.ui.scripted import ScriptedHome
 
@@ -117,21 +117,52 @@ def test_without_speakers_there_are_no_speaker_times(page: Page, scripted: Scrip
     expect(item(page, "Download", "RTTM")).to_be_disabled()
 
 
-@pytest.mark.parametrize(("kind", "suffix"), [("with a subtitle track", "mp4"), ("with subtitles burned in", "mp4")])
+@pytest.mark.parametrize(("kind", "suffix"), [("With a subtitle track", "mp4"), ("With burned-in subtitles", "mp4")])
 def test_a_video_comes_with_its_subtitles(
     page: Page, scripted: ScriptedHome, visitor: Visitor, kind: str, suffix: str
 ) -> None:
     open_transcript(page, scripted, visitor.transcribe(CLIPS / "video.mp4"))
-    file_name, content = download(page, f"Video {kind}")
+    file_name, content = download(page, kind)
     assert file_name.startswith("A talk")
     assert Path(file_name).suffix[1:] in (suffix, "mkv")
     assert len(content) > 10_000
 
 
+@pytest.fixture
+def video_answer(page: Page, scripted: ScriptedHome, visitor: Visitor) -> dict[str, object]:
+    """What the server says of the captioned video of the transcript that is open."""
+    transcript = visitor.transcribe(CLIPS / "video.mp4")
+    record = visitor.ask("GET", f"transcripts/{transcript}")
+    said: dict[str, object] = {}
+
+    def answer(route: Route) -> None:
+        video = {"captions": "burn", "revision": 1, **said} if route.request.method == "POST" else None
+        route.fulfill(status=202, json={**record, "video": video})
+
+    page.route("**/video", answer)
+    open_transcript(page, scripted, transcript)
+    return said
+
+
+@on_desk_and_phone
+def test_a_video_that_is_being_made_can_be_cancelled(page: Page, video_answer: dict[str, object]) -> None:
+    video_answer.update(state="working", fraction=0.4)
+    item(page, "Download", "With burned-in subtitles").click()
+    expect(page.get_by_text("Making the video… 40%")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Cancel the video").click()
+    expect(page.get_by_text("Making the video")).to_be_hidden()
+
+
+def test_a_video_that_fails_is_told(page: Page, video_answer: dict[str, object]) -> None:
+    video_answer.update(state="failed", error="the disk is full")
+    item(page, "Download", "With burned-in subtitles").click()
+    expect(page.get_by_role("status").filter(has_text="The video could not be made.")).to_be_visible()
+
+
 def test_sound_has_no_captioned_video(page: Page, talk: str) -> None:
     page.get_by_role("button", name="Download", exact=True).click()
     expect(page.get_by_role("menuitem", name="All files")).to_be_visible()
-    expect(page.get_by_role("menuitem", name=re.compile("^Video"))).to_have_count(0)
+    expect(page.get_by_role("menuitem", name=re.compile("^With a subtitle track"))).to_have_count(0)
 
 
 COPIES = {

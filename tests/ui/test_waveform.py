@@ -138,6 +138,21 @@ def test_what_is_played_and_who_speaks_have_colours(page: Page, slider: Locator)
     assert colours(slider) - shown
 
 
+def test_the_part_that_is_repeated_has_edges(page: Page, slider: Locator) -> None:
+    def edge() -> tuple[int, ...]:
+        image = Image.open(io.BytesIO(slider.screenshot())).convert("RGB")
+        return tuple(image.getpixel((round(image.width * 5.85 / 78), 1)))  # where the first line ends
+
+    before = edge()
+    page.get_by_role("list", name="Transcript").get_by_role("listitem").first.focus()
+    page.keyboard.press("r")
+    page.wait_for_timeout(300)
+    looped = edge()
+    page.keyboard.press("r")
+    page.wait_for_timeout(300)
+    assert looped != before == edge()
+
+
 SPEAKER_COLOUR = """(number) => {
     const probe = document.createElement("i");
     probe.style.setProperty("color", `var(--speaker-${number})`);

@@ -1,12 +1,13 @@
 // The page: who is admitted, which view is shown (by the address after #), and what the tab's title and icon tell.
 
 import { announce, element, icon, menu, toast } from "./dom.js";
+import { catchDrops } from "./home/drop.js";
 import { mountHome } from "./home/view.js";
 import { intake } from "./home/intake.js";
 import { notifyOfEnds } from "./home/notifications.js";
 import { mountLogIn } from "./log_in.js";
 import { subscribe } from "./server/events.js";
-import { records } from "./server/records.js";
+import { hasJustEnded, records } from "./server/records.js";
 import { getSession, logOut } from "./server/session.js";
 import { describeTab, showTab } from "./tab.js";
 import { describeProblem } from "./text/problems.js";
@@ -64,16 +65,23 @@ function mountProblem(error, remedyButton = element("a", { class: "button", href
   return { title, unmount() {} };
 }
 
+async function takeDrop(dropped) {
+  if (shown?.route.name !== "home") {
+    location.hash = "#/";
+    await new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+    await showing;
+  }
+  shown.view.add?.(dropped);
+}
+
 function updateTab() {
   const current = shown?.route.name === "editor" ? records.get(shown.route.id) : null;
   const running = records.all.find(({ state }) => state === "working") ?? records.all.find(({ state }) => state === "waiting");
   showTab(describeTab({ title: current?.title ?? shown?.view.title ?? "", current, running: running ?? null, upload: intake.uploading, finished }));
 }
 
-function noticeEnd({ detail: { record, before } }) {
-  const wasRunning = before?.state === "working" || before?.state === "waiting";
-  const hasEnded = record?.state === "done" || record?.state === "failed";
-  if (wasRunning && hasEnded && document.hidden) finished = record;
+function noticeEnd({ detail }) {
+  if (hasJustEnded(detail) && document.hidden) finished = detail.record;
   updateTab();
 }
 
@@ -120,7 +128,7 @@ function showConnection({ connected }) {
 }
 
 function showLostConnection() {
-  const notice = element("p", { class: "notice" }, icon("alert"), "Connection lost. Trying again; nothing is lost.");
+  const notice = element("p", { class: "notice" }, icon("alert"), "Connection lost. Reconnecting…");
   document.getElementById("notices").replaceChildren(notice);
 }
 
@@ -141,6 +149,7 @@ async function start() {
   records.addEventListener("change", noticeEnd);
   intake.addEventListener("change", updateTab);
   notifyOfEnds();
+  catchDrops(document.body.appendChild(element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to add")), takeDrop);
   // One after the other: a view may still be loading when the next one is asked for.
   const follow = () => { showing = showing.then(() => show(parseRoute(location.hash))); };
   addEventListener("hashchange", follow);

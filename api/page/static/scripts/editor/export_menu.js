@@ -25,8 +25,8 @@ const GROUPS = [
   ] },
 ];
 const VIDEOS = [
-  ["mux", "Video with a subtitle track", "Can be turned on and off"],
-  ["burn", "Video with subtitles burned in", "Always visible"],
+  ["mux", "With a subtitle track", "Can be turned off"],
+  ["burn", "With burned-in subtitles", "Always visible"],
 ];
 
 /**

@@ -30,25 +30,21 @@ export function recordingsOf(files) {
  *
  * @param {HTMLElement} overlay shown while files are dragged over the page.
  * @param {(dropped: {files: File[], skipped: number}) => void} take
- * @returns {() => void} ends it.
  */
 export function catchDrops(overlay, take) {
-  const stop = new AbortController();
-  const listen = (name, handler) => addEventListener(name, handler, { signal: stop.signal });
   const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   let depth = 0; // "dragenter" comes for each element on the way, before the "dragleave" of the one before
   const show = () => { overlay.hidden = depth === 0; };
-  listen("dragenter", (event) => { if (hasFiles(event)) { depth += 1; show(); } });
-  listen("dragleave", (event) => { if (hasFiles(event)) { depth = Math.max(0, depth - 1); show(); } });
-  listen("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
-  listen("drop", async (event) => {
+  addEventListener("dragenter", (event) => { if (hasFiles(event)) { depth += 1; show(); } });
+  addEventListener("dragleave", (event) => { if (hasFiles(event)) { depth = Math.max(0, depth - 1); show(); } });
+  addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
+  addEventListener("drop", async (event) => {
     depth = 0;
     show();
     if (!hasFiles(event)) return;
     event.preventDefault();
     take(await readDrop(event.dataTransfer));
   });
-  return () => stop.abort();
 }
 
 async function readDrop(transfer) {

@@ -13,7 +13,7 @@ const STAGES = {
 /**
  * What a row shows.
  *
- * @typedef {{key: string, title: string, href: string|null, icon: string, tone: "idle"|"working"|"done"|"failed",
+ * @typedef {{key: string, title: string, href: string|null, icon: string, tone: "idle"|"working"|"done"|"failed"|"attention",
  *   facts: string[], status: string, fraction: number|null|undefined, preview: string,
  *   problem: {title: string, remedy: string}|null, actions: Array<{label: string, icon: string, name: string, isMain?: boolean}>}} Row
  *   `fraction`: of the bar; null where nobody knows, undefined for no bar.
@@ -34,8 +34,11 @@ export function rowOfRecord(record) {
       return { ...row, tone: "working", status: "Waiting for its turn", fraction: 0, actions: [cancel] };
     case "working":
       return { ...row, tone: "working", status: describeProgress(STAGES[stage] ?? sentence(stage), fraction, left), fraction, actions: [cancel] };
-    case "failed":
-      return { ...row, tone: "failed", problem: describeProblem(error ?? { type: "Internal" }), actions: [retry, remove] };
+    case "failed": {
+      const problem = describeProblem(error ?? { type: "Internal" });
+      const change = { label: "Use the form's options", icon: "retry", name: "change", isMain: true };
+      return { ...row, tone: "failed", problem, actions: problem.isOfOptions ? [change, remove] : [retry, remove] };
+    }
     case "cancelled":
       return { ...row, status: "Cancelled", actions: [retry, remove] };
     default:
@@ -68,7 +71,7 @@ export function rowOfItem(item) {
       return { ...row, status: isWaiting ? "Connection lost. The upload goes on as soon as it is back." : describeProgress("Uploading", fraction, secondsLeft) };
     case "interrupted":
       return {
-        ...row, tone: "failed", status: `Stopped at ${Math.floor(fraction * 100)}% when the page was closed or reloaded. Choose the same file again to continue there.`,
+        ...row, tone: "attention", status: `Stopped at ${Math.floor(fraction * 100)}% when the page was closed or reloaded. Choose the same file again to continue there.`,
         actions: [{ label: "Choose the file", icon: "file", name: "choose", isMain: true }, { label: "Discard", icon: "trash", name: "cancel" }],
       };
     default: {
@@ -84,7 +87,7 @@ export function rowOfItem(item) {
  * @returns {Row}
  */
 export const rowOfRecording = ({ id, started, seconds, title }) => ({
-  key: id, title, href: null, icon: "microphone", tone: "failed", facts: [formatMoment(started / 1000), formatClock(seconds)],
+  key: id, title, href: null, icon: "microphone", tone: "attention", facts: [formatMoment(started / 1000), formatClock(seconds)],
   status: "Not transcribed yet. It is kept in this browser only.", fraction: undefined, preview: "", problem: null,
   actions: [
     { label: "Transcribe", icon: "play", name: "transcribe", isMain: true }, { label: "Save as a file", icon: "download", name: "save" },
@@ -134,7 +137,7 @@ export function buildItem(act) {
       }
       setText(facts, row.facts.join(" · "));
       setText(detail, row.problem ? `${row.problem.title} ${row.problem.remedy}` : row.status || row.preview);
-      detail.classList.toggle("clip", !row.problem && row.tone !== "failed");
+      detail.classList.toggle("clip", row.tone !== "failed" && row.tone !== "attention");
       detail.classList.toggle("muted", !row.problem);
       bar.hidden = row.fraction === undefined;
       bar.setAttribute("aria-label", `Progress of ${row.title}`);

@@ -10,7 +10,7 @@ import { notificationSwitch } from "./notifications.js";
 import { lockOf, openRecordings } from "./recordings.js";
 
 /**
- * @param {() => Object<string, any>} readOptions of the form, for recordings that were left over.
+ * @param {() => Object<string, any>|null} readOptions of the form; null if a field is wrong, which it then shows.
  * @param {() => void} chooseFile lets a file be chosen, for an upload that was interrupted.
  * @returns {{body: HTMLElement, refresh: () => void, unmount: () => void}} `refresh` looks for left-over recordings.
  */
@@ -68,6 +68,7 @@ export function transcriptList(readOptions, chooseFile) {
   const ACTIONS = {
     cancel: (key) => (records.get(key) ? transcripts.cancel(key).then((record) => records.put(record)) : intake.cancel(key)),
     retry: (key) => (records.get(key) ? transcripts.retry(key).then((record) => records.put(record)) : intake.retry(key)),
+    change: retryWithForm,
     remove: (key) => remove(records.get(key)),
     choose: chooseFile,
     transcribe: (key) => transcribe(leftOver.find(({ id }) => id === key)),
@@ -82,6 +83,11 @@ export function transcriptList(readOptions, chooseFile) {
       const { title, remedy } = describeProblem(error);
       toast(`${title} ${remedy}`);
     }
+  }
+
+  async function retryWithForm(key) {
+    const options = readOptions();
+    if (options) records.put(await transcripts.retry(key, options));
   }
 
   async function remove(record) {

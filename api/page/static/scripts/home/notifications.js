@@ -1,7 +1,7 @@
 // A notification of the system when a job ends while nobody looks. Only for those who ask.
 
 import { element, icon, toast } from "../dom.js";
-import { records } from "../server/records.js";
+import { hasJustEnded, records } from "../server/records.js";
 
 const STORED_AS = "worker-whisper-notify";
 
@@ -27,9 +27,9 @@ export function notificationSwitch() {
 
 /** Notify of each job that ends while the page is hidden, if that is asked for. */
 export function notifyOfEnds() {
-  records.addEventListener("change", ({ detail: { record, before } }) => {
-    const hasEnded = before?.state === "working" && (record?.state === "done" || record?.state === "failed");
-    if (!hasEnded || !document.hidden || !("Notification" in window) || !isOn()) return;
+  records.addEventListener("change", ({ detail }) => {
+    const { record } = detail;
+    if (!hasJustEnded(detail) || !document.hidden || !("Notification" in window) || !isOn()) return;
     // One for all tabs: the same tag takes the place of the one before.
     const shown = new Notification(record.state === "done" ? "Transcript ready" : "Transcription failed", { body: record.title, tag: record.id });
     shown.onclick = () => { window.focus(); location.hash = `#/t/${encodeURIComponent(record.id)}`; shown.close(); };

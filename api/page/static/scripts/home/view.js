@@ -3,7 +3,6 @@
 import { element, icon, toast } from "../dom.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
-import { catchDrops } from "./drop.js";
 import { intake } from "./intake.js";
 import { transcriptList } from "./list.js";
 import { newTranscript } from "./new_transcript.js";
@@ -12,29 +11,32 @@ const PHONE = "(max-width: 860px)";
 
 /**
  * @param {HTMLElement} host
- * @returns {Promise<{title: string, unmount: () => void}>}
+ * @returns {Promise<{title: string, add: (dropped: {files: File[], skipped: number}) => void, unmount: () => void}>}
+ *   `add` takes files that were dropped.
  */
 export async function mountHome(host) {
   const known = await transcripts.options();
   const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh() });
   const list = transcriptList(form.readOptions, form.chooseFiles);
-  const overlay = element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to add");
   const panel = element("details", { class: "card new", open: true },
     element("summary", {}, element("h2", {}, "New transcript"), element("span", { class: "spacer" }), icon("chevron", "turns")), form.body);
-  const stopDrops = catchDrops(overlay, (dropped) => { panel.open = true; form.add(dropped); });
 
   function fold(hasFiles) {
     if (matchMedia(PHONE).matches) panel.open = false;
-    if (hasFiles) toast("Keep this page open until the upload is done.");
+    // Most uploads are over before anybody could close the page.
+    if (hasFiles) setTimeout(() => { if (intake.uploading) toast("Keep this page open until the upload is done."); }, 1500);
   }
 
   const isBusy = intake.items.length > 0 || records.all.some(({ state }) => state === "waiting" || state === "working");
   if (matchMedia(PHONE).matches && isBusy) panel.open = false;
-  host.append(element("div", { class: "home" }, panel, list.body), overlay);
+  host.append(element("div", { class: "home" }, panel, list.body));
   return {
     title: "Transcripts",
+    add(dropped) {
+      panel.open = true;
+      form.add(dropped);
+    },
     unmount() {
-      stopDrops();
       form.unmount();
       list.unmount();
     },

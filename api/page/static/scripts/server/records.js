@@ -58,3 +58,10 @@ class Records extends EventTarget {
 }
 
 export const records = new Records();
+
+/**
+ * @param {{record: transcripts.Record|null, before: transcripts.Record|null}} change detail of a "change".
+ * @returns {boolean} whether a job has just come to its end, by itself.
+ */
+export const hasJustEnded = ({ record, before }) =>
+  (before?.state === "waiting" || before?.state === "working") && (record?.state === "done" || record?.state === "failed");
