@@ -643,6 +643,12 @@ def test_the_password_is_asked_for_and_forgotten_again(page: Page, tmp_path: Pat
     home.stop()
 
 
+def test_all_scripts_are_fetched_in_one_round_trip(home: Page) -> None:
+    loaded = "performance.getEntriesByType('resource').map(({name}) => name).filter((name) => name.endsWith('.js'))"
+    preloaded = "[...document.querySelectorAll('link[rel=modulepreload], script')].map(({href, src}) => href ?? src)"
+    assert sorted(set(home.evaluate(loaded))) == sorted(home.evaluate(preloaded))
+
+
 def test_the_theme_is_chosen_and_kept(home: Page) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     light = home.evaluate(background)

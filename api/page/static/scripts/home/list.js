@@ -106,8 +106,9 @@ export function transcriptList(readOptions, chooseFile) {
     const release = await new Promise((resolve) => {
       navigator.locks.request(lockOf(recording.id), () => new Promise((done) => resolve(done)));
     });
-    intake.addFiles([await (await openRecordings()).toFile(recording)], options, { id: recording.id, release });
-    await refresh();
+    const file = await (await openRecordings()).toFile(recording);
+    leftOver = leftOver.filter((other) => other !== recording);
+    intake.addFiles([file], options, { id: recording.id, release });
   }
 
   async function saveAsFile(recording) {
