@@ -95,17 +95,18 @@ def test_a_busy_server_is_waited_for(tab: Page, watch: Watch, status: int) -> No
     assert tab.evaluate(UPLOAD, {"size": 10, "pieceBytes": MIB})["told"][-1]["received"] == 10
 
 
-def test_a_refused_file_is_not_sent_again(tab: Page, watch: Watch) -> None:
-    watch.allowed.append("status of 507")
+@pytest.mark.parametrize(("status", "code"), [(507, "no_space"), (429, "too_many_uploads"), (413, "too_large")])
+def test_a_refused_file_is_not_sent_again(tab: Page, watch: Watch, status: int, code: str) -> None:
+    watch.allowed.append(f"status of {status}")
     seen: list[Request] = []
 
     def refuse(route: Route) -> None:
         seen.append(route.request)
-        route.fulfill(status=507, json={"error": {"message": "full", "code": "no_space"}})
+        route.fulfill(status=status, json={"error": {"message": "no", "code": code}})
 
     tab.route("**/page/api/uploads**", refuse)
     error = f"({UPLOAD})({{size: 10, pieceBytes: 10}}).catch(({{status, code}}) => [status, code])"
-    assert tab.evaluate(error) == [507, "no_space"]
+    assert tab.evaluate(error) == [status, code]
     assert len(seen) == 1
 
 
