@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Dialog, Page, Route, expect
 
 from tests.ui import transcripts
 from tests.ui.browser import CLIPS, Look, Visitor, Watch, on_desk_and_phone, picture
@@ -587,7 +587,12 @@ def test_an_upload_goes_on_where_a_reload_stopped_it(home: Page, scripted: Scrip
     expect(row(home, "episode-12")).to_contain_text("Uploading: 20%")
     expect(home).to_have_title("Uploading 20% - episode-12")
     asked: list[str] = []
-    home.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    home.once("dialog", leave)
     home.reload()
     assert asked == ["beforeunload"]
     expect(row(home, "episode-12")).to_contain_text("Stopped at 20%")

@@ -89,7 +89,7 @@ def test_lines_in_sight_stay_where_they_are_when_those_above_change(page: Page, 
     page.locator(".lines-scroller").evaluate("(list) => { list.scrollTop = 100_000 }")
     seen = page.locator(".line").filter(has_text=re.compile(r"Line \d+ has")).nth(25)
     text = seen.inner_text()
-    row = page.locator(".line", has_text=re.search(r"Line \d+ has", text)[0])  # type: ignore[index]
+    row = page.locator(".line", has_text=re.search(r"Line \d+ has", text)[0])
     before = row.bounding_box()
     line = visitor.ask("GET", f"transcripts/{long}/document")["lines"][3]
     line["words"] = [[" word", line["start"], line["end"], None]] * 300

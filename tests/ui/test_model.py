@@ -93,7 +93,7 @@ def test_the_space_that_is_no_separator_stays(tab: Page) -> None:
 def test_times_stay_in_order_and_inside_the_line_whatever_is_typed(tab: Page) -> None:
     randomly = random.Random(18)
     pieces = ["word", "Wort,", "c'est", "今日", "天気。", "สวัสดี", "👩‍🔬", "e\u0301", "عربي", "x" * 30, "-", "…", "9.5"]
-    cases = []
+    cases: list[Any] = []
     for _ in range(600):
         start = round(randomly.uniform(0, 5), 3)
         time, words = start, []
@@ -114,17 +114,17 @@ def test_times_stay_in_order_and_inside_the_line_whatever_is_typed(tab: Page) ->
         }
         cases.append([words, "".join(typed), line])
     answers = run(tab, "word_times", "return given.map((one) => [m.retime(...one), m.tidy(one[1])])", cases)
-    for (words, _, line), (timed, typed) in zip(cases, answers, strict=True):
-        assert "".join(word[0] for word in timed).strip() == typed
+    for (old, _, span), (timed, tidied) in zip(cases, answers, strict=True):
+        assert "".join(word[0] for word in timed).strip() == tidied
         times = [time for word in timed for time in word[1:3]]
         assert times == sorted(times)
-        assert all(line["start"] <= time <= line["end"] for time in times)
-        unchanged = "".join(word[0] for word in words).strip() == typed
-        assert not unchanged or [word[1:3] for word in timed] == [list(word[1:3]) for word in words]
+        assert all(span["start"] <= time <= span["end"] for time in times)
+        unchanged = "".join(word[0] for word in old).strip() == tidied
+        assert not unchanged or [word[1:3] for word in timed] == [list(word[1:3]) for word in old]
 
 
 def test_a_pasted_book_is_no_endless_loop(tab: Page) -> None:
-    words = [(f" word{number}", number, number + 1, 0.9) for number in range(500)]
+    words: list[Any] = [(f" word{number}", number, number + 1, 0.9) for number in range(500)]
     timed = retime(tab, words, "y" * 10_000 + " end")
     assert max(len(word[0]) for word in timed) <= 1000
     assert "".join(word[0] for word in timed).strip() == "y" * 10_000 + " end"
