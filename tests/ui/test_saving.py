@@ -45,7 +45,7 @@ def texts(visitor: Visitor, transcript: str) -> list[str]:
 
 
 def status(page: Page) -> Locator:
-    return page.locator(".save-status")
+    return page.locator(".save-status > span")
 
 
 def expect_saved(page: Page) -> None:
@@ -63,7 +63,9 @@ def test_only_what_changed_is_sent_after_a_pause(page: Page, transcript: str) ->
     assert set(sent[0]) == {"editor", "lines"}
 
 
-def test_what_was_typed_is_there_after_a_reload_and_can_be_undone(page: Page, transcript: str, visitor: Visitor) -> None:
+def test_what_was_typed_is_there_after_a_reload_and_can_be_undone(
+    page: Page, transcript: str, visitor: Visitor
+) -> None:
     change(page, "both.", "all.")
     page.get_by_label("Title").fill("Another talk")
     page.get_by_label("Title").press("Enter")
@@ -216,8 +218,8 @@ def test_a_line_that_the_other_tab_deleted_is_settled_by_the_person(
     assert ("Thank you all." in texts(visitor, transcript)) == is_kept
 
 
-def test_a_deleted_transcript_is_left(page: Page, transcript: str, visitor: Visitor, scripted: ScriptedHome) -> None:
-    visitor.ask("DELETE", f"transcripts/{transcript}")
+def test_a_deleted_transcript_is_left(page: Page, transcript: str, visitor: Visitor) -> None:
+    visitor.fetch("DELETE", f"transcripts/{transcript}")
     expect(page).to_have_url(re.compile(r"#/$"))
 
 
