@@ -197,7 +197,7 @@ def test_a_copy_that_browsers_play_comes_in_ranges(browser: Browser, tmp_path: P
     transcript_id = transcribed(browser, tmp_path / "a.wma")
     assert record_of(browser, transcript_id)["media"] == {"kind": "audio", "playable": False}
     whole = when_made(browser, transcript_id, "media?copy=playable")
-    assert whole.headers["content-type"] == "video/mp4"
+    assert whole.headers["content-type"] == "audio/mp4"
     assert whole.headers["content-security-policy"] == "sandbox"
     part = browser.get(f"{PAGE}/transcripts/{transcript_id}/media?copy=playable", range="bytes=4-7")
     assert (part.status, part.body) == (206, b"ftyp")

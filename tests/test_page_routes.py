@@ -232,6 +232,14 @@ def test_edits_are_kept_and_conflicts_returned(browser: Browser) -> None:
     assert browser.get(f"{TRANSCRIPTS}/{transcript_id}").json["edited"]
 
 
+def test_as_many_long_lines_as_may_be_changed_at_once_are_taken(browser: Browser) -> None:
+    transcript_id = finished(browser)["id"]
+    words = [[f" word{number}, and", number, number + 1, 0.5] for number in range(100)]
+    lines = [{"id": f"1{number:07}", "start": number, "end": number + 100, "words": words} for number in range(500)]
+    assert patch(browser, transcript_id, lines=lines).json == {"revision": 2, "conflicts": []}
+    assert len(document_of(browser, transcript_id)["lines"]) == 503
+
+
 @pytest.mark.parametrize("since", ["", "-1", "x", "9" * 30, "²"])
 def test_a_wrong_revision_is_refused(browser: Browser, since: str) -> None:
     path = f"{TRANSCRIPTS}/{finished(browser)['id']}/changes?since={quote(since)}"

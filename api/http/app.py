@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,22 +12,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
-from api.http import (
-    asr_routes,
-    docs,
-    job_routes,
-    metrics,
-    openai_routes,
-    page_events,
-    page_exports,
-    page_files,
-    page_media,
-    page_routes,
-    page_session,
-    page_uploads,
-)
+from api.http import asr_routes, docs, job_routes, metrics, openai_routes
 from api.http.access import Admission
 from api.http.door import Door, DoorSettings
 from api.http.job_store import JobStore
@@ -36,20 +23,16 @@ from api.http.metrics import MeasureRequests
 from api.http.middleware import AnswerErrors, CloseGently, GiveIds, to_response
 from api.http.page_access import PREFIX, AddPageHeaders
 from api.openai.errors import ApiError
-from api.page.services import PageServices, open_page
 from api.page.settings import PageSettings
 from api.transcriber import Transcriber
+
+if TYPE_CHECKING:
+    from api.page.services import PageServices
 
 _EXPOSED_HEADERS = (
     *("x-request-id", "x-model", "x-ignored-fields", "x-warnings", "x-should-retry"),
     *("openai-processing-ms", "retry-after"),
 )
-
-_PAGE_ROUTES = [
-    route
-    for module in (page_files, page_session, page_uploads, page_routes, page_events, page_media, page_exports)
-    for route in module.ROUTES
-]
 
 
 def create_app(
@@ -70,9 +53,10 @@ def create_app(
         StoreUnusable: the page's folder cannot be used, with a sentence.
     """
     door = Door(transcriber, settings, health)
+    page_routes, services = _open_page(page, door)
     app = Starlette(
         routes=[
-            *(_PAGE_ROUTES if page else []),
+            *page_routes,
             *openai_routes.ROUTES,
             *asr_routes.ROUTES,
             *job_routes.ROUTES,
@@ -94,8 +78,16 @@ def create_app(
     app.router.redirect_slashes = False  # a redirected upload is sent twice
     app.state.door = door
     app.state.jobs = JobStore()
-    app.state.page = open_page(page, partial(door.run_job, page_routes.JOBS_ROUTE)) if page else None
+    app.state.page = services
     return app
+
+
+def _open_page(settings: PageSettings | None, door: Door) -> tuple[Sequence[BaseRoute], PageServices | None]:
+    if settings is None:
+        return (), None
+    from api.http import page  # with numpy and more, which the API alone does not need
+
+    return page.ROUTES, page.open_services(settings, door)
 
 
 @asynccontextmanager

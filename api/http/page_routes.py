@@ -30,6 +30,9 @@ JOBS_ROUTE = "/page/api/transcripts"
 """By which the metrics count the page's jobs."""
 
 MAX_BODY_BYTES = 8 * 1024**2
+MAX_EDIT_VALUES = 500_000
+"""Of an edit: 500 lines of 100 words, which have five each, and as much again."""
+
 MAX_OPTIONS_BYTES = 64 * 1024
 MAX_URL_CHARACTERS = 2048
 
@@ -148,7 +151,7 @@ async def edit(request: Request) -> Response:
     """`PATCH transcripts/{id}`: write changes, except for lines that have changed since."""
     record = await find(request)
     page = _page(request)
-    change = edits.parse_edit(await receive_json(request, MAX_BODY_BYTES))
+    change = edits.parse_edit(await receive_json(request, MAX_BODY_BYTES, MAX_EDIT_VALUES))
     _check_room(page)
     try:
         edited = _existing(await run_in_threadpool(page.store.edit, record.id, change))

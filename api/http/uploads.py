@@ -86,12 +86,13 @@ async def receive_form(request: Request, file_field: str = "file", reserved_byte
         yield form
 
 
-async def receive_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> Any:
+async def receive_json(request: Request, max_bytes: int = MAX_JSON_BYTES, max_values: int = MAX_JSON_VALUES) -> Any:
     """Receive a body in JSON, whatever its content type.
 
     Args:
         request: whose body has not been read.
         max_bytes: limit of the body, besides `max_upload_bytes`.
+        max_values: limit of the values in it.
 
     Raises:
         ApiError: the body is no JSON, too large or too slow.
@@ -102,8 +103,8 @@ async def receive_json(request: Request, max_bytes: int = MAX_JSON_BYTES) -> Any
         _hold(request, len(body) + len(chunk))
         body += chunk
     values = await run_in_threadpool(lambda: sum(body.count(mark) for mark in b"[{,"))
-    if values > MAX_JSON_VALUES:
-        raise ApiError(400, f"the body has over {MAX_JSON_VALUES} values")
+    if values > max_values:
+        raise ApiError(400, f"the body has over {max_values} values")
     _hold(request, len(body) + values * VALUE_BYTES)
     return await run_in_threadpool(_parse_json, body)
 

@@ -118,7 +118,11 @@ def cues_of(document: Document, layout: Layout, *, names: bool = True) -> list[d
 def cues_between(
     document: Document, layout: Layout, start: float, end: float, *, names: bool = True
 ) -> list[dict[str, Any]]:
-    """The cues that are seen between two times in seconds, from a document with `CONTEXT_SECONDS` around them."""
+    """The cues that are seen between two times in seconds, from a document with `CONTEXT_SECONDS` around them.
+
+    They are those of the whole document where cues keep to lines, or speech has a long pause in the context. Where it
+    has none, a cue may end at another word: the best breaks of a text without a pause depend on all of it.
+    """
     return [cue for cue in cues_of(document, layout, names=names) if cue["start"] <= end and cue["end"] >= start]
 
 

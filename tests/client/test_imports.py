@@ -62,12 +62,20 @@ def test_other_commands_do_not_load_the_server(command: str) -> None:
 
 
 @pytest.mark.process
-def test_the_http_api_needs_no_package_but_the_clients_own() -> None:
-    program = """
+@pytest.mark.parametrize(
+    ("modules", "unneeded"),
+    [
+        ("api.http.app, api.http.loading_server, client.bridge", ("numpy", "budoux", "docx", "sqlite3")),
+        ("api.http.app, api.http.page", ("docx", "fontTools", "fontconfig", "langcodes", "rjieba")),
+    ],
+    ids=["API", "page"],
+)
+def test_the_server_needs_no_package_but_the_clients_own(modules: str, unneeded: tuple[str, ...]) -> None:
+    program = f"""
 import sys
-for name in ("torch", "numpy", "pydantic", "fastapi", "runpod", "openai", "src"):
+for name in {("torch", "pydantic", "fastapi", "runpod", "openai", "opencc", "src", *unneeded)}:
     sys.modules[name] = None
-import api.http.app, api.http.loading_server, client.bridge
+import {modules}
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 

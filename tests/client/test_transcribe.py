@@ -162,7 +162,7 @@ def test_errors_have_exit_codes_and_sentences(
     (folder / "empty.mp3").touch()
     shutil.copy(folder / "talk.ogg", folder / "speech.txt")
     (folder / "cut.mp4").write_bytes((CLIPS / "video.mp4").read_bytes()[:3000])
-    shutil.copy(ROOT / "docs" / "page.png", folder / "cover.jpg")
+    shutil.copy(ROOT / "docs" / "page-editor.png", folder / "cover.jpg")
     assert sentence in run_command("transcribe", *arguments, where=streaming_platform, folder=folder, code=code).stderr
 
 

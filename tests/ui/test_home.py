@@ -225,6 +225,18 @@ def test_a_recording_that_was_put_aside_is_saved_or_deleted(home: Page) -> None:
     expect(left).to_have_count(0)
 
 
+def test_a_recording_whose_upload_is_cancelled_is_kept(home: Page) -> None:
+    hold_pieces_after(home, 0)
+    home.get_by_role("tab", name="Microphone").click()
+    home.get_by_role("button", name="Record").click()
+    expect(home.get_by_role("timer")).to_have_text("0:01")
+    home.get_by_role("button", name="Stop").click()
+    transcribe(home)
+    row(home, "Uploading").get_by_role("button", name="Cancel").click()
+    expect(row(home, "Not transcribed yet")).to_have_count(1)
+    expect(row(home, "Recording 20")).to_have_count(1)
+
+
 # Options and presets
 
 
@@ -641,6 +653,12 @@ def test_the_password_is_asked_for_and_forgotten_again(page: Page, tmp_path: Pat
     expect(page.get_by_label("Password")).to_be_visible()
     page.close()
     home.stop()
+
+
+def test_all_scripts_are_fetched_in_one_round_trip(home: Page) -> None:
+    loaded = "performance.getEntriesByType('resource').map(({name}) => name).filter((name) => name.endsWith('.js'))"
+    preloaded = "[...document.querySelectorAll('link[rel=modulepreload], script')].map(({href, src}) => href ?? src)"
+    assert sorted(set(home.evaluate(loaded))) == sorted(home.evaluate(preloaded))
 
 
 def test_the_theme_is_chosen_and_kept(home: Page) -> None:

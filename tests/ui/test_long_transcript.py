@@ -97,7 +97,8 @@ def test_lines_in_sight_stay_where_they_are_when_those_above_change(page: Page, 
     visitor.ask("PATCH", f"transcripts/{long}", edits)
     expect(page.get_by_label("Title")).to_have_value("Changed")
     after = row.bounding_box()
-    assert before and after
+    assert before
+    assert after
     assert abs(before["y"] - after["y"]) <= 1
 
 

@@ -361,7 +361,7 @@ def test_a_server_with_a_key_asks_for_it_and_a_new_key_asks_again(page: Page, tm
         page.goto(home.url)
         password.fill("a guess")
         password.press("Enter")
-        expect(page.get_by_text("That password is not right.")).to_be_visible()
+        expect(page.get_by_text("Wrong password.")).to_be_visible()
         password.fill("first-key")
         password.press("Enter")
         expect(page.get_by_role("button", name="Log out")).to_be_visible()

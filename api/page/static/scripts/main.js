@@ -2,7 +2,7 @@
 
 import { announce, element, icon, menu, toast } from "./dom.js";
 import { catchDrops } from "./home/drop.js";
-import { mountHome } from "./home/view.js";
+import { loadOptions, mountHome } from "./home/view.js";
 import { intake } from "./home/intake.js";
 import { notifyOfEnds } from "./home/notifications.js";
 import { mountLogIn } from "./log_in.js";
@@ -140,6 +140,7 @@ async function start() {
     if (!session.admitted) session = await mountLogIn(host);
     buildTools(session);
     intake.limits = session.limits;
+    loadOptions(); // meanwhile
     await records.start();
   } catch (error) {
     mountProblem(error, element("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again"));

@@ -9,13 +9,22 @@ import { newTranscript } from "./new_transcript.js";
 
 const PHONE = "(max-width: 860px)";
 
+let loading = null;
+
+/** @returns {Promise<{models: string[], schemas: Object<string, Object>}>} what the server knows, asked once. */
+export function loadOptions() {
+  loading ??= transcripts.options();
+  loading.catch(() => { loading = null; });
+  return loading;
+}
+
 /**
  * @param {HTMLElement} host
  * @returns {Promise<{title: string, add: (dropped: {files: File[], skipped: number}) => void, unmount: () => void}>}
  *   `add` takes files that were dropped.
  */
 export async function mountHome(host) {
-  const known = await transcripts.options();
+  const known = await loadOptions();
   const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh() });
   const list = transcriptList(form.readOptions, form.chooseFiles);
   const panel = element("details", { class: "card new", open: true },

@@ -49,6 +49,7 @@ export class Saver extends EventTarget {
     this.#known = new Map(document.speakers);
     for (const line of document.lines) this.#revisions.set(line.id, line.revision);
     this.#takeUp();
+    if (this.isPending) this.status = "saving";
     const { signal } = this.#closed;
     document.addEventListener("change", ({ detail }) => this.#note(detail), { signal });
     addEventListener("beforeunload", (event) => { if (this.isPending) event.preventDefault(); }, { signal });

@@ -1,0 +1,26 @@
+"""All of the page: its routes, and what they share."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from api.http import page_events, page_exports, page_files, page_media, page_routes, page_session, page_uploads
+from api.http.door import Door
+from api.page.services import PageServices, open_page
+from api.page.settings import PageSettings
+
+_PARTS = (page_files, page_session, page_uploads, page_routes, page_events, page_media, page_exports)
+ROUTES = [route for part in _PARTS for route in part.ROUTES]
+
+
+def open_services(settings: PageSettings, door: Door) -> PageServices:
+    """Open the page's folder, for jobs that the door runs.
+
+    Args:
+        settings: of the page.
+        door: of the API.
+
+    Raises:
+        StoreUnusable: the folder cannot be used, with a sentence.
+    """
+    return open_page(settings, partial(door.run_job, page_routes.JOBS_ROUTE))
