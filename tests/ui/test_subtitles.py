@@ -263,6 +263,22 @@ def test_an_edit_is_the_transcripts_and_can_be_undone(subtitles: Page) -> None:
     expect(line).to_contain_text("Good morning, and welcome back to the programme.")
 
 
+def test_after_an_edit_only_what_is_around_it_is_laid_out(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    turns = [transcripts.Turn("SPEAKER_00", f"Line {at} is one of a thousand.") for at in range(1000)]
+    scripted.use(answer=transcripts.answer(turns, seconds=3600.0))
+    open_subtitles(page, scripted, visitor.transcribe())
+    page.locator(".cue-list").evaluate("(list) => { list.scrollTop = list.scrollHeight / 2; }")
+    row = page.locator(".cue-item").filter(has_text="Line 500 is")
+    row.get_by_role("button", name="Edit").click()
+    with page.expect_response(re.compile(r"/cues\?from=1740&to=1863")):
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text("Changed.")
+        page.keyboard.press("Enter")
+    expect(page.locator(".cue-item").filter(has_text="Changed.")).to_be_visible()
+    expect(page.get_by_text("1,000 subtitles")).to_be_visible()
+    expect(page.locator(".cue-item").filter(has_text="Line 501 is")).to_have_count(1)
+
+
 def test_an_edit_is_kept_when_the_field_is_left(subtitles: Page) -> None:
     type_over(subtitles, 0, "Left.")
     with subtitles.expect_response("**/cues*"):

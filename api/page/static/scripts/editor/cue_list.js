@@ -12,6 +12,7 @@ export class CueList {
   #tops = [0];
   #rows = new Map();
   #frame = 0;
+  #usual = FIRST_GUESS;
 
   /**
    * @param {string} label name of the list.
@@ -27,14 +28,17 @@ export class CueList {
     this.heights = new ResizeObserver(() => this.#measure());
   }
 
-  /** @param {number} count rows from now on; all of them are made anew. */
+  /** @param {number} count rows from now on; all of them are made anew, and the list stays where it is. */
   reset(count) {
+    const first = this.#indexAt(this.root.scrollTop);
+    const offset = this.root.scrollTop - (this.#tops[first] ?? 0);
     this.#count = count;
     this.#heights.clear();
     this.#rows.clear();
     this.heights.disconnect();
     this.list.replaceChildren();
     this.#layOut();
+    this.root.scrollTop = this.#tops[Math.min(first, count)] + offset;
     this.#draw();
   }
 
@@ -77,10 +81,10 @@ export class CueList {
 
   #layOut() {
     const known = [...this.#heights.values()];
-    const usual = known.length ? known.reduce((sum, height) => sum + height, 0) / known.length : FIRST_GUESS;
+    if (known.length) this.#usual = known.reduce((sum, height) => sum + height, 0) / known.length;
     this.#tops = new Array(this.#count + 1);
     this.#tops[0] = 0;
-    for (let index = 0; index < this.#count; index++) this.#tops[index + 1] = this.#tops[index] + (this.#heights.get(index) ?? usual);
+    for (let index = 0; index < this.#count; index++) this.#tops[index + 1] = this.#tops[index] + (this.#heights.get(index) ?? this.#usual);
     this.list.style.setProperty("height", `${this.#tops[this.#count]}px`);
   }
 

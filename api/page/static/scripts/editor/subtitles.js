@@ -11,7 +11,11 @@ import { styleForm } from "./subtitle_form.js";
 import { indexAfter, SubtitleStage } from "./subtitle_stage.js";
 import { keepStyle, layoutOf, limitsOf, styleOf } from "./subtitle_style.js";
 
+const MARGIN_S = 60; // around what was edited: farther away, the layout stays as it is
+const LONGEST_PART_S = 1200;
 const PAUSE_MS = 400; // after the last change, before the cues are laid out again
+
+const ALL = { from: 0, to: Infinity };
 
 /**
  * Show the subtitles of a transcript.
@@ -37,6 +41,8 @@ class Subtitles {
   #current = -1;
   #edited = -1;
   #isBehind = true;
+  /** @type {{from: number, to: number}|null} what has to be laid out anew, in seconds; null: nothing */
+  #dirty = ALL;
   #asked = 0;
   #timer = 0;
   #ended = new AbortController();
@@ -58,7 +64,7 @@ class Subtitles {
   start() {
     const { signal } = this.#ended;
     this.playback.addEventListener("time", () => this.#follow(), { signal });
-    this.transcript.addEventListener("change", () => this.#refreshSoon(), { signal });
+    this.transcript.addEventListener("change", ({ detail }) => this.#note(detail), { signal });
     this.saver.addEventListener("status", () => this.#refreshOnceSaved(), { signal });
     this.#refresh();
   }
@@ -81,6 +87,15 @@ class Subtitles {
   #restyle(style) {
     this.style = style;
     keepStyle(this.record, style);
+    this.#dirty = ALL;
+    this.#refreshSoon();
+  }
+
+  // The layout of hours takes seconds, that of the minutes around an edit does not.
+  #note({ ids, speakers }) {
+    const lines = [...ids].map((id) => this.transcript.get(id));
+    const isPart = !speakers && lines.length > 0 && lines.every(Boolean) && this.#cues.length > 0;
+    this.#dirty = isPart ? lines.reduce(widen, this.#dirty) : ALL;
     this.#refreshSoon();
   }
 
@@ -100,8 +115,11 @@ class Subtitles {
     try {
       // The server lays out what is saved; when that takes long, the saver's "status" asks again.
       if (!(await this.saver.flush())) return;
-      const cues = await askForCues(this.record.id, layoutOf(this.style));
-      if (!isStale()) this.#take(cues);
+      const { from, to } = this.#dirty ?? ALL;
+      const isPart = to - from <= LONGEST_PART_S;
+      if (!isPart) this.summary.textContent = "Preparing the subtitles…";
+      const cues = await askForCues(this.record.id, { ...layoutOf(this.style), ...(isPart ? { from, to } : {}) });
+      if (!isStale()) this.#take(isPart ? replacePart(this.#cues, cues, from, to) : cues);
     } catch (error) {
       if (!isStale()) this.summary.textContent = describeProblem(error).title;
     }
@@ -110,6 +128,7 @@ class Subtitles {
   #take(cues) {
     if (this.#edited >= 0) return; // what is being typed stays; the end of it asks again
     this.#isBehind = false;
+    this.#dirty = null;
     this.#cues = cues;
     this.#parts = partsOfCues(cues, (id) => this.#textOf(id));
     this.#nextStarts = nextStartsOf(cues);
@@ -196,6 +215,17 @@ class Subtitles {
     if (lines?.size) announce("Text changed");
     this.#refreshSoon();
   }
+}
+
+function widen(part, { start, end }) {
+  const [from, to] = [Math.max(0, start - MARGIN_S), end + MARGIN_S];
+  return part ? { from: Math.min(part.from, from), to: Math.max(part.to, to) } : { from, to };
+}
+
+function replacePart(cues, part, from, to) {
+  const isInside = ({ start }) => start >= from && start < to;
+  const before = cues.filter(({ start }) => start < from);
+  return [...before, ...part.filter(isInside), ...cues.filter(({ start }) => start >= to)];
 }
 
 // When the next cue of the same voice starts; those of others may overlap. Null after the last.
