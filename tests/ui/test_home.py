@@ -225,6 +225,18 @@ def test_a_recording_that_was_put_aside_is_saved_or_deleted(home: Page) -> None:
     expect(left).to_have_count(0)
 
 
+def test_a_recording_whose_upload_is_cancelled_is_kept(home: Page) -> None:
+    hold_pieces_after(home, 0)
+    home.get_by_role("tab", name="Microphone").click()
+    home.get_by_role("button", name="Record").click()
+    expect(home.get_by_role("timer")).to_have_text("0:01")
+    home.get_by_role("button", name="Stop").click()
+    transcribe(home)
+    row(home, "Uploading").get_by_role("button", name="Cancel").click()
+    expect(row(home, "Not transcribed yet")).to_have_count(1)
+    expect(row(home, "Recording 20")).to_have_count(1)
+
+
 # Options and presets
 
 

@@ -97,13 +97,13 @@ class Intake extends EventTarget {
     this.#run();
   }
 
-  /** Stop it and drop what was sent. @param {string} key */
+  /** Stop it and drop what was sent; a recording of the microphone is kept in the browser. @param {string} key */
   cancel(key) {
     const item = this.#find(key);
     this.#items = this.#items.filter((other) => other !== item);
     item.stop?.abort();
     if (item.uploadId) discard(item.uploadId).catch(() => {}); // the server drops unfinished ones in time
-    if (item.recording) dropRecording(item.recording);
+    item.recording?.release(); // its sound stays in the browser until somebody deletes it
     this.#changed();
   }
 
@@ -126,11 +126,14 @@ class Intake extends EventTarget {
       const source = item.url ? { url: item.url } : { upload: await this.#upload(item), kind: item.recording ? "microphone" : "file" };
       item.before = new Set(records.all.map(({ id }) => id));
       const record = await transcripts.create(source, item.options, item.title);
-      if (item.recording) await dropRecording(item.recording);
       const isWanted = this.#items.includes(item);
       this.#items = this.#items.filter((other) => other !== item);
-      if (isWanted) records.put(record);
-      else await transcripts.remove(record.id); // cancelled while the server began with it
+      if (!isWanted) {
+        await transcripts.remove(record.id); // cancelled while the server began with it
+        return;
+      }
+      if (item.recording) await dropRecording(item.recording);
+      records.put(record);
     } catch (error) {
       if (error.name === "NotReadableError") refuse(item, CHANGED);
       else if (error.name !== "AbortError") fail(item, describeProblem(error));

@@ -68,7 +68,7 @@ export function rowOfItem(item) {
       return { ...row, status: "Waiting to be uploaded" };
     case "uploading":
       if (url) return { ...row, status: "Starting", fraction: null };
-      return { ...row, status: isWaiting ? "Connection lost. The upload goes on as soon as it is back." : describeProgress("Uploading", fraction, secondsLeft) };
+      return { ...row, status: isWaiting ? "Waiting for the server. The upload then continues by itself." : describeProgress("Uploading", fraction, secondsLeft) };
     case "interrupted":
       return {
         ...row, tone: "attention", status: `Stopped at ${Math.floor(fraction * 100)}% when the page was closed or reloaded. Choose the same file again to continue there.`,

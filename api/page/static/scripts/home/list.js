@@ -66,7 +66,7 @@ export function transcriptList(readOptions, chooseFile) {
   }
 
   const ACTIONS = {
-    cancel: (key) => (records.get(key) ? transcripts.cancel(key).then((record) => records.put(record)) : intake.cancel(key)),
+    cancel,
     retry: (key) => (records.get(key) ? transcripts.retry(key).then((record) => records.put(record)) : intake.retry(key)),
     change: retryWithForm,
     remove: (key) => remove(records.get(key)),
@@ -82,6 +82,15 @@ export function transcriptList(readOptions, chooseFile) {
     } catch (error) {
       const { title, remedy } = describeProblem(error);
       toast(`${title} ${remedy}`);
+    }
+  }
+
+  async function cancel(key) {
+    if (records.get(key)) {
+      records.put(await transcripts.cancel(key));
+    } else {
+      intake.cancel(key);
+      await refresh(); // it may have been a recording, which is kept
     }
   }
 
@@ -127,7 +136,7 @@ export function transcriptList(readOptions, chooseFile) {
   records.addEventListener("change", drawSoon);
   intake.addEventListener("change", drawSoon);
   draw();
-  refresh();
+  refresh().catch(() => {}); // a browser without a database has no recordings
   return {
     body,
     refresh,

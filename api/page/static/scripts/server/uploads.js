@@ -81,7 +81,7 @@ function adapt(piece, seconds, most) {
 }
 
 const isTemporary = (error) =>
-  error instanceof ServerError && (error.status === 0 || error.status === 408 || error.status === 409 || error.status === 429 || [500, 502, 503, 504].includes(error.status));
+  error instanceof ServerError && [0, 408, 409, 429, 500, 502, 503, 504].includes(error.status) && error.code !== "too_many_uploads";
 
 function pause(seconds, signal) {
   return new Promise((resolve, reject) => {
