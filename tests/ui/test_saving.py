@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, Route, expect
 
 from tests.ui.browser import Visitor, Watch, axe, picture
 from tests.ui.scripted import ScriptedHome, wait_until
@@ -54,7 +54,12 @@ def expect_saved(page: Page) -> None:
 
 def test_only_what_changed_is_sent_after_a_pause(page: Page, transcript: str) -> None:
     sent: list[Any] = []
-    page.on("request", lambda request: request.method == "PATCH" and sent.append(request.post_data_json))
+
+    def note(request: Request) -> None:
+        if request.method == "PATCH":
+            sent.append(request.post_data_json)
+
+    page.on("request", note)
     page.locator(".word").get_by_text("both.", exact=True).dblclick()
     page.keyboard.type("all of you.", delay=60)
     expect_saved(page)
