@@ -20,9 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.openai.errors import ApiError
-from api.page.cues import CONTEXT_SECONDS, Document, cues_between, cues_of, parse_layout
+from api.page.cues import CONTEXT_SECONDS, cues_between, cues_of, parse_layout
+from api.page.document import Document
 from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, export_all, file_stem
-from api.page.lines import Line, Word, clean_text, spread_words
+from api.page.job_lines import spread_words
+from api.page.lines import Line, Word, clean_text
 from transcript.formats.layout import PRESETS, Layout
 
 BROADCAST = PRESETS["broadcast"]

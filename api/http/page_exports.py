@@ -20,7 +20,8 @@ from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError, to_error
 from api.page import records
 from api.page.captioned_video import MODES, write_captioned
-from api.page.cues import CONTEXT_SECONDS, Document, cues_between, parse_layout
+from api.page.cues import CONTEXT_SECONDS, cues_between, parse_layout
+from api.page.document import Document
 from api.page.exports import MEDIA_TYPES, Wanted, export, export_all, file_stem
 from api.page.made_files import Make, Making
 from api.page.media import PEAKS_PER_SECOND, write_peaks, write_playable

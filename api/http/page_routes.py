@@ -20,7 +20,7 @@ from api.http.page_access import owner_of
 from api.http.page_uploads import refusing
 from api.http.uploads import receive_json
 from api.openai.errors import ApiError
-from api.page import edits, lines, records
+from api.page import edits, lines, records, values
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PRIVATE_FOLDER, PageServices
 from api.page.store import NotEditable, StoreFull
@@ -42,7 +42,7 @@ _GZIP_LEVEL = 3
 
 Found = TypeVar("Found")
 
-_MAX_REVISION_DIGITS = len(str(lines.MAX_REVISION))
+_MAX_REVISION_DIGITS = len(str(values.MAX_REVISION))
 
 
 async def create(request: Request) -> Response:
@@ -249,7 +249,7 @@ def _parse_options(value: Any) -> dict[str, Any]:
 
 
 def _parse_url(value: Any) -> Source:
-    url = lines.parse_text(value, "url", MAX_URL_CHARACTERS).strip()
+    url = values.parse_text(value, "url", MAX_URL_CHARACTERS).strip()
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -267,7 +267,7 @@ async def _take_upload(page: PageServices, owner: str, body: Mapping[str, Any], 
     Raises:
         ApiError: there is no such upload, or it is not finished.
     """
-    upload_id = lines.parse_text(body["upload"], "upload", edits.MAX_TITLE_CHARACTERS)
+    upload_id = values.parse_text(body["upload"], "upload", edits.MAX_TITLE_CHARACTERS)
     with refusing():
         taken = await run_in_threadpool(page.uploads.take, owner, upload_id, page.recording_of(transcript_id))
     return Source("microphone" if body.get("kind") == "microphone" else "file", taken.name, taken.size)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import ffmpeg
 
-from api.page.cues import Document
+from api.page.document import Document
 from api.page.ffmpeg import Bounds, MediaFailed, run_ffmpeg
 from api.page.made_files import Making
 from api.page.media import MAX_SECONDS, read_header

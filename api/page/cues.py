@@ -6,15 +6,14 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
 from api.openai.errors import ApiError
-from api.page.lines import Line, to_transcript
+from api.page.document import Document
 from transcript.formats.cues import RIGHT_TO_LEFT, Cue, line_text, to_subtitles
 from transcript.formats.layout import PRESETS, Layout
-from transcript.transcript import Transcript
 
 CONTEXT_SECONDS = 60.0
 """Of text on both sides of a part, since line breaks weigh what is around them."""
@@ -31,39 +30,6 @@ _LEAST_AND_MOST: dict[str, tuple[float, float]] = {
 """The same as of a job's options."""
 
 _WHOLE = ("max_line_width", "max_line_count", "max_words_per_line")
-
-
-@dataclass(frozen=True)
-class Document:
-    """A transcript as it is saved.
-
-    Attributes:
-        title: of the visitor's.
-        lines: in order.
-        speakers: names by key, in order of first speech; empty: not named.
-        language: code of the text's language; None: unknown.
-        duration: of the recording in seconds; None: unknown.
-    """
-
-    title: str
-    lines: Sequence[Line]
-    speakers: Mapping[str, str]
-    language: str | None = None
-    duration: float | None = None
-
-    @property
-    def voices(self) -> dict[str, str]:
-        """The name of each speaker as the page shows it: `Speaker 1` for the first one if it has none."""
-        keys = dict.fromkeys([*self.speakers, *(line.speaker for line in self.lines if line.speaker is not None)])
-        return {
-            key: " ".join(self.speakers.get(key, "").split()) or f"Speaker {number}"
-            for number, key in enumerate(keys, start=1)
-        }
-
-    def to_transcript(self, *, names: bool = True) -> Transcript:
-        """The transcript that the subtitle writers take; without `names`, nobody is told apart."""
-        lines = self.lines if names else [replace(line, speaker=None) for line in self.lines]
-        return to_transcript(lines, self.voices if names else {}, self.language, self.duration)
 
 
 def parse_layout(given: Mapping[str, Any]) -> Layout:

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from api.page.cues import Document
+from api.page.document import Document
 from api.page.docx import Paragraph, to_docx
 from transcript.formats.layout import Layout
 from transcript.formats.render import render

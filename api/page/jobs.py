@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from api.page import lines, records
+from api.page import job_lines, lines, records
 from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Outcome, Progress, Record, State
@@ -199,7 +199,7 @@ def _read_output(answer: Answer) -> tuple[list[Line], Outcome]:
     Raises:
         ValueError: it is none of the known form, or has too many lines.
     """
-    found = lines.lines_of(answer)
+    found = job_lines.lines_of(answer)
     if len(found) > MAX_LINES:
         raise ValueError(f"the recording has over {MAX_LINES} segments: cut it into parts")
     metadata = answer.get("metadata")

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from api.page import lines, records
+from api.page import job_lines, lines, records
 from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Progress, Record, State
@@ -65,7 +65,7 @@ class RunningJob:
         if self._has_ended or len(self.lines) + len(segments) > MAX_LINES:
             return
         try:
-            self.lines += lines.lines_of_segments(segments, len(self.lines))
+            self.lines += job_lines.lines_of_segments(segments, len(self.lines))
         except (LookupError, TypeError, ValueError, AttributeError):  # an endpoint may send anything; its result counts
             return
         self._tell_soon()
