@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from api.http.headers import content_disposition
-from api.http.page_routes import JOBS_ROUTE, find
+from api.http.page_routes import JOBS_ROUTE, existing, find
 from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError, to_error
 from api.page import records
@@ -25,9 +26,9 @@ from api.page.exports import MEDIA_TYPES, Wanted, export, export_all, file_stem
 from api.page.made_files import Make, Making
 from api.page.media import PEAKS_PER_SECOND, write_peaks, write_playable
 from api.page.records import Record
-from api.page.services import PageServices
+from api.page.services import CAPTIONED, PageServices
 
-PEAKS, PLAYABLE, CAPTIONED = "peaks", "playable.mp4", "captioned"
+PEAKS, PLAYABLE = "peaks", "playable.mp4"
 """Names of files that are made of a recording, beside it."""
 
 MAX_COPY_BYTES = 16 << 30
@@ -129,13 +130,14 @@ async def make_video(request: Request) -> Response:
     def make(target: Path, making: Making) -> None:
         found["suffix"] = write_captioned(source, document, mode, layout, target, making, names=names, max_bytes=room)
 
-    await run_in_threadpool(page.made.cancel, record.id, CAPTIONED)
-    await run_in_threadpool(path.unlink, True)
-    making = page.made.begin(record.id, path, make, is_slow=True)
-    video = {"state": "working", "fraction": 0.0, "captions": mode, "revision": record.revision}
-    changed = await page.change(record.id, video=video)
-    page.follow(_tell_progress(page, changed or record, video, making, found))
-    return JSONResponse(records.to_json(changed or record, page.jobs.progress_of(record.id)), 202)
+    async with page.videos:
+        await _remove_video(page, record)
+        making = page.made.begin(record.id, path, make, is_slow=True)
+        begun = {"captions": mode, "revision": record.revision, "begun": time.time()}
+        video = {"state": "working", "fraction": 0.0, **begun}
+        changed = existing(await page.change(record.id, video=video))
+    page.follow(_tell_progress(page, changed, video, making, found))
+    return JSONResponse(records.to_json(changed, page.jobs.progress_of(record.id)), 202)
 
 
 async def _tell_progress(
@@ -150,17 +152,25 @@ async def _tell_progress(
     if making.stop.is_set():  # another one has begun, or the transcript is gone, or the server stops
         return
     ended = {"state": "failed", "error": making.error} if making.error else {"state": "done", "fraction": 1.0, **found}
-    await page.change(record.id, video={**video, **ended})
+    async with page.videos:
+        current = await run_in_threadpool(page.store.get, record.id)
+        if current is not None and current.video == video:  # else it has been removed, or another one has begun
+            await page.change(record.id, video={**video, **ended})
+
+
+async def _remove_video(page: PageServices, record: Record) -> None:
+    await run_in_threadpool(page.made.cancel, record.id, CAPTIONED)
+    await run_in_threadpool((page.folder_of(record.id) / CAPTIONED).unlink, True)
 
 
 async def cancel_video(request: Request) -> Response:
     """`DELETE transcripts/{id}/video`: stop making the captioned video, or remove it."""
     record = await find(request)
     page = _page(request)
-    await run_in_threadpool(page.made.cancel, record.id, CAPTIONED)
-    await run_in_threadpool((page.folder_of(record.id) / CAPTIONED).unlink, True)
-    changed = await page.change(record.id, video=None)
-    return JSONResponse(records.to_json(changed or record, page.jobs.progress_of(record.id)))
+    async with page.videos:
+        await _remove_video(page, record)
+        changed = existing(await page.change(record.id, video=None))
+    return JSONResponse(records.to_json(changed, page.jobs.progress_of(record.id)))
 
 
 async def show_video(request: Request) -> Response:

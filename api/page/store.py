@@ -9,7 +9,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,13 +174,14 @@ class Store:
                 return None
             return self._write(replace(record, updated=time.time(), state="working", attempts=record.attempts + 1))
 
-    def fail_videos(self) -> None:
-        """Mark the captioned videos as failed that the server before has not finished."""
+    def fail_videos(self) -> list[str]:
+        """Mark the captioned videos as failed that the server before has not finished: ids of their transcripts."""
         with self._writing():
-            for row in self._db.execute(tables.SELECT_RECORDS + "WHERE video != 'null'").fetchall():
-                record = tables.to_record(row)
-                if record.video and record.video["state"] == "working":
-                    self._write(replace(record, video={**record.video, "state": "failed"}))
+            rows = self._db.execute(tables.SELECT_RECORDS + "WHERE video != 'null'").fetchall()
+            failed = [record for record in map(tables.to_record, rows) if _is_making(record.video)]
+            for record in failed:
+                self._write(replace(record, video={**(record.video or {}), "state": "failed"}))
+            return [record.id for record in failed]
 
     def remove(self, transcript_id: str) -> None:
         """Remove a transcript with its lines."""
@@ -366,6 +367,10 @@ class Store:
 class _Stored:
     line: Line
     deleted: bool
+
+
+def _is_making(video: Mapping[str, Any] | None) -> bool:
+    return video is not None and video["state"] == "working"
 
 
 def _is_newer(stored: _Stored | None, based_on: int) -> bool:
