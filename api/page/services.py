@@ -17,6 +17,7 @@ from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
 from api.page.made_files import MadeFiles
 from api.page.media import look_at
+from api.page.own_visitor import OwnVisitor
 from api.page.records import Record
 from api.page.settings import PageSettings
 from api.page.store import NotWritten, Store
@@ -44,6 +45,7 @@ class PageServices:
         events: for the visitors.
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
+        own_visitor: that the folder's owner is.
         made: files that are being made of recordings.
         videos: held while a captioned video is begun, given up, or noted as made.
     """
@@ -53,6 +55,7 @@ class PageServices:
     events: Events
     uploads: Uploads
     jobs: PageJobs
+    own_visitor: OwnVisitor
     made: MadeFiles = field(default_factory=MadeFiles)
     videos: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -99,6 +102,12 @@ class PageServices:
             async with self._looks:
                 return asdict(await run_in_threadpool(look_at, self.recording_of(transcript_id)))
         return None
+
+    async def give(self, owner: str, heir: str) -> None:
+        """Make all transcripts of a visitor another one's, also those whose jobs run."""
+        await run_in_threadpool(self.store.give, owner, heir)
+        for record in await run_in_threadpool(self.store.records_of, heir):
+            self.jobs.publish(record)
 
     async def remove(self, record: Record) -> None:
         """Remove all of a transcript, and end its job."""
@@ -177,6 +186,7 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         for folder in (settings.folder, settings.folder / "media"):
             folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             folder.chmod(PRIVATE_FOLDER)
+        own_visitor = OwnVisitor(settings.folder)
         store = Store(settings.folder)
         try:
             uploads = Uploads(settings.folder / "uploads", settings.reserve_bytes)
@@ -188,4 +198,4 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
     jobs = PageJobs(store, run, events, lambda transcript_id: settings.folder / "media" / transcript_id)
-    return PageServices(settings, store, events, uploads, jobs)
+    return PageServices(settings, store, events, uploads, jobs, own_visitor)

@@ -118,6 +118,11 @@ class Store:
             ).fetchall()
         return [tables.to_record(row) for row in rows]
 
+    def give(self, owner: str, heir: str) -> None:
+        """Make all of a visitor's transcripts another one's."""
+        with self._writing():
+            self._db.execute("UPDATE transcripts SET owner = ? WHERE owner = ?", [heir, owner])
+
     def find(self, transcript_id: str, owner: str) -> Record | None:
         """A visitor's transcript; None: this visitor has none of this id."""
         record = self.get(transcript_id)

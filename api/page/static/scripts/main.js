@@ -8,7 +8,7 @@ import { notifyOfEnds } from "./home/notifications.js";
 import { mountLogIn } from "./log_in.js";
 import { subscribe } from "./server/events.js";
 import { hasJustEnded, records } from "./server/records.js";
-import { getSession, logOut } from "./server/session.js";
+import { becomeOwner, getSession, logOut } from "./server/session.js";
 import { describeTab, showTab } from "./tab.js";
 import { describeProblem } from "./text/problems.js";
 
@@ -132,12 +132,25 @@ function showLostConnection() {
   document.getElementById("notices").replaceChildren(notice);
 }
 
+/** Take the link that the server printed for its owner. */
+async function enter() {
+  const code = location.hash.match(/^#\/enter\/([\w-]+)$/)?.[1];
+  if (!code) return;
+  history.replaceState(null, "", "#/");
+  try {
+    await becomeOwner(code);
+  } catch (error) {
+    toast(describeProblem(error).title);
+  }
+}
+
 let session;
 
 async function start() {
   try {
     session = await getSession();
     if (!session.admitted) session = await mountLogIn(host);
+    await enter();
     buildTools(session);
     intake.limits = session.limits;
     loadOptions(); // meanwhile

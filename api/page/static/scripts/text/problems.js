@@ -26,6 +26,7 @@ const BY_CODE = {
   unreachable: ["The server cannot be reached.", "Check your connection, then try again."],
   password_needed: ["You are logged out.", "Log in again."],
   wrong_password: ["Wrong password.", "Try again, or ask whoever set up the server."],
+  wrong_code: ["This link has been used already.", "Start the server again for a new one."],
   session_needed: ["Your browser does not keep this page’s cookie.", "Allow cookies for this address, then reload the page."],
   origin: ["Another page tried to use this one.", "Open this page at its own address."],
   host: ["The server has no password, so it answers at local addresses only.", "Open it by its IP address, or ask whoever runs it to set a password."],
