@@ -74,7 +74,7 @@ async def create(request: Request) -> Response:
             record = existing(await page.change(transcript_id, media=media))
     page.jobs.start(record)
     page.jobs.publish(record)
-    return await _answer(request, _to_json(page, record), 201)
+    return await answer(request, _to_json(page, record), 201)
 
 
 async def list_all(request: Request) -> Response:
@@ -82,12 +82,12 @@ async def list_all(request: Request) -> Response:
     owner = owner_of(request)
     page = _page(request)
     found = await run_in_threadpool(page.store.records_of, owner)
-    return await _answer(request, {"transcripts": [_to_json(page, record) for record in found]})
+    return await answer(request, {"transcripts": [_to_json(page, record) for record in found]})
 
 
 async def show(request: Request) -> Response:
     """`GET transcripts/{id}`: one of them."""
-    return await _answer(request, _to_json(_page(request), await find(request)))
+    return await answer(request, _to_json(_page(request), await find(request)))
 
 
 async def remove(request: Request) -> Response:
@@ -100,7 +100,7 @@ async def cancel(request: Request) -> Response:
     """`POST transcripts/{id}/cancel`: end its job, if it runs."""
     page = _page(request)
     record = await page.jobs.cancel(await find(request))
-    return await _answer(request, _to_json(page, existing(record)))
+    return await answer(request, _to_json(page, existing(record)))
 
 
 async def retry(request: Request) -> Response:
@@ -113,7 +113,7 @@ async def retry(request: Request) -> Response:
     options = None if body.get("options") is None else _parse_options(body["options"])
     if record.state in UNFINISHED:
         raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
-    return await _answer(request, _to_json(page, existing(await page.jobs.retry(record, options))))
+    return await answer(request, _to_json(page, existing(await page.jobs.retry(record, options))))
 
 
 async def document(request: Request) -> Response:
@@ -137,7 +137,7 @@ async def changes(request: Request) -> Response:
     if not (since.isascii() and since.isdigit() and len(since) < _MAX_REVISION_DIGITS):
         raise ApiError(400, "since: should be a revision, a number from 0", param="since")
     found = existing(await run_in_threadpool(_page(request).store.changes, record.id, int(since)))
-    return await _answer(
+    return await answer(
         request,
         {
             "revision": found.record.revision,
@@ -166,7 +166,7 @@ async def edit(request: Request) -> Response:
     page.jobs.publish(edited.record)
     conflicts = [lines.to_json(line) for line in edited.conflicts]
     deleted = [{"id": line_id, "revision": revision, "deleted": True} for line_id, revision in edited.deleted.items()]
-    return await _answer(request, {"revision": edited.record.revision, "conflicts": [*conflicts, *deleted]})
+    return await answer(request, {"revision": edited.record.revision, "conflicts": [*conflicts, *deleted]})
 
 
 async def options(request: Request) -> Response:
@@ -174,7 +174,7 @@ async def options(request: Request) -> Response:
     owner_of(request)
     door: Door = request.app.state.door
     models = await door.transcriber.models()
-    return await _answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
+    return await answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"
@@ -296,7 +296,8 @@ def _title_of(source: Source) -> str:
     return (stem or source.name)[: edits.MAX_TITLE_CHARACTERS]
 
 
-async def _answer(request: Request, content: Any, status: int = 200) -> Response:
+async def answer(request: Request, content: Any, status: int = 200) -> Response:
+    """JSON, made and compressed on a thread."""
     return await _answer_text(request, await run_in_threadpool(json_text.to_json, content), status)
 
 

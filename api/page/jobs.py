@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,6 +20,7 @@ from api.page.lines import Line
 from api.page.records import Outcome, Progress, Record, State
 from api.page.running_job import RunningJob
 from api.page.store import MAX_LINES, NotWritten, Store
+from api.page.threads import to_end
 from api.transcriber import Answer, Job, Listener, find_seconds, request_id
 
 RUNNING_AT_ONCE = 4
@@ -46,7 +47,6 @@ _GIVEN_UP = {
 _log = logging.getLogger(__name__)
 
 Run = Callable[[Job, Listener], Awaitable[Answer]]
-Result = TypeVar("Result")
 
 
 class PageJobs:
@@ -150,7 +150,7 @@ class PageJobs:
         request_id.set(f"page-{record.id}")
         try:
             async with self._turns:
-                if await _to_end(run_in_threadpool(self._store.begin_attempt, record.id)) is None:
+                if await to_end(run_in_threadpool(self._store.begin_attempt, record.id)) is None:
                     return  # it has been removed or cancelled
                 answer = await asyncio.wait_for(self._run(self._to_job(record), running.listener()), MAX_JOB_S)
                 running.end()
@@ -198,21 +198,11 @@ class PageJobs:
             await run_in_threadpool(self._store.update, transcript_id, state=state, error=error, attempts=0)
 
 
-async def _to_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Wait for work to end, also when cancelled: a thread that goes on would write after what follows."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-
-
 async def _until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Write the end of a job; where the disk is full, as often as it takes, for the job is not to run again."""
     while True:
         try:
-            return await _to_end(write())
+            return await to_end(write())
         except NotWritten:
             _log.error("the end of a job of the page cannot be written: the disk is full or fails")
             await asyncio.sleep(_WRITE_AGAIN_S)

@@ -22,6 +22,7 @@ from api.page.records import Record
 from api.page.settings import PageSettings
 from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
+from api.page.threads import Layouts
 from api.page.uploads import Uploads
 
 PRIVATE_FOLDER = 0o700
@@ -47,6 +48,7 @@ class PageServices:
         jobs: of the transcripts.
         own_visitor: that the folder's owner is.
         made: files that are being made of recordings.
+        layouts: lays out texts.
         videos: held while a captioned video is begun, given up, or noted as made.
     """
 
@@ -57,6 +59,7 @@ class PageServices:
     jobs: PageJobs
     own_visitor: OwnVisitor
     made: MadeFiles = field(default_factory=MadeFiles)
+    layouts: Layouts = field(default_factory=Layouts)
     videos: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
