@@ -22,8 +22,9 @@ from api.page.edits import Edit, parse_edit, parse_line
 from api.page.job_lines import lines_of
 from api.page.lines import Line, Word
 from api.page.records import Outcome, Record, Source
-from api.page.store import NotEditable, Store, StoreFull
+from api.page.store import NotEditable, NotWritten, Store, StoreFull
 from api.page.tables import FILE_NAME, StoreUnusable
+from tests.support.disks import full_disk
 from tests.support.http_api import ANSWER
 from transcript.formats.render import render
 
@@ -330,6 +331,16 @@ def test_a_video_that_was_being_made_has_failed_after_a_restart(transcripts: Sto
     transcripts.fail_videos()
     assert transcripts.get("one").video["state"] == "failed"
     assert transcripts.get("two").video["state"] == "done"
+
+
+@pytest.mark.parametrize("words", [1, 1000], ids=["at the end", "in between"])
+def test_on_a_full_disk_an_edit_is_refused_and_the_next_one_is_written(done: Store, tmp_path: Path, words: int) -> None:
+    many = tuple(make_line(f"new{number}", " word" * words, 9.0) for number in range(400))
+    with full_disk(tmp_path), pytest.raises(NotWritten):
+        done.edit("one", Edit(lines=many))
+    edited = done.edit("one", Edit(title="Later"))
+    assert edited is not None
+    assert (edited.record.title, edited.record.revision) == ("Later", 2)
 
 
 @pytest.mark.process

@@ -12,6 +12,7 @@ from typing import Any
 
 from api.openai.errors import ApiError
 from api.page.document import Document
+from transcript.checks import Check, never
 from transcript.formats.cues import RIGHT_TO_LEFT, Cue, line_text, to_subtitles
 from transcript.formats.layout import PRESETS, Layout
 
@@ -64,10 +65,10 @@ def _parse_number(name: str, value: Any) -> Any:
     return int(number) if name in _WHOLE else number
 
 
-def cues_of(document: Document, layout: Layout, *, names: bool = True) -> list[dict[str, Any]]:
-    """The cues as the page reads them, times in seconds."""
+def cues_of(document: Document, layout: Layout, *, names: bool = True, check: Check = never) -> list[dict[str, Any]]:
+    """The cues as the page reads them, times in seconds; `check` ends the work by an exception."""
     transcript = document.to_transcript(names=names)
-    cues = to_subtitles(transcript.segments, layout, transcript.language)
+    cues = to_subtitles(transcript.segments, layout, transcript.language, check)
     voices = [segment.voice for segment in transcript.segments]
     return [
         {
@@ -82,14 +83,15 @@ def cues_of(document: Document, layout: Layout, *, names: bool = True) -> list[d
 
 
 def cues_between(
-    document: Document, layout: Layout, start: float, end: float, *, names: bool = True
+    document: Document, layout: Layout, start: float, end: float, *, names: bool = True, check: Check = never
 ) -> list[dict[str, Any]]:
     """The cues that are seen between two times in seconds, from a document with `CONTEXT_SECONDS` around them.
 
     They are those of the whole document where cues keep to lines, or speech has a long pause in the context. Where it
     has none, a cue may end at another word: the best breaks of a text without a pause depend on all of it.
     """
-    return [cue for cue in cues_of(document, layout, names=names) if cue["start"] <= end and cue["end"] >= start]
+    cues = cues_of(document, layout, names=names, check=check)
+    return [cue for cue in cues if cue["start"] <= end and cue["end"] >= start]
 
 
 def _line_ids(cues: Sequence[Cue], document: Document, voices: Sequence[str]) -> Iterator[list[str]]:
