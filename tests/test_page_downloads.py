@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,7 +22,7 @@ import pytest
 import srt
 from numpy.typing import NDArray
 
-from api.http import page_exports
+from api.http import page_video
 from api.page.exports import MEDIA_TYPES
 from api.page.media import read_header
 from api.page.settings import PageSettings
@@ -289,10 +290,18 @@ def test_a_wrong_order_for_a_video_is_refused(browser: Browser, film: str, body:
     assert browser.post(f"{PAGE}/transcripts/{film}/video", body).status == 400
 
 
+def test_a_full_disk_gets_no_video_and_is_said(
+    api: Api, browser: Browser, film: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.page, "settings", replace(api.page.settings, reserve_bytes=1 << 60))
+    response = browser.post(f"{PAGE}/transcripts/{film}/video", {"captions": "mux"})
+    assert (response.status, response.code) == (507, "no_space")
+
+
 def test_a_captioned_video_that_is_removed_the_moment_it_is_made_stays_removed(
     browser: Browser, film: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_exports, "_REPORT_S", 3.0)
+    monkeypatch.setattr(page_video, "_REPORT_S", 3.0)
     path = folder / "media" / film / "captioned"
     path.unlink(missing_ok=True)
     browser.post(f"{PAGE}/transcripts/{film}/video", {"captions": "mux"})

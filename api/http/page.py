@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from functools import partial
 
-from api.http import page_events, page_exports, page_files, page_media, page_routes, page_session, page_uploads
+from api.http import (
+    page_events,
+    page_exports,
+    page_files,
+    page_media,
+    page_routes,
+    page_session,
+    page_uploads,
+    page_video,
+)
 from api.http.door import Door
 from api.page.services import PageServices, open_page
 from api.page.settings import PageSettings
 
-_PARTS = (page_files, page_session, page_uploads, page_routes, page_events, page_media, page_exports)
+_PARTS = (page_files, page_session, page_uploads, page_routes, page_events, page_media, page_exports, page_video)
 ROUTES = [route for part in _PARTS for route in part.ROUTES]
 
 

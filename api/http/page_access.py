@@ -20,6 +20,7 @@ from api.http.door import Door
 from api.http.middleware import HttpMiddleware
 from api.http.origins import is_local, is_same_address
 from api.openai.errors import ApiError
+from api.page.services import PageServices
 
 PREFIX = "/page/"
 API_PREFIX = f"{PREFIX}api/"
@@ -98,6 +99,12 @@ def owner_of(request: Request) -> str:
 def owner_by_token(token: str) -> str:
     """A visitor as the store knows them."""
     return sha256(token.encode()).hexdigest()
+
+
+def page_of(request: Request) -> PageServices:
+    """What the handlers of the page share."""
+    page: PageServices = request.app.state.page
+    return page
 
 
 def keys_of(request: Request) -> frozenset[str]:

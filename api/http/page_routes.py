@@ -25,7 +25,7 @@ from api.page import edits, lines, records, values
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PRIVATE_FOLDER, PageServices
 from api.page.store import NotEditable, NotWritten, StoreFull
-from api.page.uploads import NoSpace, Upload
+from api.page.uploads import Upload
 
 JOBS_ROUTE = "/page/api/transcripts"
 """By which the metrics count the page's jobs."""
@@ -229,9 +229,8 @@ def _check_room(page: PageServices) -> None:
     Raises:
         ApiError: its reserve is used up.
     """
-    if not page.has_room():
-        with refusing():
-            raise NoSpace
+    with refusing():
+        page.room()
 
 
 def _too_many(error: StoreFull) -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from api.page.document import Document
 from api.page.events import Events
 from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
@@ -23,7 +25,7 @@ from api.page.settings import PageSettings
 from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
 from api.page.threads import Layouts
-from api.page.uploads import Uploads
+from api.page.uploads import NoSpace, Uploads
 
 PRIVATE_FOLDER = 0o700
 
@@ -32,6 +34,9 @@ CAPTIONED = "captioned"
 
 UNFINISHED_FILES = ("*.part*", "captions-*")
 """Patterns of the names that files and folders have while they are written in a transcript's folder."""
+
+MAX_COPY_BYTES = 16 << 30
+"""Of a playable copy or a captioned video: twelve hours at 3 Mbit/s."""
 
 _LOOKS_AT_ONCE = 2
 
@@ -81,13 +86,29 @@ class PageServices:
         """Where a transcript's recording is, unless it is at a URL."""
         return self.folder_of(transcript_id) / "recording"
 
-    def has_room(self, size: int = 0) -> bool:
-        """True if so many bytes leave the reserve of the disk free."""
-        return size <= self.room()
-
     def room(self) -> int:
-        """The bytes of the disk beside its reserve."""
-        return shutil.disk_usage(self.settings.folder).free - self.settings.reserve_bytes
+        """The bytes of the disk beside its reserve.
+
+        Raises:
+            NoSpace: there are none.
+        """
+        room = shutil.disk_usage(self.settings.folder).free - self.settings.reserve_bytes
+        if room <= 0:
+            raise NoSpace
+        return room
+
+    def room_for_copy(self) -> int:
+        """The bytes that a playable copy or a captioned video may have.
+
+        Raises:
+            NoSpace: there are none.
+        """
+        return min(self.room(), MAX_COPY_BYTES)
+
+    def document_of(self, record: Record, start: float = 0.0, end: float = math.inf) -> Document:
+        """The transcript as it is saved, or its lines that are spoken between two times in seconds."""
+        lines = self.store.lines_of(record.id, start, end)
+        return Document(record.title, lines, record.speakers, record.outcome.language, record.outcome.duration)
 
     async def change(self, transcript_id: str, **values: Any) -> Record | None:
         """Change fields of a record, and tell the visitor; None: the transcript is gone."""
