@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from api.http import page_session
 from api.http.door import DoorSettings
 from api.http.page_access import make_proof
 from api.page.settings import PageSettings
@@ -233,8 +235,17 @@ def test_a_password_that_is_none_is_refused(locked_page: Api, body: bytes, statu
     assert KEY not in response.body.decode()
 
 
-def test_passwords_are_tried_slowly_and_few_at_once(locked_page: Api) -> None:
-    started = time.monotonic()
+def test_passwords_are_tried_slowly_and_few_at_once(locked_page: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    may_go_on = threading.Event()
+    sleep = asyncio.sleep
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        while not may_go_on.is_set():
+            await sleep(0.01)
+
+    monkeypatch.setattr(page_session, "asyncio", SimpleNamespace(sleep=wait))
     statuses: list[int] = []
     body = json.dumps({"password": "wrong"}).encode()
     tries = [
@@ -243,13 +254,15 @@ def test_passwords_are_tried_slowly_and_few_at_once(locked_page: Api) -> None:
     ]
     for each in tries:
         each.start()
-    wait_until(lambda: statuses.count(429) == 8)
+    wait_until(lambda: len(statuses) == 8)
     right = Browser(locked_page.port).log_in(KEY)
     assert right.status == 429, "a right password is told from a wrong one while no wrong one is answered"
+    assert statuses == [429] * 8
+    may_go_on.set()
     for each in tries:
         each.join()
     assert sorted(statuses) == [401] * 4 + [429] * 8
-    assert 1.0 < time.monotonic() - started < 5.0
+    assert waits == [page_session.WRONG_PASSWORD_SECONDS] * 4
     assert Browser(locked_page.port).log_in(KEY).json["admitted"] is True
 
 

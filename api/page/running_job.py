@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from api.page import lines, records
+from api.page import job_lines, lines, records
 from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Progress, Record, State
@@ -30,6 +30,7 @@ class RunningJob:
         lines: those so far.
         progress: as of its last report.
         task: runs it.
+        has_ended: true: nothing more is told of it, and only its result is to be kept.
     """
 
     task: asyncio.Task[None]
@@ -43,35 +44,34 @@ class RunningJob:
         """Number of lines that the visitor was told of."""
         self._rate = Rate()
         self._next_report: asyncio.TimerHandle | None = None
-        self._has_ended = False
+        self.has_ended = False
 
     def listener(self) -> Listener:
         """The listener to the job."""
         return Listener(self._add_segments, self._report)
 
     def cancel(self) -> None:
-        """Cancel the job, unless it has ended and only its result is to be kept."""
-        if not self._has_ended:
-            self.end()
-            self.task.cancel()
+        """Cancel the job; a result that is being kept is kept."""
+        self.end()
+        self.task.cancel()
 
     def end(self) -> None:
         """Tell nothing more."""
-        self._has_ended = True
+        self.has_ended = True
         if self._next_report is not None:
             self._next_report.cancel()
 
     def _add_segments(self, segments: list[dict[str, Any]]) -> None:
-        if self._has_ended or len(self.lines) + len(segments) > MAX_LINES:
+        if self.has_ended or len(self.lines) + len(segments) > MAX_LINES:
             return
         try:
-            self.lines += lines.lines_of_segments(segments, len(self.lines))
+            self.lines += job_lines.lines_of_segments(segments, len(self.lines))
         except (LookupError, TypeError, ValueError, AttributeError):  # an endpoint may send anything; its result counts
             return
         self._tell_soon()
 
     def _report(self, stage: str, fraction: float) -> None:
-        if self._has_ended:
+        if self.has_ended:
             return
         name = lines.clean_text(stage).partition(",")[0].partition(":")[0][:_MAX_STAGE_CHARACTERS]
         done = min(max(fraction, 0.0), 1.0)

@@ -105,7 +105,7 @@ export function listenForKeys(commands, signal) {
  * @param {KeyboardEvent} event
  * @returns {string} such as "Mod+Shift+Z", "K", "?" or "ArrowLeft".
  */
-export function keyOf(event) {
+function keyOf(event) {
   const { key, code } = event;
   const letter = /^[a-z]$/i.test(key) ? key : /^\p{L}$/u.test(key) && /^Key[A-Z]$/.test(code) ? code.at(-1) : null;
   const name = letter?.toUpperCase() ?? key;
@@ -118,7 +118,7 @@ export function keyOf(event) {
 }
 
 /** Whether an element takes typed text. */
-export function takesText(target) {
+function takesText(target) {
   if (!(target instanceof HTMLElement)) return false;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "range", "button", "submit"].includes(target.type);
   return target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;

@@ -9,7 +9,7 @@ const MOST_FILES = 1000;
  * @param {File} file
  * @returns {boolean}
  */
-export function isRecording({ name, type }) {
+function isRecording({ name, type }) {
   if (name.startsWith(".")) return false;
   return /^(audio|video)\//.test(type) || SUFFIXES.has(name.split(".").at(-1).toLowerCase());
 }

@@ -9,7 +9,7 @@
  */
 
 /** @type {Array<{title: string, fields: Field[]}>} the first group is always in sight. */
-export const GROUPS = [
+const GROUPS = [
   {
     title: "Speech",
     fields: [
