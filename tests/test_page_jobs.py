@@ -136,6 +136,22 @@ def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> No
     run(tmp_path, transcriber, act)
 
 
+def test_lines_of_hours_that_come_at_once_are_told_a_few_at_once(tmp_path: Path) -> None:
+    class Hours(ScriptedTranscriber):
+        async def run(self, job: Job, listener: Listener) -> Answer:
+            listener.on_segments([*SEGMENTS * 300])
+            return await super().run(job, listener)
+
+    async def act(page: Page) -> None:
+        page.begin(make_record())
+        await page.until_true(lambda: len(page.jobs.lines_of("one")) == 300 * len(SEGMENTS))
+        await asyncio.sleep(0.1)
+        counts = [len(data["lines"]) for name, data in await page.told() if name == "lines"]
+        assert (sum(counts), max(counts)) == (300 * len(SEGMENTS), 200)
+
+    run(tmp_path, Hours(held=True), act)
+
+
 @pytest.mark.parametrize(
     ("reports", "left"),
     [
