@@ -33,7 +33,7 @@ FAILURE: Answer = {"error": "options.language: no language", "error_type": "Inva
 
 def make_record(transcript_id: str = "one", **values: Any) -> Record:
     source = Source("url", "talk.mp3", url="https://example.org/talk.mp3")
-    return Record(transcript_id, "anna", "Talk", source, {"language": "en"}, **values)
+    return Record(transcript_id, "anna", "Talk", source, **{"options": {"language": "en"}, **values})
 
 
 class Page:
@@ -113,6 +113,19 @@ def test_a_job_asks_for_words_as_json_whatever_the_options_say(tmp_path: Path) -
         "options": {"language": "en", "output_format": "json", "word_timestamps": True},
     }
     assert transcriber.jobs[0].resume == tmp_path / "one" / "resume"
+
+
+def test_a_job_is_not_asked_for_what_the_page_makes_of_the_corrected_text(tmp_path: Path) -> None:
+    """The worker would make a video that nobody gets, and warn that the subtitles' shape has no effect."""
+    transcriber = ScriptedTranscriber()
+    options = {"language": "en", "captions": "burn", "subtitle_preset": "broadcast", "max_line_width": 30}
+
+    async def act(page: Page) -> None:
+        page.begin(make_record(options=options))
+        assert (await page.until("done")).options == options
+
+    run(tmp_path, transcriber, act)
+    assert transcriber.jobs[0].input["options"].keys() == {"language", "output_format", "word_timestamps"}
 
 
 def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> None:
