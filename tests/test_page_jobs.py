@@ -33,7 +33,7 @@ FAILURE: Answer = {"error": "options.language: no language", "error_type": "Inva
 
 def make_record(transcript_id: str = "one", **values: Any) -> Record:
     source = Source("url", "talk.mp3", url="https://example.org/talk.mp3")
-    return Record(transcript_id, "anna", "Talk", source, {"language": "en"}, **values)
+    return Record(transcript_id, "anna", "Talk", source, **{"options": {"language": "en"}, **values})
 
 
 class Page:
@@ -115,6 +115,19 @@ def test_a_job_asks_for_words_as_json_whatever_the_options_say(tmp_path: Path) -
     assert transcriber.jobs[0].resume == tmp_path / "one" / "resume"
 
 
+def test_a_job_is_not_asked_for_what_the_page_makes_of_the_corrected_text(tmp_path: Path) -> None:
+    """The worker would make a video that nobody gets, and warn that the subtitles' shape has no effect."""
+    transcriber = ScriptedTranscriber()
+    options = {"language": "en", "captions": "burn", "subtitle_preset": "broadcast", "max_line_width": 30}
+
+    async def act(page: Page) -> None:
+        page.begin(make_record(options=options))
+        assert (await page.until("done")).options == options
+
+    run(tmp_path, transcriber, act)
+    assert transcriber.jobs[0].input["options"].keys() == {"language", "output_format", "word_timestamps"}
+
+
 def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> None:
     transcriber = ScriptedTranscriber(progress=[("transcribing, 0:10 of 1:00", 0.4)], segments=SEGMENTS, held=True)
 
@@ -134,6 +147,22 @@ def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> No
         assert (last["fraction"], last["seconds_left"]) == (1.0, None)
 
     run(tmp_path, transcriber, act)
+
+
+def test_lines_of_hours_that_come_at_once_are_told_a_few_at_once(tmp_path: Path) -> None:
+    class Hours(ScriptedTranscriber):
+        async def run(self, job: Job, listener: Listener) -> Answer:
+            listener.on_segments([*SEGMENTS * 300])
+            return await super().run(job, listener)
+
+    async def act(page: Page) -> None:
+        page.begin(make_record())
+        await page.until_true(lambda: len(page.jobs.lines_of("one")) == 300 * len(SEGMENTS))
+        await asyncio.sleep(0.1)
+        counts = [len(data["lines"]) for name, data in await page.told() if name == "lines"]
+        assert (sum(counts), max(counts)) == (300 * len(SEGMENTS), 200)
+
+    run(tmp_path, Hours(held=True), act)
 
 
 @pytest.mark.parametrize(

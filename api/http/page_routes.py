@@ -124,10 +124,10 @@ async def document(request: Request) -> Response:
     if running is None:
         lines_json = await run_in_threadpool(page.store.lines_as_json, record.id)
     else:
-        so_far = [lines.to_json(line) for line in running]
-        lines_json = await run_in_threadpool(json_text.to_json, so_far)
+        so_far = list(running)
+        lines_json = await run_in_threadpool(lambda: json_text.to_json([lines.to_json(line) for line in so_far]))
     known = {"revision": record.revision, "speakers": record.speakers, "language": record.outcome.language}
-    return await _answer_text(request, f'{json.dumps(known)[:-1]}, "lines": {lines_json}}}')
+    return await _answer_text(request, _with_lines(known, lines_json))
 
 
 async def changes(request: Request) -> Response:
@@ -137,23 +137,21 @@ async def changes(request: Request) -> Response:
     if not (since.isascii() and since.isdigit() and len(since) < _MAX_REVISION_DIGITS):
         raise ApiError(400, "since: should be a revision, a number from 0", param="since")
     found = existing(await run_in_threadpool(_page(request).store.changes, record.id, int(since)))
-    return await answer(
-        request,
-        {
-            "revision": found.record.revision,
-            "lines": [lines.to_json(line) for line in found.lines],
-            "deleted": found.deleted,
-            "speakers": found.record.speakers,
-            "title": found.record.title,
-        },
-    )
+    record = found.record
+    known = {
+        "revision": record.revision,
+        "deleted": found.deleted,
+        "speakers": record.speakers,
+        "title": record.title,
+    }
+    return await _answer_text(request, _with_lines(known, found.lines_json))
 
 
 async def edit(request: Request) -> Response:
     """`PATCH transcripts/{id}`: write changes, except for lines that have changed since."""
     record = await find(request)
     page = _page(request)
-    change = edits.parse_edit(await receive_json(request, MAX_BODY_BYTES, MAX_EDIT_VALUES))
+    change = await run_in_threadpool(edits.parse_edit, await receive_json(request, MAX_BODY_BYTES, MAX_EDIT_VALUES))
     _check_room(page)
     try:
         edited = existing(await run_in_threadpool(page.store.edit, record.id, change))
@@ -212,6 +210,11 @@ def existing(found: Found | None) -> Found:
     if found is None:
         raise ApiError(404, "there is no such transcript: it may have been deleted", code="no_transcript")
     return found
+
+
+def _with_lines(known: Mapping[str, Any], lines_json: str) -> str:
+    """An object as JSON, with lines that are JSON already."""
+    return f'{json.dumps(known)[:-1]}, "lines": {lines_json}}}'
 
 
 def _page(request: Request) -> PageServices:

@@ -30,6 +30,9 @@ _LEAST_AND_MOST: dict[str, tuple[float, float]] = {
 }
 """The same as of a job's options."""
 
+LAYOUT_OPTIONS = frozenset({"subtitle_preset", *_LEAST_AND_MOST})
+"""Options of a job that shape its subtitles."""
+
 _WHOLE = ("max_line_width", "max_line_count", "max_words_per_line")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from api.page import job_lines, lines, records
+from api.page.cues import LAYOUT_OPTIONS
 from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Outcome, Progress, Record, State
@@ -38,6 +39,9 @@ _WRITE_AGAIN_S = 5.0
 _MAX_NAME_CHARACTERS = 100
 _MAX_MESSAGE_CHARACTERS = 2000
 _MAX_WARNINGS = 100
+
+_MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions"}
+"""Options that no job is asked for: the page itself makes subtitles and captioned videos, of the corrected text."""
 
 _GIVEN_UP = {
     "type": "Internal",
@@ -173,7 +177,8 @@ class PageJobs:
 
     def _to_job(self, record: Record) -> Job:
         folder = self._folder_of(record.id)
-        options = {**record.options, "output_format": "json", "word_timestamps": True}
+        asked = {name: value for name, value in record.options.items() if name not in _MADE_BY_THE_PAGE}
+        options = {**asked, "output_format": "json", "word_timestamps": True}
         job_input: dict[str, Any] = {"options": options}
         if record.source.url is not None:
             return Job({**job_input, "audio": {"url": record.source.url}}, resume=folder / "resume")

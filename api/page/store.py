@@ -9,7 +9,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,10 +51,16 @@ class NotWritten(ApiError):
 
 @dataclass(frozen=True)
 class Changes:
-    """What changed after a revision."""
+    """What changed after a revision.
+
+    Attributes:
+        record: the transcript.
+        lines_json: changed and new lines, as a JSON list.
+        deleted: ids of deleted ones.
+    """
 
     record: Record
-    lines: list[Line]
+    lines_json: str
     deleted: list[str]
 
 
@@ -284,9 +290,7 @@ class Store:
             ).fetchall()
         if record is None:
             return None
-        return Changes(
-            record, [tables.to_line(row) for row in rows if not row[-1]], [row[0] for row in rows if row[-1]]
-        )
+        return Changes(record, _to_json(row for row in rows if not row[-1]), [row[0] for row in rows if row[-1]])
 
     def lines_of(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Line]:
         """The lines of a transcript, or those that are spoken between two times in seconds, in order."""
@@ -294,7 +298,7 @@ class Store:
 
     def lines_as_json(self, transcript_id: str) -> str:
         """The same as a JSON list, without parsing the words of hours."""
-        return "[" + ",".join(tables.row_to_json(row) for row in self._rows(transcript_id)) + "]"
+        return _to_json(self._rows(transcript_id))
 
     def _rows(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Any]:
         with self._lock:
@@ -372,6 +376,10 @@ class Store:
 class _Stored:
     line: Line
     deleted: bool
+
+
+def _to_json(rows: Iterable[Sequence[Any]]) -> str:
+    return "[" + ",".join(map(tables.row_to_json, rows)) + "]"
 
 
 def _is_making(video: Mapping[str, Any] | None) -> bool:
