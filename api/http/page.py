@@ -15,6 +15,7 @@ from api.http import (
     page_video,
 )
 from api.http.door import Door
+from api.http.page_requests import JOBS_ROUTE
 from api.page.services import PageServices, open_page
 from api.page.settings import PageSettings
 
@@ -32,4 +33,4 @@ def open_services(settings: PageSettings, door: Door) -> PageServices:
     Raises:
         StoreUnusable: the folder cannot be used, with a sentence.
     """
-    return open_page(settings, partial(door.run_job, page_routes.JOBS_ROUTE))
+    return open_page(settings, partial(door.run_job, JOBS_ROUTE))

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from api.http.page_access import API_PREFIX, owner_of
+from api.http.page_access import API_PREFIX, owner_of, page_of
 from api.page.events import Events, to_event
 
 HEARTBEAT_S = 15.0
@@ -20,7 +20,7 @@ async def follow(request: Request) -> Response:
     owner = owner_of(request)
     stopping: asyncio.Event = getattr(request.state, "stopping", None) or asyncio.Event()
     return StreamingResponse(
-        _stream(request.app.state.page.events, owner, stopping),
+        _stream(page_of(request).events, owner, stopping),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},  # nginx would hold them back
     )

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from api.http.door import unless_disconnected
 from api.http.headers import content_disposition
 from api.http.page_access import page_of
-from api.http.page_routes import JOBS_ROUTE, answer, find
+from api.http.page_requests import JOBS_ROUTE, answer, find
 from api.http.page_video import captioned_video, suffix_of
 from api.openai.errors import ApiError
 from api.page.cues import CONTEXT_SECONDS, cues_between, parse_layout

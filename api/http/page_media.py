@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from api.http.headers import content_disposition
 from api.http.page_access import page_of
-from api.http.page_routes import JOBS_ROUTE, find
+from api.http.page_requests import JOBS_ROUTE, find
 from api.http.page_uploads import refusing
 from api.openai.errors import ApiError
 from api.page.made_files import Make

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -17,18 +16,16 @@ from starlette.routing import Route
 
 from api import json_text
 from api.http.door import Door
-from api.http.page_access import owner_of
+from api.http.page_access import owner_of, page_of
+from api.http.page_requests import JOBS_ROUTE, answer, answer_text, existing, find, with_lines
 from api.http.page_uploads import refusing
 from api.http.uploads import receive_json
 from api.openai.errors import ApiError
-from api.page import edits, lines, records, values
+from api.page import edits, lines, values
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PRIVATE_FOLDER, PageServices
 from api.page.store import NotEditable, NotWritten, StoreFull
 from api.page.uploads import Upload
-
-JOBS_ROUTE = "/page/api/transcripts"
-"""By which the metrics count the page's jobs."""
 
 MAX_BODY_BYTES = 8 * 1024**2
 MAX_EDIT_VALUES = 500_000
@@ -37,19 +34,13 @@ MAX_EDIT_VALUES = 500_000
 MAX_OPTIONS_BYTES = 64 * 1024
 MAX_URL_CHARACTERS = 2048
 
-_GZIP_FROM_BYTES = 1024
-_GZIP_LEVEL = 3
-"""The document of ten hours in a fifth of a second, and hardly larger than with more."""
-
-Found = TypeVar("Found")
-
 _MAX_REVISION_DIGITS = len(str(values.MAX_REVISION))
 
 
 async def create(request: Request) -> Response:
     """`POST transcripts`: begin the transcript of an upload or a URL."""
     owner = owner_of(request)
-    page = _page(request)
+    page = page_of(request)
     body = await receive_json(request, MAX_BODY_BYTES)
     if not isinstance(body, Mapping) or ("upload" in body) == ("url" in body):
         raise ApiError(400, "the body should be a JSON object with either upload or url")
@@ -71,55 +62,55 @@ async def create(request: Request) -> Response:
         await _take_upload(page, upload, transcript_id)
         media = await page.look_at(transcript_id)
         with suppress(NotWritten):  # the job is to run in any case
-            record = existing(await page.change(transcript_id, media=media))
+            record = existing(await page.jobs.change(transcript_id, media=media))
     page.jobs.start(record)
     page.jobs.publish(record)
-    return await answer(request, _to_json(page, record), 201)
+    return await answer(request, page.jobs.to_json(record), 201)
 
 
 async def list_all(request: Request) -> Response:
     """`GET transcripts`: those of the visitor, the newest first."""
     owner = owner_of(request)
-    page = _page(request)
+    page = page_of(request)
     found = await run_in_threadpool(page.store.records_of, owner)
-    return await answer(request, {"transcripts": [_to_json(page, record) for record in found]})
+    return await answer(request, {"transcripts": [page.jobs.to_json(record) for record in found]})
 
 
 async def show(request: Request) -> Response:
     """`GET transcripts/{id}`: one of them."""
-    return await answer(request, _to_json(_page(request), await find(request)))
+    return await answer(request, page_of(request).jobs.to_json(await find(request)))
 
 
 async def remove(request: Request) -> Response:
     """`DELETE transcripts/{id}`: end its job, and remove all of it."""
-    await _page(request).remove(await find(request))
+    await page_of(request).remove(await find(request))
     return Response(status_code=204)
 
 
 async def cancel(request: Request) -> Response:
     """`POST transcripts/{id}/cancel`: end its job, if it runs."""
-    page = _page(request)
+    page = page_of(request)
     record = await page.jobs.cancel(await find(request))
-    return await answer(request, _to_json(page, existing(record)))
+    return await answer(request, page.jobs.to_json(existing(record)))
 
 
 async def retry(request: Request) -> Response:
     """`POST transcripts/{id}/retry`: transcribe the same recording again."""
     record = await find(request)
-    page = _page(request)
+    page = page_of(request)
     body = await receive_json(request, MAX_BODY_BYTES)
     if not isinstance(body, Mapping):
         raise ApiError(400, "the body should be a JSON object")
     options = None if body.get("options") is None else _parse_options(body["options"])
     if record.state in UNFINISHED:
         raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
-    return await answer(request, _to_json(page, existing(await page.jobs.retry(record, options))))
+    return await answer(request, page.jobs.to_json(existing(await page.jobs.retry(record, options))))
 
 
 async def document(request: Request) -> Response:
     """`GET transcripts/{id}/document`: its lines; of a running job those so far."""
     record = await find(request)
-    page = _page(request)
+    page = page_of(request)
     running = page.jobs.lines_of(record.id)
     if running is None:
         lines_json = await run_in_threadpool(page.store.lines_as_json, record.id)
@@ -127,7 +118,7 @@ async def document(request: Request) -> Response:
         so_far = list(running)
         lines_json = await run_in_threadpool(lambda: json_text.to_json([lines.to_json(line) for line in so_far]))
     known = {"revision": record.revision, "speakers": record.speakers, "language": record.outcome.language}
-    return await _answer_text(request, _with_lines(known, lines_json))
+    return await answer_text(request, with_lines(known, lines_json))
 
 
 async def changes(request: Request) -> Response:
@@ -136,7 +127,7 @@ async def changes(request: Request) -> Response:
     since = request.query_params.get("since", "")
     if not (since.isascii() and since.isdigit() and len(since) < _MAX_REVISION_DIGITS):
         raise ApiError(400, "since: should be a revision, a number from 0", param="since")
-    found = existing(await run_in_threadpool(_page(request).store.changes, record.id, int(since)))
+    found = existing(await run_in_threadpool(page_of(request).store.changes, record.id, int(since)))
     record = found.record
     known = {
         "revision": record.revision,
@@ -144,13 +135,13 @@ async def changes(request: Request) -> Response:
         "speakers": record.speakers,
         "title": record.title,
     }
-    return await _answer_text(request, _with_lines(known, found.lines_json))
+    return await answer_text(request, with_lines(known, found.lines_json))
 
 
 async def edit(request: Request) -> Response:
     """`PATCH transcripts/{id}`: write changes, except for lines that have changed since."""
     record = await find(request)
-    page = _page(request)
+    page = page_of(request)
     change = await run_in_threadpool(edits.parse_edit, await receive_json(request, MAX_BODY_BYTES, MAX_EDIT_VALUES))
     _check_room(page)
     try:
@@ -189,41 +180,6 @@ ROUTES = [
     Route(f"{_TRANSCRIPT}/changes", changes),
     Route("/page/api/options", options),
 ]
-
-
-async def find(request: Request) -> Record:
-    """The transcript that the path names.
-
-    Raises:
-        ApiError: the visitor has none of this id.
-    """
-    owner = owner_of(request)
-    return existing(await run_in_threadpool(_page(request).store.find, request.path_params["id"], owner))
-
-
-def existing(found: Found | None) -> Found:
-    """What was found.
-
-    Raises:
-        ApiError: nothing was.
-    """
-    if found is None:
-        raise ApiError(404, "there is no such transcript: it may have been deleted", code="no_transcript")
-    return found
-
-
-def _with_lines(known: Mapping[str, Any], lines_json: str) -> str:
-    """An object as JSON, with lines that are JSON already."""
-    return f'{json.dumps(known)[:-1]}, "lines": {lines_json}}}'
-
-
-def _page(request: Request) -> PageServices:
-    page: PageServices = request.app.state.page
-    return page
-
-
-def _to_json(page: PageServices, record: Record) -> dict[str, Any]:
-    return records.to_json(record, page.jobs.progress_of(record.id))
 
 
 def _check_room(page: PageServices) -> None:
@@ -296,21 +252,3 @@ async def _take_upload(page: PageServices, upload: Upload, transcript_id: str) -
 def _title_of(source: Source) -> str:
     stem = source.name.rpartition(".")[0]
     return (stem or source.name)[: edits.MAX_TITLE_CHARACTERS]
-
-
-async def answer(request: Request, content: Any, status: int = 200) -> Response:
-    """JSON, made and compressed on a thread."""
-    return await _answer_text(request, await run_in_threadpool(json_text.to_json, content), status)
-
-
-async def _answer_text(request: Request, text: str, status: int = 200) -> Response:
-    """JSON, compressed on a thread if the browser takes it."""
-
-    def encode() -> tuple[bytes, dict[str, str]]:
-        content = text.encode("utf-8", "replace")
-        if len(content) < _GZIP_FROM_BYTES or "gzip" not in request.headers.get("accept-encoding", ""):
-            return content, {}
-        return gzip.compress(content, _GZIP_LEVEL), {"content-encoding": "gzip", "vary": "accept-encoding"}
-
-    content, headers = await run_in_threadpool(encode)
-    return Response(content, status, headers, media_type="application/json")

@@ -20,12 +20,12 @@ from api.http.page_access import (
     make_proof,
     owner_by_token,
     owner_of,
+    page_of,
     proven_key,
     token_of,
 )
 from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError, too_busy
-from api.page.services import PageServices
 
 PIECE_BYTES = 8 * 1024**2
 """Of an upload, at most in one request."""
@@ -63,7 +63,7 @@ async def become_owner(request: Request) -> Response:
     """
     body = await receive_small_json(request, _MAX_BODY_BYTES)
     code = body.get("code") if isinstance(body, dict) else None
-    page: PageServices = request.app.state.page
+    page = page_of(request)
     if not isinstance(code, str) or not page.own_visitor.redeem(code):
         raise ApiError(403, "the link works once: the server prints a new one when it starts", code="wrong_code")
     token = page.own_visitor.token
@@ -118,7 +118,7 @@ def _answer(request: Request, key: str | None, token: str | None = None) -> Resp
             "upload_bytes": door.settings.max_upload_bytes,
             "piece_bytes": min(PIECE_BYTES, door.settings.max_upload_bytes),
         },
-        "home": request.app.state.page.settings.home,
+        "home": page_of(request).settings.home,
     }
     response = JSONResponse(session)
     token = token or token_of(request) or secrets.token_urlsafe(32)

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.http.door import Door
-from api.http.page_access import API_PREFIX, owner_of
+from api.http.page_access import API_PREFIX, owner_of, page_of
 from api.http.page_session import PIECE_BYTES
 from api.http.uploads import receive_chunks, receive_small_json
 from api.openai.errors import ApiError
@@ -114,8 +114,7 @@ def _find(request: Request) -> Upload:
 
 
 def _uploads_of(request: Request) -> Uploads:
-    found: Uploads = request.app.state.page.uploads
-    return found
+    return page_of(request).uploads
 
 
 def _answer(upload: Upload) -> Response:

@@ -17,11 +17,10 @@ from starlette.routing import Route
 from api.http.headers import content_disposition
 from api.http.page_access import page_of
 from api.http.page_media import find_recording
-from api.http.page_routes import JOBS_ROUTE, existing, find
+from api.http.page_requests import JOBS_ROUTE, existing, find
 from api.http.page_uploads import refusing
 from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError
-from api.page import records
 from api.page.captioned_video import MODES, write_captioned
 from api.page.cues import parse_layout
 from api.page.exports import file_stem
@@ -64,9 +63,9 @@ async def make_video(request: Request) -> Response:
         making = page.made.begin(record.id, path, make, is_slow=True)
         begun = {"captions": mode, "revision": record.revision, "begun": time.time()}
         video = {"state": "working", "fraction": 0.0, **begun}
-        changed = existing(await page.change(record.id, video=video))
+        changed = existing(await page.jobs.change(record.id, video=video))
     page.follow(_tell_progress(page, changed, video, making, found))
-    return JSONResponse(records.to_json(changed, page.jobs.progress_of(record.id)), 202)
+    return JSONResponse(page.jobs.to_json(changed), 202)
 
 
 async def _tell_progress(
@@ -84,7 +83,7 @@ async def _tell_progress(
     async with page.videos:
         current = await run_in_threadpool(page.store.get, record.id)
         if current is not None and current.video == video:  # else it has been removed, or another one has begun
-            await page.change(record.id, video={**video, **ended})
+            await page.jobs.change(record.id, video={**video, **ended})
 
 
 async def _remove_video(page: PageServices, record: Record) -> None:
@@ -98,8 +97,8 @@ async def cancel_video(request: Request) -> Response:
     page = page_of(request)
     async with page.videos:
         await _remove_video(page, record)
-        changed = existing(await page.change(record.id, video=None))
-    return JSONResponse(records.to_json(changed, page.jobs.progress_of(record.id)))
+        changed = existing(await page.jobs.change(record.id, video=None))
+    return JSONResponse(page.jobs.to_json(changed))
 
 
 async def show_video(request: Request) -> Response:

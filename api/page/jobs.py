@@ -125,11 +125,15 @@ class PageJobs:
         running = self._running.get(transcript_id)
         return None if running is None else running.lines
 
+    def to_json(self, record: Record) -> dict[str, Any]:
+        """A record as the page reads it, with the progress of its job."""
+        return records.to_json(record, self.progress_of(record.id))
+
     def publish(self, record: Record) -> None:
         """Tell the visitor of a record that has changed."""
         if running := self._running.get(record.id):
             running.record = record
-        self._events.publish(record.owner, "record", records.to_json(record, self.progress_of(record.id)))
+        self._events.publish(record.owner, "record", self.to_json(record))
 
     async def change(self, transcript_id: str, **values: Any) -> Record | None:
         """Change fields of a record, and tell the visitor; None: the transcript is gone."""

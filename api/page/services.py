@@ -110,10 +110,6 @@ class PageServices:
         lines = self.store.lines_of(record.id, start, end)
         return Document(record.title, lines, record.speakers, record.outcome.language, record.outcome.duration)
 
-    async def change(self, transcript_id: str, **values: Any) -> Record | None:
-        """Change fields of a record, and tell the visitor; None: the transcript is gone."""
-        return await self.jobs.change(transcript_id, **values)
-
     def follow(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the requests, until it ends or the server stops."""
         task = asyncio.create_task(work)
@@ -183,7 +179,7 @@ class PageServices:
 
     async def _look_again(self, transcript_id: str) -> None:
         if media := await self.look_at(transcript_id):
-            await self.change(transcript_id, media=media)
+            await self.jobs.change(transcript_id, media=media)
 
 
 def _unfinished_in(folder: Path) -> list[Path]:
