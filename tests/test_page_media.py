@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from api.page import ffmpeg
 from api.page.ffmpeg import MediaFailed, Stopped
 from api.page.made_files import MadeFiles, Making
 from api.page.media import MediaFacts, look_at, read_header, write_peaks, write_playable
+from tests.support.http_api import wait_until
 from tests.support.media import encode, sine, write_wav
 
 pytestmark = pytest.mark.process
@@ -161,13 +161,6 @@ exec /bin/sleep 60
     return pid
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def is_running(pid: Path) -> bool:
     return Path(f"/proc/{pid.read_text().strip()}").exists()
 
@@ -211,17 +204,17 @@ def wait_until_stopped(path: Path, making: Making) -> None:
 
 def test_a_made_file_appears_whole(made: MadeFiles, tmp_path: Path) -> None:
     made.begin("id", tmp_path / "a.txt", write_hello)
-    wait_for(lambda: made.find("id", "a.txt") is None)
+    wait_until(lambda: made.find("id", "a.txt") is None)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "hello")]
 
 
 def test_a_failure_is_told_until_it_is_tried_again(made: MadeFiles, tmp_path: Path) -> None:
     making = made.begin("id", tmp_path / "a.txt", fail)
-    wait_for(lambda: making.error)
+    wait_until(lambda: making.error)
     assert made.find("id", "a.txt").error == "it is damaged"
     assert list(tmp_path.iterdir()) == []
     made.begin("id", tmp_path / "a.txt", write_hello)
-    wait_for(lambda: made.find("id", "a.txt") is None)
+    wait_until(lambda: made.find("id", "a.txt") is None)
 
 
 def test_a_file_is_made_once_for_all_who_ask(made: MadeFiles, tmp_path: Path) -> None:
@@ -233,7 +226,7 @@ def test_a_file_is_made_once_for_all_who_ask(made: MadeFiles, tmp_path: Path) ->
 @pytest.mark.parametrize("end", ["forget", "cancel", "close"])
 def test_work_that_is_not_wanted_ends_and_leaves_nothing(end: str, made: MadeFiles, tmp_path: Path) -> None:
     making = made.begin("id", tmp_path / "a.txt", wait_until_stopped)
-    wait_for(lambda: list(tmp_path.iterdir()))
+    wait_until(lambda: list(tmp_path.iterdir()))
     {"forget": lambda: made.forget("id"), "cancel": lambda: made.cancel("id", "a.txt"), "close": made.close}[end]()
     assert making.stop.is_set()
     assert list(tmp_path.iterdir()) == []

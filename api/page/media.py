@@ -15,6 +15,7 @@ from api.page.ffmpeg import Bounds, MediaFailed, run_ffmpeg
 from api.page.made_files import Making
 from media.log import FfmpegLog, LoggedStream
 from media.sandbox import sandboxed_input
+from media.video import Track, Video, video_of
 
 PEAKS_PER_SECOND = 20
 
@@ -42,7 +43,7 @@ _PLAYED_AUDIO = {
     "flac": {"flac"},
     "ogg": {"vorbis", "opus", "flac"},
     "aac": {"aac"},
-    "mov": {"aac", "mp3", "opus", "flac"},
+    "mp4": {"aac", "mp3", "opus", "flac"},
     "webm": {"vorbis", "opus"},
 }
 """Codecs of sound that Chrome, Firefox and Safari all play, by container.
@@ -50,7 +51,7 @@ _PLAYED_AUDIO = {
 https://developer.mozilla.org/en-US/docs/Web/Media/Guides/Formats/Containers
 """
 
-_PLAYED_VIDEO = {"mov": {"h264", "av1", "vp9"}, "webm": {"vp8", "vp9", "av1"}}
+_PLAYED_VIDEO = {"mp4": {"h264", "av1", "vp9"}, "webm": {"vp8", "vp9", "av1"}}
 """The same for pictures."""
 
 _COPIED_AUDIO = {"aac", "mp3"}
@@ -77,8 +78,8 @@ def look_at(source: Path) -> MediaFacts:
         MediaFailed: it is none, or has no sound.
     """
     log = read_header(source)
-    sound, picture = _sound(log), _picture(log)
-    container = _container(source, log)
+    sound, video = _sound(log), video_of(source, log)
+    picture, container = _picture(video), _container(video)
     playable = sound.codec in _PLAYED_AUDIO.get(container, ()) and (
         picture is None or (picture.codec in _PLAYED_VIDEO.get(container, ()) and _is_played_picture(picture))
     )
@@ -143,7 +144,7 @@ def write_playable(source: Path, target: Path, making: Making, max_bytes: int) -
         Stopped: the copy is not wanted any more.
     """
     log = read_header(source)
-    sound, picture = _sound(log), _picture(log)
+    sound, picture = _sound(log), _picture(video_of(source, log))
     media = sandboxed_input(source, threads=_THREADS, max_pixels=_MAX_PIXELS)
     options: dict[str, Any] = {"format": "mp4", "movflags": "+faststart", "map_metadata": -1, "map_chapters": -1}
     options |= {"c:a": "copy"} if sound.codec in _COPIED_AUDIO else _encoded_audio()
@@ -195,25 +196,20 @@ def _sound(log: FfmpegLog) -> LoggedStream:
     return sound
 
 
-def _picture(log: FfmpegLog) -> LoggedStream | None:
+def _picture(video: Video) -> Track | None:
     """The first moving picture; a cover is none."""
-    still = re.compile(r"\((attached pic|timed thumbnails|still image)\)")
-    videos = (stream for stream in log.streams if stream.kind == "Video")
-    return next((stream for stream in videos if not still.search(stream.description)), None)
+    return video.picture_track if video.has_picture else None
 
 
-def _is_played_picture(picture: LoggedStream) -> bool:
+def _is_played_picture(picture: Track) -> bool:
     """True for 8 bits a colour, and colours at half the resolution, as browsers decode in any case."""
     return re.search(r"\byuvj?420p\b", picture.description) is not None
 
 
-def _container(source: Path, log: FfmpegLog) -> str:
-    """The container by a short name: `webm` is a kind of Matroska."""
-    name = log.container.partition(",")[0]
-    if name != "matroska":
-        return name
-    with source.open("rb") as file:
-        return "webm" if b"webm" in file.read(64) else "matroska"
+def _container(video: Video) -> str:
+    """The container by a short name; QuickTime's is MP4's to browsers."""
+    name = video.family or video.container.partition(",")[0]
+    return "mp4" if name == "mov" else name
 
 
 def _remedy(log: FfmpegLog) -> str:
