@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import subprocess
@@ -34,7 +33,6 @@ from tests.support.page_api import Browser, Response
 pytestmark = pytest.mark.process
 
 PAGE = "/page/api"
-PIECE = 8 << 20
 TALK = ("-f", "lavfi", "-i", "sine=frequency=300:duration=6")
 FILM = ("-f", "lavfi", "-i", "color=gray:size=320x180:rate=5:duration=6", *TALK, "-pix_fmt", "yuv420p")
 
@@ -58,13 +56,7 @@ def browser(api: Api) -> Browser:
 
 def transcribed(browser: Browser, recording: Path, title: str = "") -> str:
     """The id of a finished transcript of a file."""
-    content = recording.read_bytes()
-    about = {"name": recording.name, "size": len(content), "fingerprint": hashlib.sha256(content).hexdigest()}
-    upload_id = browser.post(f"{PAGE}/uploads", about).json["id"]
-    for offset in range(0, len(content), PIECE):
-        piece = content[offset : offset + PIECE]
-        assert browser.ask("PUT", f"{PAGE}/uploads/{upload_id}?offset={offset}", piece).status == 200
-    return finished(browser, upload=upload_id, title=title)
+    return finished(browser, upload=browser.upload(recording.read_bytes(), recording.name), title=title)
 
 
 def finished(browser: Browser, **body: Any) -> str:

@@ -119,12 +119,9 @@ def test_every_file_of_the_page_is_served(api: Api) -> None:
             assert get(api, f"/page/static/{name}").status == 200, name
 
 
-def upload(browser: Browser, content: bytes, name: str) -> str:
+def transcribed(browser: Browser, content: bytes, name: str) -> str:
     """The id of a transcript of the file."""
-    about = {"name": name, "size": len(content), "fingerprint": "f"}
-    upload_id = browser.post("/page/api/uploads", about).json["id"]
-    browser.ask("PUT", f"/page/api/uploads/{upload_id}?offset=0", content)
-    transcript_id: str = browser.post(TRANSCRIPTS, {"upload": upload_id}).json["id"]
+    transcript_id: str = browser.post(TRANSCRIPTS, {"upload": browser.upload(content, name)}).json["id"]
     return transcript_id
 
 
@@ -138,7 +135,7 @@ def media(browser: Browser, transcript_id: str, **headers: str) -> Response:
 )
 def test_a_recording_is_played_whole_and_in_ranges(browser: Browser, clip: str, media_type: str) -> None:
     content = (CLIPS / clip).read_bytes()
-    transcript_id = upload(browser, content, f"my {clip}")
+    transcript_id = transcribed(browser, content, f"my {clip}")
     whole = media(browser, transcript_id)
     assert (whole.status, whole.headers["content-type"], whole.body) == (200, media_type, content)
     assert whole.headers["content-disposition"] == f"inline; filename*=UTF-8''my%20{clip}"
@@ -158,7 +155,7 @@ def test_a_copy_that_browsers_play_is_served_like_the_recording(browser: Browser
     source = tmp_path / "talk.aif"
     command = [get_ffmpeg_exe(), "-v", "error", "-i", str(CLIPS / "demo.ogg"), "-c:a", "pcm_s16be", "-f", "aiff"]
     subprocess.run([*command, str(source)], check=True)
-    transcript_id = upload(browser, source.read_bytes(), "talk.aif")
+    transcript_id = transcribed(browser, source.read_bytes(), "talk.aif")
     original = media(browser, transcript_id)
     assert (original.status, original.headers["content-type"]) == (200, UNKNOWN)
     assert original.headers["content-disposition"].startswith("attachment;")
@@ -183,7 +180,7 @@ def test_a_copy_that_browsers_play_is_served_like_the_recording(browser: Browser
     ],
 )
 def test_what_is_no_recording_is_not_served(browser: Browser, content: bytes, name: str) -> None:
-    response = media(browser, upload(browser, content, name))
+    response = media(browser, transcribed(browser, content, name))
     assert (response.status, response.code) == (404, "no_media")
 
 
@@ -191,7 +188,7 @@ def test_what_is_no_recording_is_not_served(browser: Browser, content: bytes, na
 def test_a_recording_that_is_a_web_page_too_is_no_page(browser: Browser) -> None:
     page = b"<!doctype html><script>alert(1)</script>"
     tag = b"ID3\x03\0\0" + bytes([0, 0, len(page) >> 7, len(page) & 127]) + page
-    transcript_id = upload(browser, tag + (CLIPS / "numbers.mp3").read_bytes(), "talk.html")
+    transcript_id = transcribed(browser, tag + (CLIPS / "numbers.mp3").read_bytes(), "talk.html")
     response = media(browser, transcript_id)
     assert (response.status, response.headers["content-type"]) == (200, "audio/mpeg")
     assert response.headers["content-security-policy"] == "sandbox"
@@ -204,7 +201,7 @@ def test_a_recording_is_its_visitors_alone_and_goes_with_its_transcript(
     api: Api, browser: Browser, tmp_path: Path
 ) -> None:
     stranger = Browser(api.port)
-    transcript_id = upload(browser, (CLIPS / "demo.ogg").read_bytes(), "demo.ogg")
+    transcript_id = transcribed(browser, (CLIPS / "demo.ogg").read_bytes(), "demo.ogg")
     path = f"{TRANSCRIPTS}/{transcript_id}/media"
     theirs, nothing = stranger.get(path), stranger.get(f"{TRANSCRIPTS}/AAAAAAAAAAAAAAAA/media")
     assert (theirs.status, theirs.body) == (nothing.status, nothing.body) == (404, nothing.body)

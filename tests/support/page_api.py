@@ -6,9 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from hashlib import sha256
 from http.client import HTTPConnection
 from types import MappingProxyType
 from typing import Any
+
+from api.http.page_session import PIECE_BYTES
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -59,6 +62,15 @@ class Browser:
 
     def post(self, path: str, content: Any) -> Response:
         return self.ask("POST", path, json.dumps(content).encode())
+
+    def upload(self, content: bytes, name: str) -> str:
+        """The id of a finished upload."""
+        about = {"name": name, "size": len(content), "fingerprint": sha256(content).hexdigest()}
+        upload_id: str = self.post("/page/api/uploads", about).json["id"]
+        for offset in range(0, len(content), PIECE_BYTES):
+            piece = content[offset : offset + PIECE_BYTES]
+            assert self.ask("PUT", f"/page/api/uploads/{upload_id}?offset={offset}", piece).status == 200
+        return upload_id
 
     def log_in(self, password: str) -> Response:
         return self.post("/page/api/session", {"password": password})
