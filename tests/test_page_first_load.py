@@ -1,4 +1,4 @@
-"""The page's first load: the browser is told at once of all modules that the first view needs."""
+"""The page's first load: the browser is told at once of all modules that its view needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from api.http.page_files import STATIC
 
 INDEX = (STATIC / "index.html").read_text()
+SCRIPTS = STATIC / "scripts"
 PREFIX = "page/static/"
 
 
@@ -27,15 +28,28 @@ def needed(module: Path) -> set[Path]:
     return found
 
 
-def test_all_modules_of_the_first_view_are_asked_for_at_once() -> None:
-    listed = re.findall(r'<link rel="modulepreload" href="([^"]+)">', INDEX)
-    main = STATIC / "scripts" / "main.js"
-    assert sorted(listed) == sorted(f"{PREFIX}{path.relative_to(STATIC)}" for path in needed(main) - {main})
-    assert len(listed) == len(set(listed))
+def addresses(view: str) -> set[str]:
+    """Modules that a view needs beside the page's own."""
+    return {address(path) for path in needed(SCRIPTS / view / "view.js") - needed(SCRIPTS / "main.js")}
 
 
-def test_the_editor_is_loaded_on_demand() -> None:
-    assert "editor/view.js" not in INDEX
+def address(path: Path) -> str:
+    return f"{PREFIX}{path.relative_to(STATIC)}"
+
+
+def test_all_modules_of_the_page_and_its_first_view_are_asked_for_at_once() -> None:
+    main = needed(SCRIPTS / "main.js") | needed(SCRIPTS / "early.js")
+    preloaded = re.findall(r'<link rel="modulepreload" href="([^"]+)">', INDEX)
+    scripts = re.findall(r'<script type="module"(?: async)? src="([^"]+)"></script>', INDEX)
+    assert sorted(preloaded + scripts) == sorted(address(path) for path in main)
+    for view in ("home", "editor"):
+        listed = re.findall(rf'<link data-view="{view}" href="([^"]+)">', INDEX)
+        assert sorted(listed) == sorted(addresses(view))
+
+
+def test_a_view_is_loaded_on_demand() -> None:
+    main = needed(SCRIPTS / "main.js") | needed(SCRIPTS / "early.js")
+    assert not {SCRIPTS / view / "view.js" for view in ("home", "editor")} & main
 
 
 def test_the_pages_files_exist() -> None:

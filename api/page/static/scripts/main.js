@@ -2,39 +2,25 @@
 
 import { announce, element, icon, menu, toast } from "./dom.js";
 import { catchDrops } from "./home/drop.js";
-import { loadOptions, mountHome } from "./home/view.js";
 import { intake } from "./home/intake.js";
 import { notifyOfEnds } from "./home/notifications.js";
-import { mountLogIn } from "./log_in.js";
+import { forgetUnsaved, unsavedTranscripts } from "./model/unsaved.js";
 import { subscribe } from "./server/events.js";
 import { hasJustEnded, records } from "./server/records.js";
 import { getSession, logOut } from "./server/session.js";
+import { browserStore } from "./storage.js";
 import { describeTab, showTab } from "./tab.js";
 import { describeProblem } from "./text/problems.js";
+import { loadView, parseRoute } from "./views.js";
 
 const host = document.getElementById("main");
 let shown = null; // {route, view}
 let showing = Promise.resolve();
 let finished = null; // the last job that ended while nobody looked
 
-/** @param {string} hash @returns {{name: string, id?: string, line?: string}} */
-function parseRoute(hash) {
-  const [name, id, line] = hash.replace(/^#\/?/, "").split("/").map(decodePart);
-  return name === "t" && id ? { name: "editor", id, line } : { name: "home" };
-}
-
-function decodePart(part) {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
 async function mountRoute(route) {
-  if (route.name === "home") return mountHome(host);
-  const { mount } = await import("./editor/view.js");
-  return mount(host, { id: route.id, line: route.line });
+  const { mount } = await loadView(route.name);
+  return mount(host, route);
 }
 
 async function show(route) {
@@ -101,13 +87,10 @@ function themeItem(label) {
 }
 
 function chooseTheme(value) {
-  if (value === "system") {
-    localStorage.removeItem("theme");
-    delete document.documentElement.dataset.theme;
-  } else {
-    localStorage.setItem("theme", value);
-    document.documentElement.dataset.theme = value;
-  }
+  const isChosen = value !== "system";
+  browserStore.set("theme", isChosen ? value : null);
+  if (isChosen) document.documentElement.dataset.theme = value;
+  else delete document.documentElement.dataset.theme;
 }
 
 async function leave() {
@@ -132,22 +115,25 @@ function showLostConnection() {
   document.getElementById("notices").replaceChildren(notice);
 }
 
+async function saveLeftOver() {
+  if (unsavedTranscripts().size) (await import("./model/left_over.js")).saveLeftOver();
+}
+
 let session;
 
 async function start() {
   try {
     session = await getSession();
-    if (!session.admitted) session = await mountLogIn(host);
+    if (!session.admitted) session = await (await import("./log_in.js")).mountLogIn(host);
     buildTools(session);
     intake.limits = session.limits;
-    loadOptions(); // meanwhile
     await records.start();
   } catch (error) {
     mountProblem(error, element("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again"));
     return;
   }
-  subscribe("connection", showConnection);
   records.addEventListener("change", noticeEnd);
+  records.addEventListener("change", ({ detail: { record, before } }) => { if (!record) forgetUnsaved(before.id); });
   intake.addEventListener("change", updateTab);
   notifyOfEnds();
   catchDrops(document.body.appendChild(element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to add")), takeDrop);
@@ -155,6 +141,10 @@ async function start() {
   const follow = () => { showing = showing.then(() => show(parseRoute(location.hash))); };
   addEventListener("hashchange", follow);
   follow();
+  await showing;
+  records.follow();
+  subscribe("connection", showConnection);
+  subscribe("hello", saveLeftOver);
 }
 
 document.querySelector(".skip-link").addEventListener("click", (event) => {

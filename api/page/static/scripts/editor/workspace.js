@@ -3,6 +3,7 @@
 import { announce, element, icon, menu, openDialog, toast } from "../dom.js";
 import { Document, MOST_TITLE_CHARACTERS } from "../model/document.js";
 import { Saver } from "../model/saver.js";
+import { findUnsaved } from "../model/unsaved.js";
 import { subscribe } from "../server/events.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
@@ -23,6 +24,7 @@ import { mountSubtitles } from "./subtitles.js";
 import { mountWaveform } from "./waveform.js";
 
 const SPEAKERS_BY_KEY = 9;
+const NOT_SAVED = "Your last corrections are not saved yet. This browser keeps them and tries again.";
 
 /**
  * @param {HTMLElement} host
@@ -31,8 +33,8 @@ const SPEAKERS_BY_KEY = 9;
  *   showLine: (id: string) => void, shown: () => void}>}
  */
 export async function mountWorkspace(host, { record, line }) {
-  const json = await transcripts.documentOf(record.id);
-  const workspace = new Workspace(record, json);
+  const [json, unsaved] = await Promise.all([transcripts.documentOf(record.id), findUnsaved(record.id)]);
+  const workspace = new Workspace(record, json, unsaved);
   host.append(workspace.root);
   return {
     unmount: () => workspace.close(),
@@ -48,10 +50,10 @@ class Workspace {
   #subtitles = null;
   #wasPlaying = false; // before the first press of a double click, which plays the word
 
-  constructor(record, json) {
+  constructor(record, json, unsaved) {
     this.record = record;
     this.document = Document.fromJson(json, record.title);
-    this.saver = new Saver({ id: record.id, document: this.document, revision: json.revision, server: transcripts });
+    this.saver = new Saver({ id: record.id, document: this.document, revision: json.revision, server: transcripts, unsaved });
     this.playback = new Playback(record);
     this.commands = this.#buildCommands();
     this.list = new LineList({ document: this.document, playback: this.playback, actions: this.#buildActions(), isDoubtful: isUnsure });
@@ -73,7 +75,7 @@ class Workspace {
   async close() {
     this.#closeSubtitles();
     this.list.rowOf(this.list.current)?.finishEdit();
-    await this.saver.close();
+    if (!(await this.saver.close())) toast(NOT_SAVED);
     this.#ended.abort();
     this.panel.close();
     this.waveform?.unmount();
