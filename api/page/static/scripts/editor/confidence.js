@@ -10,7 +10,7 @@ const FIRST_THRESHOLD = 50;
 const LEAD_S = 1;
 
 /** @returns {number} the probability below which a word is unsure, 0 to 1. */
-export function threshold() {
+function threshold() {
   const stored = browserStore.get(THRESHOLD) ?? FIRST_THRESHOLD;
   return (stored >= 0 && stored <= 100 ? stored : FIRST_THRESHOLD) / 100;
 }

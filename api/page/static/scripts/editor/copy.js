@@ -39,7 +39,7 @@ export function copyLineLink(record, lineId) {
  * @param {string} text
  * @param {string} done what is said afterwards.
  */
-export async function copyText(text, done) {
+async function copyText(text, done) {
   const isCopied = await write(text);
   toast(isCopied ? done : "The browser does not allow copying. Download the text instead.");
 }

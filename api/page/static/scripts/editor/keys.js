@@ -120,7 +120,7 @@ export function keyOf(event) {
 }
 
 /** Whether an element takes typed text. */
-export function takesText(target) {
+function takesText(target) {
   if (!(target instanceof HTMLElement)) return false;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "range", "button", "submit"].includes(target.type);
   return target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;

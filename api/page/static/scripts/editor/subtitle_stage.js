@@ -59,7 +59,7 @@ const OVERLAPPING = 16;
  * @param {number} time in seconds.
  * @returns {Cue[]}
  */
-export function cuesAt(cues, time) {
+function cuesAt(cues, time) {
   const after = indexAfter(cues, time);
   return cues.slice(Math.max(0, after - OVERLAPPING), after).filter(({ end }) => time < end);
 }

@@ -95,13 +95,14 @@ class Workspace {
     const player = buildPlayer(this);
     const status = buildSaveStatus(this);
     this.print = mountPrint(this.#parts);
-    this.#mounted.push(player, status, this.print);
+    const exports = exportButton(this.#parts);
+    this.#mounted.push(player, status, this.print, exports);
     this.waveformHost = element("div", { class: "waveform-host" });
     this.subtitlesHost = element("div", { class: "subtitles-host", hidden: true });
     this.stage = element("div", { class: "editor-stage", hidden: true }, this.playback.element);
     this.jump = element("button", { type: "button", class: "jump", hidden: true, onclick: () => this.commands.showSpoken() }, icon("speaker"), "Go to the line that is playing");
     this.root = element("div", { class: "editor" },
-      this.#buildHead(status.root),
+      this.#buildHead(status.root, exports.root),
       this.#buildNotes(),
       element("div", { class: "editor-player" }, this.waveformHost, player.root),
       this.stage,
@@ -109,7 +110,7 @@ class Workspace {
       this.panel.root, this.subtitlesHost);
   }
 
-  #buildHead(status) {
+  #buildHead(status, exports) {
     this.title = element("input", { class: "title-field", type: "text", "aria-label": "Title", maxlength: MOST_TITLE_CHARACTERS, dir: "auto", autocomplete: "off", value: this.document.title,
       onchange: () => this.document.rename(this.title.value),
       onblur: () => { this.title.value = this.document.title; },
@@ -124,7 +125,7 @@ class Workspace {
         element("a", { class: "button quiet icon-button", href: "#/", "aria-label": "All transcripts", title: "All transcripts" }, icon("back")),
         element("h1", { class: "visually-hidden" }, "Transcript"), this.title, status),
       element("div", { class: "editor-tools", role: "toolbar", "aria-label": "Transcript tools" },
-        this.undoButton, this.redoButton, this.panel.buttons, this.subtitlesButton, copyButton(this.#parts), exportButton(this.#parts), more));
+        this.undoButton, this.redoButton, this.panel.buttons, this.subtitlesButton, copyButton(this.#parts), exports, more));
   }
 
   #buildNotes() {

@@ -9,7 +9,7 @@ const MOST_FILES = 1000;
  * @param {File} file
  * @returns {boolean}
  */
-export function isRecording({ name, type }) {
+function isRecording({ name, type }) {
   if (name.startsWith(".")) return false;
   return /^(audio|video)\//.test(type) || SUFFIXES.has(name.split(".").at(-1).toLowerCase());
 }
@@ -43,7 +43,11 @@ export function catchDrops(overlay, take) {
     show();
     if (!hasFiles(event)) return;
     event.preventDefault();
-    take(await readDrop(event.dataTransfer));
+    try {
+      take(await readDrop(event.dataTransfer));
+    } catch {
+      take({ files: [], skipped: 0 }); // a file that was moved away meanwhile
+    }
   });
 }
 

@@ -25,7 +25,7 @@ function loadOptions() {
  */
 export async function mount(host) {
   const known = await loadOptions();
-  const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh() });
+  const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh().catch(() => {}) });
   const list = transcriptList(form.readOptions, form.chooseFiles);
   const panel = element("details", { class: "card new", open: true },
     element("summary", {}, element("h2", {}, "New transcript"), element("span", { class: "spacer" }), icon("chevron", "turns")), form.body);
@@ -46,8 +46,8 @@ export async function mount(host) {
       form.add(dropped);
     },
     unmount() {
-      form.unmount();
       list.unmount();
+      return form.unmount();
     },
   };
 }
