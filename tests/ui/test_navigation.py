@@ -30,29 +30,41 @@ def expect_list(page: Page) -> None:
     expect(page.get_by_role("heading", name="Transcripts")).to_be_visible()
 
 
-def hold(page: Page, address: str) -> list[Route]:
-    """Requests from now on that are not answered."""
-    held: list[Route] = []
-    page.route(address, lambda route: held.append(route))
-    return held
+class Held:
+    """Requests from now on, which wait until they are let go."""
 
+    def __init__(self, page: Page, address: str) -> None:
+        self._page = page
+        self._waiting: list[Route] | None = []
+        page.route(address, self._take)
 
-def wait_for_request(page: Page, held: list[Route]) -> None:
-    while not held:
-        page.wait_for_timeout(20)
+    def _take(self, route: Route) -> None:
+        if self._waiting is None:
+            route.continue_()
+        else:
+            self._waiting.append(route)
+
+    def wait(self) -> None:
+        """Until there is one."""
+        while not self._waiting:
+            self._page.wait_for_timeout(20)
+
+    def let_go(self) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for route in waiting:
+            route.continue_()
 
 
 def test_a_view_that_does_not_come_is_left(page: Page, scripted: ScriptedHome, visitor: Visitor, watch: Watch) -> None:
     watch.allowed.append("ERR_")
     visitor.transcribe(title="A talk")
     page.goto(scripted.url)
-    held = hold(page, "**/document")
+    held = Held(page, "**/document")
     page.get_by_role("link", name="A talk").click()
-    wait_for_request(page, held)
+    held.wait()
     page.go_back()
     expect_list(page)
-    for route in held:
-        route.continue_()
+    held.let_go()
     page.wait_for_timeout(300)
     expect_list(page)
     expect(page.locator(".editor")).to_have_count(0)
@@ -64,14 +76,13 @@ def test_a_job_that_ends_while_its_view_is_loading_is_shown_as_done(
     scripted.use(held=True)
     made = visitor.begin()
     page.goto(scripted.url)
-    held = hold(page, "**/document")
+    held = Held(page, "**/document")
     page.goto(f"{scripted.url}#/t/{made}")
-    wait_for_request(page, held)
-    page.unroute("**/document")
+    held.wait()
     scripted.use()
     visitor.wait_for(made, ["done"])
     page.wait_for_timeout(300)
-    held[0].continue_()
+    held.let_go()
     expect(page.get_by_label("Title")).to_be_visible()
     expect(page.locator(".line")).to_have_count(12)
 

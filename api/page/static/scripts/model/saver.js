@@ -176,10 +176,10 @@ export class Saver extends EventTarget {
         return;
       }
       this.#failures = 0;
-      this.error = null;
       this.#known = sent.speakers;
       await this.#written(sent.edits, answer);
     }
+    this.error = null;
     this.#keepUnsaved();
     this.#become("saved");
   }
