@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,8 +109,28 @@ def test_the_address_of_the_server_shows_the_page(api: Api) -> None:
     answer = get(api, "/")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert answer.headers["cache-control"] == "no-cache"
-    assert answer.body == (page_files.STATIC / "index.html").read_bytes()
+    sent = re.sub(rb"page/static/v-[0-9a-f]{16}/", b"page/static/", answer.body)
+    assert sent == (page_files.STATIC / "index.html").read_bytes()
     assert ask(api.port, "HEAD", "/").status == 200
+
+
+def test_browsers_keep_the_files_of_a_page_until_one_of_them_changes(api: Api, static: Path) -> None:
+    def address() -> str:
+        (found,) = re.findall(r'src="(page/static/v-[0-9a-f]{16}/scripts/a.js)"', get(api, "/").body.decode())
+        return f"/{found}"
+
+    (static / "index.html").write_text('<script src="page/static/scripts/a.js"></script>')
+    (static / "scripts" / "a.js").write_text("a")
+    (static / "scripts" / "b.js").write_text("b")
+    first = address()
+    assert address() == first
+    assert get(api, first).headers["cache-control"] == "public, max-age=31536000, immutable"
+    (static / "scripts" / "b.js").write_text("changed")
+    assert address() != first
+    assert get(api, address()).headers["cache-control"] == "public, max-age=31536000, immutable"
+    # A page that was loaded before the change goes on with what there is, and keeps none of it.
+    older = get(api, first.replace("a.js", "b.js"))
+    assert (older.status, older.body, older.headers["cache-control"]) == (200, b"changed", "no-cache")
 
 
 def test_every_file_of_the_page_is_served(api: Api) -> None:

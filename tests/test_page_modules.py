@@ -14,7 +14,9 @@ MODULES = {path: path.read_text() for path in STATIC.rglob("*.js")}
 TESTS = "".join(path.read_text() for path in (Path(__file__).parent / "ui").glob("*.py"))
 
 IMPORT = re.compile(r'^import (?:\{(?P<names>[^}]*)\}|\* as (?P<all>\w+)) from "(?P<path>\.[^"]+)";', re.MULTILINE)
-ON_DEMAND = re.compile(r'\bconst \{(?P<names>[^}]*)\} = await import\("(?P<path>\.[^"]+)"\)')
+ON_DEMAND = re.compile(
+    r'(?:\bconst \{(?P<names>[^}]*)\} = await |\(await |\(\) => )import\("(?P<path>\.[^"]+)"\)(?:\)\.(?P<name>\w+))?'
+)
 WORKER = re.compile(r'new URL\("(\.[^"]+)", import\.meta\.url\)')
 EXPORT = re.compile(r"^export (?:async )?(?:function|class|const) (\w+)", re.MULTILINE)
 
@@ -58,7 +60,8 @@ def test_what_is_exported_has_a_use_elsewhere() -> None:
     for module, text in MODULES.items():
         for found in (*IMPORT.finditer(text), *ON_DEMAND.finditer(text)):
             known = found.groupdict()
-            names = {*re.findall(r"(\w+)(?: as \w+)?", known["names"] or "")}
+            names = {known.get("name") or "mount"}  # what a view is shown by
+            names |= {*re.findall(r"(\w+)(?: as \w+)?", known["names"] or "")}
             names |= {*re.findall(rf"\b{known['all']}\.(\w+)", text)} if known.get("all") else set()
             used[(module.parent / found["path"]).resolve()] |= names
     # The saver gets the module as an object, so that its tests can give another one.
@@ -75,15 +78,25 @@ def test_what_is_exported_has_a_use_elsewhere() -> None:
     assert unused == set()
 
 
-def test_all_modules_of_the_first_view_are_asked_for_at_once() -> None:
-    listed = re.findall(r'<link rel="modulepreload" href="([^"]+)">', INDEX)
-    main = STATIC / "scripts" / "main.js"
-    assert sorted(listed) == sorted(f"{PREFIX}{path.relative_to(STATIC)}" for path in needed(main) - {main})
-    assert len(listed) == len(set(listed))
+SCRIPTS = STATIC / "scripts"
 
 
-def test_the_editor_is_loaded_on_demand() -> None:
-    assert "editor/view.js" not in INDEX
+def addresses(modules: set[Path]) -> list[str]:
+    return sorted(f"{PREFIX}{path.relative_to(STATIC)}" for path in modules)
+
+
+def test_all_modules_of_the_page_and_its_first_view_are_asked_for_at_once() -> None:
+    preloaded = re.findall(r'<link rel="modulepreload" href="([^"]+)">', INDEX)
+    scripts = re.findall(r'<script type="module"(?: async)? src="([^"]+)"></script>', INDEX)
+    assert sorted(preloaded + scripts) == addresses(needed(SCRIPTS / "main.js", SCRIPTS / "early.js"))
+    for view in ("home", "editor"):
+        listed = re.findall(rf'<link data-view="{view}" href="([^"]+)">', INDEX)
+        assert sorted(listed) == addresses(needed(SCRIPTS / view / "view.js") - needed(SCRIPTS / "main.js"))
+
+
+def test_a_view_is_loaded_on_demand() -> None:
+    main = needed(SCRIPTS / "main.js", SCRIPTS / "early.js")
+    assert not {SCRIPTS / view / "view.js" for view in ("home", "editor")} & main
 
 
 def test_the_pages_files_exist() -> None:

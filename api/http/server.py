@@ -53,7 +53,7 @@ def serve(
         Exception: `load` raised it.
     """
     _raise_descriptor_limit()
-    sockets = [_listen(host, port, name) for port in dict.fromkeys(ports)]
+    sockets = [listen(host, port, name) for port in dict.fromkeys(ports)]
     # Imported only now, when connections are already accepted: with its imports this takes a tenth of a second.
     from api.http.loading_server import LoadingServer
 
@@ -72,7 +72,7 @@ def _raise_descriptor_limit() -> None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def _listen(host: str, port: int, name: str) -> socket.socket:
+def listen(host: str, port: int, name: str) -> socket.socket:
     """Listen at an address.
 
     Raises:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from api.http.app import create_app
 from api.http.connections import BoundedConnection
 from api.http.door import Door, DoorSettings
+from api.http.server import listen
 from api.page.services import PageServices
 from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema, request_id
@@ -163,7 +164,7 @@ def api_on_loopback(
 def served(app: ASGIApp) -> Iterator[int]:
     """Serves an app on a free port until the end of the block."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=BoundedConnection, timeout_graceful_shutdown=1))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0, "the server") as listening:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:

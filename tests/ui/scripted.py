@@ -22,6 +22,7 @@ from typing import Any
 from api.http.app import create_app
 from api.http.door import DoorSettings
 from api.http.loading_server import LoadingServer
+from api.http.server import listen
 from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema
 from tests.ui import transcripts
@@ -116,7 +117,7 @@ class ScriptedHome:
         assert app.state.page
         self.owners_link = f"{self.url}{app.state.page.own_visitor.link}"
         self._server = _Server(lambda: app, "/ping")
-        listening = socket.create_server(("127.0.0.1", self.port))
+        listening = listen("127.0.0.1", self.port, "the scripted home")  # as the real ones do: answers are sent at once
         self._thread = threading.Thread(target=self._server.run_until_signal, args=([listening],), daemon=True)
         self._thread.start()
         wait_until(lambda: self._server.started)

@@ -110,7 +110,7 @@ def test_offline_work_goes_on_and_is_saved_later(
     watch.allowed.append("ERR_INTERNET_DISCONNECTED|ERR_CONNECTION")
     context.set_offline(True)
     change(page, "both.", "all.")
-    expect(status(page)).to_have_text("Not saved: offline, trying again")
+    expect(status(page)).to_have_text("Not saved. The server cannot be reached. Trying again.")
     change(page, "pays.", "agrees.")
     axe(page)
     picture(page, "editor-offline")
@@ -130,15 +130,102 @@ def test_the_browser_asks_before_unsaved_work_is_closed(page: Page, transcript: 
 
     page.on("dialog", stay)
     change(page, "both.", "all.")
-    expect(status(page)).to_have_text("Not saved: offline, trying again")
+    expect(status(page)).to_have_text("Not saved. The server is too busy. Trying again.")
     page.reload()
     assert asked == ["beforeunload"]
-    # What could not be saved is in the tab still.
+    # What could not be saved is still there.
     expect(page.locator(".lines")).to_contain_text("Thank you all.")
     page.unroute("**/page/api/transcripts/*")
     expect_saved(page)
     page.reload()
     assert asked == ["beforeunload"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (429, "Not saved. The server is too busy. Trying again."),
+        (500, "Not saved. Something went wrong on the server. Trying again."),
+        (507, "Not saved. The server has no room left. Trying again."),
+    ],
+)
+def test_what_keeps_the_server_from_saving_is_said(
+    page: Page, transcript: str, watch: Watch, refusal: int, said: str
+) -> None:
+    watch.allowed.append(f"status of {refusal}")
+    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, refusal))
+    change(page, "both.", "all.")
+    expect(status(page)).to_have_text(said)
+    page.unroute("**/page/api/transcripts/*")
+    expect_saved(page)
+
+
+def test_unsaved_work_outlives_the_view_and_the_tab(
+    page: Page, context: BrowserContext, transcript: str, visitor: Visitor, watch: Watch
+) -> None:
+    watch.allowed.append("ERR_|status of 503")
+    context.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    change(page, "both.", "all.")
+    page.get_by_label("Title").fill("Another talk")
+    page.get_by_role("link", name="All transcripts").click()
+    expect(page.get_by_text("Your last corrections are not saved yet.")).to_be_visible()
+    expect(page.get_by_text("Some corrections are not saved yet.")).to_be_visible()
+    page.close(run_before_unload=True)
+    assert "Thank you both." in texts(visitor, transcript)
+    tab = context.new_page()
+    tab.goto(f"{page.url}t/{transcript}")
+    expect(tab.locator(".lines")).to_contain_text("Thank you all.")
+    expect(tab.get_by_label("Title")).to_have_value("Another talk")
+    context.unroute("**/page/api/transcripts/*")
+    expect_saved(tab)
+    assert "Thank you all." in texts(visitor, transcript)
+    assert tab.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('unsaved'))") == []
+
+
+def test_unsaved_work_is_saved_without_its_view_when_the_server_is_back(
+    page: Page, context: BrowserContext, transcript: str, visitor: Visitor, watch: Watch
+) -> None:
+    watch.allowed.append("ERR_|status of 503")
+    context.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    change(page, "both.", "all.")
+    page.get_by_role("link", name="All transcripts").click()
+    expect(page.get_by_text("Some corrections are not saved yet.")).to_be_visible()
+    picture(page, "list-unsaved")
+    axe(page)
+    context.unroute("**/page/api/transcripts/*")
+    page.reload()
+    wait_until(lambda: "Thank you all." in texts(visitor, transcript))
+    expect(page.get_by_text("Some corrections are not saved yet.")).to_have_count(0)
+
+
+def test_what_two_closed_tabs_could_not_save_is_all_kept(
+    page: Page, other: Page, context: BrowserContext, transcript: str, visitor: Visitor, watch: Watch
+) -> None:
+    watch.allowed.append("ERR_|status of 503")
+    context.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    change(page, "both.", "all.")
+    change(other, "pays.", "agrees.")
+    for tab in (page, other):
+        expect(status(tab)).to_contain_text("Not saved.")
+        tab.get_by_role("link", name="All transcripts").click()
+        expect(tab.get_by_text("Some corrections are not saved yet.")).to_be_visible()
+    other.goto(f"{other.url}t/{transcript}")
+    expect(other.locator(".lines")).to_contain_text("Thank you all.")
+    expect(other.locator(".lines")).to_contain_text("Next year, if the government agrees.")
+    context.unroute("**/page/api/transcripts/*")
+    expect_saved(other)
+    assert {"Thank you all.", "Next year, if the government agrees."} <= set(texts(visitor, transcript))
+
+
+def test_a_server_that_does_not_answer_keeps_nobody_in_the_editor(
+    page: Page, context: BrowserContext, transcript: str, watch: Watch
+) -> None:
+    watch.allowed.append("ERR_")
+    page.route("**/page/api/transcripts/*", lambda route: None if route.request.method == "PATCH" else route.fallback())
+    change(page, "both.", "all.")
+    page.get_by_role("link", name="All transcripts").click()
+    expect(page.get_by_text("Your last corrections are not saved yet.")).to_be_visible(timeout=6000)
+    expect(page.get_by_role("heading", name="Transcripts")).to_be_visible()
 
 
 def test_a_server_that_is_started_again_has_everything(
@@ -149,7 +236,7 @@ def test_a_server_that_is_started_again_has_everything(
     scripted.stop()
     try:
         change(page, "pays.", "agrees.")
-        expect(status(page)).to_have_text("Not saved: offline, trying again")
+        expect(status(page)).to_have_text("Not saved. The server cannot be reached. Trying again.")
     finally:
         scripted.start()
     expect_saved(page)
@@ -162,7 +249,9 @@ def test_what_the_server_refuses_is_said_and_tried_again_on_demand(
     watch.allowed.append("status of 400")
     page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 400))
     change(page, "both.", "all.")
-    expect(status(page)).to_contain_text("Not saved: ")
+    expect(status(page)).to_have_text(
+        "Not saved. Something went wrong on the server. Try again. If it happens again, tell whoever runs the server."
+    )
     page.unroute("**/page/api/transcripts/*")
     page.get_by_role("button", name="Try again").click()
     expect_saved(page)
@@ -224,7 +313,8 @@ def test_a_line_that_the_other_tab_deleted_is_settled_by_the_person(
     assert ("Thank you all." in texts(visitor, transcript)) == is_kept
 
 
-def test_a_deleted_transcript_is_left(page: Page, transcript: str, visitor: Visitor) -> None:
+def test_a_deleted_transcript_is_left(page: Page, transcript: str, visitor: Visitor, watch: Watch) -> None:
+    watch.allowed.append("status of 404")  # the page may just be asking for changes
     visitor.fetch("DELETE", f"transcripts/{transcript}")
     expect(page).to_have_url(re.compile(r"#/$"))
 

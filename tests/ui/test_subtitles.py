@@ -82,6 +82,23 @@ def test_each_limit_is_marked_when_it_is_broken(
     ]
 
 
+@pytest.mark.parametrize(
+    ("voice", "width", "room"),
+    [
+        ("", 42, 42),
+        ("Ada", None, None),
+        ("Ada", 42, 37),
+        ("田中", 42, 36),
+        ("Professor Ada Lovelace", 42, 21),
+        ("Ada", 9, 4),
+        ("Ada", 1, 1),
+    ],
+)
+def test_a_name_takes_at_most_half_of_each_line(opened: Page, voice: str, width: int | None, room: int | None) -> None:
+    given = [{"voice": voice}, {"max_line_width": width}]
+    assert run_module(opened, "editor/cue_limits.js", "module.roomOf(given[0], given[1])", given) == room
+
+
 def test_without_limits_nothing_is_marked(opened: Page) -> None:
     cue = {"start": 0.0, "end": 0.01, "lines": ["x" * 500] * 9, "voice": ""}
     expression = "module.isOverAny(module.measureCue(given, 0, {}))"

@@ -1,5 +1,10 @@
-// The chosen theme, set before anything is drawn: the only script that is not a module, so that it runs in time.
+// What cannot wait for modules, and so is none: the chosen theme, before anything is drawn, and which modules to load.
 {
-  const theme = localStorage.getItem("theme");
-  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  try {
+    const theme = JSON.parse(localStorage.getItem("theme"));
+    if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  } catch { /* the browser keeps nothing: its own theme is shown */ }
+
+  const view = location.hash.startsWith("#/t/") ? "editor" : "home";
+  for (const link of document.querySelectorAll(`link[data-view=${view}]`)) link.rel = "modulepreload";
 }

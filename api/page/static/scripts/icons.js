@@ -7,7 +7,6 @@ export const ICONS = {
   bell: "M6 16V11a6 6 0 0 1 12 0v5l2 2H4l2-2ZM10 21h4",
   check: "M5 12.5l5 5L19 7",
   chevron: "M9 6l6 6-6 6",
-  clock: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM12 7v5l3 2",
   close: "M6 6l12 12M18 6L6 18",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   dark: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5Z",
@@ -44,7 +43,6 @@ export const ICONS = {
   trash: "M4 7h16M9 7V4h6v3M6 7l1 14h10l1-14M10 11v6M14 11v6",
   undo: "M4 9h11a5 5 0 0 1 0 10h-4M8 5L4 9l4 4",
   upload: "M12 16V5M7 9l5-5 5 5M4 20h16",
-  user: "M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM4 21a8 8 0 0 1 16 0",
   users: "M9 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM2 20a7 7 0 0 1 14 0M16 4.500a4 4 0 0 1 0 7M18 14a7 7 0 0 1 4 6",
   video: "M3 6h12v12H3zM15 10l6-3v10l-6-3",
 };

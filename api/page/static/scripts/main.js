@@ -2,39 +2,26 @@
 
 import { announce, element, icon, menu, toast } from "./dom.js";
 import { catchDrops } from "./home/drop.js";
-import { loadOptions, mountHome } from "./home/view.js";
 import { intake } from "./home/intake.js";
 import { notifyOfEnds } from "./home/notifications.js";
-import { mountLogIn } from "./log_in.js";
+import { forgetUnsaved, unsavedTranscripts } from "./model/unsaved.js";
 import { subscribe } from "./server/events.js";
 import { hasJustEnded, records } from "./server/records.js";
 import { becomeOwner, getSession, logOut } from "./server/session.js";
+import { browserStore } from "./storage.js";
 import { describeTab, showTab } from "./tab.js";
 import { describeProblem } from "./text/problems.js";
+import { loadView, parseRoute } from "./views.js";
 
 const host = document.getElementById("main");
 let shown = null; // {route, view}
 let showing = Promise.resolve();
+let interrupt = () => {}; // stops waiting for a view that is still loading
 let finished = null; // the last job that ended while nobody looked
 
-/** @param {string} hash @returns {{name: string, id?: string, line?: string}} */
-function parseRoute(hash) {
-  const [name, id, line] = hash.replace(/^#\/?/, "").split("/").map(decodePart);
-  return name === "t" && id ? { name: "editor", id, line } : { name: "home" };
-}
-
-function decodePart(part) {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
-async function mountRoute(route) {
-  if (route.name === "home") return mountHome(host);
-  const { mount } = await import("./editor/view.js");
-  return mount(host, { id: route.id, line: route.line });
+async function mountRoute(place, route) {
+  const { mount } = await loadView(route.name);
+  return mount(place, route);
 }
 
 async function show(route) {
@@ -44,34 +31,48 @@ async function show(route) {
     shown.view.update?.(route);
     return;
   }
-  await shown?.view.unmount();
-  shown = null;
-  host.replaceChildren();
+  await leaveView();
+  // Each view has a place of its own: what comes too late for one does not appear in the next.
+  const place = element("div", { class: "view" });
+  host.replaceChildren(place);
   host.dataset.view = route.name;
   scrollTo(0, 0);
-  try {
-    shown = { route, view: await mountRoute(route) };
-  } catch (error) {
-    shown = { route, view: mountProblem(error) };
+  const mounting = mountRoute(place, route).catch((error) => mountProblem(place, error));
+  const view = await Promise.race([mounting, new Promise((resolve) => { interrupt = resolve; })]);
+  if (!view) {
+    mounting.then((late) => late.unmount());
+    return;
   }
+  shown = { route, view };
   if (!host.contains(document.activeElement)) host.focus({ preventScroll: true }); // a view may have chosen a place
   announce(shown.view.title);
   updateTab();
 }
 
-function mountProblem(error, remedyButton = element("a", { class: "button", href: "#/" }, "All transcripts")) {
+/** What is being typed is kept, and nothing that belongs to the view stays open. */
+async function leaveView() {
+  endTyping();
+  for (const dialog of document.querySelectorAll("#dialogs dialog")) dialog.close("");
+  for (const toasted of document.querySelectorAll(".toast:has(.action)")) toasted.remove();
+  await shown?.view.unmount();
+  shown = null;
+}
+
+const endTyping = () => document.activeElement?.blur();
+
+function mountProblem(place, error, remedyButton = element("a", { class: "button", href: "#/" }, "All transcripts")) {
   const { title, remedy } = describeProblem(error);
-  host.replaceChildren(element("div", { class: "empty" }, icon("alert"), element("h1", {}, title), element("p", {}, remedy), remedyButton));
+  place.replaceChildren(element("div", { class: "empty" }, icon("alert"), element("h1", {}, title), element("p", {}, remedy), remedyButton));
   return { title, unmount() {} };
 }
 
 async function takeDrop(dropped) {
-  if (shown?.route.name !== "home") {
+  if (parseRoute(location.hash).name !== "home") {
     location.hash = "#/";
     await new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
-    await showing;
   }
-  shown.view.add?.(dropped);
+  await showing;
+  shown?.view.add?.(dropped);
 }
 
 function updateTab() {
@@ -101,13 +102,10 @@ function themeItem(label) {
 }
 
 function chooseTheme(value) {
-  if (value === "system") {
-    localStorage.removeItem("theme");
-    delete document.documentElement.dataset.theme;
-  } else {
-    localStorage.setItem("theme", value);
-    document.documentElement.dataset.theme = value;
-  }
+  const isChosen = value !== "system";
+  browserStore.set("theme", isChosen ? value : null);
+  if (isChosen) document.documentElement.dataset.theme = value;
+  else delete document.documentElement.dataset.theme;
 }
 
 async function leave() {
@@ -144,36 +142,47 @@ async function enter() {
   }
 }
 
+async function saveLeftOver() {
+  if (unsavedTranscripts().size) (await import("./model/left_over.js")).saveLeftOver();
+}
+
 let session;
 
 async function start() {
   try {
     session = await getSession();
-    if (!session.admitted) session = await mountLogIn(host);
+    if (!session.admitted) session = await (await import("./log_in.js")).mountLogIn(host);
     await enter();
     buildTools(session);
     intake.limits = session.limits;
-    loadOptions(); // meanwhile
     await records.start();
   } catch (error) {
-    mountProblem(error, element("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again"));
+    mountProblem(host, error, element("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again"));
     return;
   }
-  subscribe("connection", showConnection);
   records.addEventListener("change", noticeEnd);
+  records.addEventListener("change", ({ detail: { record, before } }) => { if (!record) forgetUnsaved(before.id); });
   intake.addEventListener("change", updateTab);
   notifyOfEnds();
   catchDrops(document.body.appendChild(element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to add")), takeDrop);
   // One after the other: a view may still be loading when the next one is asked for.
-  const follow = () => { showing = showing.then(() => show(parseRoute(location.hash))); };
+  const follow = () => {
+    interrupt();
+    showing = showing.then(() => show(parseRoute(location.hash)));
+  };
   addEventListener("hashchange", follow);
   follow();
+  await showing;
+  records.follow();
+  subscribe("connection", showConnection);
+  subscribe("hello", saveLeftOver);
 }
 
 document.querySelector(".skip-link").addEventListener("click", (event) => {
   event.preventDefault(); // its address would be taken for a view's
   host.focus();
 });
+for (const name of ["beforeunload", "pagehide"]) addEventListener(name, endTyping); // before others ask what is unsaved
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   finished = null;

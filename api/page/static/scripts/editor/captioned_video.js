@@ -9,6 +9,7 @@ import { download } from "./download.js";
 /** What is seen while a video is made. It is empty otherwise. */
 export class VideoProgress {
   #isAsked = false;
+  #ended = new AbortController();
 
   /** @param {string} id of the transcript. */
   constructor(id) {
@@ -17,13 +18,13 @@ export class VideoProgress {
     this.text = element("span", { class: "small" });
     const cancel = element("button", { type: "button", class: "quiet icon-button", "aria-label": "Cancel the video", onclick: () => this.#cancel() }, icon("close"));
     this.root = element("span", { class: "video-progress", hidden: true }, this.bar, this.text, cancel);
-    const follow = ({ detail: { record } }) => {
-      if (record?.id !== id) return;
-      this.#show(record.video);
-      if (!this.root.isConnected) records.removeEventListener("change", follow); // the view was left
-    };
-    records.addEventListener("change", follow);
+    const follow = ({ detail: { record } }) => { if (record?.id === id) this.#show(record.video); };
+    records.addEventListener("change", follow, { signal: this.#ended.signal });
     this.#show(records.get(id)?.video ?? null);
+  }
+
+  unmount() {
+    this.#ended.abort();
   }
 
   /**

@@ -1,6 +1,7 @@
 // Words that the model was not sure of: which these are, and going through them one by one.
 
 import { announce, element, icon } from "../dom.js";
+import { browserStore } from "../storage.js";
 
 const THRESHOLD = "unsure-below";
 const FIRST_THRESHOLD = 50;
@@ -10,7 +11,7 @@ const LEAD_S = 1;
 
 /** @returns {number} the probability below which a word is unsure, 0 to 1. */
 function threshold() {
-  const stored = Number(localStorage.getItem(THRESHOLD) ?? FIRST_THRESHOLD);
+  const stored = browserStore.get(THRESHOLD) ?? FIRST_THRESHOLD;
   return (stored >= 0 && stored <= 100 ? stored : FIRST_THRESHOLD) / 100;
 }
 
@@ -32,7 +33,7 @@ export function mountReview(host, { document: transcript, list, playback, close 
   const summary = element("p", { role: "status" });
   const value = element("output", { class: "small" });
   const slider = element("input", { type: "range", min: "5", max: "95", step: "5", value: Math.round(threshold() * 100), oninput: () => {
-    localStorage.setItem(THRESHOLD, slider.value);
+    browserStore.set(THRESHOLD, Number(slider.value));
     list.refresh();
     draw();
   } });

@@ -60,6 +60,19 @@ function cut(word, maxWidth) {
 }
 
 /**
+ * The columns that each line of a cue may take. Room for `voice: ` in the first line is taken from all of them, but no
+ * more than half: as `transcript/formats/cues.py` does it.
+ *
+ * @param {{voice?: string}} cue
+ * @param {{max_line_width?: number|null}} limits
+ * @returns {number|null} null: there is no limit.
+ */
+export function roomOf({ voice }, { max_line_width: width }) {
+  if (!width || !voice) return width || null;
+  return Math.max(1, Math.floor(width / 2), width - displayWidth(`${voice}: `));
+}
+
+/**
  * Measure a cue against the limits.
  *
  * @param {{start: number, end: number, lines: string[], voice?: string}} cue times in seconds.
@@ -70,9 +83,7 @@ function cut(word, maxWidth) {
  */
 export function measureCue(cue, nextStart, limits) {
   const widths = cue.lines.map(displayWidth);
-  // The server leaves room for `voice: ` in the first line by taking it from every line.
-  const label = cue.voice ? cue.voice.length + 2 : 0;
-  const maxWidth = limits.max_line_width ? Math.max(1, limits.max_line_width - label) : null;
+  const maxWidth = roomOf(cue, limits);
   const duration = cue.end - cue.start;
   const columns = widths.reduce((sum, width) => sum + width, 0) + Math.max(0, widths.length - 1);
   return {

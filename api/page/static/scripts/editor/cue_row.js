@@ -2,7 +2,7 @@
 
 import { element, icon } from "../dom.js";
 import { formatClock } from "../text/clock.js";
-import { isOverAny, measureCue, wrap } from "./cue_limits.js";
+import { isOverAny, measureCue, roomOf, wrap } from "./cue_limits.js";
 
 const LONG_GAP = 1; // in seconds: nobody asks how long a pause is
 
@@ -42,7 +42,7 @@ export function editCue(row, cue, { nextStart, limits, onType, onDone }) {
   });
   const measured = element("div", {});
   const show = () => {
-    const typed = { ...cue, lines: wrap(field.value, widthOf(cue, limits)) };
+    const typed = { ...cue, lines: wrap(field.value, roomOf(cue, limits)) };
     const measures = measureCue(typed, nextStart, limits);
     row.classList.toggle("cue-over", isOverAny(measures));
     measured.replaceChildren(measureList(measures));
@@ -69,10 +69,6 @@ export function editCue(row, cue, { nextStart, limits, onType, onDone }) {
   row.querySelector(".cue-measures").replaceWith(measured);
   show();
   field.focus();
-}
-
-function widthOf(cue, { max_line_width: width }) {
-  return width ? Math.max(1, width - (cue.voice ? cue.voice.length + 2 : 0)) : null;
 }
 
 function measureList({ widths, lines, speed, duration, gap }) {

@@ -34,7 +34,7 @@ const VIDEOS = [
  *
  * @param {{record: object, document: import("../model/document.js").Document, saver: import("../model/saver.js").Saver}}
  *   parts of the open transcript.
- * @returns {HTMLElement}
+ * @returns {{root: HTMLElement, unmount: () => void}}
  */
 export function exportButton({ record, document: transcript, saver }) {
   const progress = new VideoProgress(record.id);
@@ -62,7 +62,7 @@ export function exportButton({ record, document: transcript, saver }) {
     ...(current().media?.kind === "video" ? [{ heading: "Video", items: VIDEOS.map(videoItem) }] : []),
     { items: [formatItem(["zip", "All files (.zip)", "Every format at once"])] },
   ]);
-  return element("span", { class: "export" }, button, progress.root);
+  return { root: element("span", { class: "export" }, button, progress.root), unmount: () => progress.unmount() };
 }
 
 function hasSpeakers(transcript) {

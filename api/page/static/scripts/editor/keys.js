@@ -1,5 +1,7 @@
 // The keys of the editor: one table, from which they work and from which the sheet of keys is shown.
 
+import { browserStore } from "../storage.js";
+
 /** Whether the keyboard has ⌘; browsers say "macOS" or "MacIntel". */
 export const IS_MAC = /^mac|iPhone|iPad/i.test(navigator.userAgentData?.platform ?? navigator.platform);
 const SINGLE_KEYS = "single-keys";
@@ -73,10 +75,10 @@ export const KEYS = [
 /** Whether keys without Ctrl, Alt or ⌘ do something; who dictates or has no steady hand can turn them off. */
 export const singleKeys = {
   get on() {
-    return localStorage.getItem(SINGLE_KEYS) !== "off";
+    return browserStore.get(SINGLE_KEYS) !== false;
   },
   set on(on) {
-    localStorage.setItem(SINGLE_KEYS, on ? "on" : "off");
+    browserStore.set(SINGLE_KEYS, on);
   },
 };
 

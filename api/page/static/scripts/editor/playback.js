@@ -1,6 +1,7 @@
 // The recording being played: an <audio> or <video>, and what the editor asks of it.
 
 import { mediaAddress, playable, playableAddress } from "../server/transcripts.js";
+import { browserStore } from "../storage.js";
 
 const RATE_KEY = "speed";
 
@@ -39,7 +40,7 @@ export class Playback extends EventTarget {
     on("seeking seeked timeupdate", () => this.#tick());
     on("error", () => this.#failed());
     this.#load();
-    this.rate = Number(localStorage.getItem(RATE_KEY)) || 1;
+    this.rate = Number(browserStore.get(RATE_KEY)) || 1;
   }
 
   /** Seconds; setting it is a seek. */
@@ -102,7 +103,7 @@ export class Playback extends EventTarget {
     const allowed = Math.min(RATES.at(-1), Math.max(RATES[0], rate));
     this.element.defaultPlaybackRate = allowed;
     this.element.playbackRate = allowed;
-    localStorage.setItem(RATE_KEY, String(allowed));
+    browserStore.set(RATE_KEY, allowed);
   }
 
   /** @param {number} steps along `RATES`, back if negative. */

@@ -1,6 +1,7 @@
 // Whether the work is saved, in words, and what to do about lines that two tabs have changed.
 
 import { announce, element, icon } from "../dom.js";
+import { describeProblem } from "../text/problems.js";
 
 /**
  * @param {{saver: import("../model/saver.js").Saver}} parts
@@ -15,7 +16,7 @@ export function buildSaveStatus({ saver }) {
     const said = sentenceOf(saver);
     if (text.textContent !== said && saver.status !== "saving") announceProblem(said, saver.status);
     text.textContent = said;
-    root.dataset.status = saver.conflicts.size ? "refused" : saver.status;
+    root.classList.toggle("not-saved", saver.error !== null || saver.conflicts.size > 0);
     retry.hidden = saver.status !== "refused";
   };
   saver.addEventListener("status", draw, { signal: ended.signal });
@@ -23,9 +24,11 @@ export function buildSaveStatus({ saver }) {
   return { root, unmount: () => ended.abort() };
 }
 
-function sentenceOf({ status, reason, conflicts }) {
-  if (status === "offline") return "Not saved: offline, trying again";
-  if (status === "refused") return `Not saved: ${reason}`;
+function sentenceOf({ status, error, conflicts }) {
+  if (error) {
+    const { title, remedy } = describeProblem(error);
+    return `Not saved. ${title} ${status === "refused" ? remedy : "Trying again."}`;
+  }
   if (conflicts.size) return conflicts.size === 1 ? "1 line to settle" : `${conflicts.size} lines to settle`;
   return status === "saving" ? "Saving" : "Saved";
 }

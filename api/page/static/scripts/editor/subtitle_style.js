@@ -1,5 +1,7 @@
 // The style of subtitles: how cues are laid out. It is this browser's, for each transcript.
 
+import { browserStore } from "../storage.js";
+
 const KEY = "subtitle-style";
 
 // As `PRESETS` in transcript/formats/layout.py.
@@ -42,7 +44,7 @@ export function styleOf(record) {
  * @param {SubtitleStyle} style
  */
 export function keepStyle(record, style) {
-  for (const key of [`${KEY}:${record.id}`, KEY]) localStorage.setItem(key, JSON.stringify(style));
+  for (const key of [`${KEY}:${record.id}`, KEY]) browserStore.set(key, style);
 }
 
 /**
@@ -72,12 +74,8 @@ function fromOptions(options) {
 }
 
 function read(key) {
-  try {
-    const { kind, custom, names } = JSON.parse(localStorage.getItem(key));
-    return ["transcript", "broadcast", "custom"].includes(kind) ? { kind, custom: numbersOf(custom), names: names !== false } : null;
-  } catch {
-    return null;
-  }
+  const { kind, custom, names } = browserStore.get(key) ?? {};
+  return ["transcript", "broadcast", "custom"].includes(kind) ? { kind, custom: numbersOf(custom), names: names !== false } : null;
 }
 
 function numbersOf(numbers) {

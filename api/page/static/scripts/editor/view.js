@@ -13,7 +13,12 @@ import { mountWorkspace } from "./workspace.js";
  */
 export async function mount(host, { id, line }) {
   const view = new View(host, id);
-  await view.open(line);
+  try {
+    await view.open(line);
+  } catch (error) {
+    await view.unmount();
+    throw error;
+  }
   return view;
 }
 
@@ -38,8 +43,10 @@ class View {
 
   async open(line) {
     this.record = records.get(this.id) ?? (await transcripts.get(this.id));
-    await this.#show(line);
+    // What changes while the part is loading is shown once it is there.
     records.addEventListener("change", ({ detail }) => this.#changed(detail), { signal: this.#ended.signal });
+    this.#opening = this.#show(line);
+    await this.#opening;
   }
 
   /** Another line of the same transcript was asked for. */
@@ -49,7 +56,6 @@ class View {
 
   async unmount() {
     this.#ended.abort();
-    await this.#opening;
     await this.#part?.unmount();
   }
 
@@ -75,7 +81,12 @@ class View {
     this.#part = null;
     const host = document.createElement("div");
     host.className = "editor-host";
-    this.#part = await PARTS[partOf(this.record)](host, { record: this.record, line });
+    const part = await PARTS[partOf(this.record)](host, { record: this.record, line });
+    if (this.#ended.signal.aborted) { // the view was left meanwhile
+      await part.unmount();
+      return;
+    }
+    this.#part = part;
     this.host.replaceChildren(host);
     this.#part.shown?.();
   }

@@ -3,6 +3,7 @@
 import { announce, element, icon, menu, openDialog, toast } from "../dom.js";
 import { Document, MOST_TITLE_CHARACTERS } from "../model/document.js";
 import { Saver } from "../model/saver.js";
+import { findUnsaved } from "../model/unsaved.js";
 import { subscribe } from "../server/events.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
@@ -24,6 +25,7 @@ import { undoToast } from "./undo_toast.js";
 import { mountWaveform } from "./waveform.js";
 
 const SPEAKERS_BY_KEY = 9;
+const NOT_SAVED = "Your last corrections are not saved yet. This browser keeps them and tries again.";
 
 /**
  * @param {HTMLElement} host
@@ -32,8 +34,8 @@ const SPEAKERS_BY_KEY = 9;
  *   showLine: (id: string) => void, shown: () => void}>}
  */
 export async function mountWorkspace(host, { record, line }) {
-  const json = await transcripts.documentOf(record.id);
-  const workspace = new Workspace(record, json);
+  const [json, unsaved] = await Promise.all([transcripts.documentOf(record.id), findUnsaved(record.id)]);
+  const workspace = new Workspace(record, json, unsaved);
   host.append(workspace.root);
   return {
     unmount: () => workspace.close(),
@@ -49,10 +51,10 @@ class Workspace {
   #subtitles = null;
   #wasPlaying = false; // before the first press of a double click, which plays the word
 
-  constructor(record, json) {
+  constructor(record, json, unsaved) {
     this.record = record;
     this.document = Document.fromJson(json, record.title);
-    this.saver = new Saver({ id: record.id, document: this.document, revision: json.revision, server: transcripts });
+    this.saver = new Saver({ id: record.id, document: this.document, revision: json.revision, server: transcripts, unsaved });
     this.playback = new Playback(record);
     this.commands = this.#buildCommands();
     this.list = new LineList({ document: this.document, playback: this.playback, actions: this.#buildActions(), isDoubtful: isUnsure });
@@ -74,7 +76,7 @@ class Workspace {
   async close() {
     this.#closeSubtitles();
     this.list.rowOf(this.list.current)?.finishEdit();
-    await this.saver.close();
+    if (!(await this.saver.close())) toast(NOT_SAVED);
     this.#ended.abort();
     this.panel.close();
     this.waveform?.unmount();
@@ -94,13 +96,14 @@ class Workspace {
     const player = buildPlayer(this);
     const status = buildSaveStatus(this);
     this.print = mountPrint(this.#parts);
-    this.#mounted.push(player, status, this.print);
+    const exports = exportButton(this.#parts);
+    this.#mounted.push(player, status, this.print, exports);
     this.waveformHost = element("div", { class: "waveform-host" });
     this.subtitlesHost = element("div", { class: "subtitles-host", hidden: true });
     this.stage = element("div", { class: "editor-stage", hidden: true }, this.playback.element);
     this.jump = element("button", { type: "button", class: "jump", hidden: true, onclick: () => this.commands.showSpoken() }, icon("speaker"), "Go to the line that is playing");
     this.root = element("div", { class: "editor" },
-      this.#buildHead(status.root),
+      this.#buildHead(status.root, exports.root),
       this.#buildNotes(),
       element("div", { class: "editor-player" }, this.waveformHost, player.root),
       this.stage,
@@ -108,7 +111,7 @@ class Workspace {
       this.panel.root, this.subtitlesHost);
   }
 
-  #buildHead(status) {
+  #buildHead(status, exports) {
     this.title = element("input", { class: "title-field", type: "text", "aria-label": "Title", maxlength: MOST_TITLE_CHARACTERS, dir: "auto", autocomplete: "off", value: this.document.title,
       onchange: () => this.document.rename(this.title.value),
       onblur: () => { this.title.value = this.document.title; },
@@ -123,7 +126,7 @@ class Workspace {
         element("a", { class: "button quiet icon-button", href: "#/", "aria-label": "All transcripts", title: "All transcripts" }, icon("back")),
         element("h1", { class: "visually-hidden" }, "Transcript"), this.title, status),
       element("div", { class: "editor-tools", role: "toolbar", "aria-label": "Transcript tools" },
-        this.undoButton, this.redoButton, this.panel.buttons, this.subtitlesButton, copyButton(this.#parts), exportButton(this.#parts), more));
+        this.undoButton, this.redoButton, this.panel.buttons, this.subtitlesButton, copyButton(this.#parts), exports, more));
   }
 
   #buildNotes() {

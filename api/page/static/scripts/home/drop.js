@@ -43,7 +43,11 @@ export function catchDrops(overlay, take) {
     show();
     if (!hasFiles(event)) return;
     event.preventDefault();
-    take(await readDrop(event.dataTransfer));
+    try {
+      take(await readDrop(event.dataTransfer));
+    } catch {
+      take({ files: [], skipped: 0 }); // a file that was moved away meanwhile
+    }
   });
 }
 

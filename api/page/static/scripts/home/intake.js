@@ -5,6 +5,7 @@ import { openRecordings } from "./recordings.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
 import { discard, fingerprintOf, upload } from "../server/uploads.js";
+import { tabStore } from "../storage.js";
 import { describeProblem } from "../text/problems.js";
 import { formatSize } from "../text/clock.js";
 
@@ -206,12 +207,11 @@ function titleOfAddress(url) {
 function store(items) {
   const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed" && state !== "refused")
     .map(({ title, size, fraction, fingerprint, options, uploadId }) => ({ title, size, fraction, fingerprint, options, uploadId }));
-  sessionStorage.setItem(STORED_AS, JSON.stringify(kept));
+  tabStore.set(STORED_AS, kept);
 }
 
 function readStored() {
-  const kept = JSON.parse(sessionStorage.getItem(STORED_AS) ?? "[]");
-  return kept.map((one) => ({ ...emptyItem(), ...one, state: "interrupted" }));
+  return (tabStore.get(STORED_AS) ?? []).map((one) => ({ ...emptyItem(), ...one, state: "interrupted" }));
 }
 
 export const intake = new Intake();

@@ -21,9 +21,10 @@ const STAGES = {
 
 /**
  * @param {import("../server/transcripts.js").Record} record
+ * @param {boolean} [isUnsaved] whether the server does not have all corrections.
  * @returns {Row}
  */
-export function rowOfRecord(record) {
+export function rowOfRecord(record, isUnsaved = false) {
   const { id, title, state, fraction, seconds_left: left, stage, preview, error } = record;
   const row = { key: id, title, href: `#/t/${encodeURIComponent(id)}`, icon: iconOf(record), tone: "idle", facts: factsOf(record), status: "", fraction: undefined, preview: "", problem: null, actions: [] };
   const cancel = { label: "Cancel", icon: "close", name: "cancel", isMain: true };
@@ -42,6 +43,7 @@ export function rowOfRecord(record) {
     case "cancelled":
       return { ...row, status: "Cancelled", actions: [retry, remove] };
     default:
+      if (isUnsaved) return { ...row, tone: "attention", status: "Some corrections are not saved yet. Open the transcript to save them.", actions: [remove] };
       return { ...row, tone: "done", preview: preview || "No speech was found in this recording.", actions: [remove] };
   }
 }

@@ -1,6 +1,7 @@
 // The list of transcripts, with what is on its way to become one.
 
 import { announce, element, icon, openDialog, toast } from "../dom.js";
+import { unsavedChanges, unsavedTranscripts } from "../model/unsaved.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
 import { describeProblem } from "../text/problems.js";
@@ -28,7 +29,8 @@ export function transcriptList(readOptions, chooseFile) {
     element("div", { class: "list-head" }, element("h1", {}, "Transcripts"), element("span", { class: "spacer" }), notificationSwitch(), searchBox), empty, nothing, list);
 
   function rows() {
-    const all = [...leftOver.map(rowOfRecording), ...intake.items.map(rowOfItem), ...records.all.map(rowOfRecord)];
+    const unsaved = unsavedTranscripts();
+    const all = [...leftOver.map(rowOfRecording), ...intake.items.map(rowOfItem), ...records.all.map((record) => rowOfRecord(record, unsaved.has(record.id)))];
     const wanted = search.value.trim().toLocaleLowerCase();
     return { count: all.length, found: all.filter(({ title }) => title.toLocaleLowerCase().includes(wanted)) };
   }
@@ -135,6 +137,7 @@ export function transcriptList(readOptions, chooseFile) {
 
   records.addEventListener("change", drawSoon);
   intake.addEventListener("change", drawSoon);
+  unsavedChanges.addEventListener("change", drawSoon);
   draw();
   refresh().catch(() => {}); // a browser without a database has no recordings
   return {
@@ -143,6 +146,7 @@ export function transcriptList(readOptions, chooseFile) {
     unmount() {
       records.removeEventListener("change", drawSoon);
       intake.removeEventListener("change", drawSoon);
+      unsavedChanges.removeEventListener("change", drawSoon);
     },
   };
 }

@@ -12,13 +12,16 @@ const PROBLEMS = {
 
 /**
  * @param {(recorded: {file: File, id: string, release: () => void}) => void} take called when a recording is finished.
- * @returns {HTMLElement}
+ * @returns {{body: HTMLElement, unmount: () => Promise<void>}} a recording goes on while another panel of the form is
+ *   shown, and ends with the view.
  */
 export function microphonePanel(take) {
   if (!navigator.mediaDevices || !navigator.locks) {
-    return element("p", { class: "muted" }, "The microphone works only over https or on this computer itself. Record with another program, then choose the file.");
+    const body = element("p", { class: "muted" }, "The microphone works only over https or on this computer itself. Record with another program, then choose the file.");
+    return { body, async unmount() {} };
   }
   let recorder = null;
+  let isLeft = false;
   const time = element("span", { class: "recording-time", role: "timer", "aria-label": "Recorded" }, "0:00");
   const level = element("div", { class: "level", role: "meter", "aria-label": "Input level", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 }, element("div", { class: "level-bar" }));
   const problem = element("p", { class: "field-error", role: "alert" });
@@ -33,6 +36,7 @@ export function microphonePanel(take) {
     startButton.disabled = true;
     try {
       recorder = await Recorder.start();
+      if (isLeft) return await putAside(); // the browser asked for permission meanwhile
     } catch (error) {
       problem.textContent = PROBLEMS[error.name] ?? "The recording could not be started. Try again, or record with another program.";
       return;
@@ -42,6 +46,10 @@ export function microphonePanel(take) {
     recorder.addEventListener("level", ({ detail }) => showLevel(detail));
     recorder.addEventListener("time", () => { time.textContent = formatClock(recorder?.seconds ?? 0); });
     recorder.addEventListener("problem", () => { problem.textContent = "The browser has no room left for the recording. Stop it now: what was recorded so far is kept."; });
+    recorder.addEventListener("lost", () => {
+      problem.textContent = "The microphone was disconnected. What was recorded is kept.";
+      stop();
+    });
     showState();
     pauseButton.focus();
     announce("Recording");
@@ -54,14 +62,23 @@ export function microphonePanel(take) {
   }
 
   async function stop() {
-    stopButton.disabled = true;
-    const recorded = await recorder.stop();
+    const stopped = recorder;
     recorder = null;
-    stopButton.disabled = false;
     time.textContent = "0:00";
     showLevel(0);
     showState();
-    take(recorded);
+    try {
+      const recorded = await stopped.stop();
+      if (isLeft) recorded.release(); // the list offers it
+      else take(recorded);
+    } catch {
+      problem.textContent = "The recording could not be read. It is in the list of transcripts once this page is reloaded.";
+    }
+  }
+
+  async function putAside() {
+    const { release } = await recorder.stop();
+    release();
   }
 
   function showLevel(value) {
@@ -82,10 +99,12 @@ export function microphonePanel(take) {
     element("div", { class: "row" }, startButton, pauseButton, stopButton),
     problem,
     element("p", { class: "field-hint" }, "Your recording is kept in this browser until it has been uploaded, even if the page reloads."));
-  // A recording goes on while another tab of the form is open, and ends with the view.
-  panel.addEventListener("unmount", async () => {
-    removeEventListener("beforeunload", warn);
-    if (recorder) (await recorder.stop()).release();
-  });
-  return panel;
+  return {
+    body: panel,
+    async unmount() {
+      isLeft = true;
+      removeEventListener("beforeunload", warn);
+      if (recorder) await putAside();
+    },
+  };
 }

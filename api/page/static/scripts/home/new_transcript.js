@@ -15,7 +15,7 @@ const MOST_ADDRESSES = 100;
  * @param {{onStart: (hasFiles: boolean) => void, onRelease: () => void}} told `onStart`: jobs were started; `onRelease`: a recording of
  *   the microphone was put aside.
  * @returns {{body: HTMLElement, add: (chosen: {files: File[], skipped: number}) => void, chooseFiles: () => void,
- *   readOptions: () => Object<string, any>|null, unmount: () => void}} `readOptions`: null if a field is wrong.
+ *   readOptions: () => Object<string, any>|null, unmount: () => Promise<void>}} `readOptions`: null if a field is wrong.
  */
 export function newTranscript(known, { onStart, onRelease }) {
   let chosen = []; // {file, recording?: {id, release}}
@@ -24,9 +24,10 @@ export function newTranscript(known, { onStart, onRelease }) {
   const addresses = element("textarea", { id: "addresses", rows: 3, placeholder: "https://example.com/episode-12.mp3", spellcheck: "false", autocapitalize: "off", oninput: draw, "aria-describedby": "addresses-hint" });
   const error = element("p", { class: "field-error", role: "alert" });
   const button = element("button", { class: "primary start", type: "submit" });
+  const microphone = microphonePanel(addRecording);
   const panels = tabs([
     ["Files", "upload", filePanel(add)],
-    ["Microphone", "microphone", microphonePanel(addRecording)],
+    ["Microphone", "microphone", microphone.body],
     ["Address", "link", addressPanel(addresses)],
   ]);
   const body = element("form", { class: "stack", novalidate: true, onsubmit: (event) => { event.preventDefault(); start(); } },
@@ -105,7 +106,7 @@ export function newTranscript(known, { onStart, onRelease }) {
     readOptions,
     unmount() {
       for (const { recording } of chosen) recording?.release();
-      for (const panel of body.querySelectorAll(".microphone")) panel.dispatchEvent(new Event("unmount"));
+      return microphone.unmount();
     },
   };
 }

@@ -2,18 +2,19 @@
 
 import { element, icon, toast } from "../dom.js";
 import { hasJustEnded, records } from "../server/records.js";
+import { browserStore } from "../storage.js";
 
 const STORED_AS = "worker-whisper-notify";
 
-const isOn = () => localStorage.getItem(STORED_AS) === "yes" && Notification.permission === "granted";
+const isOn = () => browserStore.get(STORED_AS) === true && Notification.permission === "granted";
 
 /** @returns {HTMLElement|null} a switch; null where the browser has no notifications. */
 export function notificationSwitch() {
   if (!("Notification" in window) || !isSecureContext) return null;
   const button = element("button", { type: "button", class: "quiet", onclick: toggle }, icon("bell"), "Notify me");
   async function toggle() {
-    if (isOn()) localStorage.removeItem(STORED_AS);
-    else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(STORED_AS, "yes");
+    if (isOn()) browserStore.set(STORED_AS, null);
+    else if ((await Notification.requestPermission()) === "granted") browserStore.set(STORED_AS, true);
     else toast("The browser does not allow notifications here. Allow them beside the address, then try again.");
     draw();
   }

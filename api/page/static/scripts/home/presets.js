@@ -1,13 +1,14 @@
 // Presets: named values of the form's options, kept in this browser.
 
 import { element, icon, menu, openDialog, toast } from "../dom.js";
+import { browserStore } from "../storage.js";
 
 const STORED_AS = "worker-whisper-presets";
 const CHOSEN_AS = "worker-whisper-preset";
 const MOST_CHARACTERS = 60;
 
-const readAll = () => new Map(JSON.parse(localStorage.getItem(STORED_AS) ?? "[]"));
-const storeAll = (presets) => localStorage.setItem(STORED_AS, JSON.stringify([...presets]));
+const readAll = () => new Map(browserStore.get(STORED_AS) ?? []);
+const storeAll = (presets) => browserStore.set(STORED_AS, [...presets]);
 
 /**
  * @param {ReturnType<typeof import("./option_fields.js").optionFields>} fields whose values are kept.
@@ -19,14 +20,14 @@ export function presetRow(fields) {
   const more = menu(element("button", { type: "button", class: "quiet icon-button", "aria-label": "Presets" }, icon("more")), items);
 
   function draw() {
-    const chosen = localStorage.getItem(CHOSEN_AS) ?? "";
+    const chosen = browserStore.get(CHOSEN_AS) ?? "";
     const presets = readAll();
     select.replaceChildren(element("option", { value: "" }, "None"), ...[...presets.keys()].map((name) => element("option", { value: name }, name)));
     select.value = presets.has(chosen) ? chosen : "";
   }
 
   function choose(name) {
-    localStorage.setItem(CHOSEN_AS, name);
+    browserStore.set(CHOSEN_AS, name);
     fields.set(readAll().get(name) ?? defaults);
     draw();
   }
@@ -48,7 +49,7 @@ export function presetRow(fields) {
 
   function save(name) {
     storeAll(readAll().set(name, fields.values()));
-    localStorage.setItem(CHOSEN_AS, name);
+    browserStore.set(CHOSEN_AS, name);
     draw();
     toast(`Preset “${name}” saved.`);
   }
@@ -57,7 +58,7 @@ export function presetRow(fields) {
     const name = await askName("Rename preset", before);
     if (!name || name === before) return;
     storeAll(new Map([...readAll()].map(([one, values]) => [one === before ? name : one, values])));
-    localStorage.setItem(CHOSEN_AS, name);
+    browserStore.set(CHOSEN_AS, name);
     draw();
   }
 

@@ -5,7 +5,7 @@ import { lockOf, openRecordings } from "./recordings.js";
 const PIECE_MS = 1000;
 const TYPES = ["audio/webm;codecs=opus", "audio/mp4"];
 
-/** Events: "level" (detail 0 to 1, each frame) and "time". */
+/** Events: "level" (detail 0 to 1, each frame), "time", "problem" (no room left) and "lost" (the microphone is gone). */
 export class Recorder extends EventTarget {
   #stream;
   #media;
@@ -14,6 +14,7 @@ export class Recorder extends EventTarget {
   #release;
   #written = Promise.resolve();
   #pieces = 0;
+  #isFull = false;
   #before = 0; // seconds recorded before the last pause
   #since = null; // when recording began or went on
 
@@ -26,18 +27,26 @@ export class Recorder extends EventTarget {
   static async start() {
     const recorder = new Recorder();
     recorder.#stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-    await recorder.#begin();
+    try {
+      await recorder.#begin();
+    } catch (error) {
+      recorder.#letGo();
+      recorder.#release?.();
+      throw error;
+    }
     return recorder;
   }
 
   async #begin() {
     const type = TYPES.find((one) => MediaRecorder.isTypeSupported(one));
+    if (!type) throw new DOMException("no type of recording that is known here", "NotSupportedError");
     this.#recording = { id: crypto.randomUUID(), started: Date.now(), type: type.split(";")[0], seconds: 0 };
     await this.#lock();
     const recordings = await openRecordings();
     await recordings.begin(this.#recording);
     this.#media = new MediaRecorder(this.#stream, { mimeType: type });
     this.#media.ondataavailable = ({ data }) => this.#keep(recordings, data);
+    this.#stream.getAudioTracks()[0].onended = () => this.dispatchEvent(new Event("lost"));
     this.#media.start(PIECE_MS);
     this.#since = performance.now();
     this.#measure();
@@ -50,12 +59,14 @@ export class Recorder extends EventTarget {
   }
 
   #keep(recordings, bytes) {
-    if (!bytes.size) return;
+    if (!bytes.size || this.#isFull) return; // behind a gap the rest could not be played
     this.#recording.seconds = this.seconds;
     const number = this.#pieces++;
     const recording = { ...this.#recording };
-    this.#written = this.#written.then(() => recordings.append(recording, number, bytes));
-    this.#written.catch((problem) => this.dispatchEvent(new CustomEvent("problem", { detail: problem })));
+    this.#written = this.#written.then(() => this.#isFull || recordings.append(recording, number, bytes)).catch(() => {
+      this.#isFull = true;
+      this.dispatchEvent(new Event("problem"));
+    });
     this.dispatchEvent(new Event("time"));
   }
 
@@ -100,14 +111,24 @@ export class Recorder extends EventTarget {
   async stop() {
     if (!this.isPaused) this.#before = this.seconds;
     this.#since = null;
-    await new Promise((resolve) => {
-      this.#media.onstop = resolve;
-      this.#media.stop();
-    });
-    for (const track of this.#stream.getTracks()) track.stop();
-    await this.#audio.close();
+    await this.#end();
+    this.#letGo();
     await this.#written;
     const recordings = await openRecordings();
     return { file: await recordings.toFile(this.#recording), id: this.#recording.id, release: this.#release };
+  }
+
+  /** Its last piece comes before it stops. It may have stopped by itself, when the microphone was unplugged. */
+  #end() {
+    return new Promise((resolve) => {
+      this.#media.onstop = resolve;
+      if (this.#media.state === "inactive") resolve();
+      else this.#media.stop();
+    });
+  }
+
+  #letGo() {
+    for (const track of this.#stream.getTracks()) track.stop();
+    this.#audio?.close();
   }
 }

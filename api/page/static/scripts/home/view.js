@@ -11,8 +11,8 @@ const PHONE = "(max-width: 860px)";
 
 let loading = null;
 
-/** @returns {Promise<{models: string[], schemas: Object<string, Object>}>} what the server knows, asked once. */
-export function loadOptions() {
+/** What the server knows, asked once. */
+function loadOptions() {
   loading ??= transcripts.options();
   loading.catch(() => { loading = null; });
   return loading;
@@ -23,9 +23,9 @@ export function loadOptions() {
  * @returns {Promise<{title: string, add: (dropped: {files: File[], skipped: number}) => void, unmount: () => void}>}
  *   `add` takes files that were dropped.
  */
-export async function mountHome(host) {
+export async function mount(host) {
   const known = await loadOptions();
-  const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh() });
+  const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh().catch(() => {}) });
   const list = transcriptList(form.readOptions, form.chooseFiles);
   const panel = element("details", { class: "card new", open: true },
     element("summary", {}, element("h2", {}, "New transcript"), element("span", { class: "spacer" }), icon("chevron", "turns")), form.body);
@@ -46,8 +46,8 @@ export async function mountHome(host) {
       form.add(dropped);
     },
     unmount() {
-      form.unmount();
       list.unmount();
+      return form.unmount();
     },
   };
 }

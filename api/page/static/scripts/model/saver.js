@@ -1,7 +1,9 @@
 // Keeps a document and the server's copy of it the same: saves what is edited here, takes over what is edited in other
 // tabs, and says when something is not saved.
 
+import { tabStore } from "../storage.js";
 import { contentOf, isSame } from "./document.js";
+import { dropUnsaved, holdEditor, keepUnsaved } from "./unsaved.js";
 
 /**
  * @typedef {import("./document.js").Line} Line
@@ -11,6 +13,9 @@ import { contentOf, isSame } from "./document.js";
 
 const PAUSE_MS = 1000;
 const LONGEST_RETRY_MS = 15_000;
+
+/** For a view that is left: what the server does not answer until then is kept in the browser. */
+const LONGEST_CLOSE_MS = 1500;
 
 /** Lines in one request; more are saved by several. */
 const MOST_LINES = 400;
@@ -23,8 +28,8 @@ const MOST_HISTORY_CHARACTERS = 1_000_000;
 
 /** Fires "conflicts" when these change, and "status" when these or `status` do. */
 export class Saver extends EventTarget {
-  /** @type {"saved"|"saving"|"offline"|"refused"} */ status = "saved";
-  /** Why the server refused to save. */ reason = "";
+  /** @type {"saved"|"saving"|"retrying"|"refused"} "retrying": later, by itself; "refused": on demand */ status = "saved";
+  /** @type {import("../server/client.js").ServerError|null} why the last try to save failed */ error = null;
   /** @type {Map<string, Line|null>} lines changed both here and elsewhere, as they are there; null: removed there */
   conflicts = new Map();
   editor = crypto.getRandomValues(new Uint32Array(2)).join("-");
@@ -34,21 +39,26 @@ export class Saver extends EventTarget {
   #sent = new Map(); // contents of lines that were sent without an answer: the server may have them
   #known; // names of the speakers, as the server has them
   #timer = 0;
+  #keeping = 0;
   #failures = 0;
   #running = null;
   #closed = new AbortController();
+  #release;
 
   /**
-   * @param {{id: string, document: import("./document.js").Document, revision: number, server: Server}} parts
-   *   `revision` is that of the server's document from which `document` was made.
+   * @param {{id: string, document: import("./document.js").Document, revision: number, server: Server,
+   *   unsaved?: import("./unsaved.js").Kept[]}} parts `revision` is that of the server's document from which `document`
+   *   was made; `unsaved`: what was kept of earlier edits.
    */
-  constructor({ id, document, revision, server }) {
+  constructor({ id, document, revision, server, unsaved = [] }) {
     super();
     Object.assign(this, { id, document, server });
+    this.#release = holdEditor(this.editor);
     this.synced = revision;
     this.#known = new Map(document.speakers);
     for (const line of document.lines) this.#revisions.set(line.id, line.revision);
-    this.#takeUp();
+    for (const kept of unsaved) this.#takeUp(kept);
+    this.#takeUpHistory();
     if (this.isPending) this.status = "saving";
     const { signal } = this.#closed;
     document.addEventListener("change", ({ detail }) => this.#note(detail), { signal });
@@ -106,13 +116,20 @@ export class Saver extends EventTarget {
     this.#tell("status");
   }
 
-  /** Stop, when the view is left; what is not saved yet is saved first, or kept for the next visit of this tab. */
+  /**
+   * Stop, when the view is left; what is not saved yet is saved first, or kept in the browser.
+   *
+   * @returns {Promise<boolean>} whether all is saved.
+   */
   async close() {
     this.#keepHistory();
-    await this.flush();
     this.#keepUnsaved();
+    await Promise.race([this.flush(), new Promise((resolve) => setTimeout(resolve, LONGEST_CLOSE_MS))]);
     clearTimeout(this.#timer);
+    clearTimeout(this.#keeping);
     this.#closed.abort();
+    this.#release();
+    return !this.isPending;
   }
 
   #note({ ids, title, cause }) {
@@ -120,6 +137,7 @@ export class Saver extends EventTarget {
     for (const id of ids) this.#lines.add(id);
     this.#titleChanged ||= title;
     this.#schedule();
+    if (this.error) this.#keepSoon();
     if (this.status === "saved") this.#become("saving");
   }
 
@@ -141,6 +159,7 @@ export class Saver extends EventTarget {
 
   async #saveAll() {
     while (this.#hasWork()) {
+      this.#keepUnsaved();
       const ids = [...this.#lines].filter((id) => !this.conflicts.has(id)).slice(0, MOST_LINES);
       const sent = { edits: this.#editsOf(ids), speakers: new Map(this.document.speakers) };
       for (const id of ids) this.#noteSent(id, this.document.get(id));
@@ -160,6 +179,7 @@ export class Saver extends EventTarget {
       this.#known = sent.speakers;
       await this.#written(sent.edits, answer);
     }
+    this.error = null;
     this.#keepUnsaved();
     this.#become("saved");
   }
@@ -225,10 +245,10 @@ export class Saver extends EventTarget {
   }
 
   #failed(error) {
-    this.#keepUnsaved();
     const isPassing = !error.status || error.status >= 500 || error.status === 429 || error.status === 408;
-    this.reason = isPassing ? "" : error.message;
-    this.#become(isPassing ? "offline" : "refused");
+    this.error = error;
+    this.status = isPassing ? "retrying" : "refused";
+    this.#tell("status");
     if (!isPassing) return; // the next change, or the person, tries again
     this.#schedule(Math.min(LONGEST_RETRY_MS, PAUSE_MS * 2 ** this.#failures));
     this.#failures += 1;
@@ -257,53 +277,48 @@ export class Saver extends EventTarget {
 
   #keepUnsaved() {
     const ids = [...this.#lines];
-    this.#store("unsaved", this.#hasWork() || ids.length ? this.#editsOf(ids) : null);
+    keepUnsaved(this.id, this.editor, this.#hasWork() || ids.length ? this.#editsOf(ids) : null);
+  }
+
+  /** While nothing can be saved, what is typed is kept all the same. */
+  #keepSoon() {
+    this.#keeping ||= setTimeout(() => {
+      this.#keeping = 0;
+      this.#keepUnsaved();
+    }, PAUSE_MS);
   }
 
   #keepHistory() {
     const { past, future } = this.document.history;
     const text = JSON.stringify({ past, future });
-    this.#store("history", text.length > MOST_HISTORY_CHARACTERS ? null : { past, future });
+    tabStore.set(`history ${this.id}`, text.length > MOST_HISTORY_CHARACTERS ? null : { past, future });
   }
 
-  /** What this tab had not saved, and could undo, before it was reloaded. */
-  #takeUp() {
-    const unsaved = this.#stored("unsaved");
-    if (unsaved) {
-      const { lines = [], deleted = [], speakers = {}, title } = unsaved;
-      for (const { id, based_on } of [...lines, ...deleted]) {
-        this.#lines.add(id);
-        if (based_on) this.#revisions.set(id, based_on);
-      }
-      for (const line of lines) this.#noteSent(line.id, line);
-      for (const { id } of deleted) this.#noteSent(id, null);
-      const names = Object.entries({ ...Object.fromEntries(this.document.speakers), ...speakers });
-      this.document.merge({
-        lines: lines.map(({ based_on, ...line }) => ({ ...line, revision: based_on })),
-        deleted: deleted.map(({ id }) => id),
-        speakers: Object.fromEntries(names.filter(([, name]) => name !== null)),
-        title,
-      });
-      this.#titleChanged = title !== undefined;
+  /** Take up what an earlier editor could not save. Of two that changed the same line, one waits for the next visit. */
+  #takeUp(kept) {
+    const { lines = [], deleted = [], speakers = {}, title } = kept.edits;
+    if ([...lines, ...deleted].some(({ id }) => this.#lines.has(id))) return;
+    for (const { id, based_on } of [...lines, ...deleted]) {
+      this.#lines.add(id);
+      if (based_on) this.#revisions.set(id, based_on);
     }
-    const kept = this.#stored("history");
+    for (const line of lines) this.#noteSent(line.id, line);
+    for (const { id } of deleted) this.#noteSent(id, null);
+    const names = Object.entries({ ...Object.fromEntries(this.document.speakers), ...speakers });
+    this.document.merge({
+      lines: lines.map(({ based_on, ...line }) => ({ ...line, revision: based_on })),
+      deleted: deleted.map(({ id }) => id),
+      speakers: Object.fromEntries(names.filter(([, name]) => name !== null)),
+      title,
+    });
+    this.#titleChanged ||= title !== undefined;
+    this.#keepUnsaved();
+    dropUnsaved(kept);
+  }
+
+  /** What this tab could undo before it was reloaded. */
+  #takeUpHistory() {
+    const kept = tabStore.get(`history ${this.id}`);
     if (kept) this.document.history.restore(kept, (id, line) => isSame(this.document.get(id), line));
-  }
-
-  #stored(name) {
-    try {
-      return JSON.parse(sessionStorage.getItem(`${name} ${this.id}`));
-    } catch {
-      return null; // no storage allowed
-    }
-  }
-
-  #store(name, value) {
-    try {
-      if (value === null) sessionStorage.removeItem(`${name} ${this.id}`);
-      else sessionStorage.setItem(`${name} ${this.id}`, JSON.stringify(value));
-    } catch {
-      // no storage allowed, or no room: what is here stays until the tab is closed
-    }
   }
 }

@@ -33,9 +33,32 @@ export const addressOf = (path) => new URL(`page/api/${path}`, document.baseURI)
  * @throws {ServerError} the answer is an error, or there is none. An aborted request throws "AbortError".
  */
 export async function request(method, path, body, settings = {}) {
+  if (method === "GET" && ahead.has(path)) return takeAhead(path);
   const response = await send(method, path, body, settings);
   const text = await response.text();
   return text ? JSON.parse(text) : null;
+}
+
+const ahead = new Map(); // answers on their way, by path
+const FRESH_MS = 10_000;
+
+/**
+ * Send a GET request before anybody needs its answer; whoever asks for the same first, and soon, gets it.
+ *
+ * @param {string} path below `page/api/`, with its query.
+ * @returns {Promise<any>} as of `request`.
+ */
+export function askAhead(path) {
+  const answer = request("GET", path);
+  ahead.set(path, answer);
+  setTimeout(() => ahead.delete(path), FRESH_MS);
+  return answer;
+}
+
+function takeAhead(path) {
+  const answer = ahead.get(path);
+  ahead.delete(path);
+  return answer;
 }
 
 /**

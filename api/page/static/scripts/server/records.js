@@ -10,18 +10,18 @@ class Records extends EventTarget {
 
   /** @returns {Promise<void>} resolved when the list is there; loads it once. */
   start() {
-    this.#started ??= this.#follow();
+    this.#started ??= this.#load();
     return this.#started;
   }
 
-  async #follow() {
-    subscribe("hello", () => this.load().catch(() => {})); // the next "hello" tries again
+  /** Keep the list up to date from now on: the first "hello" brings what has changed since it was loaded. */
+  follow() {
+    subscribe("hello", () => this.#load().catch(() => {})); // the next "hello" tries again
     subscribe("record", (record) => this.put(record));
     subscribe("removed", ({ id }) => this.drop(id));
-    await this.load();
   }
 
-  async load() {
+  async #load() {
     const all = await transcripts.list();
     const there = new Set(all.map(({ id }) => id));
     for (const id of this.#byId.keys()) if (!there.has(id)) this.drop(id);

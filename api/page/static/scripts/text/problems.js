@@ -31,6 +31,16 @@ const BY_CODE = {
   origin: ["Another page tried to use this one.", "Open this page at its own address."],
   host: ["The server has no password, so it answers at local addresses only.", "Open it by its IP address, or ask whoever runs it to set a password."],
   no_such_upload: ["The upload is no longer on the server.", "Choose the file again."],
+  not_done: ["The recording is being transcribed anew, which replaces this text.", "Wait for it, or cancel it in the list."],
+  not_ended: ["The recording is already being transcribed.", "Wait for it, or cancel it first."],
+  too_many: ["There is no room for more.", "Delete transcripts, lines or speakers that you no longer need, then try again."],
+  no_space: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
+  media_failed: ["The recording is damaged, or in a format that cannot be read.", "Convert it, for example to MP3 or MP4, then choose it again."],
+  no_video: ["The video is not there yet.", "Make it again."],
+  format: ["There is no such file.", "Choose another format."],
+  wrong_offset: ["The upload was interrupted.", "Try again."],
+  incomplete_upload: ["The upload is not complete.", "Choose the file again."],
+  no_transcript: ["This transcript does not exist.", "It may have been deleted, or it belongs to another browser."],
   not_found: ["This transcript does not exist.", "It may have been deleted, or it belongs to another browser."],
   too_many_uploads: ["Too many uploads are unfinished.", "Wait for them, or discard some, then try again."],
   no_media: ["The recording is not on this server.", "Only its transcript is."],
@@ -49,7 +59,7 @@ const BY_STATUS = {
   413: BY_CODE.TooLarge,
   429: BY_CODE.OutOfResources,
   503: BY_CODE.OutOfResources,
-  507: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
+  507: BY_CODE.no_space,
 };
 
 /**

@@ -1,0 +1,14 @@
+// What the first view needs, asked for while the page's other modules are still on their way.
+
+import { askAhead } from "./server/client.js";
+import { loadView, parseRoute } from "./views.js";
+
+const { name, id } = parseRoute(location.hash);
+const nothing = () => {}; // who takes the answer says what is wrong
+
+loadView(name).catch(nothing);
+askAhead("session").then(({ admitted }) => {
+  if (!admitted || location.hash.startsWith("#/enter/")) return; // whose link brings another visitor's transcripts
+  askAhead("transcripts").catch(nothing);
+  askAhead(name === "home" ? "options" : `transcripts/${encodeURIComponent(id)}/document`).catch(nothing);
+}).catch(nothing);
