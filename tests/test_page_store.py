@@ -374,6 +374,21 @@ def test_a_file_that_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path, c
         Store(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("known", "damaged"),
+    [(b'"kind"', b'"kine"'), (b'{"kind"', b'["kind"'), (b"owner TEXT", b"owned TEXT"), (b"Talk", b"\xffalk")],
+)
+def test_transcripts_that_are_damaged_are_refused_with_a_sentence(tmp_path: Path, known: bytes, damaged: bytes) -> None:
+    store = Store(tmp_path)
+    store.add(make_record())
+    store.close()
+    path = tmp_path / FILE_NAME
+    assert known in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(known, damaged))
+    with pytest.raises(StoreUnusable, match="give the page another folder"):
+        Store(tmp_path)
+
+
 def test_json_of_a_request_has_no_numbers_that_are_none() -> None:
     with pytest.raises(ValueError, match="NaN"):
         from_json('{"start": NaN}')

@@ -61,7 +61,7 @@ def open_tables(path: Path) -> sqlite3.Connection:
     """
     try:
         return _open(path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError, TypeError, LookupError) as error:  # a damaged file may hold anything
         if "locked" in str(error):  # Python 3.10 has no `sqlite_errorname`
             raise StoreUnusable(
                 "another server uses the page's folder: end it, or give this one another folder"
@@ -81,6 +81,8 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")
         _bring_up_to_date(db)
         db.execute("COMMIT")
+        for row in db.execute(SELECT_RECORDS):  # what is damaged is told now, and not with each request
+            to_record(row)
     except BaseException:
         db.close()
         raise
