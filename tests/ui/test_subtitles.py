@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.ui import transcripts
-from tests.ui.browser import CLIPS, Look, Visitor, axe, in_all_looks, picture
+from tests.ui.browser import CLIPS, Look, Visitor, axe, in_all_looks, on_desk_and_phone, picture
 from tests.ui.modules import run_module
 from tests.ui.scripted import ScriptedHome
 from transcript.formats.layout import PRESETS
@@ -359,3 +359,17 @@ def test_the_view_is_accessible(subtitles: Page, look: Look) -> None:
     type_over(subtitles, 0, "Good evening to you all, " * 6)
     axe(subtitles)
     picture(subtitles, f"subtitles-typed-{look.width}-{look.colours}")
+
+
+@on_desk_and_phone
+def test_panels_are_beside_the_lines_again(subtitles: Page) -> None:
+    view = subtitles.get_by_role("button", name="Subtitles", exact=True)
+    find = subtitles.get_by_role("button", name="Find", exact=True)
+    find.click()
+    expect(subtitles.get_by_role("textbox", name="Find")).to_be_focused()
+    expect(view).to_have_attribute("aria-pressed", "false")
+    view.click()
+    expect(cue(subtitles, 0)).to_be_visible()
+    expect(find).to_have_attribute("aria-expanded", "false")
+    subtitles.keyboard.press("Control+f")
+    expect(subtitles.get_by_role("textbox", name="Find")).to_be_focused()

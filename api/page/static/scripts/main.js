@@ -120,9 +120,13 @@ async function leave() {
 let lost = 0; // a timer: a connection that is back at once is no news
 
 function showConnection({ connected }) {
+  if (!connected) {
+    lost ||= setTimeout(showLostConnection, 3000); // each attempt fails anew
+    return;
+  }
   clearTimeout(lost);
-  if (connected) document.getElementById("notices").replaceChildren();
-  else lost = setTimeout(showLostConnection, 3000);
+  lost = 0;
+  document.getElementById("notices").replaceChildren();
 }
 
 function showLostConnection() {

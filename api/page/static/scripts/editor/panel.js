@@ -15,9 +15,13 @@ export class SidePanel {
   /** @type {{unmount: () => void, focus: () => void}|null} the panel that is open */ open = null;
   #name = null;
 
-  /** @param {Object} parts that the panels need. */
-  constructor(parts) {
+  /**
+   * @param {Object} parts that the panels need.
+   * @param {() => void} makeRoom called before a panel opens: it is beside the lines.
+   */
+  constructor(parts, makeRoom) {
     this.parts = parts;
+    this.makeRoom = makeRoom;
     this.heading = element("h2", {});
     this.body = element("div", { class: "panel-body" });
     this.root = element("section", { class: "editor-panel", "aria-label": "Panel", hidden: true },
@@ -43,6 +47,7 @@ export class SidePanel {
   show(name) {
     if (this.#name !== name) {
       this.close();
+      this.makeRoom();
       this.#name = name;
       this.heading.textContent = PANELS[name].title;
       this.root.setAttribute("aria-label", PANELS[name].title);

@@ -58,7 +58,7 @@ class Workspace {
     this.playback = new Playback(record);
     this.commands = this.#buildCommands();
     this.list = new LineList({ document: this.document, playback: this.playback, actions: this.#buildActions(), isDoubtful: isUnsure });
-    this.panel = new SidePanel({ document: this.document, list: this.list, playback: this.playback });
+    this.panel = new SidePanel({ document: this.document, list: this.list, playback: this.playback }, () => this.#closeSubtitles());
     this.#build();
     this.#listen();
   }
@@ -309,6 +309,7 @@ class Workspace {
   #toggleSubtitles() {
     if (this.#subtitles) this.#closeSubtitles();
     else {
+      this.panel.close();
       this.root.classList.add("in-subtitles");
       this.subtitlesHost.hidden = false;
       this.#subtitles = mountSubtitles(this.subtitlesHost, this.#parts);
@@ -317,7 +318,8 @@ class Workspace {
   }
 
   #closeSubtitles() {
-    this.#subtitles?.unmount();
+    if (!this.#subtitles) return;
+    this.#subtitles.unmount();
     this.#subtitles = null;
     this.root.classList.remove("in-subtitles");
     this.subtitlesHost.hidden = true;
