@@ -69,10 +69,11 @@ chromium:
 test-ui: setup $(CLIENT_READY) chromium  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
 	$(TESTS) --confcutdir=tests/ui tests/ui
 
-lint: $(READY)  ## ruff, mypy, codespell and hadolint
+lint: $(READY)  ## ruff, mypy, oxlint, codespell and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/oxlint api/page/static
 	$(BIN)/codespell src api media transcript client builder benchmarks deploy tests docs README.md Makefile compose.yaml handler.py
 	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
 

@@ -148,12 +148,13 @@ def find_key(argument: str | None, host: str, *, none_needed: bool) -> str:
     return key
 
 
-def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console, bool], None]) -> None:
+def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console, str | None], None]) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
         settings: of the server.
-        on_ready: called once the server can answer, with the terminal, and true if there is a page.
+        on_ready: called once the server can answer, with the terminal, and, if there is a page, with its link for the
+            owner (`api/page/own_visitor.py`).
     """
     console = Console(stderr=True)
     endpoint = Endpoint(settings.connection, on_retry=lambda reason: show(console, reason))
@@ -171,7 +172,8 @@ def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console, bool], N
             door = DoorSettings(access, settings.origins, settings.max_upload, UPLOAD_SECONDS)
             application = _create_app(bridge, door, settings, console)
             application.state.door.folder = folder
-            on_ready(console, application.state.page is not None)
+            page = application.state.page
+            on_ready(console, page and f"{settings.origin}/{page.own_visitor.link}")
             return application
 
         from api.http.server import serve

@@ -100,11 +100,12 @@ def main(
     )
     opens = has_display(os.environ) and sys.stderr.isatty() if open_browser is None else open_browser
 
-    def on_ready(console: Console, _has_page: bool) -> None:
-        show(console, _announcement(settings))
+    def on_ready(console: Console, address: str | None) -> None:
+        assert address  # `needs_page`
+        show(console, _announcement(settings, address))
         if opens:
             # Some browsers keep the caller waiting until they are closed.
-            threading.Thread(target=webbrowser.open, args=[f"{settings.origin}/"], daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
     serve_bridge(settings, on_ready)
 
@@ -121,10 +122,11 @@ def has_display(environment: Mapping[str, str], platform: str = sys.platform) ->
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
-def _announcement(settings: BridgeSettings) -> str:
+def _announcement(settings: BridgeSettings, address: str) -> str:
     password = f"\n  password: the key of --serve-key or {KEY_VARIABLE}" if settings.key else ""
     return f"""\
 The page: {settings.origin}/{password}
+  all transcripts, by this link, once: {address}
   transcribed by {settings.target}
 
 Ctrl-C ends it. Transcripts and what was being transcribed are there again at the next start."""

@@ -93,13 +93,13 @@ def main(
         page_folder=None if no_page else page_folder or default_folder("bridge"),
         needs_page=page_folder is not None,
     )
-    serve_bridge(settings, lambda console, has_page: show(console, _announcement(settings, has_page=has_page)))
+    serve_bridge(settings, lambda console, page: show(console, _announcement(settings, page)))
 
 
-def _announcement(settings: BridgeSettings, *, has_page: bool) -> str:
+def _announcement(settings: BridgeSettings, page_address: str | None) -> str:
     origin = settings.origin
     header = " -H 'Authorization: Bearer YOUR-KEY'" if settings.key else ""
-    page = f"\nThe page: {origin}/\n" if has_page else ""
+    page = f"\nThe page: {origin}/\n  all transcripts, by this link, once: {page_address}\n" if page_address else ""
     return f"""\
 Ready: OpenAI's audio API, transcribed by {settings.target}.
   base URL  {origin}/v1

@@ -257,5 +257,5 @@ def test_nothing_of_a_recording_is_left_on_the_disk(platform: Platform, tmp_path
     with bridge(platform, tmp_path) as url, client(url) as sdk:
         transcribe(sdk)
         # The upload goes when the whole answer has been sent, a moment after the caller has it.
-        wait_until(lambda: {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"log", "in-use"})
+        wait_until(lambda: {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"log", "in-use", "locked"})
     assert [path.name for path in tmp_path.iterdir()] == ["log"]

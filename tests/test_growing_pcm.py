@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -204,7 +205,7 @@ def written_slowly(tmp_path: Path) -> Iterator[Callable[[Pcm, int], GrowingPcm]]
     """Writes a recording in pieces, on another thread."""
     with ThreadPoolExecutor(1) as thread:
 
-        def grow(pcm: Pcm, piece: int) -> GrowingPcm:
+        def grow(pcm: Pcm, piece: int, ends: threading.Event | None = None) -> GrowingPcm:
             path = tmp_path / "growing.pcm"
             whole: Future[Pcm] = Future()
 
@@ -213,6 +214,8 @@ def written_slowly(tmp_path: Path) -> Iterator[Callable[[Pcm, int], GrowingPcm]]
                     for at in range(0, len(pcm), piece):
                         file.write(pcm[at : at + piece].tobytes())
                         time.sleep(0.02)
+                if ends:
+                    ends.wait(60)
                 whole.set_result(pcm)
 
             thread.submit(write)
@@ -235,9 +238,11 @@ def test_windows_of_a_growing_recording_are_those_of_the_whole_one(written_slowl
 
 def test_the_first_window_is_found_before_the_end_is_written(written_slowly):
     pcm = np.tile(load_pcm(CLIPS / "long.ogg"), 5)
-    growing = written_slowly(pcm, 16 * SAMPLE_RATE)
+    ends = threading.Event()
+    growing = written_slowly(pcm, 16 * SAMPLE_RATE, ends)
     next(find_windows(growing, None, VadOptions()))
     assert known_length(growing) is None
+    ends.set()
 
 
 # Jobs

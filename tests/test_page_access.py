@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from api.http import page_session
 from api.http.door import DoorSettings
 from api.http.page_access import make_proof
 from api.page.settings import PageSettings
@@ -20,6 +22,7 @@ from tests.support.page_api import Browser, ask
 
 SESSION = "/page/api/session"
 UPLOADS = "/page/api/uploads"
+TRANSCRIPTS = "/page/api/transcripts"
 KEY = "a-key-of-the-owner"
 OWN = {"sec-fetch-site": "same-origin"}
 
@@ -232,8 +235,17 @@ def test_a_password_that_is_none_is_refused(locked_page: Api, body: bytes, statu
     assert KEY not in response.body.decode()
 
 
-def test_passwords_are_tried_slowly_and_few_at_once(locked_page: Api) -> None:
-    started = time.monotonic()
+def test_passwords_are_tried_slowly_and_few_at_once(locked_page: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    may_go_on = threading.Event()
+    sleep = asyncio.sleep
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        while not may_go_on.is_set():
+            await sleep(0.01)
+
+    monkeypatch.setattr(page_session, "asyncio", SimpleNamespace(sleep=wait))
     statuses: list[int] = []
     body = json.dumps({"password": "wrong"}).encode()
     tries = [
@@ -242,13 +254,15 @@ def test_passwords_are_tried_slowly_and_few_at_once(locked_page: Api) -> None:
     ]
     for each in tries:
         each.start()
-    wait_until(lambda: statuses.count(429) == 8)
+    wait_until(lambda: len(statuses) == 8)
     right = Browser(locked_page.port).log_in(KEY)
     assert right.status == 429, "a right password is told from a wrong one while no wrong one is answered"
+    assert statuses == [429] * 8
+    may_go_on.set()
     for each in tries:
         each.join()
     assert sorted(statuses) == [401] * 4 + [429] * 8
-    assert 1.0 < time.monotonic() - started < 5.0
+    assert waits == [page_session.WRONG_PASSWORD_SECONDS] * 4
     assert Browser(locked_page.port).log_in(KEY).json["admitted"] is True
 
 
@@ -293,3 +307,53 @@ def test_a_server_without_a_page_has_no_session(stack: ExitStack) -> None:
     api = stack.enter_context(api_on_loopback())
     assert ask(api.port, "GET", SESSION, headers=OWN).status == 404
     assert "content-security-policy" not in ask(api.port, "GET", "/", headers=OWN).headers
+
+
+def code_of(page: Api) -> str:
+    """The code of the link that the server prints."""
+    assert page.page
+    return page.page.own_visitor.link.removeprefix("#/enter/")
+
+
+def titles(browser: Browser) -> list[str]:
+    return [record["title"] for record in browser.get(TRANSCRIPTS).json["transcripts"]]
+
+
+def test_the_servers_link_makes_one_browser_its_owners_with_all_that_it_had(open_page: Api) -> None:
+    browser, later = Browser(open_page.port), Browser(open_page.port)
+    browser.post(TRANSCRIPTS, {"url": "https://example.org/a.mp3", "options": {}, "title": "before the link"})
+    code = code_of(open_page)
+    former = browser.cookie
+    assert browser.post("/page/api/owner", {"code": code}).json["admitted"] is True
+    assert browser.cookie != former
+    assert titles(browser) == ["before the link"]
+    refused = later.post("/page/api/owner", {"code": code})
+    assert (refused.status, refused.code) == (403, "wrong_code")
+    assert titles(later) == []
+
+
+def test_the_link_of_the_next_start_brings_the_transcripts_to_a_browser_without_the_cookie(
+    stack: ExitStack, tmp_path: Path
+) -> None:
+    for title in ("first", "second"):
+        with ExitStack() as running:
+            page = served_with(running, tmp_path)
+            browser = Browser(page.port)
+            browser.post("/page/api/owner", {"code": code_of(page)})
+            browser.post(TRANSCRIPTS, {"url": "https://example.org/a.mp3", "options": {}, "title": title})
+            assert sorted(titles(browser)) == ["first", "second"][: 1 + (title == "second")]
+
+
+def test_the_link_is_no_way_around_the_password(locked_page: Api) -> None:
+    browser = Browser(locked_page.port)
+    refused = browser.post("/page/api/owner", {"code": code_of(locked_page)})
+    assert (refused.status, refused.code) == (401, "password_needed")
+    browser.log_in(KEY)
+    assert browser.post("/page/api/owner", {"code": code_of(locked_page)}).json["admitted"] is True
+    assert browser.get(TRANSCRIPTS).status == 200
+
+
+@pytest.mark.parametrize("code", ["", "x", "\ud800", None, 7, ["code"]])
+def test_a_wrong_code_is_refused(open_page: Api, code: object) -> None:
+    refused = Browser(open_page.port).post("/page/api/owner", {"code": code})
+    assert (refused.status, refused.code) == (403, "wrong_code")

@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +21,7 @@ import pytest
 import srt
 from numpy.typing import NDArray
 
+from api.http import page_exports
 from api.page.exports import MEDIA_TYPES
 from api.page.media import read_header
 from api.page.settings import PageSettings
@@ -237,6 +240,7 @@ def test_captions_become_a_track(browser: Browser, film: str, tmp_path: Path) ->
         "fraction": 1.0,
         "captions": "mux",
         "revision": record["revision"],
+        "begun": record["video"]["begun"],
         "suffix": ".mp4",
     }
     response = get(browser, film, "video")
@@ -283,6 +287,28 @@ def test_a_recording_without_picture_gets_no_captions(browser: Browser, tmp_path
 )
 def test_a_wrong_order_for_a_video_is_refused(browser: Browser, film: str, body: Any) -> None:
     assert browser.post(f"{PAGE}/transcripts/{film}/video", body).status == 400
+
+
+def test_a_captioned_video_that_is_removed_the_moment_it_is_made_stays_removed(
+    browser: Browser, film: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_exports, "_REPORT_S", 3.0)
+    path = folder / "media" / film / "captioned"
+    path.unlink(missing_ok=True)
+    browser.post(f"{PAGE}/transcripts/{film}/video", {"captions": "mux"})
+    wait_until(path.exists)
+    browser.ask("DELETE", f"{PAGE}/transcripts/{film}/video")
+    time.sleep(3.5)
+    assert record_of(browser, film)["video"] is None
+
+
+def test_of_two_captioned_videos_at_once_the_last_one_is_made(browser: Browser, film: str) -> None:
+    address = f"{PAGE}/transcripts/{film}/video"
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda mode: browser.post(address, {"captions": mode}), ["mux", "burn"] * 3))
+    wait_until(lambda: record_of(browser, film)["video"]["state"] != "working")
+    video = record_of(browser, film)["video"]
+    assert (video["state"], video["suffix"]) == ("done", ".mp4")
 
 
 def test_a_captioned_video_is_cancelled(browser: Browser, tmp_path: Path, folder: Path) -> None:

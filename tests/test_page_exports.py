@@ -20,9 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.openai.errors import ApiError
-from api.page.cues import CONTEXT_SECONDS, Document, cues_between, cues_of, parse_layout
-from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, export_all, file_stem
-from api.page.lines import Line, Word, clean_text, spread_words
+from api.page.cues import CONTEXT_SECONDS, cues_between, cues_of, parse_layout
+from api.page.document import Document
+from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, file_stem, to_zip
+from api.page.job_lines import spread_words
+from api.page.lines import Line, Word, clean_text
 from transcript.formats.layout import PRESETS, Layout
 
 BROADCAST = PRESETS["broadcast"]
@@ -51,11 +53,11 @@ MONOLOGUE = replace(TALK, lines=[replace(each, speaker=None) for each in TALK.li
 
 
 def text_of(name: str, document: Document = TALK, wanted: Wanted = Wanted()) -> str:  # noqa: B008
-    return export(name, document, wanted).decode()
+    return export([name], document, wanted)[name].decode()
 
 
 def paragraphs(document: Document, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008
-    read = docx.Document(io.BytesIO(export("docx", document, wanted)))
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted)["docx"]))
     return [paragraph.text for paragraph in read.paragraphs]
 
 
@@ -106,7 +108,9 @@ def test_a_word_document_has_turns_with_times_and_speakers() -> None:
 
 
 def test_a_word_document_of_arabic_runs_from_the_right() -> None:
-    read = docx.Document(io.BytesIO(export("docx", Document("عنوان", [line(0, 0, "مرحبا بكم")], {}, "ar"), Wanted())))
+    read = docx.Document(
+        io.BytesIO(export(["docx"], Document("عنوان", [line(0, 0, "مرحبا بكم")], {}, "ar"), Wanted())["docx"])
+    )
     paragraph = read.paragraphs[1]
     assert paragraph._p.xpath("./w:pPr/w:bidi")
     assert all(run.font.rtl for run in paragraph.runs)
@@ -178,7 +182,7 @@ def test_hostile_texts_names_and_titles_break_no_format(name: str, layout: Layou
         "en",
         22.0,
     )
-    content = export(name, document, Wanted(layout))
+    content = export([name], document, Wanted(layout))[name]
     if name == "docx":
         assert len(docx.Document(io.BytesIO(content)).paragraphs) == 2
         return
@@ -219,10 +223,11 @@ def test_a_long_name_leaves_room_for_the_text() -> None:
 def test_all_files_come_in_one_archive(tmp_path: Path) -> None:
     video = tmp_path / "captioned"
     video.write_bytes(bytes(3 << 20))
-    archive = zipfile.ZipFile(io.BytesIO(b"".join(export_all(TALK, Wanted(BROADCAST), video, ".mp4"))))
+    files = export(MEDIA_TYPES, TALK, Wanted(BROADCAST))
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(to_zip("A talk part 1", files, video, ".mp4"))))
     assert archive.testzip() is None
     assert archive.namelist() == [*(f"A talk part 1.{name}" for name in MEDIA_TYPES), "A talk part 1.captioned.mp4"]
-    assert archive.read("A talk part 1.srt") == export("srt", TALK, Wanted(BROADCAST))
+    assert archive.read("A talk part 1.srt") == files["srt"]
     assert archive.read("A talk part 1.captioned.mp4") == video.read_bytes()
 
 
@@ -374,3 +379,23 @@ def test_cues_of_a_part_are_those_of_the_whole(seed: int, layout: Layout, speake
     ]
     whole = [cue for cue in cues_of(document, layout) if cue["start"] <= end and cue["end"] >= start]
     assert cues_between(replace(document, lines=near), layout, start, end) == whole
+
+
+class NotWanted(Exception):
+    pass
+
+
+def refuse() -> None:
+    raise NotWanted
+
+
+@pytest.mark.parametrize("name", MEDIA_TYPES)
+def test_the_writing_of_a_file_can_be_ended(name: str) -> None:
+    with pytest.raises(NotWanted):
+        export([name], TALK, Wanted(BROADCAST), refuse)
+
+
+@pytest.mark.parametrize("layout", [Layout(), BROADCAST])
+def test_the_laying_out_of_cues_can_be_ended(layout: Layout) -> None:
+    with pytest.raises(NotWanted):
+        cues_of(TALK, layout, check=refuse)

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -20,8 +21,9 @@ from api.page.events import MAX_STREAMS_OF_ONE, MAX_UNREAD, Events
 from api.page.jobs import MAX_ATTEMPTS, PageJobs
 from api.page.records import Record, Source
 from api.page.running_job import Rate
-from api.page.store import Store
+from api.page.store import NotWritten, Store
 from api.transcriber import Answer, Job, Listener
+from tests.support.disks import full_disk
 from tests.support.http_api import ANSWER, SEGMENTS, ScriptedTranscriber, wait_until
 from tests.support.page_api import Browser
 from tests.support.servers import free_port
@@ -31,7 +33,7 @@ FAILURE: Answer = {"error": "options.language: no language", "error_type": "Inva
 
 def make_record(transcript_id: str = "one", **values: Any) -> Record:
     source = Source("url", "talk.mp3", url="https://example.org/talk.mp3")
-    return Record(transcript_id, "anna", "Talk", source, {"language": "en"}, **values)
+    return Record(transcript_id, "anna", "Talk", source, **{"options": {"language": "en"}, **values})
 
 
 class Page:
@@ -113,6 +115,19 @@ def test_a_job_asks_for_words_as_json_whatever_the_options_say(tmp_path: Path) -
     assert transcriber.jobs[0].resume == tmp_path / "one" / "resume"
 
 
+def test_a_job_is_not_asked_for_what_the_page_makes_of_the_corrected_text(tmp_path: Path) -> None:
+    """The worker would make a video that nobody gets, and warn that the subtitles' shape has no effect."""
+    transcriber = ScriptedTranscriber()
+    options = {"language": "en", "captions": "burn", "subtitle_preset": "broadcast", "max_line_width": 30}
+
+    async def act(page: Page) -> None:
+        page.begin(make_record(options=options))
+        assert (await page.until("done")).options == options
+
+    run(tmp_path, transcriber, act)
+    assert transcriber.jobs[0].input["options"].keys() == {"language", "output_format", "word_timestamps"}
+
+
 def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> None:
     transcriber = ScriptedTranscriber(progress=[("transcribing, 0:10 of 1:00", 0.4)], segments=SEGMENTS, held=True)
 
@@ -132,6 +147,22 @@ def test_the_visitor_is_told_of_progress_lines_and_the_end(tmp_path: Path) -> No
         assert (last["fraction"], last["seconds_left"]) == (1.0, None)
 
     run(tmp_path, transcriber, act)
+
+
+def test_lines_of_hours_that_come_at_once_are_told_a_few_at_once(tmp_path: Path) -> None:
+    class Hours(ScriptedTranscriber):
+        async def run(self, job: Job, listener: Listener) -> Answer:
+            listener.on_segments([*SEGMENTS * 300])
+            return await super().run(job, listener)
+
+    async def act(page: Page) -> None:
+        page.begin(make_record())
+        await page.until_true(lambda: len(page.jobs.lines_of("one")) == 300 * len(SEGMENTS))
+        await asyncio.sleep(0.1)
+        counts = [len(data["lines"]) for name, data in await page.told() if name == "lines"]
+        assert (sum(counts), max(counts)) == (300 * len(SEGMENTS), 200)
+
+    run(tmp_path, Hours(held=True), act)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +281,97 @@ def test_a_job_that_is_started_twice_runs_once(tmp_path: Path) -> None:
 
     run(tmp_path, transcriber, act)
     assert len(transcriber.jobs) == 2
+
+
+def delayed(write: Callable[..., Any], seconds: float, *, after: bool = False) -> Callable[..., Any]:
+    """A write of the store whose thread is slow before it, or after it."""
+
+    def write_slowly(*values: Any, **named: Any) -> Any:
+        time.sleep(0 if after else seconds)
+        written = write(*values, **named)
+        time.sleep(seconds if after else 0)
+        return written
+
+    return write_slowly
+
+
+def test_a_job_that_is_cancelled_while_it_begins_does_not_stay_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(page: Page) -> None:
+        monkeypatch.setattr(page.store, "begin_attempt", delayed(page.store.begin_attempt, 0.3))
+        page.begin(make_record())
+        await asyncio.sleep(0.1)
+        await page.jobs.cancel(page.store.get("one"))
+        await asyncio.sleep(0.4)
+        assert page.store.get("one").state == "cancelled"
+
+    run(tmp_path, ScriptedTranscriber(held=True), act)
+
+
+def test_a_job_that_is_tried_again_the_moment_its_end_is_written_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcriber = ScriptedTranscriber()
+
+    async def act(page: Page) -> None:
+        monkeypatch.setattr(page.store, "finish", delayed(page.store.finish, 0.3, after=True))
+        page.begin(make_record())
+        await page.until_true(lambda: page.store.get("one").state == "done")
+        await page.jobs.retry(page.store.get("one"), None)
+        await page.until_true(lambda: len(transcriber.jobs) == 2)
+        await page.until("done")
+
+    run(tmp_path, transcriber, act)
+
+
+@pytest.mark.parametrize("ended", ["removed", "cancelled"])
+def test_a_job_does_not_begin_once_its_transcript_is_removed_or_cancelled(tmp_path: Path, ended: str) -> None:
+    transcriber = ScriptedTranscriber()
+
+    async def act(page: Page) -> None:
+        record = make_record()
+        page.store.add(record)
+        page.store.remove("one") if ended == "removed" else page.store.update("one", state="cancelled")
+        page.jobs.start(record)
+        await page.until_true(lambda: page.jobs.progress_of("one") is None)
+        assert not transcriber.jobs
+
+    run(tmp_path, transcriber, act)
+
+
+def test_a_result_is_kept_once_the_disk_has_space_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_WRITE_AGAIN_S", 0.05)
+    transcriber = ScriptedTranscriber(held=True)
+
+    async def act(page: Page) -> None:
+        page.begin(make_record())
+        await page.until_true(lambda: transcriber.jobs)
+        with full_disk(tmp_path):
+            transcriber.held = False
+            await asyncio.sleep(0.3)
+            assert page.store.get("one").state == "working"
+        await page.until("done")
+        assert len(page.store.lines_of("one")) == len(SEGMENTS)
+
+    run(tmp_path, transcriber, act)
+    assert len(transcriber.jobs) == 1
+
+
+def test_a_job_whose_result_finds_no_space_can_be_cancelled(tmp_path: Path) -> None:
+    transcriber = ScriptedTranscriber(held=True)
+
+    async def act(page: Page) -> None:
+        page.begin(make_record())
+        await page.until_true(lambda: transcriber.jobs)
+        with full_disk(tmp_path):
+            transcriber.held = False
+            await asyncio.sleep(0.3)
+            with pytest.raises(NotWritten):
+                await asyncio.wait_for(page.jobs.cancel(page.store.get("one")), 2)
+        assert (await page.jobs.cancel(page.store.get("one"))).state == "cancelled"
+
+    run(tmp_path, transcriber, act)
 
 
 def test_jobs_wait_in_order_for_a_turn(tmp_path: Path) -> None:

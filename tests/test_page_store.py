@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from api.json_text import from_json
 from api.openai.errors import ApiError
 from api.page import edits, lines, store
-from api.page.edits import Edit, parse_edit
-from api.page.lines import Line, Word, lines_of, to_transcript
+from api.page.document import Document
+from api.page.edits import Edit, parse_edit, parse_line
+from api.page.job_lines import lines_of
+from api.page.lines import Line, Word
 from api.page.records import Outcome, Record, Source
-from api.page.store import NotEditable, Store, StoreFull
+from api.page.store import NotEditable, NotWritten, Store, StoreFull
 from api.page.tables import FILE_NAME, StoreUnusable
+from tests.support.disks import full_disk
 from tests.support.http_api import ANSWER
 from transcript.formats.render import render
 
@@ -108,8 +111,8 @@ def test_an_output_of_another_form_is_refused(output: Any) -> None:
 
 def test_lines_become_a_transcript_that_subtitles_are_written_of() -> None:
     found = [make_line("00000000", "Hello.", 0.0, "SPEAKER_00"), make_line("00000001", "Bye.", 2.0, "SPEAKER_01")]
-    made = to_transcript(found, {"SPEAKER_00": "Anna", "SPEAKER_01": ""}, "en", 4.0)
-    assert [segment.voice for segment in made.segments] == ["Anna", "SPEAKER_01"]
+    made = Document("Talk", found, {"SPEAKER_00": "Anna", "SPEAKER_01": ""}, "en", 4.0).to_transcript()
+    assert [segment.voice for segment in made.segments] == ["Anna", "Speaker 2"]
     assert made.duration == 4.0
     assert "Anna: Hello." in render(made, ["srt"])["srt"]
 
@@ -133,7 +136,7 @@ def test_any_edit_is_taken_or_refused(body: Any) -> None:
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, JSON)) | JSON)
 def test_any_line_is_taken_or_refused(value: Any) -> None:
     try:
-        line = lines.from_json(value)
+        line = parse_line(value)
     except ApiError as error:
         assert error.status == 400
     else:
@@ -164,12 +167,12 @@ GOOD = {"id": "00000000", "start": 0, "end": 1, "speaker": None, "words": [[" a"
 )
 def test_a_wrong_line_is_refused_with_what_would_be_right(change: Any, message: str) -> None:
     with pytest.raises(ApiError) as refusal:
-        lines.from_json({**GOOD, **change})
+        parse_line({**GOOD, **change})
     assert str(refusal.value) == message
 
 
 def test_control_characters_and_halves_of_characters_become_spaces() -> None:
-    line = lines.from_json({**GOOD, "words": [[" a\n\u2028\ud800\x00b", 0, 1, None]]})
+    line = parse_line({**GOOD, "words": [[" a\n\u2028\ud800\x00b", 0, 1, None]]})
     assert line.words[0].text == " a    b"
 
 
@@ -281,8 +284,9 @@ def test_a_title_can_be_changed_before_there_are_lines(transcripts: Store) -> No
 def test_changes_are_those_after_a_revision(done: Store) -> None:
     done.edit("one", Edit(lines=(make_line("00000000", "Hi.", revision=1),), title="New"))
     changes = done.changes("one", 1)
-    assert ([line.text for line in changes.lines], changes.deleted, changes.record.title) == (["Hi."], [], "New")
-    assert done.changes("one", 2).lines == []
+    texts = [line["words"][0][0] for line in json.loads(changes.lines_json)]
+    assert (texts, changes.deleted, changes.record.title) == ([" Hi."], [], "New")
+    assert done.changes("one", 2).lines_json == "[]"
 
 
 def test_another_result_replaces_lines_and_names(done: Store) -> None:
@@ -328,6 +332,16 @@ def test_a_video_that_was_being_made_has_failed_after_a_restart(transcripts: Sto
     transcripts.fail_videos()
     assert transcripts.get("one").video["state"] == "failed"
     assert transcripts.get("two").video["state"] == "done"
+
+
+@pytest.mark.parametrize("words", [1, 1000], ids=["at the end", "in between"])
+def test_on_a_full_disk_an_edit_is_refused_and_the_next_one_is_written(done: Store, tmp_path: Path, words: int) -> None:
+    many = tuple(make_line(f"new{number}", " word" * words, 9.0) for number in range(400))
+    with full_disk(tmp_path), pytest.raises(NotWritten):
+        done.edit("one", Edit(lines=many))
+    edited = done.edit("one", Edit(title="Later"))
+    assert edited is not None
+    assert (edited.record.title, edited.record.revision) == ("Later", 2)
 
 
 @pytest.mark.process

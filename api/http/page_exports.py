@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from api.http.door import unless_disconnected
 from api.http.headers import content_disposition
-from api.http.page_routes import JOBS_ROUTE, find
+from api.http.page_routes import JOBS_ROUTE, answer, existing, find
 from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError, to_error
 from api.page import records
 from api.page.captioned_video import MODES, write_captioned
-from api.page.cues import CONTEXT_SECONDS, Document, cues_between, parse_layout
-from api.page.exports import MEDIA_TYPES, Wanted, export, export_all, file_stem
+from api.page.cues import CONTEXT_SECONDS, cues_between, parse_layout
+from api.page.document import Document
+from api.page.exports import MEDIA_TYPES, Wanted, export, file_stem, to_zip
 from api.page.made_files import Make, Making
 from api.page.media import PEAKS_PER_SECOND, write_peaks, write_playable
 from api.page.records import Record
-from api.page.services import PageServices
+from api.page.services import CAPTIONED, PageServices
+from transcript.checks import Check
 
-PEAKS, PLAYABLE, CAPTIONED = "peaks", "playable.mp4", "captioned"
+Result = TypeVar("Result")
+
+PEAKS, PLAYABLE = "peaks", "playable.mp4"
 """Names of files that are made of a recording, beside it."""
 
 MAX_COPY_BYTES = 16 << 30
@@ -55,11 +61,11 @@ async def cues(request: Request) -> Response:
     names = _parse_switch(query, "names", default=True)
     start, end = _parse_time(query, "from", 0.0), _parse_time(query, "to", math.inf)
 
-    def lay_out() -> list[dict[str, Any]]:
+    def lay_out(check: Check) -> list[dict[str, Any]]:
         near = _document(_page(request), record, start - CONTEXT_SECONDS, end + CONTEXT_SECONDS)
-        return cues_between(near, layout, start, end, names=names)
+        return cues_between(near, layout, start, end, names=names, check=check)
 
-    return JSONResponse({"cues": await run_in_threadpool(lay_out)})
+    return await answer(request, {"cues": await _laid_out(request, lay_out)})
 
 
 async def download(request: Request) -> Response:
@@ -72,13 +78,24 @@ async def download(request: Request) -> Response:
     times = _parse_switch(query, "times", default=False) if query.get("times") else None
     wanted = Wanted(parse_layout(query), _parse_switch(query, "names", default=True), times)
     page = _page(request)
-    document = await run_in_threadpool(_document, page, record)
+    names = list(MEDIA_TYPES) if name == "zip" else [name]
+    files = await _laid_out(request, lambda check: export(names, _document(page, record), wanted, check))
     stem = file_stem(record.title)
     if name == "zip":
-        pieces = export_all(document, wanted, _captioned(page, record), _suffix(record))
+        pieces = to_zip(stem, files, _captioned(page, record), _suffix(record))
         return StreamingResponse(pieces, media_type=_ZIP, headers=_named(f"{stem}.zip"))
-    content = await run_in_threadpool(export, name, document, wanted)
-    return Response(content, media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}"))
+    return Response(files[name], media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}"))
+
+
+async def _laid_out(request: Request, work: Callable[[Check], Result]) -> Result:
+    """What is laid out, for as long as the caller waits.
+
+    Raises:
+        ApiError: it takes too long.
+        ClientDisconnect: the caller has hung up; the work has ended.
+    """
+    ended = await unless_disconnected(request, _page(request).layouts.run(work))
+    return ended.result()
 
 
 async def peaks(request: Request) -> Response:
@@ -129,13 +146,14 @@ async def make_video(request: Request) -> Response:
     def make(target: Path, making: Making) -> None:
         found["suffix"] = write_captioned(source, document, mode, layout, target, making, names=names, max_bytes=room)
 
-    await run_in_threadpool(page.made.cancel, record.id, CAPTIONED)
-    await run_in_threadpool(path.unlink, True)
-    making = page.made.begin(record.id, path, make, is_slow=True)
-    video = {"state": "working", "fraction": 0.0, "captions": mode, "revision": record.revision}
-    changed = await page.change(record.id, video=video)
-    page.follow(_tell_progress(page, changed or record, video, making, found))
-    return JSONResponse(records.to_json(changed or record, page.jobs.progress_of(record.id)), 202)
+    async with page.videos:
+        await _remove_video(page, record)
+        making = page.made.begin(record.id, path, make, is_slow=True)
+        begun = {"captions": mode, "revision": record.revision, "begun": time.time()}
+        video = {"state": "working", "fraction": 0.0, **begun}
+        changed = existing(await page.change(record.id, video=video))
+    page.follow(_tell_progress(page, changed, video, making, found))
+    return JSONResponse(records.to_json(changed, page.jobs.progress_of(record.id)), 202)
 
 
 async def _tell_progress(
@@ -150,17 +168,25 @@ async def _tell_progress(
     if making.stop.is_set():  # another one has begun, or the transcript is gone, or the server stops
         return
     ended = {"state": "failed", "error": making.error} if making.error else {"state": "done", "fraction": 1.0, **found}
-    await page.change(record.id, video={**video, **ended})
+    async with page.videos:
+        current = await run_in_threadpool(page.store.get, record.id)
+        if current is not None and current.video == video:  # else it has been removed, or another one has begun
+            await page.change(record.id, video={**video, **ended})
+
+
+async def _remove_video(page: PageServices, record: Record) -> None:
+    await run_in_threadpool(page.made.cancel, record.id, CAPTIONED)
+    await run_in_threadpool((page.folder_of(record.id) / CAPTIONED).unlink, True)
 
 
 async def cancel_video(request: Request) -> Response:
     """`DELETE transcripts/{id}/video`: stop making the captioned video, or remove it."""
     record = await find(request)
     page = _page(request)
-    await run_in_threadpool(page.made.cancel, record.id, CAPTIONED)
-    await run_in_threadpool((page.folder_of(record.id) / CAPTIONED).unlink, True)
-    changed = await page.change(record.id, video=None)
-    return JSONResponse(records.to_json(changed or record, page.jobs.progress_of(record.id)))
+    async with page.videos:
+        await _remove_video(page, record)
+        changed = existing(await page.change(record.id, video=None))
+    return JSONResponse(records.to_json(changed, page.jobs.progress_of(record.id)))
 
 
 async def show_video(request: Request) -> Response:

@@ -6,6 +6,7 @@ import gzip
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -20,11 +21,11 @@ from api.http.page_access import owner_of
 from api.http.page_uploads import refusing
 from api.http.uploads import receive_json
 from api.openai.errors import ApiError
-from api.page import edits, lines, records
+from api.page import edits, lines, records, values
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PRIVATE_FOLDER, PageServices
-from api.page.store import NotEditable, StoreFull
-from api.page.uploads import NoSpace
+from api.page.store import NotEditable, NotWritten, StoreFull
+from api.page.uploads import NoSpace, Upload
 
 JOBS_ROUTE = "/page/api/transcripts"
 """By which the metrics count the page's jobs."""
@@ -42,7 +43,7 @@ _GZIP_LEVEL = 3
 
 Found = TypeVar("Found")
 
-_MAX_REVISION_DIGITS = len(str(lines.MAX_REVISION))
+_MAX_REVISION_DIGITS = len(str(values.MAX_REVISION))
 
 
 async def create(request: Request) -> Response:
@@ -56,23 +57,24 @@ async def create(request: Request) -> Response:
     title = edits.parse_title(body.get("title", ""))
     _check_room(page)
     transcript_id = secrets.token_urlsafe(12)
-    if "url" in body:
-        source = _parse_url(body["url"])
-        await run_in_threadpool(page.folder_of(transcript_id).mkdir, PRIVATE_FOLDER)
-    else:
-        source = await _take_upload(page, owner, body, transcript_id)
+    upload = None if "url" in body else _find_upload(page, owner, body["upload"])
+    source = _parse_url(body["url"]) if upload is None else _source_of(upload, body.get("kind"))
     record = Record(transcript_id, owner, title or _title_of(source), source, options)
     try:
+        # Before the upload is taken: a server that is killed in between has the upload, or a transcript with it.
         await run_in_threadpool(page.store.add, record)
     except StoreFull as error:
-        await run_in_threadpool(page.remove_folder, transcript_id)
         raise _too_many(error) from None
-    if source.url is None:
+    if upload is None:
+        await run_in_threadpool(page.folder_of(transcript_id).mkdir, PRIVATE_FOLDER)
+    else:
+        await _take_upload(page, upload, transcript_id)
         media = await page.look_at(transcript_id)
-        record = _existing(await page.change(transcript_id, media=media))
+        with suppress(NotWritten):  # the job is to run in any case
+            record = existing(await page.change(transcript_id, media=media))
     page.jobs.start(record)
     page.jobs.publish(record)
-    return await _answer(request, _to_json(page, record), 201)
+    return await answer(request, _to_json(page, record), 201)
 
 
 async def list_all(request: Request) -> Response:
@@ -80,12 +82,12 @@ async def list_all(request: Request) -> Response:
     owner = owner_of(request)
     page = _page(request)
     found = await run_in_threadpool(page.store.records_of, owner)
-    return await _answer(request, {"transcripts": [_to_json(page, record) for record in found]})
+    return await answer(request, {"transcripts": [_to_json(page, record) for record in found]})
 
 
 async def show(request: Request) -> Response:
     """`GET transcripts/{id}`: one of them."""
-    return await _answer(request, _to_json(_page(request), await find(request)))
+    return await answer(request, _to_json(_page(request), await find(request)))
 
 
 async def remove(request: Request) -> Response:
@@ -98,7 +100,7 @@ async def cancel(request: Request) -> Response:
     """`POST transcripts/{id}/cancel`: end its job, if it runs."""
     page = _page(request)
     record = await page.jobs.cancel(await find(request))
-    return await _answer(request, _to_json(page, _existing(record)))
+    return await answer(request, _to_json(page, existing(record)))
 
 
 async def retry(request: Request) -> Response:
@@ -111,7 +113,7 @@ async def retry(request: Request) -> Response:
     options = None if body.get("options") is None else _parse_options(body["options"])
     if record.state in UNFINISHED:
         raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
-    return await _answer(request, _to_json(page, _existing(await page.jobs.retry(record, options))))
+    return await answer(request, _to_json(page, existing(await page.jobs.retry(record, options))))
 
 
 async def document(request: Request) -> Response:
@@ -122,10 +124,10 @@ async def document(request: Request) -> Response:
     if running is None:
         lines_json = await run_in_threadpool(page.store.lines_as_json, record.id)
     else:
-        so_far = [lines.to_json(line) for line in running]
-        lines_json = await run_in_threadpool(json_text.to_json, so_far)
+        so_far = list(running)
+        lines_json = await run_in_threadpool(lambda: json_text.to_json([lines.to_json(line) for line in so_far]))
     known = {"revision": record.revision, "speakers": record.speakers, "language": record.outcome.language}
-    return await _answer_text(request, f'{json.dumps(known)[:-1]}, "lines": {lines_json}}}')
+    return await _answer_text(request, _with_lines(known, lines_json))
 
 
 async def changes(request: Request) -> Response:
@@ -134,27 +136,25 @@ async def changes(request: Request) -> Response:
     since = request.query_params.get("since", "")
     if not (since.isascii() and since.isdigit() and len(since) < _MAX_REVISION_DIGITS):
         raise ApiError(400, "since: should be a revision, a number from 0", param="since")
-    found = _existing(await run_in_threadpool(_page(request).store.changes, record.id, int(since)))
-    return await _answer(
-        request,
-        {
-            "revision": found.record.revision,
-            "lines": [lines.to_json(line) for line in found.lines],
-            "deleted": found.deleted,
-            "speakers": found.record.speakers,
-            "title": found.record.title,
-        },
-    )
+    found = existing(await run_in_threadpool(_page(request).store.changes, record.id, int(since)))
+    record = found.record
+    known = {
+        "revision": record.revision,
+        "deleted": found.deleted,
+        "speakers": record.speakers,
+        "title": record.title,
+    }
+    return await _answer_text(request, _with_lines(known, found.lines_json))
 
 
 async def edit(request: Request) -> Response:
     """`PATCH transcripts/{id}`: write changes, except for lines that have changed since."""
     record = await find(request)
     page = _page(request)
-    change = edits.parse_edit(await receive_json(request, MAX_BODY_BYTES, MAX_EDIT_VALUES))
+    change = await run_in_threadpool(edits.parse_edit, await receive_json(request, MAX_BODY_BYTES, MAX_EDIT_VALUES))
     _check_room(page)
     try:
-        edited = _existing(await run_in_threadpool(page.store.edit, record.id, change))
+        edited = existing(await run_in_threadpool(page.store.edit, record.id, change))
     except NotEditable:
         raise ApiError(409, "the transcript can be edited once it is done", code="not_done") from None
     except StoreFull as error:
@@ -164,7 +164,7 @@ async def edit(request: Request) -> Response:
     page.jobs.publish(edited.record)
     conflicts = [lines.to_json(line) for line in edited.conflicts]
     deleted = [{"id": line_id, "revision": revision, "deleted": True} for line_id, revision in edited.deleted.items()]
-    return await _answer(request, {"revision": edited.record.revision, "conflicts": [*conflicts, *deleted]})
+    return await answer(request, {"revision": edited.record.revision, "conflicts": [*conflicts, *deleted]})
 
 
 async def options(request: Request) -> Response:
@@ -172,7 +172,7 @@ async def options(request: Request) -> Response:
     owner_of(request)
     door: Door = request.app.state.door
     models = await door.transcriber.models()
-    return await _answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
+    return await answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"
@@ -198,10 +198,10 @@ async def find(request: Request) -> Record:
         ApiError: the visitor has none of this id.
     """
     owner = owner_of(request)
-    return _existing(await run_in_threadpool(_page(request).store.find, request.path_params["id"], owner))
+    return existing(await run_in_threadpool(_page(request).store.find, request.path_params["id"], owner))
 
 
-def _existing(found: Found | None) -> Found:
+def existing(found: Found | None) -> Found:
     """What was found.
 
     Raises:
@@ -210,6 +210,11 @@ def _existing(found: Found | None) -> Found:
     if found is None:
         raise ApiError(404, "there is no such transcript: it may have been deleted", code="no_transcript")
     return found
+
+
+def _with_lines(known: Mapping[str, Any], lines_json: str) -> str:
+    """An object as JSON, with lines that are JSON already."""
+    return f'{json.dumps(known)[:-1]}, "lines": {lines_json}}}'
 
 
 def _page(request: Request) -> PageServices:
@@ -249,7 +254,7 @@ def _parse_options(value: Any) -> dict[str, Any]:
 
 
 def _parse_url(value: Any) -> Source:
-    url = lines.parse_text(value, "url", MAX_URL_CHARACTERS).strip()
+    url = values.parse_text(value, "url", MAX_URL_CHARACTERS).strip()
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -261,16 +266,32 @@ def _parse_url(value: Any) -> Source:
     return Source("url", name[: edits.MAX_TITLE_CHARACTERS], url=url)
 
 
-async def _take_upload(page: PageServices, owner: str, body: Mapping[str, Any], transcript_id: str) -> Source:
-    """Make a finished upload the recording of a transcript.
+def _find_upload(page: PageServices, owner: str, upload_id: Any) -> Upload:
+    """A finished upload.
 
     Raises:
         ApiError: there is no such upload, or it is not finished.
     """
-    upload_id = lines.parse_text(body["upload"], "upload", edits.MAX_TITLE_CHARACTERS)
     with refusing():
-        taken = await run_in_threadpool(page.uploads.take, owner, upload_id, page.recording_of(transcript_id))
-    return Source("microphone" if body.get("kind") == "microphone" else "file", taken.name, taken.size)
+        return page.uploads.find_complete(owner, values.parse_text(upload_id, "upload", edits.MAX_TITLE_CHARACTERS))
+
+
+def _source_of(upload: Upload, kind: Any) -> Source:
+    return Source("microphone" if kind == "microphone" else "file", upload.about.name, upload.about.size)
+
+
+async def _take_upload(page: PageServices, upload: Upload, transcript_id: str) -> None:
+    """Make a finished upload the recording of a transcript, which is removed again if that cannot be.
+
+    Raises:
+        ApiError: it has been taken or removed meanwhile, or the disk is full.
+    """
+    try:
+        with refusing():
+            await run_in_threadpool(page.uploads.take, upload, page.recording_of(transcript_id))
+    except BaseException:
+        await run_in_threadpool(page.store.remove, transcript_id)
+        raise
 
 
 def _title_of(source: Source) -> str:
@@ -278,7 +299,8 @@ def _title_of(source: Source) -> str:
     return (stem or source.name)[: edits.MAX_TITLE_CHARACTERS]
 
 
-async def _answer(request: Request, content: Any, status: int = 200) -> Response:
+async def answer(request: Request, content: Any, status: int = 200) -> Response:
+    """JSON, made and compressed on a thread."""
     return await _answer_text(request, await run_in_threadpool(json_text.to_json, content), status)
 
 

@@ -1,4 +1,4 @@
-"""`/page/api/session`: makes a browser a visitor of the page, and checks the password."""
+"""`/page/api/session` makes a browser a visitor of the page, and checks the password; `owner` makes it the folder's."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from starlette.routing import Route
 
 from api.http.door import Door
 from api.http.page_access import (
+    API_PREFIX,
     SESSION_PATH,
     cookie_name,
     find_key,
     is_https,
     keys_of,
     make_proof,
+    owner_by_token,
+    owner_of,
     proven_key,
     token_of,
 )
 from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError, too_busy
+from api.page.services import PageServices
 
 PIECE_BYTES = 8 * 1024**2
 """Of an upload, at most in one request."""
@@ -52,6 +56,21 @@ async def log_in(request: Request) -> Response:
     return _answer(request, await _check_password(request, password.strip()) if keys_of(request) else None)
 
 
+async def become_owner(request: Request) -> Response:
+    """`POST /page/api/owner`: by the code of the server's link, become the folder's own visitor.
+
+    What the browser's visitor had is the owner's afterwards, so that nothing is out of reach.
+    """
+    body = await receive_small_json(request, _MAX_BODY_BYTES)
+    code = body.get("code") if isinstance(body, dict) else None
+    page: PageServices = request.app.state.page
+    if not isinstance(code, str) or not page.own_visitor.redeem(code):
+        raise ApiError(403, "the link works once: the server prints a new one when it starts", code="wrong_code")
+    token = page.own_visitor.token
+    await page.give(owner_of(request), owner_by_token(token))
+    return _answer(request, proven_key(request), token)
+
+
 async def log_out(request: Request) -> Response:
     """`DELETE`: forget the password; the browser stays the visitor that it was, for when it logs in again."""
     return _answer(request, None)
@@ -61,6 +80,7 @@ ROUTES = [
     Route(SESSION_PATH, show_session, methods=["GET"]),
     Route(SESSION_PATH, log_in, methods=["POST"]),
     Route(SESSION_PATH, log_out, methods=["DELETE"]),
+    Route(f"{API_PREFIX}owner", become_owner, methods=["POST"]),
 ]
 
 
@@ -87,8 +107,8 @@ async def _check_password(request: Request, password: str) -> str:
         door.logins -= 1
 
 
-def _answer(request: Request, key: str | None) -> Response:
-    """The session of a visitor who knows the key, with their cookie."""
+def _answer(request: Request, key: str | None, token: str | None = None) -> Response:
+    """The session of a visitor who knows the key, with their cookie; the token is the browser's unless given."""
     door: Door = request.app.state.door
     has_password = bool(keys_of(request))
     session = {
@@ -101,7 +121,7 @@ def _answer(request: Request, key: str | None) -> Response:
         "home": request.app.state.page.settings.home,
     }
     response = JSONResponse(session)
-    token = token_of(request) or secrets.token_urlsafe(32)
+    token = token or token_of(request) or secrets.token_urlsafe(32)
     response.set_cookie(
         cookie_name(request),
         token if key is None else f"{token}.{make_proof(key, token)}",

@@ -18,8 +18,8 @@ from api.http.page_session import PIECE_BYTES
 from api.http.uploads import receive_chunks, receive_small_json
 from api.openai.errors import ApiError
 from api.page import uploads
-from api.page.lines import parse_text
 from api.page.uploads import About, Upload, UploadError, Uploads, WrongOffset
+from api.page.values import parse_text
 
 MAX_NAME_CHARACTERS = 255
 MAX_FINGERPRINT_CHARACTERS = 128

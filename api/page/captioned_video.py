@@ -11,7 +11,7 @@ from typing import Literal
 
 import ffmpeg
 
-from api.page.cues import Document
+from api.page.document import Document
 from api.page.ffmpeg import Bounds, MediaFailed, run_ffmpeg
 from api.page.made_files import Making
 from api.page.media import MAX_SECONDS, read_header
@@ -30,6 +30,7 @@ from media.captions import (
 from media.fonts import SYSTEM_FONTS, NoFont
 from media.sandbox import MAX_MEMORY
 from media.video import MAX_PIXELS, Video, video_of
+from transcript.checks import Check
 from transcript.formats.ass import Style
 from transcript.formats.cues import to_subtitles
 from transcript.formats.layout import PRESETS, Layout
@@ -84,12 +85,12 @@ def write_captioned(
     if mode == "burn":
         layout = PRESETS["broadcast"] if layout == Layout() else layout
         layout = fit_to_picture(layout, Style().max_columns(video.display_size))
-    captions = _to_captions(document, layout, video, names)
+    captions = _to_captions(document, layout, video, names, making.check)
     bounds = Bounds(_BASE_SECONDS + _FACTORS[mode] * min(video.seconds, MAX_SECONDS), max_bytes + 1, _MEMORY[mode])
     follow = making.follow(video.seconds)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="captions-") as name:
         folder = Path(name)
-        for suffix, output in _attempts(video, captions, mode, folder, target):
+        for suffix, output in _attempts(video, captions, mode, folder, target, making.check):
             log = run_ffmpeg(output, bounds, making.stop, folder=folder, on_position=follow)
             if log.status == 0:
                 return suffix
@@ -97,18 +98,18 @@ def write_captioned(
 
 
 def _attempts(
-    video: Video, captions: Captions, mode: Mode, folder: Path, target: Path
+    video: Video, captions: Captions, mode: Mode, folder: Path, target: Path, check: Check
 ) -> Iterator[tuple[str, ffmpeg.nodes.OutputStream]]:
     """The containers that are tried, and what is written for each."""
     if mode == "mux":
         for container in mux_containers(video):
-            yield f".{container.name}", mux_output(video, container, [captions], folder, target)
+            yield f".{container.name}", mux_output(video, container, [captions], folder, target, check)
         return
     try:
         fonts = fonts_for(captions, None, _font_folders())
     except NoFont as error:
         raise MediaFailed(str(error)) from None
-    write_overlay(video, captions, Style(), fonts, folder)
+    write_overlay(video, captions, Style(), fonts, folder, check)
     for container, encoder in burn_attempts(video, ["libx264"]):
         yield f".{container.name}", burn_output(video, container, encoder, MAX_SECONDS, target)
 
@@ -136,8 +137,8 @@ def _check(video: Video, mode: Mode) -> None:
         raise MediaFailed("the picture is larger than 4096 x 2304: add the captions as a track")
 
 
-def _to_captions(document: Document, layout: Layout, video: Video, names: bool) -> Captions:
+def _to_captions(document: Document, layout: Layout, video: Video, names: bool, check: Check) -> Captions:
     transcript = document.to_transcript(names=names)
-    cues = to_subtitles(transcript.segments, layout, transcript.language)
+    cues = to_subtitles(transcript.segments, layout, transcript.language, check)
     end = max(video.seconds, document.duration or 0.0)
     return Captions(cut_at(end, cues), transcript.language or _UNKNOWN_LANGUAGE)

@@ -6,15 +6,15 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
 from api.openai.errors import ApiError
-from api.page.lines import Line, to_transcript
+from api.page.document import Document
+from transcript.checks import Check, never
 from transcript.formats.cues import RIGHT_TO_LEFT, Cue, line_text, to_subtitles
 from transcript.formats.layout import PRESETS, Layout
-from transcript.transcript import Transcript
 
 CONTEXT_SECONDS = 60.0
 """Of text on both sides of a part, since line breaks weigh what is around them."""
@@ -30,40 +30,10 @@ _LEAST_AND_MOST: dict[str, tuple[float, float]] = {
 }
 """The same as of a job's options."""
 
+LAYOUT_OPTIONS = frozenset({"subtitle_preset", *_LEAST_AND_MOST})
+"""Options of a job that shape its subtitles."""
+
 _WHOLE = ("max_line_width", "max_line_count", "max_words_per_line")
-
-
-@dataclass(frozen=True)
-class Document:
-    """A transcript as it is saved.
-
-    Attributes:
-        title: of the visitor's.
-        lines: in order.
-        speakers: names by key, in order of first speech; empty: not named.
-        language: code of the text's language; None: unknown.
-        duration: of the recording in seconds; None: unknown.
-    """
-
-    title: str
-    lines: Sequence[Line]
-    speakers: Mapping[str, str]
-    language: str | None = None
-    duration: float | None = None
-
-    @property
-    def voices(self) -> dict[str, str]:
-        """The name of each speaker as the page shows it: `Speaker 1` for the first one if it has none."""
-        keys = dict.fromkeys([*self.speakers, *(line.speaker for line in self.lines if line.speaker is not None)])
-        return {
-            key: " ".join(self.speakers.get(key, "").split()) or f"Speaker {number}"
-            for number, key in enumerate(keys, start=1)
-        }
-
-    def to_transcript(self, *, names: bool = True) -> Transcript:
-        """The transcript that the subtitle writers take; without `names`, nobody is told apart."""
-        lines = self.lines if names else [replace(line, speaker=None) for line in self.lines]
-        return to_transcript(lines, self.voices if names else {}, self.language, self.duration)
 
 
 def parse_layout(given: Mapping[str, Any]) -> Layout:
@@ -98,10 +68,10 @@ def _parse_number(name: str, value: Any) -> Any:
     return int(number) if name in _WHOLE else number
 
 
-def cues_of(document: Document, layout: Layout, *, names: bool = True) -> list[dict[str, Any]]:
-    """The cues as the page reads them, times in seconds."""
+def cues_of(document: Document, layout: Layout, *, names: bool = True, check: Check = never) -> list[dict[str, Any]]:
+    """The cues as the page reads them, times in seconds; `check` ends the work by an exception."""
     transcript = document.to_transcript(names=names)
-    cues = to_subtitles(transcript.segments, layout, transcript.language)
+    cues = to_subtitles(transcript.segments, layout, transcript.language, check)
     voices = [segment.voice for segment in transcript.segments]
     return [
         {
@@ -116,14 +86,15 @@ def cues_of(document: Document, layout: Layout, *, names: bool = True) -> list[d
 
 
 def cues_between(
-    document: Document, layout: Layout, start: float, end: float, *, names: bool = True
+    document: Document, layout: Layout, start: float, end: float, *, names: bool = True, check: Check = never
 ) -> list[dict[str, Any]]:
     """The cues that are seen between two times in seconds, from a document with `CONTEXT_SECONDS` around them.
 
     They are those of the whole document where cues keep to lines, or speech has a long pause in the context. Where it
     has none, a cue may end at another word: the best breaks of a text without a pause depend on all of it.
     """
-    return [cue for cue in cues_of(document, layout, names=names) if cue["start"] <= end and cue["end"] >= start]
+    cues = cues_of(document, layout, names=names, check=check)
+    return [cue for cue in cues if cue["start"] <= end and cue["end"] >= start]
 
 
 def _line_ids(cues: Sequence[Cue], document: Document, voices: Sequence[str]) -> Iterator[list[str]]:

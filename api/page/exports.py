@@ -6,15 +6,16 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from api.page.cues import Document
+from api.page.document import Document
 from api.page.docx import Paragraph, to_docx
+from transcript.checks import Check, checked, never
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
 from transcript.transcript import Diarization, Turn
@@ -63,42 +64,41 @@ _LAID_OUT = ("srt", "vtt", "ass", "lrc", "tsv")
 """Formats that share the layout of their cues."""
 
 
-def export(name: str, document: Document, wanted: Wanted) -> bytes:
-    """The content of a file; text is in UTF-8.
+def export(names: Collection[str], document: Document, wanted: Wanted, check: Check = never) -> dict[str, bytes]:
+    """The content of files, by their names; text is in UTF-8.
 
     Args:
-        name: one of `MEDIA_TYPES`.
-        document: the transcript.
-        wanted: what the file should have.
-    """
-    return dict(_export_each([name], document, wanted))[name]
-
-
-def _export_each(names: Sequence[str], document: Document, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
-    laid_out = [name for name in names if name in _LAID_OUT]
-    cues: dict[str, str] = {}
-    if laid_out:
-        cues = render(document.to_transcript(names=wanted.names), laid_out, wanted.layout)
-    for name in names:
-        written = cues[name] if name in _LAID_OUT else _WRITERS[name](document, wanted)
-        yield name, written if isinstance(written, bytes) else written.encode("utf-8", "replace")
-
-
-def export_all(document: Document, wanted: Wanted, video: Path | None = None, suffix: str = "") -> Iterator[bytes]:
-    """All files in a zip archive, piece by piece, so that a video need not be in memory.
-
-    Args:
+        names: some of `MEDIA_TYPES`.
         document: the transcript.
         wanted: what the files should have.
+        check: ends the work by an exception.
+    """
+    laid_out = [name for name in names if name in _LAID_OUT]
+    written: dict[str, str | bytes] = {}
+    if laid_out:
+        written.update(render(document.to_transcript(names=wanted.names), laid_out, wanted.layout, check=check))
+    written.update((name, _WRITERS[name](document, wanted, check)) for name in names if name in _WRITERS)
+    return {name: _to_bytes(written[name]) for name in names}
+
+
+def _to_bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+
+
+def to_zip(stem: str, files: Mapping[str, bytes], video: Path | None = None, suffix: str = "") -> Iterator[bytes]:
+    """Files in a zip archive, piece by piece, so that a video need not be in memory.
+
+    Args:
+        stem: of their names.
+        files: by the ending of the name.
         video: the captioned one, if there is one.
         suffix: of the video's name.
     """
-    stem = file_stem(document.title)
     pieces = _Pieces()
     # Zip has no times before 1980, which a clock that was never set shows.
     now = max(datetime.now(), datetime(1980, 1, 1)).timetuple()[:6]
     with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in _export_each(list(MEDIA_TYPES), document, wanted):
+        for name, content in files.items():
             entry = zipfile.ZipInfo(f"{stem}.{name}", now)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
@@ -139,25 +139,25 @@ def file_stem(title: str) -> str:
     return f"{name}_" if _RESERVED.fullmatch(name) else name
 
 
-def _to_txt(document: Document, wanted: Wanted) -> str:
+def _to_txt(document: Document, wanted: Wanted, check: Check) -> str:
     """A paragraph for each turn of a speaker; a line for each line where nobody is told apart."""
     blocks = [
         f"{f'{time}  ' if time else ''}{f'{speaker}: ' if speaker else ''}{text}"
-        for time, speaker, text in _paragraphs(document, wanted, times=bool(wanted.times))
+        for time, speaker, text in _paragraphs(document, wanted, check, times=bool(wanted.times))
     ]
     separator = "\n\n" if wanted.names and document.voices else "\n"
     return "".join(f"{block}{separator}" for block in blocks).rstrip("\n") + "\n"
 
 
-def _to_word(document: Document, wanted: Wanted) -> bytes:
-    paragraphs = _paragraphs(document, wanted, times=wanted.times is not False)
+def _to_word(document: Document, wanted: Wanted, check: Check) -> bytes:
+    paragraphs = _paragraphs(document, wanted, check, times=wanted.times is not False)
     return to_docx(document.title, paragraphs, document.language)
 
 
-def _paragraphs(document: Document, wanted: Wanted, *, times: bool) -> Iterator[Paragraph]:
+def _paragraphs(document: Document, wanted: Wanted, check: Check, *, times: bool) -> Iterator[Paragraph]:
     """The turns: neighbouring lines of one speaker; without speakers, each line."""
     voices = document.voices if wanted.names else {}
-    spoken = (line for line in document.lines if line.text)
+    spoken = (line for line in checked(document.lines, check) if line.text)
     for (_, speaker), turn in groupby(
         spoken, key=lambda line: (None if line.speaker in voices else line.id, line.speaker if voices else None)
     ):
@@ -173,7 +173,7 @@ def format_clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _to_json(document: Document, wanted: Wanted) -> str:
+def _to_json(document: Document, wanted: Wanted, check: Check) -> str:
     """The lines as segments, with the keys of openai-whisper that are known of them."""
     voices = document.voices if wanted.names else {}
     content = {
@@ -190,7 +190,7 @@ def _to_json(document: Document, wanted: Wanted) -> str:
                 "text": line.text,
                 "words": [_without_none(word._asdict()) for word in line.words],
             }
-            for number, line in enumerate(document.lines)
+            for number, line in enumerate(checked(document.lines, check))
         ],
     }
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
@@ -201,11 +201,11 @@ def _without_none(word: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in named.items() if value is not None}
 
 
-def _to_rttm(document: Document, _: Wanted) -> str:
+def _to_rttm(document: Document, _: Wanted, check: Check) -> str:
     transcript = document.to_transcript()
     turns = [Turn(segment.start, segment.end, segment.voice) for segment in transcript.segments if segment.voice]
     named = replace(transcript, diarization=Diarization(_joined(turns)))
-    text: str = render(named, ["rttm"])["rttm"]
+    text: str = render(named, ["rttm"], check=check)["rttm"]
     return text
 
 
@@ -220,7 +220,7 @@ def _joined(turns: Iterable[Turn]) -> list[Turn]:
     return joined
 
 
-_WRITERS: dict[str, Callable[[Document, Wanted], str | bytes]] = {
+_WRITERS: dict[str, Callable[[Document, Wanted, Check], str | bytes]] = {
     "txt": _to_txt,
     "docx": _to_word,
     "json": _to_json,

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from api.page import lines, records
+from api.page import job_lines, lines, records
+from api.page.cues import LAYOUT_OPTIONS
 from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Outcome, Progress, Record, State
 from api.page.running_job import RunningJob
-from api.page.store import MAX_LINES, Store
+from api.page.store import MAX_LINES, NotWritten, Store
+from api.page.threads import to_end
 from api.transcriber import Answer, Job, Listener, find_seconds, request_id
 
 RUNNING_AT_ONCE = 4
@@ -31,9 +33,15 @@ MAX_ATTEMPTS = 3
 MAX_JOB_S = 24 * 3600.0
 """After which a job is ended, as one of `/run`."""
 
+_WRITE_AGAIN_S = 5.0
+"""Until the end of a job is written again where the disk is full."""
+
 _MAX_NAME_CHARACTERS = 100
 _MAX_MESSAGE_CHARACTERS = 2000
 _MAX_WARNINGS = 100
+
+_MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions"}
+"""Options that no job is asked for: the page itself makes subtitles and captioned videos, of the corrected text."""
 
 _GIVEN_UP = {
     "type": "Internal",
@@ -73,7 +81,8 @@ class PageJobs:
 
     def start(self, record: Record) -> None:
         """Begin the job of a transcript, whose state in the store is `waiting`, unless it has begun."""
-        if record.id in self._running:
+        known = self._running.get(record.id)
+        if known is not None and not known.has_ended:
             return
         running = RunningJob(record, self._events)
         self._running[record.id] = running
@@ -92,17 +101,19 @@ class PageJobs:
         return await self.change(record.id, state=state, error=None, attempts=0)
 
     async def retry(self, record: Record, options: Mapping[str, Any] | None) -> Record | None:
-        """Begin the job of a transcript again; None: the transcript is gone.
+        """Begin the job of a transcript again, unless somebody else has; None: the transcript is gone.
 
         Args:
-            record: of the transcript, whose job has ended.
+            record: of the transcript.
             options: of the job; None: as before.
         """
-        known = {} if options is None else {"options": dict(options)}
-        changed = await self.change(record.id, state="waiting", error=None, attempts=0, **known)
-        if changed is not None:
-            self.start(changed)
-        return changed
+        known = None if options is None else dict(options)
+        begun = await run_in_threadpool(self._store.begin_again, record.id, known)
+        if begun is None:
+            return await run_in_threadpool(self._store.get, record.id)
+        self.start(begun)
+        self.publish(begun)
+        return begun
 
     def progress_of(self, transcript_id: str) -> Progress | None:
         """How far a job is; None: there is none."""
@@ -143,16 +154,19 @@ class PageJobs:
         request_id.set(f"page-{record.id}")
         try:
             async with self._turns:
-                attempts = record.attempts + 1
-                await run_in_threadpool(self._store.update, record.id, state="working", attempts=attempts)
+                if await to_end(run_in_threadpool(self._store.begin_attempt, record.id)) is None:
+                    return  # it has been removed or cancelled
                 answer = await asyncio.wait_for(self._run(self._to_job(record), running.listener()), MAX_JOB_S)
                 running.end()
-                await self._keep(record.id, answer)
+                await _until_written(lambda: self._keep(record.id, answer))
         except asyncio.TimeoutError:
-            await self._fail(record.id, "Cancelled", f"the job took over {MAX_JOB_S / 3600:g} hours: cut the recording")
+            running.end()
+            message = f"the job took over {MAX_JOB_S / 3600:g} hours: cut the recording"
+            await _until_written(lambda: self._fail(record.id, "Cancelled", message))
         except Exception as error:
+            running.end()
             _log.error("job of the page failed: %s", type(error).__name__)
-            await self._fail(record.id, "Internal", "the server failed: try again")
+            await _until_written(lambda: self._fail(record.id, "Internal", "the server failed: try again"))
         finally:
             running.end()
             if self._running.get(record.id) is running:
@@ -163,7 +177,8 @@ class PageJobs:
 
     def _to_job(self, record: Record) -> Job:
         folder = self._folder_of(record.id)
-        options = {**record.options, "output_format": "json", "word_timestamps": True}
+        asked = {name: value for name, value in record.options.items() if name not in _MADE_BY_THE_PAGE}
+        options = {**asked, "output_format": "json", "word_timestamps": True}
         job_input: dict[str, Any] = {"options": options}
         if record.source.url is not None:
             return Job({**job_input, "audio": {"url": record.source.url}}, resume=folder / "resume")
@@ -188,6 +203,16 @@ class PageJobs:
             await run_in_threadpool(self._store.update, transcript_id, state=state, error=error, attempts=0)
 
 
+async def _until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Write the end of a job; where the disk is full, as often as it takes, for the job is not to run again."""
+    while True:
+        try:
+            return await to_end(write())
+        except NotWritten:
+            _log.error("the end of a job of the page cannot be written: the disk is full or fails")
+            await asyncio.sleep(_WRITE_AGAIN_S)
+
+
 def _state_after_failure(record: Record) -> State:
     """An earlier result stays what it was."""
     return "done" if record.has_result else "failed"
@@ -199,7 +224,7 @@ def _read_output(answer: Answer) -> tuple[list[Line], Outcome]:
     Raises:
         ValueError: it is none of the known form, or has too many lines.
     """
-    found = lines.lines_of(answer)
+    found = job_lines.lines_of(answer)
     if len(found) > MAX_LINES:
         raise ValueError(f"the recording has over {MAX_LINES} segments: cut it into parts")
     metadata = answer.get("metadata")

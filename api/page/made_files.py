@@ -34,6 +34,15 @@ class Making:
         self.fraction = 0.0
         self.error = ""
 
+    def check(self) -> None:
+        """Go on if the file is still wanted.
+
+        Raises:
+            Stopped: it is not.
+        """
+        if self.stop.is_set():
+            raise Stopped
+
     def follow(self, total: float) -> Callable[[float], None]:
         """A function that takes how far the work is, of `total` (0: unknown)."""
 

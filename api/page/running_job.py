@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from api.page import lines, records
+from starlette.concurrency import run_in_threadpool
+
+from api.page import job_lines, lines, records
 from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Progress, Record, State
@@ -15,6 +19,9 @@ from api.transcriber import Listener
 
 _REPORT_S = 0.5
 """Between two events of a job."""
+
+_LINES_AT_ONCE = 200
+"""In one event."""
 
 _MIN_ELAPSED_S = 3.0
 """Before that a rate says nothing."""
@@ -30,6 +37,7 @@ class RunningJob:
         lines: those so far.
         progress: as of its last report.
         task: runs it.
+        has_ended: true: nothing more is told of it, and only its result is to be kept.
     """
 
     task: asyncio.Task[None]
@@ -39,39 +47,34 @@ class RunningJob:
         self.lines: list[Line] = []
         self.progress = Progress()
         self._events = events
-        self._told = 0
-        """Number of lines that the visitor was told of."""
+        self._segments: list[list[dict[str, Any]]] = []
+        """Those that are not among the lines yet."""
         self._rate = Rate()
-        self._next_report: asyncio.TimerHandle | None = None
-        self._has_ended = False
+        self._next_report: asyncio.Task[None] | None = None
+        self.has_ended = False
 
     def listener(self) -> Listener:
         """The listener to the job."""
         return Listener(self._add_segments, self._report)
 
     def cancel(self) -> None:
-        """Cancel the job, unless it has ended and only its result is to be kept."""
-        if not self._has_ended:
-            self.end()
-            self.task.cancel()
+        """Cancel the job; a result that is being kept is kept."""
+        self.end()
+        self.task.cancel()
 
     def end(self) -> None:
         """Tell nothing more."""
-        self._has_ended = True
+        self.has_ended = True
         if self._next_report is not None:
             self._next_report.cancel()
 
     def _add_segments(self, segments: list[dict[str, Any]]) -> None:
-        if self._has_ended or len(self.lines) + len(segments) > MAX_LINES:
-            return
-        try:
-            self.lines += lines.lines_of_segments(segments, len(self.lines))
-        except (LookupError, TypeError, ValueError, AttributeError):  # an endpoint may send anything; its result counts
-            return
-        self._tell_soon()
+        if not self.has_ended:
+            self._segments.append(segments)
+            self._tell_soon()
 
     def _report(self, stage: str, fraction: float) -> None:
-        if self._has_ended:
+        if self.has_ended:
             return
         name = lines.clean_text(stage).partition(",")[0].partition(":")[0][:_MAX_STAGE_CHARACTERS]
         done = min(max(fraction, 0.0), 1.0)
@@ -81,16 +84,32 @@ class RunningJob:
 
     def _tell_soon(self) -> None:
         if self._next_report is None:
-            self._next_report = asyncio.get_running_loop().call_later(_REPORT_S, self._tell)
+            self._next_report = asyncio.create_task(self._tell())
 
-    def _tell(self) -> None:
-        self._next_report = None
-        new = self.lines[self._told :]
-        self._told = len(self.lines)
-        if new:
-            data = {"id": self.record.id, "lines": [lines.to_json(line) for line in new]}
-            self._events.publish(self.record.owner, "lines", data)
+    async def _tell(self) -> None:
+        await asyncio.sleep(_REPORT_S)
+        batches, self._segments = self._segments, []
+        new = await run_in_threadpool(_read, batches, len(self.lines))
+        self.lines += new
+        for start in range(0, len(new), _LINES_AT_ONCE):
+            some = [lines.to_json(line) for line in new[start : start + _LINES_AT_ONCE]]
+            self._events.publish(self.record.owner, "lines", {"id": self.record.id, "lines": some})
+            await asyncio.sleep(0)  # a bridge may have those of hours at once
         self._events.publish(self.record.owner, "record", records.to_json(self.record, self.progress))
+        self._next_report = None
+        if self._segments:
+            self._tell_soon()
+
+
+def _read(batches: Iterable[list[dict[str, Any]]], first: int) -> list[Line]:
+    """The lines of segments, of which the first one is number `first`."""
+    found: list[Line] = []
+    for segments in batches:
+        if first + len(found) + len(segments) > MAX_LINES:
+            break
+        with suppress(LookupError, TypeError, ValueError, AttributeError):  # an endpoint may send anything
+            found += job_lines.lines_of_segments(segments, first + len(found))
+    return found
 
 
 class Rate:

@@ -17,13 +17,21 @@ from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
 from api.page.made_files import MadeFiles
 from api.page.media import look_at
+from api.page.own_visitor import OwnVisitor
 from api.page.records import Record
 from api.page.settings import PageSettings
-from api.page.store import Store
+from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
+from api.page.threads import Layouts
 from api.page.uploads import Uploads
 
 PRIVATE_FOLDER = 0o700
+
+CAPTIONED = "captioned"
+"""Name of the captioned video in a transcript's folder."""
+
+UNFINISHED_FILES = ("*.part*", "captions-*")
+"""Patterns of the names that files and folders have while they are written in a transcript's folder."""
 
 _LOOKS_AT_ONCE = 2
 
@@ -38,7 +46,10 @@ class PageServices:
         events: for the visitors.
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
+        own_visitor: that the folder's owner is.
         made: files that are being made of recordings.
+        layouts: lays out texts.
+        videos: held while a captioned video is begun, given up, or noted as made.
     """
 
     settings: PageSettings
@@ -46,7 +57,10 @@ class PageServices:
     events: Events
     uploads: Uploads
     jobs: PageJobs
+    own_visitor: OwnVisitor
     made: MadeFiles = field(default_factory=MadeFiles)
+    layouts: Layouts = field(default_factory=Layouts)
+    videos: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 
@@ -92,10 +106,20 @@ class PageServices:
                 return asdict(await run_in_threadpool(look_at, self.recording_of(transcript_id)))
         return None
 
+    async def give(self, owner: str, heir: str) -> None:
+        """Make all transcripts of a visitor another one's, also those whose jobs run."""
+        await run_in_threadpool(self.store.give, owner, heir)
+        for record in await run_in_threadpool(self.store.records_of, heir):
+            self.jobs.publish(record)
+
     async def remove(self, record: Record) -> None:
-        """End the job of a transcript, and remove all of it."""
-        await self.jobs.cancel(record)
-        await run_in_threadpool(self.store.remove, record.id)
+        """Remove all of a transcript, and end its job."""
+        try:
+            await run_in_threadpool(self.store.remove, record.id)
+        except NotWritten:  # on a full disk the recording has to go first
+            await run_in_threadpool(self.remove_folder, record.id)
+            await run_in_threadpool(self.store.remove, record.id)
+        await self.jobs.cancel(record)  # a job that begins from now on finds no transcript
         await run_in_threadpool(self.remove_folder, record.id)
         self.events.publish(record.owner, "removed", {"id": record.id})
 
@@ -107,7 +131,8 @@ class PageServices:
     async def start(self) -> None:
         """Tidy up after the server before, and begin the jobs that had not ended with it."""
         await run_in_threadpool(self._remove_strays)
-        await run_in_threadpool(self.store.fail_videos)
+        for record in await run_in_threadpool(self._not_looked_at):
+            self.follow(self._look_again(record.id))
         await self.jobs.resume()
 
     async def close(self) -> None:
@@ -120,10 +145,34 @@ class PageServices:
         await run_in_threadpool(self.store.close)
 
     def _remove_strays(self) -> None:
+        """Remove what a server that was killed had begun to write, or to remove."""
+        for record in self.store.unfinished():
+            is_a_file = record.source.url is None and not record.has_result
+            if is_a_file and not self.recording_of(record.id).exists():
+                self.store.remove(record.id)  # its upload was not taken, and is still there
+        for transcript_id in self.store.fail_videos():
+            remove_tree(self.folder_of(transcript_id) / CAPTIONED)
         known = self.store.ids()
         for folder in self.media.iterdir():
-            if folder.name not in known:
-                shutil.rmtree(folder, ignore_errors=True)
+            for stray in _unfinished_in(folder) if folder.name in known else [folder]:
+                remove_tree(stray)
+
+    def _not_looked_at(self) -> list[Record]:
+        return [each for each in self.store.unfinished() if each.source.url is None and each.media is None]
+
+    async def _look_again(self, transcript_id: str) -> None:
+        if media := await self.look_at(transcript_id):
+            await self.change(transcript_id, media=media)
+
+
+def _unfinished_in(folder: Path) -> list[Path]:
+    return [path for pattern in UNFINISHED_FILES for path in folder.glob(pattern)]
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, as far as it can be removed."""
+    with suppress(OSError):
+        path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def open_page(settings: PageSettings, run: Run) -> PageServices:
@@ -140,11 +189,16 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         for folder in (settings.folder, settings.folder / "media"):
             folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             folder.chmod(PRIVATE_FOLDER)
+        own_visitor = OwnVisitor(settings.folder)
         store = Store(settings.folder)
+        try:
+            uploads = Uploads(settings.folder / "uploads", settings.reserve_bytes)
+        except BaseException:
+            store.close()
+            raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
-    uploads = Uploads(settings.folder / "uploads", settings.reserve_bytes)
     jobs = PageJobs(store, run, events, lambda transcript_id: settings.folder / "media" / transcript_id)
-    return PageServices(settings, store, events, uploads, jobs)
+    return PageServices(settings, store, events, uploads, jobs, own_visitor)

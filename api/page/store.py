@@ -6,14 +6,16 @@ The file is locked for as long as it is open: two servers would run the same job
 from __future__ import annotations
 
 import math
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from api.openai.errors import ApiError
 from api.page import lines, tables
 from api.page.edits import MAX_SPEAKERS, Edit
 from api.page.lines import Line
@@ -34,12 +36,31 @@ class NotEditable(Exception):
     """The transcript is not done."""
 
 
+class NotWritten(ApiError):
+    """The disk is full, or fails; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            507,
+            "the server's disk is full or fails: free space on it, and try again",
+            type="server_error",
+            code="no_space",
+            should_retry=True,
+        )
+
+
 @dataclass(frozen=True)
 class Changes:
-    """What changed after a revision."""
+    """What changed after a revision.
+
+    Attributes:
+        record: the transcript.
+        lines_json: changed and new lines, as a JSON list.
+        deleted: ids of deleted ones.
+    """
 
     record: Record
-    lines: list[Line]
+    lines_json: str
     deleted: list[str]
 
 
@@ -103,6 +124,11 @@ class Store:
             ).fetchall()
         return [tables.to_record(row) for row in rows]
 
+    def give(self, owner: str, heir: str) -> None:
+        """Make all of a visitor's transcripts another one's."""
+        with self._writing():
+            self._db.execute("UPDATE transcripts SET owner = ? WHERE owner = ?", [heir, owner])
+
     def find(self, transcript_id: str, owner: str) -> Record | None:
         """A visitor's transcript; None: this visitor has none of this id."""
         record = self.get(transcript_id)
@@ -135,13 +161,38 @@ class Store:
                 return None
             return self._write(replace(record, updated=time.time(), **values))
 
-    def fail_videos(self) -> None:
-        """Mark the captioned videos as failed that the server before has not finished."""
+    def begin_again(self, transcript_id: str, options: dict[str, Any] | None) -> Record | None:
+        """Make a transcript wait for its job; None: it is gone, or its job has not ended.
+
+        Args:
+            transcript_id: of the transcript.
+            options: of the job; None: as before.
+        """
         with self._writing():
-            for row in self._db.execute(tables.SELECT_RECORDS + "WHERE video != 'null'").fetchall():
-                record = tables.to_record(row)
-                if record.video and record.video["state"] == "working":
-                    self._write(replace(record, video={**record.video, "state": "failed"}))
+            record = self._read(transcript_id)
+            if record is None or record.state in UNFINISHED:
+                return None
+            known = record.options if options is None else options
+            return self._write(
+                replace(record, updated=time.time(), state="waiting", error=None, attempts=0, options=known)
+            )
+
+    def begin_attempt(self, transcript_id: str) -> Record | None:
+        """Note that a job runs now; None: it is not to run any more, or the transcript is gone."""
+        with self._writing():
+            record = self._read(transcript_id)
+            if record is None or record.state not in UNFINISHED:
+                return None
+            return self._write(replace(record, updated=time.time(), state="working", attempts=record.attempts + 1))
+
+    def fail_videos(self) -> list[str]:
+        """Mark the captioned videos as failed that the server before has not finished: ids of their transcripts."""
+        with self._writing():
+            rows = self._db.execute(tables.SELECT_RECORDS + "WHERE video != 'null'").fetchall()
+            failed = [record for record in map(tables.to_record, rows) if _is_making(record.video)]
+            for record in failed:
+                self._write(replace(record, video={**(record.video or {}), "state": "failed"}))
+            return [record.id for record in failed]
 
     def remove(self, transcript_id: str) -> None:
         """Remove a transcript with its lines."""
@@ -239,9 +290,7 @@ class Store:
             ).fetchall()
         if record is None:
             return None
-        return Changes(
-            record, [tables.to_line(row) for row in rows if not row[-1]], [row[0] for row in rows if row[-1]]
-        )
+        return Changes(record, _to_json(row for row in rows if not row[-1]), [row[0] for row in rows if row[-1]])
 
     def lines_of(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Line]:
         """The lines of a transcript, or those that are spoken between two times in seconds, in order."""
@@ -249,7 +298,7 @@ class Store:
 
     def lines_as_json(self, transcript_id: str) -> str:
         """The same as a JSON list, without parsing the words of hours."""
-        return "[" + ",".join(tables.row_to_json(row) for row in self._rows(transcript_id)) + "]"
+        return _to_json(self._rows(transcript_id))
 
     def _rows(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Any]:
         with self._lock:
@@ -261,15 +310,22 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction."""
+        """A transaction.
+
+        Raises:
+            NotWritten: the disk is full, or fails.
+        """
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:  # SQLite has ended it itself where the disk is full
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise NotWritten from error
                 raise
-            self._db.execute("COMMIT")
 
     def _read(self, transcript_id: str) -> Record | None:
         row = self._db.execute(
@@ -320,6 +376,14 @@ class Store:
 class _Stored:
     line: Line
     deleted: bool
+
+
+def _to_json(rows: Iterable[Sequence[Any]]) -> str:
+    return "[" + ",".join(map(tables.row_to_json, rows)) + "]"
+
+
+def _is_making(video: Mapping[str, Any] | None) -> bool:
+    return video is not None and video["state"] == "working"
 
 
 def _is_newer(stored: _Stored | None, based_on: int) -> bool:

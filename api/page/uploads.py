@@ -225,29 +225,36 @@ class Uploads:
             upload.piece = Piece(upload, self._part(upload.id).open("ab", buffering=0))
             return upload.piece
 
-    def take(self, owner: str, upload_id: str, destination: Path) -> About:
-        """Move a complete upload's file away, and forget the upload.
-
-        Args:
-            owner: the visitor.
-            upload_id: of their upload.
-            destination: of the file, on the same disk; its folder is made.
+    def find_complete(self, owner: str, upload_id: str) -> Upload:
+        """A visitor's upload of which all is here.
 
         Raises:
-            NoSuchUpload: this visitor has none of this id, or it has been taken.
+            NoSuchUpload: this visitor has none of this id.
             Incomplete: bytes are missing.
         """
         upload = self.find(owner, upload_id)
-        with upload.lock:
+        if upload.received < upload.about.size:
+            raise Incomplete(upload.received, upload.about.size)
+        return upload
+
+    def take(self, upload: Upload, destination: Path) -> None:
+        """Move a complete upload's file away, and forget the upload.
+
+        Args:
+            upload: as found.
+            destination: of the file, on the same disk; its folder is made.
+
+        Raises:
+            NoSuchUpload: it has been taken or removed.
+            NoSpace: the disk is full.
+        """
+        with upload.lock, _saying_no_space():
             if upload.is_removed:
                 raise NoSuchUpload
-            if upload.received < upload.about.size:
-                raise Incomplete(upload.received, upload.about.size)
             destination.parent.mkdir(0o700, exist_ok=True)
             self._part(upload.id).replace(destination)
             upload.is_removed = True
         self._remove_files(upload)
-        return upload.about
 
     def remove(self, upload: Upload) -> None:
         """Remove an upload; a piece of it that is being received is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def test_it_says_where_the_page_is_and_keeps_transcripts_in_the_users_folder(fol
     assert session["home"] == "bridge"
     assert session["needs_password"] is False
     assert f"The page: {address}\n" in text
+    assert re.search(rf"by this link, once: {address}#/enter/[\w-]{{32}}\n", text)
     assert (folder / "data" / "worker-whisper" / "bridge" / "transcripts.sqlite3").is_file()
 
 
@@ -63,7 +65,7 @@ def test_it_opens_the_browser_if_it_is_told_to(folder: Path, flag: str) -> None:
     with opened(folder, flag, BROWSER=f"{browser} %s", DISPLAY=":0") as (address, process):
         if flag == "--open":
             wait_until(seen.is_file, 5)
-            assert seen.read_text() == f"{address}\n"
+            assert re.fullmatch(rf"{address}#/enter/[\w-]{{32}}\n", seen.read_text())
         end(process, signal.SIGTERM)
     assert seen.exists() is (flag == "--open")
 

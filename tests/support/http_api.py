@@ -19,6 +19,7 @@ from api.http.app import create_app
 from api.http.connections import BoundedConnection
 from api.http.door import Door, DoorSettings
 from api.http.server import listen
+from api.page.services import PageServices
 from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 
@@ -124,6 +125,7 @@ class Api:
     port: int
     transcriber: ScriptedTranscriber
     door: Door
+    page: PageServices | None = None
 
     @property
     def url(self) -> str:
@@ -155,7 +157,7 @@ def api_on_loopback(
     transcriber = transcriber or ScriptedTranscriber()
     app = create_app(transcriber, settings or DoorSettings(), page=page)
     with served(app) as port:
-        yield Api(port, transcriber, app.state.door)
+        yield Api(port, transcriber, app.state.door, app.state.page)
 
 
 @contextmanager

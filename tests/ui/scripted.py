@@ -114,6 +114,8 @@ class ScriptedHome:
     def start(self) -> None:
         page = PageSettings(folder=self.folder, home=self._home)
         app = create_app(self.transcriber, self.settings, page=page)
+        assert app.state.page
+        self.owners_link = f"{self.url}{app.state.page.own_visitor.link}"
         self._server = _Server(lambda: app, "/ping")
         listening = listen("127.0.0.1", self.port, "the scripted home")  # as the real ones do: answers are sent at once
         self._thread = threading.Thread(target=self._server.run_until_signal, args=([listening],), daemon=True)

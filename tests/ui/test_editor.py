@@ -358,6 +358,19 @@ def test_what_is_found_is_shown_and_replaced_as_chosen(page: Page, open_transcri
     expect(page.get_by_role("button", name="Undo").first).to_be_disabled()
 
 
+def test_the_message_about_a_change_goes_with_the_next_change(page: Page, open_transcript: Open, saved: Saved) -> None:
+    """Its Undo would take back the newer change."""
+    open_transcript()
+    page.keyboard.press("Control+f")
+    page.get_by_label("Find", exact=True).fill("Good morning")
+    page.get_by_label("Replace with").fill("Hello")
+    expect(page.locator(".match").first).to_have_text(re.compile("Good morning Hello"))
+    page.get_by_role("button", name="Replace 4").click()
+    expect(page.locator(".toast")).to_contain_text("4 replacements in 4 lines")
+    page.get_by_role("button", name="Undo", exact=True).first.click()
+    expect(page.locator(".toast")).to_have_count(0)
+
+
 def test_a_match_leads_to_its_line(page: Page, open_transcript: Open) -> None:
     open_transcript()
     page.keyboard.press("Control+f")

@@ -147,8 +147,11 @@ def video_answer(page: Page, scripted: ScriptedHome, visitor: Visitor) -> dict[s
 @on_desk_and_phone
 def test_a_video_that_is_being_made_can_be_cancelled(page: Page, video_answer: dict[str, object]) -> None:
     video_answer.update(state="working", fraction=0.4)
+    lines = page.get_by_role("list", name="Transcript")
+    place = lines.bounding_box()
     item(page, "Download", "With burned-in subtitles").click()
     expect(page.get_by_text("Making the video… 40%")).to_be_in_viewport(ratio=1)
+    assert lines.bounding_box() == place  # what is read does not move
     page.get_by_role("button", name="Cancel the video").click()
     expect(page.get_by_text("Making the video")).to_be_hidden()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -323,3 +324,31 @@ def _refuse_edits(route: Route, status: int) -> None:
         route.fallback()
         return
     route.fulfill(status=status, json={"error": {"message": "no", "type": "x", "code": None, "param": None}})
+
+
+def test_the_servers_link_brings_the_transcripts_back_to_a_browser_that_lost_its_cookies(
+    page: Page, context: BrowserContext, tmp_path: Path, watch: Watch
+) -> None:
+    watch.allowed += ["status of 403", "status of 404"]
+    home = ScriptedHome(tmp_path)
+    home.start()
+    page.goto(home.owners_link)
+    expect(page.get_by_text("Your transcripts will appear here")).to_be_visible()
+    assert page.url == f"{home.url}#/"
+    made = Visitor(context, home.url).transcribe(title="Kept")
+    expect(page.get_by_role("link", name="Kept")).to_be_visible()
+    used = home.owners_link
+    home.restart()
+    context.clear_cookies()
+    page.goto(f"{home.url}#/t/{made}")
+    page.reload()
+    expect(page.get_by_role("heading", name="This transcript does not exist.")).to_be_visible()
+    page.goto("about:blank")
+    page.goto(home.owners_link)
+    expect(page.get_by_role("link", name="Kept")).to_be_visible()
+    page.goto("about:blank")
+    page.goto(used)
+    expect(page.get_by_text("This link has been used already.")).to_be_visible()
+    expect(page.get_by_role("link", name="Kept")).to_be_visible()
+    page.close()
+    home.stop()

@@ -314,6 +314,7 @@ def test_no_error_shows_what_only_programs_know(words: Page, error: dict[str, st
 
 
 WARNINGS = [
+    ('channels "split" has no effect: the recording is mono', "“By channel” has no effect: the recording is mono."),
     ("the model knows English only", "The model knows English only."),
     ("captions: there is no font", "Captions: there is no font."),
     ("num_speakers was ignored", "“How many speakers” was ignored."),

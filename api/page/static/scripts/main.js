@@ -7,7 +7,7 @@ import { notifyOfEnds } from "./home/notifications.js";
 import { forgetUnsaved, unsavedTranscripts } from "./model/unsaved.js";
 import { subscribe } from "./server/events.js";
 import { hasJustEnded, records } from "./server/records.js";
-import { getSession, logOut } from "./server/session.js";
+import { becomeOwner, getSession, logOut } from "./server/session.js";
 import { browserStore } from "./storage.js";
 import { describeTab, showTab } from "./tab.js";
 import { describeProblem } from "./text/problems.js";
@@ -131,7 +131,26 @@ function showLostConnection() {
 }
 
 async function saveLeftOver() {
-  if (unsavedTranscripts().size) (await import("./model/left_over.js")).saveLeftOver();
+  if (!unsavedTranscripts().size) return;
+  const { saveLeftOver: save } = await import("./model/left_over.js");
+  await save();
+}
+
+/** Take the link that the server printed for its owner. */
+async function enter() {
+  const code = location.hash.match(/^#\/enter\/([\w-]+)$/)?.[1];
+  if (!code) return;
+  history.replaceState(null, "", "#/");
+  try {
+    await becomeOwner(code);
+  } catch (error) {
+    toast(describeProblem(error).title);
+  }
+}
+
+async function askForPassword() {
+  const { mountLogIn } = await import("./log_in.js");
+  return mountLogIn(host);
 }
 
 let session;
@@ -139,7 +158,8 @@ let session;
 async function start() {
   try {
     session = await getSession();
-    if (!session.admitted) session = await (await import("./log_in.js")).mountLogIn(host);
+    if (!session.admitted) session = await askForPassword();
+    await enter();
     buildTools(session);
     intake.limits = session.limits;
     await records.start();

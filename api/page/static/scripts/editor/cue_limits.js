@@ -41,7 +41,7 @@ export function wrap(text, maxWidth) {
   const words = text.trim().split(/\s+/u).filter(Boolean);
   if (!maxWidth) return [words.join(" ")];
   const lines = [];
-  for (const word of words.flatMap((word) => cut(word, maxWidth))) {
+  for (const word of words.flatMap((whole) => cut(whole, maxWidth))) {
     const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
     if (lines.length && displayWidth(longer) <= maxWidth) lines[lines.length - 1] = longer;
     else lines.push(word);

@@ -82,8 +82,7 @@ export class CueList {
   #layOut() {
     const known = [...this.#heights.values()];
     if (known.length) this.#usual = known.reduce((sum, height) => sum + height, 0) / known.length;
-    this.#tops = new Array(this.#count + 1);
-    this.#tops[0] = 0;
+    this.#tops = [0];
     for (let index = 0; index < this.#count; index++) this.#tops[index + 1] = this.#tops[index] + (this.#heights.get(index) ?? this.#usual);
     this.list.style.setProperty("height", `${this.#tops[this.#count]}px`);
   }

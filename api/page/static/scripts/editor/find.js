@@ -1,8 +1,9 @@
 // The panel that finds and replaces: each match with its context, and which of them are replaced.
 
-import { announce, element, toast } from "../dom.js";
+import { announce, element } from "../dom.js";
 import { findMatches, MOST_MATCHES, replaced } from "../model/search.js";
 import { formatClock } from "../text/clock.js";
+import { undoToast } from "./undo_toast.js";
 
 const PAUSE_MS = 200;
 const LONGEST_SEARCH_MS = 3000;
@@ -99,7 +100,7 @@ export function mountFind(host, { document: transcript, list }) {
       element("button", { type: "button", class: "quiet match-text", "data-key": key, onclick: () => list.show(match.id, { focus: true, place: 0.3 }) },
         element("span", { class: "match-time" }, formatClock(line.start)),
         element("span", { dir: "auto" }, match.start > CONTEXT_CHARACTERS && "…", before,
-          isReplaced ? [element("del", {}, found), element("ins", {}, match.replacement)] : element("mark", {}, found),
+          isReplaced ? [element("del", {}, found), " ", element("ins", {}, match.replacement)] : element("mark", {}, found),
           after, match.end + CONTEXT_CHARACTERS < text.length && "…")));
   }
 
@@ -113,7 +114,7 @@ export function mountFind(host, { document: transcript, list }) {
     const number = chosenMatches().length;
     transcript.replaceAll(texts);
     const said = `${count(number, "replacement", "replacements")} in ${count(byLine.size, "line", "lines")}`;
-    toast(said, { label: "Undo", run: () => transcript.undo() });
+    undoToast(transcript, said);
     announce(said);
     find.input.focus();
   }

@@ -107,7 +107,7 @@ export function listenForKeys(commands, signal) {
  * @param {KeyboardEvent} event
  * @returns {string} such as "Mod+Shift+Z", "K", "?" or "ArrowLeft".
  */
-export function keyOf(event) {
+function keyOf(event) {
   const { key, code } = event;
   const letter = /^[a-z]$/i.test(key) ? key : /^\p{L}$/u.test(key) && /^Key[A-Z]$/.test(code) ? code.at(-1) : null;
   const name = letter?.toUpperCase() ?? key;

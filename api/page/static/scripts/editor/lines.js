@@ -196,7 +196,7 @@ export class LineList extends EventTarget {
     const last = Math.min(lines.length - 1, this.#indexAt(this.root.scrollTop + this.root.clientHeight + MARGIN));
     const wanted = new Set(lines.slice(first, last + 1).map((line) => line.id));
     for (const [id, row] of this.#rows) if (row.isBusy || row.root.contains(document.activeElement)) wanted.add(id);
-    for (const id of [...this.#rows.keys()]) if (!wanted.has(id)) this.#drop(id);
+    for (const id of this.#rows.keys()) if (!wanted.has(id)) this.#drop(id);
     const made = [];
     for (const id of wanted) if (!this.#rows.has(id)) made.push(this.#make(id));
     this.#order([...wanted], made.length > 0);

@@ -52,7 +52,7 @@ export function mountSpeakers(host, { document: transcript }) {
     for (const { speaker } of transcript.lines) counts.set(speaker, (counts.get(speaker) ?? 0) + 1);
     const keys = [...transcript.speakers.keys()];
     list.replaceChildren(...keys.map((key, index) => row(key, index + 1, counts.get(key) ?? 0)));
-    hint.textContent = keys.length ? "Type a name. It changes everywhere." : "Nobody is told apart yet. Add speakers, then choose one on each line.";
+    hint.textContent = keys.length ? "Type a name. It changes everywhere." : "There are no speakers yet. Add some, then choose one for each line.";
     if (focused !== undefined) list.querySelector(`[data-speaker="${CSS.escape(focused)}"]`)?.focus();
   }
 

@@ -21,6 +21,7 @@ import { buildPlayer, SKIP_S } from "./player.js";
 import { mountPrint } from "./print.js";
 import { buildSaveStatus, drawConflict } from "./save_status.js";
 import { mountSubtitles } from "./subtitles.js";
+import { undoToast } from "./undo_toast.js";
 import { mountWaveform } from "./waveform.js";
 
 const SPEAKERS_BY_KEY = 9;
@@ -248,7 +249,7 @@ class Workspace {
     const next = this.document.next(id) ?? this.document.previous(id);
     this.document.remove(id);
     if (next) this.list.focus(next.id);
-    toast("Line deleted", { label: "Undo", run: () => this.document.undo() });
+    undoToast(this.document, "Line deleted");
   }
 
   #lineItems(id) {

@@ -107,7 +107,7 @@ export function transcriptList(readOptions, chooseFile) {
     await transcripts.remove(record.id);
     records.drop(record.id);
     announce("Deleted");
-    search.isConnected && !searchBox.hidden && search.focus();
+    if (search.isConnected && !searchBox.hidden) search.focus();
   }
 
   async function transcribe(recording) {

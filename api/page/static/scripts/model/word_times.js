@@ -7,7 +7,7 @@
 
 const UNSPACED =
   /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}\p{sc=Tibetan}ー々]/u;
-const SEPARATORS = /[\u0000-\u0020\u007f-\u009f\u2028\u2029]+/g;
+const SEPARATORS = /[\p{Cc}\p{Zl}\p{Zp} ]+/gu;
 const LETTERS = /[\p{L}\p{N}]/u;
 
 /** A new word needs at least this much of a pause, else it shares the time of its neighbour. */

@@ -24,7 +24,7 @@ class Records extends EventTarget {
   async #load() {
     const all = await transcripts.list();
     const there = new Set(all.map(({ id }) => id));
-    for (const id of [...this.#byId.keys()]) if (!there.has(id)) this.drop(id);
+    for (const id of this.#byId.keys()) if (!there.has(id)) this.drop(id);
     for (const record of all) this.put(record);
   }
 

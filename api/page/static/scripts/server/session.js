@@ -14,4 +14,13 @@ export const getSession = () => request("GET", "session");
  */
 export const logIn = (password) => request("POST", "session", { password });
 
+/**
+ * Become the visitor who owns the server's folder.
+ *
+ * @param {string} code of the link that the server printed; it works once.
+ * @returns {Promise<Session>}
+ * @throws {ServerError} code "wrong_code".
+ */
+export const becomeOwner = (code) => request("POST", "owner", { code });
+
 export const logOut = () => request("DELETE", "session");

@@ -9,13 +9,13 @@
  */
 
 /** @type {Array<{title: string, fields: Field[]}>} the first group is always in sight. */
-export const GROUPS = [
+const GROUPS = [
   {
     title: "Speech",
     fields: [
       { name: "language", label: "Language", kind: "language" },
       { name: "task", label: "Task", kind: "choice", choices: [["", "Transcribe"], ["translate", "Translate to English"]] },
-      { name: "voices", label: "Speakers", kind: "choice", choices: [["", "Don't identify"], ["diarize", "By voice"], ["split", "One per channel"]] },
+      { name: "voices", label: "Speakers", kind: "choice", choices: [["", "Don't identify"], ["diarize", "By voice"], ["split", "By channel"]] },
       { name: "num_speakers", label: "How many speakers", kind: "number", placeholder: "Auto-detect", min: 1, max: 100, needs: ["voices", "diarize"] },
       { name: "model", label: "Model", kind: "model" },
     ],
@@ -27,12 +27,11 @@ export const GROUPS = [
     ],
   },
   {
-    title: "Subtitles and captions",
+    title: "Subtitles",
     fields: [
       { name: "subtitle_preset", label: "Style", kind: "choice", choices: [["", "One per sentence"], ["broadcast", "Broadcast-style"]], hint: "Broadcast-style: 2 lines of 42 characters, easy to read along." },
       { name: "max_line_width", label: "Characters per line", kind: "number", placeholder: "No limit", min: 10, max: 200 },
       { name: "max_line_count", label: "Lines", kind: "number", placeholder: "No limit", min: 1, max: 10 },
-      { name: "captions", label: "Captions in the video", kind: "choice", choices: [["", "None"], ["mux", "Add a subtitle track"], ["burn", "Burn into the video"]] },
     ],
   },
   {
@@ -46,7 +45,7 @@ export const GROUPS = [
 
 const OPTIONS_OF = { voices: ["diarize", "channels"] };
 // What the page always asks for itself.
-const OF_THE_PAGE = new Set(["output_format", "word_timestamps", "translate"]);
+const OF_THE_PAGE = new Set(["output_format", "word_timestamps", "translate", "captions"]);
 
 const FURTHER_LABELS = {
   diarize: "Speakers", channels: "Speakers", min_speakers: "How many speakers", max_speakers: "How many speakers",

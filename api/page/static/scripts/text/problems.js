@@ -26,6 +26,7 @@ const BY_CODE = {
   unreachable: ["The server cannot be reached.", "Check your connection, then try again."],
   password_needed: ["You are logged out.", "Log in again."],
   wrong_password: ["Wrong password.", "Try again, or ask whoever set up the server."],
+  wrong_code: ["This link has been used already.", "Start the server again for a new one."],
   session_needed: ["Your browser does not keep this page’s cookie.", "Allow cookies for this address, then reload the page."],
   origin: ["Another page tried to use this one.", "Open this page at its own address."],
   host: ["The server has no password, so it answers at local addresses only.", "Open it by its IP address, or ask whoever runs it to set a password."],
@@ -35,6 +36,7 @@ const BY_CODE = {
   too_many: ["There is no room for more.", "Delete transcripts, lines or speakers that you no longer need, then try again."],
   no_space: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
   media_failed: ["The recording is damaged, or in a format that cannot be read.", "Convert it, for example to MP3 or MP4, then choose it again."],
+  too_long: ["The text takes too long to lay out.", "Choose a simpler subtitle style, then try again."],
   no_video: ["The video is not there yet.", "Make it again."],
   format: ["There is no such file.", "Choose another format."],
   wrong_offset: ["The upload was interrupted.", "Try again."],
@@ -94,6 +96,6 @@ const toProblem = ([title, remedy, isOfOptions = false]) => ({ title, remedy, is
  * @returns {string}
  */
 export function describeWarning(warning) {
-  const text = warning.replace(/\b(?:options\.)?([a-z]+(?:_[a-z]+)+)\b/g, (name) => (labelOf(name.replace("options.", "")) ? `“${labelOf(name.replace("options.", ""))}”` : name));
+  const text = warning.replace(/^channels "split"/, "“By channel”").replace(/\b(?:options\.)?([a-z]+(?:_[a-z]+)+)\b/g, (name) => (labelOf(name.replace("options.", "")) ? `“${labelOf(name.replace("options.", ""))}”` : name));
   return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.?$/, ".")}`;
 }

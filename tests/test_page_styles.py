@@ -1,9 +1,8 @@
-"""The page holds nothing that it does not use: exports, icons, classes and custom properties of its styles."""
+"""The page's icons, and the classes and custom properties of its styles, have a use."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from api.http.page_files import STATIC
 
@@ -12,27 +11,12 @@ STYLES = {
     path: re.sub(r"/\*.*?\*/|url\([^)]*\)", "", path.read_text(), flags=re.DOTALL) for path in STATIC.rglob("*.css")
 }
 INDEX = (STATIC / "index.html").read_text()
-TESTS = "".join(path.read_text() for path in (Path(__file__).parent / "ui").glob("*.py"))
 
 WITHOUT_ICONS = "".join(text for path, text in SCRIPTS.items() if path.name != "icons.js")
 
 
 def names(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
-
-
-def test_each_export_is_imported_somewhere() -> None:
-    exported = [
-        (path, name)
-        for path, text in SCRIPTS.items()
-        for name in re.findall(r"^export (?:async )?(?:function|const|class|let) (\w+)", text, re.MULTILINE)
-    ]
-    assert len(exported) > 50
-    assert [
-        f"{path.name}: {name}"
-        for path, name in exported
-        if not names(TESTS, name) and not any(names(text, name) for other, text in SCRIPTS.items() if other != path)
-    ] == []
 
 
 def test_each_icon_is_drawn() -> None:

@@ -1,0 +1,66 @@
+"""A transcript as it is saved, and as the subtitle writers take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from api.page.lines import Line, Word
+from transcript import transcript
+
+
+@dataclass(frozen=True)
+class Document:
+    """A transcript as it is saved.
+
+    Attributes:
+        title: of the visitor's.
+        lines: in order.
+        speakers: names by key, in order of first speech; empty: not named.
+        language: code of the text's language; None: unknown.
+        duration: of the recording in seconds; None: unknown.
+    """
+
+    title: str
+    lines: Sequence[Line]
+    speakers: Mapping[str, str]
+    language: str | None = None
+    duration: float | None = None
+
+    @property
+    def voices(self) -> dict[str, str]:
+        """The name of each speaker as the page shows it: `Speaker 1` for the first one if it has none."""
+        keys = dict.fromkeys([*self.speakers, *(line.speaker for line in self.lines if line.speaker is not None)])
+        return {
+            key: " ".join(self.speakers.get(key, "").split()) or f"Speaker {number}"
+            for number, key in enumerate(keys, start=1)
+        }
+
+    def to_transcript(self, *, names: bool = True) -> transcript.Transcript:
+        """The transcript that the subtitle writers take; without `names`, nobody is told apart."""
+        voices = self.voices if names else {}
+        segments = [_to_segment(number, line, voices.get(line.speaker or "")) for number, line in enumerate(self.lines)]
+        length = max([self.duration or 0.0, *(line.end for line in self.lines)])
+        return transcript.Transcript(self.language or "", None, length, segments)
+
+
+def _to_segment(number: int, line: Line, voice: str | None) -> transcript.Segment:
+    return transcript.Segment(
+        id=number,
+        seek=0,
+        start=line.start,
+        end=line.end,
+        text="".join(word.text for word in line.words),
+        tokens=[],
+        temperature=0.0,
+        avg_logprob=0.0,
+        compression_ratio=1.0,
+        no_speech_prob=0.0,
+        words=[_to_word(word, voice) for word in line.words],
+        speaker=voice,
+    )
+
+
+def _to_word(word: Word, voice: str | None) -> transcript.Word:
+    probability = 1.0 if word.probability is None else word.probability
+    return transcript.Word(word.text, word.start, word.end, probability, voice)
