@@ -7,8 +7,9 @@ const { name, id } = parseRoute(location.hash);
 const nothing = () => {}; // who takes the answer says what is wrong
 
 loadView(name).catch(nothing);
+const becomesOwner = location.hash.startsWith("#/enter/"); // and has other transcripts then
 askAhead("session").then(({ admitted }) => {
-  if (!admitted || location.hash.startsWith("#/enter/")) return; // whose link brings another visitor's transcripts
+  if (!admitted || becomesOwner) return;
   askAhead("transcripts").catch(nothing);
   askAhead(name === "home" ? "options" : `transcripts/${encodeURIComponent(id)}/document`).catch(nothing);
 }).catch(nothing);

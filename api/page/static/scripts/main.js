@@ -120,18 +120,20 @@ async function leave() {
 let lost = 0; // a timer: a connection that is back at once is no news
 
 function showConnection({ connected }) {
-  if (!connected) {
-    lost ||= setTimeout(showLostConnection, 3000); // each attempt fails anew
-    return;
-  }
   clearTimeout(lost);
-  lost = 0;
-  document.getElementById("notices").replaceChildren();
+  if (connected) document.getElementById("notices").replaceChildren();
+  else lost = setTimeout(showLostConnection, 3000);
 }
 
 function showLostConnection() {
   const notice = element("p", { class: "notice" }, icon("alert"), "Connection lost. Reconnecting…");
   document.getElementById("notices").replaceChildren(notice);
+}
+
+async function saveLeftOver() {
+  if (!unsavedTranscripts().size) return;
+  const { saveLeftOver: save } = await import("./model/left_over.js");
+  await save();
 }
 
 /** Take the link that the server printed for its owner. */
@@ -146,8 +148,9 @@ async function enter() {
   }
 }
 
-async function saveLeftOver() {
-  if (unsavedTranscripts().size) (await import("./model/left_over.js")).saveLeftOver();
+async function askForPassword() {
+  const { mountLogIn } = await import("./log_in.js");
+  return mountLogIn(host);
 }
 
 let session;
@@ -155,7 +158,7 @@ let session;
 async function start() {
   try {
     session = await getSession();
-    if (!session.admitted) session = await (await import("./log_in.js")).mountLogIn(host);
+    if (!session.admitted) session = await askForPassword();
     await enter();
     buildTools(session);
     intake.limits = session.limits;

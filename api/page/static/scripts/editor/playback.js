@@ -1,6 +1,6 @@
 // The recording being played: an <audio> or <video>, and what the editor asks of it.
 
-import { mediaAddress, playable, playableAddress } from "../server/transcripts.js";
+import { get, mediaAddress, playable, playableAddress } from "../server/transcripts.js";
 import { browserStore } from "../storage.js";
 
 const RATE_KEY = "speed";
@@ -9,6 +9,9 @@ export const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3];
 
 /** A copy that browsers can play is asked for again after this time, while it is being made. */
 const COPY_POLL_MS = 1000;
+
+/** A recording that broke off is asked for again after this time. */
+const RETRY_MS = 2000;
 
 /**
  * Fires "time" (each frame while it plays, and on a seek) and "state" (plays, stops, is loaded, fails, changes speed).
@@ -147,9 +150,26 @@ export class Playback extends EventTarget {
     else this.#become("unavailable");
   }
 
-  #failed() {
-    if (this.#record.media && !this.#triedCopy) this.#loadCopy();
+  async #failed() {
+    const { id, media } = this.#record;
+    const isBroken = this.element.error?.code === MediaError.MEDIA_ERR_NETWORK;
+    if (media && (isBroken || !(await isReachable(id)))) await this.#loadAgain();
+    else if (this.#closed.signal.aborted) return;
+    else if (media && !this.#triedCopy) this.#loadCopy();
     else this.#become("unavailable");
+  }
+
+  /** The connection is lost: go on at the same place once the server is back. */
+  async #loadAgain() {
+    const { currentTime, paused } = this.element;
+    do {
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      if (this.#closed.signal.aborted) return;
+    } while (!(await isReachable(this.#record.id)));
+    if (this.#closed.signal.aborted) return;
+    this.element.load();
+    this.element.currentTime = currentTime;
+    if (!paused) this.play();
   }
 
   async #loadCopy() {
@@ -188,3 +208,6 @@ export class Playback extends EventTarget {
     if (this.playing) this.#frame = requestAnimationFrame(() => this.#tick());
   }
 }
+
+/** Whether the server answers for a transcript, whatever it says. */
+const isReachable = (id) => get(id).then(() => true, ({ status }) => status >= 400 && status < 500);

@@ -36,6 +36,7 @@ const BY_CODE = {
   too_many: ["There is no room for more.", "Delete transcripts, lines or speakers that you no longer need, then try again."],
   no_space: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
   media_failed: ["The recording is damaged, or in a format that cannot be read.", "Convert it, for example to MP3 or MP4, then choose it again."],
+  too_long: ["The text takes too long to lay out.", "Choose a simpler subtitle style, then try again."],
   no_video: ["The video is not there yet.", "Make it again."],
   format: ["There is no such file.", "Choose another format."],
   wrong_offset: ["The upload was interrupted.", "Try again."],

@@ -1,4 +1,4 @@
-"""The page holds nothing that it does not use: icons, classes and custom properties of its styles."""
+"""The page's icons, and the classes and custom properties of its styles, have a use."""
 
 from __future__ import annotations
 
