@@ -371,7 +371,6 @@ def test_the_message_about_a_change_goes_with_the_next_change(page: Page, open_t
     expect(page.locator(".toast")).to_have_count(0)
 
 
-
 def test_a_match_leads_to_its_line(page: Page, open_transcript: Open) -> None:
     open_transcript()
     page.keyboard.press("Control+f")

@@ -1,6 +1,6 @@
 // The microphone's panel: start, pause, stop, the level and the time.
 
-import { announce, element, icon } from "../dom.js";
+import { announce, element, icon, toast } from "../dom.js";
 import { formatClock } from "../text/clock.js";
 import { Recorder } from "./recorder.js";
 
@@ -75,6 +75,7 @@ export function microphonePanel(take) {
     const isPaused = recorder?.isPaused ?? false;
     pauseButton.replaceChildren(icon(isPaused ? "microphone" : "pause"), element("span", {}, isPaused ? "Continue" : "Pause"));
     panel.classList.toggle("is-recording", recorder !== null && !isPaused);
+    dispatchEvent(new CustomEvent("recording", { detail: recorder !== null && !isPaused }));
   }
 
   const panel = element("div", { class: "microphone" },
@@ -85,7 +86,12 @@ export function microphonePanel(take) {
   // A recording goes on while another tab of the form is open, and ends with the view.
   panel.addEventListener("unmount", async () => {
     removeEventListener("beforeunload", warn);
-    if (recorder) (await recorder.stop()).release();
+    if (!recorder) return;
+    const ending = recorder.stop();
+    recorder = null;
+    showState();
+    (await ending).release();
+    toast("The recording has ended, and is kept in your list of transcripts.");
   });
   return panel;
 }
