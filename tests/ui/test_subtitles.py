@@ -226,7 +226,8 @@ def test_own_numbers_are_kept(subtitles: Page) -> None:
 def test_the_picture_does_not_cover_the_style(subtitles: Page) -> None:
     choose(subtitles, "Custom")
     stage, form = (subtitles.locator(name).bounding_box() for name in (".stage", ".style-form"))
-    assert stage and form and stage["y"] + stage["height"] <= form["y"]
+    assert stage and form
+    assert stage["y"] + stage["height"] <= form["y"]
 
 
 def test_a_wrong_number_is_marked_and_not_asked_for(subtitles: Page) -> None:
