@@ -210,6 +210,19 @@ def test_a_recording_survives_a_reload_in_the_middle(home: Page, scripted: Scrip
     expect(row(home, "Not transcribed yet")).to_have_count(0)
 
 
+def test_a_recording_ends_with_the_view_and_is_kept(home: Page, visitor: Visitor) -> None:
+    visitor.transcribe()
+    home.get_by_role("tab", name="Microphone").click()
+    home.get_by_role("button", name="Record").click()
+    expect(home.get_by_role("timer")).to_have_text("0:01")
+    expect(home).to_have_title("Recording - Whisper")
+    home.get_by_role("link", name="A talk").click()
+    expect(home.get_by_text("The recording has ended, and is kept in your list of transcripts.")).to_be_visible()
+    expect(home).to_have_title("A talk - Whisper")
+    home.get_by_role("link", name="All transcripts").click()
+    expect(row(home, "Not transcribed yet")).to_have_count(1)
+
+
 def test_a_recording_that_was_put_aside_is_saved_or_deleted(home: Page) -> None:
     home.get_by_role("tab", name="Microphone").click()
     home.get_by_role("button", name="Record").click()

@@ -328,6 +328,10 @@ def test_warnings_are_sentences(words: Page, warning: str, sentence: str) -> Non
 
 TABS = [
     ({}, "Transcripts - Whisper", "idle"),
+    (
+        {"recording": True, "running": {"state": "working", "fraction": 0.4, "title": "a"}},
+        "Recording - Whisper", "recording",
+    ),
     ({"running": {"state": "working", "fraction": 0.429, "title": "episode-12"}}, "42% - episode-12", "working"),
     ({"running": {"state": "waiting", "fraction": 0, "title": "episode-12"}}, "Waiting - episode-12", "working"),
     ({"upload": {"fraction": 0.3, "title": "a"}}, "Uploading 30% - a", "working"),

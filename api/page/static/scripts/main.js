@@ -75,10 +75,12 @@ async function takeDrop(dropped) {
   shown?.view.add?.(dropped);
 }
 
+let recording = false; // the microphone
+
 function updateTab() {
   const current = shown?.route.name === "editor" ? records.get(shown.route.id) : null;
   const running = records.all.find(({ state }) => state === "working") ?? records.all.find(({ state }) => state === "waiting");
-  showTab(describeTab({ title: current?.title ?? shown?.view.title ?? "", current, running: running ?? null, upload: intake.uploading, finished }));
+  showTab(describeTab({ title: current?.title ?? shown?.view.title ?? "", recording, current, running: running ?? null, upload: intake.uploading, finished }));
 }
 
 function noticeEnd({ detail }) {
@@ -170,6 +172,7 @@ async function start() {
   records.addEventListener("change", noticeEnd);
   records.addEventListener("change", ({ detail: { record, before } }) => { if (!record) forgetUnsaved(before.id); });
   intake.addEventListener("change", updateTab);
+  addEventListener("recording", ({ detail }) => { recording = detail; updateTab(); });
   notifyOfEnds();
   catchDrops(document.body.appendChild(element("div", { class: "drop-overlay", hidden: true }, icon("upload"), "Drop to add")), takeDrop);
   // One after the other: a view may still be loading when the next one is asked for.

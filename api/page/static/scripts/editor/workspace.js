@@ -297,7 +297,7 @@ class Workspace {
   }
 
   async #transcribeAgain() {
-    const text = "The recording is transcribed anew, and replaces this text with all corrections.";
+    const text = "The new text will replace this one and all your corrections.";
     if ((await openDialog("Transcribe again?", element("p", {}, text), [{ label: "Cancel", value: "" }, { label: "Transcribe again", value: "yes", kind: "danger" }])) !== "yes") return;
     try {
       records.put(await transcripts.retry(this.record.id));

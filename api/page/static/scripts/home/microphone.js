@@ -1,6 +1,6 @@
 // The microphone's panel: start, pause, stop, the level and the time.
 
-import { announce, element, icon } from "../dom.js";
+import { announce, element, icon, toast } from "../dom.js";
 import { formatClock } from "../text/clock.js";
 import { Recorder } from "./recorder.js";
 
@@ -77,8 +77,10 @@ export function microphonePanel(take) {
   }
 
   async function putAside() {
-    const { release } = await recorder.stop();
-    release();
+    const ending = recorder.stop();
+    recorder = null;
+    showState();
+    (await ending).release(); // the list offers it
   }
 
   function showLevel(value) {
@@ -92,6 +94,7 @@ export function microphonePanel(take) {
     const isPaused = recorder?.isPaused ?? false;
     pauseButton.replaceChildren(icon(isPaused ? "microphone" : "pause"), element("span", {}, isPaused ? "Continue" : "Pause"));
     panel.classList.toggle("is-recording", recorder !== null && !isPaused);
+    dispatchEvent(new CustomEvent("recording", { detail: recorder !== null && !isPaused }));
   }
 
   const panel = element("div", { class: "microphone" },
@@ -104,7 +107,9 @@ export function microphonePanel(take) {
     async unmount() {
       isLeft = true;
       removeEventListener("beforeunload", warn);
-      if (recorder) await putAside();
+      if (!recorder) return;
+      await putAside();
+      toast("The recording has ended, and is kept in your list of transcripts.");
     },
   };
 }
