@@ -44,7 +44,6 @@ const BY_CODE = {
   no_transcript: ["This transcript does not exist.", "It may have been deleted, or it belongs to another browser."],
   not_found: ["This transcript does not exist.", "It may have been deleted, or it belongs to another browser."],
   too_many_uploads: ["Too many uploads are unfinished.", "Wait for them, or discard some, then try again."],
-  too_long: ["The subtitles take too long to lay out.", "Choose another style with fewer limits, then try again."],
   no_media: ["The recording is not on this server.", "Only its transcript is."],
   UnsupportedMedia: ["This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4."],
   DownloadFailed: ["The recording could not be downloaded.", "Check the address, or download the file and choose it here."],
