@@ -578,7 +578,7 @@ def test_transcribing_again_asks_before_corrections_are_replaced(page: Page, ope
         page.get_by_role("button", name="More", exact=True).click()
         page.get_by_role("menuitem", name="Transcribe again").click()
         dialog = page.get_by_role("dialog")
-        expect(dialog).to_contain_text("replaces this text with all corrections")
+        expect(dialog).to_contain_text("will replace this one and all your corrections")
         dialog.get_by_role("button", name=answer, exact=True).click()
         expect(row(page, 11)).to_contain_text(text)
         expect(dialog).to_have_count(0)

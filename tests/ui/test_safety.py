@@ -355,7 +355,7 @@ def locked_home(folder: Path, key: str, port: int = 0) -> Iterator[ScriptedHome]
 
 
 def test_a_server_with_a_key_asks_for_it_and_a_new_key_asks_again(page: Page, tmp_path: Path, watch: Watch) -> None:
-    watch.allowed.append("status of 401")
+    watch.allowed += ["status of 401", "ERR_CONNECTION_REFUSED"]  # while it is restarted
     password = page.get_by_label("Password", exact=True)
     with locked_home(tmp_path, "first-key") as home:
         page.goto(home.url)

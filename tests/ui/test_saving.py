@@ -304,7 +304,7 @@ def test_a_line_that_the_other_tab_deleted_is_settled_by_the_person(
     change(page, "both.", "all.")
     other.locator(".line").nth(10).focus()
     other.keyboard.press("Delete")
-    expect_saved(other)
+    wait_until(lambda: len(texts(visitor, transcript)) == 11)
     page.unroute("**/page/api/transcripts/*")
     expect(page.get_by_text("This line was deleted in another tab.")).to_be_visible()
     page.get_by_role("button", name=choice, exact=True).click()
