@@ -11,6 +11,7 @@ import hmac
 import re
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -20,7 +21,9 @@ from api.http.door import Door
 from api.http.middleware import HttpMiddleware
 from api.http.origins import is_local, is_same_address
 from api.openai.errors import ApiError
-from api.page.services import PageServices
+
+if TYPE_CHECKING:
+    from api.page.services import PageServices  # with numpy and more, which the API alone does not need
 
 PREFIX = "/page/"
 API_PREFIX = f"{PREFIX}api/"
