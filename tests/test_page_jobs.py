@@ -368,7 +368,7 @@ def test_a_job_whose_result_finds_no_space_can_be_cancelled(tmp_path: Path) -> N
             transcriber.held = False
             await asyncio.sleep(0.3)
             with pytest.raises(NotWritten):
-                await asyncio.wait_for(page.jobs.cancel(page.store.get("one")), 2)
+                await asyncio.wait_for(page.jobs.cancel(page.store.get("one")), 20)
         assert (await page.jobs.cancel(page.store.get("one"))).state == "cancelled"
 
     run(tmp_path, transcriber, act)
