@@ -174,7 +174,6 @@ LINES = [
             "d.mergeSpeakers('SPEAKER_00', 'SPEAKER_01')",
             [[0, 2, "SPEAKER_01", LINES[0][3]], LINES[1], [4, 6, "SPEAKER_01", "Bye."]],
         ),
-        ("d.setTimes('00000002', 1, 3)", [LINES[0], [1, 3, "SPEAKER_00", "Bye."], LINES[1]]),
         ("d.remove('00000001')", [LINES[0], LINES[2]]),
         (
             "d.replaceAll([{id: '00000001', text: 'Good.'}, {id: '00000002', text: 'Ciao.'}])",
@@ -281,7 +280,9 @@ def test_of_lines_that_are_spoken_at_once_the_last_one_counts(tab: Page) -> None
 
 
 def test_joined_lines_of_people_who_spoke_at_once_have_times_in_order(tab: Page) -> None:
-    body = f"{SHOWN} d.setTimes('00000001', 1, 3); d.joinWithNext('00000000'); return d.get('00000000')"
+    earlier = "[[' Well', 1, 2, 0.9], [' done.', 2, 3, 0.9]]"
+    body = f"""{SHOWN} d.merge({{lines: [{{...d.get('00000001'), start: 1, end: 3, words: {earlier}}}]}});
+        d.joinWithNext('00000000'); return d.get('00000000')"""
     line = run(tab, "document", body, DOCUMENT)
     times = [time for word in line["words"] for time in word[1:3]]
     assert [start for _, start, _, _ in line["words"]] == sorted(start for _, start, _, _ in line["words"])

@@ -1,12 +1,13 @@
 // A finished transcript as it is worked on: puts the parts together, and gives the commands of keys and buttons.
 
-import { announce, element, icon, menu, openDialog, toast } from "../dom.js";
+import { announce, element, icon, iconButton, menu, openDialog, toast } from "../dom.js";
 import { Document, MOST_TITLE_CHARACTERS } from "../model/document.js";
 import { Saver } from "../model/saver.js";
 import { findUnsaved } from "../model/unsaved.js";
 import { subscribe } from "../server/events.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
+import { formatCount } from "../text/counts.js";
 import { describeProblem, describeWarning } from "../text/problems.js";
 import { isUnsure } from "./confidence.js";
 import { copyButton, copyLineLink } from "./copy.js";
@@ -116,11 +117,10 @@ class Workspace {
       onchange: () => this.document.rename(this.title.value),
       onblur: () => { this.title.value = this.document.title; },
       onkeydown: (event) => { if (event.key === "Enter" && !event.isComposing) this.title.blur(); } });
-    const tool = (label, name, run) => element("button", { type: "button", class: "quiet icon-button", "aria-label": label, title: label, onclick: run }, icon(name));
-    this.undoButton = tool("Undo", "undo", () => this.commands.undo());
-    this.redoButton = tool("Redo", "redo", () => this.commands.redo());
+    this.undoButton = iconButton("Undo", "undo", () => this.commands.undo());
+    this.redoButton = iconButton("Redo", "redo", () => this.commands.redo());
     this.subtitlesButton = element("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.#toggleSubtitles() }, icon("subtitles"), element("span", { class: "tool-label" }, "Subtitles"));
-    const more = menu(tool("More", "more"), () => this.#menuItems());
+    const more = menu(iconButton("More", "more"), () => this.#menuItems());
     return element("div", { class: "editor-head" },
       element("div", { class: "editor-name" },
         element("a", { class: "button quiet icon-button", href: "#/", "aria-label": "All transcripts", title: "All transcripts" }, icon("back")),
@@ -133,7 +133,7 @@ class Workspace {
     const { warnings } = this.record;
     if (!warnings.length) return element("div", { class: "editor-notes", hidden: true });
     return element("details", { class: "editor-notes" },
-      element("summary", {}, icon("chevron", "turns"), warnings.length === 1 ? "1 note about this transcript" : `${warnings.length} notes about this transcript`),
+      element("summary", {}, icon("chevron", "turns"), `${formatCount(warnings.length, "note")} about this transcript`),
       element("ul", {}, warnings.map((warning) => element("li", {}, describeWarning(warning)))));
   }
 

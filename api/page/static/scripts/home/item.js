@@ -2,6 +2,7 @@
 
 import { element, icon } from "../dom.js";
 import { formatClock, formatDuration, formatMoment, formatSize } from "../text/clock.js";
+import { formatCount } from "../text/counts.js";
 import { languageName } from "../text/languages.js";
 import { describeProblem } from "../text/problems.js";
 
@@ -54,7 +55,7 @@ function factsOf({ created, duration, language, speakers, edited, state }) {
   const count = Object.keys(speakers).length;
   return [
     formatMoment(created), duration && formatClock(duration), state === "done" && languageName(language),
-    count > 1 && `${count} speakers`, edited && "Edited",
+    count > 1 && formatCount(count, "speaker"), edited && "Edited",
   ].filter(Boolean);
 }
 
