@@ -548,17 +548,29 @@ def test_a_job_that_ends_becomes_the_editor(page: Page, scripted: ScriptedHome, 
 
 
 def test_a_failed_job_says_what_to_do_and_is_tried_again(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
-    scripted.use(answer=transcripts.failure("UnsupportedMedia", "the file is not audio or video"))
+    scripted.use(answer=transcripts.failure("DownloadFailed", "the URL answers with HTTP status 404"))
     transcript = visitor.begin()
     visitor.wait_for(transcript, ("failed",))
     page.goto(f"{scripted.url}#/t/{transcript}")
-    expect(page.get_by_text("This is not a recording that can be read.")).to_be_visible()
+    expect(page.get_by_text("The recording at that address is not available.")).to_be_visible()
     expect(page.locator("audio, video, .line")).to_have_count(0)
     axe(page)
     picture(page, "editor-failed")
     scripted.use()
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".line")).to_have_count(12)
+
+
+def test_a_file_that_is_no_recording_is_not_tried_again(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    scripted.use(answer=transcripts.failure("UnsupportedMedia", "the file is not audio or video"))
+    transcript = visitor.begin(title="Minutes")
+    visitor.wait_for(transcript, ("failed",))
+    page.goto(f"{scripted.url}#/t/{transcript}")
+    expect(page.get_by_text("This is not a recording that can be read.")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    page.get_by_role("link", name="All transcripts").click()
+    expect(page.get_by_role("button", name="Delete: Minutes")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
 def test_a_recording_without_speech_says_so(page: Page, open_transcript: Open) -> None:

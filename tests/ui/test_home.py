@@ -519,7 +519,7 @@ def test_deleting_asks_first(home: Page, visitor: Visitor) -> None:
     row(home, "A talk").get_by_role("button", name="Delete").click()
     dialog = home.get_by_role("dialog")
     expect(dialog).to_contain_text("Delete “A talk”?")
-    dialog.get_by_role("button", name="Keep").click()
+    dialog.get_by_role("button", name="Cancel").click()
     expect(row(home, "A talk")).to_have_count(1)
     row(home, "A talk").get_by_role("button", name="Delete").click()
     dialog.get_by_role("button", name="Delete").click()

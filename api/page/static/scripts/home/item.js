@@ -39,7 +39,8 @@ export function rowOfRecord(record, isUnsaved = false) {
     case "failed": {
       const problem = describeProblem(error ?? { type: "Internal" });
       const change = { label: "Use the form's options", icon: "retry", name: "change", isMain: true };
-      return { ...row, tone: "failed", problem, actions: problem.isOfOptions ? [change, remove] : [retry, remove] };
+      const again = { options: [change], recording: [] }[problem.needs] ?? [retry];
+      return { ...row, tone: "failed", problem, actions: [...again, remove] };
     }
     case "cancelled":
       return { ...row, status: "Cancelled", actions: [retry, remove] };
@@ -80,7 +81,7 @@ export function rowOfItem(item) {
     default: {
       const retry = { label: "Try again", icon: "retry", name: "retry", isMain: true };
       const remove = { label: "Remove", icon: "trash", name: "cancel" };
-      return { ...row, tone: "failed", problem, fraction: undefined, actions: state === "failed" ? [retry, remove] : [remove] };
+      return { ...row, tone: "failed", problem, fraction: undefined, actions: problem.needs === "recording" ? [remove] : [retry, remove] };
     }
   }
 }
