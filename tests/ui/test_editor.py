@@ -205,6 +205,20 @@ def test_an_emptied_line_goes_and_comes_back(page: Page, open_transcript: Open, 
     assert len(saved(transcript)) == 12
 
 
+def test_keys_that_change_a_line_do_nothing_on_a_button_elsewhere(page: Page, open_transcript: Open) -> None:
+    open_transcript()
+    row(page, 2).focus()
+    texts = page.locator(".lines").inner_text()
+    page.get_by_role("button", name="Copy", exact=True).focus()
+    page.keyboard.press("Delete")
+    page.keyboard.press("3")
+    expect(page.get_by_role("button", name="Undo", exact=True)).to_be_disabled()
+    assert page.locator(".lines").inner_text() == texts
+    row(page, 2).focus()
+    page.keyboard.press("Delete")
+    expect(page.get_by_text("Line deleted")).to_be_visible()
+
+
 def test_a_lines_menu_joins_restores_and_deletes(page: Page, open_transcript: Open, saved: Saved) -> None:
     transcript = open_transcript()
 
