@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -340,16 +340,27 @@ def test_a_job_does_not_begin_once_its_transcript_is_removed_or_cancelled(tmp_pa
     run(tmp_path, transcriber, act)
 
 
-def test_a_result_is_kept_once_the_disk_has_space_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@asynccontextmanager
+async def full_disk_at_the_end(
+    page: Page, transcriber: ScriptedTranscriber, folder: Path, log: pytest.LogCaptureFixture
+) -> AsyncIterator[None]:
+    """Begin a job whose result cannot be written for the length of the block."""
+    page.begin(make_record())
+    await page.until_true(lambda: transcriber.jobs)
+    with full_disk(folder):
+        transcriber.held = False
+        await page.until_true(lambda: "cannot be written" in log.text)
+        yield
+
+
+def test_a_result_is_kept_once_the_disk_has_space_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(jobs, "_WRITE_AGAIN_S", 0.05)
     transcriber = ScriptedTranscriber(held=True)
 
     async def act(page: Page) -> None:
-        page.begin(make_record())
-        await page.until_true(lambda: transcriber.jobs)
-        with full_disk(tmp_path):
-            transcriber.held = False
-            await asyncio.sleep(0.3)
+        async with full_disk_at_the_end(page, transcriber, tmp_path, caplog):
             assert page.store.get("one").state == "working"
         await page.until("done")
         assert len(page.store.lines_of("one")) == len(SEGMENTS)
@@ -358,15 +369,11 @@ def test_a_result_is_kept_once_the_disk_has_space_again(tmp_path: Path, monkeypa
     assert len(transcriber.jobs) == 1
 
 
-def test_a_job_whose_result_finds_no_space_can_be_cancelled(tmp_path: Path) -> None:
+def test_a_job_whose_result_finds_no_space_can_be_cancelled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     transcriber = ScriptedTranscriber(held=True)
 
     async def act(page: Page) -> None:
-        page.begin(make_record())
-        await page.until_true(lambda: transcriber.jobs)
-        with full_disk(tmp_path):
-            transcriber.held = False
-            await asyncio.sleep(0.3)
+        async with full_disk_at_the_end(page, transcriber, tmp_path, caplog):
             with pytest.raises(NotWritten):
                 await asyncio.wait_for(page.jobs.cancel(page.store.get("one")), 2)
         assert (await page.jobs.cancel(page.store.get("one"))).state == "cancelled"
