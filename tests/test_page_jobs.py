@@ -43,7 +43,7 @@ class Page:
         self.store = Store(folder)
         self.events = Events()
         self.stream = self.events.open("anna")
-        self.jobs = PageJobs(self.store, transcriber.run, self.events, lambda id: folder / id)
+        self.jobs = PageJobs(self.store, transcriber.run, self.events, folder)
 
     def begin(self, record: Record) -> None:
         self.store.add(record)
@@ -276,7 +276,9 @@ def test_a_job_that_is_started_twice_runs_once(tmp_path: Path) -> None:
     async def act(page: Page) -> None:
         page.begin(make_record())
         record = await page.until("failed")
+        transcriber.held = True
         await asyncio.gather(page.jobs.retry(record, None), page.jobs.retry(record, None))
+        transcriber.held = False
         await page.until("failed")
 
     run(tmp_path, transcriber, act)

@@ -82,7 +82,7 @@ def write_captioned(
         mode: how the captions get into the video.
         layout: of the captions; drawn ones without a layout get the usual one of television.
         target: the path of the result, whatever its container.
-        making: tells how far the work is, and stops it.
+        making: takes the progress, and stops the work.
         names: whether speakers are named.
         max_bytes: of the result.
 

@@ -23,7 +23,7 @@ from api.page.merging import StoredLine, merge_lines, merge_speakers
 from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record
 
 MAX_TRANSCRIPTS, MAX_TRANSCRIPTS_OF_ONE = 20_000, 1000
-"""Of all visitors, and of one."""
+"""Of all visitors, and of each."""
 
 MAX_LINES = 100_000
 """Of a transcript, deleted ones included: twelve hours of quick speech have some 20,000."""
@@ -131,12 +131,12 @@ class Store:
             self._db.execute("UPDATE transcripts SET owner = ? WHERE owner = ?", [heir, owner])
 
     def find(self, transcript_id: str, owner: str) -> Record | None:
-        """A visitor's transcript; None: this visitor has none of this id."""
+        """A visitor's transcript; None: this visitor has none with this id."""
         record = self.get(transcript_id)
         return record if record is not None and record.owner == owner else None
 
     def get(self, transcript_id: str) -> Record | None:
-        """The transcript of an id, whoever's it is; None: there is none."""
+        """The transcript with this id, of any visitor; None: there is none."""
         with self._lock:
             return self._read(transcript_id)
 
@@ -155,7 +155,7 @@ class Store:
             return {row[0] for row in self._db.execute("SELECT id FROM transcripts")}
 
     def update(self, transcript_id: str, **values: Any) -> Record | None:
-        """Change fields of a record, but not its revision; None: there is none of this id."""
+        """Change fields of a record, but not its revision; None: the transcript is gone."""
         with self._writing():
             record = self._read(transcript_id)
             if record is None:
@@ -179,7 +179,7 @@ class Store:
             )
 
     def begin_attempt(self, transcript_id: str) -> Record | None:
-        """Note that a job runs now; None: it is not to run any more, or the transcript is gone."""
+        """Count an attempt of a job that runs now; None: it was cancelled meanwhile, or the transcript is gone."""
         with self._writing():
             record = self._read(transcript_id)
             if record is None or record.state not in UNFINISHED:
@@ -187,7 +187,7 @@ class Store:
             return self._write(replace(record, updated=time.time(), state="working", attempts=record.attempts + 1))
 
     def fail_videos(self) -> list[str]:
-        """Mark the captioned videos as failed that the server before has not finished: ids of their transcripts."""
+        """Mark captioned videos that the previous server did not finish as failed; return their transcripts' ids."""
         with self._writing():
             rows = self._db.execute(tables.SELECT_RECORDS + "WHERE video != 'null'").fetchall()
             failed = [record for record in map(tables.to_record, rows) if _is_making(record.video)]
@@ -201,12 +201,12 @@ class Store:
             self._db.execute("DELETE FROM transcripts WHERE id = ?", [transcript_id])
 
     def finish(self, transcript_id: str, new_lines: Sequence[Line], outcome: Outcome) -> Record | None:
-        """Keep a job's result in place of all earlier lines; None: the transcript is gone.
+        """Replace all lines by a job's result; None: the transcript is gone.
 
         Args:
             transcript_id: of the transcript.
             new_lines: at most `MAX_LINES`.
-            outcome: what else the job tells.
+            outcome: the job's other results.
         """
         with self._writing():
             record = self._read(transcript_id)
