@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui import transcripts
 from tests.ui.browser import Look, Visitor, Watch, axe, in_all_looks, on_desk_and_phone, picture
-from tests.ui.scripted import ScriptedHome
+from tests.ui.scripted import ScriptedHome, wait_until
 
 on_phone = pytest.mark.parametrize("look", [Look(390)], ids=["phone"])
 
@@ -95,7 +95,8 @@ def test_speed_skipping_and_repeating(page: Page, open_transcript: Open) -> None
     word(page, "Thank").click()
     page.get_by_role("button", name="Repeat the line").click()
     expect(page.get_by_role("button", name="Repeat the line")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_timeout(2500)  # at 3x the line of 5.9 s ends in between
+    wait_until(lambda: position(page) > 15)
+    wait_until(lambda: position(page) < 15)  # it began again
     assert 13 <= position(page) <= 18.9
     page.get_by_role("button", name="Repeat the line").click()
     page.reload()
@@ -157,7 +158,7 @@ def test_escape_takes_back_what_was_typed(page: Page, open_transcript: Open, sav
     before = saved(transcript)
     word(page, "Ada").dblclick()
     page.keyboard.type("Augusta")
-    page.wait_for_timeout(700)  # it is in the document by now
+    expect(page.get_by_role("button", name="Undo")).to_be_enabled()  # it is in the document
     page.keyboard.press("Escape")
     expect(row(page, 2)).to_contain_text("today are Ada Lovelace")
     expect(row(page, 2)).to_be_focused()
