@@ -85,7 +85,7 @@ def _announcement(settings: BridgeSettings, address: str) -> str:
     password = f"\n  password: the key of --serve-key or {KEY_VARIABLE}" if settings.key else ""
     return f"""\
 The page: {settings.origin}/{password}
-  link to all transcripts, works once: {address}
+  your transcripts, by a link that works once: {address}
   transcribed by {settings.target}
 
 Ctrl-C ends it. The next start has all transcripts again, and continues those that

@@ -66,7 +66,8 @@ def main(
 def _announcement(settings: BridgeSettings, page_address: str | None) -> str:
     origin = settings.origin
     header = " -H 'Authorization: Bearer YOUR-KEY'" if settings.key else ""
-    page = f"\nThe page: {origin}/\n  link to all transcripts, works once: {page_address}\n" if page_address else ""
+    link = f"  your transcripts, by a link that works once: {page_address}\n"
+    page = f"\nThe page: {origin}/\n{link}" if page_address else ""
     return f"""\
 Ready: OpenAI's audio API, transcribed by {settings.target}.
   base URL  {origin}/v1

@@ -52,7 +52,7 @@ def test_it_opens_the_browser_if_it_is_told_to(folder: Path, flag: str) -> None:
 
 
 @pytest.mark.process
-def test_a_start_that_is_no_terminals_opens_no_browser(folder: Path) -> None:
+def test_without_a_terminal_no_browser_is_opened(folder: Path) -> None:
     browser = folder / "browser"
     browser.write_text(f"#!/bin/sh\ntouch {folder / 'seen'}\n")
     browser.chmod(0o755)
