@@ -92,7 +92,7 @@ def _open_page(settings: PageSettings | None, door: Door) -> tuple[Sequence[Base
 
 @asynccontextmanager
 async def _run_jobs(app: Starlette) -> AsyncIterator[None]:
-    """Begin the page's jobs that had not ended with the server before, and end all jobs with this one."""
+    """Begin the page's jobs that the previous server had not ended; at the end of this one, end all jobs."""
     page: PageServices | None = app.state.page
     if page is not None:
         await page.start()

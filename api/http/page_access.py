@@ -88,7 +88,7 @@ def owner_of(request: Request) -> str:
     """The visitor who sends the request, as the store knows them: a hash of the token.
 
     Raises:
-        ApiError: the request has no cookie, or none that proves a password where one is needed.
+        ApiError: the request has no cookie, or one that proves no password where one is needed.
     """
     token = token_of(request)
     keys = keys_of(request)

@@ -1,4 +1,4 @@
-"""The page's transcripts: made, listed, read, changed and removed, by the visitor whose they are."""
+"""The page's transcripts: made, listed, read, changed and removed by the visitor who owns them."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ async def edit(request: Request) -> Response:
         raise ApiError(409, "the transcript can be edited once it is done", code="not_done") from None
     except StoreFull as error:
         raise _too_many(error) from None
-    told = {"id": record.id, "revision": edited.record.revision, "editor": change.editor}
-    page.events.publish(record.owner, "edited", told)
+    notice = {"id": record.id, "revision": edited.record.revision, "editor": change.editor}
+    page.events.publish(record.owner, "edited", notice)
     page.jobs.publish(edited.record)
     conflicts = [lines.to_json(line) for line in edited.conflicts]
     deleted = [{"id": line_id, "revision": revision, "deleted": True} for line_id, revision in edited.deleted.items()]
@@ -200,7 +200,7 @@ def _parse_options(value: Any) -> dict[str, Any]:
     """Options of a job, which says itself what is wrong with one.
 
     Raises:
-        ApiError: they are no object, or too large.
+        ApiError: they are not an object, or too large.
     """
     if not isinstance(value, Mapping) or len(json.dumps(value)) > MAX_OPTIONS_BYTES:
         limit = MAX_OPTIONS_BYTES // 1024

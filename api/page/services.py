@@ -51,7 +51,7 @@ class PageServices:
         events: for the visitors.
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
-        own_visitor: that the folder's owner is.
+        own_visitor: the owner of the folder.
         made: files that are being made of recordings.
         layouts: lays out texts.
         videos: held while a captioned video is begun, given up, or noted as made.
@@ -69,14 +69,9 @@ class PageServices:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 
-    @property
-    def media(self) -> Path:
-        """The folder with a folder for each transcript."""
-        return self.settings.folder / "media"
-
     def folder_of(self, transcript_id: str) -> Path:
         """The folder for a transcript's recording and what is made of it."""
-        return self.media / transcript_id
+        return self.settings.media_folder / transcript_id
 
     def media_path(self, record: Record) -> Path | None:
         """A transcript's recording; None: there is no file of it on this machine."""
@@ -87,10 +82,10 @@ class PageServices:
         return self.folder_of(transcript_id) / "recording"
 
     def room(self) -> int:
-        """The bytes of the disk beside its reserve.
+        """Free bytes on the disk, without the reserve.
 
         Raises:
-            NoSpace: there are none.
+            NoSpace: only the reserve is left.
         """
         room = shutil.disk_usage(self.settings.folder).free - self.settings.reserve_bytes
         if room <= 0:
@@ -101,7 +96,7 @@ class PageServices:
         """The bytes that a playable copy or a captioned video may have.
 
         Raises:
-            NoSpace: there are none.
+            NoSpace: only the reserve is left.
         """
         return min(self.room(), MAX_COPY_BYTES)
 
@@ -117,7 +112,7 @@ class PageServices:
         task.add_done_callback(self._tasks.discard)
 
     async def look_at(self, transcript_id: str) -> dict[str, Any] | None:
-        """What a recording is, for `Record.media`; None: it is none that can be read, as its job will say."""
+        """What a recording is, for `Record.media`; None: it cannot be read, which its job will report."""
         with suppress(MediaFailed):
             async with self._looks:
                 return asdict(await run_in_threadpool(look_at, self.recording_of(transcript_id)))
@@ -146,7 +141,7 @@ class PageServices:
         shutil.rmtree(self.folder_of(transcript_id), ignore_errors=True)
 
     async def start(self) -> None:
-        """Tidy up after the server before, and begin the jobs that had not ended with it."""
+        """Remove what the previous server left unfinished, and begin again the jobs that it had not ended."""
         await run_in_threadpool(self._remove_strays)
         for record in await run_in_threadpool(self._not_looked_at):
             self.follow(self._look_again(record.id))
@@ -162,7 +157,7 @@ class PageServices:
         await run_in_threadpool(self.store.close)
 
     def _remove_strays(self) -> None:
-        """Remove what a server that was killed had begun to write, or to remove."""
+        """Remove what a killed server had begun to write or to remove."""
         for record in self.store.unfinished():
             is_a_file = record.source.url is None and not record.has_result
             if is_a_file and not self.recording_of(record.id).exists():
@@ -170,7 +165,7 @@ class PageServices:
         for transcript_id in self.store.fail_videos():
             remove_tree(self.folder_of(transcript_id) / CAPTIONED)
         known = self.store.ids()
-        for folder in self.media.iterdir():
+        for folder in self.settings.media_folder.iterdir():
             for stray in _unfinished_in(folder) if folder.name in known else [folder]:
                 remove_tree(stray)
 
@@ -187,7 +182,7 @@ def _unfinished_in(folder: Path) -> list[Path]:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it, as far as it can be removed."""
+    """Remove a file, or a folder with its contents; what cannot be removed stays."""
     with suppress(OSError):
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
@@ -203,7 +198,7 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         StoreUnusable: the folder cannot be used, with a sentence.
     """
     try:
-        for folder in (settings.folder, settings.folder / "media"):
+        for folder in (settings.folder, settings.media_folder):
             folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             folder.chmod(PRIVATE_FOLDER)
         own_visitor = OwnVisitor(settings.folder)
@@ -217,5 +212,5 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         reason = error.strerror or type(error).__name__
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
-    jobs = PageJobs(store, run, events, lambda transcript_id: settings.folder / "media" / transcript_id)
+    jobs = PageJobs(store, run, events, settings.media_folder)
     return PageServices(settings, store, events, uploads, jobs, own_visitor)

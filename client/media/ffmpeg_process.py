@@ -14,7 +14,7 @@ from typing import IO, Any
 import ffmpeg
 
 from client.errors import Stopped, WrongUsage
-from media.sandbox import ENVIRONMENT, FfmpegMissing, ProcessLimits, compile_command
+from media.sandbox import FfmpegMissing, ProcessLimits, compile_command, open_process
 
 MAX_SECONDS = 100 * 3600.0
 """The longest recording that is compressed; slower than it would play, ffmpeg has stalled."""
@@ -68,18 +68,7 @@ def run_ffmpeg(
         (head if len(head) < _MAX_LOG_LINES else tail).append(line)
 
     command = _bounded(output, file_bytes)
-    with (
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=ENVIRONMENT,
-        ) as process,
-        ThreadPoolExecutor(2) as threads,
-    ):
+    with open_process(command, piped=True) as process, ThreadPoolExecutor(2) as threads:
         assert process.stdout is not None
         assert process.stderr is not None
         reading = [threads.submit(_read, process.stdout, lines.append), threads.submit(_read, process.stderr, keep)]

@@ -3,7 +3,7 @@
 import { announce, element, icon, toast } from "../dom.js";
 import { records } from "../server/records.js";
 import { cancelVideo, makeVideo, videoAddress } from "../server/transcripts.js";
-import { describeProblem } from "../text/problems.js";
+import { describeProblem, describeWarning } from "../text/problems.js";
 import { download } from "./download.js";
 
 /** What is seen while a video is made. It is empty otherwise. */
@@ -66,6 +66,10 @@ export class VideoProgress {
     if (video.state === "done") {
       announce("The video is ready");
       download(videoAddress(this.id));
-    } else toast("The video could not be made. Try the other kind, or download the subtitles as a file.");
+      for (const warning of video.warnings) toast(describeWarning(warning));
+    } else {
+      const reason = describeWarning(video.error ?? "try the other kind, or download the subtitles as a file");
+      toast(`The video could not be made. ${reason}`);
+    }
   }
 }
