@@ -22,6 +22,7 @@ from api.http.job_store import JobStore
 from api.http.metrics import MeasureRequests
 from api.http.middleware import AnswerErrors, CloseGently, GiveIds, to_response
 from api.http.page_access import PREFIX, AddPageHeaders
+from api.live.recognizer import LiveRecognizer
 from api.openai.errors import ApiError
 from api.page.settings import PageSettings
 from api.transcriber import Transcriber
@@ -40,6 +41,7 @@ def create_app(
     settings: DoorSettings,
     health: Callable[[], dict[str, Any]] | None = None,
     page: PageSettings | None = None,
+    live: LiveRecognizer | None = None,
 ) -> Starlette:
     """The HTTP API in front of a transcriber.
 
@@ -48,12 +50,13 @@ def create_app(
         settings: of the API.
         health: what `/health` answers besides its own counts.
         page: settings of the page; None: there is none.
+        live: transcribes live; None: there is no live transcription.
 
     Raises:
         StoreUnusable: the page's folder cannot be used, with a sentence.
     """
     door = Door(transcriber, settings, health)
-    page_routes, services = _open_page(page, door)
+    page_routes, services = _open_page(page, door, live)
     app = Starlette(
         routes=[
             *page_routes,
@@ -82,12 +85,14 @@ def create_app(
     return app
 
 
-def _open_page(settings: PageSettings | None, door: Door) -> tuple[Sequence[BaseRoute], PageServices | None]:
+def _open_page(
+    settings: PageSettings | None, door: Door, live: LiveRecognizer | None
+) -> tuple[Sequence[BaseRoute], PageServices | None]:
     if settings is None:
         return (), None
     from api.http import page  # with numpy and more, which the API alone does not need
 
-    return page.ROUTES, page.open_services(settings, door)
+    return page.ROUTES, page.open_services(settings, door, live)
 
 
 @asynccontextmanager

@@ -139,7 +139,7 @@ def _config(app: ASGIApp, *, lifespan: Literal["on", "off"]) -> Config:
         app,
         http=BoundedConnection,
         loop="asyncio",
-        ws="none",
+        ws="websockets-sansio",
         lifespan=lifespan,
         interface="asgi3",
         log_config=None,
