@@ -19,7 +19,6 @@ from api.http import (
 )
 from api.http.door import Door
 from api.http.page_requests import JOBS_ROUTE
-from api.live.recognizer import LiveRecognizer
 from api.page.services import PageServices, open_page
 from api.page.settings import PageSettings
 
@@ -30,15 +29,14 @@ _PARTS = (
 ROUTES: list[BaseRoute] = [route for part in _PARTS for route in part.ROUTES]
 
 
-def open_services(settings: PageSettings, door: Door, recognizer: LiveRecognizer | None = None) -> PageServices:
-    """Open the page's folder, for jobs that the door runs.
+def open_services(settings: PageSettings, door: Door) -> PageServices:
+    """Open the page's folder, for jobs that the door runs and sound that it hears.
 
     Args:
         settings: of the page.
         door: of the API.
-        recognizer: hears live captions; None: there are none.
 
     Raises:
         StoreUnusable: the folder cannot be used, with a sentence.
     """
-    return open_page(settings, partial(door.run_job, JOBS_ROUTE), recognizer)
+    return open_page(settings, partial(door.run_job, JOBS_ROUTE), door.live)

@@ -18,17 +18,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.http.middleware import to_response
-from api.http.page_access import API_PREFIX, admit, owner_of, page_of
+from api.http.loading_server import STOPPING
+from api.http.page_access import API_PREFIX, owner_of, page_of
 from api.http.page_requests import answer
 from api.http.page_uploads import refusing
 from api.http.uploads import receive_small_json
@@ -45,16 +45,14 @@ MAX_MESSAGE_BYTES = 1024**2
 IDLE_S = 3600.0
 """A tab that sends nothing for so long, such as one that is paused, is disconnected."""
 
-CLOSED_NORMALLY, WRONG_MESSAGE, FAILED = 1000, 1008, 1011
-"""Codes of https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1."""
+CLOSED_NORMALLY, WRONG_MESSAGE, SERVER_STOPS = 1000, 1008, 1012
+"""Codes of https://www.iana.org/assignments/websocket/websocket.xhtml."""
 
 _MAX_BODY_BYTES = 4096
 _MAX_LANGUAGE_CHARACTERS = 20
-_STATUSES = {"no_live": 404, "too_many_live": 429}
-_log = logging.getLogger(__name__)
 
 
-class _WrongMessage(Exception):
+class WrongMessage(Exception):
     """The tab sent what is neither sound nor a command; with a sentence."""
 
 
@@ -71,7 +69,7 @@ async def begin(request: Request) -> Response:
         with refusing():
             record = await page.live.open(owner, title, options)
     except LiveRefused as error:
-        raise ApiError(_STATUSES.get(error.code, 400), error.message, code=error.code) from None
+        raise ApiError(400, error.message, code=error.code) from None
     except StoreFull as error:
         raise ApiError(409, str(error), code="too_many") from None
     return await answer(request, page.jobs.to_json(record), 201)
@@ -79,18 +77,11 @@ async def begin(request: Request) -> Response:
 
 async def attach(socket: WebSocket) -> None:
     """The WebSocket `live/{id}`: sound in, text out. With `after`, lines up to the one of this id are not told."""
-    try:
-        admit(socket)
-        session = _find(socket)
-        after = _parse_after(socket.query_params.get("after", ""))
-    except ApiError as error:
-        await socket.send_denial_response(to_response(error))
-        return
+    session = _find(socket)
+    tab = Tab(socket.send_json, _parse_after(socket.query_params.get("after", "")))
     await socket.accept()
-    tab = Tab(socket.send_json, after)
-    code = await _serve(socket, session, tab)
-    session.detach(tab)
-    if socket.application_state is WebSocketState.CONNECTED and socket.client_state is WebSocketState.CONNECTED:
+    with suppress(WebSocketDisconnect, OSError):  # uvicorn's own is the latter
+        code = await _serve(socket, session, tab)
         await socket.close(code)
 
 
@@ -108,24 +99,28 @@ def _find(socket: WebSocket) -> LiveSession:
 
 
 async def _serve(socket: WebSocket, session: LiveSession, tab: Tab) -> int:
-    """Listen to a tab until one of both ends; returns the code to close with."""
+    """Listen to a tab until it leaves, the session ends or the server stops; returns the code to close with."""
+    server_stops: asyncio.Event = socket.scope["state"].get(STOPPING) or asyncio.Event()
     listening = asyncio.create_task(_listen(socket, session, tab))
     over = asyncio.create_task(tab.is_over.wait())
+    stopping = asyncio.create_task(server_stops.wait())
+    tasks = (listening, over, stopping)
     try:
-        await asyncio.wait((listening, over), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if listening.done():
             listening.result()
-    except (WebSocketDisconnect, asyncio.TimeoutError):
+        elif stopping.done():
+            await session.stop_with_server()
+            return SERVER_STOPS
+    except asyncio.TimeoutError:
         return CLOSED_NORMALLY
-    except _WrongMessage:
+    except WrongMessage:
         return WRONG_MESSAGE
-    except Exception as error:
-        _log.error("live captions failed: %s", type(error).__name__)
-        return FAILED
     finally:
-        listening.cancel()
-        over.cancel()
-        await asyncio.gather(listening, over, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        session.detach(tab)
     return CLOSED_NORMALLY
 
 
@@ -139,7 +134,7 @@ async def _listen(socket: WebSocket, session: LiveSession, tab: Tab) -> None:
         if sound is None:
             await _obey(message.get("text") or "", session)
         elif len(sound) > MAX_MESSAGE_BYTES or len(sound) % SAMPLE_BYTES:
-            raise _WrongMessage(f"a message should have whole samples, at most {MAX_MESSAGE_BYTES} bytes")
+            raise WrongMessage(f"a message should have whole samples, at most {MAX_MESSAGE_BYTES} bytes")
         else:
             await session.hear(sound)
             await socket.send_json({"type": "received", "bytes": session.size})
@@ -157,7 +152,7 @@ async def _obey(text: str, session: LiveSession) -> None:
         case {"type": "stop"}:
             await session.end()
         case _:
-            raise _WrongMessage('a command should be {"type": "pause"} or {"type": "stop"}')
+            raise WrongMessage('a command should be {"type": "pause"} or {"type": "stop"}')
 
 
 def _parse_after(value: str) -> str:

@@ -166,7 +166,7 @@ async def options(request: Request) -> Response:
     door: Door = request.app.state.door
     models = await door.transcriber.models()
     schemas = dict(door.transcriber.option_schemas())
-    has_live = page_of(request).live.recognizer is not None
+    has_live = page_of(request).live.are_possible
     return await answer(request, {"models": models, "schemas": schemas, "live": has_live})
 
 

@@ -11,36 +11,39 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from api.live.recognizer import LiveOptions, LiveRecognizer, LiveRefused
+from api.live.recognizer import LiveOptions, LiveRecognizer
+from api.openai.errors import ApiError
 from api.page.live_recording import LiveRecording, complete
-from api.page.live_session import LiveSession, Queue, completed_values
+from api.page.live_session import STOP_S, LiveSession, Queue, completed_values
 from api.page.records import Record, Source
 
 if TYPE_CHECKING:
+    from api.live.sessions import LiveSessions  # with packages that a page without live captions does not need
     from api.page.services import PageServices
 
-CLOSE_S = 5.0
-"""In which the last words are transcribed when the server stops."""
-
 _FLUSH_S = 5.0
-"""In which their texts are written then."""
+"""In which the last texts are written when the server stops."""
 
 _PRIVATE_FOLDER = 0o700
 
 
-class LiveSessions:
+class LiveTranscripts:
     """The live transcripts that are heard; belongs to one event loop.
 
     Args:
-        recognizer: opens streams; None: this server has no live captions.
+        seats: the server's streams, of which these take some; None: there is no live transcription.
         page: the services of the page.
     """
 
-    def __init__(self, recognizer: LiveRecognizer | None, page: PageServices) -> None:
-        self.recognizer = recognizer
+    def __init__(self, seats: LiveSessions | None, page: PageServices) -> None:
+        self._seats = seats
         self._page = page
         self._sessions: dict[str, LiveSession] = {}
-        self._opening = 0
+
+    @property
+    def are_possible(self) -> bool:
+        """Whether the server has live transcription."""
+        return self._seats is not None
 
     async def open(self, owner: str, title: str, options: Mapping[str, Any]) -> Record:
         """Begin a live transcript.
@@ -51,25 +54,25 @@ class LiveSessions:
             options: `language` and `diarize`, as those of a job.
 
         Raises:
-            LiveRefused: the server has none, or too many; or the options are wrong.
+            ApiError: the server has none, or too many.
+            LiveRefused: the options are wrong.
             StoreFull: there are too many transcripts.
             NoSpace: the disk is full.
         """
-        if self.recognizer is None:
-            raise LiveRefused("this server has no live captions", "no_live")
-        if len(self._sessions) + self._opening >= self.recognizer.max_sessions:
-            raise LiveRefused("the server hears as many microphones as it can: try again later", "too_many_live")
+        if self._seats is None:
+            raise ApiError(404, "this server has no live captions", code="no_live")
         self._page.room()
         record = Record(
             secrets.token_urlsafe(12), owner, title, Source("microphone", title), dict(options), state="live"
         )
-        self._opening += 1
+        self._seats.take_seat()
         try:
-            session = await self._begin(record, self.recognizer)
-        finally:
-            self._opening -= 1
+            session = await self._begin(record, self._seats.recognizer)
+        except BaseException:
+            self._seats.leave_seat()
+            raise
         self._sessions[record.id] = session
-        self._page.follow(self._forget_once_ended(session))
+        self._page.follow(self._forget_once_ended(session, self._seats))
         self._page.jobs.publish(record)
         return record
 
@@ -91,14 +94,9 @@ class LiveSessions:
 
     async def close(self) -> None:
         """End all sessions: the server stops."""
-        ending = [session.end("the server stopped: the recording ends there", CLOSE_S) for session in self.sessions]
+        ending = [session.stop_with_server() for session in self._sessions.values()]
         with suppress(asyncio.TimeoutError):  # the disk is full
-            await asyncio.wait_for(asyncio.gather(*ending), CLOSE_S + _FLUSH_S)
-
-    @property
-    def sessions(self) -> list[LiveSession]:
-        """Those that have not ended."""
-        return list(self._sessions.values())
+            await asyncio.wait_for(asyncio.gather(*ending), STOP_S + _FLUSH_S)
 
     async def recover(self) -> None:
         """Complete the live transcripts of a server that was killed."""
@@ -121,9 +119,10 @@ class LiveSessions:
             raise
         return LiveSession(record, stream, queue, recording, self._page)
 
-    async def _forget_once_ended(self, session: LiveSession) -> None:
+    async def _forget_once_ended(self, session: LiveSession, seats: LiveSessions) -> None:
         await session.has_ended.wait()
         del self._sessions[session.record.id]
+        seats.leave_seat()
 
 
 def _to_live_options(options: Mapping[str, Any]) -> LiveOptions:

@@ -38,6 +38,9 @@ DETACHED_S = 60.0
 FINISH_S = 120.0
 """In which the last utterances are transcribed."""
 
+STOP_S = 5.0
+"""The same when the server stops."""
+
 SEND_S = 10.0
 """A tab that does not take a message for so long is taken for gone."""
 
@@ -153,6 +156,10 @@ class LiveSession:
             self._timer.cancel()
             self._ending = asyncio.create_task(self._end(warning, seconds))
         await asyncio.shield(self._ending)
+
+    async def stop_with_server(self) -> None:
+        """End quickly, since the server stops."""
+        await self.end("the server stopped: the recording ends there", STOP_S)
 
     async def abandon(self) -> None:
         """End without the rest of the text: the transcript is to be removed."""

@@ -9,16 +9,15 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from api.live.recognizer import LiveRecognizer
 from api.page.document import Document
 from api.page.events import Events
 from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
-from api.page.live import LiveSessions
+from api.page.live import LiveTranscripts
 from api.page.made_files import MadeFiles
 from api.page.media import look_at
 from api.page.own_visitor import OwnVisitor
@@ -28,6 +27,9 @@ from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
 from api.page.threads import Layouts
 from api.page.uploads import NoSpace, Uploads
+
+if TYPE_CHECKING:
+    from api.live.sessions import LiveSessions  # with packages that a page without live captions does not need
 
 PRIVATE_FOLDER = 0o700
 
@@ -66,16 +68,16 @@ class PageServices:
     uploads: Uploads
     jobs: PageJobs
     own_visitor: OwnVisitor
-    recognizer: InitVar[LiveRecognizer | None] = None
-    live: LiveSessions = field(init=False)
+    sessions: InitVar[LiveSessions | None] = None
+    live: LiveTranscripts = field(init=False)
     made: MadeFiles = field(default_factory=MadeFiles)
     layouts: Layouts = field(default_factory=Layouts)
     videos: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 
-    def __post_init__(self, recognizer: LiveRecognizer | None) -> None:
-        self.live = LiveSessions(recognizer, self)
+    def __post_init__(self, sessions: LiveSessions | None) -> None:
+        self.live = LiveTranscripts(sessions, self)
 
     def folder_of(self, transcript_id: str) -> Path:
         """The folder for a transcript's recording and what is made of it."""
@@ -202,13 +204,13 @@ def remove_tree(path: Path) -> None:
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
-def open_page(settings: PageSettings, run: Run, recognizer: LiveRecognizer | None = None) -> PageServices:
+def open_page(settings: PageSettings, run: Run, sessions: LiveSessions | None = None) -> PageServices:
     """Open the page's folder.
 
     Args:
         settings: of the page.
         run: runs a job.
-        recognizer: hears live captions; None: there are none.
+        sessions: of live transcription; None: there is none.
 
     Raises:
         StoreUnusable: the folder cannot be used, with a sentence.
@@ -229,4 +231,4 @@ def open_page(settings: PageSettings, run: Run, recognizer: LiveRecognizer | Non
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
     jobs = PageJobs(store, run, events, settings.media_folder)
-    return PageServices(settings, store, events, uploads, jobs, own_visitor, recognizer)
+    return PageServices(settings, store, events, uploads, jobs, own_visitor, sessions)

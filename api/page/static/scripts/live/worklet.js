@@ -1,9 +1,8 @@
 // Runs beside the page, where the sound comes: gathers samples, and passes them on as signed 16 bit numbers.
-/* global AudioWorkletProcessor, registerProcessor */
 
 const SAMPLES = 2048; // in a message: 128 ms
 
-class Samples extends AudioWorkletProcessor {
+class Samples extends globalThis.AudioWorkletProcessor {
   #gathered = new Int16Array(SAMPLES);
   #count = 0;
 
@@ -21,4 +20,4 @@ class Samples extends AudioWorkletProcessor {
   }
 }
 
-registerProcessor("samples", Samples);
+globalThis.registerProcessor("samples", Samples);

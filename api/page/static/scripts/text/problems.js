@@ -36,7 +36,6 @@ const BY_CODE = {
   not_done: ["The recording is being transcribed anew, which replaces this text.", "Wait for it, or cancel it in the list."],
   no_live: ["This server has no live captions.", "Record with the microphone instead."],
   not_live: ["These live captions have ended.", "Open the transcript in your list."],
-  too_many_live: ["The server is hearing as many microphones as it can.", "Try again in a few minutes, or record with the microphone instead."],
   not_ended: ["The recording is already being transcribed.", "Wait for it, or cancel it first."],
   too_many: ["There is no room for more.", "Delete transcripts, lines or speakers that you no longer need, then try again."],
   no_space: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
