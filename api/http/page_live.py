@@ -25,7 +25,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.http.loading_server import STOPPING
 from api.http.page_access import API_PREFIX, owner_of, page_of
@@ -80,7 +80,7 @@ async def attach(socket: WebSocket) -> None:
     session = _find(socket)
     tab = Tab(socket.send_json, _parse_after(socket.query_params.get("after", "")))
     await socket.accept()
-    with suppress(WebSocketDisconnect, OSError):  # uvicorn's own is the latter
+    with suppress(WebSocketDisconnect, WebSocketDisconnected):  # the latter where sending has failed before
         code = await _serve(socket, session, tab)
         await socket.close(code)
 

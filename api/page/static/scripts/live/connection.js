@@ -12,8 +12,8 @@ const LONGEST_PAUSE_S = 5;
 
 /**
  * Events: "message" (detail: a message of the server), "connection" (detail {connected}), "full" (the server takes
- * sound more slowly than it comes: no more can be kept) and "over" (detail {warning, isKept, lostSeconds}: nothing more
- * comes; `lostSeconds` of sound did not reach the server).
+ * sound more slowly than it comes: no more can be kept) and "over" (detail {record, warning, lostSeconds}: nothing more
+ * comes; `record` is null where the server has none any longer, `lostSeconds` of sound did not reach it).
  */
 export class LiveConnection extends EventTarget {
   #id;
@@ -21,10 +21,9 @@ export class LiveConnection extends EventTarget {
   #socket = null;
   #isReady = false;
   #isStopping = false;
-  #isOver = false;
   #failures = 0;
   #lastLine = "";
-  #retry = 0;
+  #warning = null; // of the server, about why it ended
 
   /** @param {string} id of the transcript. */
   constructor(id) {
@@ -43,23 +42,28 @@ export class LiveConnection extends EventTarget {
     if (this.#isStopping) return;
     const bytes = new Uint8Array(samples.buffer);
     this.#held.add(bytes);
-    if (this.#isReady) this.#socket.send(bytes);
+    this.#pass(bytes);
     if (this.#held.size > MOST_HELD_S * BYTES_PER_SECOND) this.#tell("full");
   }
 
   /** Make what was said until now final. */
   pause() {
-    if (this.#isReady) this.#command("pause");
+    this.#command("pause");
   }
 
   /** End the transcript, once the server has all sound. */
   stop() {
     this.#isStopping = true;
-    if (this.#isReady) this.#command("stop");
+    this.#command("stop");
   }
 
   #command(type) {
-    this.#socket.send(JSON.stringify({ type }));
+    this.#pass(JSON.stringify({ type }));
+  }
+
+  /** What cannot be sent now is sent when there is a connection again. */
+  #pass(data) {
+    if (this.#isReady && this.#socket.readyState === WebSocket.OPEN) this.#socket.send(data);
   }
 
   #connect() {
@@ -75,7 +79,7 @@ export class LiveConnection extends EventTarget {
     if (message.type === "received") this.#held.drop(message.bytes);
     for (const { id } of message.lines ?? []) if (id > this.#lastLine) this.#lastLine = id;
     this.#tell("message", message);
-    if (message.type === "ended") this.#end({ warning: message.warning, isKept: this.seconds > 0 });
+    if (message.type === "ended") this.#warning = message.warning;
   }
 
   /** Send what the server does not have. */
@@ -83,38 +87,32 @@ export class LiveConnection extends EventTarget {
     this.#failures = 0;
     this.#isReady = true;
     this.#held.drop(received);
-    for (const bytes of this.#held.from(received)) this.#socket.send(bytes);
+    for (const bytes of this.#held.from(received)) this.#pass(bytes);
     this.#tell("connection", { connected: true });
     if (this.#isStopping) this.#command("stop");
   }
 
   #lose() {
-    if (this.#isOver) return;
     this.#isReady = false;
+    this.#comeBack();
+  }
+
+  /** A WebSocket that was refused or closed says nothing of why: the transcript does. */
+  async #comeBack() {
+    let record = null;
+    try {
+      record = await transcripts.get(this.#id);
+    } catch (error) {
+      if (error.status === 404) return this.#end(null);
+    }
+    if (record && record.state !== "live") return this.#end(record);
     this.#tell("connection", { connected: false });
     const pause = Math.min(2 ** this.#failures++ / 2, LONGEST_PAUSE_S);
-    this.#retry = setTimeout(() => this.#comeBack(), pause * 1000);
+    setTimeout(() => this.#connect(), pause * 1000);
   }
 
-  /** A WebSocket that is refused says nothing of why: the transcript does. */
-  async #comeBack() {
-    try {
-      const { state } = await transcripts.get(this.#id);
-      if (this.#isOver) return;
-      if (state === "live") this.#connect();
-      else this.#end({ warning: null, isKept: true });
-    } catch (error) {
-      if (error.status === 404) this.#end({ warning: null, isKept: false });
-      else this.#lose();
-    }
-  }
-
-  #end(detail) {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.#retry);
-    this.#socket.close();
-    this.#tell("over", { ...detail, lostSeconds: this.#held.size / BYTES_PER_SECOND });
+  #end(record) {
+    this.#tell("over", { record, warning: this.#warning, lostSeconds: this.#held.size / BYTES_PER_SECOND });
   }
 
   #tell(name, detail) {

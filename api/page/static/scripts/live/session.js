@@ -2,7 +2,6 @@
 
 import { announce, element, icon, toast } from "../dom.js";
 import { records } from "../server/records.js";
-import * as transcripts from "../server/transcripts.js";
 import { formatClock, formatDuration } from "../text/clock.js";
 import { describeWarning } from "../text/problems.js";
 import { Captions } from "./captions.js";
@@ -16,7 +15,7 @@ const STATES = {
 /**
  * @param {import("./sound.js").Sound} sound that has started.
  * @param {import("../server/transcripts.js").Record} record of the transcript.
- * @param {() => void} onNothing called when it has ended and nothing was heard.
+ * @param {(reason: string) => void} onNothing called when it has ended without a transcript.
  * @returns {{body: HTMLElement, focus: () => void, leave: () => void}} `leave` ends it because another view is shown.
  */
 export function liveSession(sound, record, onNothing) {
@@ -84,7 +83,7 @@ export function liveSession(sound, record, onNothing) {
     warning: ({ message }) => warn(describeWarning(message)),
   };
 
-  async function end({ warning, isKept, lostSeconds }) {
+  function end({ record: ended, warning, lostSeconds }) {
     stop();
     removeEventListener("beforeunload", warnBeforeClosing);
     letSleep();
@@ -92,12 +91,12 @@ export function liveSession(sound, record, onNothing) {
     if (warning) toast(describeWarning(warning));
     if (lostSeconds >= 1) toast(`The last ${formatDuration(lostSeconds)} did not reach the server, and are missing.`);
     if (known.isLeft) return;
-    if (!isKept) {
-      onNothing();
+    if (!ended) {
+      onNothing(connection.seconds > 0 ? "The transcript was deleted." : "Nothing was recorded.");
       return;
     }
-    await transcripts.get(record.id).then((now) => records.put(now)).catch(() => {}); // the editor asks again
-    if (!known.isLeft) location.hash = `#/t/${encodeURIComponent(record.id)}`;
+    records.put(ended);
+    location.hash = `#/t/${encodeURIComponent(ended.id)}`;
   }
 
   sound.addEventListener("sound", ({ detail }) => {

@@ -39,7 +39,7 @@ export async function mount(host) {
     try {
       sound = await Sound.start();
       const record = await transcripts.beginLive(options, `Live captions ${formatStamp(new Date())}`);
-      session = liveSession(sound, record, () => showForm("Nothing was recorded."));
+      session = liveSession(sound, record, showForm);
     } catch (error) {
       sound?.stop();
       if (error instanceof DOMException) return describeMicrophone(error);
