@@ -38,9 +38,9 @@ def file_input(path: Path) -> ffmpeg.nodes.FilterableStream:
 
 def pipe_input() -> ffmpeg.nodes.FilterableStream:
     """Return the standard input as an input of ffmpeg, in any format that begins with a header."""
-    # No more than the header is read ahead: a pipe may be live.
+    # A pipe may be live: ffmpeg would look at up to 5 s before it decodes the first.
     limits = {"protocol_whitelist": "pipe", "format_whitelist": DEMUXERS, "max_streams": MAX_STREAMS}
-    return ffmpeg.input("pipe:0", fflags="nobuffer", analyzeduration=0, **limits)["a:0"]
+    return ffmpeg.input("pipe:0", analyzeduration=1, **limits)["a:0"]
 
 
 async def decode(source: ffmpeg.nodes.FilterableStream, name: str, *, piped: bool) -> AsyncGenerator[bytes, None]:

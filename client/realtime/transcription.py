@@ -129,6 +129,7 @@ class LiveTranscription:
     def _add(self, utterance: Utterance) -> None:
         self._segments += utterance.segments
         self._failed += utterance.error is not None
+        self._show_words()
         self._captions.print_utterance(utterance)
         for warning in utterance.warnings:
             self._note(warning)
