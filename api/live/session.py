@@ -218,7 +218,7 @@ class Session:
         if self._stream is not None:
             await self._stream.finish()
         self.is_finished = True
-        self.log.add({"type": "session.finished"})
+        self.log.add({"type": "session.finished", "received_audio_bytes": self.received_bytes})
         self.log.finish()
 
     async def _update(self, event: ClientEvent) -> None:

@@ -119,6 +119,8 @@ class LiveSession:
             try:
                 while (event := await self._receive(connection)).get("type") != "session.finished":
                     self._take(event)
+                if not self._has_all_sound(event):  # as of a server that stops
+                    raise SessionGone("the server has ended the session")
             finally:
                 sending.cancel()
                 with suppress(asyncio.CancelledError):
@@ -167,6 +169,12 @@ class LiveSession:
                 audio = base64.b64encode(chunk).decode()
                 await connection.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
             await connection.send(json.dumps({"type": "session.finish"}))
+
+    def _has_all_sound(self, finished: JsonObject) -> bool:
+        """True if a session is finished because all sound was sent, and not because the server ends it."""
+        received = finished.get("received_audio_bytes")
+        position = self._origin + received if is_number(received) else self._backlog.sent
+        return self._backlog.is_complete and position >= self._backlog.end
 
     async def _receive(self, connection: ClientConnection) -> JsonObject:
         """Return the next event.

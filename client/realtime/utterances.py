@@ -116,11 +116,15 @@ def _add_words(utterance: Utterance, event: JsonObject, _offset: float) -> None:
 
 def _complete(utterance: Utterance, event: JsonObject, offset: float) -> None:
     utterance.words = str(event.get("transcript") or "").strip()
-    utterance.segments = [shift(segment, offset) for segment in check_segments(event.get("segments"))]
-    if utterance.segments:
-        utterance.end = max(utterance.end, utterance.segments[-1]["end"])
-    else:  # other servers send the text alone
-        utterance.segments = utterance.draft
+    # The worker's own fields: an utterance that was cut for its length has no other times.
+    if is_number(event.get("audio_start_ms")):
+        _start(utterance, event, offset)
+    if is_number(event.get("audio_end_ms")):
+        _stop(utterance, event, offset)
+    # Other servers send the text alone.
+    utterance.segments = [
+        shift(segment, offset) for segment in check_segments(event.get("segments"))
+    ] or utterance.draft
     utterance.language = event["language"] if isinstance(event.get("language"), str) else None
     warnings = event.get("warnings")
     utterance.warnings = [clean_line(str(warning)) for warning in warnings] if isinstance(warnings, list) else []

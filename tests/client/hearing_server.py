@@ -102,6 +102,7 @@ class HearingServer:
 
     Args:
         breaks: positions in bytes of the sound of a session: when so much of it has come, the connection breaks.
+        stops: the same, but there the server tells the text so far, and ends the session as one that stops does.
         forgets: whether a session is lost with its connection.
         refusals: answers to the first connections, in place of a session: status and body.
     """
@@ -110,10 +111,11 @@ class HearingServer:
         self,
         breaks: Sequence[int] = (),
         *,
+        stops: Sequence[int] = (),
         forgets: bool = False,
         refusals: Sequence[tuple[int, Event]] = (),
     ) -> None:
-        self.breaks, self.forgets, self.refusals = list(breaks), forgets, list(refusals)
+        self.breaks, self.stops, self.forgets, self.refusals = list(breaks), list(stops), forgets, list(refusals)
         self.sessions: list[HearingSession] = []
         self.connections = 0
         self.headers: dict[str, str] = {}
@@ -183,6 +185,11 @@ class HearingServer:
                 if session.events[-1]["type"] == "session.finished":
                     return
                 self._answer(session, json.loads(await connection.recv()))
+                if self.stops and session.received >= self.stops[0]:
+                    self.stops.pop(0)
+                    del self._known[session.id]
+                    session.end_utterance()
+                    session.send("session.finished", received_audio_bytes=session.received)
                 if self.breaks and session.received >= self.breaks[0]:
                     self.breaks.pop(0)
                     if self.forgets:
@@ -202,7 +209,7 @@ class HearingServer:
             session.hear(base64.b64decode(event["audio"]))
         elif event["type"] == "session.finish" and not self.is_mute:
             session.end_utterance()
-            session.send("session.finished")
+            session.send("session.finished", received_audio_bytes=session.received)
 
 
 def _query(request: Request) -> dict[str, str]:

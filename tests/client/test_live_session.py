@@ -101,6 +101,13 @@ def test_a_session_that_the_server_has_lost_begins_again_at_the_first_sound_with
     assert hearing.notes[1:] == ["the server has lost the session: the sound that has no text yet is sent again"]
 
 
+def test_a_server_that_stops_is_left_for_the_next_one() -> None:
+    with HearingServer(stops=[3 * UNIT_BYTES]) as server:
+        hearing = Hearing().run(server)
+        assert len(server.sessions) == 2
+    assert hearing.heard == [(0.1, 0.3, "1 2"), (0.3, 0.4, "3"), *HEARD[1:]]
+
+
 def test_words_are_lost_only_if_they_are_older_than_the_sound_that_is_kept_and_this_is_said() -> None:
     hearing = Hearing()
     hearing.forgotten_when_broken = 3 * UNIT_BYTES
