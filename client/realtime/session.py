@@ -23,6 +23,9 @@ from client.transport.answers import JsonObject, clean_line, is_number, parse_js
 CHUNK_BYTES = BYTES_PER_SECOND // 10
 """Of one message."""
 
+LISTENING = "listening"
+"""The state while there is a connection; others say what is waited for."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -46,16 +49,18 @@ class Listener:
     """Receives what happens.
 
     Attributes:
-        on_state: in a few words, such as `listening`.
+        on_state: in a few words, such as `LISTENING`.
         on_change: the words of an unfinished utterance have changed.
         on_utterance: an utterance is finished; they come in order.
-        on_note: a sentence for the user.
+        on_note: a sentence about the text, such as that words were lost.
+        on_retry: why there is no connection, once for each time that connections begin to fail.
     """
 
     on_state: Callable[[str], None] = lambda _: None
     on_change: Callable[[], None] = lambda: None
     on_utterance: Callable[[Utterance], None] = lambda _: None
     on_note: Callable[[str], None] = lambda _: None
+    on_retry: Callable[[str], None] = lambda _: None
 
 
 class LiveSession:
@@ -147,7 +152,7 @@ class LiveSession:
         else:
             raise BadAnswer(f"{host_of(self._server)} does not answer as OpenAI's Realtime API: check --server")
         self.is_ready.set()
-        self._listener.on_state("listening")
+        self._listener.on_state(LISTENING)
 
     async def _configure(self, connection: ClientConnection) -> None:
         with suppress(ConnectionClosed):  # `_receive` tells why
@@ -234,7 +239,7 @@ class LiveSession:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-            self._listener.on_note(f"{loss}; trying again")
+            self._listener.on_retry(f"{loss}; trying again")
         is_unknown = isinstance(loss, ConnectionRefused) and not self.is_ready.is_set()
         if now + self._pause - self._failing_since > (
             self._patience.first_contact if is_unknown else self._patience.failures

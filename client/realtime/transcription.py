@@ -12,7 +12,7 @@ from typing import Any
 from client.errors import Incomplete, Stopped
 from client.realtime.backlog import BYTES_PER_SECOND, Backlog
 from client.realtime.captions import Captions
-from client.realtime.session import Listener, LiveSession, Patience
+from client.realtime.session import LISTENING, Listener, LiveSession, Patience
 from client.realtime.transcript import to_output
 from client.realtime.utterances import Utterance
 from client.settings import EndpointSettings
@@ -59,7 +59,7 @@ class LiveTranscription:
         self._failed = 0
         self._state = ""
         self._captions = Captions(self._status, quiet=quiet)
-        listener = Listener(self._set_state, self._show_words, self._add, self._note)
+        listener = Listener(self._set_state, self._show_words, self._add, self._note, self._captions.note)
         self._session = LiveSession(server, settings, self._backlog, listener, patience)
 
     @property
@@ -92,7 +92,7 @@ class LiveTranscription:
                 return
             feeding.cancel()
             self._backlog.complete()
-            self._note("waiting for the last words; Ctrl-C again does not wait")
+            self._captions.note("waiting for the last words; Ctrl-C again does not wait")
 
         with self._captions, _on_signals(stop):
             try:
@@ -142,9 +142,17 @@ class LiveTranscription:
     def _status(self) -> str:
         minutes, seconds = divmod(self._backlog.end // BYTES_PER_SECOND, 60)
         behind = self._backlog.unsent_seconds
-        facts = [self._state, f"{behind:.0f} s behind" if behind > _BEHIND_S else ""]
-        end = "" if self._backlog.is_complete else "Ctrl-C ends"
-        return f"{minutes:02d}:{seconds:02d}  {', '.join(filter(None, facts))}  {end}"
+        facts = [
+            f"{minutes:02d}:{seconds:02d}",
+            "waiting for the last words" if self._is_at_its_end else self._state,
+            f"{behind:.0f} s behind" if behind > _BEHIND_S else "",
+            "" if self._is_at_its_end else "Ctrl-C ends",
+        ]
+        return "  ".join(filter(None, facts))
+
+    @property
+    def _is_at_its_end(self) -> bool:
+        return self._backlog.is_complete and self._state == LISTENING
 
 
 @contextmanager

@@ -102,7 +102,8 @@ class HearingServer:
 
     Args:
         breaks: positions in bytes of the sound of a session: when so much of it has come, the connection breaks.
-        stops: the same, but there the server tells the text so far, and ends the session as one that stops does.
+        tells_first: whether the caller has all events when a connection breaks.
+        stops: positions at which the server tells the text so far, and ends the session as one that stops does.
         forgets: whether a session is lost with its connection.
         refusals: answers to the first connections, in place of a session: status and body.
     """
@@ -111,11 +112,13 @@ class HearingServer:
         self,
         breaks: Sequence[int] = (),
         *,
+        tells_first: bool = False,
         stops: Sequence[int] = (),
         forgets: bool = False,
         refusals: Sequence[tuple[int, Event]] = (),
     ) -> None:
         self.breaks, self.stops, self.forgets, self.refusals = list(breaks), list(stops), forgets, list(refusals)
+        self.tells_first = tells_first
         self.sessions: list[HearingSession] = []
         self.connections = 0
         self.headers: dict[str, str] = {}
@@ -179,9 +182,7 @@ class HearingServer:
             session.send("session.created", session={"id": session.id})
         try:
             while True:
-                while sent < len(session.events):
-                    await connection.send(json.dumps(session.events[sent]))
-                    sent += 1
+                sent = await _tell(connection, session, sent)
                 if session.events[-1]["type"] == "session.finished":
                     return
                 self._answer(session, json.loads(await connection.recv()))
@@ -192,6 +193,9 @@ class HearingServer:
                     session.send("session.finished", received_audio_bytes=session.received)
                 if self.breaks and session.received >= self.breaks[0]:
                     self.breaks.pop(0)
+                    if self.tells_first:
+                        sent = await _tell(connection, session, sent)
+                        await (await connection.ping())
                     if self.forgets:
                         del self._known[session.id]
                     connection.transport.abort()
@@ -210,6 +214,14 @@ class HearingServer:
         elif event["type"] == "session.finish" and not self.is_mute:
             session.end_utterance()
             session.send("session.finished", received_audio_bytes=session.received)
+
+
+async def _tell(connection: ServerConnection, session: HearingSession, sent: int) -> int:
+    """Send the events that are not sent yet; returns how many are."""
+    while sent < len(session.events):
+        await connection.send(json.dumps(session.events[sent]))
+        sent += 1
+    return sent
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -32,6 +32,7 @@ class Hearing:
         self.backlog = Backlog()
         self.utterances: list[Utterance] = []
         self.notes: list[str] = []
+        self.retries: list[str] = []
         self.states: list[str] = []
         self.drafts: set[str] = set()
         self.forgotten_when_broken = 0
@@ -52,11 +53,11 @@ class Hearing:
         def keep_drafts() -> None:
             self.drafts |= {utterance.words.strip() for utterance in session.utterances.unfinished}
 
-        def note(sentence: str) -> None:
-            self.notes.append(sentence)
+        def retry(reason: str) -> None:
+            self.retries.append(reason)
             self.backlog.forget(self.forgotten_when_broken)
 
-        listener = Listener(self.states.append, keep_drafts, self.utterances.append, note)
+        listener = Listener(self.states.append, keep_drafts, self.utterances.append, self.notes.append, retry)
         session = LiveSession(server, self.settings, self.backlog, listener, self.patience)
         await session.run()
 
@@ -89,7 +90,7 @@ def test_a_session_goes_on_where_its_connection_broke(breaks: Sequence[int]) -> 
         assert server.connections == len(breaks) + 1
         assert [session.received for session in server.sessions] == [len(SPEECH)]
     assert hearing.heard == HEARD
-    assert hearing.notes == ["the connection was closed; trying again"]
+    assert (hearing.retries, hearing.notes) == (["the connection was closed; trying again"], [])
 
 
 @pytest.mark.parametrize("breaks", [breaks for breaks in BREAKS if len(breaks) == 1], ids=str)
@@ -98,7 +99,7 @@ def test_a_session_that_the_server_has_lost_begins_again_at_the_first_sound_with
         hearing = Hearing().run(server)
         assert len(server.sessions) == 2
     assert hearing.heard == HEARD
-    assert hearing.notes[1:] == ["the server has lost the session: the sound that has no text yet is sent again"]
+    assert hearing.notes == ["the server has lost the session: the sound that has no text yet is sent again"]
 
 
 def test_a_server_that_stops_is_left_for_the_next_one() -> None:
@@ -111,10 +112,10 @@ def test_a_server_that_stops_is_left_for_the_next_one() -> None:
 def test_words_are_lost_only_if_they_are_older_than_the_sound_that_is_kept_and_this_is_said() -> None:
     hearing = Hearing()
     hearing.forgotten_when_broken = 3 * UNIT_BYTES
-    with HearingServer([6 * UNIT_BYTES], forgets=True) as server:
+    with HearingServer([6 * UNIT_BYTES], tells_first=True, forgets=True) as server:
         hearing.run(server)
     assert hearing.heard == [(0.3, 0.4, "3"), *HEARD[1:]]
-    assert hearing.notes[1:] == ["the server has lost the session, and with it words of 0.3 s"]
+    assert hearing.notes == ["the server has lost the session, and with it words of 0.3 s"]
 
 
 def test_a_connection_that_breaks_before_the_options_are_taken_begins_anew() -> None:
@@ -130,7 +131,7 @@ def test_a_server_that_is_starting_or_full_is_asked_again() -> None:
         hearing = Hearing().run(server)
         host = server.url.removeprefix("http://")
     assert hearing.heard == HEARD
-    assert hearing.notes == [f"{host} answers 503: the worker is starting; trying again"]
+    assert hearing.retries == [f"{host} answers 503: the worker is starting; trying again"]
 
 
 @pytest.mark.parametrize(
