@@ -128,6 +128,6 @@ def test_a_transcript_has_all_forms() -> None:
     text = output["transcription"]
     assert text["text"] == "SPEAKER_00: Good morning.\nSPEAKER_01: Hello."
     assert text["srt"].startswith("1\n00:00:00,000 --> 00:00:01,500\nSPEAKER_00: Good morning.\n\n2\n")
-    assert "00:02.000 --> 00:03.000" in text["vtt"]
+    assert "\n00:00:02.000 --> 00:00:03.000\n" in text["vtt"]
     assert [(segment["id"], segment["avg_logprob"]) for segment in text["segments"]] == [(0, -0.2), (1, 0.0)]
     assert output["metadata"] == {"language": "en", "audio_duration": 4.0, "warnings": ["a note"]}
