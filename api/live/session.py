@@ -64,7 +64,7 @@ class Session:
         self._choose_model = choose_model
         self._observe = observe
         self._maker = EventMaker(self.id, layout)
-        self._config = SessionConfig(model=model)
+        self._config = SessionConfig().with_model(model)
         self._stream: LiveStream | None = None
         self._sound: SoundReader | None = None
         self._work: asyncio.Task[None] | None = None
