@@ -183,13 +183,13 @@ class Decoder:
         """Store the cross-attention of a window's features [1500, D] in its slot."""
         cache.cross_attn.store(slot, features, [cross_attn.features for _, _, cross_attn, _ in self._blocks])
 
-    def store_prompt(self, cache: KVCache, slot: int, prompt: Tensor, features: Tensor) -> None:
-        """Store the self-attention of a prompt [P] for a window's features [1500, D]."""
+    def store_prompt(self, cache: KVCache, slot: int, prompt: Tensor, features: Tensor) -> Tensor:
+        """Store the self-attention of a prompt [P] for a window's features [1500, D]; return hidden states [P, D]."""
 
         def store(layer: int, self_attn: KeysValues, _: KeysValues, __: Tensor) -> None:
             cache.store_prompt(layer, slot, (self_attn[0][0], self_attn[1][0]))
 
-        self.read(prompt[None], features[None], store)
+        return self.read(prompt[None], features[None], store)[0]
 
     def read(self, tokens: Tensor, features: Tensor, visit: Visit) -> Tensor:
         """Read whole texts [B, P] in one pass with causal attention, without a cache.

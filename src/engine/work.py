@@ -5,7 +5,7 @@ Free of torch, so that the scheduler and its tests are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,10 @@ class DecodeRequest:
 
     Attributes:
         features: [1500, D], the encoder's output.
-        prompt: tokens before the first sampled one, `<|startoftranscript|>` among them.
+        prompt: tokens before the text, `<|startoftranscript|>` among them.
         suppressed: [V], -inf for tokens that are never sampled, else 0.
+        prefix: tokens that the text is known to begin with; they are not part of the result. Not for a beam search.
+        max_tokens: the most that are sampled; None: as many as openai-whisper does.
         beam_size: candidates of a beam search; None: greedy at temperature 0, sampling above.
         num_samples: independently sampled candidates, of which the likeliest is returned.
     """
@@ -58,6 +60,8 @@ class DecodeRequest:
     features: Tensor
     prompt: list[int]
     suppressed: Tensor
+    prefix: Sequence[int] = ()
+    max_tokens: int | None = None
     temperature: float = 0.0
     beam_size: int | None = None
     num_samples: int = 1
@@ -77,7 +81,7 @@ class DecodeRequest:
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """Decoded tokens, without the prompt and the end token, with openai-whisper's confidence measures.
+    """Decoded tokens, without prompt, prefix and end token, with openai-whisper's confidence measures.
 
     Attributes:
         logprobs: of each of the tokens, if they were scored (`ScoreRequest`).
