@@ -126,16 +126,16 @@ def with_options(command: Command) -> Command:
     schemas = option_schemas()
     ordered = {name: panel for panel, names in PANELS.items() for name in names}
     flags = [_option_flag(name, schemas[name], panel) for name, panel in ordered.items()]
-    return _with_flags(command, "options", flags, parse_options)
+    return with_flags(command, "options", flags, parse_options)
 
 
 def with_connection(command: Command) -> Command:
     """Give a command the flags that select an endpoint; they arrive as its parameter `connection`."""
     flags = [_keyword(name, annotation) for name, annotation in _CONNECTION_FLAGS.items()]
-    return _with_flags(command, "connection", flags, _find_connection)
+    return with_flags(command, "connection", flags, _find_connection)
 
 
-def _with_flags(
+def with_flags(
     command: Command, name: str, flags: Sequence[inspect.Parameter], parse: Callable[[dict[str, Any]], Any]
 ) -> Command:
     """Replace the parameter `name` of a command by flags; `parse` converts their values to its argument."""

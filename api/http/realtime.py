@@ -15,18 +15,19 @@ from api.http.access import CALLER
 from api.http.door import Door
 from api.http.loading_server import STOPPING
 from api.live.config import Layout
-from api.live.events import error_event
+from api.live.events import error_event, warning
 from api.live.log import Reader, read_event_id, render
 from api.live.session import Session
 from api.live.sessions import LiveSessions
-from api.openai.errors import SERVER_STOPS, ApiError
+from api.openai.errors import ApiError
 from api.openai.models import choose_model
 
 SUBPROTOCOL = "realtime"
 """Of browsers, which offer it beside their key."""
 
 STOP_SECONDS = 10.0
-"""For the text of the sound so far, once the server stops."""
+"""For the text of the sound so far, once the server stops. Then the session is finished, which is no error: clients
+would report one instead of connecting again, to the next server."""
 
 LAST_SECONDS = 5.0
 """For a caller to read the last event."""
@@ -84,7 +85,7 @@ async def _open(websocket: WebSocket, door: Door, sessions: LiveSessions) -> Ses
             param="intent",
         )
     choose_model(model, await door.transcriber.models(model))
-    return sessions.open(_layout_of(websocket), model, websocket.scope["state"].get(CALLER))
+    return await sessions.open(_layout_of(websocket), model, websocket.scope["state"].get(CALLER))
 
 
 def _layout_of(websocket: WebSocket) -> Layout:
@@ -149,12 +150,13 @@ async def _send(websocket: WebSocket, session: Session, reader: Reader) -> None:
 
 async def _close(websocket: WebSocket, session: Session, code: int) -> None:
     """Tell why the session ends, if it does, and close the connection."""
-    too_slow = ApiError(
-        400, "the events were not read in time: the session has ended", type="rate_limit_error", code="reader_too_slow"
-    )
-    last = {TOO_SLOW: too_slow, RESTARTS: SERVER_STOPS}.get(code)
-    if last is not None:
-        await websocket.send_text(render(error_event(last), session.log.last + 1))
+    if code == TOO_SLOW:
+        message = "the events were not read in time: the session has ended"
+        error = ApiError(400, message, type="rate_limit_error", code="reader_too_slow")
+        await websocket.send_text(render(error_event(error), session.log.last + 1))
+    if code == RESTARTS and not session.is_finished:
+        message = "the server stops before all sound has become text: send it again in a new session"
+        await websocket.send_text(render(warning(message), session.log.last + 1))
     await websocket.close(code)
 
 

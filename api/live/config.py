@@ -26,6 +26,9 @@ _LOGPROBS = "item.input_audio_transcription.logprobs"
 _DEFAULT_DELAY = "low"
 _DEFAULTS = LiveOptions(draft_seconds=DELAYS[_DEFAULT_DELAY])
 _BETA_FORMATS = {"pcm16": PCM, "g711_ulaw": PCMU, "g711_alaw": PCMA}
+_WITHOUT_TURNS = ("gpt-realtime-whisper", "gpt-live-transcribe")
+"""OpenAI's models for which it detects no turns: their callers commit on their own."""
+
 _EAGERNESS = {"low": 1000, "medium": 700, "auto": 700, "high": 400}
 """Milliseconds of silence that end an utterance, where OpenAI's `semantic_vad` would judge the words too."""
 
@@ -38,6 +41,7 @@ class SessionConfig:
         format: of the sound.
         model: as named by the caller, or empty; see `api.openai.models.choose_model`.
         delay: a key of `DELAYS`.
+        has_own_turns: true if the caller has said how utterances end.
         microphone: kind of noise that is removed, `near_field` or `far_field`; None: none is.
         options: of the stream, without its model.
     """
@@ -45,8 +49,17 @@ class SessionConfig:
     format: SoundFormat = PCM
     model: str = ""
     delay: str = _DEFAULT_DELAY
+    has_own_turns: bool = False
     microphone: str | None = None
     options: LiveOptions = _DEFAULTS
+
+    def with_model(self, model: str) -> SessionConfig:
+        """The settings with a model, on which it depends how utterances end unless the caller has said so."""
+        changed = replace(self, model=model)
+        if self.has_own_turns:
+            return changed
+        turns = None if model.strip().lower() in _WITHOUT_TURNS else TurnDetection()
+        return replace(changed, options=replace(changed.options, turn_detection=turns))
 
 
 @dataclass(frozen=True)
@@ -243,7 +256,7 @@ class _Draft:
                 logprobs=self.config.options.logprobs,
                 draft_seconds=DELAYS[_DEFAULT_DELAY],
             )
-            self.config = replace(self.config, model="", delay=_DEFAULT_DELAY, options=kept)
+            self.config = replace(self.config, delay=_DEFAULT_DELAY, options=kept).with_model("")
         fields.read("model", self._set_model)
         languages = fields.names & {"language", "languages"}
         fields.read("language", lambda given, at: self._set_languages([] if given is None else [given], at))
@@ -260,7 +273,7 @@ class _Draft:
         self.config = replace(self.config, options=replace(self.config.options, **changed))
 
     def _set_model(self, value: Any, path: str) -> None:
-        self.config = replace(self.config, model=_text(value, path).strip())
+        self.config = self.config.with_model(_text(value, path).strip())
 
     def _set_languages(self, value: Any, path: str) -> None:
         languages = _texts(value, path, MAX_LANGUAGES)
@@ -286,6 +299,7 @@ class _Draft:
 
     def set_turn_detection(self, value: Any, path: str) -> None:
         """Take turn detection as a whole: what it leaves out is the default."""
+        self.config = replace(self.config, has_own_turns=True)
         if value is None:
             self._set(turn_detection=None)
             return

@@ -64,7 +64,7 @@ class Session:
         self._choose_model = choose_model
         self._observe = observe
         self._maker = EventMaker(self.id, layout)
-        self._config = SessionConfig(model=model)
+        self._config = SessionConfig().with_model(model)
         self._stream: LiveStream | None = None
         self._sound: SoundReader | None = None
         self._work: asyncio.Task[None] | None = None
@@ -218,7 +218,7 @@ class Session:
         if self._stream is not None:
             await self._stream.finish()
         self.is_finished = True
-        self.log.add({"type": "session.finished"})
+        self.log.add({"type": "session.finished", "received_audio_bytes": self.received_bytes})
         self.log.finish()
 
     async def _update(self, event: ClientEvent) -> None:

@@ -12,6 +12,9 @@ from api.live.recognizer import LiveEvent, LiveRecognizer
 from api.live.session import Choose, Session
 from api.openai.errors import too_busy
 
+END_SECONDS = 5.0
+"""For a session to end that makes room for another."""
+
 KEPT_SECONDS = 60.0
 """For which a session without a connection is kept."""
 
@@ -39,8 +42,8 @@ class LiveSessions:
         self._kept: dict[str, _Kept] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    def take_seat(self) -> None:
-        """Count a stream, until `leave_seat`; one whose caller has left makes room for it.
+    async def take_seat(self) -> None:
+        """Count a stream, until `leave_seat`; the one whose caller left first makes room for it.
 
         Raises:
             ApiError: 429, there are too many.
@@ -50,13 +53,14 @@ class LiveSessions:
             if left is None:
                 raise too_busy(f"the server has {self.recognizer.max_sessions} live sessions at once: try again later")
             self.end(left.session)
+            await asyncio.wait({*self._ending}, timeout=END_SECONDS)
         self.seats += 1
 
     def leave_seat(self) -> None:
         """Count a stream no longer."""
         self.seats -= 1
 
-    def open(self, layout: Layout, model: str, caller: bytes | None) -> Session:
+    async def open(self, layout: Layout, model: str, caller: bytes | None) -> Session:
         """A new session.
 
         Args:
@@ -67,7 +71,7 @@ class LiveSessions:
         Raises:
             ApiError: 429, there are too many.
         """
-        self.take_seat()
+        await self.take_seat()
         session = Session(self.recognizer, self._choose_model, self._observe, layout, model)
         self._kept[session.id] = _Kept(session, caller)
         return session

@@ -1,7 +1,8 @@
 // The form: where the recordings come from, what is asked for, and the button that starts.
 
-import { announce, element, icon, toast } from "../dom.js";
+import { announce, element, icon, iconButton, toast } from "../dom.js";
 import { formatSize } from "../text/clock.js";
+import { formatCount } from "../text/counts.js";
 import { recordingsOf } from "./drop.js";
 import { intake } from "./intake.js";
 import { microphonePanel } from "./microphone.js";
@@ -38,7 +39,7 @@ export function newTranscript(known, { onStart, onRelease }) {
     const fresh = files.filter((file) => !intake.resume(file));
     const isThere = ({ name, size, lastModified }) => chosen.some(({ file }) => file.name === name && file.size === size && file.lastModified === lastModified);
     chosen.push(...fresh.filter((file) => !isThere(file)).map((file) => ({ file })));
-    if (skipped) toast(`Skipped ${skipped === 1 ? "1 file that is" : `${skipped} files that are`} not audio or video.`);
+    if (skipped) toast(`Skipped ${formatCount(skipped, "file that is", "files that are")} not audio or video.`);
     else if (!files.length) toast("There is no recording in that folder.");
     draw();
     announce(describeChosen());
@@ -64,14 +65,14 @@ export function newTranscript(known, { onStart, onRelease }) {
       icon(one.recording ? "microphone" : "file"),
       element("span", { class: "clip", title: one.file.name }, one.file.name),
       element("span", { class: "muted small" }, formatSize(one.file.size)),
-      element("button", { type: "button", class: "quiet icon-button", "aria-label": `Remove ${one.file.name}`, onclick: () => drop(one) }, icon("close")))));
+      iconButton(`Remove ${one.file.name}`, "close", () => drop(one)))));
     list.hidden = !chosen.length;
     const count = chosen.length + readAddresses(addresses.value).length;
-    button.replaceChildren(count > 1 ? `Transcribe ${count} recordings` : "Transcribe");
+    button.replaceChildren(count > 1 ? `Transcribe ${formatCount(count, "recording")}` : "Transcribe");
     error.textContent = "";
   }
 
-  const describeChosen = () => `${chosen.length} ${chosen.length === 1 ? "recording" : "recordings"} chosen`;
+  const describeChosen = () => `${formatCount(chosen.length, "recording")} chosen`;
 
   function readOptions() {
     const read = fields.read();
