@@ -12,7 +12,7 @@ from api.live.recognizer import TurnDetection
 from src.audio.pcm import SAMPLE_RATE
 from src.audio.vad import FRAME, load_vad
 from src.live.detector import OPENING, SpeechBegan, SpeechEnded, StreamingVad, TurnFinder
-from tests.support.live import decoded
+from tests.support.live_stream import decoded
 
 FRAMES_OF_SILENCE = 16  # 0.512 s: the first number of frames that is at least 500 ms
 

@@ -29,7 +29,7 @@ from src.engine.scheduler import EngineLost
 from src.errors import InvalidInput
 from src.live.setup import to_job_options
 from src.live.stream import MAX_PIECE, MAX_UNPROCESSED
-from tests.support.live import ScriptedModel, decoded, listening, silence
+from tests.support.live_stream import ScriptedModel, decoded, listening, silence
 
 pytestmark = pytest.mark.process
 

@@ -1,166 +1,226 @@
-"""A live stream over a scripted engine: what is heard and cut is real, the texts are not."""
+"""A scripted recognizer of live speech, and WebSocket connections to the API on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from functools import cache
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
-import numpy as np
-from whisper.tokenizer import get_tokenizer
+import pydantic
+from openai.types.beta import realtime as beta
+from openai.types.realtime import RealtimeServerEvent
+from websockets.sync.client import ClientConnection, connect
 
-from api.live.recognizer import Completed, LiveEvent, LiveOptions
-from src.audio.decode import decode_audio
-from src.audio.pcm import SAMPLE_RATE, Pcm
-from src.engine.draft import Draft
-from src.live.finals import Finals
-from src.live.setup import Setup, to_job_options
-from src.live.stream import Stream
-from tests.support.clips import CLIPS
-from transcript.transcript import Segment, Transcript
+from api.live.recognizer import (
+    SAMPLE_RATE,
+    Committed,
+    Completed,
+    Delta,
+    LiveEvent,
+    LiveOptions,
+    LiveRefused,
+    SpeechStarted,
+    SpeechStopped,
+)
 
-TOKENIZER = get_tokenizer(multilingual=True, language="en", task="transcribe")
-
-
-@cache
-def decoded(clip: str) -> Pcm:
-    """The sound of a clip; it starts a process."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        return np.array(decode_audio(CLIPS / clip, Path(folder), max_seconds=600, max_bytes=1 << 28))
+SENTENCES = ("Good morning everybody.", "What is it?", "It is noon.")
+"""What is said, over and over: one utterance each."""
 
 
-def silence(seconds: float) -> bytes:
-    """Digital silence."""
-    return bytes(round(seconds * SAMPLE_RATE) * 2)
-
-
-class ScriptedModel:
-    """A model, and the processor that transcribes with it: texts say how long the sound is.
+@dataclass
+class ScriptedLiveRecognizer:
+    """Hears one sentence after the other, whatever the sound is.
 
     Attributes:
-        pieces: the sound of each final text.
-        options: those that each was asked for with.
-        drafts: the tokens that drafts were told to begin with, and the seconds of their sound.
-        fault: raised in place of a final text.
-        gate: final texts wait for it.
-        script: returns the text of a draft of some seconds; None: the draft never ends.
+        max_sessions: limit of streams at once.
+        seconds: length of each utterance; a word is told after each equal part of it.
+        refused: what `open` and `update` raise.
+        held: while set, `hear` does not return.
+        streams: those that were opened.
     """
 
-    def __init__(self) -> None:
-        self.pieces: list[Pcm] = []
-        self.options: list[Any] = []
-        self.drafts: list[tuple[list[int], float]] = []
-        self.cancelled: list[Future[Draft]] = []
-        self.running: list[tuple[Any, Future[Draft]]] = []
-        self.fault: Exception | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-        self.script: Callable[[float], str | None] = lambda seconds: " word" * int(seconds)
-        self.engine = self
-        self.token_sets = SimpleNamespace(multilingual=True, tokenizer=lambda language: TOKENIZER)
+    max_sessions: int = 32
+    seconds: float = 1.0
+    refused: LiveRefused | None = None
+    held: bool = False
+    streams: list[ScriptedLiveStream] = field(default_factory=list)
 
-    def transcribe_samples(self, pcm: Pcm, options: Any, control: Any, previous_language: str | None) -> Transcript:
-        """Return a text of the seconds of the sound."""
-        with control.on_cancel(self.gate.set):
-            self.gate.wait()
-        if self.fault is not None:
-            raise self.fault
-        self.pieces.append(pcm)
-        self.options.append(options)
-        seconds = len(pcm) / SAMPLE_RATE
-        return Transcript("en", 1.0, seconds, [Segment(0, 0, 0.0, seconds, f" {seconds:.1f} s", [], 0, 0, 1, 0)])
-
-    def draft(self, window: Any, options: Any, prefix: list[int], client: Any) -> Future[Draft]:
-        """Return the scripted draft."""
-        self.drafts.append((list(prefix), window.seconds))
-        future: Future[Draft] = Future()
-        text = self.script(window.seconds)
-        if text is None:
-            self.running.append((client, future))
-        else:
-            future.set_result(Draft(TOKENIZER.encode(text), "en", False, 0.0, -0.1))
-        return future
-
-    def cancel(self, client: Any) -> None:
-        """Cancel the drafts of a client."""
-        self.cancelled += [future for owner, future in self.running if owner is client]
+    async def open(self, options: LiveOptions, on_event: Callable[[LiveEvent], None]) -> ScriptedLiveStream:
+        if self.refused is not None:
+            raise self.refused
+        self.streams.append(ScriptedLiveStream(self, options, on_event))
+        return self.streams[-1]
 
 
-class ScriptedHold:
-    """Keeps nothing."""
-
-    def __init__(self, model: ScriptedModel) -> None:
-        self._model: Any = model
-        self.released = 0
-
-    async def take(self, options: LiveOptions) -> Setup:
-        """Return the options with the scripted model."""
-        return Setup(options, to_job_options(options), self._model)
-
-    async def release(self) -> None:
-        """Count."""
-        self.released += 1
-
-
-class Heard:
-    """A stream and what it told.
+@dataclass
+class ScriptedLiveStream:
+    """A stream.
 
     Attributes:
-        lost: times that the device was reported to have failed.
-        closed: times that the stream reported its end.
+        options: all that it had, in order.
+        heard: the sound.
+        calls: names of what was called besides `hear`.
     """
 
-    def __init__(self, model: ScriptedModel) -> None:
-        self.model, self.hold = model, ScriptedHold(model)
-        self.events: list[LiveEvent] = []
-        self.lost = self.closed = 0
-        self.stream: Stream
+    recognizer: ScriptedLiveRecognizer
+    first_options: LiveOptions
+    tell: Callable[[LiveEvent], None]
+    heard: bytearray = field(default_factory=bytearray)
+    calls: list[str] = field(default_factory=list)
 
-    def kinds(self) -> list[str]:
-        """The names of the events, without texts told early."""
-        return [name for event in self.events if (name := type(event).__name__) != "Delta"]
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        """The events of a kind."""
-        return [event for event in self.events if isinstance(event, kind)]
+    def __post_init__(self) -> None:
+        self.options = [self.first_options]
+        self._utterance = 0
+        self._begin_ms = 0
+        self._words_told = 0
 
     @property
-    def spans(self) -> list[tuple[int, int]]:
-        """Beginning and end of each utterance, in milliseconds."""
-        return [(event.start_ms, event.end_ms) for event in self.of(Completed)]
+    def now_ms(self) -> int:
+        return len(self.heard) * 1000 // (2 * SAMPLE_RATE)
 
-    async def hear(self, pcm: bytes, block: int = 3200) -> None:
-        """Send sound in blocks of some bytes."""
-        for first in range(0, len(pcm), block):
-            await self.stream.hear(pcm[first : first + block])
+    async def hear(self, pcm: bytes) -> None:
+        assert len(pcm) % 2 == 0
+        piece = 2 * SAMPLE_RATE // 50
+        for start in range(0, len(pcm), piece):
+            self.heard += pcm[start : start + piece]
+            self._advance()
+        while self.recognizer.held:
+            await asyncio.sleep(0.005)
+
+    async def commit(self) -> bool:
+        self.calls.append("commit")
+        if self.now_ms - self._begin_ms < 100:
+            return False
+        self._end()
+        return True
+
+    async def clear(self) -> None:
+        self.calls.append("clear")
+        self._utterance += self._words_told > 0
+        self._begin_ms, self._words_told = self.now_ms, 0
+
+    async def update(self, options: LiveOptions) -> None:
+        if self.recognizer.refused is not None:
+            raise self.recognizer.refused
+        self.options.append(options)
+
+    async def finish(self) -> None:
+        self.calls.append("finish")
+        if self.now_ms > self._begin_ms:
+            self._end()
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+    @property
+    def _words(self) -> list[str]:
+        return SENTENCES[self._utterance % len(SENTENCES)].split()
+
+    def _advance(self) -> None:
+        """Tell the words whose time has come, and the end of the utterance where it is found."""
+        passed = (self.now_ms - self._begin_ms) / 1000 / self.recognizer.seconds
+        turns = self.options[-1].turn_detection
+        if passed > 0 and not self._words_told and turns is not None:
+            self.tell(SpeechStarted(self._utterance, self._begin_ms))
+        words = self._words
+        while self._words_told < min(len(words), int(passed * len(words)) + 1):
+            self.tell(Delta(self._utterance, f"{' ' if self._words_told else ''}{words[self._words_told]}"))
+            self._words_told += 1
+        if passed >= 1 and turns is not None:
+            self.tell(SpeechStopped(self._utterance, self.now_ms))
+            self._end()
+
+    def _end(self) -> None:
+        number, begin, end = self._utterance, self._begin_ms, self.now_ms
+        self.tell(Committed(number, begin, end))
+        options, text = self.options[-1], SENTENCES[number % len(SENTENCES)]
+        segment: dict[str, Any] = {
+            "id": number, "seek": 0, "start": begin / 1000, "end": end / 1000, "text": f" {text}", "tokens": [50364],
+            "temperature": 0.0, "avg_logprob": -0.2, "compression_ratio": 1.1, "no_speech_prob": 0.01,
+        }  # fmt: skip
+        if options.word_timestamps:
+            words = [f" {word}" for word in text.split()]
+            step = (end - begin) / 1000 / len(words)
+            segment["words"] = [
+                {
+                    "word": word,
+                    "start": begin / 1000 + at * step,
+                    "end": begin / 1000 + (at + 1) * step,
+                    "probability": 0.9,
+                }
+                for at, word in enumerate(words)
+            ]
+        if options.diarize:
+            segment["speaker"] = f"SPEAKER_0{number % 2}"
+        logprobs = [{"token": text, "logprob": -0.1, "bytes": list(text.encode())}] if options.logprobs else None
+        self._utterance, self._begin_ms, self._words_told = number + 1, end, 0
+        self.tell(Completed(number, [segment], text, "en", (end - begin) / 1000, begin, end, logprobs, []))
 
 
-@asynccontextmanager
-async def listening(options: LiveOptions | None = None, model: ScriptedModel | None = None) -> AsyncIterator[Heard]:
-    """A stream over a scripted engine, which is closed at the end of the block."""
-    heard = Heard(model or ScriptedModel())
-    setup = await heard.hold.take(options or LiveOptions())
+OUR_EVENTS = {"session.warning", "session.finished", "session.resumed"}
 
-    def lose() -> None:
-        heard.lost += 1
 
-    def close() -> None:
-        heard.closed += 1
+def _by_type(union: Any) -> dict[str, type[pydantic.BaseModel]]:
+    models = get_args(get_args(union)[0])
+    return {get_args(model.model_fields["type"].annotation)[0]: model for model in models}
 
-    with ThreadPoolExecutor(2) as threads:
-        processor: Any = heard.model
-        finals = Finals(processor, threads, heard.events.append, lose)
-        heard.stream = Stream(heard.hold, setup, finals, heard.events.append, close)
-        try:
-            yield heard
-        finally:
-            await heard.stream.close()
-            await asyncio.sleep(0)
+
+_EVENTS = {"ga": _by_type(RealtimeServerEvent), "beta": _by_type(beta.RealtimeServerEvent)}
+
+
+def assert_is_openais(event: dict[str, Any]) -> None:
+    """Asserts that an event has the type of the installed `openai` package, in either layout, or is one of ours."""
+    kind = event["type"]
+    is_beta = kind == "conversation.item.created" or "input_audio_format" in event.get("session", {})
+    if kind in OUR_EVENTS:
+        return
+    if kind.startswith("transcription_session."):
+        updated = {**event, "type": "transcription_session.updated"}  # the package has no `created`
+        session = {**event["session"], "client_secret": {"value": "", "expires_at": 0}}  # null over WebSocket
+        beta.TranscriptionSessionUpdatedEvent.model_validate({**updated, "session": session}, strict=True)
+        return
+    _EVENTS["beta" if is_beta else "ga"][kind].model_validate(event, strict=True)
+
+
+class Caller:
+    """A WebSocket connection to `/v1/realtime`; each event is checked."""
+
+    def __init__(self, port: int, query: str = "intent=transcription", **options: Any) -> None:
+        options = {"open_timeout": 20, "max_size": None, "compression": None, **options}
+        self._opened = connect(f"ws://127.0.0.1:{port}/v1/realtime?{query}", **options)
+        self.socket: ClientConnection = self._opened.__enter__()
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.__exit__(None, None, None)
+
+    def update(self, **fields: Any) -> dict[str, Any]:
+        """Change the settings of `session.audio.input`; the answer."""
+        self.send("session.update", session={"type": "transcription", "audio": {"input": fields}})
+        return self.next("session.updated", "error")
+
+    def append(self, sound: bytes) -> None:
+        self.send("input_audio_buffer.append", audio=base64.b64encode(sound).decode())
+
+    def send(self, type: str, **fields: Any) -> None:
+        self.socket.send(json.dumps({"type": type, **fields}))
+
+    def next(self, *types: str, timeout: float = 20.0) -> dict[str, Any]:
+        """The next event, or the next of some types."""
+        while True:
+            event: dict[str, Any] = json.loads(self.socket.recv(timeout))
+            assert_is_openais(event)
+            if not types or event["type"] in types:
+                return event
+
+    def until(self, type: str) -> list[dict[str, Any]]:
+        """All events up to the next of a type."""
+        events = [self.next()]
+        while events[-1]["type"] != type:
+            events.append(self.next())
+        return events
