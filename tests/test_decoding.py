@@ -134,6 +134,18 @@ def test_greedy_tokens_are_identical_in_a_shared_batch(
         same(ours, openai(name, window))
 
 
+def test_a_text_with_a_known_beginning_goes_on_as_openai_whispers(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
+    name, window = "tiny.en", features["tiny.en"][2]
+    whole = openai(name, mel[2])
+    cuts = [0, 1, 2, len(whole.tokens) // 2, len(whole.tokens) - 1, len(whole.tokens)]
+    requests = [make_request(name, window, prefix=whole.tokens[:cut]) for cut in cuts]
+    for ours, cut in zip(decode(placement, name, requests), cuts, strict=True):
+        assert ours.tokens == whole.tokens[cut:]
+        assert ours.no_speech_prob == pytest.approx(whole.no_speech_prob, abs=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "given", [{"beam_size": 5}, {"beam_size": 2, "patience": 2.0}, {"beam_size": 3, "length_penalty": 0.6}]
