@@ -168,7 +168,7 @@ def api_on_loopback(
 def served(app: ASGIApp) -> Iterator[int]:
     """Serves an app on a free port until the end of the block."""
     config = uvicorn.Config(
-        app, log_config=None, http=BoundedConnection, timeout_graceful_shutdown=1, **SOCKET_SETTINGS
+        app, log_config=None, http=BoundedConnection, loop="asyncio", timeout_graceful_shutdown=1, **SOCKET_SETTINGS
     )
     server = uvicorn.Server(config)
     with listen("127.0.0.1", 0, "the server") as listening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -12,6 +13,7 @@ from typing import Any, get_args
 import pydantic
 from openai.types.beta import realtime as beta
 from openai.types.realtime import RealtimeServerEvent
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from api.live.recognizer import (
@@ -198,6 +200,19 @@ class Caller:
 
     def __exit__(self, *_: object) -> None:
         self._opened.__exit__(None, None, None)
+
+    def lose(self) -> None:
+        """Cut the connection, without a word."""
+        self.socket.socket.shutdown(socket.SHUT_RDWR)
+
+    def close_code(self) -> int:
+        """The code that the server closes with, after events that were not read."""
+        try:
+            while True:
+                self.next()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            return closed.rcvd.code
 
     def update(self, **fields: Any) -> dict[str, Any]:
         """Change the settings of `session.audio.input`; the answer."""
