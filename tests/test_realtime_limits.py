@@ -150,13 +150,18 @@ def test_a_message_in_tiny_parts_is_one_piece_of_memory(server_sockets: list[Bou
         assert f'"received_audio_bytes": {parts}'.encode() in rest(connection)
 
 
-def test_pings_are_not_answered_while_answers_are_not_read(server_sockets: list[BoundedSocket], api: Api) -> None:
-    with api.connect() as connection:
+def test_pings_are_not_answered_while_answers_are_not_read(
+    server_sockets: list[BoundedSocket], api: Api, recognizer: ScriptedLiveRecognizer
+) -> None:
+    with opened(api) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(handshake())
-        for _ in range(60):
-            connection.sendall(frame(PING, b"a" * 125) * 1000)  # 8 MB; the system holds some 3 of them
-        assert server_sockets[0].transport.get_write_buffer_size() < 200_000
+        transport = server_sockets[0].transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        for _ in range(8):
+            connection.sendall(frame(PING, b"a" * 125) * 1000)
+        connection.sendall(frame(BINARY, bytes(1000)))
+        wait_until(lambda: recognizer.streams, 60)
+        assert transport.get_write_buffer_size() < 200_000
 
 
 def test_tiny_appends_are_all_heard(api: Api, recognizer: ScriptedLiveRecognizer) -> None:
