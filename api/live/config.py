@@ -88,6 +88,8 @@ def update_config(config: SessionConfig, session: Any, layout: Layout) -> Config
     Raises:
         ApiError: naming the wrong field and the correct form.
     """
+    if session is None:
+        raise wrong_field("session", "should be an object")
     top = _Fields(session, "session")
     if top.names & {"input_audio_format", "input_audio_transcription", "input_audio_noise_reduction"}:
         layout = "beta"
@@ -150,8 +152,8 @@ def wrong_field(name: str, what: str) -> ApiError:
 
 
 def _input_of(session: _Fields) -> _Fields:
-    audio = _Fields(session.take("audio", {}) or {}, "session.audio")
-    inner = _Fields(audio.take("input", {}) or {}, "session.audio.input")
+    audio = _Fields(session.take("audio", None), "session.audio")
+    inner = _Fields(audio.take("input", None), "session.audio.input")
     inner.ignored += audio.rest()
     return inner
 
@@ -190,9 +192,9 @@ class _Fields:
     """
 
     def __init__(self, value: Any, path: str) -> None:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping | None):
             raise wrong_field(path, "should be an object")
-        self._values = dict(value)
+        self._values = dict(value or {})
         self._path = path
         self.ignored: list[str] = []
 
@@ -248,7 +250,7 @@ class _Draft:
         self.config = replace(self.config, format=_BETA_FORMATS[value])
 
     def set_transcription(self, value: Any, path: str) -> None:
-        fields = _Fields({} if value is None else value, path)
+        fields = _Fields(value, path)
         if value is None:  # back to the defaults
             kept = LiveOptions(
                 turn_detection=self.config.options.turn_detection,
@@ -290,7 +292,7 @@ class _Draft:
         microphone = None
         if value is not None:
             fields = _Fields(value, path)
-            microphone = fields.take("type", None) or "near_field"
+            microphone = fields.take("type", "near_field")
             if microphone not in ("near_field", "far_field"):
                 raise wrong_field(f"{path}.type", 'should be "near_field" or "far_field"')
             self.ignored += fields.rest()
@@ -307,7 +309,7 @@ class _Draft:
         kind = fields.take("type", "server_vad")
         turns = TurnDetection()
         if kind == "semantic_vad":
-            eagerness = fields.take("eagerness", None) or "auto"
+            eagerness = fields.take("eagerness", "auto")
             if not isinstance(eagerness, str) or eagerness not in _EAGERNESS:
                 raise wrong_field(f"{path}.eagerness", f"should be {one_of([*_EAGERNESS])}")
             turns = replace(turns, silence_duration_ms=_EAGERNESS[eagerness])

@@ -136,6 +136,11 @@ class Stream:
         await self._hold.release()
         self._on_closed()
 
+    @property
+    def unfinished(self) -> int:
+        """Samples of ended pieces without a final text."""
+        return self._finals.unfinished
+
     def warn(self) -> None:
         """Say which options of the stream have no effect."""
         for warning in self._setup.warnings:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
+import pydantic
+from openai.types.beta import realtime as beta
+from openai.types.realtime import RealtimeServerEvent
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from api.live.recognizer import (
@@ -156,18 +162,65 @@ class ScriptedLiveStream:
         self.tell(Completed(number, [segment], text, "en", (end - begin) / 1000, begin, end, logprobs, []))
 
 
+OUR_EVENTS = {"session.warning", "session.finished", "session.resumed"}
+
+
+def _by_type(union: Any) -> dict[str, type[pydantic.BaseModel]]:
+    models = get_args(get_args(union)[0])
+    return {get_args(model.model_fields["type"].annotation)[0]: model for model in models}
+
+
+_EVENTS = {"ga": _by_type(RealtimeServerEvent), "beta": _by_type(beta.RealtimeServerEvent)}
+
+
+def assert_is_openais(event: dict[str, Any]) -> None:
+    """Asserts that an event has the type of the installed `openai` package, in either layout, or is one of ours."""
+    kind = event["type"]
+    is_beta = kind == "conversation.item.created" or "input_audio_format" in event.get("session", {})
+    if kind in OUR_EVENTS:
+        return
+    if kind.startswith("transcription_session."):
+        updated = {**event, "type": "transcription_session.updated"}  # the package has no `created`
+        session = {**event["session"], "client_secret": {"value": "", "expires_at": 0}}  # null over WebSocket
+        beta.TranscriptionSessionUpdatedEvent.model_validate({**updated, "session": session}, strict=True)
+        return
+    _EVENTS["beta" if is_beta else "ga"][kind].model_validate(event, strict=True)
+
+
 class Caller:
-    """A WebSocket connection to `/v1/realtime`."""
+    """A WebSocket connection to `/v1/realtime`; each event is checked."""
 
     def __init__(self, port: int, query: str = "intent=transcription", **options: Any) -> None:
         options = {"open_timeout": 20, "max_size": None, "compression": None, **options}
-        self.socket: ClientConnection = connect(f"ws://127.0.0.1:{port}/v1/realtime?{query}", **options)
+        self._opened = connect(f"ws://127.0.0.1:{port}/v1/realtime?{query}", **options)
+        self.socket: ClientConnection = self._opened.__enter__()
 
     def __enter__(self) -> Caller:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self._opened.__exit__(None, None, None)
+
+    def lose(self) -> None:
+        """Cut the connection, without a word."""
+        self.socket.socket.shutdown(socket.SHUT_RDWR)
+
+    def close_code(self) -> int:
+        """The code that the server closes with, after events that were not read."""
+        try:
+            while True:
+                self.next()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            return closed.rcvd.code
+
+    def update(self, **fields: Any) -> dict[str, Any]:
+        """Change the settings of `session.audio.input`; the answer."""
+        self.send("session.update", session={"type": "transcription", "audio": {"input": fields}})
+        return self.next("session.updated", "error")
+
+    def append(self, sound: bytes) -> None:
+        self.send("input_audio_buffer.append", audio=base64.b64encode(sound).decode())
 
     def send(self, type: str, **fields: Any) -> None:
         self.socket.send(json.dumps({"type": type, **fields}))
@@ -176,6 +229,7 @@ class Caller:
         """The next event, or the next of some types."""
         while True:
             event: dict[str, Any] = json.loads(self.socket.recv(timeout))
+            assert_is_openais(event)
             if not types or event["type"] in types:
                 return event
 

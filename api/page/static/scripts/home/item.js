@@ -32,6 +32,8 @@ export function rowOfRecord(record, isUnsaved = false) {
   const retry = { label: "Try again", icon: "retry", name: "retry", isMain: true };
   const remove = { label: "Delete", icon: "trash", name: "remove" };
   switch (state) {
+    case "live":
+      return { ...row, tone: "working", status: "Live: the microphone is being heard", fraction: null, actions: [{ ...cancel, label: "Stop", icon: "stop" }] };
     case "waiting":
       return { ...row, tone: "working", status: "Waiting for its turn", fraction: 0, actions: [cancel] };
     case "working":

@@ -12,7 +12,7 @@ import { presetRow } from "./presets.js";
 const MOST_ADDRESSES = 100;
 
 /**
- * @param {{models: string[], schemas: Object<string, Object>}} known options.
+ * @param {{models: string[], schemas: Object<string, Object>, live: boolean}} known options.
  * @param {{onStart: (hasFiles: boolean) => void, onRelease: () => void}} told `onStart`: jobs were started; `onRelease`: a recording of
  *   the microphone was put aside.
  * @returns {{body: HTMLElement, add: (chosen: {files: File[], skipped: number}) => void, chooseFiles: () => void,
@@ -25,7 +25,7 @@ export function newTranscript(known, { onStart, onRelease }) {
   const addresses = element("textarea", { id: "addresses", rows: 3, placeholder: "https://example.com/episode-12.mp3", spellcheck: "false", autocapitalize: "off", oninput: draw, "aria-describedby": "addresses-hint" });
   const error = element("p", { class: "field-error", role: "alert" });
   const button = element("button", { class: "primary start", type: "submit" });
-  const microphone = microphonePanel(addRecording);
+  const microphone = microphonePanel(addRecording, known);
   const panels = tabs([
     ["Files", "upload", filePanel(add)],
     ["Microphone", "microphone", microphone.body],

@@ -34,6 +34,8 @@ const BY_CODE = {
   host: ["The server has no password, so it answers at local addresses only.", "Open it by its IP address, or ask whoever runs it to set a password."],
   no_such_upload: ["The upload is no longer on the server.", "Choose the file again."],
   not_done: ["The recording is being transcribed anew, which replaces this text.", "Wait for it, or cancel it in the list."],
+  no_live: ["This server has no live captions.", "Record with the microphone instead."],
+  not_live: ["These live captions have ended.", "Open the transcript in your list."],
   not_ended: ["The recording is already being transcribed.", "Wait for it, or cancel it first."],
   too_many: ["There is no room for more.", "Delete transcripts, lines or speakers that you no longer need, then try again."],
   no_space: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
@@ -56,6 +58,20 @@ const BY_CODE = {
   Cancelled: ["The transcription was cancelled.", "Start it again when you like."],
   Internal: ["Something went wrong on the server.", "Try again. If it happens again, tell whoever runs the server."],
 };
+
+const BY_MICROPHONE = {
+  NotAllowedError: "The browser does not allow the microphone here. Allow it beside the address, then try again.",
+  NotFoundError: "No microphone was found. Connect one, then try again.",
+  NotReadableError: "Another program is using the microphone. Close it, then try again.",
+};
+
+export const NO_MICROPHONE = "The microphone works only over https or on this computer itself. Record with another program, then choose the file.";
+
+/**
+ * @param {DOMException} error of `getUserMedia`, or of what takes its sound.
+ * @returns {string} what happened, and what to do.
+ */
+export const describeMicrophone = ({ name }) => BY_MICROPHONE[name] ?? "The recording could not be started. Try again, or record with another program.";
 
 const BY_STATUS = {
   404: BY_CODE.not_found,
