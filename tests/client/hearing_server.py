@@ -121,6 +121,7 @@ class HearingServer:
         self.headers: dict[str, str] = {}
         self.is_mute = False
         """If true, what is heard is not answered."""
+        self.was_asked_to_finish = False
         self.option_error = ""
         """A message with which the options are refused."""
         self.failure = ""
@@ -214,7 +215,10 @@ class HearingServer:
                 session.send("session.updated", session={"id": session.id})
         elif event["type"] == "input_audio_buffer.append" and not self.is_mute:
             session.hear(base64.b64decode(event["audio"]))
-        elif event["type"] == "session.finish" and not self.is_mute:
+        elif event["type"] == "session.finish":
+            self.was_asked_to_finish = True
+            if self.is_mute:
+                return
             session.end_utterance()
             session.send("session.finished", received_audio_bytes=session.received)
 

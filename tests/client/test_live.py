@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from client.live import app
-from tests.client.conftest import environment, run_command, start_command, wait_until
+from tests.client.conftest import environment, run_command, wait_until
 from tests.client.hearing_server import UNIT_BYTES, HearingServer, sound
 
 pytestmark = pytest.mark.process
+
+Run = Callable[..., tuple[str, str]]
 
 NUMBERS = (0, 1, 2, 3, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0)
 PRINTED = "[00:00:00.100 --> 00:00:00.400] 1 2 3\n[00:00:00.800 --> 00:00:01.000] 4 5\n"
@@ -36,17 +39,42 @@ def spoken(folder: Path) -> Path:
     return write_wav(folder / "numbers.wav", sound(*NUMBERS))
 
 
-@contextmanager
-def listening(server: HearingServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command that has heard 0.3 s of a long recording."""
-    long = write_wav(folder / "long.wav", sound(*range(1, 1000)))
-    process = start_command("live", long, "--txt=out.txt", where=server.url, folder=folder)
-    try:
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process, and checks its exit code."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    monkeypatch.setenv("RUNPOD_API_KEY", "key")
+    monkeypatch.delenv("RUNPOD_ENDPOINT_ID", raising=False)
+
+    def run(where: HearingServer | None, *arguments: str, code: int = 0) -> tuple[str, str]:
+        monkeypatch.setenv("RUNPOD_BASE_URL", "http://localhost:9" if where is None else where.url)
+        try:
+            app([*arguments], standalone_mode=False)
+            ended = 0
+        except SystemExit as end:
+            ended = end.code
+        printed = capsys.readouterr()
+        assert ended == code, printed.err
+        return printed.out, printed.err
+
+    return run
+
+
+def signalled(server: HearingServer, *numbers: int) -> threading.Thread:
+    """Sends this process the first signal once 0.3 s are heard, and others once the text is asked for."""
+
+    def send() -> None:
         wait_until(lambda: server.sessions and server.sessions[0].received >= 3 * UNIT_BYTES, 60)
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+        server.is_mute = len(numbers) > 1
+        os.kill(os.getpid(), numbers[0])
+        for number in numbers[1:]:
+            wait_until(lambda: server.was_asked_to_finish, 60)
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
 
 
 def run_piped(server: HearingServer, folder: Path, content: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -64,24 +92,26 @@ def write_wav(path: Path, pcm: bytes) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("spoken")
 def test_a_recording_is_printed_as_it_is_heard_and_written_at_the_end(
-    server: HearingServer, spoken: Path, folder: Path
+    run: Run, server: HearingServer, folder: Path
 ) -> None:
-    files = [f"--{name}={folder / f'out.{name}'}" for name in ("srt", "vtt", "txt", "json")]
-    done = run_command("live", spoken, *files, where=server.url, folder=folder)
-    assert done.stdout == PRINTED
+    files = [f"--{name}=out.{name}" for name in ("srt", "vtt", "txt", "json")]
+    out, err = run(server, "numbers.wav", *files)
+    assert out == PRINTED
     assert (folder / "out.srt").read_text() == SRT
     assert (folder / "out.vtt").read_text().startswith("WEBVTT\n\n00:00:00.100 --> ")
     assert (folder / "out.txt").read_text() == "1 2 3 4 5\n"
     written = json.loads((folder / "out.json").read_text())
     assert written["transcription"]["segments"][1]["text"] == " 4 5"
     assert written["metadata"] == {"language": "en", "audio_duration": 1.4, "warnings": []}
-    assert done.stderr.splitlines() == [f"Wrote {folder / f'out.{name}'}" for name in ("srt", "vtt", "txt", "json")]
+    assert err.splitlines() == [f"Wrote out.{name}" for name in ("srt", "vtt", "txt", "json")]
 
 
-def test_options_are_those_of_openais_session(server: HearingServer, spoken: Path, folder: Path) -> None:
+@pytest.mark.usefixtures("spoken")
+def test_options_are_those_of_openais_session(run: Run, server: HearingServer) -> None:
     flags = ("--language=de", "--language", "en,fr", "--keyword=Zürich", "--prompt=Namen", "--delay=high", "--diarize")
-    run_command("live", spoken, *flags, "--model=turbo", where=server.url, folder=folder)
+    run(server, "numbers.wav", *flags, "--model=turbo")
     assert server.sessions[0].settings == {
         "type": "transcription",
         "audio": {
@@ -101,42 +131,41 @@ def test_a_pipe_is_heard(server: HearingServer, spoken: Path, folder: Path) -> N
     assert done.stdout.decode() == PRINTED
 
 
-def test_a_broken_connection_costs_no_word(spoken: Path, folder: Path) -> None:
+@pytest.mark.usefixtures("spoken")
+def test_a_broken_connection_costs_no_word(run: Run) -> None:
     with HearingServer([2 * UNIT_BYTES, 9 * UNIT_BYTES]) as server:
-        done = run_command("live", spoken, where=server.url, folder=folder)
-    assert done.stdout == PRINTED
-    assert "Note: the connection was closed; trying again\n" in done.stderr
+        assert run(server, "numbers.wav") == (PRINTED, "Note: the connection was closed; trying again\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_waits_for_the_last_words_and_writes(server: HearingServer, folder: Path, number: int) -> None:
-    with listening(server, folder) as process:
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+def test_the_first_signal_waits_for_the_last_words_and_writes(
+    run: Run, server: HearingServer, folder: Path, number: int
+) -> None:
+    write_wav(folder / "long.wav", sound(*range(1, 1000)))
+    sending = signalled(server, number)
+    out, err = run(server, "long.wav", "--txt=out.txt")
+    sending.join()
     heard = (folder / "out.txt").read_text().split()
     assert heard == [str(number) for number in range(1, len(heard) + 1)]
     assert 3 <= len(heard) < 999
-    assert out.rstrip().endswith(f"1 {' '.join(heard[1:])}")
+    assert out.endswith(f"] {' '.join(heard)}\n")
     assert "Note: waiting for the last words; Ctrl-C again does not wait\n" in err
 
 
-def test_the_second_signal_writes_what_is_there_at_once(server: HearingServer, folder: Path) -> None:
-    with listening(server, folder) as process:
-        server.is_mute = True
-        process.send_signal(signal.SIGINT)
-        assert any("waiting for the last words" in line for line in process.stderr)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+def test_the_second_signal_writes_what_is_there_at_once(run: Run, server: HearingServer, folder: Path) -> None:
+    write_wav(folder / "long.wav", sound(*range(1, 1000)))
+    sending = signalled(server, signal.SIGINT, signal.SIGINT)
+    _, err = run(server, "long.wav", "--txt=out.txt", code=130)
+    sending.join()
     assert "Error: stopped before the last words were final" in err
-    assert (folder / "out.txt").read_text().startswith("1 2 3")
+    assert (folder / "out.txt").read_text().startswith("1 2")
 
 
-def test_what_was_heard_is_written_if_the_worker_fails_for_good(folder: Path, spoken: Path) -> None:
+@pytest.mark.usefixtures("spoken")
+def test_what_was_heard_is_written_if_the_worker_fails_for_good(run: Run, folder: Path) -> None:
     with HearingServer([10 * UNIT_BYTES]) as server:
         server.refusals_after_break = [(401, {})]
-        err = run_command("live", spoken, "--srt=out.srt", where=server.url, folder=folder, code=5).stderr
+        _, err = run(server, "numbers.wav", "--srt=out.srt", code=5)
     assert "Error: the API key is wrong or missing" in err
     assert (folder / "out.srt").read_text().startswith("1\n00:00:00,100 --> 00:00:00,400\n1 2 3\n")
 
@@ -150,28 +179,13 @@ def test_what_was_heard_is_written_if_the_worker_fails_for_good(folder: Path, sp
         (["numbers.wav", "--srt=text.txt"], 2, "text.txt already exists: --overwrite replaces it"),
         (["numbers.wav", "--srt=numbers.wav", "--overwrite"], 2, "numbers.wav is the recording itself"),
         (["numbers.wav", "--server=localhost:8000"], 2, "is not an http(s) address such as http://localhost:8000"),
-        (["numbers.wav", "--server=https://api.runpod.ai/v2/ID"], 2, "the API key is missing"),
         (["numbers.wav", "--server=http://localhost:8000/v2/ID"], 2, "needs a worker in HTTP mode"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(
-    folder: Path,
-    spoken: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    code: int,
-    message: str,
-) -> None:
+@pytest.mark.usefixtures("spoken")
+def test_a_mistake_is_told_in_a_sentence(run: Run, folder: Path, arguments: list[str], code: int, message: str) -> None:
     (folder / "text.txt").write_text("no sound")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
-    for name in ("RUNPOD_API_KEY", "RUNPOD_BASE_URL", "RUNPOD_ENDPOINT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(SystemExit) as end:
-        app(arguments, standalone_mode=False)
-    assert end.value.code == code
-    assert message in capsys.readouterr().err
+    assert message in run(None, *arguments, code=code)[1]
 
 
 def test_a_pipe_without_a_header_is_told_what_it_needs(server: HearingServer, folder: Path) -> None:
@@ -181,10 +195,11 @@ def test_a_pipe_without_a_header_is_told_what_it_needs(server: HearingServer, fo
     assert "Traceback" not in done.stderr.decode()
 
 
-def test_words_without_a_final_text_are_an_incomplete_result(folder: Path, spoken: Path) -> None:
+@pytest.mark.usefixtures("spoken")
+def test_words_without_a_final_text_are_an_incomplete_result(run: Run) -> None:
     with HearingServer() as server:
         server.failure = "out of memory"
-        err = run_command("live", spoken, where=server.url, folder=folder, code=6).stderr
+        _, err = run(server, "numbers.wav", code=6)
     assert "Note: what was said at 0 s has no final text: out of memory" in err
     assert "Error: 2 utterances have no final text" in err
 
