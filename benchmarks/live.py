@@ -83,7 +83,7 @@ def main() -> None:
     recordings = [recording for recording in find_recordings(arguments.audio) if recording.text != ""]
     most = max(arguments.sessions)
     print(describe_run(), flush=True)
-    with http_worker(WHISPER_MODEL=arguments.model, LIVE_SESSIONS=str(most)) as worker:
+    with http_worker(WHISPER_MODEL=arguments.model, LIVE_SESSIONS=str(max(most, 32))) as worker:
         files = {recording.name: transcribe_file(worker, recording) for recording in recordings}
         measurements = []
         for sessions in arguments.sessions:

@@ -12,8 +12,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from api.http import asr_routes, docs, job_routes, metrics, openai_routes, without_live
 from api.http.access import Admission
@@ -68,6 +69,7 @@ def create_app(
             *job_routes.ROUTES,
             *metrics.ROUTES,
             *docs.ROUTES,
+            WebSocketRoute("/{path:path}", _refuse_websocket),
         ],
         middleware=[
             Middleware(MeasureRequests),
@@ -144,6 +146,10 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
             expose_headers=_EXPOSED_HEADERS,
         )
     ]
+
+
+async def _refuse_websocket(_: WebSocket) -> NoReturn:
+    raise ApiError(404, "there is no such path: live transcription is at /v1/realtime", code="not_found")
 
 
 async def _refuse_path(_: Request, __: Exception) -> NoReturn:

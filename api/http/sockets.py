@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 22 * 2**20
 """15 MiB in base64, OpenAI's limit for the sound of one event, and JSON around it."""
 
+READ_BYTES = 8 * 1024
+"""Read at once, instead of asyncio's 256 KiB: as many frames as fit are handled before anything else is, and 1300
+empty ones take some 30 ms."""
+
 PING_SECONDS = 20.0
 """After which a silent caller is asked for a sign of life, and for which it is waited for."""
 
@@ -49,6 +53,11 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     def abort(self) -> None:
         """Close at once."""
         self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over a connection."""
+        super().connection_made(transport)
+        self.transport.max_size = READ_BYTES  # type: ignore[attr-defined]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting; a connection that was lost without a word has the code 1006 (RFC 6455, section 7.1.5)."""
@@ -115,6 +124,12 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             return
         super().keepalive_timeout()
         self._abort_later(CLOSE_SECONDS)
+
+    async def send(self, message: Any) -> None:
+        """Send a message; a handshake that is answered by one of HTTP is complete too, which uvicorn would report."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
 
     def shutdown(self) -> None:
         """Leave a conversation that was admitted to the application, which ends it; after a while do it here."""

@@ -168,7 +168,7 @@ def api_on_loopback(
 def served(app: ASGIApp) -> Iterator[int]:
     """Serves an app on a free port until the end of the block."""
     config = uvicorn.Config(
-        app, log_config=None, http=BoundedConnection, timeout_graceful_shutdown=1, **SOCKET_SETTINGS
+        app, log_config=None, http=BoundedConnection, loop="asyncio", timeout_graceful_shutdown=1, **SOCKET_SETTINGS
     )
     server = uvicorn.Server(config)
     with listen("127.0.0.1", 0, "the server") as listening:
@@ -182,7 +182,7 @@ def served(app: ASGIApp) -> Iterator[int]:
             assert not thread.is_alive()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"still not true after {seconds:.0f} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -12,6 +13,7 @@ from typing import Any, get_args
 import pydantic
 from openai.types.beta import realtime as beta
 from openai.types.realtime import RealtimeServerEvent
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from api.live.recognizer import (
@@ -182,6 +184,8 @@ def assert_is_openais(event: dict[str, Any]) -> None:
         session = {**event["session"], "client_secret": {"value": "", "expires_at": 0}}  # null over WebSocket
         beta.TranscriptionSessionUpdatedEvent.model_validate({**updated, "session": session}, strict=True)
         return
+    if event.get("session", {}).get("audio", {}).get("input", {}).get("format", {}).get("rate") == 16000:
+        event = json.loads(json.dumps(event).replace('"rate": 16000', '"rate": 24000'))  # all that OpenAI offers
     _EVENTS["beta" if is_beta else "ga"][kind].model_validate(event, strict=True)
 
 
@@ -198,6 +202,19 @@ class Caller:
 
     def __exit__(self, *_: object) -> None:
         self._opened.__exit__(None, None, None)
+
+    def lose(self) -> None:
+        """Cut the connection, without a word."""
+        self.socket.socket.shutdown(socket.SHUT_RDWR)
+
+    def close_code(self) -> int:
+        """The code that the server closes with, after events that were not read."""
+        try:
+            while True:
+                self.next()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            return closed.rcvd.code
 
     def update(self, **fields: Any) -> dict[str, Any]:
         """Change the settings of `session.audio.input`; the answer."""
