@@ -356,3 +356,17 @@ def test_an_option_without_effect_is_said() -> None:
         assert warned.message.startswith("noise_reduction has no effect")
 
     asyncio.run(run())
+
+
+def test_a_stream_is_closed_even_if_its_closer_is_cancelled() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(sound()[: 2 * BYTES_PER_SECOND])
+            closing = asyncio.create_task(heard.stream.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait([closing])
+            await heard.stream.close()
+            assert (heard.closed, heard.hold.released) == (1, 1)
+
+    asyncio.run(run())

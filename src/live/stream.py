@@ -104,6 +104,7 @@ class Stream:
         self._piece_start = 0
         self._drafts: Drafts | None = None
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     async def hear(self, pcm: bytes) -> None:
         """Take sound, whole samples; waits while too much of it is unprocessed."""
@@ -128,17 +129,9 @@ class Stream:
 
     async def close(self) -> None:
         """Cancel everything; a second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._drafts is not None:
-            self._drafts.end()
-        await self._finals.close()
-        self._hold.cancel()
-        async with self._turn:  # what the detector was given comes back first
-            self._forget_uncommitted()
-        await self._hold.release()
-        self._on_closed()
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
 
     @property
     def unfinished(self) -> int:
@@ -161,6 +154,17 @@ class Stream:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         return await asyncio.shield(task)
+
+    async def _close(self) -> None:
+        self._closed = True
+        if self._drafts is not None:
+            self._drafts.end()
+        await self._finals.close()
+        self._hold.cancel()
+        async with self._turn:  # what the detector was given comes back first
+            self._forget_uncommitted()
+        await self._hold.release()
+        self._on_closed()
 
     async def _hear(self, pcm: bytes) -> None:
         for first in range(0, len(pcm), BLOCK * BYTES_PER_SAMPLE):
