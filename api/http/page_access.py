@@ -74,7 +74,7 @@ class AddPageHeaders(HttpMiddleware):
 
 
 def admit(request: HTTPConnection) -> None:
-    """Admit a request to the page's API, or refuse it.
+    """Admit a request, or a WebSocket, to the page's API, or refuse it.
 
     Raises:
         ApiError: it comes from another page, or from nobody who may use the page.
@@ -165,7 +165,7 @@ def _check_origin(request: HTTPConnection) -> None:
     """
     headers = request.headers
     host = headers.get("host", "")
-    is_safe = request.scope.get("method") in _SAFE_METHODS
+    is_safe = request.scope.get("method") in _SAFE_METHODS  # a WebSocket has none
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         is_own = site == "same-origin" or (site == "none" and is_safe)

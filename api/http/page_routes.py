@@ -88,9 +88,11 @@ async def remove(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """`POST transcripts/{id}/cancel`: end its job, if it runs."""
+    """`POST transcripts/{id}/cancel`: end its job, if it runs, or its live captions, of which all is kept."""
     page = page_of(request)
-    record = await page.jobs.cancel(await find(request))
+    found = await find(request)
+    await page.live.end(found.id)
+    record = await page.jobs.cancel(found)
     return await answer(request, page.jobs.to_json(existing(record)))
 
 
@@ -102,7 +104,7 @@ async def retry(request: Request) -> Response:
     if not isinstance(body, Mapping):
         raise ApiError(400, "the body should be a JSON object")
     options = None if body.get("options") is None else _parse_options(body["options"])
-    if record.state in UNFINISHED:
+    if record.state in (*UNFINISHED, "live"):
         raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
     return await answer(request, page.jobs.to_json(existing(await page.jobs.retry(record, options))))
 
@@ -159,11 +161,13 @@ async def edit(request: Request) -> Response:
 
 
 async def options(request: Request) -> Response:
-    """`GET options`: the models that are known, and the JSON Schema of each option of a job."""
+    """`GET options`: the models that are known, the JSON Schema of each option, and whether there are live captions."""
     owner_of(request)
     door: Door = request.app.state.door
     models = await door.transcriber.models()
-    return await answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
+    schemas = dict(door.transcriber.option_schemas())
+    has_live = page_of(request).live.are_possible
+    return await answer(request, {"models": models, "schemas": schemas, "live": has_live})
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"

@@ -34,7 +34,7 @@ MAX_JOB_S = 24 * 3600.0
 """The longest that a job may run, as with `/run`."""
 
 _WRITE_AGAIN_S = 5.0
-"""Between attempts to write the end of a job to a full disk."""
+"""Between attempts to write a result to a full disk."""
 
 _MAX_NAME_CHARACTERS = 100
 _MAX_MESSAGE_CHARACTERS = 2000
@@ -162,15 +162,15 @@ class PageJobs:
                     return  # it has been removed or cancelled
                 answer = await asyncio.wait_for(self._run(self._to_job(record), running.listener()), MAX_JOB_S)
                 running.end()
-                await _until_written(lambda: self._keep(record.id, answer))
+                await until_written(lambda: self._keep(record.id, answer))
         except asyncio.TimeoutError:
             running.end()
             message = f"the job took over {MAX_JOB_S / 3600:g} hours: cut the recording"
-            await _until_written(lambda: self._fail(record.id, "Cancelled", message))
+            await until_written(lambda: self._fail(record.id, "Cancelled", message))
         except Exception as error:
             running.end()
             _log.error("job of the page failed: %s", type(error).__name__)
-            await _until_written(lambda: self._fail(record.id, "Internal", "the server failed: try again"))
+            await until_written(lambda: self._fail(record.id, "Internal", "the server failed: try again"))
         finally:
             running.end()
             if self._running.get(record.id) is running:
@@ -207,13 +207,13 @@ class PageJobs:
             await run_in_threadpool(self._store.update, transcript_id, state=state, error=error, attempts=0)
 
 
-async def _until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Write the end of a job; on a full disk try until it succeeds, so that the job need not run again."""
+async def until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Write a result; on a full disk try until it succeeds, so that it need not be computed again."""
     while True:
         try:
             return await to_end(write())
         except NotWritten:
-            _log.error("the end of a job of the page cannot be written: the disk is full or fails")
+            _log.error("a result cannot be written for the page: the disk is full or fails")
             await asyncio.sleep(_WRITE_AGAIN_S)
 
 

@@ -6,8 +6,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-State = Literal["waiting", "working", "done", "failed", "cancelled"]
+State = Literal["live", "waiting", "working", "done", "failed", "cancelled"]
+"""Of a transcript; `live`: it is made of what a microphone hears."""
+
 UNFINISHED: tuple[State, ...] = ("waiting", "working")
+"""Those of a job that has not ended."""
 
 PREVIEW_CHARACTERS = 160
 

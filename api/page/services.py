@@ -7,9 +7,9 @@ import math
 import shutil
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -17,6 +17,7 @@ from api.page.document import Document
 from api.page.events import Events
 from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
+from api.page.live import LiveTranscripts
 from api.page.made_files import MadeFiles
 from api.page.media import look_at
 from api.page.own_visitor import OwnVisitor
@@ -26,6 +27,9 @@ from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
 from api.page.threads import Layouts
 from api.page.uploads import NoSpace, Uploads
+
+if TYPE_CHECKING:
+    from api.live.sessions import LiveSessions  # with packages that a page without live captions does not need
 
 PRIVATE_FOLDER = 0o700
 
@@ -52,6 +56,7 @@ class PageServices:
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
         own_visitor: the owner of the folder.
+        live: transcripts that are heard.
         made: files that are being made of recordings.
         layouts: lays out texts.
         videos: held while a captioned video is begun, given up, or noted as made.
@@ -63,11 +68,16 @@ class PageServices:
     uploads: Uploads
     jobs: PageJobs
     own_visitor: OwnVisitor
+    sessions: InitVar[LiveSessions | None] = None
+    live: LiveTranscripts = field(init=False)
     made: MadeFiles = field(default_factory=MadeFiles)
     layouts: Layouts = field(default_factory=Layouts)
     videos: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
+
+    def __post_init__(self, sessions: LiveSessions | None) -> None:
+        self.live = LiveTranscripts(sessions, self)
 
     def folder_of(self, transcript_id: str) -> Path:
         """The folder for a transcript's recording and what is made of it."""
@@ -126,6 +136,11 @@ class PageServices:
 
     async def remove(self, record: Record) -> None:
         """Remove all of a transcript, and end its job."""
+        await self.live.abandon(record.id)
+        await self.drop(record)
+
+    async def drop(self, record: Record) -> None:
+        """Remove all of a transcript that is not being heard, and end its job."""
         try:
             await run_in_threadpool(self.store.remove, record.id)
         except NotWritten:  # on a full disk the recording has to go first
@@ -145,6 +160,7 @@ class PageServices:
         await run_in_threadpool(self._remove_strays)
         for record in await run_in_threadpool(self._not_looked_at):
             self.follow(self._look_again(record.id))
+        await self.live.recover()
         await self.jobs.resume()
 
     async def close(self) -> None:
@@ -152,6 +168,7 @@ class PageServices:
         self.events.close()
         for task in self._tasks:
             task.cancel()
+        await self.live.close()
         await self.jobs.close()
         await run_in_threadpool(self.made.close)
         await run_in_threadpool(self.store.close)
@@ -187,12 +204,13 @@ def remove_tree(path: Path) -> None:
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
-def open_page(settings: PageSettings, run: Run) -> PageServices:
+def open_page(settings: PageSettings, run: Run, sessions: LiveSessions | None = None) -> PageServices:
     """Open the page's folder.
 
     Args:
         settings: of the page.
         run: runs a job.
+        sessions: of live transcription; None: there is none.
 
     Raises:
         StoreUnusable: the folder cannot be used, with a sentence.
@@ -213,4 +231,4 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
     jobs = PageJobs(store, run, events, settings.media_folder)
-    return PageServices(settings, store, events, uploads, jobs, own_visitor)
+    return PageServices(settings, store, events, uploads, jobs, own_visitor, sessions)

@@ -20,7 +20,7 @@ from api.page import lines, tables
 from api.page.edits import MAX_SPEAKERS, Edit
 from api.page.lines import Line
 from api.page.merging import StoredLine, merge_lines, merge_speakers
-from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record
+from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record, State
 
 MAX_TRANSCRIPTS, MAX_TRANSCRIPTS_OF_ONE = 20_000, 1000
 """Of all visitors, and of each."""
@@ -142,12 +142,11 @@ class Store:
 
     def unfinished(self) -> list[Record]:
         """The transcripts whose jobs have not ended, the oldest first."""
-        with self._lock:
-            rows = self._db.execute(
-                tables.SELECT_RECORDS + "WHERE state IN (?, ?) ORDER BY created",
-                UNFINISHED,
-            ).fetchall()
-        return [tables.to_record(row) for row in rows]
+        return self._in_states(*UNFINISHED)
+
+    def live(self) -> list[Record]:
+        """The transcripts that are heard, or were when the previous server was killed; the oldest first."""
+        return self._in_states("live")
 
     def ids(self) -> set[str]:
         """The ids of all transcripts."""
@@ -171,7 +170,7 @@ class Store:
         """
         with self._writing():
             record = self._read(transcript_id)
-            if record is None or record.state in UNFINISHED:
+            if record is None or record.state in (*UNFINISHED, "live"):
                 return None
             known = record.options if options is None else options
             return self._write(
@@ -235,6 +234,29 @@ class Store:
                 )
             )
 
+    def append(self, transcript_id: str, new_lines: Sequence[Line]) -> Record | None:
+        """Add lines to a live transcript; None: the transcript is gone.
+
+        Raises:
+            StoreFull: the transcript would have too many lines or speakers.
+        """
+        with self._writing():
+            record = self._read(transcript_id)
+            if record is None:
+                return None
+            revision = record.revision + 1
+            self._put_lines(transcript_id, new_lines, revision)
+            self._check_number(transcript_id)
+            return self._write(
+                replace(
+                    record,
+                    revision=revision,
+                    updated=time.time(),
+                    speakers=_merge_speakers(record, Edit(), new_lines),
+                    preview=self._preview(transcript_id),
+                )
+            )
+
     def edit(self, transcript_id: str, edit: Edit) -> Edited | None:
         """Write a visitor's changes, except for lines that have changed since; None: the transcript is gone.
 
@@ -257,9 +279,7 @@ class Store:
                 [(revision, transcript_id, id) for id in merge.removed],
             )
             self._check_number(transcript_id)
-            speakers = merge_speakers(record.speakers, edit, merge.written)
-            if len(speakers) > MAX_SPEAKERS:
-                raise StoreFull(f"the transcript has over {MAX_SPEAKERS} speakers")
+            speakers = _merge_speakers(record, edit, merge.written)
             has_new_text = bool(merge.written or merge.removed)
             changed = replace(
                 record,
@@ -291,6 +311,12 @@ class Store:
     def lines_as_json(self, transcript_id: str) -> str:
         """The same as a JSON list, without parsing the words of hours."""
         return _to_json(self._rows(transcript_id))
+
+    def _in_states(self, *states: State) -> list[Record]:
+        some = f"WHERE state IN ({', '.join('?' * len(states))}) ORDER BY created"
+        with self._lock:
+            rows = self._db.execute(tables.SELECT_RECORDS + some, states).fetchall()
+        return [tables.to_record(row) for row in rows]
 
     def _rows(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Any]:
         with self._lock:
@@ -362,6 +388,18 @@ class Store:
         )
         text = " ".join(" ".join(tables.to_line(row).text for row in rows).split())
         return text[:PREVIEW_CHARACTERS]
+
+
+def _merge_speakers(record: Record, edit: Edit, written: Iterable[Line]) -> dict[str, str]:
+    """The speakers' names after an edit, or after new lines.
+
+    Raises:
+        StoreFull: there are too many.
+    """
+    speakers = merge_speakers(record.speakers, edit, written)
+    if len(speakers) > MAX_SPEAKERS:
+        raise StoreFull(f"the transcript has over {MAX_SPEAKERS} speakers")
+    return speakers
 
 
 def _to_json(rows: Iterable[Sequence[Any]]) -> str:

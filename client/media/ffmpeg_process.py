@@ -1,4 +1,4 @@
-"""Runs ffmpeg over a recording from anybody: sandboxed (`media/sandbox.py`), and as long as it goes on."""
+"""Runs ffmpeg over a recording from anybody: sandboxed (`media/sandbox.py`), and stopped when it stalls."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def run_ffmpeg(
     min_lines: int = 1,
     stop: threading.Event | None = None,
 ) -> FfmpegRun:
-    """Run ffmpeg while it goes on, and at most for the CPU time of the longest recording.
+    """Run ffmpeg while it makes progress, and at most for the CPU time of the longest recording.
 
     Args:
         output: what it writes.
         file_bytes: most bytes of a file that it writes.
-        stall_seconds: how often it is looked after.
-        min_lines: the lines that it must have printed since the last look; a run that prints none must have ended.
+        stall_seconds: time between two checks of its progress.
+        min_lines: lines that it must have printed since the last check, or it has stalled.
         stop: ends ffmpeg when set.
 
     Raises:
@@ -97,7 +97,7 @@ def _read(stream: IO[str], keep: Callable[[str], object]) -> None:
 def _ends(
     process: subprocess.Popen[Any], lines: list[str], stall_seconds: float, min_lines: int, stop: threading.Event
 ) -> bool:
-    """Wait for the end of `process`; False if it does not go on."""
+    """Wait for the end of `process`; False if it stalls."""
     seen, next_look = 0, time.monotonic() + stall_seconds
     while not stop.is_set():
         try:

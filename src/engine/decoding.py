@@ -133,7 +133,7 @@ class Batch:
         state.active[:] = True
         self._state.bytes[slot].copy_(rows[0], non_blocking=True)
         if stored:
-            self._store_given(request, slot, given[:stored], start)
+            self._store_given(request.features, slot, stored, start)
         return RunningDecode(request, slot, stored, start)
 
     def _most_sampled(self, request: DecodeRequest) -> int:
@@ -142,11 +142,10 @@ class Batch:
         limits = (room, self._max_sampled - len(request.prefix), request.max_tokens)
         return min(limit for limit in limits if limit is not None)
 
-    def _store_given(self, request: DecodeRequest, slot: int, given: list[int], start: int) -> None:
-        """Read the tokens that are given in one pass, and note what it tells of `<|nospeech|>`."""
-        text = torch.tensor(given).to(self._placement.device)
-        hidden = self._model.decoder.store_prompt(self._cache, slot, text, request.features)
-        if start < len(given):
+    def _store_given(self, features: Tensor, slot: int, count: int, start: int) -> None:
+        """Read the first of a slot's given tokens in one pass, and note what it tells of `<|nospeech|>`."""
+        hidden = self._model.decoder.store_prompt(self._cache, slot, self._prompts[slot, :count], features)
+        if start < count:
             probs = self._model.decoder.logits(hidden[start]).softmax(-1)
             self._state.fields.no_speech[slot] = probs[self._rules.no_speech]
 

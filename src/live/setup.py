@@ -18,6 +18,7 @@ from src.transcription.model_cache import LoadedModel
 MAX_PADDING_MS = 5_000
 MAX_SILENCE_MS = 10_000
 """Limits of turn detection: a stream keeps as much sound in memory."""
+MIN_DRAFT_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ def to_job_options(live: LiveOptions) -> Options:
 
 def _check_limits(live: LiveOptions) -> None:
     turns = live.turn_detection or TurnDetection()
+    if live.draft_seconds is not None and not live.draft_seconds >= MIN_DRAFT_SECONDS:
+        raise LiveRefused(f"draft_seconds: should be at least {MIN_DRAFT_SECONDS:g}, or none", "invalid_value")
     for name, value, limit in (
         ("turn_detection.prefix_padding_ms", turns.prefix_padding_ms, MAX_PADDING_MS),
         ("turn_detection.silence_duration_ms", turns.silence_duration_ms, MAX_SILENCE_MS),

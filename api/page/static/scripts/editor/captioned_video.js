@@ -1,6 +1,6 @@
 // A video with its subtitles: asked of the server, which takes a while, then downloaded.
 
-import { announce, element, icon, toast } from "../dom.js";
+import { announce, element, iconButton, toast } from "../dom.js";
 import { records } from "../server/records.js";
 import { cancelVideo, makeVideo, videoAddress } from "../server/transcripts.js";
 import { describeProblem, describeWarning } from "../text/problems.js";
@@ -16,7 +16,7 @@ export class VideoProgress {
     this.id = id;
     this.bar = element("progress", { max: "1", "aria-label": "Making the video" });
     this.text = element("span", { class: "small" });
-    const cancel = element("button", { type: "button", class: "quiet icon-button", "aria-label": "Cancel the video", onclick: () => this.#cancel() }, icon("close"));
+    const cancel = iconButton("Cancel the video", "close", () => this.#cancel());
     this.root = element("span", { class: "video-progress", hidden: true }, this.bar, this.text, cancel);
     const follow = ({ detail: { record } }) => { if (record?.id === id) this.#show(record.video); };
     records.addEventListener("change", follow, { signal: this.#ended.signal });

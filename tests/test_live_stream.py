@@ -1,0 +1,358 @@
+"""A live stream: which sound becomes which utterance, what is told of it, and how a stream ends.
+
+The detector is real, the engine scripted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from api.live.recognizer import (
+    Committed,
+    Completed,
+    Delta,
+    Failed,
+    LiveOptions,
+    LiveRefused,
+    SpeechStarted,
+    TurnDetection,
+    Warned,
+)
+from src.audio.pcm import SAMPLE_RATE
+from src.engine.scheduler import EngineLost
+from src.errors import InvalidInput
+from src.live.setup import to_job_options
+from src.live.stream import MAX_PIECE, MAX_UNPROCESSED
+from tests.support.live_stream import ScriptedModel, decoded, listening, silence
+
+pytestmark = pytest.mark.process
+
+BY_COMMIT = LiveOptions(turn_detection=None)
+LONG_TURNS = LiveOptions(turn_detection=TurnDetection(silence_duration_ms=10_000))
+BYTES_PER_SECOND = 2 * SAMPLE_RATE
+
+
+def sound(clip: str = "demo.ogg") -> bytes:
+    return decoded(clip).tobytes()
+
+
+def test_each_sentence_is_an_utterance_with_the_sound_around_it() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(sound() + silence(1))
+            await heard.stream.finish()
+        one = ["SpeechStarted", "SpeechStopped", "Committed", "Completed"]
+        assert sorted(heard.kinds()) == sorted(one * 2)
+        (first_start, first_end), (second_start, second_end) = heard.spans
+        assert first_start == 0
+        assert 3265 <= first_end <= second_start <= 4165  # the pause of the clip
+        assert 6720 <= second_end <= 7720
+        assert [len(piece) * 1000 // SAMPLE_RATE for piece in heard.model.pieces] == [
+            first_end - first_start,
+            second_end - second_start,
+        ]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("block", [64, 1000, 6400, 10**7])
+def test_the_sizes_in_which_sound_arrives_change_nothing(block: int) -> None:
+    async def run(block: int) -> list[tuple[int, int]]:
+        async with listening(LiveOptions(draft_seconds=None)) as heard:
+            await heard.hear(sound() + silence(1), block)
+            await heard.stream.finish()
+            return heard.spans
+
+    assert asyncio.run(run(block)) == asyncio.run(run(3200))
+
+
+@pytest.mark.parametrize("options", [LONG_TURNS, BY_COMMIT])
+def test_long_speech_is_cut_without_loss_or_repetition(options: LiveOptions) -> None:
+    async def run() -> None:
+        pcm = decoded("long.ogg")
+        async with listening(replace(options, draft_seconds=None)) as heard:
+            await heard.hear(pcm.tobytes())
+            assert await heard.stream.commit()
+            await heard.stream.finish()
+        pieces = heard.model.pieces
+        assert len(pieces) >= 4
+        assert all(len(piece) <= MAX_PIECE + SAMPLE_RATE for piece in pieces)
+        kept = np.concatenate(pieces)
+        assert np.array_equal(kept, pcm[len(pcm) - len(kept) :])
+        assert len(pcm) - len(kept) <= 0.4 * SAMPLE_RATE
+        spans = heard.spans
+        assert all(before[1] == after[0] for before, after in pairwise(spans))
+        assert len(spans) == (1 if options is BY_COMMIT else len(pieces))
+
+    asyncio.run(run())
+
+
+def test_an_utterance_that_was_cut_has_the_text_of_all_its_pieces() -> None:
+    async def run() -> None:
+        async with listening(BY_COMMIT) as heard:
+            await heard.hear(sound("long.ogg"))
+            await heard.stream.commit()
+            await heard.stream.finish()
+        (completed,) = heard.of(Completed)
+        assert completed.text == " ".join(f"{len(piece) / SAMPLE_RATE:.1f} s" for piece in heard.model.pieces)
+        times = [(segment["start"], segment["end"]) for segment in completed.segments]
+        assert all(before[1] == pytest.approx(after[0], abs=0.01) for before, after in pairwise(times))
+        assert [segment["id"] for segment in completed.segments] == list(range(len(times)))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("seconds", "committed"), [(0.0, False), (0.09, False), (0.1, True), (3.0, True)])
+def test_a_commit_needs_a_tenth_of_a_second(seconds: float, committed: bool) -> None:
+    async def run() -> None:
+        async with listening(BY_COMMIT) as heard:
+            await heard.hear(silence(seconds))
+            assert await heard.stream.commit() is committed
+            assert await heard.stream.commit() is False
+            assert len(heard.of(Committed)) == committed
+
+    asyncio.run(run())
+
+
+def test_a_commit_ends_a_turn_and_speech_that_goes_on_is_another() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(sound()[: 2 * BYTES_PER_SECOND])
+            assert await heard.stream.commit()
+            await heard.hear(sound()[2 * BYTES_PER_SECOND :] + silence(1))
+            await heard.stream.finish()
+        spans = heard.spans
+        assert spans[0] == (0, 2000)
+        assert 2000 <= spans[1][0] < 2400
+        assert len(spans) == 3
+
+    asyncio.run(run())
+
+
+def test_what_is_cleared_is_in_no_utterance() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(sound()[: 2 * BYTES_PER_SECOND])
+            await heard.stream.clear()
+            assert await heard.stream.commit() is False
+            await heard.hear(silence(2) + sound())
+            await heard.stream.finish()
+        assert len(heard.of(SpeechStarted)) == 3
+        assert [event.utterance for event in heard.of(Completed)] == [1, 2]
+        assert heard.spans[0][0] >= 2000
+
+    asyncio.run(run())
+
+
+def test_other_options_apply_from_the_next_utterance_on() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(sound()[: 2 * BYTES_PER_SECOND])
+            await heard.stream.update(LiveOptions(languages=("de",), keywords=("Ada",), turn_detection=None))
+            await heard.hear(sound()[2 * BYTES_PER_SECOND :] + silence(1))
+            await heard.stream.commit()
+            await heard.stream.finish()
+        assert [options.language for options in heard.model.options] == [None, "de"]
+        assert [options.hints for options in heard.model.options] == [[], ["Ada"]]
+        assert len(heard.of(SpeechStarted)) == 1  # the second one is committed
+
+    asyncio.run(run())
+
+
+def test_speech_is_told_while_it_is_spoken_and_never_withdrawn() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(sound()[: 3 * BYTES_PER_SECOND])
+            assert heard.of(Delta)
+            assert not heard.of(Completed)
+            told = "".join(event.text for event in heard.of(Delta))
+            assert told == "word"  # two drafts have it, the second word only one
+            await heard.hear(sound()[3 * BYTES_PER_SECOND :] + silence(1))
+            await heard.stream.finish()
+        prefixes = [len(prefix) for prefix, _ in heard.model.drafts]
+        assert max(prefixes) > 0
+
+    asyncio.run(run())
+
+
+def test_the_rest_of_a_final_text_follows_what_was_told_of_its_beginning() -> None:
+    async def run() -> None:
+        model = ScriptedModel()
+        model.script = lambda seconds: " 3.7 s and"  # the final text is of other seconds
+        async with listening(model=model) as heard:
+            await heard.hear(sound() + silence(1))
+            await heard.stream.finish()
+        model = ScriptedModel()
+        model.script = lambda seconds: None
+        async with listening(model=model) as untold:
+            await untold.hear(sound() + silence(1))
+            await untold.stream.finish()
+        for completed in untold.of(Completed):
+            told = [event.text for event in untold.of(Delta) if event.utterance == completed.utterance]
+            assert told == [completed.text]
+
+    asyncio.run(run())
+
+
+def test_one_draft_at_a_time_and_it_is_cancelled_at_the_end_of_its_utterance() -> None:
+    async def run() -> None:
+        model = ScriptedModel()
+        model.script = lambda seconds: None
+        async with listening(model=model) as heard:
+            await heard.hear(sound()[: 3 * BYTES_PER_SECOND])
+            assert len(model.drafts) == 1
+            assert model.cancelled == []
+            await heard.hear(sound()[3 * BYTES_PER_SECOND :])
+            await heard.stream.finish()
+            assert len(model.drafts) == 2
+            assert len(model.cancelled) == 2
+
+    asyncio.run(run())
+
+
+def test_silence_is_neither_drafted_nor_transcribed() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(silence(20))
+            await heard.stream.finish()
+        assert heard.events == []
+        assert heard.model.drafts == []
+        async with listening(BY_COMMIT) as heard:
+            await heard.hear(silence(20))
+            assert heard.model.drafts == []
+
+    asyncio.run(run())
+
+
+def test_the_memory_of_a_stream_does_not_grow_with_silence() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            await heard.hear(sound() + silence(20), 32_000)
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+            await heard.hear(silence(120), 32_000)
+            after, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert after - before < 400_000  # 120 s of sound are 3.8 MB
+
+    asyncio.run(run())
+
+
+def test_the_sender_waits_while_too_much_has_no_final_text() -> None:
+    async def run() -> None:
+        model = ScriptedModel()
+        model.gate.clear()
+        async with listening(BY_COMMIT, model) as heard:
+            sending = asyncio.create_task(heard.hear(sound("long.ogg")))
+            await asyncio.sleep(0)
+            while heard.stream.unfinished <= MAX_UNPROCESSED:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            assert not sending.done()
+            model.gate.set()
+            await sending
+            await heard.stream.commit()
+            await heard.stream.finish()
+            assert heard.spans == [(0, len(sound("long.ogg")) * 1000 // BYTES_PER_SECOND)]
+
+    asyncio.run(run())
+
+
+def test_sound_is_taken_even_if_its_sender_is_cancelled() -> None:
+    async def run() -> None:
+        async with listening(LiveOptions(turn_detection=None, draft_seconds=None)) as heard:
+            for first in range(0, len(sound()), 6400):
+                sending = asyncio.create_task(heard.stream.hear(sound()[first : first + 6400]))
+                await asyncio.sleep(0)
+                sending.cancel()
+            await heard.stream.commit()
+            await heard.stream.finish()
+            assert np.array_equal(np.concatenate(heard.model.pieces), decoded("demo.ogg"))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("fault", "error_type", "lost"),
+    [
+        (EngineLost("the engine is lost"), "Internal", 1),
+        (InvalidInput("wrong"), "InvalidInput", 0),
+        (MemoryError(), "OutOfResources", 0),
+        (ValueError("secret"), "Internal", 0),
+    ],
+)
+def test_an_utterance_without_a_text_has_failed_and_the_stream_goes_on(
+    fault: Exception, error_type: str, lost: int
+) -> None:
+    async def run() -> None:
+        model = ScriptedModel()
+        model.fault = fault
+        async with listening(model=model) as heard:
+            await heard.hear(sound() + silence(1))
+            await heard.stream.finish()
+        failed = heard.of(Failed)
+        assert [event.utterance for event in failed] == [0, 1]
+        assert {event.error_type for event in failed} == {error_type}
+        assert "secret" not in failed[0].message
+        assert heard.lost == 2 * lost
+
+    asyncio.run(run())
+
+
+def test_a_closed_stream_tells_nothing_more_and_leaves_nothing() -> None:
+    async def run() -> None:
+        model = ScriptedModel()
+        model.gate.clear()
+        model.script = lambda seconds: None
+        async with listening(model=model) as heard:
+            await heard.hear(sound() + silence(1))
+            finishing = asyncio.create_task(heard.stream.finish())
+            await asyncio.sleep(0.05)
+            told = len(heard.events)
+            await heard.stream.close()
+            await heard.stream.close()
+            await finishing
+            await heard.stream.hear(sound())
+            assert await heard.stream.commit() is False
+            assert len(heard.events) == told
+            assert (heard.closed, heard.hold.released) == (1, 1)
+            assert model.pieces == []
+            assert len(model.cancelled) == len(model.running)
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not others
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (LiveOptions(languages=("klingon",)), "language: "),
+        (LiveOptions(languages=("en", "klingon")), "languages"),
+        (LiveOptions(turn_detection=TurnDetection(threshold=0)), "turn_detection.threshold: should be more than 0"),
+        (LiveOptions(turn_detection=TurnDetection(silence_duration_ms=10**9)), "silence_duration_ms: should be at"),
+        (LiveOptions(turn_detection=TurnDetection(prefix_padding_ms=-1)), "prefix_padding_ms: should be at least 0"),
+        (LiveOptions(prompt="x" * 20_000), "prompt: should have at most"),
+        (LiveOptions(draft_seconds=0.0), "draft_seconds: should be at least"),
+    ],
+)
+def test_wrong_options_are_refused_by_their_names_in_a_stream(options: LiveOptions, message: str) -> None:
+    with pytest.raises(LiveRefused, match=message):
+        to_job_options(options)
+
+
+def test_an_option_without_effect_is_said() -> None:
+    async def run() -> None:
+        async with listening() as heard:
+            for _ in range(2):
+                await heard.stream.update(LiveOptions(noise_reduction=True))
+        (warned,) = heard.of(Warned)
+        assert warned.message.startswith("noise_reduction has no effect")
+
+    asyncio.run(run())
