@@ -43,6 +43,7 @@ def speech() -> list[str]:
     return [base64.b64encode(samples[start : start + 4800]).decode() for start in range(0, len(samples), 4800)]
 
 
+FINISH: Any = {"type": "session.finish"}
 SESSION: Any = {
     "type": "transcription",
     "audio": {
@@ -75,10 +76,10 @@ def test_openais_client_hears_the_text(worker: HttpWorker, speech: list[str]) ->
         connection.session.update(session=SESSION)
         for piece in speech:
             connection.input_audio_buffer.append(audio=piece)
-        connection.send({"type": "session.finish"})  # type: ignore[typeddict-item, misc]
+        connection.send(FINISH)
         for event in connection:
             events.append(event)
-            if event.type == "session.finished":  # type: ignore[comparison-overlap]
+            if event.type == "session.finished":
                 break
     assert_told(events)
 
@@ -94,10 +95,10 @@ def test_openais_asynchronous_client_hears_the_text(worker: HttpWorker, speech: 
             await connection.session.update(session=SESSION)
             for piece in speech:
                 await connection.input_audio_buffer.append(audio=piece)
-            await connection.send({"type": "session.finish"})  # type: ignore[typeddict-item, misc]
+            await connection.send(FINISH)
             async for event in connection:
                 events.append(event)
-                if event.type == "session.finished":  # type: ignore[comparison-overlap]
+                if event.type == "session.finished":
                     return events
         return events
 

@@ -48,13 +48,19 @@ class LiveSessions:
         Raises:
             ApiError: 429, there are too many.
         """
+        left = None
         if self.seats >= self.recognizer.max_sessions:
             left = next((kept for kept in self._kept.values() if kept.is_left), None)
             if left is None:
                 raise too_busy(f"the server has {self.recognizer.max_sessions} live sessions at once: try again later")
             self.end(left.session)
-            await asyncio.wait({*self._ending}, timeout=END_SECONDS)
-        self.seats += 1
+        self.seats += 1  # before anything is waited for: others take seats meanwhile
+        if left is not None:
+            try:
+                await asyncio.wait({*self._ending}, timeout=END_SECONDS)
+            except asyncio.CancelledError:
+                self.leave_seat()
+                raise
 
     def leave_seat(self) -> None:
         """Count a stream no longer."""
