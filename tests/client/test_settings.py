@@ -98,7 +98,7 @@ def test_the_error_for_a_malformed_file_does_not_contain_its_values(tmp_path: Pa
 )
 def test_a_worker_in_http_mode_is_found(arguments: dict[str, str], environment: dict[str, str], url: str) -> None:
     nowhere = {"XDG_CONFIG_HOME": "/nowhere"}
-    assert find_http_server(**arguments, environment={**nowhere, **environment}).url == url
+    assert find_http_server(**arguments, environment={**nowhere, **environment}).base_url == url
 
 
 @pytest.mark.parametrize(
