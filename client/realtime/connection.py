@@ -51,7 +51,7 @@ async def open_connection(server: EndpointSettings, session_id: str | None, last
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         return await connect(
-            f"{server.url.replace('http', 'ws', 1)}/v1/realtime?{urlencode(query)}",
+            f"{server.base_url.replace('http', 'ws', 1)}/v1/realtime?{urlencode(query)}",
             additional_headers=headers,
             user_agent_header="worker-whisper",
             compression=None,  # sound hardly gets smaller by it
@@ -73,7 +73,7 @@ async def open_connection(server: EndpointSettings, session_id: str | None, last
 
 def host_of(server: EndpointSettings) -> str:
     """Return the server's host and port, by which messages name it."""
-    return urlsplit(server.url).netloc.rpartition("@")[2]
+    return urlsplit(server.base_url).netloc.rpartition("@")[2]
 
 
 def _refusal(error: InvalidStatus, server: EndpointSettings, *, is_known: bool) -> EndpointFailed:
@@ -106,7 +106,7 @@ def _server_message(body: bytes) -> str:
 
 
 def _unreachable_message(server: EndpointSettings) -> str:
-    is_here = urlsplit(server.url).hostname in ("localhost", "127.0.0.1", "::1")
+    is_here = urlsplit(server.base_url).hostname in ("localhost", "127.0.0.1", "::1")
     first_step = "start a worker in HTTP mode (`make http`)" if is_here else "check the network"
     return f"{host_of(server)} cannot be reached: {first_step}, then check the address in --server"
 
