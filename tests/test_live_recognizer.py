@@ -15,7 +15,7 @@ from benchmarks.recordings import read_rttm
 from src.serving.live_recognizer import LocalLiveRecognizer
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, assert_spoken
-from tests.support.live import decoded, silence
+from tests.support.live_stream import decoded, silence
 
 pytestmark = [pytest.mark.model, pytest.mark.process]
 

@@ -350,7 +350,8 @@ def test_wrong_options_are_refused_by_their_names_in_a_stream(options: LiveOptio
 def test_an_option_without_effect_is_said() -> None:
     async def run() -> None:
         async with listening() as heard:
-            await heard.stream.update(LiveOptions(noise_reduction=True))
+            for _ in range(2):
+                await heard.stream.update(LiveOptions(noise_reduction=True))
         (warned,) = heard.of(Warned)
         assert warned.message.startswith("noise_reduction has no effect")
 

@@ -378,7 +378,7 @@ def test_a_job_whose_result_finds_no_space_can_be_cancelled(tmp_path: Path, capl
     async def act(page: Page) -> None:
         async with full_disk_at_the_end(page, transcriber, tmp_path, caplog):
             with pytest.raises(NotWritten):
-                await asyncio.wait_for(page.jobs.cancel(page.store.get("one")), 2)
+                await asyncio.wait_for(page.jobs.cancel(page.store.get("one")), 20)
         assert (await page.jobs.cancel(page.store.get("one"))).state == "cancelled"
 
     run(tmp_path, transcriber, act)

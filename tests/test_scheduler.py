@@ -289,6 +289,20 @@ def test_a_window_waits_for_no_more_than_one_pass_of_those_in_the_background(pas
     assert passes[1][0] == "final"
 
 
+@pytest.mark.parametrize("pass_size", [1, 3])
+def test_beside_other_windows_few_run_in_the_background(pass_size: int) -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8, pass_size=pass_size))) as scheduler:
+        with busy(scheduler):
+            final = submit(scheduler, window(encode("final"), decode("final", 20)))
+            client = Client(background=True)
+            drafts = (window(encode(str(number)), decode(str(number), 12)) for number in range(30))
+            futures = submit(scheduler, *drafts, client=client)
+        results(final + futures)
+        steps = scheduler.runner.names("step greedy")
+    assert max(len(names) for names in steps if "final" in names) == 1 + pass_size
+    assert max(len(names) for names in steps if "final" not in names) == 8
+
+
 def test_no_more_windows_are_started_than_will_soon_have_a_slot() -> None:
     with closing(Scheduler(FakeRunner(max_batch_size=3, pass_size=2))) as scheduler:
         with busy(scheduler):

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from threading import Thread
@@ -97,8 +98,8 @@ def silent(_: ScriptedHandler) -> None:
 
 
 def settled(condition) -> bool:
-    """True if `condition` becomes true within two seconds."""
-    end = time.monotonic() + 2
+    """True if `condition` becomes true within twenty seconds."""
+    end = time.monotonic() + 20
     while not condition() and time.monotonic() < end:
         time.sleep(0.005)
     return condition()
@@ -112,15 +113,15 @@ def nothing_in_flight() -> bool:
 
 
 def test_an_event_is_signed_by_standard_webhooks(serve):
-    server = serve(status(200))
+    server, began = serve(status(200)), time.time()
     assert send(server.hook) is None
     [(headers, body)] = server.received
     payload = standardwebhooks.Webhook(KEY).verify(body, dict(headers))
     assert payload.keys() == {"type", "timestamp", "data"}
     assert (payload["type"], payload["data"]) == (COMPLETED, {"id": "job-1", **ANSWER})
     assert payload["timestamp"].endswith("Z")
-    age = time.time() - datetime.fromisoformat(payload["timestamp"].replace("Z", "+00:00")).timestamp()
-    assert 0 <= age < 5
+    sent = datetime.fromisoformat(payload["timestamp"].replace("Z", "+00:00")).timestamp()
+    assert began - 1 <= sent <= time.time()  # it is in whole seconds
     assert headers["Content-Type"] == "application/json"
     assert headers["webhook-id"] == "msg_job-1_transcription_completed"
 
@@ -320,7 +321,7 @@ def test_the_body_of_a_response_is_not_read(code, serve):
             hung_up.set()
 
     assert (send(serve(endless).hook) is None) == (code == 200)
-    assert hung_up.wait(10)
+    assert hung_up.wait(20)
     assert written["bytes"] < 20_000_000  # what the system buffers
 
 
@@ -329,15 +330,24 @@ def test_the_body_of_a_response_is_not_read(code, serve):
 
 @pytest.mark.parametrize("play", [drip_header, silent])
 def test_the_budget_holds_for_a_server_that_sends_slowly(play, serve):
-    held = threading.Event()  # a server that never ends: only the budget does
+    with endless(play) as held:
+        # A silent socket meets its own limit at the same moment, and either may come first.
+        assert send(serve(held).hook, budget=0.4).endswith("it took longer than 0.4 s")
 
-    def play_and_hold(handler: ScriptedHandler) -> None:
+
+@contextmanager
+def endless(play: Callable[[ScriptedHandler], object]) -> Iterator[Callable[[ScriptedHandler], object]]:
+    """`play`, after which the server keeps its connection until the block ends."""
+    ended = threading.Event()
+
+    def play_and_wait(handler: ScriptedHandler) -> None:
         play(handler)
-        held.wait(10)
+        ended.wait(60)
 
-    # A silent socket meets its own limit at the same moment, and either may come first.
-    assert send(serve(play_and_hold).hook, budget=0.4).endswith("it took longer than 0.4 s")
-    held.set()
+    try:
+        yield play_and_wait
+    finally:
+        ended.set()
 
 
 def go_on(handler: ScriptedHandler) -> None:
@@ -364,11 +374,10 @@ def test_no_thread_outlives_a_progress_event(play, serve):
 @pytest.mark.parametrize("play", [drip_header, silent, go_on])
 def test_a_progress_event_ends_while_its_job_goes_on(play, serve, monkeypatch):
     monkeypatch.setattr(webhooks, "_PROGRESS_BUDGET_S", 0.2)
-    notifier = ProgressNotifier(serve(play).hook, job_id="job-1", secret=SECRET)
-    began = time.monotonic()
-    notifier.report("transcribe", 1, 2)
-    assert settled(nothing_in_flight)
-    assert time.monotonic() - began < 1.5  # the server goes on for 2 s
+    with endless(play) as held:
+        notifier = ProgressNotifier(serve(held).hook, job_id="job-1", secret=SECRET)
+        notifier.report("transcribe", 1, 2)
+        assert settled(nothing_in_flight)
     notifier.close()
 
 

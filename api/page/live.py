@@ -65,7 +65,7 @@ class LiveTranscripts:
         record = Record(
             secrets.token_urlsafe(12), owner, title, Source("microphone", title), dict(options), state="live"
         )
-        self._seats.take_seat()
+        await self._seats.take_seat()
         try:
             session = await self._begin(record, self._seats.recognizer)
         except BaseException:

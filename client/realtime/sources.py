@@ -84,6 +84,7 @@ async def decode(source: ffmpeg.nodes.FilterableStream, name: str, *, piped: boo
     finally:
         if process.returncode is None:
             process.kill()
+        await process.stdout.read()  # asyncio does not see the end of a process whose output is not read
         await process.wait()
         await log
 

@@ -53,7 +53,7 @@ def draft_window(window: Window, options: DecodingOptions, token_sets: TokenSets
 def _draft(
     window: Window, options: DecodingOptions, token_sets: TokenSets, prefix: Sequence[int], *, in_float32: bool
 ) -> Steps:
-    encoded, options = yield from encode_window(window, options, in_float32=in_float32)
+    encoded, options = yield from encode_window(window, options, in_float32=in_float32, is_short=True)
     result = yield DecodeRequest(
         encoded.features,
         token_sets.prompt(options),

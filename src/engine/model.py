@@ -146,17 +146,23 @@ class Encoder:
         self._norm = _convert_norm(encoder.ln_post, placement)
 
     def __call__(self, mel: Tensor) -> Tensor:
-        """Log-mel spectrograms [B, n_mels, 3000] -> features [B, 1500, D]."""
+        """Log-mel spectrograms [B, n_mels, frames] -> features [B, 1500, D].
+
+        Of fewer than 3000 frames the last, which are silence, stand for those that are missing: all that read features
+        then find silence where they expect it, and 1500 positions.
+        """
         x = mel.to(self._placement.dtype).transpose(1, 2)
         for convolution in self._convolutions:
             x = convolution(x)
-        x += self._positions
+        x += self._positions[: x.shape[1]]
         for device, self_attn, feed_forward in self._blocks:
             x = x.to(device)
             q, k, v = _split_heads(self_attn.qkv(self_attn.norm(x)), 3)
             x += self_attn.out(_join_heads(self._placement.attention(q, k, v, None)))
             x += feed_forward(x)
-        return self._norm(x.to(self._placement.device))
+        features = self._norm(x.to(self._placement.device))
+        missing = len(self._positions) - features.shape[1]
+        return torch.cat([features, features[:, -1:].expand(-1, missing, -1)], 1) if missing else features
 
 
 class Decoder:

@@ -127,8 +127,8 @@ class Client:
     """A submitter of windows. Its windows are started in order; several clients take turns.
 
     Args:
-        background: its windows start only while no other client has one waiting, and one pass of them at a time, so
-            that another client's window waits for no more than that.
+        background: its windows start only while no other client has one waiting, and few at a time, so that they delay
+            the other clients' windows little.
     """
 
     def __init__(self, *, background: bool = False) -> None:
@@ -406,10 +406,18 @@ class Scheduler(Generic[R]):
     def _next_queue(self) -> ClientQueue | None:
         """The queue whose first window is to start next, if one is."""
         ready = [(client, queue) for client, queue in self._queues.items() if queue.waiting]
-        if len(self._pending[EncodeRequest]) >= self.runner.pass_size:
+        if not self._may_start_in_background():
             ready = [(client, queue) for client, queue in ready if not client.background]
         order = [(client.background, queue.running, queue.last_served) for client, queue in ready]
         return ready[order.index(min(order))][1] if ready else None
+
+    def _may_start_in_background(self) -> bool:
+        """True if less than a pass waits to be encoded; while other clients' windows run, if less than a pass runs."""
+        running = {False: 0, True: 0}
+        for client, queue in self._queues.items():
+            running[client.background] += queue.running
+        at_once = running[True] if running[False] else len(self._pending[EncodeRequest])
+        return at_once < self.runner.pass_size
 
     def _advance(self, task: RunningTask, result: Any, error: BaseException | None = None) -> None:
         """Send a task the result of its work, and queue the work that it yields next."""

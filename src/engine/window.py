@@ -143,11 +143,20 @@ def _transcribe(window: Window, options: DecodingOptions, token_sets: TokenSets,
     return replace(original, translation=translation.segments)
 
 
-def encode_window(window: Window, options: DecodingOptions, *, in_float32: bool) -> Steps:
-    """Return steps whose result is the window with its features, and the options with its language."""
+def encode_window(
+    window: Window, options: DecodingOptions, *, in_float32: bool = False, is_short: bool = False
+) -> Steps:
+    """Return steps whose result is the window with its features, and the options with its language.
+
+    Args:
+        window: encoded unless it has features.
+        options: the language is detected where they have none.
+        in_float32: encode at full precision.
+        is_short: leave out most of the silence that fills the window.
+    """
     features = window.features
     if features is None:
-        features = yield EncodeRequest(window.audio, in_float32)
+        features = yield EncodeRequest(window.audio, in_float32, is_short)
     if options.language is None:
         probabilities = yield LanguageRequest(features)
         options = replace(options, language=_choose_language(probabilities, options))

@@ -56,6 +56,9 @@ class Hold(Protocol):
     async def take(self, options: LiveOptions) -> Setup:
         """Load the model of options, and keep it in place of the one before; `LiveRefused`: that one stays."""
 
+    def cancel(self) -> None:
+        """Wait for no model any more; `take` is refused."""
+
     async def release(self) -> None:
         """Keep none any more."""
 
@@ -131,6 +134,7 @@ class Stream:
         if self._drafts is not None:
             self._drafts.end()
         await self._finals.close()
+        self._hold.cancel()
         async with self._turn:  # what the detector was given comes back first
             self._forget_uncommitted()
         await self._hold.release()
@@ -183,10 +187,11 @@ class Stream:
 
     async def _update(self, options: LiveOptions) -> None:
         await self._listen(FRAME)
-        self._setup = await self._hold.take(options)
+        before, self._setup = self._setup, await self._hold.take(options)
         if self._utterance is None:
             self._finder.listen_for(self._setup.turns)
-        self.warn()
+        if self._setup.warnings != before.warnings:
+            self.warn()
 
     async def _finish(self) -> None:
         await self._listen(FRAME)

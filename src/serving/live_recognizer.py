@@ -65,6 +65,7 @@ class ModelHold:
         self._threads = threads
         self._held = ExitStack()
         self._setup: Setup | None = None
+        self._control = JobControl()
 
     async def take(self, options: LiveOptions) -> Setup:
         """Load the model of options, and keep it in place of the one before; `LiveRefused`: that one stays."""
@@ -84,18 +85,21 @@ class ModelHold:
         """Keep none any more."""
         self._held.close()
 
+    def cancel(self) -> None:
+        """Wait for no model any more; what loads one is refused."""
+        self._control.cancel("the stream was closed")
+
     async def _acquire(self, options: Options) -> LoadedModel:
-        control = JobControl()
         held = ExitStack()
 
         def acquire() -> LoadedModel:
-            return held.enter_context(self._processor.acquire(options, control))
+            return held.enter_context(self._processor.acquire(options, self._control))
 
         loading = asyncio.get_running_loop().run_in_executor(self._threads, acquire)
         try:
             model = await asyncio.shield(loading)
         except asyncio.CancelledError:
-            control.cancel("the stream was closed")
+            self.cancel()
             loading.add_done_callback(lambda _: held.close())
             raise
         except InvalidInput as error:

@@ -39,6 +39,7 @@ class HearingSession:
 
     def __init__(self, number: int) -> None:
         self.id = f"sess_{number}"
+        self.failure = ""
         self.settings: Event = {}
         self.received = 0
         self.events: list[Event] = []
@@ -71,14 +72,10 @@ class HearingSession:
         text = " ".join(str(number) for number, _ in self._words)
         self.send("input_audio_buffer.speech_stopped", item_id=item, audio_end_ms=100 * end)
         self.send("input_audio_buffer.committed", item_id=item)
-        self.send(
-            "conversation.item.input_audio_transcription.completed",
-            item_id=item,
-            transcript=text,
-            language="en",
-            segments=[{"id": 0, "start": start / 10, "end": end / 10, "text": f" {text}"}],
-            warnings=[],
-        )
+        segments = [{"id": 0, "start": start / 10, "end": end / 10, "text": f" {text}"}]
+        answer = {"transcript": text, "language": "en", "segments": segments, "warnings": []}
+        kind, fields = ("failed", {"error": {"message": self.failure}}) if self.failure else ("completed", answer)
+        self.send(f"conversation.item.input_audio_transcription.{kind}", item_id=item, **fields)
         self._items += 1
         self._words = []
 
@@ -124,8 +121,13 @@ class HearingServer:
         self.headers: dict[str, str] = {}
         self.is_mute = False
         """If true, what is heard is not answered."""
+        self.was_asked_to_finish = False
         self.option_error = ""
         """A message with which the options are refused."""
+        self.failure = ""
+        """A message in place of each final text."""
+        self.refusals_after_break: list[tuple[int, Event]] = []
+        """Answers to the connections after the first break."""
         self.url = ""
         self._known: dict[str, HearingSession] = {}
         self._started = threading.Event()
@@ -177,6 +179,7 @@ class HearingServer:
             sent = len(session.events) - len(session.after(after))
         else:
             session, sent = HearingSession(len(self.sessions)), 0
+            session.failure = self.failure
             self.sessions.append(session)
             self._known[session.id] = session
             session.send("session.created", session={"id": session.id})
@@ -193,6 +196,7 @@ class HearingServer:
                     session.send("session.finished", received_audio_bytes=session.received)
                 if self.breaks and session.received >= self.breaks[0]:
                     self.breaks.pop(0)
+                    self.refusals += self.refusals_after_break
                     if self.tells_first:
                         sent = await _tell(connection, session, sent)
                         await (await connection.ping())
@@ -211,7 +215,10 @@ class HearingServer:
                 session.send("session.updated", session={"id": session.id})
         elif event["type"] == "input_audio_buffer.append" and not self.is_mute:
             session.hear(base64.b64decode(event["audio"]))
-        elif event["type"] == "session.finish" and not self.is_mute:
+        elif event["type"] == "session.finish":
+            self.was_asked_to_finish = True
+            if self.is_mute:
+                return
             session.end_utterance()
             session.send("session.finished", received_audio_bytes=session.received)
 

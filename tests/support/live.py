@@ -184,6 +184,8 @@ def assert_is_openais(event: dict[str, Any]) -> None:
         session = {**event["session"], "client_secret": {"value": "", "expires_at": 0}}  # null over WebSocket
         beta.TranscriptionSessionUpdatedEvent.model_validate({**updated, "session": session}, strict=True)
         return
+    if event.get("session", {}).get("audio", {}).get("input", {}).get("format", {}).get("rate") == 16000:
+        event = json.loads(json.dumps(event).replace('"rate": 16000', '"rate": 24000'))  # all that OpenAI offers
     _EVENTS["beta" if is_beta else "ga"][kind].model_validate(event, strict=True)
 
 

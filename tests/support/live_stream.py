@@ -105,6 +105,9 @@ class ScriptedHold:
         """Return the options with the scripted model."""
         return Setup(options, to_job_options(options), self._model)
 
+    def cancel(self) -> None:
+        """Do nothing: no model is loaded."""
+
     async def release(self) -> None:
         """Count."""
         self.released += 1

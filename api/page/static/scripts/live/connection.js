@@ -8,6 +8,9 @@ import { BYTES_PER_SECOND } from "./sound.js";
 
 /** Sound that is kept at most. The server waits half as long for a lost connection. */
 const MOST_HELD_S = 120;
+// Sound that is on its way at most, and in one message: a busy server gets fewer and longer messages.
+const MOST_SENT_S = 0.5;
+const MESSAGE_S = 10;
 const LONGEST_PAUSE_S = 5;
 
 /**
@@ -20,6 +23,9 @@ export class LiveConnection extends EventTarget {
   #held = new HeldSound();
   #socket = null;
   #isReady = false;
+  #sent = 0; // bytes of sound on this connection, and what the server had before
+  #received = 0; // of them, which the server has
+  #command = ""; // to send behind all sound
   #isStopping = false;
   #failures = 0;
   #lastLine = "";
@@ -40,30 +46,41 @@ export class LiveConnection extends EventTarget {
   /** @param {Int16Array} samples */
   send(samples) {
     if (this.#isStopping) return;
-    const bytes = new Uint8Array(samples.buffer);
-    this.#held.add(bytes);
-    this.#pass(bytes);
+    this.#held.add(new Uint8Array(samples.buffer));
+    this.#flush();
     if (this.#held.size > MOST_HELD_S * BYTES_PER_SECOND) this.#tell("full");
   }
 
   /** Make what was said until now final. */
   pause() {
-    this.#command("pause");
+    this.#command = "pause";
+    this.#flush();
   }
 
   /** End the transcript, once the server has all sound. */
   stop() {
     this.#isStopping = true;
-    this.#command("stop");
+    this.#command = "stop";
+    this.#flush();
   }
 
-  #command(type) {
-    this.#pass(JSON.stringify({ type }));
+  /** Send what can be sent now; the rest follows what the server takes, or a new connection. */
+  #flush() {
+    if (!this.#isReady || this.#socket.readyState !== WebSocket.OPEN) return;
+    while (this.#sent < this.#held.end && this.#sent - this.#received < MOST_SENT_S * BYTES_PER_SECOND) {
+      const bytes = this.#held.from(this.#sent, MESSAGE_S * BYTES_PER_SECOND);
+      this.#socket.send(bytes);
+      this.#sent += bytes.length;
+    }
+    if (!this.#command || this.#sent < this.#held.end) return;
+    this.#socket.send(JSON.stringify({ type: this.#command }));
+    this.#command = "";
   }
 
-  /** What cannot be sent now is sent when there is a connection again. */
-  #pass(data) {
-    if (this.#isReady && this.#socket.readyState === WebSocket.OPEN) this.#socket.send(data);
+  #acknowledge(position) {
+    this.#received = position;
+    this.#held.drop(position);
+    this.#flush();
   }
 
   #connect() {
@@ -76,7 +93,7 @@ export class LiveConnection extends EventTarget {
 
   #take(message) {
     if (message.type === "ready") this.#begin(message);
-    if (message.type === "received") this.#held.drop(message.bytes);
+    if (message.type === "received") this.#acknowledge(message.bytes);
     for (const { id } of message.lines ?? []) if (id > this.#lastLine) this.#lastLine = id;
     this.#tell("message", message);
     if (message.type === "ended") this.#warning = message.warning;
@@ -86,10 +103,10 @@ export class LiveConnection extends EventTarget {
   #begin({ received }) {
     this.#failures = 0;
     this.#isReady = true;
-    this.#held.drop(received);
-    for (const bytes of this.#held.from(received)) this.#pass(bytes);
+    this.#sent = received;
+    if (this.#isStopping) this.#command = "stop";
+    this.#acknowledge(received);
     this.#tell("connection", { connected: true });
-    if (this.#isStopping) this.#command("stop");
   }
 
   #lose() {

@@ -32,11 +32,15 @@ export class HeldSound {
 
   /**
    * @param {number} position
-   * @returns {Uint8Array[]} all sound from there on.
+   * @param {number} most bytes.
+   * @returns {Uint8Array} the sound from there on.
    */
-  from(position) {
-    return this.#pieces
-      .filter(({ start, bytes }) => start + bytes.length > position)
-      .map(({ start, bytes }) => bytes.subarray(Math.max(0, position - start)));
+  from(position, most) {
+    const found = new Uint8Array(Math.min(most, this.#end - position));
+    for (const { start, bytes } of this.#pieces) {
+      const own = bytes.subarray(Math.max(0, position - start), Math.max(0, position + found.length - start));
+      if (own.length) found.set(own, Math.max(0, start - position));
+    }
+    return found;
   }
 }

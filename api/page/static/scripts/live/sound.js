@@ -1,8 +1,10 @@
 // The microphone as live captions need it: 16 bit samples, mono at 16 kHz.
 
 import { levelOf } from "./level.js";
+import { Resampler } from "./resampler.js";
 
-export const BYTES_PER_SECOND = 32_000;
+const RATE = 16_000;
+export const BYTES_PER_SECOND = 2 * RATE;
 
 /** Events: "sound" (detail: an Int16Array), "level" (detail 0 to 1) and "lost" (the microphone is gone). */
 export class Sound extends EventTarget {
@@ -30,10 +32,11 @@ export class Sound extends EventTarget {
   async #begin() {
     this.#stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
     this.#stream.getAudioTracks()[0].onended = () => this.dispatchEvent(new Event("lost"));
-    this.#audio = new AudioContext({ sampleRate: BYTES_PER_SECOND / 2 }); // the browser resamples
+    this.#audio = new AudioContext();
+    const resampler = new Resampler(this.#audio.sampleRate, RATE);
     await this.#audio.audioWorklet.addModule(new URL("./worklet.js", import.meta.url).href);
     const samples = new AudioWorkletNode(this.#audio, "samples", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
-    samples.port.onmessage = ({ data }) => this.#take(data);
+    samples.port.onmessage = ({ data }) => this.#take(resampler.take(data));
     this.#audio.createMediaStreamSource(this.#stream).connect(samples);
     await this.#audio.resume();
   }

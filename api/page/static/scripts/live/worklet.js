@@ -1,15 +1,15 @@
-// Runs beside the page, where the sound comes: gathers samples, and passes them on as signed 16 bit numbers.
+// Runs beside the page, where the sound comes: gathers samples, and passes them on.
 
-const SAMPLES = 2048; // in a message: 128 ms
+const SECONDS = 0.128; // in a message
 
 class Samples extends globalThis.AudioWorkletProcessor {
-  #gathered = new Int16Array(SAMPLES);
+  #gathered = new Float32Array(Math.round(globalThis.sampleRate * SECONDS));
   #count = 0;
 
   process([[channel]]) {
     for (const sample of channel ?? []) {
-      this.#gathered[this.#count++] = Math.max(-1, Math.min(1, sample)) * 32767;
-      if (this.#count === SAMPLES) this.#send();
+      this.#gathered[this.#count++] = sample;
+      if (this.#count === this.#gathered.length) this.#send();
     }
     return true;
   }
