@@ -65,6 +65,7 @@ def soak(hours: int, sessions: int, scratch: Path) -> list[str]:
         faults += [f"session {number}: {fault}" for number, text in enumerate(texts) if (fault := fault_in(text))]
         print(f"{sessions} sessions at once, at real time", flush=True)
         together = footprint(worker.process.pid, scratch)
+        faults += wait_until_left(worker)
         asyncio.run(leave(worker, sessions))
         faults += wait_until_left(worker)
         left = footprint(worker.process.pid, scratch)
@@ -92,7 +93,7 @@ async def play_day(worker: HttpWorker, hours: int, scratch: Path, faults: list[s
             if fault := fault_in(text):
                 faults.append(f"hour {hour}: {fault}")
             samples.append((f"{hour} h", await asyncio.to_thread(footprint, worker.process.pid, scratch)))
-            print(f"hour {hour} heard", flush=True)
+            print(f"hour {hour} heard, {samples[-1][1].resident:.1f} MB", flush=True)
         await send(socket, type="session.finish")
         await until(socket, "session.finished")
     return samples
