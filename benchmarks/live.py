@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from openai import OpenAI
+from openai import OpenAI, omit
 
 from benchmarks.intervals import Rate, error_rate, rate_difference
 from benchmarks.live_delays import Delay, completion_delays, first_word_delays, word_delays
@@ -112,7 +112,7 @@ def transcribe_file(worker: HttpWorker, recording: Recording) -> Transcript:
         file=recording.path,
         response_format="verbose_json",
         timestamp_granularities=["word"],
-        **({"language": recording.language} if recording.language else {}),
+        language=recording.language or omit,
     )
     return Transcript(answer.text, [TimedWord(word.word, word.start, word.end) for word in answer.words or []])
 
@@ -210,11 +210,13 @@ def _error_cells(measurement: Measurement, files: dict[str, Transcript]) -> list
         if recording.text:
             live.append(_edits([(recording.text, played.text) for played in plays], recording.language))
             as_file.append(_edits([(recording.text, transcript.text)] * len(plays), recording.language))
-    rates = [error_rate(live), error_rate(as_file), rate_difference(live, as_file)] if live else []
+    rates: list[Rate | None] = [None] * 3
+    if live:
+        rates = [error_rate(live), error_rate(as_file), rate_difference(live, as_file)]
     return [
         str(measurement.sessions),
         str(len(live)),
-        *(_format_rate(rate) for rate in rates or [None] * 3),
+        *(_format_rate(rate) for rate in rates),
         _format_rate(error_rate(between)),
     ]
 

@@ -56,10 +56,10 @@ def first_word_delays(utterances: Sequence[Utterance], spoken: Sequence[TimedWor
     """Return, for each utterance, the seconds from the start of its first word until any text of it arrived."""
     delays = []
     for utterance in utterances:
-        times = [time for time, _ in utterance.deltas] or [utterance.completed]
+        first = utterance.deltas[0][0] if utterance.deltas else utterance.completed
         starts = [word.start for word in spoken if utterance.start <= word.end and word.start < utterance.end]
-        if starts and utterance.text and times[0] is not None:
-            delays.append(times[0] - starts[0])
+        if starts and utterance.text and first is not None:
+            delays.append(first - starts[0])
     return delays
 
 
