@@ -13,7 +13,7 @@ import pytest
 
 from api.http import connections, sockets
 from api.http.sockets import SOCKET_SETTINGS, BoundedSocket
-from api.live import log
+from api.live import client_events, log
 from tests.support.http_api import Api, api_on_loopback, wait_until
 from tests.support.live import Caller, ScriptedLiveRecognizer
 
@@ -176,16 +176,17 @@ def test_tiny_appends_are_all_heard(api: Api, recognizer: ScriptedLiveRecognizer
     assert recognizer.streams[0].heard == b"a" * 3001 + b"abc"
 
 
-def test_an_event_has_at_most_15_mib_of_sound(api: Api) -> None:
+def test_an_event_has_at_most_so_much_sound(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_events, "MAX_SOUND_BYTES", 2**20)
     with Caller(api.port) as caller:
         caller.update(format={"type": "audio/pcmu"}, turn_detection=None)
-        caller.append(bytes(15 * 2**20))
-        caller.append(bytes(15 * 2**20 + 1))
-        assert "15 MiB" in caller.next("error", timeout=60)["error"]["message"]
-        caller.socket.send(bytes(15 * 2**20 + 1))
-        assert "15 MiB" in caller.next("error")["error"]["message"]
+        caller.append(bytes(2**20))
+        caller.append(bytes(2**20 + 1))
+        assert "1 MiB" in caller.next("error", timeout=60)["error"]["message"]
+        caller.socket.send(bytes(2**20 + 1))
+        assert "1 MiB" in caller.next("error")["error"]["message"]
         caller.send("session.finish")
-        assert caller.next("session.finished", timeout=60)["received_audio_bytes"] == 15 * 2**20
+        assert caller.next("session.finished", timeout=60)["received_audio_bytes"] == 2**20
 
 
 def test_a_slow_reader_is_told_and_the_session_ends(
@@ -221,11 +222,13 @@ def _is_too_slow(api: Api) -> bool:
     return any(reader is not None and reader.is_too_slow.is_set() for reader in readers)
 
 
-def test_a_caller_who_reads_nothing_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_who_reads_nothing_is_given_up(
+    server_sockets: list[BoundedSocket], api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "READ_SECONDS", 0.1)
-    with api.connect() as connection:
+    with opened(api) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(handshake())
+        server_sockets[0].transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         connection.setblocking(False)
         end = time.monotonic() + 60
         while time.monotonic() < end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ from websockets.exceptions import InvalidStatus
 
 from api.http.door import DoorSettings
 from api.live import log, sessions
+from api.live.session import Session
+from api.openai.models import ModelChoice
 from tests.support.http_api import Api, api_on_loopback, wait_until
 from tests.support.live import SENTENCES, Caller, ScriptedLiveRecognizer
 
@@ -188,6 +191,25 @@ def test_another_connection_takes_a_session_over(api: Api) -> None:
             assert first.close_code() == 4000
             second.append(SECOND)
             second.next(COMPLETED)
+
+
+def test_a_message_of_a_connection_that_was_replaced_is_not_taken(recognizer: ScriptedLiveRecognizer) -> None:
+    async def choose(_: str) -> ModelChoice:
+        return ModelChoice(None, None)
+
+    async def take_over() -> list[int]:
+        session = Session(recognizer, choose, lambda _: None, "ga", "")
+        old, new = log.Reader(0), log.Reader(0)
+        session.begin(old)
+        session.resume(new)
+        received = []
+        for reader in (old, new):
+            await session.handle(bytes(100), reader)
+            received.append(session.received_bytes)
+        await session.end()
+        return received
+
+    assert asyncio.run(take_over()) == [0, 100]
 
 
 @pytest.mark.parametrize("after", ["event_99", "event_-1", "event_", "1", "event_1e3", "event_" + "9" * 400, "event_²"])
