@@ -53,7 +53,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
             app([*arguments], standalone_mode=False)
             ended = 0
         except SystemExit as end:
-            ended = end.code
+            ended = int(end.code or 0)
         printed = capsys.readouterr()
         assert ended == code, printed.err
         return printed.out, printed.err

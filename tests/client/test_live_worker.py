@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from media.sandbox import ffmpeg_executable
-from tests.client.conftest import CLIPS, MODEL, ROOT, WORKER_PYTHON, environment, is_up, wait_until
+from tests.client.conftest import CLIPS, MODEL, ROOT, WORKER_PYTHON, environment, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.slow]
 
@@ -35,11 +36,19 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [str(WORKER_PYTHON), "handler.py"], cwd=ROOT, env={**os.environ, **MODEL, **mode}, stdout=log, stderr=log
         )
     try:
-        wait_until(lambda: is_up(f"http://localhost:{port}/v1/models"), 240)
+        wait_until(lambda: is_ready(f"http://localhost:{port}/ping"), 240)
         yield f"http://localhost:{port}"
     finally:
         process.terminate()
         process.wait(30)
+
+
+def is_ready(address: str) -> bool:
+    """True once the worker's health path answers 200; while it loads, that is 204."""
+    try:
+        return requests.get(address, timeout=10).status_code == 200
+    except requests.RequestException:
+        return False
 
 
 def run_documented(command: str, worker: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -96,7 +96,7 @@ def test_the_error_for_a_malformed_file_does_not_contain_its_values(tmp_path: Pa
         ({"server": "wss://pod.example/whisper/v1/realtime"}, {}, "https://pod.example/whisper"),
     ],
 )
-def test_a_worker_in_http_mode_is_found(arguments: dict[str, str], environment: dict[str, str], url: str) -> None:
+def test_a_worker_in_http_mode_is_found(arguments: dict[str, Any], environment: dict[str, str], url: str) -> None:
     nowhere = {"XDG_CONFIG_HOME": "/nowhere"}
     assert find_http_server(**arguments, environment={**nowhere, **environment}).base_url == url
 
@@ -109,6 +109,6 @@ def test_a_worker_in_http_mode_is_found(arguments: dict[str, str], environment: 
         ({"endpoint_id": "abc"}, "the API key is missing"),
     ],
 )
-def test_what_is_no_worker_in_http_mode_is_told(arguments: dict[str, str], message: str) -> None:
+def test_what_is_no_worker_in_http_mode_is_told(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(WrongUsage, match=message):
         find_http_server(**arguments, environment={"XDG_CONFIG_HOME": "/nowhere"})
