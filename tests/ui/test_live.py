@@ -106,6 +106,32 @@ def test_during_a_pause_nothing_is_heard(live: Page, scripted: ScriptedHome) -> 
     expect(live.get_by_text("Paused")).to_be_hidden()
 
 
+def test_what_was_said_just_before_a_pause_and_the_end_is_heard(live: Page) -> None:
+    """The worklet passes sound on in messages of 2048 samples: the last one of each stretch is a shorter rest.
+
+    A rest of nothing is one in 48; hence several stretches.
+    """
+    expression = """(async () => {
+        const sound = await module.Sound.start();
+        const stretches = [];
+        sound.addEventListener("sound", ({ detail }) => stretches.at(-1).push(detail.length));
+        for (const wait of given) {
+            stretches.push([]);
+            await sound.setPaused(false);
+            await new Promise((resolve) => setTimeout(resolve, wait));
+            await sound.setPaused(true);
+        }
+        await sound.setPaused(false);
+        stretches.push([]);
+        await new Promise((resolve) => setTimeout(resolve, given[0]));
+        await sound.stop();
+        return stretches;
+    })()"""
+    *paused, ended = run_module(live, "live/sound.js", expression, [300, 350, 410])
+    assert any(lengths[-1] < 2000 for lengths in paused)
+    assert 0 < ended[-1] < 2000
+
+
 class Lossy:
     """A network between a page and its server, which may swallow sound and break off.
 

@@ -54,19 +54,19 @@ export function liveSession(sound, record, onNothing) {
     level.setAttribute("aria-valuenow", Math.round(value * 100));
   }
 
-  function pause() {
-    sound.isPaused = !sound.isPaused;
+  async function pause() {
+    await sound.setPaused(!sound.isPaused);
     if (sound.isPaused) connection.pause();
     show();
   }
 
-  function stop() {
+  async function stop() {
     if (known.isStopping) return;
     known.isStopping = true;
-    sound.stop();
+    show();
+    await sound.stop();
     connection.stop();
     showLevel(0);
-    show();
   }
 
   function warn(text) {
