@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from typing import Any
@@ -130,6 +131,23 @@ def test_what_was_said_just_before_a_pause_and_the_end_is_heard(live: Page) -> N
     *paused, ended = run_module(live, "live/sound.js", expression, [300, 350, 410])
     assert any(lengths[-1] < 2000 for lengths in paused)
     assert 0 < ended[-1] < 2000
+
+
+def test_nobody_is_asked_to_speak_who_has_spoken(page: Page, scripted: ScriptedHome) -> None:
+    hint = page.get_by_text("Start speaking.")
+    routes: list[WebSocketRoute] = []
+
+    def begin(route: WebSocketRoute) -> None:
+        routes.append(route)
+        route.send(json.dumps({"type": "ready", "received": 0, "lines": [], "running": []}))
+
+    page.route_web_socket(LIVE, begin)
+    page.goto(f"{scripted.url}#/live")
+    start(page)
+    expect(hint).to_be_visible()
+    routes[0].send(json.dumps({"type": "speech", "speaks": True}))
+    expect(page.get_by_text("Hearing speech")).to_be_visible()
+    expect(hint).to_be_hidden()
 
 
 class Lossy:

@@ -17,6 +17,11 @@ export class Captions {
     this.root = element("div", { class: "captions", role: "region", "aria-label": "Captions", tabindex: "0" }, this.#hint, this.#final, this.#unfinished);
   }
 
+  /** Somebody has spoken, or will not any more. */
+  dropHint() {
+    this.#hint.remove();
+  }
+
   /** @param {{lines: Object[], running: Array<{utterance: number, text: string}>}} missed while there was no connection. */
   welcome({ lines, running }) {
     this.#running = new Map(running.map(({ utterance, text }) => [utterance, text]));
@@ -41,7 +46,7 @@ export class Captions {
     for (const line of lines) this.#insert(line);
     this.#unfinished.textContent = [...this.#running.keys()].sort((one, other) => one - other).map((key) => this.#running.get(key).trim()).join(" ");
     this.#unfinished.hidden = !this.#unfinished.textContent;
-    this.#hint.hidden = this.#lines.size > 0 || !this.#unfinished.hidden;
+    if (lines.length || !this.#unfinished.hidden) this.dropHint();
     if (isAtEnd) root.scrollTop = root.scrollHeight;
   }
 

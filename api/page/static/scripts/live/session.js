@@ -63,6 +63,7 @@ export function liveSession(sound, record, onNothing) {
   async function stop() {
     if (known.isStopping) return;
     known.isStopping = true;
+    captions.dropHint();
     show();
     await sound.stop();
     connection.stop();
@@ -79,7 +80,7 @@ export function liveSession(sound, record, onNothing) {
     ready: (message) => captions.welcome(message),
     running: (message) => captions.run(message),
     lines: (message) => captions.complete(message),
-    speech: ({ speaks }) => { known.speaks = speaks; show(); },
+    speech: ({ speaks }) => { known.speaks = speaks; captions.dropHint(); show(); },
     warning: ({ message }) => warn(describeWarning(message)),
   };
 
