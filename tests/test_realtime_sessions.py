@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import requests
-from websockets.exceptions import InvalidStatus
+from starlette.websockets import WebSocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.http.door import DoorSettings
 from api.live import log, sessions
@@ -126,6 +127,22 @@ def test_a_session_without_sound_ends_with_its_connection(api: Api) -> None:
         caller.next()
     assert api.door.live is not None
     wait_until(lambda: api.door.live and not api.door.live.seats)
+
+
+def test_a_caller_who_is_lost_while_events_are_sent_is_no_error_of_the_server(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def lose(message: Any) -> None:
+        raise OSError
+
+    async def send_to_nobody(websocket: WebSocket, text: str) -> None:
+        websocket._send = lose  # type: ignore[method-assign]
+        await websocket.send({"type": "websocket.send", "text": text})
+
+    monkeypatch.setattr(WebSocket, "send_text", send_to_nobody)
+    with pytest.raises(ConnectionClosed):
+        Caller(api.port).next()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_a_caller_who_comes_back_misses_nothing(api: Api, recognizer: ScriptedLiveRecognizer) -> None:
