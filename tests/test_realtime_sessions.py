@@ -113,6 +113,17 @@ def test_sessions_beyond_the_limit_are_refused_until_one_is_left(api: Api, recog
     assert recognizer.streams[0].calls == []
 
 
+def test_a_finished_session_makes_room_while_its_connection_is_still_open(
+    api: Api, recognizer: ScriptedLiveRecognizer
+) -> None:
+    recognizer.max_sessions = 1
+    with Caller(api.port) as first:
+        first.append(SECOND)
+        first.send("session.finish")
+        first.next("session.finished")
+        assert _opens(api)
+
+
 def _opens(api: Api) -> bool:
     try:
         with Caller(api.port) as caller:
