@@ -189,10 +189,10 @@ def test_turns_that_are_asked_for_late_end_what_waited_for_a_commit(
 
 def test_a_cut_in_the_pause_that_ends_a_turn_begins_no_other() -> None:
     async def run() -> None:
-        hum = np.resize([60, -60], 8 * SAMPLE_RATE // 10).astype("<i2").tobytes()
+        hum = np.resize([60, -60], 45 * SAMPLE_RATE // 100).astype("<i2").tobytes()
         said = sound("long.ogg")[round(8.5 * BYTES_PER_SECOND) : round(15.5 * BYTES_PER_SECOND)] * 4
         async with listening(LiveOptions(turn_detection=TurnDetection(silence_duration_ms=1000))) as heard:
-            await heard.hear(said[: 23 * BYTES_PER_SECOND] + hum + silence(1.5))
+            await heard.hear(said[: round(23.4 * BYTES_PER_SECOND)] + hum + silence(2))
             await heard.stream.finish()
         assert heard.kinds() == ["SpeechStarted", "SpeechStopped", "Committed", "Completed"]
 
