@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from src.audio.decode import decode_audio
 from src.engine.decoding_options import DecodingOptions
-from src.engine.draft import MAX_TOKENS_PER_SECOND, MORE_TOKENS
+from src.engine.draft import MAX_TOKENS_PER_SECOND, MORE_TOKENS, draft_window
 from src.engine.engine import Engine
 from src.engine.placement import choose_placements
 from src.engine.scheduler import Client
@@ -73,6 +73,14 @@ def test_a_short_encoding_reads_the_sound_and_at_least_two_seconds_of_silence(
 ) -> None:
     audio = np.zeros(round(seconds * 16000), np.int16)
     assert EncodeRequest(audio, is_short=is_short).num_frames == num_frames
+
+
+@pytest.mark.parametrize(("language", "is_short"), [("en", True), ("de", False), ("ja", False), (None, False)])
+def test_only_drafts_of_english_are_encoded_without_most_of_the_silence(
+    engine: Engine, language: str | None, is_short: bool
+) -> None:
+    window, options = Window(np.zeros(32000, np.int16)), replace(OPTIONS, language=language)
+    assert next(draft_window(window, options, engine.token_sets, ())).is_short is is_short  # type: ignore[union-attr]
 
 
 def test_drafts_of_different_lengths_are_each_as_if_alone(engine: Engine, speech: NDArray[np.int16]) -> None:

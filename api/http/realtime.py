@@ -64,7 +64,7 @@ async def converse(websocket: WebSocket) -> None:
             for text in session.resume(reader):
                 await websocket.send_text(text)
         code = await _connect(websocket, session, reader)
-    except (WebSocketDisconnect, WebSocketDisconnected, OSError):  # where sending has failed before; uvicorn's own
+    except (WebSocketDisconnect, WebSocketDisconnected, OSError):  # the second where sending has failed before
         pass
     finally:
         sessions.leave(session, reader, is_left=code in _LEFT)

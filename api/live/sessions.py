@@ -43,14 +43,14 @@ class LiveSessions:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def take_seat(self) -> None:
-        """Count a stream, until `leave_seat`; the one whose caller left first makes room for it.
+        """Count a stream, until `leave_seat`; the first that is finished, or whose caller left, makes room for it.
 
         Raises:
             ApiError: 429, there are too many.
         """
         left = None
         if self.seats >= self.recognizer.max_sessions:
-            left = next((kept for kept in self._kept.values() if kept.is_left), None)
+            left = next((kept for kept in self._kept.values() if kept.is_left or kept.session.is_finished), None)
             if left is None:
                 raise too_busy(f"the server has {self.recognizer.max_sessions} live sessions at once: try again later")
             self.end(left.session)

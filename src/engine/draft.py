@@ -14,6 +14,9 @@ MAX_TOKENS_PER_SECOND = 8
 MORE_TOKENS = 16
 """The most tokens of a draft: those of the fastest speech, and some for short sounds. A loop ends there."""
 
+SHORT_LANGUAGES = frozenset({"en"})
+"""Languages whose drafts are encoded without most of the silence: the texts of others change too much."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -53,7 +56,8 @@ def draft_window(window: Window, options: DecodingOptions, token_sets: TokenSets
 def _draft(
     window: Window, options: DecodingOptions, token_sets: TokenSets, prefix: Sequence[int], *, in_float32: bool
 ) -> Steps:
-    encoded, options = yield from encode_window(window, options, in_float32=in_float32, is_short=True)
+    is_short = options.language in SHORT_LANGUAGES
+    encoded, options = yield from encode_window(window, options, in_float32=in_float32, is_short=is_short)
     result = yield DecodeRequest(
         encoded.features,
         token_sets.prompt(options),
