@@ -108,7 +108,7 @@ def _open_live(recognizer: LiveRecognizer | None, door: Door) -> Sequence[BaseRo
         return choose_model(name, await door.transcriber.models(name))
 
     door.live = LiveSessions(recognizer, choose, door.metrics.observe_live)
-    door.metrics.watch_live_sessions(lambda: door.live.seats if door.live else 0)
+    door.metrics.watch_live_sessions(lambda: door.live.used_slots if door.live else 0)
     return [*realtime.ROUTES, *without_live.ROUTES]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from api.form_values import nameable, one_of
+from api.live.audio_format import PCM, PCM_16K, PCMA, PCMU, AudioFormat
 from api.live.recognizer import LiveOptions, TurnDetection
-from api.live.sound import PCM, PCM_16K, PCMA, PCMU, SoundFormat
 from api.openai.errors import ApiError
 
 Layout = Literal["ga", "beta"]
@@ -46,7 +46,7 @@ class SessionConfig:
         options: of the stream, without its model.
     """
 
-    format: SoundFormat = PCM
+    format: AudioFormat = PCM
     model: str = ""
     delay: str = _DEFAULT_DELAY
     has_own_turns: bool = False
