@@ -11,6 +11,7 @@ import pytest
 import requests
 from websockets.exceptions import InvalidStatus
 
+from api.http import realtime
 from api.http.door import DoorSettings
 from api.live import log, sessions
 from api.live.session import Session
@@ -111,6 +112,21 @@ def test_sessions_beyond_the_limit_are_refused_until_one_is_left(api: Api, recog
         wait_until(lambda: _opens(api))
     assert recognizer.streams[1].calls == ["close"]
     assert recognizer.streams[0].calls == []
+
+
+def test_a_finished_session_makes_room_while_its_connection_is_still_open(
+    api: Api, recognizer: ScriptedLiveRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close_never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(realtime, "_close", close_never)
+    recognizer.max_sessions = 1
+    with Caller(api.port) as first:
+        first.append(SECOND)
+        first.send("session.finish")
+        first.next("session.finished")
+        assert _opens(api)
 
 
 def _opens(api: Api) -> bool:

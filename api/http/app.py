@@ -101,7 +101,7 @@ def _open_page(settings: PageSettings | None, door: Door) -> tuple[Sequence[Base
 def _open_live(recognizer: LiveRecognizer | None, door: Door) -> Sequence[BaseRoute]:
     if recognizer is None:
         return without_live.ROUTES
-    from api.http import realtime  # with packages that nothing else needs
+    from api.http import realtime  # imports numpy and soxr, which nothing else in the API needs
     from api.live.sessions import LiveSessions
 
     async def choose(name: str) -> ModelChoice:

@@ -42,7 +42,7 @@ class SessionConfig:
         model: as named by the caller, or empty; see `api.openai.models.choose_model`.
         delay: a key of `DELAYS`.
         has_own_turns: true if the caller has said how utterances end.
-        microphone: kind of noise that is removed, `near_field` or `far_field`; None: none is.
+        microphone: of the noise reduction that was asked for, `near_field` or `far_field`; None: it was not.
         options: of the stream, without its model.
     """
 

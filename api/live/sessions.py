@@ -43,14 +43,14 @@ class LiveSessions:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def reserve_slot(self) -> None:
-        """Reserve a slot for a stream, until `release_slot`; if all are used, a session whose caller has left is ended.
+        """Reserve a slot for a stream, until `release_slot`; a session that is finished, or whose caller left, makes room.
 
         Raises:
             ApiError: 429, there are too many.
         """
         left = None
         if self.used_slots >= self.recognizer.max_sessions:
-            left = next((kept for kept in self._kept.values() if kept.is_left), None)
+            left = next((kept for kept in self._kept.values() if kept.is_left or kept.session.is_finished), None)
             if left is None:
                 raise too_busy(f"the server has {self.recognizer.max_sessions} live sessions at once: try again later")
             self.end(left.session)
