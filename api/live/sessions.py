@@ -43,7 +43,7 @@ class LiveSessions:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def reserve_slot(self) -> None:
-        """Reserve a slot for a stream, until `release_slot`; a session that is finished, or whose caller left, makes room.
+        """Reserve a slot until `release_slot`; a session that is finished, or whose caller has left, makes room for it.
 
         Raises:
             ApiError: 429, there are too many.
