@@ -181,21 +181,19 @@ def test_speech_is_told_while_it_is_spoken_and_never_withdrawn() -> None:
     asyncio.run(run())
 
 
-def test_the_rest_of_a_final_text_follows_what_was_told_of_its_beginning() -> None:
+@pytest.mark.parametrize(
+    ("draft", "deltas"),
+    [(None, ["3.6 s"]), (" 3.6 and", ["3.6", " s"]), (" 3.6 s and", ["3.6 s"]), (" 9 s and", ["9 s"])],
+)
+def test_the_rest_of_a_final_text_follows_deltas_that_it_begins_with(draft: str | None, deltas: list[str]) -> None:
     async def run() -> None:
         model = ScriptedModel()
-        model.script = lambda seconds: " 3.7 s and"  # the final text is of other seconds
+        model.script = lambda seconds: draft
         async with open_stream(model=model) as opened:
             await opened.send(sound() + silence(1))
             await opened.stream.finish()
-        model = ScriptedModel()
-        model.script = lambda seconds: None
-        async with open_stream(model=model) as untold:
-            await untold.send(sound() + silence(1))
-            await untold.stream.finish()
-        for completed in untold.of(Completed):
-            told = [event.text for event in untold.of(Delta) if event.utterance == completed.utterance]
-            assert told == [completed.text]
+        assert opened.of(Completed)[0].text == "3.6 s"
+        assert [event.text for event in opened.of(Delta) if event.utterance == 0] == deltas
 
     asyncio.run(run())
 
