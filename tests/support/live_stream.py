@@ -86,7 +86,7 @@ class ScriptedModel:
         if text is None:
             self.running.append((client, future))
         else:
-            future.set_result(Draft(TOKENIZER.encode(text), "en", False, 0.0, -0.1))
+            future.set_result(Draft(TOKENIZER.encode(text), "en", False, 0.0))
         return future
 
     def cancel(self, client: Any) -> None:
