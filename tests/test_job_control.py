@@ -77,8 +77,8 @@ def test_a_deadline_may_exceed_the_range_of_clocks() -> None:
     control.check()
 
 
-WORDS = 20_000
-"""Words of a long recording, some two hours."""
+WORDS = 5_000
+"""Words of half an hour of speech."""
 
 
 @cache
@@ -140,7 +140,7 @@ STAGES: dict[str, Callable[[Callable[[], None]], object]] = {
 }
 """Stages in Python that take long."""
 
-LOOKS = 40
+LOOKS = 10
 """At least, of each stage."""
 
 
