@@ -302,15 +302,15 @@ def test_events_that_are_read_by_nobody_do_not_pile_up(api: Api, monkeypatch: py
     monkeypatch.setattr(log, "MAX_EVENTS", 10)
     with Caller(api.port) as caller:
         session = caller.next()["session"]["id"]
+        assert api.door.live is not None
+        events = api.door.live._kept[session].session.log
         caller.append(bytes(48_000))
         caller.next("input_audio_buffer.speech_started")
         for _ in range(100):
             caller.socket.send("[]")
-        caller.update()
-        assert api.door.live is not None
-        kept = api.door.live._kept[session].session.log
-        assert len(kept._texts) == 10
-        assert kept._bytes == sum(map(len, kept._texts))
+        wait_until(lambda: events.last > 20 or events.reader is None)  # a busy machine may end the session as too slow
+        assert len(events._texts) == 10
+        assert events._bytes == sum(map(len, events._texts))
 
 
 def test_a_connection_may_close_before_anything_was_read(api: Api) -> None:
