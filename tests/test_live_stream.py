@@ -165,6 +165,40 @@ def test_other_options_apply_from_the_next_utterance_on() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("seconds", "first"),
+    [(0.3, [(0, 3280)]), (2.0, [(0, 2000), (2000, 3280)])],
+    ids=["before anybody speaks", "amid speech"],
+)
+def test_turns_that_are_asked_for_late_end_what_waited_for_a_commit(
+    seconds: float, first: list[tuple[int, int]]
+) -> None:
+    async def run() -> None:
+        before = round(seconds * BYTES_PER_SECOND)
+        async with open_stream(BY_COMMIT) as opened:
+            await opened.send(sound()[:before])
+            await opened.stream.update(LiveOptions())
+            await opened.send(sound()[before:] + silence(1))
+            await opened.stream.finish()
+        assert len(opened.spans) == len(first) + 1
+        for span, expected in zip(opened.spans, first, strict=False):
+            assert span == pytest.approx(expected, abs=500)
+
+    asyncio.run(run())
+
+
+def test_a_cut_in_the_pause_that_ends_a_turn_begins_no_other() -> None:
+    async def run() -> None:
+        hum = np.resize([60, -60], 45 * SAMPLE_RATE // 100).astype("<i2").tobytes()
+        said = sound("long.ogg")[round(8.5 * BYTES_PER_SECOND) : round(15.5 * BYTES_PER_SECOND)] * 4
+        async with open_stream(LiveOptions(turn_detection=TurnDetection(silence_duration_ms=1000))) as opened:
+            await opened.send(said[: round(23.4 * BYTES_PER_SECOND)] + hum + silence(2))
+            await opened.stream.finish()
+        assert opened.kinds() == ["SpeechStarted", "SpeechStopped", "Committed", "Completed"]
+
+    asyncio.run(run())
+
+
 def test_speech_is_told_while_it_is_spoken_and_never_withdrawn() -> None:
     async def run() -> None:
         async with open_stream() as opened:

@@ -318,3 +318,14 @@ def test_a_connection_may_close_before_anything_was_read(api: Api) -> None:
         with api.connect() as connection:
             connection.sendall(handshake())
     wait_until(lambda: api.door.live and not api.door.live.used_slots)
+
+
+def test_a_connection_that_is_lost_with_much_to_send_is_no_line_of_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        with opened(api) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(frame(TEXT, b"x") * 5000)
+    wait_until(lambda: api.door.live and not api.door.live.used_slots)
+    assert not caplog.records

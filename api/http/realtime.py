@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.http.access import CALLER
 from api.http.door import Door
@@ -64,7 +64,7 @@ async def serve_session(websocket: WebSocket) -> None:
             for text in session.resume(reader):
                 await websocket.send_text(text)
         code = await _connect(websocket, session, reader)
-    except (WebSocketDisconnect, OSError):  # uvicorn's own is the latter
+    except (WebSocketDisconnect, WebSocketDisconnected, OSError):  # the second where sending has failed before
         pass
     finally:
         sessions.leave(session, reader, is_left=code in _LEFT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.http.connections import ADMITTED, UnreadLimit
@@ -126,7 +127,14 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         self._abort_later(CLOSE_SECONDS)
 
     async def send(self, message: Any) -> None:
-        """Send a message; a handshake that is answered by one of HTTP is complete too, which uvicorn would report."""
+        """Send a message; a handshake that is answered by one of HTTP is complete too, which uvicorn would report.
+
+        Raises:
+            ClientDisconnected: the connection is lost, which uvicorn sees later: an application that has thousands of
+                messages would write them all, each with a line of asyncio's log.
+        """
+        if self.transport.is_closing() and not self.close_sent:
+            raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True

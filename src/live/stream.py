@@ -196,10 +196,23 @@ class Stream:
     async def _update(self, options: LiveOptions) -> None:
         await self._listen(FRAME)
         before, self._setup = self._setup, await self._model.load(options)
+        if options.turn_detection is not None and self._utterance is not None and not self._utterance.is_turn:
+            self._end_without_commit(self._utterance)
         if self._utterance is None:
             self._finder.listen_for(self._setup.turns)
         if self._setup.warnings != before.warnings:
             self.warn()
+
+    def _end_without_commit(self, utterance: Utterance) -> None:
+        """End an utterance that waits for a commit, once none may come; without speech there was no utterance."""
+        if self._finder.last_speech > utterance.start:
+            self._end(utterance, self._buffer.end)
+            self._finder.forget()
+            return
+        if self._drafts is not None:
+            self._drafts.end()
+        self._utterance = self._drafts = None
+        self._utterances -= 1  # nothing of it was told
 
     async def _finish(self) -> None:
         await self._listen(FRAME)
@@ -230,12 +243,13 @@ class Stream:
         """Cut a piece that has become too long, draft the current one, and forget what is no longer needed."""
         if self._utterance is None and self._setup.live.turn_detection is None:
             self._begin(max(self._earliest, self._buffer.start))
-        if self._utterance is None or self._drafts is None:
+        if self._utterance is None:
             self._buffer.forget(self._processed - self._padding - self._finder.silence)
             return
         if self._processed - self._piece_start > MAX_PIECE:
             self._cut(self._utterance)
-        self._drafts.follow(self._processed, self._finder.last_speech)
+        if self._drafts is not None:
+            self._drafts.follow(self._processed, self._finder.last_speech)
 
     @property
     def _padding(self) -> int:
@@ -279,7 +293,10 @@ class Stream:
         cut = first + find_quietest(self._buffer.copy(first, self._processed), 0, CUT_WITHIN)
         if utterance.is_turn:
             self._end(utterance, cut)
-            self._begin_turn(cut)
+            if cut < self._finder.last_speech:
+                self._begin_turn(cut)
+            else:  # nobody has spoken since
+                self._finder.forget()
         elif cut - utterance.start < MAX_UTTERANCE:
             self._end_piece(utterance, cut, is_last=False)
             self._begin_piece(utterance, cut)
