@@ -135,6 +135,22 @@ def test_a_commit_ends_a_turn_and_speech_that_goes_on_is_another() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("end", ["commit", "clear"])
+def test_what_ends_within_a_frame_of_the_detector_moves_no_later_utterance(end: str) -> None:
+    async def run() -> list[tuple[int, int]]:
+        async with open_stream() as opened:
+            await opened.send(silence(1))
+            for _ in range(20):
+                await opened.send(silence(0.13))
+                await getattr(opened.stream, end)()
+            await opened.send(silence(1.4) + sound() + silence(1))
+            await opened.stream.finish()
+            return opened.spans[-2:]
+
+    (_, first_end), (second_start, _) = asyncio.run(run())
+    assert 5000 + 3265 <= first_end <= second_start <= 5000 + 4165  # the pause of the clip
+
+
 def test_what_is_cleared_is_in_no_utterance() -> None:
     async def run() -> None:
         async with open_stream() as opened:

@@ -284,8 +284,7 @@ class Stream:
         if self._drafts is not None:
             self._drafts.end()
         self._finals.put(Piece(utterance, self._piece_start, self._buffer.copy(self._piece_start, end), is_last))
-        self._earliest = end
-        self._buffer.forget(end)
+        self._forget_before(end)
 
     def _cut(self, utterance: Utterance) -> None:
         """End a piece that is too long in its quietest pause; what follows is the next utterance, or piece."""
@@ -308,5 +307,9 @@ class Stream:
     def _forget_uncommitted(self) -> None:
         self._utterance = self._drafts = None
         self._finder.forget()
-        self._earliest = self._buffer.end
-        self._buffer.forget(self._earliest)
+        self._forget_before(self._buffer.end)
+
+    def _forget_before(self, position: int) -> None:
+        """Give no utterance the sound before a position; what the detector has not processed is kept for it."""
+        self._earliest = position
+        self._buffer.forget(min(position, self._processed))
