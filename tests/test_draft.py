@@ -53,7 +53,6 @@ def test_a_draft_is_the_greedy_text_of_the_window(engine: Engine, speech: NDArra
     assert text_of(engine, draft.tokens) == "".join(segment.text for segment in final.segments)
     assert (draft.language, draft.is_repetitive) == ("en", False)
     assert draft.no_speech_prob < 0.2
-    assert draft.avg_logprob > -1
 
 
 @pytest.mark.parametrize(

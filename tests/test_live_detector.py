@@ -61,10 +61,10 @@ def test_after_forgetting_speech_that_goes_on_is_another_turn() -> None:
     assert find(finder, "######") == [("Began", 6)]
 
 
-def hear(blocks: list[Any]) -> list[float]:
+def detect(blocks: list[Any]) -> list[float]:
     async def run() -> list[float]:
         vad = StreamingVad(load_vad())
-        return [probability for block in blocks for probability in (await vad.hear(block)).tolist()]
+        return [probability for block in blocks for probability in (await vad.detect(block)).tolist()]
 
     return asyncio.run(run())
 
@@ -75,14 +75,14 @@ def test_the_network_hears_the_same_in_blocks_of_any_size(size: int) -> None:
     pcm = decoded("demo.ogg")
     pcm = pcm[: len(pcm) // FRAME * FRAME]
     opening, rest = pcm[:OPENING], pcm[OPENING:]
-    in_blocks = hear([opening, *(rest[first : first + size] for first in range(0, len(rest), size))])
-    assert in_blocks == pytest.approx(hear([opening, rest]), abs=1e-4)
+    in_blocks = detect([opening, *(rest[first : first + size] for first in range(0, len(rest), size))])
+    assert in_blocks == pytest.approx(detect([opening, rest]), abs=1e-4)
 
 
 @pytest.mark.process
 def test_a_voice_at_the_very_start_is_heard() -> None:
     pcm = decoded("demo.ogg")[round(0.3 * SAMPLE_RATE) :]  # it begins with the first word
-    turns = list(TurnFinder().push(np.array(hear([pcm[:OPENING], pcm[OPENING : len(pcm) // FRAME * FRAME]]))))
+    turns = list(TurnFinder().push(np.array(detect([pcm[:OPENING], pcm[OPENING : len(pcm) // FRAME * FRAME]]))))
     assert isinstance(turns[0], SpeechBegan)
     assert turns[0].position < 0.3 * SAMPLE_RATE
     assert isinstance(turns[1], SpeechEnded)

@@ -41,7 +41,7 @@ def transcribe(processor: WhisperProcessor, clip: str, options: LiveOptions) -> 
         stream = await LocalLiveRecognizer(processor, never_lost, 1).open(options, events.append)
         sound = decoded(clip).tobytes() + silence(1)
         for first in range(0, len(sound), BYTES_PER_SECOND // 2):
-            await stream.hear(sound[first : first + BYTES_PER_SECOND // 2])
+            await stream.append(sound[first : first + BYTES_PER_SECOND // 2])
             while options.draft_seconds and any(engine.unfinished for engine in processor.engines()[0].snapshots()):
                 await asyncio.sleep(0.02)
             await asyncio.sleep(0)

@@ -249,7 +249,7 @@ def test_a_tab_that_comes_back_is_told_what_it_missed(server: Server) -> None:
         tab.socket.send(HALF)
         tab.stop()
     assert server.recording(transcript_id) == 3 * SECOND + 2 * HALF
-    assert bytes(server.live.streams[0].heard) == 3 * SECOND + 2 * HALF
+    assert bytes(server.live.streams[0].received) == 3 * SECOND + 2 * HALF
 
 
 def test_another_tab_takes_over(server: Server) -> None:

@@ -173,7 +173,7 @@ def test_tiny_appends_are_all_heard(api: Api, recognizer: ScriptedLiveRecognizer
         caller.socket.send(b"")
         caller.send("session.finish")
         assert caller.next("session.finished")["received_audio_bytes"] == 3004
-    assert recognizer.streams[0].heard == b"a" * 3001 + b"abc"
+    assert recognizer.streams[0].received == b"a" * 3001 + b"abc"
 
 
 def test_an_event_has_at_most_so_much_sound(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +244,8 @@ def test_a_caller_who_reads_nothing_is_given_up(
 @pytest.fixture
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SOCKET_SETTINGS, "ws_ping_interval", 0.1)
-    monkeypatch.setitem(SOCKET_SETTINGS, "ws_ping_timeout", 0.1)
-    monkeypatch.setattr(sockets, "PING_SECONDS", 0.1)
+    monkeypatch.setitem(SOCKET_SETTINGS, "ws_ping_timeout", 1.0)
+    monkeypatch.setattr(sockets, "PING_SECONDS", 1.0)
 
 
 def test_a_caller_without_a_sign_of_life_is_given_up(quick_pings: None, api: Api) -> None:
@@ -260,9 +260,9 @@ def test_a_caller_whose_sound_waits_is_not_taken_for_dead(
     with Caller(api.port) as caller:
         for _ in range(3):
             caller.append(bytes(48_000))
-        wait_until(lambda: recognizer.streams and recognizer.streams[0].heard)
+        wait_until(lambda: recognizer.streams and recognizer.streams[0].received)
         wait_until(lambda: server_sockets[0].pending_ping_payload)
-        time.sleep(0.5)
+        time.sleep(2.5)  # more than the time for a pong
         assert not server_sockets[0].disconnected
         recognizer.held = False
         caller.send("session.finish")
@@ -302,22 +302,22 @@ def test_events_that_are_read_by_nobody_do_not_pile_up(api: Api, monkeypatch: py
     monkeypatch.setattr(log, "MAX_EVENTS", 10)
     with Caller(api.port) as caller:
         session = caller.next()["session"]["id"]
+        assert api.door.live is not None
+        events = api.door.live._kept[session].session.log
         caller.append(bytes(48_000))
         caller.next("input_audio_buffer.speech_started")
         for _ in range(100):
             caller.socket.send("[]")
-        caller.update()
-        assert api.door.live is not None
-        kept = api.door.live._kept[session].session.log
-        assert len(kept._texts) == 10
-        assert kept._bytes == sum(map(len, kept._texts))
+        wait_until(lambda: events.last > 20 or events.reader is None)  # a busy machine may end the session as too slow
+        assert len(events._texts) == 10
+        assert events._bytes == sum(map(len, events._texts))
 
 
 def test_a_connection_may_close_before_anything_was_read(api: Api) -> None:
     for _ in range(20):
         with api.connect() as connection:
             connection.sendall(handshake())
-    wait_until(lambda: api.door.live and not api.door.live.seats)
+    wait_until(lambda: api.door.live and not api.door.live.used_slots)
 
 
 def test_a_connection_that_is_lost_with_much_to_send_is_no_line_of_the_log(
@@ -327,5 +327,5 @@ def test_a_connection_that_is_lost_with_much_to_send_is_no_line_of_the_log(
         with opened(api) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.sendall(frame(TEXT, b"x") * 5000)
-    wait_until(lambda: api.door.live and not api.door.live.seats)
+    wait_until(lambda: api.door.live and not api.door.live.used_slots)
     assert not caplog.records

@@ -141,7 +141,7 @@ def test_a_session_without_sound_ends_with_its_connection(api: Api) -> None:
     with Caller(api.port) as caller:
         caller.next()
     assert api.door.live is not None
-    wait_until(lambda: api.door.live and not api.door.live.seats)
+    wait_until(lambda: api.door.live and not api.door.live.used_slots)
 
 
 def test_a_caller_who_comes_back_misses_nothing(api: Api, recognizer: ScriptedLiveRecognizer) -> None:
@@ -162,7 +162,7 @@ def test_a_caller_who_comes_back_misses_nothing(api: Api, recognizer: ScriptedLi
     texts = [event["transcript"] for event in events if event["type"] == COMPLETED]
     assert texts[:2] == [*SENTENCES[:2]]
     assert len(recognizer.streams) == 1
-    assert len(recognizer.streams[0].heard) == 64_000
+    assert len(recognizer.streams[0].received) == 64_000
 
 
 def test_all_events_come_again_if_none_is_named(api: Api) -> None:
@@ -184,7 +184,7 @@ def test_sound_that_is_being_heard_when_the_connection_is_lost_is_heard_once(
         session = caller.next()["session"]["id"]
         for _ in range(5):
             caller.append(SECOND)
-        wait_until(lambda: recognizer.streams and recognizer.streams[0].heard)
+        wait_until(lambda: recognizer.streams and recognizer.streams[0].received)
         caller.lose()
     with Caller(api.port, f"session_id={session}") as caller:
         received = caller.next()["received_audio_bytes"]
@@ -194,7 +194,7 @@ def test_sound_that_is_being_heard_when_the_connection_is_lost_is_heard_once(
         recognizer.held = False
         caller.send("session.finish")
         assert caller.until("session.finished")[-1]["received_audio_bytes"] == 5 * 48_000
-    assert len(recognizer.streams[0].heard) == 5 * 32_000
+    assert len(recognizer.streams[0].received) == 5 * 32_000
 
 
 def test_another_connection_takes_a_session_over(api: Api) -> None:
@@ -259,7 +259,7 @@ def test_a_session_is_kept_for_a_while(
     wait_until(lambda: recognizer.streams[0].calls == ["close"])
     assert refusal(api, f"session_id={session}") == (404, "no_such_session")
     assert api.door.live is not None
-    assert api.door.live.seats == 0
+    assert api.door.live.used_slots == 0
 
 
 def test_events_that_are_no_longer_kept_are_said_to_be_lost(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import numpy as np
@@ -75,7 +75,7 @@ async def livekit_events(worker: HttpWorker, model: str, sound: bytes, finals: i
     async with aiohttp.ClientSession() as http:
         plugin = STT(model=model, base_url=f"{worker.url}/v1", api_key=KEY, use_realtime=True)
         plugin._session = http  # in an agent it is that of the job
-        async with plugin.stream() as stream, asyncio.timeout(120):
+        async with plugin.stream() as stream:
             speaking = asyncio.create_task(push(stream, sound))
             async for event in stream:
                 text = event.alternatives[0].text if event.alternatives else ""
@@ -97,7 +97,7 @@ async def livekit_events(worker: HttpWorker, model: str, sound: bytes, finals: i
     ],
 )
 def test_an_agent_of_livekit_hears_each_sentence(worker: HttpWorker, sound: bytes, model: str) -> None:
-    events = asyncio.run(livekit_events(worker, model, sound, finals=2))
+    events = asyncio.run(asyncio.wait_for(livekit_events(worker, model, sound, finals=2), 120))
     assert events[0][0] == "start_of_speech"
     finals = [(item, text) for kind, item, text in events if kind == "final_transcript"]
     assert_spoken(" ".join(text for _, text in finals), "demo.ogg", max_errors=2)
@@ -143,9 +143,11 @@ def test_a_session_through_litellm_has_all_its_texts(
         client.realtime.connect(model="whisper-1", extra_query={"intent": "transcription"}) as session,
     ):
         transcription = {"model": "whisper-1", "language": "en"}
-        session.session.update(session={"type": "transcription", "audio": {"input": {"transcription": transcription}}})
+        settings: Any = {"type": "transcription", "audio": {"input": {"transcription": transcription}}}
+        session.session.update(session=settings)
         session.input_audio_buffer.append(audio=base64.b64encode(sound).decode())
-        session.send({"type": "session.finish"})
+        finish: Any = {"type": "session.finish"}
+        session.send(finish)
         for event in session:
             assert event.type != "error", event
             if event.type == "conversation.item.input_audio_transcription.completed":

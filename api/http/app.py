@@ -101,14 +101,14 @@ def _open_page(settings: PageSettings | None, door: Door) -> tuple[Sequence[Base
 def _open_live(recognizer: LiveRecognizer | None, door: Door) -> Sequence[BaseRoute]:
     if recognizer is None:
         return without_live.ROUTES
-    from api.http import realtime  # with packages that nothing else needs
+    from api.http import realtime  # imports numpy and soxr, which nothing else in the API needs
     from api.live.sessions import LiveSessions
 
     async def choose(name: str) -> ModelChoice:
         return choose_model(name, await door.transcriber.models(name))
 
     door.live = LiveSessions(recognizer, choose, door.metrics.observe_live)
-    door.metrics.watch_live_sessions(lambda: door.live.seats if door.live else 0)
+    door.metrics.watch_live_sessions(lambda: door.live.used_slots if door.live else 0)
     return [*realtime.ROUTES, *without_live.ROUTES]
 
 

@@ -90,7 +90,7 @@ class Metrics:
             "whisper_live_utterances", "Utterances of live streams that ended.", ["result"], registry=registry
         )
         self._live_deltas = Counter(
-            "whisper_live_deltas", "Pieces of text that were told before their utterance had ended.", registry=registry
+            "whisper_live_deltas", "Pieces of text that were sent before their utterance had ended.", registry=registry
         )
         self._live_audio_seconds = Counter(
             "whisper_live_audio_seconds", "Audio of the utterances of live streams.", registry=registry
@@ -123,7 +123,7 @@ class Metrics:
         self._live_sessions.set_function(count)
 
     def observe_live(self, event: LiveEvent) -> None:
-        """Count what a live stream has told."""
+        """Count an event of a live stream."""
         if isinstance(event, Delta):
             self._live_deltas.inc()
         elif isinstance(event, Completed):

@@ -30,7 +30,7 @@ ROUTES: list[BaseRoute] = [route for part in _PARTS for route in part.ROUTES]
 
 
 def open_services(settings: PageSettings, door: Door) -> PageServices:
-    """Open the page's folder, for jobs that the door runs and sound that it hears.
+    """Open the page's folder, for jobs and live transcripts, which the door runs.
 
     Args:
         settings: of the page.

@@ -1,4 +1,4 @@
-"""`/page/api/live`: captions of a microphone while it is heard.
+"""`/page/api/live`: live captions of a microphone.
 
 The tab sends sound as binary messages, signed 16 bit little-endian samples, mono at 16 kHz, and commands as JSON:
 `{"type": "pause"}` makes what was said final, `{"type": "stop"}` ends the transcript. Messages to the tab are JSON; the
@@ -76,7 +76,7 @@ async def begin(request: Request) -> Response:
 
 
 async def attach(socket: WebSocket) -> None:
-    """The WebSocket `live/{id}`: sound in, text out. With `after`, lines up to the one of this id are not told."""
+    """The WebSocket `live/{id}`: sound in, text out. With `after`, lines up to the one of this id are not sent."""
     session = _find(socket)
     tab = Tab(socket.send_json, _parse_after(socket.query_params.get("after", "")))
     await socket.accept()
@@ -132,16 +132,16 @@ async def _listen(socket: WebSocket, session: LiveSession, tab: Tab) -> None:
             return
         sound = message.get("bytes")
         if sound is None:
-            await _obey(message.get("text") or "", session)
+            await _run_command(message.get("text") or "", session)
         elif len(sound) > MAX_MESSAGE_BYTES or len(sound) % SAMPLE_BYTES:
             raise WrongMessage(f"a message should have whole samples, at most {MAX_MESSAGE_BYTES} bytes")
         else:
-            await session.hear(sound)
+            await session.append(sound)
             await socket.send_json({"type": "received", "bytes": session.size})
 
 
-async def _obey(text: str, session: LiveSession) -> None:
-    """Do what a tab commands."""
+async def _run_command(text: str, session: LiveSession) -> None:
+    """Run a command of a tab."""
     try:
         command = json.loads(text[:_MAX_BODY_BYTES])
     except ValueError:

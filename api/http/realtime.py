@@ -41,7 +41,7 @@ _LEFT = (1000, 1001, 1005)
 _BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 
 
-async def converse(websocket: WebSocket) -> None:
+async def serve_session(websocket: WebSocket) -> None:
     """`/v1/realtime`.
 
     Raises:
@@ -72,7 +72,7 @@ async def converse(websocket: WebSocket) -> None:
             sessions.end(session)
 
 
-ROUTES = [WebSocketRoute(f"{prefix}/realtime", converse) for prefix in ("/v1", "")]
+ROUTES = [WebSocketRoute(f"{prefix}/realtime", serve_session) for prefix in ("/v1", "")]
 
 
 async def _open(websocket: WebSocket, door: Door, sessions: LiveSessions) -> Session:

@@ -1,4 +1,4 @@
-"""WebSocket connections with an end and a size: uvicorn's own may wait, and grow, for ever."""
+"""WebSocket connections with limits of time and memory, which uvicorn's own do not have."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ READ_BYTES = 8 * 1024
 empty ones take some 30 ms."""
 
 PING_SECONDS = 20.0
-"""After which a silent caller is asked for a sign of life, and for which it is waited for."""
+"""After which a silent caller is sent a ping, and for which its pong is awaited."""
 
 CLOSE_SECONDS = 10.0
-"""For which the other end may take to close, too."""
+"""Which the other end may take to close, too."""
 
 SHUTDOWN_SECONDS = 20.0
-"""After the server's signal to stop: for which an application may take to end a conversation."""
+"""After the server's signal to stop: which an application may take to end a connection."""
 
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.WARNING)  # at lower levels uvicorn writes addresses with their queries
@@ -61,7 +61,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         self.transport.max_size = READ_BYTES  # type: ignore[attr-defined]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting; a connection that was lost without a word has the code 1006 (RFC 6455, section 7.1.5)."""
+        """Stop waiting; one without a close frame has the code 1006 (RFC 6455, section 7.1.5)."""
         self._unread.stop()
         if self._end is not None:
             self._end.cancel()
@@ -119,7 +119,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             self.transport.write(answer)
 
     def keepalive_timeout(self) -> None:
-        """Give up a caller without a sign of life; while nothing is read, the sign may be waiting to be."""
+        """Give up a caller that answers no ping; while nothing is read, its pong may be unread."""
         if self.read_paused or not self.writable.is_set():
             self.pong_timer = self.loop.call_later(PING_SECONDS, self.keepalive_timeout)
             return
@@ -140,7 +140,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
     def shutdown(self) -> None:
-        """Leave a conversation that was admitted to the application, which ends it; after a while do it here."""
+        """Leave an admitted connection to the application, which ends it; after `SHUTDOWN_SECONDS` abort it here."""
         if self.is_expendable or self.close_sent:
             super().shutdown()
             return

@@ -1,1 +1,1 @@
-"""Live transcription: what it asks of the part that hears, and OpenAI's Realtime events around it."""
+"""Live transcription: the contract with the recognizer, and OpenAI's Realtime protocol on top of it."""

@@ -1,4 +1,4 @@
-"""Events of a caller, read strictly: their bytes are anybody's."""
+"""Events of a caller, validated strictly: they are untrusted input."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class WrongEvent(Exception):
 
 
 def read_event(text: str) -> ClientEvent:
-    """The event that a message spells.
+    """The event in a message.
 
     Raises:
-        WrongEvent: it spells none.
+        WrongEvent: there is none.
     """
     try:
         check_size("event", text, "[{,:")

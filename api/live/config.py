@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from api.form_values import nameable, one_of
+from api.live.audio_format import PCM, PCM_16K, PCMA, PCMU, AudioFormat
 from api.live.recognizer import LiveOptions, TurnDetection
-from api.live.sound import PCM, PCM_16K, PCMA, PCMU, SoundFormat
 from api.openai.errors import ApiError
 
 Layout = Literal["ga", "beta"]
@@ -42,11 +42,11 @@ class SessionConfig:
         model: as named by the caller, or empty; see `api.openai.models.choose_model`.
         delay: a key of `DELAYS`.
         has_own_turns: true if the caller has said how utterances end.
-        microphone: kind of noise that is removed, `near_field` or `far_field`; None: none is.
+        microphone: of the noise reduction that was asked for, `near_field` or `far_field`; None: it was not.
         options: of the stream, without its model.
     """
 
-    format: SoundFormat = PCM
+    format: AudioFormat = PCM
     model: str = ""
     delay: str = _DEFAULT_DELAY
     has_own_turns: bool = False

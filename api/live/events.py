@@ -42,7 +42,7 @@ class EventMaker:
         """The item that was committed last."""
 
     def make(self, event: LiveEvent) -> Iterator[Json]:
-        """The events that tell a stream's."""
+        """The caller's events for one of the stream."""
         if isinstance(event, Warned):
             yield warning(event.message)
             return
@@ -86,7 +86,7 @@ def error_event(error: ApiError, client_event: Any = None) -> Json:
     """The event for an error.
 
     Args:
-        error: to tell.
+        error: what is wrong.
         client_event: id of the caller's event that it is about.
     """
     caused_by = nameable([client_event])[0] if isinstance(client_event, str) else None
@@ -97,9 +97,9 @@ def _complete(event: Completed, item: str) -> Iterator[Json]:
     of_item = {"item_id": item, "content_index": 0}
     for segment in event.segments:
         if "speaker" in segment:
-            told = {key: segment[key] for key in ("start", "end")}
+            times = {key: segment[key] for key in ("start", "end")}
             yield {
-                **{"type": f"{_TRANSCRIPTION}.segment", **of_item, "id": f"seg_{item}_{segment['id']}", **told},
+                **{"type": f"{_TRANSCRIPTION}.segment", **of_item, "id": f"seg_{item}_{segment['id']}", **times},
                 **{"text": segment["text"].strip(), "speaker": str(segment["speaker"])},
             }
     words = [word for segment in event.segments for word in segment.get("words", ())]

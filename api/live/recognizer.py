@@ -1,6 +1,6 @@
-"""What live transcription asks of the part behind it: streams that hear sound and tell its text.
+"""The contract with what recognizes live speech: streams take audio and report its text as events.
 
-Sound crosses as bytes, signed 16 bit little-endian samples, mono at 16 kHz. All calls and callbacks are on the event
+Audio is passed as bytes: signed 16 bit little-endian samples, mono at 16 kHz. All calls and callbacks are on the event
 loop. An utterance is what the turn detector, or a commit, ends.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 SAMPLE_RATE = 16000
-"""Of the sound that a stream hears."""
+"""Of a stream's audio, in samples per second."""
 
 
 class LiveRefused(Exception):
@@ -53,7 +53,7 @@ class LiveOptions:
         keywords: terms that the speech may contain.
         turn_detection: None: utterances end by `commit` alone.
         draft_seconds: new sound between two drafts of an utterance; None: its text comes at its end alone.
-        noise_reduction: true: noise is removed first.
+        noise_reduction: true: requested; a recognizer without it warns.
         word_timestamps: true: segments have words with times.
         diarize: true: segments name their speaker.
         logprobs: true: texts come with the log probabilities of their tokens.
@@ -114,7 +114,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Delta:
-    """Text that follows what was told of an utterance before; it is never withdrawn.
+    """Text that follows the deltas of an utterance before; it is never withdrawn.
 
     Attributes:
         utterance: its number in the stream, from 0.
@@ -131,7 +131,7 @@ class Completed:
 
     Attributes:
         utterance: its number in the stream, from 0.
-        segments: as in a job's answer, with times in seconds of the stream, and `speaker` where speakers are told.
+        segments: as in a job's answer, with times in seconds of the stream, and `speaker` with `diarize`.
         text: of all segments; it may differ from the utterance's deltas.
         language: code of the language; None: there was no speech.
         seconds: of sound in the utterance.
@@ -182,9 +182,9 @@ LiveEvent = SpeechStarted | SpeechStopped | Committed | Delta | Completed | Fail
 
 
 class LiveStream(Protocol):
-    """Hears sound, and tells its text by events."""
+    """Takes audio, and reports its text as events."""
 
-    async def hear(self, pcm: bytes) -> None:
+    async def append(self, pcm: bytes) -> None:
         """Take sound, whole samples; waits while too much of it is unprocessed."""
 
     async def commit(self) -> bool:
@@ -221,7 +221,7 @@ class LiveRecognizer(Protocol):
 
         Args:
             options: of the stream.
-            on_event: receives what is to tell, in order.
+            on_event: receives the stream's events, in order.
 
         Raises:
             LiveRefused: a stream cannot have these options.

@@ -1,4 +1,4 @@
-"""A live session: a caller's events go to a stream, and what it hears comes back as events.
+"""A live session: a caller's events go to a stream, and its events go back to the caller.
 
 A session outlives its connection for a while, so that a caller who lost it can come back.
 """
@@ -13,17 +13,17 @@ from dataclasses import replace
 from typing import Any
 
 from api.live import client_events
+from api.live.audio_format import AudioReader
 from api.live.client_events import ClientEvent, WrongEvent, check_sound_size, read_event
 from api.live.config import Layout, SessionConfig, describe_config, update_config, wrong_field
 from api.live.events import EventMaker, error_event, warning
 from api.live.log import EventLog, Reader, render
 from api.live.recognizer import LiveEvent, LiveRecognizer, LiveRefused, LiveStream
-from api.live.sound import SoundReader
 from api.openai.errors import ApiError, to_error
 from api.openai.models import ModelChoice
 
-MAX_TOLD_FIELDS = 200
-"""Ignored fields that are remembered as told."""
+MAX_REPORTED_FIELDS = 200
+"""Ignored fields that are remembered, so that each is reported once."""
 
 Choose = Callable[[str], Awaitable[ModelChoice]]
 """Finds the model for a name; raises `ApiError` if there is none."""
@@ -45,7 +45,7 @@ class Session:
         id: random, and known to the caller alone.
         log: the events for the caller.
         received_bytes: of sound, in the session's format.
-        is_finished: true once the caller has sent all sound, and has been told all text.
+        is_finished: true once the caller has sent all sound, and all text is in the log.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class Session:
         self._maker = EventMaker(self.id, layout)
         self._config = SessionConfig().with_model(model)
         self._stream: LiveStream | None = None
-        self._sound: SoundReader | None = None
+        self._sound: AudioReader | None = None
         self._work: asyncio.Task[None] | None = None
         """What the last event of the caller asked for, which goes on if its connection is lost."""
-        self._told_fields: set[str] = set()
+        self._reported_fields: set[str] = set()
 
     @property
-    def has_heard(self) -> bool:
+    def has_audio(self) -> bool:
         """True once sound has arrived."""
         return self._sound is not None
 
     def begin(self, reader: Reader) -> None:
-        """Tell the first connection of the session."""
+        """Begin the session over its first connection."""
         self.log.reader = reader
         prefix = "transcription_session" if self._maker.layout == "beta" else "session"
         self.log.add({"type": f"{prefix}.created", "session": self._describe()})
@@ -142,14 +142,14 @@ class Session:
         except ApiError as error:
             self.log.add(error_event(error, caused_by))
         else:
-            self._work = asyncio.create_task(self._tell_errors(work, caused_by))
+            self._work = asyncio.create_task(self._report_errors(work, caused_by))
             await self._wait_for_work()
 
     async def finish(self) -> None:
-        """Tell all text of the sound so far; no more is taken."""
+        """Complete the text of the sound so far; no more is taken."""
         await self._wait_for_work()
         if not self.is_finished:
-            self._work = asyncio.create_task(self._tell_errors(self._finish(), None))
+            self._work = asyncio.create_task(self._report_errors(self._finish(), None))
             await self._wait_for_work()
 
     async def end(self) -> None:
@@ -182,21 +182,21 @@ class Session:
         check_sound_size(sound)
         self.received_bytes += len(sound)
         if self._sound is None:
-            self._sound = SoundReader(self._config.format)
-        return self._hear(sound)
+            self._sound = AudioReader(self._config.format)
+        return self._append(sound)
 
-    async def _hear(self, sound: bytes) -> None:
+    async def _append(self, sound: bytes) -> None:
         assert self._sound is not None
         stream = await self._open_stream()
         second = self._config.format.bytes_per_second
         for start in range(0, len(sound), second):
             if pcm := self._sound.read(sound[start : start + second]):
-                await stream.hear(pcm)
+                await stream.append(pcm)
 
     async def _drain(self) -> None:
-        """Let the stream hear what the resampler holds back."""
+        """Pass on what the resampler still has."""
         if self._stream is not None and self._sound is not None and (pcm := self._sound.drain()):
-            await self._stream.hear(pcm)
+            await self._stream.append(pcm)
 
     async def _commit(self) -> None:
         await self._drain()
@@ -229,14 +229,14 @@ class Session:
         self._config, self._maker.layout = update.config, update.layout
         self.log.add({"type": f"{event.type}d", "session": self._describe()})
         self._warn(note)
-        self._tell_ignored(update.ignored)
+        self._report_ignored(update.ignored)
 
     async def _configure(self, config: SessionConfig) -> str | None:
         """Give the stream its options, or open it with them; the warning if there is one."""
         choice = await self._choose_model(config.model)
         options = replace(config.options, model=choice.option)
         if self._stream is None:
-            self._stream = await self._recognizer.open(options, self._tell)
+            self._stream = await self._recognizer.open(options, self._log_event)
         else:
             await self._stream.update(options)
         return choice.note
@@ -254,18 +254,18 @@ class Session:
         assert self._stream is not None
         return self._stream
 
-    def _tell(self, event: LiveEvent) -> None:
+    def _log_event(self, event: LiveEvent) -> None:
         self._observe(event)
-        for told in self._maker.make(event):
-            self.log.add(told)
+        for made in self._maker.make(event):
+            self.log.add(made)
 
-    def _tell_ignored(self, names: tuple[str, ...]) -> None:
-        new = [name for name in names if name not in self._told_fields]
+    def _report_ignored(self, names: tuple[str, ...]) -> None:
+        new = [name for name in names if name not in self._reported_fields]
         if new:
             self.log.add(warning(f"these fields have no effect here: {', '.join(new)}"))
-            self._told_fields.update(new[: MAX_TOLD_FIELDS - len(self._told_fields)])
+            self._reported_fields.update(new[: MAX_REPORTED_FIELDS - len(self._reported_fields)])
 
-    async def _tell_errors(self, work: Coroutine[Any, Any, None], caused_by: Any) -> None:
+    async def _report_errors(self, work: Coroutine[Any, Any, None], caused_by: Any) -> None:
         try:
             await work
         except ApiError as error:

@@ -13,7 +13,7 @@ from api.live.session import Choose, Session
 from api.openai.errors import too_busy
 
 END_SECONDS = 5.0
-"""For a session to end that makes room for another."""
+"""For a session to end whose slot another one gets."""
 
 KEPT_SECONDS = 60.0
 """For which a session without a connection is kept."""
@@ -29,42 +29,42 @@ class LiveSessions:
 
     Attributes:
         recognizer: opens streams.
-        seats: number of streams that there are, those of the page too.
+        used_slots: streams that are open or reserved, those of the page too.
     """
 
     def __init__(
         self, recognizer: LiveRecognizer, choose_model: Choose, observe: Callable[[LiveEvent], None] = lambda _: None
     ) -> None:
         self.recognizer = recognizer
-        self.seats = 0
+        self.used_slots = 0
         self._choose_model = choose_model
         self._observe = observe
         self._kept: dict[str, _Kept] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def take_seat(self) -> None:
-        """Count a stream, until `leave_seat`; the first that is finished, or whose caller left, makes room for it.
+    async def reserve_slot(self) -> None:
+        """Reserve a slot until `release_slot`; a session that is finished, or whose caller has left, makes room for it.
 
         Raises:
             ApiError: 429, there are too many.
         """
         left = None
-        if self.seats >= self.recognizer.max_sessions:
+        if self.used_slots >= self.recognizer.max_sessions:
             left = next((kept for kept in self._kept.values() if kept.is_left or kept.session.is_finished), None)
             if left is None:
                 raise too_busy(f"the server has {self.recognizer.max_sessions} live sessions at once: try again later")
             self.end(left.session)
-        self.seats += 1  # before anything is waited for: others take seats meanwhile
+        self.used_slots += 1  # before anything is waited for: others reserve slots meanwhile
         if left is not None:
             try:
                 await asyncio.wait({*self._ending}, timeout=END_SECONDS)
             except asyncio.CancelledError:
-                self.leave_seat()
+                self.release_slot()
                 raise
 
-    def leave_seat(self) -> None:
-        """Count a stream no longer."""
-        self.seats -= 1
+    def release_slot(self) -> None:
+        """Make a stream's slot free."""
+        self.used_slots -= 1
 
     async def open(self, layout: Layout, model: str, caller: bytes | None) -> Session:
         """A new session.
@@ -77,7 +77,7 @@ class LiveSessions:
         Raises:
             ApiError: 429, there are too many.
         """
-        await self.take_seat()
+        await self.reserve_slot()
         session = Session(self.recognizer, self._choose_model, self._observe, layout, model)
         self._kept[session.id] = _Kept(session, caller)
         return session
@@ -89,14 +89,14 @@ class LiveSessions:
         return kept.session if kept is not None and is_theirs else None
 
     def stay(self, session: Session) -> None:
-        """Keep a session that was found, until `leave`."""
+        """Keep a session that was found: its caller is connected again, until `leave`."""
         self._kept[session.id].stay()
 
     def leave(self, session: Session, reader: Reader, *, is_left: bool) -> None:
         """End a connection of a session, which is kept for a while unless another connection has it.
 
         Args:
-            session: the session; one that has heard nothing is not kept.
+            session: the session; one without any audio is not kept.
             reader: its connection.
             is_left: true if the caller has left, instead of being cut off.
         """
@@ -104,7 +104,7 @@ class LiveSessions:
         kept = self._kept.get(session.id)
         if kept is None or session.log.reader is not None:
             return
-        if not session.has_heard:
+        if not session.has_audio:
             self.end(session)
             return
         kept.stay()
@@ -117,7 +117,7 @@ class LiveSessions:
         if kept is None:
             return
         kept.stay()
-        self.leave_seat()
+        self.release_slot()
         ending = asyncio.create_task(session.end())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -130,7 +130,7 @@ class LiveSessions:
 
 
 class _Kept:
-    """A session, and what becomes of it without a connection."""
+    """A session, and when it ends without a connection."""
 
     def __init__(self, session: Session, caller: bytes | None) -> None:
         self.session = session

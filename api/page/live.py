@@ -1,4 +1,4 @@
-"""Live captions: transcripts that are made of what a microphone hears, while it is heard."""
+"""Live captions: transcripts of a microphone, made while it records."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _PRIVATE_FOLDER = 0o700
 
 
 class LiveTranscripts:
-    """The live transcripts that are heard; belongs to one event loop.
+    """The live transcripts that are being made; belongs to one event loop.
 
     Args:
-        seats: the server's streams, of which these take some; None: there is no live transcription.
+        server: all sessions of the server, whose slots these share; None: there is no live transcription.
         page: the services of the page.
     """
 
-    def __init__(self, seats: LiveSessions | None, page: PageServices) -> None:
-        self._seats = seats
+    def __init__(self, server: LiveSessions | None, page: PageServices) -> None:
+        self._server = server
         self._page = page
         self._sessions: dict[str, LiveSession] = {}
 
     @property
     def are_possible(self) -> bool:
         """Whether the server has live transcription."""
-        return self._seats is not None
+        return self._server is not None
 
     async def open(self, owner: str, title: str, options: Mapping[str, Any]) -> Record:
         """Begin a live transcript.
@@ -59,20 +59,20 @@ class LiveTranscripts:
             StoreFull: there are too many transcripts.
             NoSpace: the disk is full.
         """
-        if self._seats is None:
+        if self._server is None:
             raise ApiError(404, "this server has no live captions", code="no_live")
         self._page.room()
         record = Record(
             secrets.token_urlsafe(12), owner, title, Source("microphone", title), dict(options), state="live"
         )
-        await self._seats.take_seat()
+        await self._server.reserve_slot()
         try:
-            session = await self._begin(record, self._seats.recognizer)
+            session = await self._begin(record, self._server.recognizer)
         except BaseException:
-            self._seats.leave_seat()
+            self._server.release_slot()
             raise
         self._sessions[record.id] = session
-        self._page.follow(self._forget_once_ended(session, self._seats))
+        self._page.follow(self._forget_once_ended(session, self._server))
         self._page.jobs.publish(record)
         return record
 
@@ -119,10 +119,10 @@ class LiveTranscripts:
             raise
         return LiveSession(record, stream, queue, recording, self._page)
 
-    async def _forget_once_ended(self, session: LiveSession, seats: LiveSessions) -> None:
+    async def _forget_once_ended(self, session: LiveSession, server: LiveSessions) -> None:
         await session.has_ended.wait()
         del self._sessions[session.record.id]
-        seats.leave_seat()
+        server.release_slot()
 
 
 def _to_live_options(options: Mapping[str, Any]) -> LiveOptions:

@@ -1,7 +1,7 @@
-"""A live transcript while it is heard: its sound goes into its recording, final text into its lines.
+"""A live transcript while it is made: its sound goes into its recording, final text into its lines.
 
-One task takes the events of the stream in order, writes final lines, and tells all of it to the tab that sends the
-sound. A tab whose connection broke attaches again, and is told what it has missed.
+One task handles the events of the stream in order, writes final lines, and sends all of it to the tab that sends the
+sound. A tab whose connection broke attaches again, and gets what it has missed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STOP_S = 5.0
 """The same when the server stops."""
 
 SEND_S = 10.0
-"""A tab that does not take a message for so long is taken for gone."""
+"""A tab that does not take a message within this time is treated as gone."""
 
 _MAX_WARNINGS = 100
 _MAX_RUNNING_CHARACTERS = 20_000
@@ -54,12 +54,12 @@ Message = dict[str, Any]
 
 @dataclass(eq=False)
 class Tab:
-    """A tab that sends sound, and is told the text.
+    """A tab that sends sound, and gets the text.
 
     Attributes:
         send: sends a message.
         after: id of the last line that the tab has; empty: it has none.
-        is_ready: set when it has been told what it had missed.
+        is_ready: set when it has been sent what it had missed.
         is_over: set when there is no more to come: the session has ended, or another tab has taken it over.
     """
 
@@ -70,7 +70,7 @@ class Tab:
 
 
 Queue = asyncio.Queue[LiveEvent | Tab]
-"""What a session takes in order: the events of its stream, and tabs that come."""
+"""What a session handles in order: the events of its stream, and tabs that come."""
 
 
 class _Full(Exception):
@@ -78,11 +78,11 @@ class _Full(Exception):
 
 
 class LiveSession:
-    """A live transcript while it is heard; belongs to one event loop.
+    """A live transcript while it is made; belongs to one event loop.
 
     Args:
         record: of the transcript, which the store has.
-        stream: hears the sound.
+        stream: of live transcription.
         queue: gets the stream's events.
         recording: of the sound.
         page: the services of the page.
@@ -98,13 +98,13 @@ class LiveSession:
         self._stream, self._queue, self._recording, self._page = stream, queue, recording, page
         self._tab: Tab | None = None
         self._running: dict[int, str] = {}
-        """Text by number of its utterance, which is not final."""
+        """Text of the utterances that are not final, by number."""
         self._count = 0
         """Of final lines."""
         self._languages: dict[str, float] = defaultdict(float)
         """Seconds by language."""
         self._warnings: dict[str, None] = {}
-        self._hearing = asyncio.Lock()
+        self._receiving = asyncio.Lock()
         self._following = asyncio.create_task(self._follow())
         self._ending: asyncio.Task[None] | None = None
         self.has_ended = asyncio.Event()
@@ -117,12 +117,12 @@ class LiveSession:
 
     @property
     def size(self) -> int:
-        """Bytes of sound that were heard."""
+        """Bytes of sound that were received."""
         return self._recording.size
 
     async def attach(self, tab: Tab) -> None:
-        """Tell all to a tab from now on, and first what it has missed; the one before is over."""
-        async with self._hearing:  # what a lost connection brought last is counted
+        """Send all to a tab from now on, and first what it has missed; the one before is over."""
+        async with self._receiving:  # what a lost connection brought last is counted
             if self._ending is not None:
                 tab.is_over.set()
                 return
@@ -136,9 +136,9 @@ class LiveSession:
             self._tab = None
             self._wait_for_a_tab()
 
-    async def hear(self, sound: bytes) -> None:
+    async def append(self, sound: bytes) -> None:
         """Take sound, whole samples; waits while too much of it is unprocessed. After the end it is ignored."""
-        await to_end(self._hear(sound))  # all of it, or the recording and the stream would differ
+        await to_end(self._append(sound))  # all of it, or the recording and the stream would differ
 
     async def pause(self) -> None:
         """Make what was said until now final."""
@@ -146,7 +146,7 @@ class LiveSession:
             await self._stream.commit()
 
     async def end(self, warning: str | None = None, seconds: float = FINISH_S) -> None:
-        """Transcribe what was heard, and make the transcript one like any other; a second call waits for the first.
+        """Transcribe what was received, and make the transcript one like any other; a second call waits for the first.
 
         Args:
             warning: why it ends, if the visitor did not end it.
@@ -166,8 +166,8 @@ class LiveSession:
         await self._stream.close()
         await self.end(seconds=0.0)
 
-    async def _hear(self, sound: bytes) -> None:
-        async with self._hearing:
+    async def _append(self, sound: bytes) -> None:
+        async with self._receiving:
             if self._ending is not None:
                 return
             try:
@@ -175,7 +175,7 @@ class LiveSession:
             except _Full as error:
                 self._end_by_itself(str(error))
             else:
-                await self._stream.hear(sound)
+                await self._stream.append(sound)
 
     def _write(self, sound: bytes) -> None:
         """Add sound to the recording.
@@ -212,23 +212,24 @@ class LiveSession:
     async def _take(self, item: LiveEvent | Tab) -> None:
         match item:
             case Tab():
-                await self._welcome(item)
+                await self._send_missed(item)
             case Delta(utterance, text):
                 known = self._running.get(utterance, "")
                 self._running[utterance] = (known + text)[:_MAX_RUNNING_CHARACTERS]
-                await self._tell({"type": "running", "utterance": utterance, "text": self._running[utterance]})
+                await self._send({"type": "running", "utterance": utterance, "text": self._running[utterance]})
             case Completed():
-                await self._keep(item)
+                await self._write_final(item)
             case Failed(utterance, message):
                 self._running.pop(utterance, None)
-                await self._tell({"type": "lines", "utterance": utterance, "lines": []})
+                await self._send({"type": "lines", "utterance": utterance, "lines": []})
                 await self._warn_tab(f"a part could not be transcribed: {message}")
             case Warned(message):
                 await self._warn_tab(message)
             case SpeechStarted() | SpeechStopped():
-                await self._tell({"type": "speech", "speaks": isinstance(item, SpeechStarted)})
+                await self._send({"type": "speech", "speaks": isinstance(item, SpeechStarted)})
 
-    async def _welcome(self, tab: Tab) -> None:
+    async def _send_missed(self, tab: Tab) -> None:
+        """Attach a tab, and send what it has missed."""
         if self._tab is not None:
             self._tab.is_over.set()
         self._tab = tab
@@ -236,11 +237,11 @@ class LiveSession:
         missed = [line for line in known if line.id > tab.after]
         running = [{"utterance": utterance, "text": text} for utterance, text in self._running.items()]
         ready = {"type": "ready", "received": self.size, "lines": list(map(lines.to_json, missed)), "running": running}
-        await self._tell(ready)
+        await self._send(ready)
         tab.is_ready.set()
 
-    async def _keep(self, completed: Completed) -> None:
-        """Write final text, and tell it to all tabs."""
+    async def _write_final(self, completed: Completed) -> None:
+        """Write final text, and send it to all tabs."""
         self._running.pop(completed.utterance, None)
         new = job_lines.lines_of_segments(completed.segments, self._count)
         self._count += len(new)
@@ -248,8 +249,8 @@ class LiveSession:
             self._languages[completed.language] += completed.seconds
         if new:
             await self._write_lines(new)
-        told = list(map(lines.to_json, new))
-        await self._tell({"type": "lines", "utterance": completed.utterance, "lines": told})
+        final = list(map(lines.to_json, new))
+        await self._send({"type": "lines", "utterance": completed.utterance, "lines": final})
         for warning in completed.warnings:
             await self._warn_tab(warning)
 
@@ -262,19 +263,19 @@ class LiveSession:
     async def _add(self, new: list[Line]) -> None:
         record = await run_in_threadpool(self._page.store.append, self.record.id, new)
         if record is not None:
-            told = {"id": record.id, "lines": list(map(lines.to_json, new))}
-            self._page.events.publish(record.owner, "lines", told)
+            added = {"id": record.id, "lines": list(map(lines.to_json, new))}
+            self._page.events.publish(record.owner, "lines", added)
             self._page.jobs.publish(record)
 
     async def _warn_tab(self, message: str) -> None:
         self._warn(message)
-        await self._tell({"type": "warning", "message": message})
+        await self._send({"type": "warning", "message": message})
 
     def _warn(self, message: str) -> None:
         if len(self._warnings) < _MAX_WARNINGS:
             self._warnings[lines.clean_text(message)] = None
 
-    async def _tell(self, message: Message) -> None:
+    async def _send(self, message: Message) -> None:
         tab = self._tab
         if tab is None:
             return
@@ -285,7 +286,7 @@ class LiveSession:
             tab.is_over.set()
 
     async def _end(self, warning: str | None, seconds: float) -> None:
-        async with self._hearing:
+        async with self._receiving:
             await self._finish_stream(seconds)
         if warning:
             self._warn(warning)
@@ -295,7 +296,7 @@ class LiveSession:
         await until_written(lambda: self._complete(length))
         self.has_ended.set()
         if self._tab is not None:
-            await self._tell({"type": "ended", "warning": warning})
+            await self._send({"type": "ended", "warning": warning})
         if self._tab is not None:
             self._tab.is_over.set()
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 State = Literal["live", "waiting", "working", "done", "failed", "cancelled"]
-"""Of a transcript; `live`: it is made of what a microphone hears."""
+"""Of a transcript; `live`: it is made while a microphone records."""
 
 UNFINISHED: tuple[State, ...] = ("waiting", "working")
 """Those of a job that has not ended."""

@@ -56,7 +56,7 @@ class PageServices:
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
         own_visitor: the owner of the folder.
-        live: transcripts that are heard.
+        live: the live transcripts.
         made: files that are being made of recordings.
         layouts: lays out texts.
         videos: held while a captioned video is begun, given up, or noted as made.
@@ -140,7 +140,7 @@ class PageServices:
         await self.drop(record)
 
     async def drop(self, record: Record) -> None:
-        """Remove all of a transcript that is not being heard, and end its job."""
+        """Remove all of a transcript that is not live, and end its job."""
         try:
             await run_in_threadpool(self.store.remove, record.id)
         except NotWritten:  # on a full disk the recording has to go first

@@ -145,7 +145,7 @@ class Store:
         return self._in_states(*UNFINISHED)
 
     def live(self) -> list[Record]:
-        """The transcripts that are heard, or were when the previous server was killed; the oldest first."""
+        """The live transcripts, also those of a previous server that was killed; the oldest first."""
         return self._in_states("live")
 
     def ids(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""A live session that outlives its connections: it is resumed, and if the server has lost it, begun again."""
+"""A live session over several connections: it is resumed, or begun again if the server has lost it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LISTENING = "listening"
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long a server is waited for, in seconds."""
 
     first_contact: float = 10.0
@@ -71,7 +71,7 @@ class LiveSession:
         settings: the `session` of OpenAI's `session.update`.
         backlog: the sound.
         listener: is called on the event loop.
-        patience: how long the server is waited for.
+        timeouts: how long the server is waited for.
     """
 
     def __init__(
@@ -80,31 +80,31 @@ class LiveSession:
         settings: JsonObject,
         backlog: Backlog,
         listener: Listener,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.utterances = Utterances()
         self.is_ready = asyncio.Event()
         """Set once the server listens for the first time."""
         self._server, self._settings = server, settings
         self._backlog, self._listener = backlog, listener
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or Timeouts()
         self._session_id: str | None = None
         self._last_event = ""
         self._origin = 0
         """Position in the backlog at which the session begins."""
         self._failing_since: float | None = None
-        self._pause = self._patience.first_pause
+        self._pause = self._timeouts.first_pause
 
     async def run(self) -> None:
         """Return when the text of all sound is there.
 
         Raises:
-            EndpointFailed: the server cannot be reached any more, or refuses; what was heard so far stays heard.
+            EndpointFailed: the server cannot be reached any more, or refuses; the text so far is kept.
             WrongUsage: it refuses an option, or the address is malformed.
         """
         while True:
             try:
-                await self._converse()
+                await self._run_connection()
                 break
             except SessionGone:
                 self._begin_again()
@@ -113,13 +113,13 @@ class LiveSession:
         for utterance in self.utterances.finish():
             self._listener.on_utterance(utterance)
 
-    async def _converse(self) -> None:
-        """Talk to the server over one connection, until the session is finished."""
+    async def _run_connection(self) -> None:
+        """Run the session over one connection, until it is finished."""
         self._listener.on_state(f"connecting to {host_of(self._server)}")
         connection = await open_connection(self._server, self._session_id, self._last_event)
         connected_at = time.monotonic()
         try:
-            await self._greet(connection)
+            await self._start_session(connection)
             sending = asyncio.create_task(self._send(connection))
             try:
                 while (event := await self._receive(connection)).get("type") != "session.finished":
@@ -131,11 +131,11 @@ class LiveSession:
                 with suppress(asyncio.CancelledError):
                     await sending
         finally:
-            if time.monotonic() - connected_at > self._patience.steady:
-                self._failing_since, self._pause = None, self._patience.first_pause
+            if time.monotonic() - connected_at > self._timeouts.steady:
+                self._failing_since, self._pause = None, self._timeouts.first_pause
             await connection.close()
 
-    async def _greet(self, connection: ClientConnection) -> None:
+    async def _start_session(self, connection: ClientConnection) -> None:
         """Begin a session and give it its options, or learn how much sound a resumed one has."""
         event = await self._receive(connection)
         if event.get("type") == "session.resumed":
@@ -155,7 +155,7 @@ class LiveSession:
         self._listener.on_state(LISTENING)
 
     async def _configure(self, connection: ClientConnection) -> None:
-        with suppress(ConnectionClosed):  # `_receive` tells why
+        with suppress(ConnectionClosed):  # `_receive` raises it, with the reason
             await connection.send(json.dumps({"type": "session.update", "session": self._settings}))
         while (event := await self._receive(connection)).get("type") != "session.updated":
             if event.get("type") == "error":
@@ -169,7 +169,7 @@ class LiveSession:
 
     async def _send(self, connection: ClientConnection) -> None:
         """Send the sound as it comes, and at its end ask for the rest of the text."""
-        with suppress(ConnectionClosed):  # `_receive` tells
+        with suppress(ConnectionClosed):  # `_receive` raises it
             while chunk := await self._backlog.next(CHUNK_BYTES):
                 audio = base64.b64encode(chunk).decode()
                 await connection.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
@@ -190,10 +190,10 @@ class LiveSession:
         """
         while True:
             try:
-                message = await asyncio.wait_for(connection.recv(), self._patience.answer)
+                message = await asyncio.wait_for(connection.recv(), self._timeouts.answer)
             except asyncio.TimeoutError:
                 if self._backlog.is_complete or not self.is_ready.is_set():
-                    seconds = f"{self._patience.answer:.0f} s"
+                    seconds = f"{self._timeouts.answer:.0f} s"
                     raise EndpointFailed(f"{host_of(self._server)} has sent nothing for {seconds}") from None
                 continue  # nobody speaks
             except ConnectionClosed as closed:
@@ -242,12 +242,12 @@ class LiveSession:
             self._listener.on_retry(f"{loss}; trying again")
         is_unknown = isinstance(loss, ConnectionRefused) and not self.is_ready.is_set()
         if now + self._pause - self._failing_since > (
-            self._patience.first_contact if is_unknown else self._patience.failures
+            self._timeouts.first_contact if is_unknown else self._timeouts.failures
         ):
             raise EndpointUnreachable(str(loss))
         self._listener.on_state("waiting for the server")
         await asyncio.sleep(self._pause)
-        self._pause = min(2 * self._pause, self._patience.longest_pause)
+        self._pause = min(2 * self._pause, self._timeouts.longest_pause)
 
 
 def _message_of(event: JsonObject) -> str:

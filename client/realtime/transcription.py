@@ -12,13 +12,13 @@ from typing import Any
 from client.errors import Incomplete, Stopped
 from client.realtime.backlog import BYTES_PER_SECOND, Backlog
 from client.realtime.captions import Captions
-from client.realtime.session import LISTENING, Listener, LiveSession, Patience
+from client.realtime.session import LISTENING, Listener, LiveSession, Timeouts
 from client.realtime.transcript import to_output
 from client.realtime.utterances import Utterance
 from client.settings import EndpointSettings
 from client.transport.answers import JsonObject
 
-_BEHIND_S = 2.0  # unsent sound that is worth a word
+_BEHIND_S = 2.0  # unsent sound from which on the status says so
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LiveTranscription:
         settings: the `session` of OpenAI's `session.update`.
         source: of the sound.
         quiet: show final text only.
-        patience: how long the server is waited for.
+        timeouts: how long the server is waited for.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LiveTranscription:
         source: Source,
         *,
         quiet: bool = False,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._source = source
         self._backlog = Backlog()
@@ -60,11 +60,11 @@ class LiveTranscription:
         self._state = ""
         self._captions = Captions(self._status, quiet=quiet)
         listener = Listener(self._set_state, self._show_words, self._add, self._note, self._captions.note)
-        self._session = LiveSession(server, settings, self._backlog, listener, patience)
+        self._session = LiveSession(server, settings, self._backlog, listener, timeouts)
 
     @property
     def output(self) -> JsonObject | None:
-        """What is heard so far as a job's output, unfinished words too; None if no server has listened."""
+        """The transcript so far as a job's output, unfinished words too; None if there was no session."""
         if not self._session.is_ready.is_set():
             return None
         utterances = self._session.utterances
@@ -84,11 +84,11 @@ class LiveTranscription:
             WrongUsage: the server refuses an option, or there is no microphone.
         """
         feeding = asyncio.create_task(self._feed())
-        hearing = asyncio.create_task(self._session.run())
+        receiving = asyncio.create_task(self._session.run())
 
         def stop() -> None:
             if self._backlog.is_complete or not self._session.is_ready.is_set():
-                hearing.cancel()
+                receiving.cancel()
                 return
             feeding.cancel()
             self._backlog.complete()
@@ -96,7 +96,7 @@ class LiveTranscription:
 
         with self._captions, _on_signals(stop):
             try:
-                await hearing
+                await receiving
                 with suppress(asyncio.CancelledError):
                     await feeding
             except asyncio.CancelledError:

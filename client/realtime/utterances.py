@@ -1,4 +1,4 @@
-"""What a live session has heard: its events become utterances, which are handed on in the order of speech."""
+"""The utterances of a live session, from its events, in the order of speech."""
 
 from __future__ import annotations
 

@@ -27,14 +27,12 @@ class Draft:
         language: of this window, as given or as detected.
         is_repetitive: the text repeats itself, and the sound does not.
         no_speech_prob: probability that nobody speaks.
-        avg_logprob: mean log-probability of what follows the prefix.
     """
 
     tokens: list[int]
     language: str
     is_repetitive: bool
     no_speech_prob: float
-    avg_logprob: float
 
 
 def draft_window(window: Window, options: DecodingOptions, token_sets: TokenSets, prefix: Sequence[int]) -> Steps:
@@ -68,4 +66,4 @@ def _draft(
     whole = replace(result, tokens=[*prefix, *result.tokens])
     is_repetitive = Plausibility(window.audio, options, token_sets.tokenizer_for(options)).is_repetitive(whole)
     language = options.language or options.main_language
-    return Draft(whole.tokens, language, is_repetitive, result.no_speech_prob, result.avg_logprob)
+    return Draft(whole.tokens, language, is_repetitive, result.no_speech_prob)

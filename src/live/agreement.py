@@ -1,4 +1,4 @@
-"""LocalAgreement-2: what two drafts in succession say alike is told (Liu et al. 2020, https://arxiv.org/abs/2005.11185).
+"""LocalAgreement-2: text that two successive drafts agree on is stable (Liu et al. 2020, https://arxiv.org/abs/2005.11185).
 
 A draft is a text of all sound of an utterance so far. Its end changes with the next sound; what both drafts begin with
 seldom does. Timestamps are left out of the comparison, since they move with the sound.

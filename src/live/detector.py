@@ -17,7 +17,7 @@ from src.audio.pcm import SAMPLE_RATE, Pcm, Samples, to_float
 from src.audio.vad import CONTEXT, FRAME, Detector, Probabilities, State, VadOptions
 
 OPENING = SAMPLE_RATE // FRAME * FRAME
-"""Samples at a stream's start that are heard at once, 1 s: the network is deaf until it has heard some sound."""
+"""Samples at a stream's start that are processed together, 1 s: at first the network takes speech for silence."""
 
 BELOW = 0.15
 """Below the threshold by this much a frame is silence; between the two it is what the frame before it was."""
@@ -47,14 +47,14 @@ class StreamingVad:
         self._context: Samples = np.zeros(CONTEXT, np.float32)
         self._state: State | None = None
 
-    async def hear(self, pcm: Pcm) -> Probabilities:
+    async def detect(self, pcm: Pcm) -> Probabilities:
         """Return the probabilities of speech of the stream's next frames."""
-        return await asyncio.wrap_future(self._detector.executor.submit(self._hear, pcm))
+        return await asyncio.wrap_future(self._detector.executor.submit(self._detect, pcm))
 
-    def _hear(self, pcm: Pcm) -> Probabilities:
+    def _detect(self, pcm: Pcm) -> Probabilities:
         samples = to_float(pcm)
         if self._state is None:
-            # As for a recording's opening: the mirror image makes the network hear.
+            # As for a recording's opening: after its mirror image the network detects speech from the first frame on.
             mirrored = np.concatenate((self._context, samples[::-1]))
             _, self._state = self._run(mirrored)
             self._context = mirrored[-CONTEXT:]
@@ -95,7 +95,7 @@ class TurnFinder:
             yield from self._take(probability)
 
     def forget(self) -> None:
-        """End the turn here, without a word; speech that goes on begins another."""
+        """End the turn here, without an event; speech that goes on begins another."""
         self._start = self._quiet_since = None
         self._in_turn = False
 

@@ -1,4 +1,4 @@
-"""Drafts of a piece of an utterance while it is spoken: what two of them say alike is told at once."""
+"""Drafts of a piece of an utterance while it is spoken: what two of them agree on is sent at once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from src.live.agreement import Agreement
 from src.live.utterance import Utterance
 
 AFTER_SPEECH = SAMPLE_RATE // 4
-"""Samples of silence that a draft takes with it; one that has as many needs no successor."""
+"""Samples of silence at the end of a draft that is the last one: more silence adds no words."""
 
 Copy = Callable[[int, int], Pcm]
 """Returns the sound between two positions of the stream."""
 
 
 class Drafts:
-    """The drafts of one piece, one after another; they begin as often as the engine can follow.
+    """The drafts of one piece, one at a time; the next one starts when the engine has finished the one before.
 
     Args:
-        utterance: that the text is told of.
+        utterance: of the piece; the agreed text is sent as its own.
         start: position of the piece's first sample.
         copy: gives the sound.
         previous_language: of the utterance before.
@@ -39,26 +39,26 @@ class Drafts:
         self._loop = asyncio.get_running_loop()
         self._client = Client(background=True)
         self._agreement = Agreement()
-        self._told = 0
-        """Characters of the agreed text that were told."""
+        self._sent = 0
+        """Characters of the agreed text that were sent."""
         self._running = False
         self._ended = False
         self._drafted = start
-        """Position up to which the last draft heard."""
-        self._heard = self._last_speech = start
+        """Position up to which the last draft reads."""
+        self._available = self._last_speech = start
 
-    def follow(self, heard: int, last_speech: int) -> None:
+    def follow(self, available: int, last_speech: int) -> None:
         """Begin a draft if there is enough new speech, and neither a draft nor the piece before is under way.
 
         Args:
-            heard: position up to which there is sound.
+            available: position up to which there is sound.
             last_speech: position up to which there is speech.
         """
-        self._heard, self._last_speech = heard, last_speech
+        self._available, self._last_speech = available, last_speech
         interval = self._utterance.setup.live.draft_seconds
         if self._ended or self._running or interval is None or self._utterance.pending:
             return
-        is_due = heard - self._drafted >= interval * SAMPLE_RATE
+        is_due = available - self._drafted >= interval * SAMPLE_RATE
         if is_due and self._start < last_speech and self._drafted < last_speech + AFTER_SPEECH:
             self._begin()
 
@@ -70,14 +70,14 @@ class Drafts:
 
     def _begin(self) -> None:
         setup, agreement = self._utterance.setup, self._agreement
-        window = Window(self._copy(self._start, self._heard))
+        window = Window(self._copy(self._start, self._available))
         options = setup.decoding(agreement.language, self._previous_language)
         try:
             future = setup.engine.draft(window, options, agreement.tokens, self._client)
         except (CancelledError, EngineLost):  # the final text says so
             self._ended = True
             return
-        self._running, self._drafted = True, self._heard
+        self._running, self._drafted = True, self._available
         future.add_done_callback(self._take_soon)
 
     def _take_soon(self, future: Future[Draft]) -> None:
@@ -93,7 +93,7 @@ class Drafts:
             self._agreement.skip()
         else:
             self._add(future.result())
-        self.follow(self._heard, self._last_speech)
+        self.follow(self._available, self._last_speech)
 
     def _add(self, draft: Draft) -> None:
         setup = self._utterance.setup
@@ -103,8 +103,8 @@ class Drafts:
         vocabulary = setup.vocabulary(draft.language)
         self._agreement.add(draft.tokens, draft.language, vocabulary)
         text = vocabulary.decode(self._agreement.tokens)
-        self._utterance.tell(text[self._told :])
-        self._told = len(text)
+        self._utterance.send(text[self._sent :])
+        self._sent = len(text)
 
 
 def _is_silent(draft: Draft, threshold: float | None) -> bool:

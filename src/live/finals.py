@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Finals:
-    """Transcribes the pieces of a stream's utterances, and tells their texts.
+    """Transcribes the pieces of a stream's utterances, one after another, and sends their texts.
 
     Args:
         processor: with the models.
@@ -101,7 +101,7 @@ class Finals:
         utterance.parts.append(part)
         if part.segments:
             self.language = part.language
-        utterance.tell_rest()
+        utterance.send_rest()
         if piece.is_last:
             self._on_event(self._completed(utterance, piece.end))
 
@@ -142,7 +142,7 @@ class Finals:
 
 
 def explain(error: Exception) -> tuple[str, str]:
-    """Return a sentence for the caller about what a text failed of, and its `error_type`."""
+    """Return why a transcription failed, in a sentence for the caller, and its `error_type`."""
     if isinstance(error, WorkerError):
         return str(error), error.error_type
     if isinstance(error, EngineLost):

@@ -37,7 +37,7 @@ class Setup:
 
     @property
     def engine(self) -> Engine:
-        """Of the model."""
+        """The engine of the model."""
         return self.model.engine
 
     @property
@@ -127,6 +127,6 @@ def _name_fields(message: str) -> str:
 
 
 def refused(error: InvalidInput) -> LiveRefused:
-    """Return what a stream is refused with when a job would be with this error."""
+    """Return an error of a job's options as the refusal of a stream."""
     message = _name_fields(str(error))
     return LiveRefused(message, "model_not_found" if message.startswith("model:") else "invalid_value")

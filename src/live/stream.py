@@ -16,17 +16,17 @@ from api.live.recognizer import Committed, LiveEvent, LiveOptions, SpeechStarted
 from src.audio.pcm import SAMPLE_RATE
 from src.audio.vad import FRAME, load_vad
 from src.audio.windowing import find_quietest
+from src.live.audio_buffer import BYTES_PER_SAMPLE, AudioBuffer
 from src.live.detector import OPENING, SpeechBegan, SpeechEnded, StreamingVad, TurnFinder
 from src.live.drafts import Drafts
 from src.live.finals import Finals
 from src.live.setup import Setup
-from src.live.sound import BYTES_PER_SAMPLE, Sound
 from src.live.utterance import Piece, Utterance, to_ms
 
-HEARD_AT_ONCE = 4 * FRAME
-"""Samples that the detector takes at least, 128 ms: each call has its price."""
-BLOCK = SAMPLE_RATE
-"""Samples that it takes at most, so that drafts and cuts keep up with a sender that is faster than real time."""
+MIN_BLOCK = 4 * FRAME
+"""Samples that the detector is called with at least, 128 ms: each call costs a switch of threads."""
+MAX_BLOCK = SAMPLE_RATE
+"""Samples that it is called with at most: drafts and cuts keep up with a sender that is faster than real time."""
 
 MAX_PIECE = 24 * SAMPLE_RATE
 """Samples of the longest piece; with what is put around it, it fits into a window of the model."""
@@ -36,7 +36,7 @@ MAX_UTTERANCE = 3600 * SAMPLE_RATE
 """Samples of the longest utterance that only a commit ends."""
 
 MIN_PADDING = SAMPLE_RATE * 3 // 10
-"""Samples before detected speech that belong to it, at least: the network hears soft onsets late."""
+"""Samples before detected speech that belong to it, at least: the network detects soft onsets late."""
 FIRST_PADDING = 2 * SAMPLE_RATE
 """The same for a stream's first utterance: at first the network takes speech for silence."""
 END_PADDING = SAMPLE_RATE * 2 // 5
@@ -50,39 +50,43 @@ MAX_UNPROCESSED = 30 * SAMPLE_RATE
 T = TypeVar("T")
 
 
-class Hold(Protocol):
-    """Keeps the model of a stream loaded."""
+class StreamModel(Protocol):
+    """The model of a stream, which stays loaded."""
 
-    async def take(self, options: LiveOptions) -> Setup:
-        """Load the model of options, and keep it in place of the one before; `LiveRefused`: that one stays."""
+    async def load(self, options: LiveOptions) -> Setup:
+        """Load the model that options name, in place of the one before.
+
+        Raises:
+            LiveRefused: the options or the model are wrong; the model before stays loaded.
+        """
 
     def cancel(self) -> None:
-        """Wait for no model any more; `take` is refused."""
+        """End a `load` that waits; later ones are refused."""
 
     async def release(self) -> None:
-        """Keep none any more."""
+        """Let the model be unloaded."""
 
 
 class Stream:
     """See `api.live.recognizer.LiveStream`.
 
     Args:
-        hold: of the model.
+        model: of this stream.
         setup: of the first utterance.
         finals: of this stream.
-        on_event: receives what is to tell, in order.
+        on_event: receives the events, in order.
         on_closed: called once, when the stream is closed.
     """
 
     def __init__(
         self,
-        hold: Hold,
+        model: StreamModel,
         setup: Setup,
         finals: Finals,
         on_event: Callable[[LiveEvent], None],
         on_closed: Callable[[], None],
     ) -> None:
-        self._hold = hold
+        self._model = model
         self._setup = setup
         self._finals = finals
         self._on_event = on_event
@@ -91,10 +95,10 @@ class Stream:
         """One call at a time works on what follows."""
         self._calls: set[asyncio.Task[Any]] = set()
         """A task lives only as long as something refers to it."""
-        self._sound = Sound()
+        self._buffer = AudioBuffer()
         self._vad = StreamingVad(load_vad())
-        self._heard = 0
-        """Position up to which the detector has heard."""
+        self._processed = 0
+        """Position up to which the detector has processed the audio."""
         self._finder = TurnFinder()
         self._finder.listen_for(setup.turns)
         self._earliest = 0
@@ -106,9 +110,9 @@ class Stream:
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
 
-    async def hear(self, pcm: bytes) -> None:
+    async def append(self, pcm: bytes) -> None:
         """Take sound, whole samples; waits while too much of it is unprocessed."""
-        await self._in_turn(self._hear(pcm))
+        await self._in_turn(self._append(pcm))
 
     async def commit(self) -> bool:
         """End the utterance here; False: there was not enough sound for one."""
@@ -160,26 +164,26 @@ class Stream:
         if self._drafts is not None:
             self._drafts.end()
         await self._finals.close()
-        self._hold.cancel()
+        self._model.cancel()
         async with self._turn:  # what the detector was given comes back first
             self._forget_uncommitted()
-        await self._hold.release()
+        await self._model.release()
         self._on_closed()
 
-    async def _hear(self, pcm: bytes) -> None:
-        for first in range(0, len(pcm), BLOCK * BYTES_PER_SAMPLE):
+    async def _append(self, pcm: bytes) -> None:
+        for first in range(0, len(pcm), MAX_BLOCK * BYTES_PER_SAMPLE):
             await self._finals.wait_until(MAX_UNPROCESSED)
             if self._closed:
                 return
-            self._sound.append(pcm[first : first + BLOCK * BYTES_PER_SAMPLE])
-            await self._listen(HEARD_AT_ONCE if self._heard else OPENING)
+            self._buffer.append(pcm[first : first + MAX_BLOCK * BYTES_PER_SAMPLE])
+            await self._listen(MIN_BLOCK if self._processed else OPENING)
 
     async def _commit(self) -> bool:
         await self._listen(FRAME)
         start = self._earliest if self._utterance is None else self._utterance.start
-        if self._closed or self._sound.end - start < MIN_COMMIT:
+        if self._closed or self._buffer.end - start < MIN_COMMIT:
             return False
-        self._end(self._utterance or self._begin(max(start, self._sound.start)), self._sound.end)
+        self._end(self._utterance or self._begin(max(start, self._buffer.start)), self._buffer.end)
         self._finder.forget()
         return True
 
@@ -191,7 +195,7 @@ class Stream:
 
     async def _update(self, options: LiveOptions) -> None:
         await self._listen(FRAME)
-        before, self._setup = self._setup, await self._hold.take(options)
+        before, self._setup = self._setup, await self._model.load(options)
         if options.turn_detection is not None and self._utterance is not None and not self._utterance.is_turn:
             self._end_without_commit(self._utterance)
         if self._utterance is None:
@@ -202,7 +206,7 @@ class Stream:
     def _end_without_commit(self, utterance: Utterance) -> None:
         """End an utterance that waits for a commit, once none may come; without speech there was no utterance."""
         if self._finder.last_speech > utterance.start:
-            self._end(utterance, self._sound.end)
+            self._end(utterance, self._buffer.end)
             self._finder.forget()
             return
         if self._drafts is not None:
@@ -213,16 +217,16 @@ class Stream:
     async def _finish(self) -> None:
         await self._listen(FRAME)
         if self._utterance is not None and not self._closed:
-            self._end(self._utterance, self._sound.end)
+            self._end(self._utterance, self._buffer.end)
 
     async def _listen(self, at_least: int) -> None:
-        """Let the detector hear what has arrived, if it is enough, and act on what it finds."""
-        while not self._closed and self._sound.end - self._heard >= at_least:
-            end = self._heard + min(self._sound.end - self._heard, BLOCK) // FRAME * FRAME
-            probabilities = await self._vad.hear(self._sound.copy(self._heard, end))
+        """Run the detector on what has arrived, if it is enough, and act on what it finds."""
+        while not self._closed and self._buffer.end - self._processed >= at_least:
+            end = self._processed + min(self._buffer.end - self._processed, MAX_BLOCK) // FRAME * FRAME
+            probabilities = await self._vad.detect(self._buffer.copy(self._processed, end))
             if self._closed:
                 return
-            self._heard = end
+            self._processed = end
             for turn in self._finder.push(probabilities):
                 self._take(turn)
             self._go_on()
@@ -231,21 +235,21 @@ class Stream:
         """Begin or end an utterance where the detector says so, unless only commits do."""
         if self._utterance is None:
             if isinstance(turn, SpeechBegan) and self._setup.live.turn_detection is not None:
-                self._begin_turn(max(turn.position - self._padding, self._earliest, self._sound.start))
+                self._begin_turn(max(turn.position - self._padding, self._earliest, self._buffer.start))
         elif isinstance(turn, SpeechEnded) and self._utterance.is_turn:
-            self._end(self._utterance, min(turn.position + END_PADDING, self._sound.end))
+            self._end(self._utterance, min(turn.position + END_PADDING, self._buffer.end))
 
     def _go_on(self) -> None:
         """Cut a piece that has become too long, draft the current one, and forget what is no longer needed."""
         if self._utterance is None and self._setup.live.turn_detection is None:
-            self._begin(max(self._earliest, self._sound.start))
+            self._begin(max(self._earliest, self._buffer.start))
         if self._utterance is None:
-            self._sound.forget(self._heard - self._padding - self._finder.silence)
+            self._buffer.forget(self._processed - self._padding - self._finder.silence)
             return
-        if self._heard - self._piece_start > MAX_PIECE:
+        if self._processed - self._piece_start > MAX_PIECE:
             self._cut(self._utterance)
         if self._drafts is not None:
-            self._drafts.follow(self._heard, self._finder.last_speech)
+            self._drafts.follow(self._processed, self._finder.last_speech)
 
     @property
     def _padding(self) -> int:
@@ -265,7 +269,7 @@ class Stream:
 
     def _begin_piece(self, utterance: Utterance, start: int) -> None:
         self._piece_start = start
-        self._drafts = Drafts(utterance, start, self._sound.copy, self._finals.language)
+        self._drafts = Drafts(utterance, start, self._buffer.copy, self._finals.language)
 
     def _end(self, utterance: Utterance, end: int) -> None:
         """End the utterance; the next one takes the options as they are now."""
@@ -279,13 +283,13 @@ class Stream:
     def _end_piece(self, utterance: Utterance, end: int, *, is_last: bool) -> None:
         if self._drafts is not None:
             self._drafts.end()
-        self._finals.put(Piece(utterance, self._piece_start, self._sound.copy(self._piece_start, end), is_last))
+        self._finals.put(Piece(utterance, self._piece_start, self._buffer.copy(self._piece_start, end), is_last))
         self._forget_before(end)
 
     def _cut(self, utterance: Utterance) -> None:
         """End a piece that is too long in its quietest pause; what follows is the next utterance, or piece."""
-        first = self._heard - CUT_WITHIN
-        cut = first + find_quietest(self._sound.copy(first, self._heard), 0, CUT_WITHIN)
+        first = self._processed - CUT_WITHIN
+        cut = first + find_quietest(self._buffer.copy(first, self._processed), 0, CUT_WITHIN)
         if utterance.is_turn:
             self._end(utterance, cut)
             if cut < self._finder.last_speech:
@@ -303,9 +307,9 @@ class Stream:
     def _forget_uncommitted(self) -> None:
         self._utterance = self._drafts = None
         self._finder.forget()
-        self._forget_before(self._sound.end)
+        self._forget_before(self._buffer.end)
 
     def _forget_before(self, position: int) -> None:
-        """Give no utterance the sound before a position; what the detector has yet to hear is kept for it."""
+        """Give no utterance the sound before a position; what the detector has not processed is kept for it."""
         self._earliest = position
-        self._sound.forget(min(position, self._heard))
+        self._buffer.forget(min(position, self._processed))

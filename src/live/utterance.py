@@ -27,7 +27,7 @@ class Utterance:
         setup: what it is transcribed with.
         on_event: receives its text.
         is_turn: the detector began it, and ends it.
-        told: the text that was told of it.
+        sent: text that was sent of it, as deltas.
         parts: the transcripts of its pieces, with times of the stream.
         pending: number of its pieces that have no transcript yet.
         failed: a piece has none, and so has the utterance.
@@ -38,16 +38,16 @@ class Utterance:
     setup: Setup
     on_event: Callable[[LiveEvent], None]
     is_turn: bool = False
-    told: str = ""
+    sent: str = ""
     parts: list[Transcript] = field(default_factory=list)
     pending: int = 0
     failed: bool = False
 
-    def tell(self, text: str) -> None:
-        """Tell text that follows what was told before."""
-        text = text if self.told else text.lstrip()
+    def send(self, text: str) -> None:
+        """Send text that follows what was sent before."""
+        text = text if self.sent else text.lstrip()
         if text:
-            self.told += text
+            self.sent += text
             self.on_event(Delta(self.number, text))
 
     @property
@@ -55,10 +55,10 @@ class Utterance:
         """The final text so far."""
         return "".join(segment.text for part in self.parts for segment in part.segments).strip()
 
-    def tell_rest(self) -> None:
-        """Tell what the final text goes on with, unless it differs from what was told."""
-        if self.text.startswith(self.told):
-            self.tell(self.text[len(self.told) :])
+    def send_rest(self) -> None:
+        """Send the rest of the final text, unless it differs from what was sent."""
+        if self.text.startswith(self.sent):
+            self.send(self.text[len(self.sent) :])
 
 
 class Piece(NamedTuple):

@@ -1,4 +1,4 @@
-"""What HTTP mode's live transcription hears with: the models of this process."""
+"""Live transcription of HTTP mode, on the models of this process."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ class LocalLiveRecognizer:
         if self._open >= self.max_sessions:
             raise LiveRefused(f"all {self.max_sessions} live streams are in use: try again later", "too_many_sessions")
         self._open += 1
-        hold = ModelHold(self._processor, self._threads)
+        model = CachedModel(self._processor, self._threads)
         try:
-            setup = await hold.take(options)
+            setup = await model.load(options)
         except BaseException:
-            self._forget_one()
+            self._count_closed()
             raise
         finals = Finals(self._processor, self._threads, on_event, self._on_lost)
-        stream = Stream(hold, setup, finals, on_event, self._forget_one)
+        stream = Stream(model, setup, finals, on_event, self._count_closed)
         stream.warn()
         return stream
 
-    def _forget_one(self) -> None:
+    def _count_closed(self) -> None:
         self._open -= 1
 
 
-class ModelHold:
-    """Keeps the model of a stream loaded, so that only its first utterance may have to wait for it."""
+class CachedModel:
+    """The model of a stream, which stays in the cache, so that only the first utterance may have to wait for it."""
 
     def __init__(self, processor: WhisperProcessor, threads: ThreadPoolExecutor) -> None:
         self._processor = processor
@@ -67,8 +67,8 @@ class ModelHold:
         self._setup: Setup | None = None
         self._control = JobControl()
 
-    async def take(self, options: LiveOptions) -> Setup:
-        """Load the model of options, and keep it in place of the one before; `LiveRefused`: that one stays."""
+    async def load(self, options: LiveOptions) -> Setup:
+        """See `src.live.stream.StreamModel`."""
         job_options, before = to_job_options(options), self._setup
         if before is not None and options.model != before.live.model:
             await self.release()  # there may be room for one model only
@@ -82,11 +82,11 @@ class ModelHold:
         return self._setup
 
     async def release(self) -> None:
-        """Keep none any more."""
+        """See `src.live.stream.StreamModel`."""
         self._held.close()
 
     def cancel(self) -> None:
-        """Wait for no model any more; what loads one is refused."""
+        """See `src.live.stream.StreamModel`."""
         self._control.cancel("the stream was closed")
 
     async def _acquire(self, options: Options) -> LoadedModel:

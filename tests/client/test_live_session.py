@@ -10,13 +10,13 @@ import pytest
 
 from client.errors import EndpointFailed, EndpointUnreachable, EndpointUnusable, WrongUsage
 from client.realtime.backlog import Backlog
-from client.realtime.session import Listener, LiveSession, Patience
+from client.realtime.session import Listener, LiveSession, Timeouts
 from client.realtime.utterances import Utterance
 from client.settings import EndpointSettings
 from tests.client.hearing_server import UNIT_BYTES, HearingServer, sound
 
-QUICK = Patience(first_pause=0.01, longest_pause=0.02)
-IMPATIENT = Patience(first_contact=0.2, failures=0.5, answer=0.3, first_pause=0.01, longest_pause=0.02)
+QUICK = Timeouts(first_pause=0.01, longest_pause=0.02)
+SHORT = Timeouts(first_contact=0.2, failures=0.5, answer=0.3, first_pause=0.01, longest_pause=0.02)
 
 SPEECH = sound(0, 1, 2, 3, 0, 0, 0, 0, 4, 5, 0, 0, 0, 6, 0, 0, 0, 0)
 HEARD = [(0.1, 0.4, "1 2 3"), (0.8, 1.0, "4 5"), (1.3, 1.4, "6")]
@@ -26,9 +26,9 @@ class Hearing:
     """A session that hears some sound, and what it tells."""
 
     def __init__(
-        self, pcm: bytes = SPEECH, *, settings: dict[str, Any] | None = None, patience: Patience = QUICK
+        self, pcm: bytes = SPEECH, *, settings: dict[str, Any] | None = None, timeouts: Timeouts = QUICK
     ) -> None:
-        self.pcm, self.settings, self.patience = pcm, settings or {"type": "transcription"}, patience
+        self.pcm, self.settings, self.timeouts = pcm, settings or {"type": "transcription"}, timeouts
         self.backlog = Backlog()
         self.utterances: list[Utterance] = []
         self.notes: list[str] = []
@@ -58,7 +58,7 @@ class Hearing:
             self.backlog.forget(self.forgotten_when_broken)
 
         listener = Listener(self.states.append, keep_drafts, self.utterances.append, self.notes.append, retry)
-        session = LiveSession(server, self.settings, self.backlog, listener, self.patience)
+        session = LiveSession(server, self.settings, self.backlog, listener, self.timeouts)
         await session.run()
 
 
@@ -164,13 +164,13 @@ def test_an_address_where_nobody_listens_is_given_up_soon() -> None:
     with HearingServer() as server:
         pass
     with pytest.raises(EndpointUnreachable, match=r"cannot be reached: start a worker in HTTP mode \(`make http`\)"):
-        Hearing(patience=IMPATIENT).run(server)
+        Hearing(timeouts=SHORT).run(server)
 
 
 def test_a_server_that_breaks_each_connection_is_given_up() -> None:
     with HearingServer([UNIT_BYTES] * 1000, forgets=True) as server:
         with pytest.raises(EndpointUnreachable, match="the connection was closed"):
-            Hearing(patience=IMPATIENT).run(server)
+            Hearing(timeouts=SHORT).run(server)
         assert server.connections > 3
 
 
@@ -178,7 +178,7 @@ def test_a_server_that_never_sends_the_last_text_is_given_up() -> None:
     with HearingServer() as server:
         server.is_mute = True
         with pytest.raises(EndpointFailed, match="has sent nothing for"):
-            Hearing(patience=IMPATIENT).run(server)
+            Hearing(timeouts=SHORT).run(server)
 
 
 @pytest.mark.parametrize("key", ["k\r\nx-other: 1", "clé"])

@@ -34,13 +34,13 @@ SENTENCES = ("Good morning everybody.", "What is it?", "It is noon.")
 
 @dataclass
 class ScriptedLiveRecognizer:
-    """Hears one sentence after the other, whatever the sound is.
+    """Recognizes one sentence after the other, whatever the sound is.
 
     Attributes:
         max_sessions: limit of streams at once.
-        seconds: length of each utterance; a word is told after each equal part of it.
+        seconds: length of each utterance; a word is sent after each equal part of it.
         refused: what `open` and `update` raise.
-        held: while set, `hear` does not return.
+        held: while set, `append` does not return.
         streams: those that were opened.
     """
 
@@ -63,31 +63,31 @@ class ScriptedLiveStream:
 
     Attributes:
         options: all that it had, in order.
-        heard: the sound.
-        calls: names of what was called besides `hear`.
+        received: the sound.
+        calls: names of what was called besides `append`.
     """
 
     recognizer: ScriptedLiveRecognizer
     first_options: LiveOptions
-    tell: Callable[[LiveEvent], None]
-    heard: bytearray = field(default_factory=bytearray)
+    on_event: Callable[[LiveEvent], None]
+    received: bytearray = field(default_factory=bytearray)
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.options = [self.first_options]
         self._utterance = 0
         self._begin_ms = 0
-        self._words_told = 0
+        self._words_sent = 0
 
     @property
     def now_ms(self) -> int:
-        return len(self.heard) * 1000 // (2 * SAMPLE_RATE)
+        return len(self.received) * 1000 // (2 * SAMPLE_RATE)
 
-    async def hear(self, pcm: bytes) -> None:
+    async def append(self, pcm: bytes) -> None:
         assert len(pcm) % 2 == 0
         piece = 2 * SAMPLE_RATE // 50
         for start in range(0, len(pcm), piece):
-            self.heard += pcm[start : start + piece]
+            self.received += pcm[start : start + piece]
             self._advance()
         while self.recognizer.held:
             await asyncio.sleep(0.005)
@@ -101,8 +101,8 @@ class ScriptedLiveStream:
 
     async def clear(self) -> None:
         self.calls.append("clear")
-        self._utterance += self._words_told > 0
-        self._begin_ms, self._words_told = self.now_ms, 0
+        self._utterance += self._words_sent > 0
+        self._begin_ms, self._words_sent = self.now_ms, 0
 
     async def update(self, options: LiveOptions) -> None:
         if self.recognizer.refused is not None:
@@ -122,22 +122,22 @@ class ScriptedLiveStream:
         return SENTENCES[self._utterance % len(SENTENCES)].split()
 
     def _advance(self) -> None:
-        """Tell the words whose time has come, and the end of the utterance where it is found."""
+        """Send the words whose time has come, and the end of the utterance where it is found."""
         passed = (self.now_ms - self._begin_ms) / 1000 / self.recognizer.seconds
         turns = self.options[-1].turn_detection
-        if passed > 0 and not self._words_told and turns is not None:
-            self.tell(SpeechStarted(self._utterance, self._begin_ms))
+        if passed > 0 and not self._words_sent and turns is not None:
+            self.on_event(SpeechStarted(self._utterance, self._begin_ms))
         words = self._words
-        while self._words_told < min(len(words), int(passed * len(words)) + 1):
-            self.tell(Delta(self._utterance, f"{' ' if self._words_told else ''}{words[self._words_told]}"))
-            self._words_told += 1
+        while self._words_sent < min(len(words), int(passed * len(words)) + 1):
+            self.on_event(Delta(self._utterance, f"{' ' if self._words_sent else ''}{words[self._words_sent]}"))
+            self._words_sent += 1
         if passed >= 1 and turns is not None:
-            self.tell(SpeechStopped(self._utterance, self.now_ms))
+            self.on_event(SpeechStopped(self._utterance, self.now_ms))
             self._end()
 
     def _end(self) -> None:
         number, begin, end = self._utterance, self._begin_ms, self.now_ms
-        self.tell(Committed(number, begin, end))
+        self.on_event(Committed(number, begin, end))
         options, text = self.options[-1], SENTENCES[number % len(SENTENCES)]
         segment: dict[str, Any] = {
             "id": number, "seek": 0, "start": begin / 1000, "end": end / 1000, "text": f" {text}", "tokens": [50364],
@@ -158,8 +158,8 @@ class ScriptedLiveStream:
         if options.diarize:
             segment["speaker"] = f"SPEAKER_0{number % 2}"
         logprobs = [{"token": text, "logprob": -0.1, "bytes": list(text.encode())}] if options.logprobs else None
-        self._utterance, self._begin_ms, self._words_told = number + 1, end, 0
-        self.tell(Completed(number, [segment], text, "en", (end - begin) / 1000, begin, end, logprobs, []))
+        self._utterance, self._begin_ms, self._words_sent = number + 1, end, 0
+        self.on_event(Completed(number, [segment], text, "en", (end - begin) / 1000, begin, end, logprobs, []))
 
 
 OUR_EVENTS = {"session.warning", "session.finished", "session.resumed"}
@@ -204,7 +204,7 @@ class Caller:
         self._opened.__exit__(None, None, None)
 
     def lose(self) -> None:
-        """Cut the connection, without a word."""
+        """Cut the connection, without a close frame."""
         self.socket.socket.shutdown(socket.SHUT_RDWR)
 
     def close_code(self) -> int:

@@ -1,4 +1,4 @@
-"""A live stream over a scripted engine: what is heard and cut is real, the texts are not."""
+"""A live stream over a scripted engine: detection and cuts are real, the texts are not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ScriptedModel:
     Attributes:
         pieces: the sound of each final text.
         options: those that each was asked for with.
-        drafts: the tokens that drafts were told to begin with, and the seconds of their sound.
+        drafts: the tokens that each draft began with, and the seconds of their sound.
         fault: raised in place of a final text.
         gate: final texts wait for it.
         script: returns the text of a draft of some seconds; None: the draft never ends.
@@ -86,7 +86,7 @@ class ScriptedModel:
         if text is None:
             self.running.append((client, future))
         else:
-            future.set_result(Draft(TOKENIZER.encode(text), "en", False, 0.0, -0.1))
+            future.set_result(Draft(TOKENIZER.encode(text), "en", False, 0.0))
         return future
 
     def cancel(self, client: Any) -> None:
@@ -94,14 +94,14 @@ class ScriptedModel:
         self.cancelled += [future for owner, future in self.running if owner is client]
 
 
-class ScriptedHold:
-    """Keeps nothing."""
+class ScriptedStreamModel:
+    """Loads nothing."""
 
     def __init__(self, model: ScriptedModel) -> None:
         self._model: Any = model
         self.released = 0
 
-    async def take(self, options: LiveOptions) -> Setup:
+    async def load(self, options: LiveOptions) -> Setup:
         """Return the options with the scripted model."""
         return Setup(options, to_job_options(options), self._model)
 
@@ -113,8 +113,8 @@ class ScriptedHold:
         self.released += 1
 
 
-class Heard:
-    """A stream and what it told.
+class OpenStream:
+    """A stream and its events.
 
     Attributes:
         lost: times that the device was reported to have failed.
@@ -122,13 +122,13 @@ class Heard:
     """
 
     def __init__(self, model: ScriptedModel) -> None:
-        self.model, self.hold = model, ScriptedHold(model)
+        self.model, self.stream_model = model, ScriptedStreamModel(model)
         self.events: list[LiveEvent] = []
         self.lost = self.closed = 0
         self.stream: Stream
 
     def kinds(self) -> list[str]:
-        """The names of the events, without texts told early."""
+        """The names of the events, without deltas."""
         return [name for event in self.events if (name := type(event).__name__) != "Delta"]
 
     def of(self, kind: type[Any]) -> list[Any]:
@@ -140,30 +140,32 @@ class Heard:
         """Beginning and end of each utterance, in milliseconds."""
         return [(event.start_ms, event.end_ms) for event in self.of(Completed)]
 
-    async def hear(self, pcm: bytes, block: int = 3200) -> None:
+    async def send(self, pcm: bytes, block: int = 3200) -> None:
         """Send sound in blocks of some bytes."""
         for first in range(0, len(pcm), block):
-            await self.stream.hear(pcm[first : first + block])
+            await self.stream.append(pcm[first : first + block])
 
 
 @asynccontextmanager
-async def listening(options: LiveOptions | None = None, model: ScriptedModel | None = None) -> AsyncIterator[Heard]:
+async def open_stream(
+    options: LiveOptions | None = None, model: ScriptedModel | None = None
+) -> AsyncIterator[OpenStream]:
     """A stream over a scripted engine, which is closed at the end of the block."""
-    heard = Heard(model or ScriptedModel())
-    setup = await heard.hold.take(options or LiveOptions())
+    opened = OpenStream(model or ScriptedModel())
+    setup = await opened.stream_model.load(options or LiveOptions())
 
     def lose() -> None:
-        heard.lost += 1
+        opened.lost += 1
 
     def close() -> None:
-        heard.closed += 1
+        opened.closed += 1
 
     with ThreadPoolExecutor(2) as threads:
-        processor: Any = heard.model
-        finals = Finals(processor, threads, heard.events.append, lose)
-        heard.stream = Stream(heard.hold, setup, finals, heard.events.append, close)
+        processor: Any = opened.model
+        finals = Finals(processor, threads, opened.events.append, lose)
+        opened.stream = Stream(opened.stream_model, setup, finals, opened.events.append, close)
         try:
-            yield heard
+            yield opened
         finally:
-            await heard.stream.close()
+            await opened.stream.close()
             await asyncio.sleep(0)

@@ -64,7 +64,7 @@ def test_words_are_shown_while_they_are_spoken_and_become_a_transcript(
     for sentence in SENTENCES:
         expect(live.locator(".line-text").get_by_text(sentence).first).to_be_visible()
     record = visitor.ask("GET", f"transcripts/{transcript}")
-    heard = bytes(scripted.live.streams[0].heard)
+    heard = bytes(scripted.live.streams[0].received)
     assert (record["state"], record["duration"]) == ("done", pytest.approx(len(heard) / 32000, abs=0.001))
     assert visitor.fetch("GET", f"transcripts/{transcript}/media").body()[44:] == heard
     assert any(heard)
@@ -100,10 +100,10 @@ def test_during_a_pause_nothing_is_heard(live: Page, scripted: ScriptedHome) -> 
     expect(live.get_by_text("Paused")).to_be_visible()
     stream = scripted.live.streams[0]
     wait_until(lambda: "commit" in stream.calls)
-    size = len(stream.heard)
+    size = len(stream.received)
     expect(live.get_by_role("meter")).to_have_attribute("aria-valuenow", "0")
     live.get_by_role("button", name="Continue").press("Space")
-    wait_until(lambda: len(stream.heard) > size)
+    wait_until(lambda: len(stream.received) > size)
     expect(live.get_by_text("Paused")).to_be_hidden()
 
 
@@ -196,7 +196,7 @@ def test_after_a_lost_connection_all_sound_and_text_arrives(page: Page, scripted
     expect(page.get_by_text("Connection lost. Reconnecting…")).to_be_visible()
     expect(page.get_by_role("log").get_by_text(SENTENCES[2]).first).to_be_visible()
     stop(page)
-    heard = bytes(scripted.live.streams[0].heard)
+    heard = bytes(scripted.live.streams[0].received)
     assert heard.startswith(b"".join(network.sent))
     assert len(heard) > len(b"".join(network.sent))
     assert len(scripted.live.streams) == 1

@@ -23,19 +23,19 @@ export class Captions {
   }
 
   /** @param {{lines: Object[], running: Array<{utterance: number, text: string}>}} missed while there was no connection. */
-  welcome({ lines, running }) {
+  showMissed({ lines, running }) {
     this.#running = new Map(running.map(({ utterance, text }) => [utterance, text]));
     this.#add(lines);
   }
 
   /** @param {{utterance: number, text: string}} message */
-  run({ utterance, text }) {
+  showRunning({ utterance, text }) {
     this.#running.set(utterance, text);
     this.#add([]);
   }
 
   /** @param {{utterance: number, lines: Object[]}} message final lines, in place of the utterance's running text. */
-  complete({ utterance, lines }) {
+  showFinal({ utterance, lines }) {
     this.#running.delete(utterance);
     this.#add(lines);
   }

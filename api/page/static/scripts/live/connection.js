@@ -48,7 +48,7 @@ export class LiveConnection extends EventTarget {
     if (this.#isStopping) return;
     this.#held.add(new Uint8Array(samples.buffer));
     this.#flush();
-    if (this.#held.size > MOST_HELD_S * BYTES_PER_SECOND) this.#tell("full");
+    if (this.#held.size > MOST_HELD_S * BYTES_PER_SECOND) this.#emit("full");
   }
 
   /** Make what was said until now final. */
@@ -95,7 +95,7 @@ export class LiveConnection extends EventTarget {
     if (message.type === "ready") this.#begin(message);
     if (message.type === "received") this.#acknowledge(message.bytes);
     for (const { id } of message.lines ?? []) if (id > this.#lastLine) this.#lastLine = id;
-    this.#tell("message", message);
+    this.#emit("message", message);
     if (message.type === "ended") this.#warning = message.warning;
   }
 
@@ -106,7 +106,7 @@ export class LiveConnection extends EventTarget {
     this.#sent = received;
     if (this.#isStopping) this.#command = "stop";
     this.#acknowledge(received);
-    this.#tell("connection", { connected: true });
+    this.#emit("connection", { connected: true });
   }
 
   #lose() {
@@ -123,16 +123,16 @@ export class LiveConnection extends EventTarget {
       if (error.status === 404) return this.#end(null);
     }
     if (record && record.state !== "live") return this.#end(record);
-    this.#tell("connection", { connected: false });
+    this.#emit("connection", { connected: false });
     const pause = Math.min(2 ** this.#failures++ / 2, LONGEST_PAUSE_S);
     setTimeout(() => this.#connect(), pause * 1000);
   }
 
   #end(record) {
-    this.#tell("over", { record, warning: this.#warning, lostSeconds: this.#held.size / BYTES_PER_SECOND });
+    this.#emit("over", { record, warning: this.#warning, lostSeconds: this.#held.size / BYTES_PER_SECOND });
   }
 
-  #tell(name, detail) {
+  #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }

@@ -5,7 +5,7 @@ const ZEROS = 16; // of the filter's sine to each side: more are steeper
 const PASSED = 0.95; // of what the lower rate can hold
 const STEPS = 256; // values of the filter for each sample; between them it is nearly straight
 
-/** A filter (https://ccrma.stanford.edu/~jos/resample/) that is told sound at one rate, and makes samples of another. */
+/** A filter (https://ccrma.stanford.edu/~jos/resample/) that takes samples at one rate, and makes samples at another. */
 export class Resampler {
   #step;
   #half; // width of the filter to each side, in samples

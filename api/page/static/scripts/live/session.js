@@ -77,9 +77,9 @@ export function liveSession(sound, record, onNothing) {
   }
 
   const RECEIVED = {
-    ready: (message) => captions.welcome(message),
-    running: (message) => captions.run(message),
-    lines: (message) => captions.complete(message),
+    ready: (message) => captions.showMissed(message),
+    running: (message) => captions.showRunning(message),
+    lines: (message) => captions.showFinal(message),
     speech: ({ speaks }) => { known.speaks = speaks; captions.dropHint(); show(); },
     warning: ({ message }) => warn(describeWarning(message)),
   };

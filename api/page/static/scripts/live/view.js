@@ -29,7 +29,7 @@ export async function mount(host) {
   function showForm(problem = "") {
     session = null;
     const form = startForm(begin);
-    form.tell(problem);
+    form.showProblem(problem);
     place.replaceChildren(form.body);
   }
 
@@ -88,5 +88,5 @@ function startForm(begin) {
     element("div", { class: "field" }, element("label", { class: "field-label", for: "live-language" }, "Language"), language.control),
     element("label", { class: "check" }, speakers, "Identify speakers"),
     error, button);
-  return { body, tell: (text) => { error.textContent = text; } };
+  return { body, showProblem: (text) => { error.textContent = text; } };
 }

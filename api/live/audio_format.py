@@ -1,4 +1,4 @@
-"""Formats of a caller's sound, and its way to the samples that a stream hears."""
+"""Formats of a caller's audio, and its conversion to the samples of a stream."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from api.live.recognizer import SAMPLE_RATE
 
 Samples = NDArray[np.int16]
-Law = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
+AudioType = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 
 
 @dataclass(frozen=True)
-class SoundFormat:
+class AudioFormat:
     """A format of sound, mono.
 
     Attributes:
@@ -24,7 +24,7 @@ class SoundFormat:
         rate: samples per second.
     """
 
-    type: Law
+    type: AudioType
     rate: int
 
     @property
@@ -33,24 +33,24 @@ class SoundFormat:
         return self.rate * (2 if self.type == "audio/pcm" else 1)
 
 
-PCM = SoundFormat("audio/pcm", 24000)
+PCM = AudioFormat("audio/pcm", 24000)
 """OpenAI's default."""
 
-PCM_16K = SoundFormat("audio/pcm", 16000)
-"""What the models hear; OpenAI does not offer it."""
+PCM_16K = AudioFormat("audio/pcm", 16000)
+"""The rate of the models; OpenAI does not offer it."""
 
-PCMU = SoundFormat("audio/pcmu", 8000)
-PCMA = SoundFormat("audio/pcma", 8000)
+PCMU = AudioFormat("audio/pcmu", 8000)
+PCMA = AudioFormat("audio/pcma", 8000)
 
 
-class SoundReader:
-    """Turns sound as it arrives into samples for a stream, without a seam between two pieces.
+class AudioReader:
+    """Converts audio as it arrives into samples for a stream, continuously across pieces.
 
     Args:
         format: of the sound.
     """
 
-    def __init__(self, format: SoundFormat) -> None:
+    def __init__(self, format: AudioFormat) -> None:
         self._law = {"audio/pcmu": _MU_LAW, "audio/pcma": _A_LAW}.get(format.type)
         self._odd = b""
         """The first byte of a sample, whose second one has not arrived."""

@@ -1,4 +1,4 @@
-"""The sound of a stream that is still needed, by its position in the stream."""
+"""The audio of a stream that is still needed, by its position in the stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from src.audio.pcm import Pcm
 BYTES_PER_SAMPLE = 2
 
 
-class Sound:
+class AudioBuffer:
     """A stretch of a stream that grows at its end and is forgotten at its beginning; positions are samples.
 
     Attributes:
