@@ -13,7 +13,7 @@ TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	--confcutdir=tests/client tests/client
 ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
-# Of demo, serve, http and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path
+# For demo, serve, http and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path
 # needs no fetching.
 ifndef MODEL
 MODEL := $(or $(WHISPER_MODEL),base)

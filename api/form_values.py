@@ -142,7 +142,7 @@ def read_number(name: str, value: Any, smallest: float, largest: float) -> float
     """A number, which a form has as text.
 
     Raises:
-        ApiError: it is none, or beyond the bounds.
+        ApiError: the value is not a number, or out of bounds.
     """
     try:
         if isinstance(value, bool) or (isinstance(value, str) and len(value) > 40):

@@ -87,7 +87,7 @@ def time_http(worker: HttpWorker, recording: bytes, requests: int) -> float:
 
 
 def measure_upload(worker: HttpWorker, megabytes: int) -> None:
-    """Print the worker's memory before, while and after files are uploaded that are no recordings."""
+    """Print the worker's memory before and during uploads of large files that are not recordings."""
     before = resident_mb(worker)
     peaks = []
     for _ in range(3):

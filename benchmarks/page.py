@@ -1,11 +1,10 @@
-"""How much the page transfers at its first load, and after which time it can be used, in Chromium.
+"""Measures what the page transfers at its first load, and how soon it can be used, in Chromium.
 
     .venv/bin/python -m benchmarks.page --runs 10
 
-The server is the homes' own, on this machine, with a scripted transcriber and a visitor who has 50 transcripts. Each
-run has an empty cache. Bytes are those on the wire: heads, and bodies as they were compressed. Ready is the time from
-the start of the navigation until the view is there, with its buttons and transcripts or lines, and the main thread is
-free.
+The server is the worker's, on this machine, with a scripted transcriber; the visitor has 50 transcripts. Each run
+starts with an empty cache. Bytes are counted as transferred: headers, and bodies as compressed. Ready is the time from
+the start of the navigation until the view shows its buttons and its transcripts or lines, and the main thread is free.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ WAIT = """async (isReady) => {
 
 @dataclass(frozen=True)
 class Load:
-    """A first load.
+    """Figures of a first load.
 
     Attributes:
         size: bytes that were transferred.
-        requests: number of files and answers.
+        requests: number of requests.
         seconds: until the page can be used.
     """
 
@@ -110,13 +109,13 @@ def load(browser: Browser, cookies: StorageState, address: str, is_ready: str) -
     network.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
     page.goto(address, wait_until="commit")
     seconds: float = page.evaluate(f"({WAIT})(() => {is_ready})")
-    page.wait_for_timeout(500)  # what is still on its way counts
+    page.wait_for_timeout(500)  # what arrives after the view is ready counts too
     context.close()
     return Load(round(sum(sizes.values())), len(sizes), seconds)
 
 
 def note(sizes: dict[str, float], request: str, size: float) -> None:
-    """Count a part of an answer, of which some do not end, such as the events."""
+    """Count a part of an answer; some answers do not end, such as the events."""
     sizes[request] = sizes.get(request, 0.0) + size
 
 

@@ -1,9 +1,9 @@
 """Runs the jobs of the HTTP API on an endpoint: what `client.serve` puts behind the routes of `api.http`.
 
 A caller whose connection breaks sends the same recording again. So the work on it goes on for a moment without a
-caller, and the next one joins it. Nothing of it is kept once its answer is delivered; only of a failure that another
-attempt may mend, finished parts stay for as long as the endpoint keeps them. A job with a folder that outlives this
-process (`Job.resume`) finds its finished parts and its running jobs there when it is run again.
+caller, and the next caller joins it. Nothing is kept once the answer is delivered. After a failure that another attempt
+may mend, finished parts are kept for as long as the endpoint keeps its results. A job with a folder that outlives this
+process (`Job.resume`) finds its finished parts and running jobs there when it is run again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class EndpointTranscriber:
     Args:
         endpoint: where the jobs run.
         settings: how the jobs of a recording are run.
-        folder: for recordings and finished parts while they are worked on; nobody else's.
+        folder: for recordings and finished parts while they are worked on; used by nothing else.
         recordings: maximum number of recordings that are worked on at once; others wait.
         retry_window_s: how long the work on a recording goes on without a caller.
         no_worker_s: time in the queue after which an endpoint without workers is given up.
@@ -102,10 +102,10 @@ class EndpointTranscriber:
         return answer
 
     async def models(self, wanted: str | None = None) -> list[str]:
-        """The endpoint's models, the default first; none before a request has wanted another one than the default.
+        """The endpoint's models, the default first; empty until a request asks for a model other than the default.
 
         Args:
-            wanted: the name in a request; a worker is asked once if it is not one for the default.
+            wanted: the name in a request; if it does not mean the default, a worker is asked, once.
         """
         if wanted is None or means_default(wanted):
             return self._models or []
@@ -118,7 +118,7 @@ class EndpointTranscriber:
         return option_schemas()
 
     def close(self) -> None:
-        """Cancel what runs, and wait a moment for its end; call it after the server's end.
+        """Cancel the running jobs and wait a moment for them to end; to be called after the server has ended.
 
         Jobs that can be resumed go on at the endpoint, for the next start of the server.
         """
@@ -131,7 +131,7 @@ class EndpointTranscriber:
                 work.thread.join(max(end - time.monotonic(), 0.0))
 
     async def _ask_for_models(self) -> list[str] | None:
-        """The names that a worker gives; none if it is an older one, which cannot be asked; None if the job failed."""
+        """The names that a worker reports; empty if it is too old to be asked; None if the job failed."""
         answer = await self.run(Job({"openai_route": MODELS_ROUTE}), Listener())
         if "error" in answer:
             return [] if answer["error_type"] == "InvalidInput" else None
@@ -171,7 +171,7 @@ class EndpointTranscriber:
             work.closes_in(self._retry_window_s, partial(self._give_up, work))
 
     def _clean_up(self, work: SharedWork, *, keep_parts: bool) -> None:
-        """Remove the recording, and what else there is of it at once or after a while, unless it is worked on again."""
+        """Remove the recording, and its finished parts at once or after a while, unless it is being worked on again."""
         if any(other.key == work.key for other in self._running):
             return
         if keep_parts:
@@ -194,15 +194,15 @@ class EndpointTranscriber:
 
 
 def _work_key(job: Job, listener: Listener) -> str:
-    """Identify a job: equal for the same recording and options, wherever the upload lies."""
+    """Identify a job: equal for the same recording and options, whatever the upload's path."""
     content = None if job.upload is None else file_sha256(job.upload)
     return make_key(content, dict(job.input), dict(job.fields), listener.on_segments is not None)
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make a file of its own out of an upload, which is deleted when its caller hangs up."""
+    """Keep an upload, which is deleted when its caller hangs up, as a file of the work."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # another disk, or one that knows no links
+    except OSError:  # another disk, or a file system without links
         shutil.copyfile(source, target)

@@ -37,7 +37,7 @@ from client.transport.journal import Journal
 MODELS_ROUTE = "/v1/models"
 _NATIVE_FIELDS = frozenset({"audio", "options", "webhook", "upload", "reference"})
 _PARTS_FIELDS = frozenset({"audio", "options"})
-"""Fields of an input that also a recording in several jobs can have."""
+"""Fields of an input that are allowed when the recording is sent in several jobs."""
 
 _MAX_MESSAGE = 2000
 
@@ -52,7 +52,7 @@ _ERROR_TYPES: dict[type[ClientError], str] = {
     EndpointUnusable: "EndpointRefused",
     EndpointFailed: "EndpointFailed",
 }
-"""`error_type` by exception; the first that fits."""
+"""`error_type` by exception; the first match counts."""
 
 _ERROR_TYPES_BY_STATE = {
     "FAILED": "Internal",
@@ -88,7 +88,7 @@ class JobSender:
                     "console, or wait until a GPU of its kind is free",
                     "error_type": "EndpointRefused",
                 }
-            return {"error": "the job was cancelled, since its caller hung up", "error_type": "Cancelled"}
+            return {"error": "the job was cancelled because its caller hung up", "error_type": "Cancelled"}
         except ClientError as error:
             return self._to_answer(error, work)
         except OSError as error:
@@ -184,7 +184,7 @@ def _decode_audio(job_input: Mapping[str, Any], limit: int) -> bytes:
 
 
 def _check_fields(job: Job) -> None:
-    """Refuse what has no meaning for a recording that may be sent in several jobs."""
+    """Refuse fields that have no meaning for a recording that may be sent in several jobs."""
     others = [*(name for name in job.input if name not in _PARTS_FIELDS), *job.fields]
     if others:
         raise WrongUsage(

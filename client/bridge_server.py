@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import tempfile
@@ -19,8 +20,10 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from api.http.addresses import is_loopback, origin_of
+from api.page.folders import default_folder
 from client.errors import WrongUsage
-from client.recording import RunSettings
+from client.options import Command, ParallelFlag, PayloadLimitFlag, TimeoutFlag, with_connection, with_flags
+from client.recording import RUN_LIMIT_BYTES, RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 
@@ -74,17 +77,7 @@ ServeKeyFlag = Annotated[
 ]
 NoKeyFlag = Annotated[
     bool,
-    typer.Option(
-        "--no-key", rich_help_panel=ACCESS, help="Ask for no key, although others than this machine can connect."
-    ),
-]
-AllowOriginFlag = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="ORIGIN",
-        rich_help_panel=ACCESS,
-        help="A web site whose pages may use this server, such as https://notes.example.org; may be repeated.",
-    ),
+    typer.Option("--no-key", rich_help_panel=ACCESS, help="Ask for no key, although other machines can connect."),
 ]
 
 
@@ -97,24 +90,24 @@ class BridgeSettings:
         host: address to listen at.
         port: to listen at.
         key: that programs must send, and the page's password; empty: nobody is asked for one.
-        origins: of web sites whose pages may use the API.
         recordings: maximum number of recordings at once.
         max_upload: maximum size of an upload in bytes.
         run: how the jobs of a recording are run.
         page_folder: for the page's files; None: no page.
-        needs_page: false if the API is served without the page where its folder cannot be used.
+        needs_page: true if the server is not to start without the page; false if it then serves the API alone.
+        origins: of web sites whose pages may use the API.
     """
 
     connection: EndpointSettings
     host: str
     port: int
     key: str
-    origins: tuple[str, ...]
     recordings: int
     max_upload: int
     run: RunSettings
     page_folder: Path | None
     needs_page: bool
+    origins: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -128,24 +121,10 @@ class BridgeSettings:
         return "the worker at --base-url" if connection.is_single_worker else f"endpoint {connection.endpoint_id}"
 
 
-def find_key(argument: str | None, host: str, *, none_needed: bool) -> str:
-    """The key that callers must send; empty: none.
-
-    Args:
-        argument: of the command line; None: the environment's counts.
-        host: to listen at.
-        none_needed: true if everybody who can connect may use the endpoint.
-
-    Raises:
-        WrongUsage: others could use the endpoint.
-    """
-    key = (argument or os.environ.get(KEY_VARIABLE, "")).strip()
-    if not (key or none_needed or is_loopback(host)):
-        raise WrongUsage(
-            f"at {host} others could use your endpoint: give a key that programs must send, with --serve-key or "
-            f"{KEY_VARIABLE}, or --no-key if everybody who can connect may use it"
-        )
-    return key
+def with_server(command: Command) -> Command:
+    """Give a command the flags of the server and of its endpoint; they arrive as its parameter `settings`."""
+    flags = list(inspect.signature(_make_settings, eval_str=True).parameters.values())
+    return with_connection(with_flags(command, "settings", flags, lambda values: _make_settings(**values)))
 
 
 def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console, str | None], None]) -> None:
@@ -186,8 +165,55 @@ def serve_bridge(settings: BridgeSettings, on_ready: Callable[[Console, str | No
 
 
 def show(console: Console, text: str) -> None:
-    """Print a text as it is."""
+    """Print a text without markup or colours."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _make_settings(
+    *,
+    connection: EndpointSettings,
+    host: HostFlag = "127.0.0.1",
+    port: PortFlag = DEFAULT_PORT,
+    recordings: RecordingsFlag = 4,
+    max_upload: MaxUploadFlag = MAX_UPLOAD_BYTES,
+    page_folder: PageFolderFlag = None,
+    serve_key: ServeKeyFlag = None,
+    no_key: NoKeyFlag = False,
+    parallel: ParallelFlag = 4,
+    timeout: TimeoutFlag = None,
+    payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
+) -> BridgeSettings:
+    return BridgeSettings(
+        connection=connection,
+        host=host,
+        port=port,
+        key=_find_key(serve_key, host, none_needed=no_key),
+        recordings=recordings,
+        max_upload=max_upload,
+        run=RunSettings(parallel, timeout, request_limit=payload_limit),
+        page_folder=page_folder or default_folder("bridge"),
+        needs_page=page_folder is not None,
+    )
+
+
+def _find_key(argument: str | None, host: str, *, none_needed: bool) -> str:
+    """Return the key that callers must send; empty: none.
+
+    Args:
+        argument: from the command line; None: the environment variable counts.
+        host: to listen at.
+        none_needed: true if everybody who can connect may use the endpoint.
+
+    Raises:
+        WrongUsage: others could use the endpoint.
+    """
+    key = (argument or os.environ.get(KEY_VARIABLE, "")).strip()
+    if not (key or none_needed or is_loopback(host)):
+        raise WrongUsage(
+            f"at {host} others could use your endpoint: give a key that programs must send, with --serve-key or "
+            f"{KEY_VARIABLE}, or --no-key if everybody who can connect may use it"
+        )
+    return key
 
 
 def _create_app(
@@ -214,7 +240,7 @@ def _create_app(
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """A folder for recordings, for the time of the block; those that killed bridges have left are removed."""
+    """A folder for recordings until the block ends; folders that killed bridges left behind are removed."""
     with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX) as name:
         folder = Path(name)
         with FileLock(folder / _LOCK_NAME):

@@ -181,7 +181,7 @@ class SegmentPrinter:
     def print(self, segments: Sequence[dict[str, Any]]) -> None:
         """Print new segments."""
         self.has_segments = True
-        sys.stdout.write("".join(map(_format_line, segments)))
+        sys.stdout.write("".join(f"{format_segment(segment)}\n" for segment in segments))
         sys.stdout.flush()
 
 
@@ -223,8 +223,11 @@ def _drop_unwritable_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _format_line(segment: dict[str, Any]) -> str:
-    return f"[{_format_clock(segment['start'])} --> {_format_clock(segment['end'])}] {segment['text'].strip()}\n"
+def format_segment(segment: dict[str, Any]) -> str:
+    """Return a segment as a line, with its times and its speaker."""
+    speaker = f"{segment['speaker']}: " if segment.get("speaker") is not None else ""
+    clock = f"[{_format_clock(segment['start'])} --> {_format_clock(segment['end'])}]"
+    return f"{clock} {speaker}{segment['text'].strip()}"
 
 
 def _format_clock(seconds: float) -> str:

@@ -17,7 +17,7 @@ import typer
 
 from client.command_help import CONNECTION, GENERAL
 from client.option_values import Schema, alternatives, option_schemas, parse_options
-from client.settings import EndpointSettings, find_settings
+from client.settings import EndpointSettings, find_http_server, find_settings
 
 Command = Callable[..., None]
 
@@ -65,6 +65,15 @@ _CONNECTION_FLAGS = {
         ),
     ],
 }
+
+_SERVER_FLAG = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        rich_help_panel=CONNECTION,
+        help="A worker in HTTP mode; default: RUNPOD_BASE_URL, else that of the endpoint, else http://localhost:8000.",
+    ),
+]
 
 PANELS: dict[str, tuple[str, ...]] = {
     "Output": ("output_format", "word_timestamps", "token_logprobs"),
@@ -126,16 +135,23 @@ def with_options(command: Command) -> Command:
     schemas = option_schemas()
     ordered = {name: panel for panel, names in PANELS.items() for name in names}
     flags = [_option_flag(name, schemas[name], panel) for name, panel in ordered.items()]
-    return _with_flags(command, "options", flags, parse_options)
+    return with_flags(command, "options", flags, parse_options)
 
 
 def with_connection(command: Command) -> Command:
     """Give a command the flags that select an endpoint; they arrive as its parameter `connection`."""
     flags = [_keyword(name, annotation) for name, annotation in _CONNECTION_FLAGS.items()]
-    return _with_flags(command, "connection", flags, _find_connection)
+    return with_flags(command, "connection", flags, _find_connection)
 
 
-def _with_flags(
+def with_server(command: Command) -> Command:
+    """Give a command the flags that select a worker in HTTP mode; they arrive as its parameter `connection`."""
+    others = {name: annotation for name, annotation in _CONNECTION_FLAGS.items() if name != "base_url"}
+    flags = [_keyword(name, annotation) for name, annotation in {"server": _SERVER_FLAG, **others}.items()]
+    return with_flags(command, "connection", flags, _find_server)
+
+
+def with_flags(
     command: Command, name: str, flags: Sequence[inspect.Parameter], parse: Callable[[dict[str, Any]], Any]
 ) -> Command:
     """Replace the parameter `name` of a command by flags; `parse` converts their values to its argument."""
@@ -158,6 +174,10 @@ def _keyword(name: str, annotation: Any) -> inspect.Parameter:
 
 def _find_connection(values: dict[str, Any]) -> EndpointSettings:
     return find_settings(values["endpoint"], values["api_key"], values["base_url"], config=values["config"])
+
+
+def _find_server(values: dict[str, Any]) -> EndpointSettings:
+    return find_http_server(values["endpoint"], values["api_key"], values["server"], config=values["config"])
 
 
 def _option_flag(name: str, schema: Schema, panel: str) -> inspect.Parameter:

@@ -12,34 +12,15 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from api.page.folders import default_folder
-from client.bridge_server import (
-    DEFAULT_PORT,
-    KEY_VARIABLE,
-    MAX_UPLOAD_BYTES,
-    SERVER,
-    BridgeSettings,
-    HostFlag,
-    MaxUploadFlag,
-    NoKeyFlag,
-    PageFolderFlag,
-    PortFlag,
-    RecordingsFlag,
-    ServeKeyFlag,
-    find_key,
-    serve_bridge,
-    show,
-)
+from client.bridge_server import KEY_VARIABLE, SERVER, BridgeSettings, serve_bridge, show, with_server
 from client.command_help import GroupedCommand
 from client.console import exit_on_client_error
-from client.options import ParallelFlag, PayloadLimitFlag, TimeoutFlag, with_connection
-from client.recording import RUN_LIMIT_BYTES, RunSettings
-from client.settings import EndpointSettings
 
 _EXAMPLES = """\b
 Examples, each after python -m:
@@ -58,11 +39,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(cls=GroupedCommand, epilog=_EXAMPLES)
 @exit_on_client_error
-@with_connection
+@with_server
 def main(
-    connection: EndpointSettings,
-    host: HostFlag = "127.0.0.1",
-    port: PortFlag = DEFAULT_PORT,
+    settings: BridgeSettings,
     open_browser: Annotated[
         bool | None,
         typer.Option(
@@ -72,32 +51,12 @@ def main(
             help="Open the page in a browser; default: from a terminal, if there is a display.",
         ),
     ] = None,
-    recordings: RecordingsFlag = 4,
-    max_upload: MaxUploadFlag = MAX_UPLOAD_BYTES,
-    page_folder: PageFolderFlag = None,
-    serve_key: ServeKeyFlag = None,
-    no_key: NoKeyFlag = False,
-    parallel: ParallelFlag = 4,
-    timeout: TimeoutFlag = None,
-    payload_limit: PayloadLimitFlag = RUN_LIMIT_BYTES,
 ) -> None:
     """Open the web page, served on this machine: transcribe, correct, and download transcripts.
 
     Recordings go to the endpoint that RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY name, or the flags under Connection. It is
     the server of client.serve, with OpenAI's audio API beside the page.
     """
-    settings = BridgeSettings(
-        connection=connection,
-        host=host,
-        port=port,
-        key=find_key(serve_key, host, none_needed=no_key),
-        origins=(),
-        recordings=recordings,
-        max_upload=max_upload,
-        run=RunSettings(parallel, timeout, request_limit=payload_limit),
-        page_folder=page_folder or default_folder("bridge"),
-        needs_page=True,
-    )
     opens = has_display(os.environ) and sys.stderr.isatty() if open_browser is None else open_browser
 
     def on_ready(console: Console, address: str | None) -> None:
@@ -107,7 +66,7 @@ def main(
             # Some browsers keep the caller waiting until they are closed.
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
-    serve_bridge(settings, on_ready)
+    serve_bridge(replace(settings, needs_page=True), on_ready)
 
 
 def has_display(environment: Mapping[str, str], platform: str = sys.platform) -> bool:
@@ -126,10 +85,11 @@ def _announcement(settings: BridgeSettings, address: str) -> str:
     password = f"\n  password: the key of --serve-key or {KEY_VARIABLE}" if settings.key else ""
     return f"""\
 The page: {settings.origin}/{password}
-  all transcripts, by this link, once: {address}
+  your transcripts, by a link that works once: {address}
   transcribed by {settings.target}
 
-Ctrl-C ends it. Transcripts and what was being transcribed are there again at the next start."""
+Ctrl-C ends it. The next start has all transcripts again, and continues those that
+were not finished."""
 
 
 if __name__ == "__main__":

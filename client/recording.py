@@ -77,7 +77,7 @@ def transcribe_recording(
         source: a file, or a URL that the worker can download.
         options: the worker's, by name.
         settings: how the jobs are run.
-        stop: ends the compression, and cancels the running jobs, when set.
+        stop: when set, ends the compression and cancels the running jobs.
         listener: receives the progress.
         deliver: receives the output, such as to write its files. If it fails, the output stays in the journal, and the
             next call delivers it without another job.

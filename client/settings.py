@@ -28,6 +28,9 @@ else:
     import tomli as tomllib
 
 RUNPOD_API_URL = "https://api.runpod.ai/v2"
+HTTP_MODE_URL = "http://localhost:8000"
+"""Of a worker in HTTP mode on this machine, as `make http` starts it."""
+
 _VARIABLES = {"endpoint_id": "RUNPOD_ENDPOINT_ID", "api_key": "RUNPOD_API_KEY", "base_url": "RUNPOD_BASE_URL"}
 
 
@@ -65,19 +68,75 @@ def find_settings(
     Raises:
         WrongUsage: a setting is missing or malformed; the message says where to set it.
     """
-    arguments = {"endpoint_id": endpoint_id, "api_key": api_key, "base_url": base_url}
-    saved = _read(config, environment)
-    found = {name: arguments[name] or environment.get(_VARIABLES[name]) or saved.get(name) for name in _VARIABLES}
+    found = _look_up(endpoint_id, api_key, base_url, config, environment)
     base_url, endpoint_id = _split_base_url(found["base_url"] or RUNPOD_API_URL, found["endpoint_id"])
     settings = EndpointSettings(base_url, endpoint_id, found["api_key"])
     _check(settings)
     return settings
 
 
+def find_http_server(
+    endpoint_id: str | None = None,
+    api_key: str | None = None,
+    server: str | None = None,
+    *,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> EndpointSettings:
+    """Look up where a worker in HTTP mode is: a server's address, a load-balancing endpoint's, else this machine.
+
+    Args:
+        endpoint_id: of a load-balancing endpoint; RunPod's address of it is `https://ID.api.runpod.ai`.
+        api_key: of RunPod, or one of the worker's `API_KEYS`.
+        server: the worker's own address, also as OpenAI's SDKs need it, with /v1; it wins over an endpoint's id.
+        config: the configuration file; None: the user's own.
+        environment: the process's.
+
+    Raises:
+        WrongUsage: the address is malformed, or that of a queue endpoint; or the key of an endpoint is missing.
+    """
+    found = _look_up(endpoint_id, api_key, server, config, environment)
+    given = None if endpoint_id and not server else found["base_url"]
+    base_url, known_id = _split_base_url(given or RUNPOD_API_URL, None if server else found["endpoint_id"])
+    if base_url.rstrip("/") != RUNPOD_API_URL:
+        return EndpointSettings(_server_address(base_url), None, found["api_key"])
+    if known_id is None:
+        return EndpointSettings(HTTP_MODE_URL, None, found["api_key"])
+    _check(EndpointSettings(base_url, known_id, found["api_key"]))
+    return EndpointSettings(f"https://{quote(known_id, safe='')}.api.runpod.ai", None, found["api_key"])
+
+
+def _server_address(address: str) -> str:
+    """Return a server's http(s) address, also if it is one of WebSockets, or ends in /v1 or /v1/realtime."""
+    address = re.sub(r"^ws(?=s?://)", "http", address.strip(), flags=re.IGNORECASE)
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WrongUsage(f"the server's address {address!r:.200} is not an http(s) address such as {HTTP_MODE_URL}")
+    path = re.sub(r"/v1(/realtime)?/*$", "", parts.path).rstrip("/")
+    if re.search(r"/v2(/|$)", path):
+        raise WrongUsage(
+            "live transcription needs a worker in HTTP mode, and this is the address of a queue endpoint: give the "
+            f"worker's own address with --server, such as {HTTP_MODE_URL}"
+        )
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the path of the user's configuration file, which need not exist."""
     folder = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(folder) / "worker-whisper.toml"
+
+
+def _look_up(
+    endpoint_id: str | None,
+    api_key: str | None,
+    base_url: str | None,
+    config: Path | None,
+    environment: Mapping[str, str],
+) -> dict[str, str | None]:
+    arguments = {"endpoint_id": endpoint_id, "api_key": api_key, "base_url": base_url}
+    saved = _read(config, environment)
+    return {name: arguments[name] or environment.get(_VARIABLES[name]) or saved.get(name) for name in _VARIABLES}
 
 
 def _read(config: Path | None, environment: Mapping[str, str]) -> dict[str, str]:

@@ -22,12 +22,12 @@ class SharedWork:
         key: the same for the same job.
         folder: holds the recording and finished parts.
         streams: true if segments are requested.
-        listeners: of the callers; belongs to the event loop.
-        segments: those so far; belongs to the event loop.
+        listeners: of the callers; used on the event loop alone.
+        segments: received so far; used on the event loop alone.
         stop: cancels the work when set.
-        thread: on which it runs.
-        has_no_worker: true if it was stopped since the endpoint has no workers.
-        task: its answer.
+        thread: runs the work; None before it begins.
+        has_no_worker: true if the work was stopped because the endpoint has no workers.
+        task: returns the answer.
     """
 
     task: asyncio.Task[Answer]
@@ -51,12 +51,12 @@ class SharedWork:
         return self.folder / FILE_NAME
 
     def closes_in(self, seconds: float, close: Callable[[], object]) -> None:
-        """Call a function after a while without a caller."""
+        """Call a function after some seconds, unless `stays_open` is called before."""
         self.stays_open()
         self._closing = self._loop.call_later(seconds, close)
 
     def stays_open(self) -> None:
-        """Do not call it: there is a caller, or nothing more to close."""
+        """Cancel the call that `closes_in` has planned."""
         if self._closing is not None:
             self._closing.cancel()
 
@@ -76,7 +76,7 @@ class SharedWork:
         return await asyncio.wrap_future(future)
 
     def report(self, stage: str, fraction: float) -> None:
-        """Tell the callers of the progress; called on any thread."""
+        """Report the progress to all callers; may be called on any thread."""
 
         def tell() -> None:
             for listener in self.listeners:
@@ -85,7 +85,7 @@ class SharedWork:
         self._on_loop(tell)
 
     def add_segments(self, segments: Segments) -> None:
-        """Give the callers new segments; called on any thread."""
+        """Pass new segments to all callers; may be called on any thread."""
 
         def add() -> None:
             self.segments.extend(segments)

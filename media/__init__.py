@@ -1,1 +1,1 @@
-"""What ffmpeg is told about a recording from anybody, and what its log says; shared by worker, HTTP API and client."""
+"""Commands of ffmpeg for untrusted recordings, and its log; shared by the worker, the HTTP API and the client."""

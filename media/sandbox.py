@@ -11,6 +11,7 @@ import functools
 import math
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ exec "$@"
 """
 _LAST_CPU_SECONDS = 30
 
-ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
 """Of ffmpeg: nothing, but for the one variable without which Windows starts no process."""
 
 
@@ -103,3 +104,23 @@ def compile_command(output: ffmpeg.nodes.OutputStream, limits: ProcessLimits) ->
     cpu_seconds = math.ceil(limits.cpu_seconds)
     numbers = (limits.memory_bytes // 1024, -(-limits.file_bytes // 512), cpu_seconds, cpu_seconds + _LAST_CPU_SECONDS)
     return ["/bin/sh", "-c", LIMIT_SCRIPT, "sh", *(str(number) for number in numbers), *command]
+
+
+def open_process(command: list[str], folder: Path | None = None, *, piped: bool) -> subprocess.Popen[str]:
+    """Start ffmpeg; the caller must read its log from `stderr`.
+
+    Args:
+        command: from `compile_command`.
+        folder: the working directory; None: this process's.
+        piped: if true, the caller must also read its output from `stdout`; otherwise the output is dropped.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=_ENVIRONMENT,
+        cwd=folder,
+    )

@@ -125,6 +125,12 @@ class Settings(BaseSettings):
         default="",
         description="HTTP: origins whose pages may call from a browser, with commas between them, or `*` for all.",
     )
+    live_sessions: int = Field(
+        default=32,
+        ge=0,
+        le=512,
+        description="HTTP: live transcriptions at once, further ones are refused; `0`: live transcription is off.",
+    )
     page: Literal["auto", "true", "false"] = Field(
         default="auto",
         description="HTTP: serve the web page at `/`; `auto`: except behind RunPod's load balancer, where a browser "

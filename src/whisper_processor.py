@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -92,7 +93,7 @@ class WhisperProcessor:
             ModelUnavailable: the model cannot be loaded.
             Cancelled: the job was stopped while it waited for the model.
         """
-        with self._acquire(_to_options(options), control or JobControl()):
+        with self.acquire(_to_options(options), control or JobControl()):
             yield
 
     def transcribe(
@@ -116,7 +117,7 @@ class WhisperProcessor:
             EngineLost: the device failed permanently.
         """
         options, control = _to_options(options), control or JobControl()
-        with self._acquire(options, control) as model:
+        with self.acquire(options, control) as model:
             started = time.perf_counter()
             control.progress("decoding the audio")
             with (
@@ -140,6 +141,39 @@ class WhisperProcessor:
             options.corrector.correct(transcript.translation, control.check)
         # What is transcribed while it is decoded counts as inference.
         transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
+        return transcript
+
+    @contextmanager
+    def acquire(self, options: Options, control: JobControl) -> Iterator[LoadedModel]:
+        """Give the block the model of options, which stays loaded during it; raises as `reserve` does."""
+        name = self._find_allowed(options.model or self.model_name)
+        try:
+            with self._models.acquire(name, control) as model:
+                check_support(model, options)
+                yield model
+        except ModelUnavailable as error:
+            raise ModelUnavailable(str(error).replace(name, _display_name(name))) from error
+
+    def transcribe_samples(
+        self, pcm: Pcm, options: Options, control: JobControl, previous_language: str | None = None
+    ) -> Transcript:
+        """Transcribe sound that is in memory, by the same steps as a recording; options of files have no effect.
+
+        Args:
+            pcm: the sound.
+            options: of the transcription.
+            control: can stop it.
+            previous_language: of what was said before: see `BatchedOptions`.
+
+        Raises:
+            WorkerError: as for `transcribe`.
+            EngineLost: the device failed permanently.
+        """
+        batched = replace(to_batched_options(options), previous_language=previous_language)
+        with self.acquire(options, control) as model:
+            transcript = _finish(transcribe_in_windows(model.engine, pcm, None, batched, control), model, options)
+        transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
+        transcript.vocabulary = options.corrector.correct(transcript, control.check)
         return transcript
 
     def process_audio(self, recording: RecordingPath, options: OptionsLike = None) -> dict[str, Any]:
@@ -172,16 +206,6 @@ class WhisperProcessor:
     def close(self) -> None:
         """Stop the engines; running jobs end with `CancelledError`, later ones are refused with `RuntimeError`."""
         self._models.close()
-
-    @contextmanager
-    def _acquire(self, options: Options, control: JobControl) -> Iterator[LoadedModel]:
-        name = self._find_allowed(options.model or self.model_name)
-        try:
-            with self._models.acquire(name, control) as model:
-                check_support(model, options)
-                yield model
-        except ModelUnavailable as error:
-            raise ModelUnavailable(str(error).replace(name, _display_name(name))) from error
 
     def _find_allowed(self, requested: str) -> str:
         """Return the configured name of a model that a job names: as configured, as shown, or under another name.

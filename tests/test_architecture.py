@@ -56,6 +56,11 @@ ALLOWED: dict[str, set[str]] = {
         },
         *BASE,
     },
+    "live": {
+        *{"api", "whisper_processor", "stage_options", "transcription", "speakers", "request", "engine", "audio"},
+        *{"job_control"},
+        *BASE,
+    },
     "startup": {"whisper_processor", "models", *BASE},
     "rp_handler": {
         *{"startup", "whisper_processor", "delivery", "download", "captions", "speakers", "request", "engine", "media"},
@@ -63,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
         *BASE,
     },
     "serving": {
+        *{"live", "transcription"},
         *{"api", "mode", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control"},
         *BASE,
     },

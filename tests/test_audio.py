@@ -759,6 +759,7 @@ def test_a_decoder_that_stalls_is_killed(hanging, folder):
 
 
 def test_ffmpeg_gets_no_environment_and_only_the_file_protocol(folder, monkeypatch):
+    ffmpeg_executable()  # the first call may run a process to find it
     calls: list[tuple[list[str], dict[str, str]]] = []
     popen = subprocess.Popen
 

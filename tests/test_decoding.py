@@ -124,6 +124,15 @@ def test_features_and_logits_are_those_of_openai_whisper(name: str, mel: Tensor,
         assert (ours - reference(name).logits(tokens, theirs)).abs().max() < 1e-3
 
 
+def test_a_short_encoding_ends_with_its_last_position(mel: Tensor, features: dict[str, Tensor]) -> None:
+    with torch.inference_mode():
+        (short,) = engine("tiny.en").encoder(mel[2:, :, :1000])
+    whole = features["tiny.en"][2]
+    assert short.shape == whole.shape
+    assert torch.equal(short[500:], short[499].expand(1000, -1))
+    assert torch.cosine_similarity(short[:250], whole[:250]).mean() > 0.95
+
+
 @pytest.mark.parametrize("name", ["tiny.en", pytest.param("base", marks=pytest.mark.slow)])
 def test_greedy_tokens_are_identical_in_a_shared_batch(
     placement: Placement, name: str, mel: Tensor, features: dict[str, Tensor]
@@ -132,6 +141,18 @@ def test_greedy_tokens_are_identical_in_a_shared_batch(
         decode(placement, name, [make_request(name, window) for window in features[name]]), mel, strict=True
     ):
         same(ours, openai(name, window))
+
+
+def test_a_text_with_a_known_beginning_goes_on_as_openai_whispers(
+    placement: Placement, mel: Tensor, features: dict[str, Tensor]
+) -> None:
+    name, window = "tiny.en", features["tiny.en"][2]
+    whole = openai(name, mel[2])
+    cuts = [0, 1, 2, len(whole.tokens) // 2, len(whole.tokens) - 1, len(whole.tokens)]
+    requests = [make_request(name, window, prefix=whole.tokens[:cut]) for cut in cuts]
+    for ours, cut in zip(decode(placement, name, requests), cuts, strict=True):
+        assert ours.tokens == whole.tokens[cut:]
+        assert ours.no_speech_prob == pytest.approx(whole.no_speech_prob, abs=1e-4)
 
 
 @pytest.mark.slow

@@ -235,6 +235,7 @@ def test_captions_become_a_track(browser: Browser, film: str, tmp_path: Path) ->
         "revision": record["revision"],
         "begun": record["video"]["begun"],
         "suffix": ".mp4",
+        "warnings": [],
     }
     response = get(browser, film, "video")
     assert response.headers["content-type"] == "video/mp4"
@@ -266,6 +267,13 @@ def test_captions_are_drawn_into_the_picture(browser: Browser, film: str, tmp_pa
     assert spoken[:120].max() < 150
     assert silent.max() < 150
     assert [track.kind for track in video_of(path, read_header(path)).tracks] == ["Video", "Audio"]
+
+
+def test_what_a_captioned_video_has_lost_is_said(browser: Browser, tmp_path: Path) -> None:
+    encode(*FILM, str(tmp_path / "film.avi"))
+    video = make_video(browser, transcribed(browser, tmp_path / "film.avi"), captions="mux")["video"]
+    (warning,) = video["warnings"]
+    assert (video["suffix"], warning.partition(",")[0]) == (".mkv", "the captioned video is a .mkv file")
 
 
 def test_a_recording_without_picture_gets_no_captions(browser: Browser, tmp_path: Path) -> None:

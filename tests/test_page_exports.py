@@ -20,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.openai.errors import ApiError
-from api.page.cues import CONTEXT_SECONDS, cues_between, cues_of, parse_layout
+from api.page.cues import CONTEXT_SECONDS, LAYOUT_OPTIONS, cues_between, cues_of, parse_layout
 from api.page.document import Document
 from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, file_stem, to_zip
 from api.page.job_lines import spread_words
 from api.page.lines import Line, Word, clean_text
+from src.request.openai_jobs import option_schemas
 from transcript.formats.layout import PRESETS, Layout
 
 BROADCAST = PRESETS["broadcast"]
@@ -288,6 +289,22 @@ def test_a_wrong_layout_is_refused_by_name(given: dict[str, Any], param: str) ->
     with pytest.raises(ApiError) as refused:
         parse_layout(given)
     assert (refused.value.status, refused.value.param) == (400, param)
+
+
+@pytest.mark.parametrize("option", sorted(LAYOUT_OPTIONS - {"subtitle_preset"}))
+def test_a_number_of_a_layout_has_the_bounds_and_the_type_of_the_option(option: str) -> None:
+    schema = option_schemas()[option]["anyOf"][0]
+    for bound in (schema["minimum"], schema["maximum"]):
+        assert getattr(parse_layout({option: bound}), option) == bound
+    wrong = [schema["minimum"] - 0.01, schema["maximum"] + 1, *([1.5] if schema["type"] == "integer" else [])]
+    for number in wrong:
+        with pytest.raises(ApiError):
+            parse_layout({option: number})
+
+
+def test_a_layout_can_be_any_preset_of_the_option() -> None:
+    known = {schema["const"] for schema in option_schemas()["subtitle_preset"]["anyOf"] if "const" in schema}
+    assert known == set(PRESETS)
 
 
 def test_cues_name_their_lines() -> None:

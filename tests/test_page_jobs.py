@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Page:
         self.store = Store(folder)
         self.events = Events()
         self.stream = self.events.open("anna")
-        self.jobs = PageJobs(self.store, transcriber.run, self.events, lambda id: folder / id)
+        self.jobs = PageJobs(self.store, transcriber.run, self.events, folder)
 
     def begin(self, record: Record) -> None:
         self.store.add(record)
@@ -158,8 +158,9 @@ def test_lines_of_hours_that_come_at_once_are_told_a_few_at_once(tmp_path: Path)
     async def act(page: Page) -> None:
         page.begin(make_record())
         await page.until_true(lambda: len(page.jobs.lines_of("one")) == 300 * len(SEGMENTS))
-        await asyncio.sleep(0.1)
-        counts = [len(data["lines"]) for name, data in await page.told() if name == "lines"]
+        counts: list[int] = []
+        while sum(counts) < 300 * len(SEGMENTS):
+            counts += [len(data["lines"]) for name, data in await page.told() if name == "lines"]
         assert (sum(counts), max(counts)) == (300 * len(SEGMENTS), 200)
 
     run(tmp_path, Hours(held=True), act)
@@ -276,7 +277,9 @@ def test_a_job_that_is_started_twice_runs_once(tmp_path: Path) -> None:
     async def act(page: Page) -> None:
         page.begin(make_record())
         record = await page.until("failed")
+        transcriber.held = True
         await asyncio.gather(page.jobs.retry(record, None), page.jobs.retry(record, None))
+        transcriber.held = False
         await page.until("failed")
 
     run(tmp_path, transcriber, act)
@@ -340,16 +343,27 @@ def test_a_job_does_not_begin_once_its_transcript_is_removed_or_cancelled(tmp_pa
     run(tmp_path, transcriber, act)
 
 
-def test_a_result_is_kept_once_the_disk_has_space_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@asynccontextmanager
+async def full_disk_at_the_end(
+    page: Page, transcriber: ScriptedTranscriber, folder: Path, log: pytest.LogCaptureFixture
+) -> AsyncIterator[None]:
+    """Begin a job whose result cannot be written for the length of the block."""
+    page.begin(make_record())
+    await page.until_true(lambda: transcriber.jobs)
+    with full_disk(folder):
+        transcriber.held = False
+        await page.until_true(lambda: "cannot be written" in log.text)
+        yield
+
+
+def test_a_result_is_kept_once_the_disk_has_space_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(jobs, "_WRITE_AGAIN_S", 0.05)
     transcriber = ScriptedTranscriber(held=True)
 
     async def act(page: Page) -> None:
-        page.begin(make_record())
-        await page.until_true(lambda: transcriber.jobs)
-        with full_disk(tmp_path):
-            transcriber.held = False
-            await asyncio.sleep(0.3)
+        async with full_disk_at_the_end(page, transcriber, tmp_path, caplog):
             assert page.store.get("one").state == "working"
         await page.until("done")
         assert len(page.store.lines_of("one")) == len(SEGMENTS)
@@ -358,15 +372,11 @@ def test_a_result_is_kept_once_the_disk_has_space_again(tmp_path: Path, monkeypa
     assert len(transcriber.jobs) == 1
 
 
-def test_a_job_whose_result_finds_no_space_can_be_cancelled(tmp_path: Path) -> None:
+def test_a_job_whose_result_finds_no_space_can_be_cancelled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     transcriber = ScriptedTranscriber(held=True)
 
     async def act(page: Page) -> None:
-        page.begin(make_record())
-        await page.until_true(lambda: transcriber.jobs)
-        with full_disk(tmp_path):
-            transcriber.held = False
-            await asyncio.sleep(0.3)
+        async with full_disk_at_the_end(page, transcriber, tmp_path, caplog):
             with pytest.raises(NotWritten):
                 await asyncio.wait_for(page.jobs.cancel(page.store.get("one")), 20)
         assert (await page.jobs.cancel(page.store.get("one"))).state == "cancelled"
@@ -458,15 +468,17 @@ def test_late_reports_of_a_cancelled_job_are_not_told(tmp_path: Path) -> None:
 
 
 def test_damaged_segments_are_left_out_of_what_is_told(tmp_path: Path) -> None:
-    transcriber = ScriptedTranscriber(segments=[{"start": "x"}, {"text": 3}], held=True)
+    class Damaged(ScriptedTranscriber):
+        async def run(self, job: Job, listener: Listener) -> Answer:
+            listener.on_segments([{"start": "x"}, {"text": 3}])
+            return await super().run(job, listener)
 
     async def act(page: Page) -> None:
         page.begin(make_record())
-        await page.until_true(lambda: transcriber.jobs)
-        await asyncio.sleep(0.02)
-        assert page.jobs.lines_of("one") == []
+        await page.until_true(lambda: len(page.jobs.lines_of("one")) == len(SEGMENTS))
+        assert [line.id for line in page.jobs.lines_of("one")] == ["00000000", "00000001", "00000002"]
 
-    run(tmp_path, transcriber, act)
+    run(tmp_path, Damaged(segments=SEGMENTS, held=True), act)
 
 
 def test_a_reader_that_is_too_slow_is_cut_off() -> None:

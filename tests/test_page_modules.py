@@ -66,7 +66,7 @@ def test_what_is_exported_has_a_use_elsewhere() -> None:
     used[STATIC / "scripts/server/transcripts.js"] |= set(
         re.findall(r"\bserver\.(\w+)\(", MODULES[STATIC / "scripts/model/saver.js"])
     )
-    for view in ("home", "editor"):  # main.js takes `mount` of whichever view it has loaded
+    for view in ("home", "editor", "live"):  # main.js takes `mount` of whichever view it has loaded
         used[SCRIPTS / view / "view.js"].add("mount")
     used_in_tests = set(re.findall(r"\bmodule\.(\w+)", TESTS))
     unused = {
@@ -87,14 +87,14 @@ def test_all_modules_of_the_page_and_its_first_view_are_asked_for_at_once() -> N
     preloaded = re.findall(r'<link rel="modulepreload" href="([^"]+)">', INDEX)
     scripts = re.findall(r'<script type="module"(?: async)? src="([^"]+)"></script>', INDEX)
     assert sorted(preloaded + scripts) == addresses(main)
-    for view in ("home", "editor"):
+    for view in ("home", "editor", "live"):
         listed = re.findall(rf'<link data-view="{view}" href="([^"]+)">', INDEX)
         assert sorted(listed) == addresses(needed(SCRIPTS / view / "view.js") - main)
 
 
 def test_a_view_is_loaded_on_demand() -> None:
     main = needed(SCRIPTS / "main.js", SCRIPTS / "early.js")
-    assert main & {SCRIPTS / view / "view.js" for view in ("home", "editor")} == set()
+    assert main & {SCRIPTS / view / "view.js" for view in ("home", "editor", "live")} == set()
 
 
 def test_the_pages_files_exist() -> None:

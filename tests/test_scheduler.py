@@ -257,6 +257,52 @@ def test_a_client_with_long_windows_leaves_the_other_slots_to_those_with_short_o
     assert order[-2:] == ["long 2", "long 3"]
 
 
+def test_windows_in_the_background_are_started_when_no_other_one_waits() -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=2))) as scheduler:
+        with busy(scheduler):
+            drafts = [
+                *submit(scheduler, window(encode("draft 0"), decode("")), client=Client(background=True)),
+                *submit(scheduler, window(encode("draft 1"), decode("")), client=Client(background=True)),
+            ]
+            finals = submit(scheduler, *(window(encode(f"final {number}"), decode("", 5)) for number in range(6)))
+        results(drafts + finals)
+        order = [name for (name,) in scheduler.runner.names("encode")]
+    assert order == [*(f"final {number}" for number in range(6)), "draft 0", "draft 1"]
+
+
+@pytest.mark.parametrize("pass_size", [1, 3])
+def test_a_window_waits_for_no_more_than_one_pass_of_those_in_the_background(pass_size: int) -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8, pass_size=pass_size))) as scheduler:
+        finals: list[Future[Any]] = []
+
+        def submit_final(call: str, names: list[str]) -> None:
+            if call == "encode" and not finals:
+                finals.extend(submit(scheduler, window(encode("final"))))
+
+        scheduler.runner.fault = submit_final
+        with busy(scheduler):
+            client = Client(background=True)
+            drafts = submit(scheduler, *(window(encode(str(number))) for number in range(9)), client=client)
+        results(drafts + finals)
+        passes = scheduler.runner.names("encode")
+    assert passes[0] == [str(number) for number in range(pass_size)]
+    assert passes[1][0] == "final"
+
+
+@pytest.mark.parametrize("pass_size", [1, 3])
+def test_beside_other_windows_few_run_in_the_background(pass_size: int) -> None:
+    with closing(Scheduler(FakeRunner(max_batch_size=8, pass_size=pass_size))) as scheduler:
+        with busy(scheduler):
+            final = submit(scheduler, window(encode("final"), decode("final", 20)))
+            client = Client(background=True)
+            drafts = (window(encode(str(number)), decode(str(number), 12)) for number in range(30))
+            futures = submit(scheduler, *drafts, client=client)
+        results(final + futures)
+        steps = scheduler.runner.names("step greedy")
+    assert max(len(names) for names in steps if "final" in names) == 1 + pass_size
+    assert max(len(names) for names in steps if "final" not in names) == 8
+
+
 def test_no_more_windows_are_started_than_will_soon_have_a_slot() -> None:
     with closing(Scheduler(FakeRunner(max_batch_size=3, pass_size=2))) as scheduler:
         with busy(scheduler):

@@ -278,6 +278,45 @@ def test_every_window_is_decoded_as_if_alone(lag: int, options: dict[str, Any]) 
     holds()
 
 
+@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("prompt", [(), (3,) * 20, (9,) * 40], ids=len)
+def test_a_text_with_a_known_beginning_has_the_same_rest(lag: int, prompt: tuple[int, ...]) -> None:
+    """Wherever it is cut, and whatever else is in the batch."""
+    placement = replace(LATE, lag=lag)
+    for window in range(3):
+        tokens, _, no_speech_prob = alone(window, prompt)
+        cuts = [
+            small_request(placement, window, prompt, prefix=tokens[:count])
+            for count in range(min(len(tokens) + 1, CONTEXT // 2))
+        ]
+        others = {2: small_request(placement, 7), 5: small_request(placement, 8, (3,) * 9, temperature=1e-6)}
+        requests = [*cuts[:2], others[2], *cuts[2:5], others[5], *cuts[5:]]
+        outcomes = dict(zip(requests, decode(small_batch(placement, requests[0], slots=64), requests), strict=True))
+        for count, cut in enumerate(cuts):
+            rest, _, no_speech = outcomes[cut]
+            assert (rest, no_speech) == (tokens[count:], no_speech_prob), count
+        assert outcomes[others[2]] == alone(7)
+        assert outcomes[others[5]] == alone(8, (3,) * 9)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prefix", "limit", "sampled"),
+    [(0, 0, None, 48), (0, 0, 5, 5), (0, 20, None, 28), (0, 20, 5, 5), (70, 10, None, 16), (85, 10, 9, 1)],
+)
+def test_a_text_that_does_not_end_stops_at_its_limit(prompt: int, prefix: int, limit: int | None, sampled: int) -> None:
+    known = [TOKENS.timestamp_begin, *[5] * prefix][:prefix]
+    request = small_request(LATE, 1, (3,) * prompt, prefix=known, max_tokens=limit)
+    request.suppressed[TOKENS.eot] = -torch.inf
+    ((tokens, _, _),) = decode(small_batch(LATE, request, slots=1), [request])
+    assert len(tokens) == sampled
+
+
+def test_tokens_that_are_given_have_to_fit_into_the_context() -> None:
+    request = small_request(LATE, 1, (3,) * 80, prefix=[5] * 16)
+    with pytest.raises(ValueError, match="prompt and prefix have 97 tokens where the model reads 96"):
+        decode(small_batch(LATE, request, slots=1), [request])
+
+
 def test_greedy_and_sampled_windows_share_a_batch() -> None:
     """At almost no temperature a sample is the likeliest token."""
     requests = [small_request(LATE, window, temperature=window % 2 * 1e-6) for window in range(6)]

@@ -34,8 +34,7 @@ class BoundedConnection(H11Protocol):
         super().__init__(*args, **kwargs)
         self.began = self.loop.time()
         self._head = _Timer(self.loop, HEAD_SECONDS, self.abort)
-        self._read = _Timer(self.loop, READ_SECONDS, self._expect_less_unread)
-        self._unread_bytes = 0
+        self._unread = UnreadLimit(self.loop, self.abort)
 
     @property
     def is_idle(self) -> bool:
@@ -56,25 +55,24 @@ class BoundedConnection(H11Protocol):
         super().connection_made(transport)
         self._head.start()
         if len(self.connections) > MAX_CONNECTIONS:
-            others = [each for each in self.connections if isinstance(each, BoundedConnection) and each is not self]
+            others: list[Any] = [each for each in self.connections if each is not self]
             expendable = (other for other in others if other.is_expendable)
             min(expendable, key=lambda other: other.began, default=self).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._head.stop()
-        self._read.stop()
+        self._unread.stop()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Wait for the caller to read."""
         super().pause_writing()
-        self._unread_bytes = self.transport.get_write_buffer_size()
-        self._read.start()
+        self._unread.start(self.transport)
 
     def resume_writing(self) -> None:
         """Go on, since the caller has read."""
-        self._read.stop()
+        self._unread.stop()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -82,16 +80,13 @@ class BoundedConnection(H11Protocol):
         super().data_received(data)
         if not self.is_idle:
             self._head.stop()
-        elif not self.transport.is_closing():
+        elif not self.transport.is_closing() and self.transport.get_protocol() is self:
             self._head.start()
 
-    def _expect_less_unread(self) -> None:
-        unread_bytes = self.transport.get_write_buffer_size()
-        if unread_bytes >= self._unread_bytes:
-            self.abort()
-            return
-        self._unread_bytes = unread_bytes
-        self._read.start()
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over to a WebSocket (`api/http/sockets.py`), which has its own limits."""
+        self._head.stop()
+        super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, unless an answer has begun; the application is told that its caller is gone."""
@@ -102,6 +97,33 @@ class BoundedConnection(H11Protocol):
             super().send_400_response(msg)
         else:
             self.transport.close()
+
+
+class UnreadLimit:
+    """Calls `give_up` if the other end of a connection reads nothing for `READ_SECONDS`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, give_up: Callable[[], None]) -> None:
+        self._timer = _Timer(loop, READ_SECONDS, self._expect_less)
+        self._give_up = give_up
+        self._bytes = 0
+
+    def start(self, transport: asyncio.Transport) -> None:
+        """Watch a transport that has more to send than it should."""
+        self._transport = transport
+        self._bytes = transport.get_write_buffer_size()
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._timer.stop()
+
+    def _expect_less(self) -> None:
+        unread_bytes = self._transport.get_write_buffer_size()
+        if unread_bytes >= self._bytes:
+            self._give_up()
+            return
+        self._bytes = unread_bytes
+        self._timer.start()
 
 
 class _Timer:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from api.http.metrics import Metrics, route_template
 from api.transcriber import Answer, Job, Listener, Transcriber
+
+if TYPE_CHECKING:
+    from api.live.sessions import LiveSessions
 
 CANCELLED: Answer = {"error": "the job was cancelled", "error_type": "Cancelled"}
 _SILENT = Listener()
@@ -53,6 +56,7 @@ class Door:
         requests: number of requests that count against `max_requests`.
         held_bytes: of their bodies in memory.
         logins: number of passwords that are being checked.
+        live: the sessions of live transcription; None: there is none.
     """
 
     transcriber: Transcriber
@@ -63,6 +67,7 @@ class Door:
     requests: int = 0
     held_bytes: int = 0
     logins: int = 0
+    live: LiveSessions | None = None
 
     async def run(self, request: Request, job: Job, listener: Listener = _SILENT) -> Answer:
         """Run a job that is cancelled if its caller hangs up.

@@ -19,6 +19,7 @@ from uvicorn import Config, Server
 from uvicorn.lifespan.on import LifespanOn
 
 from api.http.connections import BoundedConnection
+from api.http.sockets import SOCKET_SETTINGS
 from api.openai.errors import SERVER_STOPS
 
 if TYPE_CHECKING:
@@ -124,12 +125,12 @@ class LoadingServer(Server):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == self._health_path:
-            await (_send(send, 200, {"status": "ready"}) if self._app else _send(send, 204))
+            await (_send(scope, send, 200, {"status": "ready"}) if self._app else _send(scope, send, 204))
             return
         await self._settled.wait()
         scope.setdefault("state", {})[STOPPING] = self._stopping
         if self._app is None:
-            await _send(send, SERVER_STOPS.status, SERVER_STOPS.body)
+            await _send(scope, send, SERVER_STOPS.status, SERVER_STOPS.body)
         else:
             await self._app(scope, receive, send)
 
@@ -139,7 +140,7 @@ def _config(app: ASGIApp, *, lifespan: Literal["on", "off"]) -> Config:
         app,
         http=BoundedConnection,
         loop="asyncio",
-        ws="none",
+        **SOCKET_SETTINGS,
         lifespan=lifespan,
         interface="asgi3",
         log_config=None,
@@ -150,8 +151,9 @@ def _config(app: ASGIApp, *, lifespan: Literal["on", "off"]) -> Config:
     )
 
 
-async def _send(send: Send, status: int, content: dict[str, Any] | None = None) -> None:
+async def _send(scope: Scope, send: Send, status: int, content: dict[str, Any] | None = None) -> None:
+    kind = f"{'websocket.' if scope['type'] == 'websocket' else ''}http.response"
     body = b"" if content is None else json.dumps(content).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())] if body else []
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

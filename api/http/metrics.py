@@ -6,6 +6,7 @@ A label's values are bounded: routes are templates such as `/status/{id}`, never
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,10 +20,11 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.middleware import HttpMiddleware
+from api.http.middleware import ANSWER_STARTS, HttpMiddleware
+from api.live.recognizer import Completed, Delta, Failed, LiveEvent
 from api.openai.errors import ERROR_TYPES
 from api.transcriber import Answer, find_seconds
 
@@ -83,6 +85,16 @@ class Metrics:
         self._errors = Counter(
             "whisper_job_errors", "Jobs that ended with an error.", ["error_type"], registry=registry
         )
+        self._live_sessions = Gauge("whisper_live_sessions", "Live streams that are open.", registry=registry)
+        self._live_utterances = Counter(
+            "whisper_live_utterances", "Utterances of live streams that ended.", ["result"], registry=registry
+        )
+        self._live_deltas = Counter(
+            "whisper_live_deltas", "Pieces of text that were sent before their utterance had ended.", registry=registry
+        )
+        self._live_audio_seconds = Counter(
+            "whisper_live_audio_seconds", "Audio of the utterances of live streams.", registry=registry
+        )
 
     def observe(self, route: str, answer: Answer, seconds: float) -> None:
         """Count a finished job.
@@ -106,6 +118,20 @@ class Metrics:
         self._requests.labels(route, f"{status // 100}xx" if status else "none").inc()
         self._request_seconds.labels(route).observe(seconds)
 
+    def watch_live_sessions(self, count: Callable[[], int]) -> None:
+        """Read the number of live streams from here."""
+        self._live_sessions.set_function(count)
+
+    def observe_live(self, event: LiveEvent) -> None:
+        """Count an event of a live stream."""
+        if isinstance(event, Delta):
+            self._live_deltas.inc()
+        elif isinstance(event, Completed):
+            self._live_utterances.labels("completed").inc()
+            self._live_audio_seconds.inc(event.seconds)
+        elif isinstance(event, Failed):
+            self._live_utterances.labels("failed").inc()
+
     def add_collector(self, collector: Collector) -> None:
         """Add metrics that are read whenever the metrics are, such as the fill of the engine's batches."""
         self._registry.register(collector)
@@ -116,18 +142,33 @@ class Metrics:
 
 
 class MeasureRequests(HttpMiddleware):
-    """Middleware that counts requests; it belongs around all others, so that it sees refusals too."""
+    """Middleware that counts requests; it belongs around all others, so that it sees refusals too.
+
+    A handshake of WebSocket is a request with the status 101, which ends once it is answered.
+    """
+
+    scopes = frozenset({"http", "websocket"})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and count it once its answer has ended."""
         started = time.perf_counter()
+        metrics: Metrics = scope["app"].state.door.metrics
         status: int | None = None
+        is_counted = False
+
+        def count() -> None:
+            nonlocal is_counted
+            if not is_counted:
+                is_counted = True
+                metrics.observe_request(route_template(scope), status, time.perf_counter() - started)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in ANSWER_STARTS:
+                status = message.get("status", 101)
             await send(message)
+            if message["type"] == "websocket.accept":
+                count()
 
         try:
             await self._app(scope, receive, send_and_note)
@@ -135,13 +176,12 @@ class MeasureRequests(HttpMiddleware):
             status = status or 500  # as Starlette answers, outside of all middleware
             raise
         finally:
-            metrics: Metrics = scope["app"].state.door.metrics
-            metrics.observe_request(route_template(scope), status, time.perf_counter() - started)
+            count()
 
 
 def route_template(scope: Scope) -> str:
     """The template of a routed request, without `ENDPOINT_PREFIX`."""
-    route: Route | None = scope.get("route")
+    route: Route | WebSocketRoute | None = scope.get("route")
     return UNKNOWN_ROUTE if route is None else route.path.removeprefix(ENDPOINT_PREFIX)
 
 

@@ -26,15 +26,25 @@ _SANE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
+ANSWER_STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+"""Messages with a status and headers; a handshake of WebSocket is accepted, or refused with an answer."""
+
+
 class HttpMiddleware:
-    """Middleware for requests alone: the application's start and end, of which ASGI tells too, pass by."""
+    """Middleware for requests alone: the application's start and end, of which ASGI tells too, pass by.
+
+    Attributes:
+        scopes: ASGI's types of what it handles: `http`, and `websocket` where a handshake is a request like any other.
+    """
+
+    scopes = frozenset({"http"})
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        await (self.handle if scope["type"] == "http" else self._app)(scope, receive, send)
+        await (self.handle if scope["type"] in self.scopes else self._app)(scope, receive, send)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
@@ -44,13 +54,16 @@ class HttpMiddleware:
 class GiveIds(HttpMiddleware):
     """Middleware that gives each request an id, the caller's if it is sane, and sends it as `x-request-id`."""
 
+    scopes = frozenset({"http", "websocket"})
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
         theirs = Headers(scope=scope).get("x-request-id", "")
         request_id.set(theirs if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}")
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ANSWER_STARTS:
+                message.setdefault("headers", [])
                 MutableHeaders(scope=message)["x-request-id"] = request_id.get() or ""
             await send(message)
 
@@ -59,6 +72,8 @@ class GiveIds(HttpMiddleware):
 
 class AnswerErrors(HttpMiddleware):
     """Middleware that answers exceptions in OpenAI's form."""
+
+    scopes = frozenset({"http", "websocket"})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""

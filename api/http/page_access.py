@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from api.http.door import Door
@@ -73,8 +73,8 @@ class AddPageHeaders(HttpMiddleware):
         await self._app(scope, receive, send_with_headers)
 
 
-def admit(request: Request) -> None:
-    """Admit a request to the page's API, or refuse it.
+def admit(request: HTTPConnection) -> None:
+    """Admit a request, or a WebSocket, to the page's API, or refuse it.
 
     Raises:
         ApiError: it comes from another page, or from nobody who may use the page.
@@ -84,11 +84,11 @@ def admit(request: Request) -> None:
         owner_of(request)
 
 
-def owner_of(request: Request) -> str:
+def owner_of(request: HTTPConnection) -> str:
     """The visitor who sends the request, as the store knows them: a hash of the token.
 
     Raises:
-        ApiError: the request has no cookie, or none that proves a password where one is needed.
+        ApiError: the request has no cookie, or one that proves no password where one is needed.
     """
     token = token_of(request)
     keys = keys_of(request)
@@ -104,25 +104,25 @@ def owner_by_token(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-def page_of(request: Request) -> PageServices:
+def page_of(request: HTTPConnection) -> PageServices:
     """What the handlers of the page share."""
     page: PageServices = request.app.state.page
     return page
 
 
-def keys_of(request: Request) -> frozenset[str]:
+def keys_of(request: HTTPConnection) -> frozenset[str]:
     """The server's keys, each of which is a password of the page; empty: it has none."""
     door: Door = request.app.state.door
     return door.settings.api_keys
 
 
-def token_of(request: Request) -> str | None:
+def token_of(request: HTTPConnection) -> str | None:
     """The token of the request's cookie, whether or not it proves a password."""
     cookie = _COOKIE.fullmatch(request.cookies.get(cookie_name(request), ""))
     return cookie and cookie["token"]
 
 
-def proven_key(request: Request) -> str | None:
+def proven_key(request: HTTPConnection) -> str | None:
     """The key that the request's cookie proves, if any of the server's."""
     cookie = _COOKIE.fullmatch(request.cookies.get(cookie_name(request), ""))
     if cookie is None or cookie["proof"] is None:
@@ -143,19 +143,19 @@ def find_key(password: str, keys: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def cookie_name(request: Request) -> str:
+def cookie_name(request: HTTPConnection) -> str:
     """The cookie's name, with the port that the server listens at: all ports of a host share their cookies."""
     _, port = request.scope.get("server") or ("", None)
     return f"worker-whisper-visitor-{port or 0}"
 
 
-def is_https(request: Request) -> bool:
+def is_https(request: HTTPConnection) -> bool:
     """True if the browser sent the request over TLS, which a proxy in front may have ended."""
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return "https" in (request.scope["scheme"], forwarded)
 
 
-def _check_origin(request: Request) -> None:
+def _check_origin(request: HTTPConnection) -> None:
     """Refuse requests of other pages.
 
     Browsers say where a request comes from in `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/), which no script
@@ -165,7 +165,7 @@ def _check_origin(request: Request) -> None:
     """
     headers = request.headers
     host = headers.get("host", "")
-    is_safe = request.method in _SAFE_METHODS
+    is_safe = request.scope.get("method") in _SAFE_METHODS  # a WebSocket has none
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         is_own = site == "same-origin" or (site == "none" and is_safe)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from api.http.loading_server import STOPPING
 from api.http.page_access import API_PREFIX, owner_of, page_of
 from api.page.events import Events, to_event
 
@@ -18,7 +19,7 @@ HEARTBEAT_S = 15.0
 async def follow(request: Request) -> Response:
     """`GET events`: what happens to the visitor's transcripts, as server-sent events, until the server stops."""
     owner = owner_of(request)
-    stopping: asyncio.Event = getattr(request.state, "stopping", None) or asyncio.Event()
+    stopping: asyncio.Event = getattr(request.state, STOPPING, None) or asyncio.Event()
     return StreamingResponse(
         _stream(page_of(request).events, owner, stopping),
         media_type="text/event-stream",

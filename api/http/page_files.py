@@ -65,10 +65,10 @@ class _Files:
         return _respond(request, _compress((0, 0), body.replace(STATIC_PREFIX[1:].encode(), versioned)), ".html")
 
     def answer(self, request: Request, name: str) -> Response:
-        """Answer with a file, of whatever version is asked for: a page that is older than the server gets on with it.
+        """Answer with a file, whatever version is asked for, so that a page older than the server goes on working.
 
         Raises:
-            HTTPException: there is none of this name.
+            HTTPException: there is no such file.
         """
         versioned = _VERSIONED.fullmatch(name)
         path = self._find(versioned["name"] if versioned else name)

@@ -44,7 +44,7 @@ async def show_media(request: Request) -> Response:
 
 
 async def show_peaks(request: Request) -> Response:
-    """`GET transcripts/{id}/peaks`: the waveform, or how far it is made."""
+    """`GET transcripts/{id}/peaks`: the waveform, or the progress of making it."""
     record = await find(request)
     path = page_of(request).folder_of(record.id) / PEAKS
 
@@ -67,7 +67,7 @@ ROUTES = [
 
 
 async def _playable_copy(request: Request, record: Record) -> Path | Response:
-    """A copy of the recording that browsers play, as `video/mp4`; or the answer that tells how far it is made.
+    """A copy of the recording that browsers play, as `video/mp4`; or the answer with its progress.
 
     Raises:
         ApiError: there is no recording on this machine, or it cannot be converted.
@@ -87,7 +87,7 @@ async def _playable_copy(request: Request, record: Record) -> Path | Response:
 async def _made(
     request: Request, record: Record, path: Path, make: Callable[[Path], Make], *, is_slow: bool = False
 ) -> Path | Response:
-    """A file that is made of a recording: its path, or the answer that tells how far it is.
+    """A file that is made of a recording: its path, or the answer with its progress.
 
     Raises:
         ApiError: there is no recording on this machine, or it could not be made.

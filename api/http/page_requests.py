@@ -17,7 +17,7 @@ from api.openai.errors import ApiError
 from api.page.records import Record
 
 JOBS_ROUTE = "/page/api/transcripts"
-"""By which the metrics count the page's jobs."""
+"""Also the route under which the metrics count the page's jobs."""
 
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 3
@@ -30,7 +30,7 @@ async def find(request: Request) -> Record:
     """The transcript that the path names.
 
     Raises:
-        ApiError: the visitor has none of this id.
+        ApiError: the visitor has none with this id.
     """
     owner = owner_of(request)
     return existing(await run_in_threadpool(page_of(request).store.find, request.path_params["id"], owner))

@@ -1,4 +1,4 @@
-"""The page's transcripts: made, listed, read, changed and removed, by the visitor whose they are."""
+"""The page's transcripts: made, listed, read, changed and removed by the visitor who owns them."""
 
 from __future__ import annotations
 
@@ -88,9 +88,11 @@ async def remove(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """`POST transcripts/{id}/cancel`: end its job, if it runs."""
+    """`POST transcripts/{id}/cancel`: end its job, if it runs, or its live captions, of which all is kept."""
     page = page_of(request)
-    record = await page.jobs.cancel(await find(request))
+    found = await find(request)
+    await page.live.end(found.id)
+    record = await page.jobs.cancel(found)
     return await answer(request, page.jobs.to_json(existing(record)))
 
 
@@ -102,7 +104,7 @@ async def retry(request: Request) -> Response:
     if not isinstance(body, Mapping):
         raise ApiError(400, "the body should be a JSON object")
     options = None if body.get("options") is None else _parse_options(body["options"])
-    if record.state in UNFINISHED:
+    if record.state in (*UNFINISHED, "live"):
         raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
     return await answer(request, page.jobs.to_json(existing(await page.jobs.retry(record, options))))
 
@@ -150,8 +152,8 @@ async def edit(request: Request) -> Response:
         raise ApiError(409, "the transcript can be edited once it is done", code="not_done") from None
     except StoreFull as error:
         raise _too_many(error) from None
-    told = {"id": record.id, "revision": edited.record.revision, "editor": change.editor}
-    page.events.publish(record.owner, "edited", told)
+    notice = {"id": record.id, "revision": edited.record.revision, "editor": change.editor}
+    page.events.publish(record.owner, "edited", notice)
     page.jobs.publish(edited.record)
     conflicts = [lines.to_json(line) for line in edited.conflicts]
     deleted = [{"id": line_id, "revision": revision, "deleted": True} for line_id, revision in edited.deleted.items()]
@@ -159,11 +161,13 @@ async def edit(request: Request) -> Response:
 
 
 async def options(request: Request) -> Response:
-    """`GET options`: the models that are known, and the JSON Schema of each option of a job."""
+    """`GET options`: the models that are known, the JSON Schema of each option, and whether there are live captions."""
     owner_of(request)
     door: Door = request.app.state.door
     models = await door.transcriber.models()
-    return await answer(request, {"models": models, "schemas": dict(door.transcriber.option_schemas())})
+    schemas = dict(door.transcriber.option_schemas())
+    has_live = page_of(request).live.are_possible
+    return await answer(request, {"models": models, "schemas": schemas, "live": has_live})
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"
@@ -200,7 +204,7 @@ def _parse_options(value: Any) -> dict[str, Any]:
     """Options of a job, which says itself what is wrong with one.
 
     Raises:
-        ApiError: they are no object, or too large.
+        ApiError: they are not an object, or too large.
     """
     if not isinstance(value, Mapping) or len(json.dumps(value)) > MAX_OPTIONS_BYTES:
         limit = MAX_OPTIONS_BYTES // 1024

@@ -91,7 +91,7 @@ async def _check_password(request: Request, password: str) -> str:
     refused unseen: else either would let guessing go on faster.
 
     Raises:
-        ApiError: it is none, or too many are being checked.
+        ApiError: the password is wrong, or too many are being checked.
     """
     door: Door = request.app.state.door
     if door.logins >= MAX_LOGINS:

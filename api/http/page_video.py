@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ async def make_video(request: Request) -> Response:
         room = page.room_for_copy()
     document = await run_in_threadpool(page.document_of, record)
     path = page.folder_of(record.id) / CAPTIONED
-    found: dict[str, str] = {}
+    made: dict[str, Any] = {}
 
     def make(target: Path, making: Making) -> None:
-        found["suffix"] = write_captioned(source, document, mode, layout, target, making, names=names, max_bytes=room)
+        written = write_captioned(source, document, mode, layout, target, making, names=names, max_bytes=room)
+        made.update(asdict(written))
 
     async with page.videos:
         await _remove_video(page, record)
@@ -64,12 +65,12 @@ async def make_video(request: Request) -> Response:
         begun = {"captions": mode, "revision": record.revision, "begun": time.time()}
         video = {"state": "working", "fraction": 0.0, **begun}
         changed = existing(await page.jobs.change(record.id, video=video))
-    page.follow(_tell_progress(page, changed, video, making, found))
+    page.follow(_tell_progress(page, changed, video, making, made))
     return JSONResponse(page.jobs.to_json(changed), 202)
 
 
 async def _tell_progress(
-    page: PageServices, record: Record, video: dict[str, Any], making: Making, found: dict[str, str]
+    page: PageServices, record: Record, video: dict[str, Any], making: Making, made: dict[str, Any]
 ) -> None:
     """Tell the visitor how far a captioned video is, until it is made or given up."""
     while page.made.find(record.id, CAPTIONED) is making and not making.error:
@@ -79,7 +80,7 @@ async def _tell_progress(
         await asyncio.sleep(_REPORT_S)
     if making.stop.is_set():  # another one has begun, or the transcript is gone, or the server stops
         return
-    ended = {"state": "failed", "error": making.error} if making.error else {"state": "done", "fraction": 1.0, **found}
+    ended = {"state": "failed", "error": making.error} if making.error else {"state": "done", "fraction": 1.0, **made}
     async with page.videos:
         current = await run_in_threadpool(page.store.get, record.id)
         if current is not None and current.video == video:  # else it has been removed, or another one has begun

@@ -159,6 +159,18 @@ REFERENCE: tuple[RouteReference, ...] = (
         takes_options="form",
         answers=_SPEECH_ANSWERS,
     ),
+    RouteReference(
+        "/v1/realtime",
+        ("GET",),
+        "OpenAI's audio API",
+        "Text while it is spoken: a WebSocket with OpenAI's Realtime transcription events.",
+        query=(
+            Field("intent", _choice("transcription"), "Needed, unless `model` is given."),
+            Field("model", TEXT, "One of `/v1/models`, or OpenAI's names."),
+            Field("session_id", TEXT, "A session whose connection was lost within the last minute."),
+            Field("after", TEXT, "Of it: the `event_id` of the last event that arrived."),
+        ),
+    ),
     RouteReference("/v1/models", ("GET",), "OpenAI's audio API", "The models."),
     RouteReference("/v1/models/{name}", ("GET",), "OpenAI's audio API", "One of the models."),
     RouteReference(

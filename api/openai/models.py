@@ -21,7 +21,10 @@ _LISTED_ALIAS = "whisper-1"
 _CREATED = 1_677_532_384
 """OpenAI's date of whisper-1; a loaded model has none that a caller could use."""
 
-_OPENAI = re.compile(r"(openai/)?(whisper-1|gpt-(4o-|4o-mini-)?transcribe(-diarize)?(-latest)?(-\d{4}-\d{2}-\d{2})?)")
+_OPENAI = re.compile(
+    r"(openai/)?(whisper-1|gpt-realtime-whisper|gpt-(4o-|4o-mini-|live-)?transcribe(-diarize)?(-latest)?)"
+    r"(-\d{4}-\d{2}-\d{2})?"
+)
 """OpenRouter names the owner too."""
 
 _OWNERS = ("openai", "systran", "guillaumekln", "distil-whisper", "mobiuslabsgmbh", "deepdml")

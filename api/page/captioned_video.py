@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ from media.captions import (
     mux_output,
     write_overlay,
 )
+from media.containers import Container, lost_picture_warnings, lost_track_warnings
 from media.fonts import SYSTEM_FONTS, NoFont
 from media.sandbox import MAX_MEMORY
 from media.video import MAX_PIXELS, Video, video_of
@@ -49,6 +50,19 @@ _UNKNOWN_LANGUAGE = "en"
 """Taken where none is known: containers and fonts need one."""
 
 
+@dataclass(frozen=True)
+class CaptionedVideo:
+    """A captioned video.
+
+    Attributes:
+        suffix: the usual one of its container: `.mp4`, `.mov`, `.webm` or `.mkv`.
+        warnings: what it has lost of the recording, a sentence each.
+    """
+
+    suffix: str
+    warnings: list[str] = field(default_factory=list)
+
+
 def write_captioned(
     source: Path,
     document: Document,
@@ -59,7 +73,7 @@ def write_captioned(
     *,
     names: bool = True,
     max_bytes: int,
-) -> str:
+) -> CaptionedVideo:
     """Write the video with its captions.
 
     Args:
@@ -68,12 +82,9 @@ def write_captioned(
         mode: how the captions get into the video.
         layout: of the captions; drawn ones without a layout get the usual one of television.
         target: the path of the result, whatever its container.
-        making: tells how far the work is, and stops it.
+        making: takes the progress, and stops the work.
         names: whether speakers are named.
         max_bytes: of the result.
-
-    Returns:
-        The usual suffix of the container: `.mp4`, `.mov`, `.webm` or `.mkv`.
 
     Raises:
         MediaFailed: the recording has no video, or one that cannot be captioned.
@@ -90,20 +101,20 @@ def write_captioned(
     follow = making.follow(video.seconds)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="captions-") as name:
         folder = Path(name)
-        for suffix, output in _attempts(video, captions, mode, folder, target, making.check):
+        for container, output in _attempts(video, captions, mode, folder, target, making.check):
             log = run_ffmpeg(output, bounds, making.stop, folder=folder, on_position=follow)
             if log.status == 0:
-                return suffix
+                return CaptionedVideo(f".{container.name}", _warnings(video, container, mode))
     raise MediaFailed("the captions cannot be put into this video: convert it to MP4 and begin again")
 
 
 def _attempts(
     video: Video, captions: Captions, mode: Mode, folder: Path, target: Path, check: Check
-) -> Iterator[tuple[str, ffmpeg.nodes.OutputStream]]:
+) -> Iterator[tuple[Container, ffmpeg.nodes.OutputStream]]:
     """The containers that are tried, and what is written for each."""
     if mode == "mux":
         for container in mux_containers(video):
-            yield f".{container.name}", mux_output(video, container, [captions], folder, target, check)
+            yield container, mux_output(video, container, [captions], folder, target, check)
         return
     try:
         fonts = fonts_for(captions, None, _font_folders())
@@ -111,7 +122,13 @@ def _attempts(
         raise MediaFailed(str(error)) from None
     write_overlay(video, captions, Style(), fonts, folder, check)
     for container, encoder in burn_attempts(video, ["libx264"]):
-        yield f".{container.name}", burn_output(video, container, encoder, MAX_SECONDS, target)
+        yield container, burn_output(video, container, encoder, MAX_SECONDS, target)
+
+
+def _warnings(video: Video, container: Container, mode: Mode) -> list[str]:
+    """What the captioned video has lost, in the words that jobs have for it."""
+    lost_picture = lost_picture_warnings(video.picture_track) if mode == "burn" else []
+    return [*lost_track_warnings(video, container), *lost_picture]
 
 
 def _font_folders() -> tuple[Path, ...]:

@@ -28,7 +28,7 @@ _LEAST_AND_MOST: dict[str, tuple[float, float]] = {
     "min_cue_gap": (0, 10),
     "max_chars_per_second": (1, 1000),
 }
-"""The same as of a job's options."""
+"""The bounds of a job's options of these names."""
 
 LAYOUT_OPTIONS = frozenset({"subtitle_preset", *_LEAST_AND_MOST})
 """Options of a job that shape its subtitles."""
@@ -100,7 +100,7 @@ def cues_between(
 def _line_ids(cues: Sequence[Cue], document: Document, voices: Sequence[str]) -> Iterator[list[str]]:
     """The ids of the lines in each cue.
 
-    Cues of one voice have the letters of its lines in the same order, so that a cue's place among them tells its lines.
+    A voice's cues have the same letters as its lines, in the same order: counting them finds the lines of a cue.
     """
     marks = 1 if document.language in RIGHT_TO_LEFT else 0
     ids: dict[str, list[str]] = defaultdict(list)

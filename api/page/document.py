@@ -37,7 +37,7 @@ class Document:
         }
 
     def to_transcript(self, *, names: bool = True) -> transcript.Transcript:
-        """The transcript that the subtitle writers take; without `names`, nobody is told apart."""
+        """The transcript as the subtitle writers take it; without `names`, it has no speakers."""
         voices = self.voices if names else {}
         segments = [_to_segment(number, line, voices.get(line.speaker or "")) for number, line in enumerate(self.lines)]
         length = max([self.duration or 0.0, *(line.end for line in self.lines)])

@@ -73,7 +73,7 @@ def parse_title(value: Any) -> str:
     """A title, without spaces around it.
 
     Raises:
-        ApiError: it is no text, or too long.
+        ApiError: the value is not a string, or is too long.
     """
     return parse_text(value, "title", MAX_TITLE_CHARACTERS).strip()
 

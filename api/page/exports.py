@@ -23,13 +23,13 @@ from transcript.transcript import Diarization, Turn
 _BLOCK_BYTES = 1 << 20
 
 MAX_NAME_BYTES = 180
-"""Of a file's name without its ending: systems allow 255 (143 in an encrypted folder of Linux keeps whole names)."""
+"""Of a file's name without its suffix: systems allow 255 (143 in an encrypted folder of Linux keeps whole names)."""
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
 """Characters that Windows forbids, control characters, and those that turn the direction of a name."""
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE | re.ASCII)
-"""Names of devices, which Windows allows with no ending."""
+"""Names of devices, which Windows forbids with any suffix."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def to_zip(stem: str, files: Mapping[str, bytes], video: Path | None = None, suf
 
     Args:
         stem: of their names.
-        files: by the ending of the name.
+        files: by their suffix.
         video: the captioned one, if there is one.
         suffix: of the video's name.
     """
@@ -113,7 +113,7 @@ def to_zip(stem: str, files: Mapping[str, bytes], video: Path | None = None, suf
 
 
 class _Pieces(io.RawIOBase):
-    """A file from which what is written is taken away."""
+    """A write-only file that hands out what has been written to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _Pieces(io.RawIOBase):
 
 
 def file_stem(title: str) -> str:
-    """A file's name, without its ending, that every system takes: the title as far as possible."""
+    """The title as a file name, without a suffix, that every system accepts."""
     name = " ".join(_UNSAFE.sub(" ", title).split())
     name = name.encode("utf-8", "ignore")[:MAX_NAME_BYTES].decode("utf-8", "ignore").strip(" .")
     if not name:
@@ -140,7 +140,7 @@ def file_stem(title: str) -> str:
 
 
 def _to_txt(document: Document, wanted: Wanted, check: Check) -> str:
-    """A paragraph for each turn of a speaker; a line for each line where nobody is told apart."""
+    """A paragraph for each turn of a speaker; without speakers, a line for each line."""
     blocks = [
         f"{f'{time}  ' if time else ''}{f'{speaker}: ' if speaker else ''}{text}"
         for time, speaker, text in _paragraphs(document, wanted, check, times=bool(wanted.times))
@@ -210,7 +210,7 @@ def _to_rttm(document: Document, _: Wanted, check: Check) -> str:
 
 
 def _joined(turns: Iterable[Turn]) -> list[Turn]:
-    """The turns, with those of one speaker that touch as one."""
+    """The turns; adjoining ones of one speaker become one."""
     joined: list[Turn] = []
     for turn in turns:
         if joined and joined[-1].speaker == turn.speaker and turn.start <= joined[-1].end:

@@ -16,7 +16,7 @@ from typing import IO
 import ffmpeg
 
 from media.log import FfmpegLog
-from media.sandbox import ENVIRONMENT, MAX_MEMORY, MAX_STREAMS, FfmpegMissing, ProcessLimits, compile_command
+from media.sandbox import MAX_MEMORY, MAX_STREAMS, FfmpegMissing, ProcessLimits, compile_command, open_process
 
 STALL_SECONDS = 60.0
 """ffmpeg has stalled if it makes no progress for so long."""
@@ -85,16 +85,7 @@ def run_ffmpeg(
     except FfmpegMissing as error:
         raise MediaFailed(str(error)) from None
     log = FfmpegLog()
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if on_line else subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=ENVIRONMENT,
-        cwd=folder,
-    ) as process:
+    with open_process(command, folder, piped=on_line is not None) as process:
         readers = [Thread(target=log.read, args=(process.stderr,), daemon=True)]
         if on_line:
             readers.append(Thread(target=_read_lines, args=(process.stdout, on_line), daemon=True))

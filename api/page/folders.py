@@ -1,4 +1,4 @@
-"""Where the page keeps its files if nobody says."""
+"""The default folder of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of a job's output (docs/output.md), which may be an endpoint's: that can send anything."""
+"""The lines of a job's output (docs/output.md), which may come from an endpoint, which can send anything."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lines_of_segments(segments: Iterable[Mapping[str, Any]], first: int = 0) -> 
     """The lines of segments, of which the first one is number `first` of the transcript.
 
     Raises:
-        ValueError, LookupError, TypeError: a segment has not the known form.
+        ValueError, LookupError, TypeError: a segment has an unknown form.
     """
     return [_line_of(segment, f"{number:08}") for number, segment in enumerate(segments, first)]
 

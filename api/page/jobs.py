@@ -25,23 +25,23 @@ from api.page.threads import to_end
 from api.transcriber import Answer, Job, Listener, find_seconds, request_id
 
 RUNNING_AT_ONCE = 4
-"""Jobs of the page; others wait in order, and leave room for programs that use the API."""
+"""Jobs of the page; the others wait in order, which leaves room for programs that use the API."""
 
 MAX_ATTEMPTS = 3
-"""After so many ends of the server a job is given up, which may be what ends it."""
+"""A job is given up after the server has ended this often while it ran: the job may be the cause."""
 
 MAX_JOB_S = 24 * 3600.0
-"""After which a job is ended, as one of `/run`."""
+"""The longest that a job may run, as with `/run`."""
 
 _WRITE_AGAIN_S = 5.0
-"""Until the end of a job is written again where the disk is full."""
+"""Between attempts to write a result to a full disk."""
 
 _MAX_NAME_CHARACTERS = 100
 _MAX_MESSAGE_CHARACTERS = 2000
 _MAX_WARNINGS = 100
 
 _MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions"}
-"""Options that no job is asked for: the page itself makes subtitles and captioned videos, of the corrected text."""
+"""Options that are not passed to a job: the page itself makes subtitles and captioned videos, of the corrected text."""
 
 _GIVEN_UP = {
     "type": "Internal",
@@ -60,19 +60,19 @@ class PageJobs:
         store: of the transcripts.
         run: runs a job.
         events: for the visitors.
-        folder_of: the folder of a transcript's recording, by its id.
+        media: the folder with a folder for each transcript, named by its id.
     """
 
-    def __init__(self, store: Store, run: Run, events: Events, folder_of: Callable[[str], Path]) -> None:
+    def __init__(self, store: Store, run: Run, events: Events, media: Path) -> None:
         self._store = store
         self._run = run
         self._events = events
-        self._folder_of = folder_of
+        self._media = media
         self._turns = asyncio.Semaphore(RUNNING_AT_ONCE)
         self._running: dict[str, RunningJob] = {}
 
     async def resume(self) -> None:
-        """Begin the jobs that had not ended with the server before."""
+        """Begin the jobs that the previous server had not ended."""
         for record in await run_in_threadpool(self._store.unfinished):
             if record.attempts >= MAX_ATTEMPTS:
                 await self.change(record.id, state=_state_after_failure(record), error=_GIVEN_UP, attempts=0)
@@ -116,12 +116,12 @@ class PageJobs:
         return begun
 
     def progress_of(self, transcript_id: str) -> Progress | None:
-        """How far a job is; None: there is none."""
+        """The progress of a job; None: none waits or runs."""
         running = self._running.get(transcript_id)
         return None if running is None else running.progress
 
     def lines_of(self, transcript_id: str) -> list[Line] | None:
-        """The lines of a job so far; None: there is none."""
+        """The lines of a job so far; None: none waits or runs."""
         running = self._running.get(transcript_id)
         return None if running is None else running.lines
 
@@ -130,13 +130,13 @@ class PageJobs:
         return records.to_json(record, self.progress_of(record.id))
 
     def publish(self, record: Record) -> None:
-        """Tell the visitor of a record that has changed."""
+        """Send a changed record to its visitor."""
         if running := self._running.get(record.id):
             running.record = record
         self._events.publish(record.owner, "record", self.to_json(record))
 
     async def change(self, transcript_id: str, **values: Any) -> Record | None:
-        """Change fields of a record, and tell the visitor; None: the transcript is gone."""
+        """Change fields of a record, and send it to its visitor; None: the transcript is gone."""
         record = await run_in_threadpool(lambda: self._store.update(transcript_id, **values))
         if record is not None:
             self.publish(record)
@@ -162,15 +162,15 @@ class PageJobs:
                     return  # it has been removed or cancelled
                 answer = await asyncio.wait_for(self._run(self._to_job(record), running.listener()), MAX_JOB_S)
                 running.end()
-                await _until_written(lambda: self._keep(record.id, answer))
+                await until_written(lambda: self._keep(record.id, answer))
         except asyncio.TimeoutError:
             running.end()
             message = f"the job took over {MAX_JOB_S / 3600:g} hours: cut the recording"
-            await _until_written(lambda: self._fail(record.id, "Cancelled", message))
+            await until_written(lambda: self._fail(record.id, "Cancelled", message))
         except Exception as error:
             running.end()
             _log.error("job of the page failed: %s", type(error).__name__)
-            await _until_written(lambda: self._fail(record.id, "Internal", "the server failed: try again"))
+            await until_written(lambda: self._fail(record.id, "Internal", "the server failed: try again"))
         finally:
             running.end()
             if self._running.get(record.id) is running:
@@ -180,7 +180,7 @@ class PageJobs:
             self.publish(current)
 
     def _to_job(self, record: Record) -> Job:
-        folder = self._folder_of(record.id)
+        folder = self._media / record.id
         asked = {name: value for name, value in record.options.items() if name not in _MADE_BY_THE_PAGE}
         options = {**asked, "output_format": "json", "word_timestamps": True}
         job_input: dict[str, Any] = {"options": options}
@@ -207,13 +207,13 @@ class PageJobs:
             await run_in_threadpool(self._store.update, transcript_id, state=state, error=error, attempts=0)
 
 
-async def _until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Write the end of a job; where the disk is full, as often as it takes, for the job is not to run again."""
+async def until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Write a result; on a full disk try until it succeeds, so that it need not be computed again."""
     while True:
         try:
             return await to_end(write())
         except NotWritten:
-            _log.error("the end of a job of the page cannot be written: the disk is full or fails")
+            _log.error("a result cannot be written for the page: the disk is full or fails")
             await asyncio.sleep(_WRITE_AGAIN_S)
 
 
@@ -226,7 +226,7 @@ def _read_output(answer: Answer) -> tuple[list[Line], Outcome]:
     """The lines and facts of a job's answer.
 
     Raises:
-        ValueError: it is none of the known form, or has too many lines.
+        ValueError: the answer has an unknown form, or too many lines.
     """
     found = job_lines.lines_of(answer)
     if len(found) > MAX_LINES:

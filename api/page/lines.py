@@ -41,7 +41,7 @@ class Line:
 
     Attributes:
         id: of 8 digits, by order, if a job wrote it.
-        speaker: key of the speaker or channel; None: they are not told apart.
+        speaker: key of the speaker or channel; None: speakers were not told apart.
         revision: that of the transcript when the line was last changed.
     """
 
@@ -62,10 +62,10 @@ def clean_text(text: Any) -> str:
     """A text whose control characters and line breaks are spaces: it is shown, and written to files, on one line.
 
     Raises:
-        TypeError: it is no text.
+        TypeError: it is not a string.
     """
     if not isinstance(text, str):
-        raise TypeError("not a text")
+        raise TypeError("not a string")
     if text.isprintable():
         return text
     return "".join(" " if unicodedata.category(mark) in _BREAKING else mark for mark in text)

@@ -15,6 +15,9 @@ from api.page.ffmpeg import MediaFailed, Stopped
 MAX_WAITING = 100
 """Files that are being made or wait for it, of all visitors."""
 
+QUICK_AT_ONCE = 2
+"""Files that are made at the same time; pictures are encoded one after the other."""
+
 _FORGET_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
@@ -61,13 +64,10 @@ class MadeFiles:
 
     A file is whole as soon as it is there. One that could not be made is tried again with the server's next start, or
     when `begin` is called for it.
-
-    Args:
-        at_once: files that are made at the same time; encodings of pictures are made one after the other.
     """
 
-    def __init__(self, at_once: int = 2) -> None:
-        self._quick = ThreadPoolExecutor(at_once, "page-files")
+    def __init__(self) -> None:
+        self._quick = ThreadPoolExecutor(QUICK_AT_ONCE, "page-files")
         self._slow = ThreadPoolExecutor(1, "page-videos")
         self._lock = Lock()
         self._makings: dict[tuple[str, str], tuple[Making, Future[None]]] = {}

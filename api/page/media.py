@@ -75,7 +75,7 @@ def look_at(source: Path) -> MediaFacts:
     """Read the header of a recording.
 
     Raises:
-        MediaFailed: it is none, or has no sound.
+        MediaFailed: the file is not a recording, or has no sound.
     """
     log = read_header(source)
     sound, video = _sound(log), video_of(source, log)
@@ -90,7 +90,7 @@ def read_header(source: Path) -> FfmpegLog:
     """Read what ffmpeg says of a file's tracks.
 
     Raises:
-        MediaFailed: it is no recording.
+        MediaFailed: the file is not a recording.
     """
     # Nothing is decoded. The null output may refuse a track, but by then the header is in the log.
     output = ffmpeg.output(sandboxed_input(source), "-", format="null", map="0", c="copy", t=0)
@@ -137,7 +137,7 @@ _PEAK = re.compile(r"lavfi\.astats\.Overall\.Peak_level=(-?\d[\d.]*|-inf)")
 
 
 def write_playable(source: Path, target: Path, making: Making, max_bytes: int) -> None:
-    """Write a copy as MP4: AAC, and H.264 if there is a picture; tracks that browsers play are not encoded anew.
+    """Write a copy as MP4: AAC, and H.264 if there is a picture; tracks that browsers play are copied.
 
     Raises:
         MediaFailed: the recording cannot be decoded, or the copy has more than `max_bytes`.
@@ -197,7 +197,7 @@ def _sound(log: FfmpegLog) -> LoggedStream:
 
 
 def _picture(video: Video) -> Track | None:
-    """The first moving picture; a cover is none."""
+    """The first moving picture, which a cover is not; None: there is none."""
     return video.picture_track if video.has_picture else None
 
 

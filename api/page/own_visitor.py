@@ -1,6 +1,7 @@
-"""The visitor that the owner of the page's folder is, in any browser: by a link that the server prints.
+"""The owner of the page's folder as a visitor, in any browser: by a link that the server prints.
 
-A cookie can be deleted, or be another browser's. Who can read the server's terminal owns its transcripts all the same.
+A cookie can be deleted, or belong to another browser. Whoever can read the server's terminal owns the transcripts
+all the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _FILE_NAME = "own-visitor"
 
 
 class OwnVisitor:
-    """The folder's own visitor, and the code that makes a browser this visitor, once.
+    """The folder's own visitor, and the code that makes one browser this visitor.
 
     Args:
         folder: of the page; exists.
@@ -32,11 +33,11 @@ class OwnVisitor:
 
     @property
     def link(self) -> str:
-        """The part of the page's address that has the code: servers and proxies are not sent it; empty: it is used."""
+        """The fragment of the page's address with the code, which browsers do not send; empty: the code is used up."""
         return f"#/enter/{self._code}" if self._code else ""
 
     def redeem(self, code: str) -> bool:
-        """True, once, for the code."""
+        """True for the code, the first time."""
         if self._code is None or not hmac.compare_digest(code.encode("utf-8", "replace"), self._code.encode()):
             return False
         self._code = None

@@ -6,8 +6,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-State = Literal["waiting", "working", "done", "failed", "cancelled"]
+State = Literal["live", "waiting", "working", "done", "failed", "cancelled"]
+"""Of a transcript; `live`: it is made while a microphone records."""
+
 UNFINISHED: tuple[State, ...] = ("waiting", "working")
+"""Those of a job that has not ended."""
 
 PREVIEW_CHARACTERS = 160
 
@@ -19,7 +22,7 @@ class Source:
     """Where a recording comes from.
 
     Attributes:
-        name: of the file, as the visitor calls it.
+        name: of the file on the visitor's machine.
         size: in bytes; None: unknown.
         url: None: it is a file on this machine.
     """
@@ -32,7 +35,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished job tells besides its lines.
+    """The results of a finished job besides its lines.
 
     Attributes:
         duration: of the recording in seconds.
@@ -54,7 +57,7 @@ class Record:
         owner: the visitor, by a hash.
         created: in Unix seconds.
         updated: the same, of the last change.
-        attempts: how often the job has begun without an end.
+        attempts: how often the job has begun without ending.
         error: of the last job, with `type` and `message`; None: it did not fail.
         media: `kind` and whether browsers play it as it is; None: there is no file on this machine.
         options: of the job, as the visitor gave them.

@@ -1,4 +1,4 @@
-"""A job of the page while it waits or runs, and what its visitor is told of it."""
+"""A job of the page while it waits or runs, and the reports of it to its visitor."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from api.page.store import MAX_LINES
 from api.transcriber import Listener
 
 _REPORT_S = 0.5
-"""Between two events of a job."""
+"""Between two reports of a job."""
 
 _LINES_AT_ONCE = 200
 """In one event."""
 
 _MIN_ELAPSED_S = 3.0
-"""Before that a rate says nothing."""
+"""A rate over less time than this is too uncertain."""
 
 _MAX_STAGE_CHARACTERS = 100
 
 
 class RunningJob:
-    """A job while it waits or runs, and what the visitor is told of it.
+    """A job while it waits or runs, and the reports of it to its visitor.
 
     Attributes:
         record: of the transcript.
         lines: those so far.
         progress: as of its last report.
         task: runs it.
-        has_ended: true: nothing more is told of it, and only its result is to be kept.
+        has_ended: true: it is no longer reported, and only its result is still to be saved.
     """
 
     task: asyncio.Task[None]
@@ -58,12 +58,12 @@ class RunningJob:
         return Listener(self._add_segments, self._report)
 
     def cancel(self) -> None:
-        """Cancel the job; a result that is being kept is kept."""
+        """Cancel the job; a result that is being saved stays."""
         self.end()
         self.task.cancel()
 
     def end(self) -> None:
-        """Tell nothing more."""
+        """Stop reporting."""
         self.has_ended = True
         if self._next_report is not None:
             self._next_report.cancel()
@@ -71,7 +71,7 @@ class RunningJob:
     def _add_segments(self, segments: list[dict[str, Any]]) -> None:
         if not self.has_ended:
             self._segments.append(segments)
-            self._tell_soon()
+            self._schedule_report()
 
     def _report(self, stage: str, fraction: float) -> None:
         if self.has_ended:
@@ -80,13 +80,13 @@ class RunningJob:
         done = min(max(fraction, 0.0), 1.0)
         state: State = "waiting" if name.startswith("waiting") else "working"
         self.progress = Progress(state, name, round(done, 4), self._rate.seconds_left(name, done, time.monotonic()))
-        self._tell_soon()
+        self._schedule_report()
 
-    def _tell_soon(self) -> None:
+    def _schedule_report(self) -> None:
         if self._next_report is None:
-            self._next_report = asyncio.create_task(self._tell())
+            self._next_report = asyncio.create_task(self._send_report())
 
-    async def _tell(self) -> None:
+    async def _send_report(self) -> None:
         await asyncio.sleep(_REPORT_S)
         batches, self._segments = self._segments, []
         new = await run_in_threadpool(_read, batches, len(self.lines))
@@ -98,7 +98,7 @@ class RunningJob:
         self._events.publish(self.record.owner, "record", records.to_json(self.record, self.progress))
         self._next_report = None
         if self._segments:
-            self._tell_soon()
+            self._schedule_report()
 
 
 def _read(batches: Iterable[list[dict[str, Any]]], first: int) -> list[Line]:

@@ -7,9 +7,9 @@ import math
 import shutil
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -17,6 +17,7 @@ from api.page.document import Document
 from api.page.events import Events
 from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
+from api.page.live import LiveTranscripts
 from api.page.made_files import MadeFiles
 from api.page.media import look_at
 from api.page.own_visitor import OwnVisitor
@@ -26,6 +27,9 @@ from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
 from api.page.threads import Layouts
 from api.page.uploads import NoSpace, Uploads
+
+if TYPE_CHECKING:
+    from api.live.sessions import LiveSessions  # with packages that a page without live captions does not need
 
 PRIVATE_FOLDER = 0o700
 
@@ -51,7 +55,8 @@ class PageServices:
         events: for the visitors.
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
-        own_visitor: that the folder's owner is.
+        own_visitor: the owner of the folder.
+        live: the live transcripts.
         made: files that are being made of recordings.
         layouts: lays out texts.
         videos: held while a captioned video is begun, given up, or noted as made.
@@ -63,20 +68,20 @@ class PageServices:
     uploads: Uploads
     jobs: PageJobs
     own_visitor: OwnVisitor
+    sessions: InitVar[LiveSessions | None] = None
+    live: LiveTranscripts = field(init=False)
     made: MadeFiles = field(default_factory=MadeFiles)
     layouts: Layouts = field(default_factory=Layouts)
     videos: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 
-    @property
-    def media(self) -> Path:
-        """The folder with a folder for each transcript."""
-        return self.settings.folder / "media"
+    def __post_init__(self, sessions: LiveSessions | None) -> None:
+        self.live = LiveTranscripts(sessions, self)
 
     def folder_of(self, transcript_id: str) -> Path:
         """The folder for a transcript's recording and what is made of it."""
-        return self.media / transcript_id
+        return self.settings.media_folder / transcript_id
 
     def media_path(self, record: Record) -> Path | None:
         """A transcript's recording; None: there is no file of it on this machine."""
@@ -87,10 +92,10 @@ class PageServices:
         return self.folder_of(transcript_id) / "recording"
 
     def room(self) -> int:
-        """The bytes of the disk beside its reserve.
+        """Free bytes on the disk, without the reserve.
 
         Raises:
-            NoSpace: there are none.
+            NoSpace: only the reserve is left.
         """
         room = shutil.disk_usage(self.settings.folder).free - self.settings.reserve_bytes
         if room <= 0:
@@ -101,7 +106,7 @@ class PageServices:
         """The bytes that a playable copy or a captioned video may have.
 
         Raises:
-            NoSpace: there are none.
+            NoSpace: only the reserve is left.
         """
         return min(self.room(), MAX_COPY_BYTES)
 
@@ -117,7 +122,7 @@ class PageServices:
         task.add_done_callback(self._tasks.discard)
 
     async def look_at(self, transcript_id: str) -> dict[str, Any] | None:
-        """What a recording is, for `Record.media`; None: it is none that can be read, as its job will say."""
+        """What a recording is, for `Record.media`; None: it cannot be read, which its job will report."""
         with suppress(MediaFailed):
             async with self._looks:
                 return asdict(await run_in_threadpool(look_at, self.recording_of(transcript_id)))
@@ -131,6 +136,11 @@ class PageServices:
 
     async def remove(self, record: Record) -> None:
         """Remove all of a transcript, and end its job."""
+        await self.live.abandon(record.id)
+        await self.drop(record)
+
+    async def drop(self, record: Record) -> None:
+        """Remove all of a transcript that is not live, and end its job."""
         try:
             await run_in_threadpool(self.store.remove, record.id)
         except NotWritten:  # on a full disk the recording has to go first
@@ -146,10 +156,11 @@ class PageServices:
         shutil.rmtree(self.folder_of(transcript_id), ignore_errors=True)
 
     async def start(self) -> None:
-        """Tidy up after the server before, and begin the jobs that had not ended with it."""
+        """Remove what the previous server left unfinished, and begin again the jobs that it had not ended."""
         await run_in_threadpool(self._remove_strays)
         for record in await run_in_threadpool(self._not_looked_at):
             self.follow(self._look_again(record.id))
+        await self.live.recover()
         await self.jobs.resume()
 
     async def close(self) -> None:
@@ -157,12 +168,13 @@ class PageServices:
         self.events.close()
         for task in self._tasks:
             task.cancel()
+        await self.live.close()
         await self.jobs.close()
         await run_in_threadpool(self.made.close)
         await run_in_threadpool(self.store.close)
 
     def _remove_strays(self) -> None:
-        """Remove what a server that was killed had begun to write, or to remove."""
+        """Remove what a killed server had begun to write or to remove."""
         for record in self.store.unfinished():
             is_a_file = record.source.url is None and not record.has_result
             if is_a_file and not self.recording_of(record.id).exists():
@@ -170,7 +182,7 @@ class PageServices:
         for transcript_id in self.store.fail_videos():
             remove_tree(self.folder_of(transcript_id) / CAPTIONED)
         known = self.store.ids()
-        for folder in self.media.iterdir():
+        for folder in self.settings.media_folder.iterdir():
             for stray in _unfinished_in(folder) if folder.name in known else [folder]:
                 remove_tree(stray)
 
@@ -187,23 +199,24 @@ def _unfinished_in(folder: Path) -> list[Path]:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it, as far as it can be removed."""
+    """Remove a file, or a folder with its contents; what cannot be removed stays."""
     with suppress(OSError):
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
-def open_page(settings: PageSettings, run: Run) -> PageServices:
+def open_page(settings: PageSettings, run: Run, sessions: LiveSessions | None = None) -> PageServices:
     """Open the page's folder.
 
     Args:
         settings: of the page.
         run: runs a job.
+        sessions: of live transcription; None: there is none.
 
     Raises:
         StoreUnusable: the folder cannot be used, with a sentence.
     """
     try:
-        for folder in (settings.folder, settings.folder / "media"):
+        for folder in (settings.folder, settings.media_folder):
             folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             folder.chmod(PRIVATE_FOLDER)
         own_visitor = OwnVisitor(settings.folder)
@@ -217,5 +230,5 @@ def open_page(settings: PageSettings, run: Run) -> PageServices:
         reason = error.strerror or type(error).__name__
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
-    jobs = PageJobs(store, run, events, lambda transcript_id: settings.folder / "media" / transcript_id)
-    return PageServices(settings, store, events, uploads, jobs, own_visitor)
+    jobs = PageJobs(store, run, events, settings.media_folder)
+    return PageServices(settings, store, events, uploads, jobs, own_visitor, sessions)

@@ -19,10 +19,11 @@ from api.openai.errors import ApiError
 from api.page import lines, tables
 from api.page.edits import MAX_SPEAKERS, Edit
 from api.page.lines import Line
-from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record
+from api.page.merging import StoredLine, merge_lines, merge_speakers
+from api.page.records import PREVIEW_CHARACTERS, UNFINISHED, Outcome, Record, State
 
 MAX_TRANSCRIPTS, MAX_TRANSCRIPTS_OF_ONE = 20_000, 1000
-"""Of all visitors, and of one."""
+"""Of all visitors, and of each."""
 
 MAX_LINES = 100_000
 """Of a transcript, deleted ones included: twelve hours of quick speech have some 20,000."""
@@ -70,8 +71,8 @@ class Edited:
 
     Attributes:
         record: the transcript afterwards.
-        conflicts: lines that were newer than the changes, as they are.
-        deleted: the same, of lines that are deleted: revisions by id.
+        conflicts: stored lines that are newer than the change of them.
+        deleted: the revisions, by id, of changed lines that somebody else has deleted since.
     """
 
     record: Record
@@ -130,23 +131,22 @@ class Store:
             self._db.execute("UPDATE transcripts SET owner = ? WHERE owner = ?", [heir, owner])
 
     def find(self, transcript_id: str, owner: str) -> Record | None:
-        """A visitor's transcript; None: this visitor has none of this id."""
+        """A visitor's transcript; None: this visitor has none with this id."""
         record = self.get(transcript_id)
         return record if record is not None and record.owner == owner else None
 
     def get(self, transcript_id: str) -> Record | None:
-        """The transcript of an id, whoever's it is; None: there is none."""
+        """The transcript with this id, of any visitor; None: there is none."""
         with self._lock:
             return self._read(transcript_id)
 
     def unfinished(self) -> list[Record]:
         """The transcripts whose jobs have not ended, the oldest first."""
-        with self._lock:
-            rows = self._db.execute(
-                tables.SELECT_RECORDS + "WHERE state IN (?, ?) ORDER BY created",
-                UNFINISHED,
-            ).fetchall()
-        return [tables.to_record(row) for row in rows]
+        return self._in_states(*UNFINISHED)
+
+    def live(self) -> list[Record]:
+        """The live transcripts, also those of a previous server that was killed; the oldest first."""
+        return self._in_states("live")
 
     def ids(self) -> set[str]:
         """The ids of all transcripts."""
@@ -154,7 +154,7 @@ class Store:
             return {row[0] for row in self._db.execute("SELECT id FROM transcripts")}
 
     def update(self, transcript_id: str, **values: Any) -> Record | None:
-        """Change fields of a record, but not its revision; None: there is none of this id."""
+        """Change fields of a record, but not its revision; None: the transcript is gone."""
         with self._writing():
             record = self._read(transcript_id)
             if record is None:
@@ -170,7 +170,7 @@ class Store:
         """
         with self._writing():
             record = self._read(transcript_id)
-            if record is None or record.state in UNFINISHED:
+            if record is None or record.state in (*UNFINISHED, "live"):
                 return None
             known = record.options if options is None else options
             return self._write(
@@ -178,7 +178,7 @@ class Store:
             )
 
     def begin_attempt(self, transcript_id: str) -> Record | None:
-        """Note that a job runs now; None: it is not to run any more, or the transcript is gone."""
+        """Count an attempt of a job that runs now; None: it was cancelled meanwhile, or the transcript is gone."""
         with self._writing():
             record = self._read(transcript_id)
             if record is None or record.state not in UNFINISHED:
@@ -186,7 +186,7 @@ class Store:
             return self._write(replace(record, updated=time.time(), state="working", attempts=record.attempts + 1))
 
     def fail_videos(self) -> list[str]:
-        """Mark the captioned videos as failed that the server before has not finished: ids of their transcripts."""
+        """Mark captioned videos that the previous server did not finish as failed; return their transcripts' ids."""
         with self._writing():
             rows = self._db.execute(tables.SELECT_RECORDS + "WHERE video != 'null'").fetchall()
             failed = [record for record in map(tables.to_record, rows) if _is_making(record.video)]
@@ -200,12 +200,12 @@ class Store:
             self._db.execute("DELETE FROM transcripts WHERE id = ?", [transcript_id])
 
     def finish(self, transcript_id: str, new_lines: Sequence[Line], outcome: Outcome) -> Record | None:
-        """Keep a job's result in place of all earlier lines; None: the transcript is gone.
+        """Replace all lines by a job's result; None: the transcript is gone.
 
         Args:
             transcript_id: of the transcript.
             new_lines: at most `MAX_LINES`.
-            outcome: what else the job tells.
+            outcome: the job's other results.
         """
         with self._writing():
             record = self._read(transcript_id)
@@ -234,6 +234,29 @@ class Store:
                 )
             )
 
+    def append(self, transcript_id: str, new_lines: Sequence[Line]) -> Record | None:
+        """Add lines to a live transcript; None: the transcript is gone.
+
+        Raises:
+            StoreFull: the transcript would have too many lines or speakers.
+        """
+        with self._writing():
+            record = self._read(transcript_id)
+            if record is None:
+                return None
+            revision = record.revision + 1
+            self._put_lines(transcript_id, new_lines, revision)
+            self._check_number(transcript_id)
+            return self._write(
+                replace(
+                    record,
+                    revision=revision,
+                    updated=time.time(),
+                    speakers=_merge_speakers(record, Edit(), new_lines),
+                    preview=self._preview(transcript_id),
+                )
+            )
+
     def edit(self, transcript_id: str, edit: Edit) -> Edited | None:
         """Write a visitor's changes, except for lines that have changed since; None: the transcript is gone.
 
@@ -248,37 +271,26 @@ class Store:
             if edit.changes_document and record.state != "done":
                 raise NotEditable
             revision = record.revision + 1
-            current = self._find_lines(transcript_id, [*(line.id for line in edit.lines), *edit.deleted])
-            fresh = [line for line in edit.lines if not _is_newer(current.get(line.id), line.revision)]
-            gone = [
-                id for id, based_on in edit.deleted.items() if id in current and not _is_newer(current[id], based_on)
-            ]
-            self._put_lines(transcript_id, fresh, revision)
+            stored = self._find_lines(transcript_id, [*(line.id for line in edit.lines), *edit.deleted])
+            merge = merge_lines(edit, stored)
+            self._put_lines(transcript_id, merge.written, revision)
             self._db.executemany(
                 "UPDATE lines SET deleted = 1, words = '[]', revision = ? WHERE transcript = ? AND id = ?",
-                [(revision, transcript_id, id) for id in gone],
+                [(revision, transcript_id, id) for id in merge.removed],
             )
             self._check_number(transcript_id)
-            written = {line.id for line in fresh} | set(gone)
-            refused = [
-                stored
-                for id, stored in current.items()
-                if id not in written and not (stored.deleted and id in edit.deleted)
-            ]
+            speakers = _merge_speakers(record, edit, merge.written)
+            has_new_text = bool(merge.written or merge.removed)
             changed = replace(
                 record,
                 revision=revision,
                 updated=time.time(),
-                edited=record.edited or bool(written or edit.speakers),
-                speakers=_merge_speakers(record.speakers, edit, fresh),
+                edited=record.edited or has_new_text or bool(edit.speakers),
+                speakers=speakers,
                 title=record.title if edit.title is None else edit.title,
-                preview=self._preview(transcript_id) if written else record.preview,
+                preview=self._preview(transcript_id) if has_new_text else record.preview,
             )
-            return Edited(
-                self._write(changed),
-                [stored.line for stored in refused if not stored.deleted],
-                {stored.line.id: stored.line.revision for stored in refused if stored.deleted},
-            )
+            return Edited(self._write(changed), merge.conflicts, merge.deleted)
 
     def changes(self, transcript_id: str, since: int) -> Changes | None:
         """What changed after a revision; None: the transcript is gone."""
@@ -299,6 +311,12 @@ class Store:
     def lines_as_json(self, transcript_id: str) -> str:
         """The same as a JSON list, without parsing the words of hours."""
         return _to_json(self._rows(transcript_id))
+
+    def _in_states(self, *states: State) -> list[Record]:
+        some = f"WHERE state IN ({', '.join('?' * len(states))}) ORDER BY created"
+        with self._lock:
+            rows = self._db.execute(tables.SELECT_RECORDS + some, states).fetchall()
+        return [tables.to_record(row) for row in rows]
 
     def _rows(self, transcript_id: str, start: float = 0.0, end: float = math.inf) -> list[Any]:
         with self._lock:
@@ -347,7 +365,7 @@ class Store:
             ),
         )
 
-    def _find_lines(self, transcript_id: str, ids: Sequence[str]) -> dict[str, _Stored]:
+    def _find_lines(self, transcript_id: str, ids: Sequence[str]) -> dict[str, StoredLine]:
         found = {}
         for line_id in dict.fromkeys(ids):
             row = self._db.execute(
@@ -355,7 +373,7 @@ class Store:
                 [transcript_id, line_id],
             ).fetchone()
             if row is not None:
-                found[line_id] = _Stored(tables.to_line(row), bool(row[-1]))
+                found[line_id] = StoredLine(tables.to_line(row), bool(row[-1]))
         return found
 
     def _check_number(self, transcript_id: str) -> None:
@@ -372,10 +390,16 @@ class Store:
         return text[:PREVIEW_CHARACTERS]
 
 
-@dataclass(frozen=True)
-class _Stored:
-    line: Line
-    deleted: bool
+def _merge_speakers(record: Record, edit: Edit, written: Iterable[Line]) -> dict[str, str]:
+    """The speakers' names after an edit, or after new lines.
+
+    Raises:
+        StoreFull: there are too many.
+    """
+    speakers = merge_speakers(record.speakers, edit, written)
+    if len(speakers) > MAX_SPEAKERS:
+        raise StoreFull(f"the transcript has over {MAX_SPEAKERS} speakers")
+    return speakers
 
 
 def _to_json(rows: Iterable[Sequence[Any]]) -> str:
@@ -384,23 +408,3 @@ def _to_json(rows: Iterable[Sequence[Any]]) -> str:
 
 def _is_making(video: Mapping[str, Any] | None) -> bool:
     return video is not None and video["state"] == "working"
-
-
-def _is_newer(stored: _Stored | None, based_on: int) -> bool:
-    """True if a line has changed since a change of it began; a deleted one may be made anew."""
-    return stored is not None and stored.line.revision > based_on and not (stored.deleted and based_on == 0)
-
-
-def _merge_speakers(names: dict[str, str], edit: Edit, fresh: Sequence[Line]) -> dict[str, str]:
-    """The speakers' names after an edit, with the new speakers of its lines.
-
-    Raises:
-        StoreFull: there would be too many.
-    """
-    unnamed = {line.speaker: "" for line in fresh if line.speaker is not None}
-    merged = {**unnamed, **names, **{key: name or "" for key, name in edit.speakers.items()}}
-    kept = [*names, *(key for key in merged if key not in names)]
-    speakers = {key: merged[key] for key in kept if edit.speakers.get(key, "") is not None}
-    if len(speakers) > MAX_SPEAKERS:
-        raise StoreFull(f"the transcript has over {MAX_SPEAKERS} speakers")
-    return speakers

@@ -15,7 +15,7 @@ from api.page.records import Outcome, Record, Source
 FILE_NAME = "transcripts.sqlite3"
 
 _LOCK_WAIT_S = 5.0
-"""The server before may be about to end."""
+"""The previous server may be about to end."""
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -81,7 +81,7 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")
         _bring_up_to_date(db)
         db.execute("COMMIT")
-        for row in db.execute(SELECT_RECORDS):  # what is damaged is told now, and not with each request
+        for row in db.execute(SELECT_RECORDS):  # a damaged row is reported now, not in a later request
             to_record(row)
     except BaseException:
         db.close()

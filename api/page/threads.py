@@ -1,4 +1,4 @@
-"""Work on threads that ends when nobody waits for it, or does not end by being cancelled."""
+"""Work on threads: layouts end when nobody waits for them any more, writes end only when they are done."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def _wait_for(task: asyncio.Future[Any]) -> None:
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # it is seen, and not logged
+        task.exception()  # retrieved, so that asyncio does not log it
 
 
 class Layouts:

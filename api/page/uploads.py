@@ -1,7 +1,7 @@
 """Recordings that come in pieces: on disk as they arrive, to go on after a lost connection or a restart.
 
-Beside each recording a small JSON file says whose it is. What of a recording is on disk is what was received: pieces
-are appended in order, also those that break off.
+Beside each recording a small JSON file says whose it is. The recording's file holds what was received: pieces are
+appended in order, including one that breaks off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEPT_SECONDS = 7 * 24 * 3600.0
 """How long an upload waits for its next piece, or to be used."""
 
 IDLE_SECONDS = 3600.0
-"""Without a piece for so long, an upload gives way to a new one of the same visitor's who has too many."""
+"""An upload without a new piece for this long may be removed to make room for another one."""
 
 MAX_UPLOADS, MAX_UPLOADS_OF_ONE = 2000, 50
 """Of all visitors, and of one."""
@@ -94,11 +94,11 @@ class Upload:
     """An upload.
 
     Attributes:
-        id: names it, and its files.
+        id: also the name of its files.
         about: what is known of it from its beginning.
         received: bytes that are here.
         touched: when the last of them came, in Unix seconds.
-        piece: that is being received; None: none is.
+        piece: the one that is being received; None: there is none.
         is_removed: true: it takes no more.
         lock: held while any of these is read to be changed, or a byte is written.
     """
@@ -125,7 +125,7 @@ class Piece:
         self._file = file
 
     def write(self, data: bytes) -> None:
-        """Append bytes, at most those that are left of the upload; what is written counts, also if the rest fails.
+        """Append bytes, at most as many as are missing; what is written counts even if the rest fails.
 
         Raises:
             NoSuchUpload: the upload has been removed.
@@ -197,7 +197,7 @@ class Uploads:
         """A visitor's upload.
 
         Raises:
-            NoSuchUpload: this visitor has none of this id.
+            NoSuchUpload: this visitor has none with this id.
         """
         upload = self._uploads.get(upload_id)
         if upload is None or upload.about.owner != owner:
@@ -226,10 +226,10 @@ class Uploads:
             return upload.piece
 
     def find_complete(self, owner: str, upload_id: str) -> Upload:
-        """A visitor's upload of which all is here.
+        """A visitor's upload that is complete.
 
         Raises:
-            NoSuchUpload: this visitor has none of this id.
+            NoSuchUpload: this visitor has none with this id.
             Incomplete: bytes are missing.
         """
         upload = self.find(owner, upload_id)
@@ -273,7 +273,7 @@ class Uploads:
                 self.remove(upload)
 
     def _make_room(self, uploads: Sequence[Upload], maximum: int) -> None:
-        """Let the idlest of some uploads give way, if there are too many."""
+        """Remove the idlest of some uploads, if there are too many."""
         if len(uploads) < maximum:
             return
         idlest = min(uploads, key=lambda upload: upload.touched)
@@ -286,7 +286,7 @@ class Uploads:
             raise NoSpace
 
     def _load(self) -> Iterator[Upload]:
-        """The uploads of the server before, as far as they can go on."""
+        """The uploads of the previous server that can go on."""
         for description in self._folder.glob("*.json"):
             upload_id = description.stem
             with suppress(OSError, ValueError, TypeError, KeyError):

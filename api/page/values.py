@@ -1,4 +1,4 @@
-"""Values that requests of the page give: each is what it should be, or an `ApiError` names it and its correct form."""
+"""Checks of the values in the page's requests; an `ApiError` names a wrong value and its correct form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_id(value: Any, place: str) -> str:
     """A line's id.
 
     Raises:
-        ApiError: it is none.
+        ApiError: the value is not valid.
     """
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise ApiError(400, f"{place}: should be 1 to 64 digits, small letters and dots", param=place)
@@ -29,7 +29,7 @@ def parse_revision(value: Any, place: str) -> int:
     """A revision.
 
     Raises:
-        ApiError: it is none.
+        ApiError: the value is not valid.
     """
     if type(value) is not int or not 0 <= value <= MAX_REVISION:
         raise ApiError(400, f"{place}: should be a revision, a number from 0", param=place)
@@ -40,7 +40,7 @@ def parse_seconds(value: Any, place: str) -> float:
     """A time in seconds, rounded to milliseconds.
 
     Raises:
-        ApiError: it is none.
+        ApiError: the value is not valid.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= MAX_SECONDS:
@@ -52,7 +52,7 @@ def parse_text(value: Any, place: str, max_characters: int) -> str:
     """A text of one line; control characters become spaces.
 
     Raises:
-        ApiError: it is no text, or too long.
+        ApiError: the value is not a string, or is too long.
     """
     if not isinstance(value, str) or len(value) > max_characters:
         raise ApiError(400, f"{place}: should be a text of at most {max_characters} characters", param=place)

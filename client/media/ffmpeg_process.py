@@ -1,4 +1,4 @@
-"""Runs ffmpeg over a recording from anybody: sandboxed (`media/sandbox.py`), and as long as it goes on."""
+"""Runs ffmpeg over a recording from anybody: sandboxed (`media/sandbox.py`), and stopped when it stalls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, Any
 import ffmpeg
 
 from client.errors import Stopped, WrongUsage
-from media.sandbox import ENVIRONMENT, FfmpegMissing, ProcessLimits, compile_command
+from media.sandbox import FfmpegMissing, ProcessLimits, compile_command, open_process
 
 MAX_SECONDS = 100 * 3600.0
 """The longest recording that is compressed; slower than it would play, ffmpeg has stalled."""
@@ -47,13 +47,13 @@ def run_ffmpeg(
     min_lines: int = 1,
     stop: threading.Event | None = None,
 ) -> FfmpegRun:
-    """Run ffmpeg while it goes on, and at most for the CPU time of the longest recording.
+    """Run ffmpeg while it makes progress, and at most for the CPU time of the longest recording.
 
     Args:
         output: what it writes.
         file_bytes: most bytes of a file that it writes.
-        stall_seconds: how often it is looked after.
-        min_lines: the lines that it must have printed since the last look; a run that prints none must have ended.
+        stall_seconds: time between two checks of its progress.
+        min_lines: lines that it must have printed since the last check, or it has stalled.
         stop: ends ffmpeg when set.
 
     Raises:
@@ -68,18 +68,7 @@ def run_ffmpeg(
         (head if len(head) < _MAX_LOG_LINES else tail).append(line)
 
     command = _bounded(output, file_bytes)
-    with (
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=ENVIRONMENT,
-        ) as process,
-        ThreadPoolExecutor(2) as threads,
-    ):
+    with open_process(command, piped=True) as process, ThreadPoolExecutor(2) as threads:
         assert process.stdout is not None
         assert process.stderr is not None
         reading = [threads.submit(_read, process.stdout, lines.append), threads.submit(_read, process.stderr, keep)]
@@ -108,7 +97,7 @@ def _read(stream: IO[str], keep: Callable[[str], object]) -> None:
 def _ends(
     process: subprocess.Popen[Any], lines: list[str], stall_seconds: float, min_lines: int, stop: threading.Event
 ) -> bool:
-    """Wait for the end of `process`; False if it does not go on."""
+    """Wait for the end of `process`; False if it stalls."""
     seen, next_look = 0, time.monotonic() + stall_seconds
     while not stop.is_set():
         try:

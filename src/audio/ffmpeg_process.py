@@ -15,7 +15,7 @@ import ffmpeg
 
 from media import sandbox
 from media.log import FfmpegLog
-from media.sandbox import ENVIRONMENT, MAX_STREAMS, FfmpegMissing, ProcessLimits
+from media.sandbox import MAX_STREAMS, FfmpegMissing, ProcessLimits
 from src.errors import UnsupportedMedia, WorkerError, explain_os_error
 from src.job_control import JobControl
 
@@ -61,16 +61,7 @@ def start_ffmpeg(
         Cancelled: the job was stopped.
     """
     with _this_thread_on_one_core() if on_one_core and sys.platform == "linux" else nullcontext():
-        started = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=ENVIRONMENT,
-            cwd=folder,
-        )
+        started = sandbox.open_process(command, folder, piped=piped)
     with started as process:
         assert process.stderr is not None
         reader = Thread(target=log.read, args=(process.stderr,), daemon=True)

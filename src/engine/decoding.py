@@ -108,29 +108,46 @@ class Batch:
             self._slots[decode.slot] = decode
 
     def _enter(self, request: DecodeRequest, slot: int) -> RunningDecode:
-        """Store a window's cross-attention, its prompt and its state in a slot."""
+        """Store a window's cross-attention, the tokens that are given, and its state in a slot."""
+        given = [*request.prompt, *request.prefix]
+        if len(given) > self._context:
+            raise ValueError(f"prompt and prefix have {len(given)} tokens where the model reads {self._context}")
         start = request.prompt.index(self._rules.start)
-        stored = start if start > MAX_FORCED_PROMPT else 0
+        stored = _num_stored(request, start)
         self._model.decoder.store_features(self._cache, slot, request.features)
-        if stored:
-            text = torch.tensor(request.prompt[:stored]).to(self._placement.device)
-            self._model.decoder.store_prompt(self._cache, slot, text, request.features)
         self._cache.start(slot, stored)
         self._suppressed[slot, 0] = request.suppressed
         prompt = self._placement.host_zeros(torch.long, self._context)
-        prompt[: len(request.prompt)] = torch.tensor(request.prompt)
+        prompt[: len(given)] = torch.tensor(given)
         self._prompts[slot].copy_(prompt, non_blocking=True)
+        kinds, stamps = self._rules.endings(request.prefix)
         rows, state = self._state.host_rows(1)
-        state.latest[:] = request.prompt[stored]
-        state.latest_stamp[:] = -1
+        state.latest[:] = given[stored]
+        state.kind[:] = kinds[-1]
+        state.latest_stamp[:] = stamps[-1]
         state.position[:] = stored
-        state.prompt_length[:] = len(request.prompt)
-        state.max_sampled[:] = min(self._max_sampled, self._context - len(request.prompt) + 1)
+        state.prompt_length[:] = len(given)
+        state.max_sampled[:] = self._most_sampled(request)
         state.start[:] = start
         state.temperature[:] = request.temperature
         state.active[:] = True
         self._state.bytes[slot].copy_(rows[0], non_blocking=True)
+        if stored:
+            self._store_given(request.features, slot, stored, start)
         return RunningDecode(request, slot, stored, start)
+
+    def _most_sampled(self, request: DecodeRequest) -> int:
+        """The number of tokens that may be sampled after those that are given."""
+        room = self._context - len(request.prompt) - len(request.prefix) + 1
+        limits = (room, self._max_sampled - len(request.prefix), request.max_tokens)
+        return min(limit for limit in limits if limit is not None)
+
+    def _store_given(self, features: Tensor, slot: int, count: int, start: int) -> None:
+        """Read the first of a slot's given tokens in one pass, and note what it tells of `<|nospeech|>`."""
+        hidden = self._model.decoder.store_prompt(self._cache, slot, self._prompts[slot, :count], features)
+        if start < count:
+            probs = self._model.decoder.logits(hidden[start]).softmax(-1)
+            self._state.fields.no_speech[slot] = probs[self._rules.no_speech]
 
     @torch.inference_mode()
     def remove(self, requests: Sequence[DecodeRequest]) -> None:
@@ -379,6 +396,17 @@ class Board:
     def wait(self) -> None:
         """Wait until the copy is complete."""
         self._copied()
+
+
+def _num_stored(request: DecodeRequest, start: int) -> int:
+    """How many of the tokens that are given are read in one pass, before the steps: of those with a prefix all but one.
+
+    Args:
+        start: the place of `<|startoftranscript|>` among them.
+    """
+    if request.prefix:
+        return len(request.prompt) + len(request.prefix) - 1
+    return start if start > MAX_FORCED_PROMPT else 0
 
 
 def _first_places(wanted: Tensor, place: Tensor, count: int) -> Tensor:

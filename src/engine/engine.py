@@ -17,6 +17,7 @@ from typing import Any
 import whisper
 
 from src.engine.decoding_options import DecodingOptions, TokenSets
+from src.engine.draft import Draft, draft_window
 from src.engine.placement import Placement
 from src.engine.runner import ModelRunner
 from src.engine.scheduler import Client, EngineLost, Scheduler, Snapshot
@@ -121,6 +122,23 @@ class Engine:
         ]
         return [future.result() for future in futures]
 
+    def draft(
+        self, window: Window, options: DecodingOptions, prefix: Sequence[int] = (), client: Client | None = None
+    ) -> Future[Draft]:
+        """Return the future draft of a window: one greedy decoding, without repair and words.
+
+        Args:
+            window: what has been heard so far.
+            options: how to decode it; those of fallback and of words have no effect.
+            prefix: sampled tokens of an earlier draft, timestamps among them, that this one begins with.
+            client: lets another thread end the work by `cancel`.
+
+        Raises:
+            CancelledError: the client was cancelled, or the engine closed.
+            EngineLost: no device can compute any more.
+        """
+        return self._submit(partial(_draft_steps, window, options, prefix), client or Client())
+
     def cancel(self, client: Client) -> None:
         """Cancel all work of a client, from any thread; it leaves the batches before the next step."""
         for scheduler in self._schedulers:
@@ -192,6 +210,10 @@ def _start_schedulers(
 
 def _transcription_steps(window: Window, options: DecodingOptions, runner: ModelRunner) -> Steps:
     return transcribe_window(_without_foreign_features(window, runner), options, runner.token_sets)
+
+
+def _draft_steps(window: Window, options: DecodingOptions, prefix: Sequence[int], runner: ModelRunner) -> Steps:
+    return draft_window(_without_foreign_features(window, runner), options, runner.token_sets, prefix)
 
 
 def _identification_steps(window: Window, runner: ModelRunner) -> Steps:

@@ -16,13 +16,18 @@ DYNAMIC_RANGE = 8.0
 """Range below a window's loudest bin, as a power of ten of its energy; quieter bins are raised to the limit."""
 
 
-def log_mel(windows: Sequence[NDArray[np.int16]], n_mels: int, device: torch.device) -> Tensor:
-    """Return spectrograms [B, n_mels, 3000], zero after the end of each window.
+def log_mel(
+    windows: Sequence[NDArray[np.int16]], n_mels: int, device: torch.device, num_frames: int = N_FRAMES
+) -> Tensor:
+    """Return spectrograms [B, n_mels, num_frames], zero after the end of each window.
 
     `whisper.transcribe` appends 30 s of silence to the audio; one frame's worth yields the same numbers in less time.
 
     Args:
         windows: [samples] at 16 kHz each, at most 30 s.
+        n_mels: bins of a frame.
+        device: where they are computed.
+        num_frames: frames of 10 ms, at least those of the longest window.
     """
     lengths = torch.tensor([len(window) for window in windows])
     # Page-locked for CUDA, so that the copy does not wait; PyTorch reuses the memory once the copy is done.
@@ -40,7 +45,7 @@ def log_mel(windows: Sequence[NDArray[np.int16]], n_mels: int, device: torch.dev
     loudest = log_spec.masked_fill(~heard, -torch.inf).amax((1, 2), keepdim=True)
     log_spec.clamp_(min=loudest - DYNAMIC_RANGE).add_(4.0).div_(4.0)
     log_spec.masked_fill_(frames >= lengths // HOP_LENGTH, 0.0)
-    return F.pad(log_spec, (0, N_FRAMES - log_spec.shape[-1]))
+    return F.pad(log_spec, (0, num_frames - log_spec.shape[-1]))
 
 
 @cache

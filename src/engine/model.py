@@ -146,17 +146,23 @@ class Encoder:
         self._norm = _convert_norm(encoder.ln_post, placement)
 
     def __call__(self, mel: Tensor) -> Tensor:
-        """Log-mel spectrograms [B, n_mels, 3000] -> features [B, 1500, D]."""
+        """Log-mel spectrograms [B, n_mels, frames] -> features [B, 1500, D].
+
+        Of fewer than 3000 frames the last, which are silence, stand for those that are missing: all that read features
+        then find silence where they expect it, and 1500 positions.
+        """
         x = mel.to(self._placement.dtype).transpose(1, 2)
         for convolution in self._convolutions:
             x = convolution(x)
-        x += self._positions
+        x += self._positions[: x.shape[1]]
         for device, self_attn, feed_forward in self._blocks:
             x = x.to(device)
             q, k, v = _split_heads(self_attn.qkv(self_attn.norm(x)), 3)
             x += self_attn.out(_join_heads(self._placement.attention(q, k, v, None)))
             x += feed_forward(x)
-        return self._norm(x.to(self._placement.device))
+        features = self._norm(x.to(self._placement.device))
+        missing = len(self._positions) - features.shape[1]
+        return torch.cat([features, features[:, -1:].expand(-1, missing, -1)], 1) if missing else features
 
 
 class Decoder:
@@ -183,13 +189,13 @@ class Decoder:
         """Store the cross-attention of a window's features [1500, D] in its slot."""
         cache.cross_attn.store(slot, features, [cross_attn.features for _, _, cross_attn, _ in self._blocks])
 
-    def store_prompt(self, cache: KVCache, slot: int, prompt: Tensor, features: Tensor) -> None:
-        """Store the self-attention of a prompt [P] for a window's features [1500, D]."""
+    def store_prompt(self, cache: KVCache, slot: int, prompt: Tensor, features: Tensor) -> Tensor:
+        """Store the self-attention of a prompt [P] for a window's features [1500, D]; return hidden states [P, D]."""
 
         def store(layer: int, self_attn: KeysValues, _: KeysValues, __: Tensor) -> None:
             cache.store_prompt(layer, slot, (self_attn[0][0], self_attn[1][0]))
 
-        self.read(prompt[None], features[None], store)
+        return self.read(prompt[None], features[None], store)[0]
 
     def read(self, tokens: Tensor, features: Tensor, visit: Visit) -> Tensor:
         """Read whole texts [B, P] in one pass with causal attention, without a cache.

@@ -101,7 +101,7 @@ class ModelRunner:
         """Return what work must have in common to be computed together."""
         match work:
             case EncodeRequest():
-                return work.in_float32
+                return work.in_float32, work.num_frames
             case DecodeRequest():
                 return work.features.dtype, work.beam_size is None, work.num_candidates, work.max_hypotheses
             case LanguageRequest() | ScoreRequest() | AlignmentRequest():
@@ -153,7 +153,8 @@ class ModelRunner:
     def _encode(self, requests: Sequence[EncodeRequest]) -> list[Tensor]:
         model = self._model(torch.float32 if requests[0].in_float32 else self.placement.dtype)
         windows = [request.audio for request in requests]
-        return list(model.encoder(log_mel(windows, self.source.dims.n_mels, self.placement.device)))
+        mel = log_mel(windows, self.source.dims.n_mels, self.placement.device, requests[0].num_frames)
+        return list(model.encoder(mel))
 
     def _identify(self, requests: Sequence[LanguageRequest]) -> list[dict[str, float]]:
         """Probabilities of the language tokens after `<|startoftranscript|>` (`whisper.decoding.detect_language`)."""

@@ -124,9 +124,15 @@ class EngineLost(Exception):
 
 
 class Client:
-    """A submitter of windows. Its windows are started in order; several clients take turns."""
+    """A submitter of windows. Its windows are started in order; several clients take turns.
 
-    def __init__(self) -> None:
+    Args:
+        background: its windows start only while no other client has one waiting, and few at a time, so that they delay
+            the other clients' windows little.
+    """
+
+    def __init__(self, *, background: bool = False) -> None:
+        self.background = background
         self.cancelled = False
 
 
@@ -389,14 +395,29 @@ class Scheduler(Generic[R]):
         upcoming = sum(len(self._pending[kind]) for kind in before_decoding) - self._num_held()
         for _ in range(self.runner.max_batch_size + self.runner.pass_size - running - upcoming):
             with self._wake:
-                ready = [queue for queue in self._queues.values() if queue.waiting]
-                if not ready:
+                queue = self._next_queue()
+                if queue is None:
                     return
-                queue = min(ready, key=lambda queue: (queue.running, queue.last_served))
                 task = queue.waiting.popleft()
                 queue.running += 1
                 queue.last_served = next(self._turn)
             self._advance(task, None)
+
+    def _next_queue(self) -> ClientQueue | None:
+        """The queue whose first window is to start next, if one is."""
+        ready = [(client, queue) for client, queue in self._queues.items() if queue.waiting]
+        if not self._may_start_in_background():
+            ready = [(client, queue) for client, queue in ready if not client.background]
+        order = [(client.background, queue.running, queue.last_served) for client, queue in ready]
+        return ready[order.index(min(order))][1] if ready else None
+
+    def _may_start_in_background(self) -> bool:
+        """True if less than a pass waits to be encoded; while other clients' windows run, if less than a pass runs."""
+        running = {False: 0, True: 0}
+        for client, queue in self._queues.items():
+            running[client.background] += queue.running
+        at_once = running[True] if running[False] else len(self._pending[EncodeRequest])
+        return at_once < self.runner.pass_size
 
     def _advance(self, task: RunningTask, result: Any, error: BaseException | None = None) -> None:
         """Send a task the result of its work, and queue the work that it yields next."""

@@ -23,8 +23,8 @@ class Fields(NamedTuple):
         latest_stamp: [..., G], the step of each text's latest timestamp; -1: none.
         position: [..., 1], the position at which the next step reads the latest token.
         num_sampled: [..., 1], tokens sampled so far.
-        prompt_length: [..., 1], tokens of the prompt.
-        max_sampled: [..., 1], tokens that may be sampled after it.
+        prompt_length: [..., 1], tokens that are given: prompt and prefix.
+        max_sampled: [..., 1], tokens that may be sampled after them.
         start: [..., 1], position of `<|startoftranscript|>`.
         score: [..., G], sum of the log-probabilities of each text's tokens.
         temperature: [..., 1].

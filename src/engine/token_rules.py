@@ -58,17 +58,17 @@ class TokenRules:
             logits: [P, V], those before each token, overwritten.
             tokens: at least one.
         """
-        chosen, kind, stamps = torch.tensor([tokens, *self._endings(tokens)], device=logits.device)
+        chosen, kind, stamps = torch.tensor([tokens, *self.endings(tokens[:-1])], device=logits.device)
         needs_timestamp = self._forbid(logits, kind, stamps)
         # Where text was chosen, text was allowed, even if by other rounding a timestamp is the likelier one here.
         timestamp_only = needs_timestamp & (chosen >= self.timestamps)
         total = torch.where(timestamp_only, logits[:, self.timestamps :].logsumexp(-1), logits.logsumexp(-1))
         return logits.gather(-1, chosen[:, None])[:, 0] - total
 
-    def _endings(self, tokens: Sequence[int]) -> tuple[list[int], list[int]]:
-        """What the text before each token ends with, and the step of its latest timestamp."""
+    def endings(self, tokens: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return what a text ends with, and the step of its latest timestamp: before each token, and after the last."""
         kinds, stamps = [START], [-1]
-        for token in tokens[:-1]:
+        for token in tokens:
             after_stamp = STAMP if kinds[-1] == TEXT else PAIR
             kinds.append(TEXT if token < self.timestamps else after_stamp)
             stamps.append(max(stamps[-1], token - self.timestamps))

@@ -133,13 +133,7 @@ def _time_words(segments: list[Segment], attention: TextAttention, seconds: floa
 
 
 def _transcribe(window: Window, options: DecodingOptions, token_sets: TokenSets, *, in_float32: bool) -> Steps:
-    features = window.features
-    if features is None:
-        features = yield EncodeRequest(window.audio, in_float32)
-    if options.language is None:
-        probabilities = yield LanguageRequest(features)
-        options = replace(options, language=_choose_language(probabilities, options))
-    encoded = replace(window, features=features)
+    encoded, options = yield from encode_window(window, options, in_float32=in_float32)
     transcript = _decode_window(encoded, options, token_sets, in_float32)
     if not options.with_translation:
         return (yield from transcript)
@@ -147,6 +141,26 @@ def _transcribe(window: Window, options: DecodingOptions, token_sets: TokenSets,
     in_english = replace(options, task="translate", prompt=None, with_translation=False)
     original, translation = yield [transcript, _decode_window(encoded, in_english, token_sets, in_float32)]
     return replace(original, translation=translation.segments)
+
+
+def encode_window(
+    window: Window, options: DecodingOptions, *, in_float32: bool = False, is_short: bool = False
+) -> Steps:
+    """Return steps whose result is the window with its features, and the options with its language.
+
+    Args:
+        window: encoded unless it has features.
+        options: the language is detected where they have none.
+        in_float32: encode at full precision.
+        is_short: leave out most of the silence that fills the window.
+    """
+    features = window.features
+    if features is None:
+        features = yield EncodeRequest(window.audio, in_float32, is_short)
+    if options.language is None:
+        probabilities = yield LanguageRequest(features)
+        options = replace(options, language=_choose_language(probabilities, options))
+    return replace(window, features=features), options
 
 
 def _choose_language(probabilities: dict[str, float], options: DecodingOptions) -> str:

@@ -5,7 +5,8 @@ Free of torch, so that the scheduler and its tests are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import math
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,38 @@ class DeviceLost(Exception):
     """Every further call to the device would fail too, in this process."""
 
 
+NUM_FRAMES = 3000
+"""Log-mel frames of 10 ms that Whisper's encoder reads: 30 s."""
+
+FRAME_SAMPLES = 160
+SHORT_FRAMES = 500
+SILENT_FRAMES = 200
+"""A short encoding is a multiple of 5 s long, so that windows share passes, with at least 2 s of silence at its end."""
+
+
 @dataclass(frozen=True, eq=False)
 class EncodeRequest:
-    """Work: audio [samples] -> features [1500, D]."""
+    """Work: audio [samples] -> features [1500, D].
+
+    Attributes:
+        audio: 16 kHz, at most 30 s.
+        in_float32: at full precision.
+        is_short: leave out most of the silence that fills the 30 s. Measured with `base` on 53 recordings of 1 to 12 s
+            on a CPU: 0.13 in place of 0.40 s; of the words 3% change in English and 11% in other languages, most where
+            the model is unsure, and word errors rise from 9.5 to 11.5% and from 23.4 to 28.9%.
+    """
 
     audio: NDArray[np.int16]
     in_float32: bool = False
+    is_short: bool = False
+
+    @property
+    def num_frames(self) -> int:
+        """Log-mel frames that the encoder reads."""
+        if not self.is_short:
+            return NUM_FRAMES
+        needed = len(self.audio) // FRAME_SAMPLES + SILENT_FRAMES
+        return min(NUM_FRAMES, math.ceil(needed / SHORT_FRAMES) * SHORT_FRAMES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +76,10 @@ class DecodeRequest:
 
     Attributes:
         features: [1500, D], the encoder's output.
-        prompt: tokens before the first sampled one, `<|startoftranscript|>` among them.
+        prompt: tokens before the text, `<|startoftranscript|>` among them.
         suppressed: [V], -inf for tokens that are never sampled, else 0.
+        prefix: tokens that the text is known to begin with; they are not part of the result. Not for a beam search.
+        max_tokens: the most that are sampled; None: as many as openai-whisper does.
         beam_size: candidates of a beam search; None: greedy at temperature 0, sampling above.
         num_samples: independently sampled candidates, of which the likeliest is returned.
     """
@@ -58,6 +87,8 @@ class DecodeRequest:
     features: Tensor
     prompt: list[int]
     suppressed: Tensor
+    prefix: Sequence[int] = ()
+    max_tokens: int | None = None
     temperature: float = 0.0
     beam_size: int | None = None
     num_samples: int = 1
@@ -77,7 +108,7 @@ class DecodeRequest:
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """Decoded tokens, without the prompt and the end token, with openai-whisper's confidence measures.
+    """Decoded tokens, without prompt, prefix and end token, with openai-whisper's confidence measures.
 
     Attributes:
         logprobs: of each of the tokens, if they were scored (`ScoreRequest`).

@@ -105,18 +105,21 @@ def _create_app(processor: WhisperProcessor, door: DoorSettings, settings: Setti
     from api.page.settings import PageSettings
     from api.page.tables import StoreUnusable
     from src.serving.engine_metrics import EngineMetrics
+    from src.serving.live_recognizer import LocalLiveRecognizer
     from src.serving.loading import cannot_start
     from src.serving.local_transcriber import LocalTranscriber
 
     transcriber = LocalTranscriber(processor, _stop_since_lost)
+    sessions = settings.live_sessions
+    live = LocalLiveRecognizer(processor, _stop_since_lost, sessions) if sessions else None
     page = PageSettings(find_page_folder(settings), "worker") if has_page(settings, on_balancer) else None
     try:
-        app = create_app(transcriber, door, page=page)
+        app = create_app(transcriber, door, page=page, live=live)
     except StoreUnusable as error:
         if settings.page == "true":
             raise cannot_start(f"{error} (PAGE_FOLDER)") from None
         _log.warning("no web page: %s (PAGE_FOLDER)", error)
-        app = create_app(transcriber, door)
+        app = create_app(transcriber, door, live=live)
     app.state.door.metrics.add_collector(EngineMetrics(processor))
     return app
 

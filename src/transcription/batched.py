@@ -34,6 +34,8 @@ class BatchedOptions:
     """Its `language` None: the language is detected."""
     multilingual: bool = False
     """If true, the language is detected for each window instead of once for the recording."""
+    previous_language: str | None = None
+    """Of what was said before the recording: it is that of windows whose language is uncertain. None: not known."""
     vad: VadOptions | None = field(default_factory=VadOptions)
     """None: windows over everything."""
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
@@ -41,6 +43,12 @@ class BatchedOptions:
     """Applied to streamed segments only: the transcript itself is corrected as a whole."""
     chinese_script: ChineseScript | None = None
     """Likewise."""
+
+    @property
+    def detects_by_window(self) -> bool:
+        """True if each window has its own language."""
+        follows = self.decoding.language is None and self.previous_language is not None
+        return self.multilingual or follows
 
 
 def transcribe_in_windows(
@@ -77,7 +85,9 @@ def _transcribe(
     transcript = Transcript(decoding.language or "en", given, 0.0, task=decoding.task)
     transcript.speech = None if vad is None else 0.0
     windows = find_windows(pcm, clips, vad, FIRST_WINDOW_SECONDS if control.streams else WINDOW_SECONDS, control.check)
-    if decoding.language is None:
+    if options.previous_language is not None and decoding.language is None:
+        transcript.language, transcript.language_probability = options.previous_language, None
+    elif decoding.language is None:
         detected, windows = detect_language(
             engine, client, windows, pcm, clips, vad, decoding.candidate_languages, first_window_only=control.streams
         )
@@ -90,7 +100,7 @@ def _transcribe(
     positions: deque[PositionedWindow] = deque()
     results = engine.transcribe(
         _record_positions(windows, positions),
-        _with_language(decoding, transcript.language, options.multilingual),
+        _with_language(decoding, transcript.language, options.detects_by_window),
         client,
         first_alone=control.streams,
     )
@@ -142,6 +152,8 @@ def _append_window(
     """Append a window's segments to the transcript, with times on the recording's clock, and return them."""
     offset = position.start / SAMPLE_RATE
     segments, dropped = _to_recording_time(result.segments, offset, len(transcript.segments), pcm, options, control)
+    if options.previous_language is not None:
+        transcript.language = result.language
     if options.multilingual:
         segments = [replace(segment, language=result.language) for segment in segments]
     transcript.segments += segments

@@ -11,7 +11,12 @@ import pytest
 
 from tests.client.conftest import ROOT
 
-FILES = sorted(path for package in ("client", "api", "media") for path in (ROOT / package).rglob("*.py"))
+LIVE_SOUND = ROOT / "api" / "live" / "sound.py"
+"""Resamples for live sessions, which the worker alone serves."""
+
+FILES = sorted(
+    path for package in ("client", "api", "media") for path in (ROOT / package).rglob("*.py") if path != LIVE_SOUND
+)
 WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
 DISTRIBUTIONS = {
     "docx": "python-docx",
@@ -28,6 +33,7 @@ SERVER_MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client
 ARROWS: dict[str, set[str]] = {
     "merge": set(),
     "media": {"errors", "files"},
+    "realtime": {"console", "errors", "media", "settings", "transport"},
     "transport": {"errors", "files", "media", "settings"},
 }
 """The other modules of the client that a package may import."""
@@ -73,7 +79,7 @@ def test_other_commands_do_not_load_the_server(command: str) -> None:
 def test_the_server_needs_no_package_but_the_clients_own(modules: str, unneeded: tuple[str, ...]) -> None:
     program = f"""
 import sys
-for name in {("torch", "pydantic", "fastapi", "runpod", "openai", "opencc", "src", *unneeded)}:
+for name in {("torch", "pydantic", "fastapi", "runpod", "openai", "opencc", "soxr", "src", *unneeded)}:
     sys.modules[name] = None
 import {modules}
 """

@@ -5,54 +5,35 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import requests
 
 from client.page import has_display
-from tests.client.conftest import ROOT, environment, is_up, run_command, wait_until
-from tests.client.test_serve import NOWHERE, START_S, end
+from tests.client.conftest import run_command, wait_until
+from tests.client.test_serve import NOWHERE, end, started
 from tests.support.servers import free_port
 
 
-@contextmanager
 def opened(
     folder: Path, *arguments: str, module: str = "page", **env: str
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the command in a folder where all of its files go; yields its address and its process."""
-    port = free_port()
-    command = [sys.executable, "-m", f"client.{module}", "--port", str(port), *arguments]
-    folders = {"TMPDIR": str(folder), "XDG_DATA_HOME": str(folder / "data")}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**environment(NOWHERE, folder), **folders, **env}, stderr=subprocess.PIPE, text=True
-    )
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        wait_until(lambda: process.poll() is not None or is_loaded(address), START_S)
-        yield address, process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def is_loaded(address: str) -> bool:
-    return is_up(f"{address}ping") and requests.get(f"{address}ping", timeout=2).status_code == 200
+) -> AbstractContextManager[tuple[str, subprocess.Popen[str]]]:
+    return started(module, NOWHERE, folder, *arguments, **env)
 
 
 @pytest.mark.process
 def test_it_says_where_the_page_is_and_keeps_transcripts_in_the_users_folder(folder: Path) -> None:
     with opened(folder) as (address, process):
-        assert "<!doctype html>" in requests.get(address, timeout=5).text
-        session = requests.get(f"{address}page/api/session", timeout=5).json()
+        assert "<!doctype html>" in requests.get(f"{address}/", timeout=5).text
+        session = requests.get(f"{address}/page/api/session", timeout=5).json()
         text = end(process, signal.SIGTERM)
     assert session["home"] == "bridge"
     assert session["needs_password"] is False
-    assert f"The page: {address}\n" in text
-    assert re.search(rf"by this link, once: {address}#/enter/[\w-]{{32}}\n", text)
+    assert f"The page: {address}/\n" in text
+    assert re.search(rf"works once: {address}/#/enter/[\w-]{{32}}\n", text)
     assert (folder / "data" / "worker-whisper" / "bridge" / "transcripts.sqlite3").is_file()
 
 
@@ -65,13 +46,13 @@ def test_it_opens_the_browser_if_it_is_told_to(folder: Path, flag: str) -> None:
     with opened(folder, flag, BROWSER=f"{browser} %s", DISPLAY=":0") as (address, process):
         if flag == "--open":
             wait_until(seen.is_file, 5)
-            assert re.fullmatch(rf"{address}#/enter/[\w-]{{32}}\n", seen.read_text())
+            assert re.fullmatch(rf"{address}/#/enter/[\w-]{{32}}\n", seen.read_text())
         end(process, signal.SIGTERM)
     assert seen.exists() is (flag == "--open")
 
 
 @pytest.mark.process
-def test_a_start_that_is_no_terminals_opens_no_browser(folder: Path) -> None:
+def test_without_a_terminal_no_browser_is_opened(folder: Path) -> None:
     browser = folder / "browser"
     browser.write_text(f"#!/bin/sh\ntouch {folder / 'seen'}\n")
     browser.chmod(0o755)
@@ -108,10 +89,10 @@ def test_the_key_is_the_pages_password(folder: Path) -> None:
     with opened(folder, "--host", "0.0.0.0", WHISPER_SERVE_KEY="own") as (address, process):
         visit = requests.Session()
         visit.headers["x-requested-by"] = "page"
-        assert visit.get(f"{address}page/api/session", timeout=5).json()["needs_password"] is True
-        assert visit.get(f"{address}page/api/transcripts", timeout=5).status_code == 401
-        visit.post(f"{address}page/api/session", json={"password": "own"}, timeout=5)
-        assert visit.get(f"{address}page/api/transcripts", timeout=5).json() == {"transcripts": []}
+        assert visit.get(f"{address}/page/api/session", timeout=5).json()["needs_password"] is True
+        assert visit.get(f"{address}/page/api/transcripts", timeout=5).status_code == 401
+        visit.post(f"{address}/page/api/session", json={"password": "own"}, timeout=5)
+        assert visit.get(f"{address}/page/api/transcripts", timeout=5).json() == {"transcripts": []}
         text = end(process, signal.SIGTERM)
     assert "password: the key of --serve-key or WHISPER_SERVE_KEY" in text
     assert " own\n" not in text
@@ -132,7 +113,7 @@ def test_a_folder_that_another_server_uses_is_refused_if_it_was_asked_for(folder
 def test_without_a_folder_for_the_page_the_bridge_serves_the_api_and_says_so(folder: Path) -> None:
     (folder / "file").touch()
     with opened(folder, module="serve", XDG_DATA_HOME=str(folder / "file")) as (address, process):
-        assert requests.get(f"{address}v1/models", timeout=5).status_code == 200
+        assert requests.get(f"{address}/v1/models", timeout=5).status_code == 200
         text = end(process, signal.SIGTERM)
     assert "No web page: the page's folder cannot be written" in text
     assert "The page:" not in text

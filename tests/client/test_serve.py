@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.client.conftest import CLIPS, environment, is_up, run_command, wait_until
+from tests.client.conftest import CLIPS, environment, run_command, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.process
 
@@ -26,25 +27,34 @@ START_S = 5.0
 
 
 @contextmanager
-def served(where: Platform | str, folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the command; yields its address and its process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "client.serve", "--port", str(port), "--no-page", *arguments]
-    env = {**environment(where, folder), "TMPDIR": str(folder)}
-    process = subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+def started(
+    module: str, where: Platform | str, folder: Path, *arguments: str, **env: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a command that serves, in a folder where all of its files go; yields its address and its process."""
+    port = free_port()
+    command = [sys.executable, "-m", f"client.{module}", "--port", str(port), *arguments]
+    folders = {"TMPDIR": str(folder), "XDG_DATA_HOME": str(folder / "data")}
+    variables = {**environment(where, folder), **folders, **env}
+    process = subprocess.Popen(command, cwd=folder, env=variables, stderr=subprocess.PIPE, text=True)
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: process.poll() is not None or is_up_with_200(address), START_S)
+        wait_until(lambda: process.poll() is not None or is_loaded(address), START_S)
         yield address, process
     finally:
         process.kill()
         process.communicate()
 
 
-def is_up_with_200(address: str) -> bool:
-    return is_up(f"{address}/ping") and requests.get(f"{address}/ping", timeout=2).status_code == 200
+def served(
+    where: Platform | str, folder: Path, *arguments: str
+) -> AbstractContextManager[tuple[str, subprocess.Popen[str]]]:
+    return started("serve", where, folder, "--no-page", *arguments)
+
+
+def is_loaded(address: str) -> bool:
+    with suppress(requests.RequestException):
+        return requests.get(f"{address}/ping", timeout=2).status_code == 200
+    return False
 
 
 def connected(address: str) -> socket.socket:

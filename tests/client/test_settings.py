@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from client.errors import WrongUsage
-from client.settings import RUNPOD_API_URL, find_settings
+from client.settings import RUNPOD_API_URL, find_http_server, find_settings
 
 
 @pytest.fixture
@@ -81,3 +81,34 @@ def test_the_error_for_a_malformed_file_does_not_contain_its_values(tmp_path: Pa
     path.write_text(text)
     with pytest.raises(WrongUsage, match=r"mine\.toml"):
         find_settings("a", "b", config=path, environment={})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "url"),
+    [
+        ({}, {}, "http://localhost:8000"),
+        ({"endpoint_id": "abc", "api_key": "k"}, {}, "https://abc.api.runpod.ai"),
+        ({}, {"RUNPOD_ENDPOINT_ID": "abc", "RUNPOD_API_KEY": "k"}, "https://abc.api.runpod.ai"),
+        ({}, {"RUNPOD_BASE_URL": "https://api.runpod.ai/v2/abc", "RUNPOD_API_KEY": "k"}, "https://abc.api.runpod.ai"),
+        ({}, {"RUNPOD_BASE_URL": "http://pod:8000"}, "http://pod:8000"),
+        ({"endpoint_id": "abc", "api_key": "k"}, {"RUNPOD_BASE_URL": "http://pod:8000"}, "https://abc.api.runpod.ai"),
+        ({"server": "http://pod:8000/v1"}, {"RUNPOD_ENDPOINT_ID": "abc"}, "http://pod:8000"),
+        ({"server": "wss://pod.example/whisper/v1/realtime"}, {}, "https://pod.example/whisper"),
+    ],
+)
+def test_a_worker_in_http_mode_is_found(arguments: dict[str, Any], environment: dict[str, str], url: str) -> None:
+    nowhere = {"XDG_CONFIG_HOME": "/nowhere"}
+    assert find_http_server(**arguments, environment={**nowhere, **environment}).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"server": "pod:8000"}, "is not an http"),
+        ({"server": "http://localhost:8000/v2/abc"}, "live transcription needs a worker in HTTP mode"),
+        ({"endpoint_id": "abc"}, "the API key is missing"),
+    ],
+)
+def test_what_is_no_worker_in_http_mode_is_told(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
+        find_http_server(**arguments, environment={"XDG_CONFIG_HOME": "/nowhere"})

@@ -19,6 +19,8 @@ from api.http.app import create_app
 from api.http.connections import BoundedConnection
 from api.http.door import Door, DoorSettings
 from api.http.server import listen
+from api.http.sockets import SOCKET_SETTINGS
+from api.live.recognizer import LiveRecognizer
 from api.page.services import PageServices
 from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema, request_id
@@ -146,6 +148,7 @@ def api_on_loopback(
     transcriber: ScriptedTranscriber | None = None,
     settings: DoorSettings | None = None,
     page: PageSettings | None = None,
+    live: LiveRecognizer | None = None,
 ) -> Iterator[Api]:
     """Serves the HTTP API on a free port.
 
@@ -153,9 +156,10 @@ def api_on_loopback(
         transcriber: behind it.
         settings: of it.
         page: settings of the page; None: it has none.
+        live: for live transcription; None: there is none.
     """
     transcriber = transcriber or ScriptedTranscriber()
-    app = create_app(transcriber, settings or DoorSettings(), page=page)
+    app = create_app(transcriber, settings or DoorSettings(), page=page, live=live)
     with served(app) as port:
         yield Api(port, transcriber, app.state.door, app.state.page)
 
@@ -163,7 +167,10 @@ def api_on_loopback(
 @contextmanager
 def served(app: ASGIApp) -> Iterator[int]:
     """Serves an app on a free port until the end of the block."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=BoundedConnection, timeout_graceful_shutdown=1))
+    config = uvicorn.Config(
+        app, log_config=None, http=BoundedConnection, loop="asyncio", timeout_graceful_shutdown=1, **SOCKET_SETTINGS
+    )
+    server = uvicorn.Server(config)
     with listen("127.0.0.1", 0, "the server") as listening:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from api.http.door import DoorSettings
 from tests.ui.browser import Look, Visitor, Watch, picture
 from tests.ui.homes import Home, a_bridge, a_bridge_to_one_worker, a_worker, fake_microphone
 from tests.ui.scripted import ScriptedHome
@@ -119,6 +120,16 @@ def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Pa
     yield page
     if not page.is_closed():
         picture(page, request.node.name)
+
+
+@pytest.fixture
+def locked(tmp_path: Path, watch: Watch) -> Iterator[ScriptedHome]:
+    """A page that asks for the password `open sesame`."""
+    watch.allowed.append("status of 401")
+    home = ScriptedHome(tmp_path, DoorSettings(api_keys=frozenset({"open sesame"})))
+    home.start()
+    yield home
+    home.stop()
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from api.http.loading_server import LoadingServer
 from api.http.server import listen
 from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema
+from tests.support.live import ScriptedLiveRecognizer
 from tests.ui import transcripts
 
 
@@ -101,6 +102,7 @@ class ScriptedHome:
 
     def __init__(self, folder: Path, settings: DoorSettings | None = None, port: int = 0, home: str = "worker") -> None:
         self.transcriber = ScriptedTranscriber()
+        self.live: ScriptedLiveRecognizer | None = ScriptedLiveRecognizer()
         self.folder = folder
         self.settings = settings or DoorSettings()
         self._home: Any = home
@@ -113,7 +115,7 @@ class ScriptedHome:
 
     def start(self) -> None:
         page = PageSettings(folder=self.folder, home=self._home)
-        app = create_app(self.transcriber, self.settings, page=page)
+        app = create_app(self.transcriber, self.settings, page=page, live=self.live)
         assert app.state.page
         self.owners_link = f"{self.url}{app.state.page.own_visitor.link}"
         self._server = _Server(lambda: app, "/ping")
@@ -134,6 +136,8 @@ class ScriptedHome:
 
     def use(self, **changes: Any) -> None:
         """Begin a test's script: all fields of the transcriber as they are by default, except for these."""
+        if self.live is not None:
+            self.live.__dict__.update(ScriptedLiveRecognizer().__dict__)
         self.transcriber.__dict__.update(replace(ScriptedTranscriber(), **changes).__dict__)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.http.door import DoorSettings
 from tests.ui import transcripts
-from tests.ui.browser import CLIPS, Look, Visitor, Watch, axe, in_all_looks, picture
+from tests.ui.browser import CLIPS, Look, Visitor, axe, in_all_looks, picture
 from tests.ui.scripted import ScriptedHome
 
 
@@ -92,18 +90,13 @@ def test_menus_and_messages_have_no_violations(home: Page, look: Look) -> None:
 
 
 @in_all_looks
-def test_the_log_in_has_no_violations(page: Page, tmp_path: Path, watch: Watch, look: Look) -> None:
-    watch.allowed.append("status of 401")
-    locked = ScriptedHome(tmp_path, DoorSettings(api_keys=frozenset({"open sesame"})))
-    locked.start()
+def test_the_log_in_has_no_violations(locked: ScriptedHome, page: Page, look: Look) -> None:
     page.goto(locked.url)
     page.get_by_label("Password").fill("guess")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Wrong password.")).to_be_visible()
     picture(page, name_of("log_in", look))
     axe(page)
-    page.close()
-    locked.stop()
 
 
 SMALL = """() => [...document.querySelectorAll("button, a, input, select, textarea, summary")]

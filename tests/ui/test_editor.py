@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui import transcripts
 from tests.ui.browser import Look, Visitor, Watch, axe, in_all_looks, on_desk_and_phone, picture
-from tests.ui.scripted import ScriptedHome
+from tests.ui.scripted import ScriptedHome, wait_until
 
 on_phone = pytest.mark.parametrize("look", [Look(390)], ids=["phone"])
 
@@ -95,7 +95,8 @@ def test_speed_skipping_and_repeating(page: Page, open_transcript: Open) -> None
     word(page, "Thank").click()
     page.get_by_role("button", name="Repeat the line").click()
     expect(page.get_by_role("button", name="Repeat the line")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_timeout(2500)  # at 3x the line of 5.9 s ends in between
+    wait_until(lambda: position(page) > 15)
+    wait_until(lambda: position(page) < 15)  # it began again
     assert 13 <= position(page) <= 18.9
     page.get_by_role("button", name="Repeat the line").click()
     page.reload()
@@ -157,7 +158,7 @@ def test_escape_takes_back_what_was_typed(page: Page, open_transcript: Open, sav
     before = saved(transcript)
     word(page, "Ada").dblclick()
     page.keyboard.type("Augusta")
-    page.wait_for_timeout(700)  # it is in the document by now
+    expect(page.get_by_role("button", name="Undo")).to_be_enabled()  # it is in the document
     page.keyboard.press("Escape")
     expect(row(page, 2)).to_contain_text("today are Ada Lovelace")
     expect(row(page, 2)).to_be_focused()
@@ -203,6 +204,20 @@ def test_an_emptied_line_goes_and_comes_back(page: Page, open_transcript: Open, 
     page.get_by_role("status").get_by_role("button", name="Undo").click()
     expect(row(page, 11)).to_contain_text("Thank you both.")
     assert len(saved(transcript)) == 12
+
+
+def test_keys_that_change_a_line_do_nothing_on_a_button_elsewhere(page: Page, open_transcript: Open) -> None:
+    open_transcript()
+    row(page, 2).focus()
+    texts = page.locator(".lines").inner_text()
+    page.get_by_role("button", name="Copy", exact=True).focus()
+    page.keyboard.press("Delete")
+    page.keyboard.press("3")
+    expect(page.get_by_role("button", name="Undo", exact=True)).to_be_disabled()
+    assert page.locator(".lines").inner_text() == texts
+    row(page, 2).focus()
+    page.keyboard.press("Delete")
+    expect(page.get_by_text("Line deleted")).to_be_visible()
 
 
 def test_a_lines_menu_joins_restores_and_deletes(page: Page, open_transcript: Open, saved: Saved) -> None:
@@ -548,17 +563,29 @@ def test_a_job_that_ends_becomes_the_editor(page: Page, scripted: ScriptedHome, 
 
 
 def test_a_failed_job_says_what_to_do_and_is_tried_again(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
-    scripted.use(answer=transcripts.failure("UnsupportedMedia", "the file is not audio or video"))
+    scripted.use(answer=transcripts.failure("DownloadFailed", "the URL answers with HTTP status 404"))
     transcript = visitor.begin()
     visitor.wait_for(transcript, ("failed",))
     page.goto(f"{scripted.url}#/t/{transcript}")
-    expect(page.get_by_text("This is not a recording that can be read.")).to_be_visible()
+    expect(page.get_by_text("The recording at that address is not available.")).to_be_visible()
     expect(page.locator("audio, video, .line")).to_have_count(0)
     axe(page)
     picture(page, "editor-failed")
     scripted.use()
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".line")).to_have_count(12)
+
+
+def test_a_file_that_is_no_recording_is_not_tried_again(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    scripted.use(answer=transcripts.failure("UnsupportedMedia", "the file is not audio or video"))
+    transcript = visitor.begin(title="Minutes")
+    visitor.wait_for(transcript, ("failed",))
+    page.goto(f"{scripted.url}#/t/{transcript}")
+    expect(page.get_by_text("This is not a recording that can be read.")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    page.get_by_role("link", name="All transcripts").click()
+    expect(page.get_by_role("button", name="Delete: Minutes")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
 def test_a_recording_without_speech_says_so(page: Page, open_transcript: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from api.http.page_routes import MAX_BODY_BYTES, MAX_EDIT_VALUES
 from tests.ui.scripted import ScriptedHome
 
 Word = tuple[str, float, float, float | None]
@@ -174,7 +176,6 @@ LINES = [
             "d.mergeSpeakers('SPEAKER_00', 'SPEAKER_01')",
             [[0, 2, "SPEAKER_01", LINES[0][3]], LINES[1], [4, 6, "SPEAKER_01", "Bye."]],
         ),
-        ("d.setTimes('00000002', 1, 3)", [LINES[0], [1, 3, "SPEAKER_00", "Bye."], LINES[1]]),
         ("d.remove('00000001')", [LINES[0], LINES[2]]),
         (
             "d.replaceAll([{id: '00000001', text: 'Good.'}, {id: '00000002', text: 'Ciao.'}])",
@@ -281,11 +282,38 @@ def test_of_lines_that_are_spoken_at_once_the_last_one_counts(tab: Page) -> None
 
 
 def test_joined_lines_of_people_who_spoke_at_once_have_times_in_order(tab: Page) -> None:
-    body = f"{SHOWN} d.setTimes('00000001', 1, 3); d.joinWithNext('00000000'); return d.get('00000000')"
+    earlier = "[[' Well', 1, 2, 0.9], [' done.', 2, 3, 0.9]]"
+    body = f"""{SHOWN} d.merge({{lines: [{{...d.get('00000001'), start: 1, end: 3, words: {earlier}}}]}});
+        d.joinWithNext('00000000'); return d.get('00000000')"""
     line = run(tab, "document", body, DOCUMENT)
     times = [time for word in line["words"] for time in word[1:3]]
     assert [start for _, start, _, _ in line["words"]] == sorted(start for _, start, _, _ in line["words"])
     assert max(times) <= line["end"]
+
+
+def test_each_request_that_saves_is_one_that_the_server_takes(tab: Page) -> None:
+    body = """
+        const {Saver} = await import('/page/static/scripts/model/saver.js');
+        const words = Array.from({length: 1000}, () => [' a', 1, 2, 0.5]);
+        const lines = Array.from({length: 200}, (_, n) => ({id: String(n).padStart(8, '0'), start: n, end: n + 1,
+            speaker: 'SPEAKER_00', revision: 0, words}));
+        const document = m.Document.fromJson({lines, speakers: {SPEAKER_00: '', SPEAKER_01: ''}}, '');
+        const requests = [];
+        const server = {
+            edit: async (id, edits) => ({revision: requests.push(JSON.stringify(edits)), conflicts: []}),
+            changes: async () => ({revision: requests.length}),
+        };
+        const saver = new Saver({id: 'x', document, revision: 0, server});
+        document.mergeSpeakers('SPEAKER_00', 'SPEAKER_01');
+        await saver.flush();
+        return requests;
+    """
+    requests = run(tab, "document", body, None)
+    assert [line["id"] for request in requests for line in json.loads(request)["lines"]] == [
+        f"{number:08}" for number in range(200)
+    ]
+    assert all(len(request.encode()) <= MAX_BODY_BYTES for request in requests)
+    assert all(sum(map(request.count, "[{,")) <= MAX_EDIT_VALUES for request in requests)
 
 
 def test_lines_are_found_by_name_among_thousands(tab: Page) -> None:

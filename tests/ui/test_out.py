@@ -159,7 +159,14 @@ def test_a_video_that_is_being_made_can_be_cancelled(page: Page, video_answer: d
 def test_a_video_that_fails_is_told(page: Page, video_answer: dict[str, object]) -> None:
     video_answer.update(state="failed", error="the disk is full")
     item(page, "Download", "With burned-in subtitles").click()
-    expect(page.get_by_role("status").filter(has_text="The video could not be made.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="The video could not be made. The disk is full.")).to_be_visible()
+
+
+def test_what_a_video_has_lost_is_told(page: Page, video_answer: dict[str, object]) -> None:
+    video_answer.update(state="done", fraction=1, suffix=".mkv", warnings=["the captioned video is a .mkv file"])
+    with page.expect_download():
+        item(page, "Download", "With burned-in subtitles").click()
+    expect(page.get_by_role("status").filter(has_text="The captioned video is a .mkv file.")).to_be_visible()
 
 
 def test_sound_has_no_captioned_video(page: Page, talk: str) -> None:

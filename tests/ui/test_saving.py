@@ -92,7 +92,7 @@ def test_a_line_that_is_being_typed_is_saved_when_the_tab_is_closed(
 ) -> None:
     page.locator(".word").get_by_text("both.", exact=True).dblclick()
     page.keyboard.type("all.")
-    page.wait_for_timeout(600)
+    expect(page.get_by_role("textbox", name=re.compile("Text at"))).to_have_value("Thank you all.")
     page.close(run_before_unload=False)
     wait_until(lambda: "Thank you all." in texts(visitor, transcript))
 

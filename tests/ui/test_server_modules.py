@@ -148,19 +148,24 @@ def connections(context: BrowserContext) -> list[str]:
     return opened
 
 
-def test_all_tabs_share_one_connection_for_events(
-    context: BrowserContext, connections: list[str], scripted: ScriptedHome, visitor: Visitor
-) -> None:
-    tabs = [context.new_page() for _ in range(3)]
+def open_tabs(context: BrowserContext, scripted: ScriptedHome, number: int) -> list[Page]:
+    tabs = [context.new_page() for _ in range(number)]
     for one in tabs:
         one.goto(scripted.url)
         expect(one.get_by_role("heading", name="New transcript")).to_be_visible()
+    return tabs
+
+
+def test_all_tabs_share_one_connection_for_events(
+    context: BrowserContext, connections: list[str], scripted: ScriptedHome, visitor: Visitor
+) -> None:
+    tabs = open_tabs(context, scripted, 3)
     visitor.transcribe(title="First talk")
     for one in tabs:
         expect(one.get_by_role("link", name="First talk")).to_be_visible()
     assert len(connections) == 1
     tabs[0].close()
-    tabs[1].wait_for_timeout(1000)
+    wait_until(lambda: tabs[1].evaluate("1") and len(connections) == 2)  # asking a tab brings the events of all
     visitor.transcribe(title="Second talk")
     for one in tabs[1:]:
         expect(one.get_by_role("link", name="Second talk")).to_be_visible()
@@ -171,10 +176,7 @@ def test_without_locks_each_tab_listens_for_itself(
     context: BrowserContext, connections: list[str], scripted: ScriptedHome, visitor: Visitor
 ) -> None:
     context.add_init_script("Object.defineProperty(navigator, 'locks', {value: undefined})")
-    tabs = [context.new_page() for _ in range(2)]
-    for one in tabs:
-        one.goto(scripted.url)
-        expect(one.get_by_role("heading", name="New transcript")).to_be_visible()
+    tabs = open_tabs(context, scripted, 2)
     visitor.transcribe(title="First talk")
     for one in tabs:
         expect(one.get_by_role("link", name="First talk")).to_be_visible()

@@ -37,6 +37,19 @@ export function icon(name, extra = "") {
 }
 
 /**
+ * Make a button that shows an icon only.
+ *
+ * @param {string} label its name, which is also its tooltip.
+ * @param {string} name of the icon.
+ * @param {() => void} [run] runs when it is pressed; a button of a menu needs none.
+ * @param {Object<string, any>} [attributes] further attributes, or others in place of these.
+ * @returns {HTMLElement}
+ */
+export function iconButton(label, name, run, attributes = {}) {
+  return element("button", { type: "button", class: "quiet icon-button", "aria-label": label, title: label, onclick: run, ...attributes }, icon(name));
+}
+
+/**
  * Tell screen readers something that is seen elsewhere on the page.
  *
  * @param {string} text one short sentence.
@@ -67,8 +80,7 @@ export function openDialog(title, content, actions = [], { wide = false } = {}) 
     element("form", { class: "dialog-form", onsubmit: (event) => { event.preventDefault(); if (last) take(last); } },
       element("div", { class: "dialog-head" },
         element("h2", {}, title),
-        element("button", { type: "button", class: "quiet icon-button", "aria-label": "Close", onclick: () => dialog.close("") },
-          icon("close"))),
+        iconButton("Close", "close", () => dialog.close(""))),
       element("div", { class: "dialog-body" }, content),
       actions.length > 0 && element("div", { class: "dialog-actions" }, buttons)));
   return new Promise((resolve) => {
@@ -97,7 +109,7 @@ export function toast(text, action) {
   const shown = element("div", { class: "toast" },
     element("span", {}, text),
     action && element("button", { type: "button", class: "action", onclick: run }, action.label),
-    element("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", onclick: close }, icon("close")));
+    iconButton("Dismiss", "close", close));
   const wait = () => {
     if (shown.matches(":hover, :focus-within")) setTimeout(wait, 1000);
     else close();

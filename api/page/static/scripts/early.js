@@ -11,5 +11,5 @@ const becomesOwner = location.hash.startsWith("#/enter/"); // and has other tran
 askAhead("session").then(({ admitted }) => {
   if (!admitted || becomesOwner) return;
   askAhead("transcripts").catch(nothing);
-  askAhead(name === "home" ? "options" : `transcripts/${encodeURIComponent(id)}/document`).catch(nothing);
+  askAhead(name === "editor" ? `transcripts/${encodeURIComponent(id)}/document` : "options").catch(nothing);
 }).catch(nothing);

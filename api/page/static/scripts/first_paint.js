@@ -5,6 +5,6 @@
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   } catch { /* the browser keeps nothing: its own theme is shown */ }
 
-  const view = location.hash.startsWith("#/t/") ? "editor" : "home";
+  const view = location.hash.startsWith("#/t/") ? "editor" : location.hash === "#/live" ? "live" : "home";
   for (const link of document.querySelectorAll(`link[data-view=${view}]`)) link.rel = "modulepreload";
 }

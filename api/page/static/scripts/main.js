@@ -1,6 +1,6 @@
 // The page: who is admitted, which view is shown (by the address after #), and what the tab's title and icon tell.
 
-import { announce, element, icon, menu, toast } from "./dom.js";
+import { announce, element, icon, iconButton, menu, toast } from "./dom.js";
 import { catchDrops } from "./home/drop.js";
 import { intake } from "./home/intake.js";
 import { notifyOfEnds } from "./home/notifications.js";
@@ -89,8 +89,7 @@ function noticeEnd({ detail }) {
 }
 
 function buildTools(session) {
-  const theme = element("button", { class: "quiet icon-button", "aria-label": "Theme" }, icon("light"));
-  const tools = [menu(theme, () => ["System", "Light", "Dark"].map(themeItem))];
+  const tools = [menu(iconButton("Theme", "light"), () => ["System", "Light", "Dark"].map(themeItem))];
   if (session.needs_password) {
     tools.push(element("button", { class: "quiet", onclick: leave }, icon("logout"), "Log out"));
   }

@@ -2,20 +2,22 @@
 
 import { ServerError } from "./server/client.js";
 
-/** @typedef {{name: "home"|"editor", id?: string, line?: string}} Route */
+/** @typedef {{name: "home"|"editor"|"live", id?: string, line?: string}} Route */
 
 const VIEWS = {
   home: { load: () => import("./home/view.js"), styles: [] },
   editor: { load: () => import("./editor/view.js"), styles: ["editor", "waveform", "subtitles", "keys", "print"] },
+  live: { load: () => import("./live/view.js"), styles: ["live"] },
 };
 
 /**
- * @param {string} hash of the address: "#/", "#/t/ID" or "#/t/ID/LINE".
+ * @param {string} hash of the address: "#/", "#/live", "#/t/ID" or "#/t/ID/LINE".
  * @returns {Route}
  */
 export function parseRoute(hash) {
   const [name, id, line] = hash.replace(/^#\/?/, "").split("/").map(decodePart);
-  return name === "t" && id ? { name: "editor", id, line } : { name: "home" };
+  if (name === "t" && id) return { name: "editor", id, line };
+  return { name: name === "live" ? "live" : "home" };
 }
 
 function decodePart(part) {
@@ -29,7 +31,7 @@ function decodePart(part) {
 /**
  * Load a view's modules and styles, if they are not there yet.
  *
- * @param {"home"|"editor"} name
+ * @param {"home"|"editor"|"live"} name
  * @returns {Promise<{mount: (host: HTMLElement, route: Route) => Promise<Object>}>} the view's module.
  * @throws {ServerError} the server cannot be reached.
  */

@@ -1,9 +1,9 @@
 // A video with its subtitles: asked of the server, which takes a while, then downloaded.
 
-import { announce, element, icon, toast } from "../dom.js";
+import { announce, element, iconButton, toast } from "../dom.js";
 import { records } from "../server/records.js";
 import { cancelVideo, makeVideo, videoAddress } from "../server/transcripts.js";
-import { describeProblem } from "../text/problems.js";
+import { describeProblem, describeWarning } from "../text/problems.js";
 import { download } from "./download.js";
 
 /** What is seen while a video is made. It is empty otherwise. */
@@ -16,7 +16,7 @@ export class VideoProgress {
     this.id = id;
     this.bar = element("progress", { max: "1", "aria-label": "Making the video" });
     this.text = element("span", { class: "small" });
-    const cancel = element("button", { type: "button", class: "quiet icon-button", "aria-label": "Cancel the video", onclick: () => this.#cancel() }, icon("close"));
+    const cancel = iconButton("Cancel the video", "close", () => this.#cancel());
     this.root = element("span", { class: "video-progress", hidden: true }, this.bar, this.text, cancel);
     const follow = ({ detail: { record } }) => { if (record?.id === id) this.#show(record.video); };
     records.addEventListener("change", follow, { signal: this.#ended.signal });
@@ -66,6 +66,10 @@ export class VideoProgress {
     if (video.state === "done") {
       announce("The video is ready");
       download(videoAddress(this.id));
-    } else toast("The video could not be made. Try the other kind, or download the subtitles as a file.");
+      for (const warning of video.warnings) toast(describeWarning(warning));
+    } else {
+      const reason = describeWarning(video.error ?? "try the other kind, or download the subtitles as a file");
+      toast(`The video could not be made. ${reason}`);
+    }
   }
 }

@@ -2,6 +2,7 @@
 
 import { announce, element, icon } from "../dom.js";
 import { browserStore } from "../storage.js";
+import { formatCount } from "../text/counts.js";
 
 const THRESHOLD = "unsure-below";
 const FIRST_THRESHOLD = 50;
@@ -61,7 +62,7 @@ export function mountReview(host, { document: transcript, list, playback, close 
     const number = words().length;
     value.textContent = `${slider.value}%`;
     slider.setAttribute("aria-valuetext", `${slider.value} percent sure`);
-    summary.textContent = number === 0 ? "No unsure words" : number === 1 ? "1 unsure word" : `${number.toLocaleString("en")} unsure words`;
+    summary.textContent = number === 0 ? "No unsure words" : formatCount(number, "unsure word");
     for (const one of [previous, next]) one.disabled = number === 0;
     for (const one of [right, hear]) one.disabled = wordAt() === null;
   }

@@ -1,5 +1,6 @@
 // A list that scrolls, of which only the rows that are seen are in the page.
 
+import { firstIndex } from "../binary_search.js";
 import { element } from "../dom.js";
 
 const BEYOND = 400; // pixels above and below what is seen
@@ -124,12 +125,6 @@ export class CueList {
   }
 
   #indexAt(top) {
-    let [low, high] = [0, this.#count];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#tops[middle + 1] > top) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    return firstIndex(this.#count, (index) => this.#tops[index + 1] > top);
   }
 }

@@ -2,6 +2,7 @@
 
 import { element, icon } from "../dom.js";
 import { formatClock } from "../text/clock.js";
+import { formatCount } from "../text/counts.js";
 import { isOverAny, measureCue, roomOf, wrap } from "./cue_limits.js";
 
 const LONG_GAP = 1; // in seconds: nobody asks how long a pause is
@@ -74,10 +75,9 @@ export function editCue(row, cue, { nextStart, limits, onType, onDone }) {
 function measureList({ widths, lines, speed, duration, gap }) {
   const perLine = widths.map(({ value }) => value).join(" + ");
   const widest = widths.find(({ isOver }) => isOver) ?? widths[0];
-  const lineCount = lines.value === 1 ? "1 line" : `${lines.value} lines`;
   return element("ul", { class: "cue-measures" },
     measure(`${perLine} character${perLine === "1" ? "" : "s"}`, widest, String),
-    measure(lineCount, lines, String),
+    measure(formatCount(lines.value, "line"), lines, String),
     measure(`${number(speed.value)} characters per second`, speed, number),
     measure(`${number(duration.value)} s`, duration, (limit) => `${number(limit)} s`),
     gap && (gap.isOver || gap.value < LONG_GAP) && measure(`${number(gap.value)} s gap`, gap, (limit) => `${number(limit)} s`));

@@ -1,7 +1,6 @@
 // A job that failed or was cancelled: what happened, and what can be done.
 
 import { element, icon, toast } from "../dom.js";
-import { rowOfRecord } from "../home/item.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
 import { describeProblem } from "../text/problems.js";
@@ -13,15 +12,15 @@ import { describeProblem } from "../text/problems.js";
  */
 export function mountEnded(host, { record }) {
   const isCancelled = record.state === "cancelled";
-  const { title, remedy } = isCancelled
+  const { title, remedy, needs } = isCancelled
     ? { title: "This transcription was cancelled.", remedy: "The recording is still here." }
-    : (rowOfRecord(record).problem ?? describeProblem(record.error ?? {}));
+    : describeProblem(record.error ?? {});
   const retry = element("button", { type: "button", class: "primary", onclick: () => again(retry, record) }, icon("retry"), isCancelled ? "Transcribe" : "Try again");
   host.append(element("div", { class: "editor-message" },
     element("a", { class: "button quiet", href: "#/" }, icon("back"), "All transcripts"),
     element("h1", { class: "clip" }, record.title),
     element("div", { class: "problem" }, icon("alert"), element("div", {}, element("p", {}, element("strong", {}, title)), element("p", {}, remedy))),
-    element("div", { class: "row" }, retry)));
+    needs !== "recording" && element("div", { class: "row" }, retry)));
   return { unmount: () => host.replaceChildren() };
 }
 

@@ -3,6 +3,7 @@
 import { announce, element } from "../dom.js";
 import { findMatches, MOST_MATCHES, replaced } from "../model/search.js";
 import { formatClock } from "../text/clock.js";
+import { formatCount } from "../text/counts.js";
 import { undoToast } from "./undo_toast.js";
 
 const PAUSE_MS = 200;
@@ -71,7 +72,7 @@ export function mountFind(host, { document: transcript, list }) {
 
   function draw(problem) {
     const chosen = chosenMatches();
-    const number = matches.length === MOST_MATCHES ? `The first ${MOST_MATCHES.toLocaleString("en")} matches` : count(matches.length, "match", "matches");
+    const number = matches.length === MOST_MATCHES ? `The first ${MOST_MATCHES.toLocaleString("en")} matches` : formatCount(matches.length, "match", "matches");
     summary.textContent = problem ?? (find.input.value === "" ? "" : matches.length ? `${number}, ${chosen.length} chosen` : "No matches");
     replace.disabled = chosen.length === 0;
     replace.textContent = chosen.length ? `Replace ${chosen.length.toLocaleString("en")}` : "Replace";
@@ -113,7 +114,7 @@ export function mountFind(host, { document: transcript, list }) {
     const texts = [...byLine].map(([id, ofLine]) => ({ id, text: replaced(transcript.textOf(transcript.get(id)), ofLine) }));
     const number = chosenMatches().length;
     transcript.replaceAll(texts);
-    const said = `${count(number, "replacement", "replacements")} in ${count(byLine.size, "line", "lines")}`;
+    const said = `${formatCount(number, "replacement")} in ${formatCount(byLine.size, "line")}`;
     undoToast(transcript, said);
     announce(said);
     find.input.focus();
@@ -153,4 +154,3 @@ function runInWorker(lines, query, signal) {
 }
 
 const keyOf = (match) => `${match.id} ${match.start}`;
-const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

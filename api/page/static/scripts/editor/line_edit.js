@@ -5,6 +5,7 @@ import { formatClock } from "../text/clock.js";
 import { MOST_CHARACTERS } from "../model/word_times.js";
 
 const TOO_LONG = "That is too long for one line. Split it first.";
+export const TOO_LONG_TO_JOIN = "Together the two are too long for one line.";
 
 let edits = 0;
 
@@ -74,7 +75,7 @@ export function editLine(row, selection, onEnd) {
     const length = transcript.textOf(transcript.get(firstId)).length;
     close();
     if (transcript.joinWithNext(firstId)) list.actions.editAt(firstId, length);
-    else toast(TOO_LONG);
+    else toast(TOO_LONG_TO_JOIN);
   };
 
   const fit = () => {

@@ -1,6 +1,6 @@
 // One line as a row of the list: when, who, what, and what can be done with it.
 
-import { element, icon, menu } from "../dom.js";
+import { element, iconButton, menu } from "../dom.js";
 import { formatClock } from "../text/clock.js";
 import { editLine } from "./line_edit.js";
 
@@ -112,8 +112,8 @@ export class LineRow {
 
   #addTools() {
     const { actions } = this.list;
-    this.edit = element("button", { type: "button", class: "quiet icon-button", title: "Edit", onclick: () => actions.edit(this.id) }, icon("edit"));
-    this.more = menu(element("button", { type: "button", class: "quiet icon-button", title: "More" }, icon("more")), () => actions.menuOf(this.id));
+    this.edit = iconButton("Edit", "edit", () => actions.edit(this.id));
+    this.more = menu(iconButton("More", "more"), () => actions.menuOf(this.id));
     this.tools.append(this.edit, this.more);
     this.text.addEventListener("click", (event) => this.#click(event));
     this.text.addEventListener("dblclick", (event) => this.#doubleClick(event));

@@ -1,11 +1,12 @@
 // The lines on the page. Of thousands, only those near what is seen are in the DOM.
 
+import { firstIndex } from "../binary_search.js";
 import { element } from "../dom.js";
 import { LineRow } from "./line_row.js";
 
 /** Rows beyond the visible part, in pixels, so that scrolling never shows a gap. */
 const MARGIN = 600;
-const FIRST_GUESS = { row: 34, line: 25, charactersPerLine: 80 };
+const FIRST_GUESS = { row: 34, line: 25 };
 
 /**
  * Fires "focus" when another line has become the current one, and "follow" when following the playing line starts or ends.
@@ -160,7 +161,7 @@ export class LineList extends EventTarget {
   /** Where each row begins: measured where it has been seen, else estimated. */
   #measure() {
     const { lines } = this.document;
-    const perLine = Math.max(12, ((this.root.clientWidth || 800) - 180) / 7.5) || FIRST_GUESS.charactersPerLine;
+    const perLine = Math.max(12, ((this.root.clientWidth || 800) - 180) / 7.5);
     this.#shown = lines.slice();
     this.#tops = new Float64Array(lines.length + 1);
     for (let index = 0; index < lines.length; index++) {
@@ -172,13 +173,7 @@ export class LineList extends EventTarget {
   }
 
   #indexAt(y) {
-    let [low, high] = [0, this.#tops.length - 2];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.#tops[middle] <= y) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+    return Math.max(0, firstIndex(this.#tops.length - 1, (index) => this.#tops[index] > y) - 1);
   }
 
   // Rows

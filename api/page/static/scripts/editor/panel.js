@@ -1,6 +1,6 @@
 // The panel beside the lines: speakers, find and replace, or the review of unsure words; one at a time.
 
-import { element, icon } from "../dom.js";
+import { element, icon, iconButton } from "../dom.js";
 import { mountReview } from "./confidence.js";
 import { mountFind } from "./find.js";
 import { mountSpeakers } from "./speakers.js";
@@ -25,8 +25,7 @@ export class SidePanel {
     this.heading = element("h2", {});
     this.body = element("div", { class: "panel-body" });
     this.root = element("section", { class: "editor-panel", "aria-label": "Panel", hidden: true },
-      element("div", { class: "panel-head" }, this.heading,
-        element("button", { type: "button", class: "quiet icon-button", "aria-label": "Close panel", title: "Close", onclick: () => this.close() }, icon("close"))),
+      element("div", { class: "panel-head" }, this.heading, iconButton("Close panel", "close", () => this.close())),
       this.body);
     this.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;

@@ -1,6 +1,6 @@
 // The player's controls.
 
-import { element, icon, menu } from "../dom.js";
+import { element, icon, iconButton, menu } from "../dom.js";
 import { formatClock } from "../text/clock.js";
 import { RATES } from "./playback.js";
 
@@ -12,17 +12,15 @@ export const SKIP_S = 5;
  */
 export function buildPlayer({ playback, commands }) {
   const ended = new AbortController();
-  const button = (label, name, run) =>
-    element("button", { type: "button", class: "quiet icon-button", "aria-label": label, title: label, onclick: run }, icon(name));
-  const play = button("Play", "play", () => playback.toggle());
+  const play = iconButton("Play", "play", () => playback.toggle());
   play.classList.replace("quiet", "primary");
   const now = element("span", { class: "player-now" });
   const total = element("span", { class: "muted" });
-  const loop = button("Repeat the line", "loop", commands.loop);
+  const loop = iconButton("Repeat the line", "loop", commands.loop);
   const speed = element("button", { type: "button", class: "quiet player-speed", title: "Speed" });
   menu(speed, () => RATES.map((rate) => ({ label: `${rate}×`, checked: rate === playback.rate, run: () => { playback.rate = rate; } })));
   const controls = element("div", { class: "player-controls", role: "group", "aria-label": "Player" },
-    button("Back 5 seconds", "rewind", commands.back), play, button("Ahead 5 seconds", "forward", commands.ahead),
+    iconButton("Back 5 seconds", "rewind", commands.back), play, iconButton("Ahead 5 seconds", "forward", commands.ahead),
     element("span", { class: "player-time" }, now, " / ", total), speed, loop);
   const problem = element("p", { class: "player-problem" });
   const root = element("div", { class: "player" }, controls, problem);

@@ -20,7 +20,7 @@ export async function mountRunning(host, { record }) {
   const status = element("p", { class: "running-status" });
   const bar = element("progress", { max: "1", "aria-label": "Progress" });
   const waiting = element("p", { class: "muted running-wait" }, "The text appears here as it is recognized.");
-  const cancel = element("button", { type: "button", onclick: () => stop(cancel, record) }, icon("close"), "Cancel");
+  const cancel = element("button", { type: "button", onclick: () => stop(cancel, record) }, ...(record.state === "live" ? [icon("stop"), "Stop"] : [icon("close"), "Cancel"]));
   host.append(element("div", { class: "running" },
     element("div", { class: "running-head" },
       element("a", { class: "button quiet icon-button", href: "#/", "aria-label": "All transcripts", title: "All transcripts" }, icon("back")),

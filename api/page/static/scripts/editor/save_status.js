@@ -1,6 +1,7 @@
 // Whether the work is saved, in words, and what to do about lines that two tabs have changed.
 
 import { announce, element, icon } from "../dom.js";
+import { formatCount } from "../text/counts.js";
 import { describeProblem } from "../text/problems.js";
 
 /**
@@ -29,7 +30,7 @@ function sentenceOf({ status, error, conflicts }) {
     const { title, remedy } = describeProblem(error);
     return `Not saved. ${title} ${status === "refused" ? remedy : "Trying again."}`;
   }
-  if (conflicts.size) return conflicts.size === 1 ? "1 line to settle" : `${conflicts.size} lines to settle`;
+  if (conflicts.size) return `${formatCount(conflicts.size, "line")} to settle`;
   return status === "saving" ? "Saving" : "Saved";
 }
 

@@ -1,7 +1,8 @@
 // The panel of speakers: their names, how much each says, and merging two that are one.
 
-import { announce, element, icon, menu } from "../dom.js";
+import { announce, element, icon, iconButton, menu } from "../dom.js";
 import { MOST_NAME_CHARACTERS } from "../model/document.js";
+import { formatCount } from "../text/counts.js";
 
 /**
  * @param {HTMLElement} host
@@ -39,10 +40,10 @@ export function mountSpeakers(host, { document: transcript }) {
       "aria-label": `Name of ${standard}`, "data-speaker": key, dir: "auto", onchange: ({ target }) => rename(key, target.value),
       onkeydown: (event) => { if (event.key === "Enter" && !event.isComposing) event.currentTarget.blur(); },
     });
-    const more = element("button", { type: "button", class: "quiet icon-button", "aria-label": `Merge ${standard}`, title: "Merge", disabled: transcript.speakers.size < 2 }, icon("join"));
+    const more = iconButton(`Merge ${standard}`, "join", undefined, { disabled: transcript.speakers.size < 2 });
     return element("li", { class: "speaker-row" },
       element("span", { class: "speaker-dot", "data-colour": transcript.colourOf(key), "aria-hidden": "true" }),
-      input, element("span", { class: "muted small speaker-count" }, lineCount === 1 ? "1 line" : `${lineCount.toLocaleString("en")} lines`),
+      input, element("span", { class: "muted small speaker-count" }, formatCount(lineCount, "line")),
       menu(more, () => mergeItems(key)));
   }
 

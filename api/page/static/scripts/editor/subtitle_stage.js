@@ -1,5 +1,6 @@
 // The picture with its subtitles, in time with the playback; sound alone gets a black picture.
 
+import { firstIndex } from "../binary_search.js";
 import { element } from "../dom.js";
 
 /**
@@ -72,11 +73,5 @@ function cuesAt(cues, time) {
  * @returns {number}
  */
 export function indexAfter(cues, time) {
-  let [low, high] = [0, cues.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (cues[middle].start > time) high = middle;
-    else low = middle + 1;
-  }
-  return low;
+  return firstIndex(cues.length, (index) => cues[index].start > time);
 }

@@ -2,6 +2,7 @@
 
 import { announce, element, toast } from "../dom.js";
 import { cues as askForCues } from "../server/transcripts.js";
+import { formatCount } from "../text/counts.js";
 import { describeProblem } from "../text/problems.js";
 import { isOverAny, measureCue } from "./cue_limits.js";
 import { CueList } from "./cue_list.js";
@@ -147,7 +148,7 @@ class Subtitles {
 
   #summarize() {
     const faults = this.#faults.length;
-    const count = this.#cues.length === 1 ? "1 subtitle" : `${this.#cues.length.toLocaleString("en")} subtitles`;
+    const count = formatCount(this.#cues.length, "subtitle");
     const isLimited = Object.keys(limitsOf(this.style)).length > 0;
     this.summary.textContent = isLimited ? `${count}, ${faults ? faults.toLocaleString("en") : "none"} outside the limits` : count;
     this.next.hidden = faults === 0;

@@ -23,7 +23,7 @@ export async function mount(host, { id, line }) {
 }
 
 /** Which part shows a record. */
-const partOf = (record) => ({ done: "workspace", waiting: "running", working: "running" })[record.state] ?? "ended";
+const partOf = (record) => ({ done: "workspace", waiting: "running", working: "running", live: "running" })[record.state] ?? "ended";
 
 const PARTS = { workspace: mountWorkspace, running: mountRunning, ended: mountEnded };
 

@@ -1,6 +1,6 @@
 // The waveform: the whole recording and the part around the playhead, with who speaks when. Click and drag seek.
 
-import { element, icon } from "../dom.js";
+import { element, iconButton } from "../dom.js";
 import { formatClock } from "../text/clock.js";
 import { loadPeaks } from "./peaks.js";
 import { WaveformPicture } from "./waveform_picture.js";
@@ -52,10 +52,8 @@ class Waveform {
       class: "waveform-slider", role: "slider", tabindex: "0", "aria-label": "Position in the recording",
       "aria-valuemin": "0", "aria-valuenow": "0", "aria-valuemax": "0",
     }, this.detail, this.pointed);
-    const tool = (label, name, run) =>
-      element("button", { type: "button", class: "quiet icon-button", "aria-label": label, title: label, onclick: run }, icon(name));
-    this.zoomIn = tool("Zoom in", "plus", () => this.#zoom(1 / ZOOM));
-    this.zoomOut = tool("Zoom out", "minus", () => this.#zoom(ZOOM));
+    this.zoomIn = iconButton("Zoom in", "plus", () => this.#zoom(1 / ZOOM));
+    this.zoomOut = iconButton("Zoom out", "minus", () => this.#zoom(ZOOM));
     this.root = element("div", { class: "waveform", role: "group", "aria-label": "Waveform" },
       element("div", { class: "waveform-pictures" }, this.slider, this.overview, this.status),
       element("div", { class: "waveform-tools" }, this.zoomIn, this.zoomOut));

@@ -1,19 +1,20 @@
 // A finished transcript as it is worked on: puts the parts together, and gives the commands of keys and buttons.
 
-import { announce, element, icon, menu, openDialog, toast } from "../dom.js";
+import { announce, element, icon, iconButton, menu, openDialog, toast } from "../dom.js";
 import { Document, MOST_TITLE_CHARACTERS } from "../model/document.js";
 import { Saver } from "../model/saver.js";
 import { findUnsaved } from "../model/unsaved.js";
 import { subscribe } from "../server/events.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
+import { formatCount } from "../text/counts.js";
 import { describeProblem, describeWarning } from "../text/problems.js";
 import { isUnsure } from "./confidence.js";
 import { copyButton, copyLineLink } from "./copy.js";
 import { exportButton } from "./export_menu.js";
 import { KEYS, listenForKeys, singleKeys } from "./keys.js";
 import { openKeysSheet } from "./keys_sheet.js";
-import { wordSpans } from "./line_edit.js";
+import { TOO_LONG_TO_JOIN, wordSpans } from "./line_edit.js";
 import { LineList } from "./lines.js";
 import { SidePanel } from "./panel.js";
 import { Playback } from "./playback.js";
@@ -116,11 +117,10 @@ class Workspace {
       onchange: () => this.document.rename(this.title.value),
       onblur: () => { this.title.value = this.document.title; },
       onkeydown: (event) => { if (event.key === "Enter" && !event.isComposing) this.title.blur(); } });
-    const tool = (label, name, run) => element("button", { type: "button", class: "quiet icon-button", "aria-label": label, title: label, onclick: run }, icon(name));
-    this.undoButton = tool("Undo", "undo", () => this.commands.undo());
-    this.redoButton = tool("Redo", "redo", () => this.commands.redo());
+    this.undoButton = iconButton("Undo", "undo", () => this.commands.undo());
+    this.redoButton = iconButton("Redo", "redo", () => this.commands.redo());
     this.subtitlesButton = element("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.#toggleSubtitles() }, icon("subtitles"), element("span", { class: "tool-label" }, "Subtitles"));
-    const more = menu(tool("More", "more"), () => this.#menuItems());
+    const more = menu(iconButton("More", "more"), () => this.#menuItems());
     return element("div", { class: "editor-head" },
       element("div", { class: "editor-name" },
         element("a", { class: "button quiet icon-button", href: "#/", "aria-label": "All transcripts", title: "All transcripts" }, icon("back")),
@@ -133,7 +133,7 @@ class Workspace {
     const { warnings } = this.record;
     if (!warnings.length) return element("div", { class: "editor-notes", hidden: true });
     return element("details", { class: "editor-notes" },
-      element("summary", {}, icon("chevron", "turns"), warnings.length === 1 ? "1 note about this transcript" : `${warnings.length} notes about this transcript`),
+      element("summary", {}, icon("chevron", "turns"), `${formatCount(warnings.length, "note")} about this transcript`),
       element("ul", {}, warnings.map((warning) => element("li", {}, describeWarning(warning)))));
   }
 
@@ -193,6 +193,7 @@ class Workspace {
   #buildCommands() {
     const current = () => this.document.get(this.list.current);
     const withLine = (run) => () => { if (current()) run(current()); };
+    const focused = () => (this.list.root.contains(document.activeElement) ? current() : undefined);
     const spoken = () => this.document.lineAt(this.playback.time) ?? current();
     return {
       toggle: () => { if (!this.playback.playing) this.list.follow(true); this.playback.toggle(); },
@@ -201,10 +202,10 @@ class Workspace {
       slower: () => this.#changeRate(-1),
       faster: () => this.#changeRate(1),
       playLine: withLine((line) => this.playback.play(line.start)),
-      loop: () => this.#loop(this.list.root.contains(document.activeElement) ? current() : spoken()),
+      loop: () => this.#loop(focused() ?? spoken()),
       showSpoken: () => { this.list.follow(true); this.list.showSpoken(); },
-      join: withLine((line) => { if (!this.document.joinWithNext(line.id)) announce("There is nothing to join"); }),
-      remove: withLine((line) => this.#remove(line.id)),
+      join: withLine((line) => this.#join(line.id)),
+      remove: () => (focused() ? this.#remove(focused().id) : false), // on another button the key means nothing
       review: () => this.panel.toggle("review"),
       confirm: () => this.panel.open?.confirm?.() ?? false,
       undo: () => this.#tell(this.document.undo(), "Undone", "Nothing to undo"),
@@ -252,12 +253,17 @@ class Workspace {
     undoToast(this.document, "Line deleted");
   }
 
+  #join(id) {
+    if (!this.document.next(id)) announce("There is no line to join with");
+    else if (!this.document.joinWithNext(id)) toast(TOO_LONG_TO_JOIN);
+  }
+
   #lineItems(id) {
     const { document: transcript } = this;
     const line = transcript.get(id);
     return [
       { label: "Repeat", icon: "loop", keys: "R", run: () => this.#loop(line) },
-      { label: "Join with next", icon: "join", keys: "M", disabled: !transcript.next(id), run: () => transcript.joinWithNext(id) },
+      { label: "Join with next", icon: "join", keys: "M", disabled: !transcript.next(id), run: () => this.#join(id) },
       { label: "Restore the line", icon: "undo", disabled: transcript.originalOf(id) === null, run: () => transcript.restore(id) },
       { label: "Copy a link to the line", icon: "link", run: () => copyLineLink(this.record, id) },
       { label: "Delete", icon: "trash", danger: true, run: () => this.#remove(id) },

@@ -13,8 +13,7 @@ const STORED_AS = "worker-whisper-uploads";
 
 /**
  * @typedef {{key: string, title: string, size: number, fraction: number, secondsLeft: number|null, isWaiting: boolean,
- *   state: "queued"|"uploading"|"failed"|"refused"|"interrupted", problem: {title: string, remedy: string}|null}} Item
- *   "failed": to be tried again; "refused": another try would end the same.
+ *   state: "queued"|"uploading"|"failed"|"interrupted", problem: import("../text/problems.js").Problem|null}} Item
  */
 
 class Intake extends EventTarget {
@@ -56,8 +55,8 @@ class Intake extends EventTarget {
     for (const file of files) {
       if (this.resume(file)) continue;
       const item = newItem(file, options, recording);
-      if (file.size > this.#limits.upload_bytes) refuse(item, tooLarge(file.size, this.#limits.upload_bytes));
-      else if (file.size === 0) refuse(item, describeProblem({ message: "the file is empty" }));
+      if (file.size > this.#limits.upload_bytes) fail(item, tooLarge(file.size, this.#limits.upload_bytes));
+      else if (file.size === 0) fail(item, describeProblem({ message: "the file is empty" }));
       this.#items.push(item);
     }
     this.#changed();
@@ -136,7 +135,7 @@ class Intake extends EventTarget {
       if (item.recording) await dropRecording(item.recording);
       records.put(record);
     } catch (error) {
-      if (error.name === "NotReadableError") refuse(item, CHANGED);
+      if (error.name === "NotReadableError") fail(item, CHANGED);
       else if (error.name !== "AbortError") fail(item, describeProblem(error));
     }
     this.#changed();
@@ -175,15 +174,15 @@ async function dropRecording({ id, release }) {
   release();
 }
 
-const CHANGED = { title: "The file cannot be read any more.", remedy: "It was changed, moved or deleted. Choose it again." };
+const CHANGED = { title: "The file cannot be read any more.", remedy: "It was changed, moved or deleted. Choose it again.", needs: "recording" };
 
 const tooLarge = (size, most) => ({
   title: `The file is too large: ${formatSize(size)}, and this server takes ${formatSize(most)}.`,
   remedy: "Split it, or convert it to a smaller format such as MP3.",
+  needs: "recording",
 });
 
 const fail = (item, problem) => Object.assign(item, { state: "failed", problem });
-const refuse = (item, problem) => Object.assign(item, { state: "refused", problem });
 
 const emptyItem = () => ({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), size: 0, fraction: 0, secondsLeft: null, isWaiting: false, state: "queued", problem: null });
 
@@ -205,7 +204,7 @@ function titleOfAddress(url) {
 // A browser does not keep files over a reload, but it can keep what was being sent. Of this tab only: the other
 // tabs' uploads go on. Recordings of the microphone are kept elsewhere, with their sound.
 function store(items) {
-  const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed" && state !== "refused")
+  const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed")
     .map(({ title, size, fraction, fingerprint, options, uploadId }) => ({ title, size, fraction, fingerprint, options, uploadId }));
   tabStore.set(STORED_AS, kept);
 }

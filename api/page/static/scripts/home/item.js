@@ -2,6 +2,7 @@
 
 import { element, icon } from "../dom.js";
 import { formatClock, formatDuration, formatMoment, formatSize } from "../text/clock.js";
+import { formatCount } from "../text/counts.js";
 import { languageName } from "../text/languages.js";
 import { describeProblem } from "../text/problems.js";
 
@@ -31,6 +32,8 @@ export function rowOfRecord(record, isUnsaved = false) {
   const retry = { label: "Try again", icon: "retry", name: "retry", isMain: true };
   const remove = { label: "Delete", icon: "trash", name: "remove" };
   switch (state) {
+    case "live":
+      return { ...row, tone: "working", status: "Live: the microphone is being heard", fraction: null, actions: [{ ...cancel, label: "Stop", icon: "stop" }] };
     case "waiting":
       return { ...row, tone: "working", status: "Waiting for its turn", fraction: 0, actions: [cancel] };
     case "working":
@@ -38,7 +41,8 @@ export function rowOfRecord(record, isUnsaved = false) {
     case "failed": {
       const problem = describeProblem(error ?? { type: "Internal" });
       const change = { label: "Use the form's options", icon: "retry", name: "change", isMain: true };
-      return { ...row, tone: "failed", problem, actions: problem.isOfOptions ? [change, remove] : [retry, remove] };
+      const again = { options: [change], recording: [] }[problem.needs] ?? [retry];
+      return { ...row, tone: "failed", problem, actions: [...again, remove] };
     }
     case "cancelled":
       return { ...row, status: "Cancelled", actions: [retry, remove] };
@@ -54,7 +58,7 @@ function factsOf({ created, duration, language, speakers, edited, state }) {
   const count = Object.keys(speakers).length;
   return [
     formatMoment(created), duration && formatClock(duration), state === "done" && languageName(language),
-    count > 1 && `${count} speakers`, edited && "Edited",
+    count > 1 && formatCount(count, "speaker"), edited && "Edited",
   ].filter(Boolean);
 }
 
@@ -79,7 +83,7 @@ export function rowOfItem(item) {
     default: {
       const retry = { label: "Try again", icon: "retry", name: "retry", isMain: true };
       const remove = { label: "Remove", icon: "trash", name: "cancel" };
-      return { ...row, tone: "failed", problem, fraction: undefined, actions: state === "failed" ? [retry, remove] : [remove] };
+      return { ...row, tone: "failed", problem, fraction: undefined, actions: problem.needs === "recording" ? [remove] : [retry, remove] };
     }
   }
 }

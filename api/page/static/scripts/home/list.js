@@ -152,4 +152,4 @@ export function transcriptList(readOptions, chooseFile) {
 }
 
 const confirmDelete = async (title, text) =>
-  (await openDialog(`Delete “${title}”?`, element("p", {}, text), [{ label: "Keep", value: "" }, { label: "Delete", value: "delete", kind: "danger" }])) === "delete";
+  (await openDialog(`Delete “${title}”?`, element("p", {}, text), [{ label: "Cancel", value: "" }, { label: "Delete", value: "delete", kind: "danger" }])) === "delete";

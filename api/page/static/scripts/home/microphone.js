@@ -2,22 +2,18 @@
 
 import { announce, element, icon, toast } from "../dom.js";
 import { formatClock } from "../text/clock.js";
+import { NO_MICROPHONE, describeMicrophone } from "../text/problems.js";
 import { Recorder } from "./recorder.js";
-
-const PROBLEMS = {
-  NotAllowedError: "The browser does not allow the microphone here. Allow it beside the address, then try again.",
-  NotFoundError: "No microphone was found. Connect one, then try again.",
-  NotReadableError: "Another program is using the microphone. Close it, then try again.",
-};
 
 /**
  * @param {(recorded: {file: File, id: string, release: () => void}) => void} take called when a recording is finished.
+ * @param {{live: boolean}} known whether the server has live captions.
  * @returns {{body: HTMLElement, unmount: () => Promise<void>}} a recording goes on while another panel of the form is
  *   shown, and ends with the view.
  */
-export function microphonePanel(take) {
+export function microphonePanel(take, { live }) {
   if (!navigator.mediaDevices || !navigator.locks) {
-    const body = element("p", { class: "muted" }, "The microphone works only over https or on this computer itself. Record with another program, then choose the file.");
+    const body = element("p", { class: "muted" }, NO_MICROPHONE);
     return { body, async unmount() {} };
   }
   let recorder = null;
@@ -28,6 +24,7 @@ export function microphonePanel(take) {
   const startButton = element("button", { type: "button", class: "primary", onclick: start }, icon("microphone"), "Record");
   const pauseButton = element("button", { type: "button", hidden: true, onclick: pause }, icon("pause"), element("span", {}, "Pause"));
   const stopButton = element("button", { type: "button", class: "primary", hidden: true, onclick: stop }, icon("stop"), "Stop");
+  const liveLink = live && element("a", { class: "button", href: "#/live" }, icon("subtitles"), "Live captions");
   const warn = (event) => { if (recorder) event.preventDefault(); };
   addEventListener("beforeunload", warn);
 
@@ -38,7 +35,7 @@ export function microphonePanel(take) {
       recorder = await Recorder.start();
       if (isLeft) return await putAside(); // the browser asked for permission meanwhile
     } catch (error) {
-      problem.textContent = PROBLEMS[error.name] ?? "The recording could not be started. Try again, or record with another program.";
+      problem.textContent = describeMicrophone(error);
       return;
     } finally {
       startButton.disabled = false;
@@ -90,6 +87,7 @@ export function microphonePanel(take) {
 
   function showState() {
     startButton.hidden = recorder !== null;
+    if (liveLink) liveLink.hidden = recorder !== null;
     pauseButton.hidden = stopButton.hidden = recorder === null;
     const isPaused = recorder?.isPaused ?? false;
     pauseButton.replaceChildren(icon(isPaused ? "microphone" : "pause"), element("span", {}, isPaused ? "Continue" : "Pause"));
@@ -99,7 +97,7 @@ export function microphonePanel(take) {
 
   const panel = element("div", { class: "microphone" },
     element("div", { class: "recording-state" }, element("span", { class: "recording-dot", "aria-hidden": "true" }), time, level),
-    element("div", { class: "row" }, startButton, pauseButton, stopButton),
+    element("div", { class: "row" }, startButton, pauseButton, stopButton, liveLink),
     problem,
     element("p", { class: "field-hint" }, "Your recording is kept in this browser until it has been uploaded, even if the page reloads."));
   return {

@@ -1,7 +1,8 @@
 // The form: where the recordings come from, what is asked for, and the button that starts.
 
-import { announce, element, icon, toast } from "../dom.js";
+import { announce, element, icon, iconButton, toast } from "../dom.js";
 import { formatSize } from "../text/clock.js";
+import { formatCount } from "../text/counts.js";
 import { recordingsOf } from "./drop.js";
 import { intake } from "./intake.js";
 import { microphonePanel } from "./microphone.js";
@@ -11,7 +12,7 @@ import { presetRow } from "./presets.js";
 const MOST_ADDRESSES = 100;
 
 /**
- * @param {{models: string[], schemas: Object<string, Object>}} known options.
+ * @param {{models: string[], schemas: Object<string, Object>, live: boolean}} known options.
  * @param {{onStart: (hasFiles: boolean) => void, onRelease: () => void}} told `onStart`: jobs were started; `onRelease`: a recording of
  *   the microphone was put aside.
  * @returns {{body: HTMLElement, add: (chosen: {files: File[], skipped: number}) => void, chooseFiles: () => void,
@@ -24,7 +25,7 @@ export function newTranscript(known, { onStart, onRelease }) {
   const addresses = element("textarea", { id: "addresses", rows: 3, placeholder: "https://example.com/episode-12.mp3", spellcheck: "false", autocapitalize: "off", oninput: draw, "aria-describedby": "addresses-hint" });
   const error = element("p", { class: "field-error", role: "alert" });
   const button = element("button", { class: "primary start", type: "submit" });
-  const microphone = microphonePanel(addRecording);
+  const microphone = microphonePanel(addRecording, known);
   const panels = tabs([
     ["Files", "upload", filePanel(add)],
     ["Microphone", "microphone", microphone.body],
@@ -38,7 +39,7 @@ export function newTranscript(known, { onStart, onRelease }) {
     const fresh = files.filter((file) => !intake.resume(file));
     const isThere = ({ name, size, lastModified }) => chosen.some(({ file }) => file.name === name && file.size === size && file.lastModified === lastModified);
     chosen.push(...fresh.filter((file) => !isThere(file)).map((file) => ({ file })));
-    if (skipped) toast(`Skipped ${skipped === 1 ? "1 file that is" : `${skipped} files that are`} not audio or video.`);
+    if (skipped) toast(`Skipped ${formatCount(skipped, "file that is", "files that are")} not audio or video.`);
     else if (!files.length) toast("There is no recording in that folder.");
     draw();
     announce(describeChosen());
@@ -64,14 +65,14 @@ export function newTranscript(known, { onStart, onRelease }) {
       icon(one.recording ? "microphone" : "file"),
       element("span", { class: "clip", title: one.file.name }, one.file.name),
       element("span", { class: "muted small" }, formatSize(one.file.size)),
-      element("button", { type: "button", class: "quiet icon-button", "aria-label": `Remove ${one.file.name}`, onclick: () => drop(one) }, icon("close")))));
+      iconButton(`Remove ${one.file.name}`, "close", () => drop(one)))));
     list.hidden = !chosen.length;
     const count = chosen.length + readAddresses(addresses.value).length;
-    button.replaceChildren(count > 1 ? `Transcribe ${count} recordings` : "Transcribe");
+    button.replaceChildren(count > 1 ? `Transcribe ${formatCount(count, "recording")}` : "Transcribe");
     error.textContent = "";
   }
 
-  const describeChosen = () => `${chosen.length} ${chosen.length === 1 ? "recording" : "recordings"} chosen`;
+  const describeChosen = () => `${formatCount(chosen.length, "recording")} chosen`;
 
   function readOptions() {
     const read = fields.read();

@@ -1,6 +1,6 @@
 // Presets: named values of the form's options, kept in this browser.
 
-import { element, icon, menu, openDialog, toast } from "../dom.js";
+import { element, iconButton, menu, openDialog, toast } from "../dom.js";
 import { browserStore } from "../storage.js";
 
 const STORED_AS = "worker-whisper-presets";
@@ -17,7 +17,7 @@ const storeAll = (presets) => browserStore.set(STORED_AS, [...presets]);
 export function presetRow(fields) {
   const defaults = fields.values();
   const select = element("select", { id: "preset", onchange: () => choose(select.value) });
-  const more = menu(element("button", { type: "button", class: "quiet icon-button", "aria-label": "Presets" }, icon("more")), items);
+  const more = menu(iconButton("Presets", "more"), items);
 
   function draw() {
     const chosen = browserStore.get(CHOSEN_AS) ?? "";

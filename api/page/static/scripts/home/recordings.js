@@ -1,6 +1,8 @@
 // Recordings of the microphone, kept in the browser second by second until the server has them: a reload, a crash or a
 // full disk of the server loses nothing.
 
+import { formatStamp } from "../text/clock.js";
+
 const DATABASE = "worker-whisper-recordings";
 
 let opened = null;
@@ -98,8 +100,4 @@ const answer = (asked) =>
     asked.onerror = () => reject(asked.error);
   });
 
-function titleOf(started) {
-  const at = new Date(started);
-  const pad = (number) => String(number).padStart(2, "0");
-  return `Recording ${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}.${pad(at.getMinutes())}`;
-}
+const titleOf = (started) => `Recording ${formatStamp(new Date(started))}`;

@@ -1,5 +1,6 @@
 // The transcript that is edited: its lines, its speakers, and what can be undone. Knows neither page nor server.
 
+import { firstIndex } from "../binary_search.js";
 import { History, NAMES } from "./history.js";
 import { isUnspaced, MOST_CHARACTERS, MOST_WORDS, retime, textOf, tidy } from "./word_times.js";
 
@@ -203,16 +204,6 @@ export class Document extends EventTarget {
     if (lines.length) this.#edit(lines);
   }
 
-  /** Move a line's start and end, in seconds: moved as a whole its words go along, else they are kept inside. */
-  setTimes(id, start, end) {
-    const line = this.#byId.get(id);
-    if (!line || !(start >= 0) || !(end > start)) return;
-    const shift = Math.abs(end - start - (line.end - line.start)) < 0.001 ? start - line.start : 0;
-    const inside = (time) => rounded(Math.min(end, Math.max(start, time + shift)));
-    const words = line.words.map(([text, from, to, probability]) => [text, inside(from), inside(to), probability]);
-    this.#edit([[id, { ...line, start, end, words }]]);
-  }
-
   remove(id) {
     if (this.#byId.has(id)) this.#edit([[id, null]]);
   }
@@ -368,17 +359,4 @@ function inOrder(words, lineEnd) {
     last = from;
     return [text, from, Math.min(lineEnd, Math.max(from, end)), probability];
   });
-}
-
-const rounded = (time) => Math.round(time * 1000) / 1000;
-
-/** The first of `length` indices for which the condition holds, `length` if none: it stays true once it is. */
-function firstIndex(length, holds) {
-  let [low, high] = [0, length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (holds(middle)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

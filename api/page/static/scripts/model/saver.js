@@ -17,8 +17,9 @@ const LONGEST_RETRY_MS = 15_000;
 /** For a view that is left: what the server does not answer until then is kept in the browser. */
 const LONGEST_CLOSE_MS = 1500;
 
-/** Lines in one request; more are saved by several. */
+/** Of one request, in lines and in characters of JSON; more are saved by several (`api/page/edits.py` has the limits). */
 const MOST_LINES = 400;
+const MOST_SENT_CHARACTERS = 1_000_000;
 
 /** A request that outlives its page has 64 KiB at most (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch). */
 const MOST_KEEPALIVE_BYTES = 60_000;
@@ -160,7 +161,7 @@ export class Saver extends EventTarget {
   async #saveAll() {
     while (this.#hasWork()) {
       this.#keepUnsaved();
-      const ids = [...this.#lines].filter((id) => !this.conflicts.has(id)).slice(0, MOST_LINES);
+      const ids = this.#nextLines();
       const sent = { edits: this.#editsOf(ids), speakers: new Map(this.document.speakers) };
       for (const id of ids) this.#noteSent(id, this.document.get(id));
       for (const id of ids) this.#lines.delete(id);
@@ -182,6 +183,19 @@ export class Saver extends EventTarget {
     this.error = null;
     this.#keepUnsaved();
     this.#become("saved");
+  }
+
+  /** IDs of the lines that one request saves: as many as it may hold, at least one if there are any. */
+  #nextLines() {
+    const ids = [];
+    let characters = 0;
+    for (const id of this.#lines) {
+      if (this.conflicts.has(id)) continue;
+      characters += contentOf(this.document.get(id)).length;
+      if (ids.length === MOST_LINES || (ids.length && characters > MOST_SENT_CHARACTERS)) break;
+      ids.push(id);
+    }
+    return ids;
   }
 
   #editsOf(ids) {
@@ -269,7 +283,7 @@ export class Saver extends EventTarget {
     this.#keepHistory();
     this.#keepUnsaved();
     if (!this.#hasWork()) return;
-    const edits = this.#editsOf([...this.#lines].filter((id) => !this.conflicts.has(id)).slice(0, MOST_LINES));
+    const edits = this.#editsOf(this.#nextLines());
     for (const id of this.#lines) this.#noteSent(id, this.document.get(id));
     const bytes = new TextEncoder().encode(JSON.stringify(edits)).length;
     if (bytes <= MOST_KEEPALIVE_BYTES) this.server.edit(this.id, edits, { keepalive: true }).catch(() => {});

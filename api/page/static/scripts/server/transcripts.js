@@ -4,7 +4,7 @@ import { addressOf, request, send } from "./client.js";
 
 /**
  * @typedef {{id: string, title: string, created: number, updated: number,
- *   state: "waiting"|"working"|"done"|"failed"|"cancelled", stage: string, fraction: number, seconds_left: number|null,
+ *   state: "live"|"waiting"|"working"|"done"|"failed"|"cancelled", stage: string, fraction: number, seconds_left: number|null,
  *   error: {type: string, message: string}|null, source: {kind: string, name: string, size: number, url: string|null},
  *   media: {kind: "audio"|"video", playable: boolean}|null, duration: number|null, language: string|null,
  *   model: string|null, processing_time: number|null, warnings: string[], options: Object<string, any>,
@@ -18,7 +18,7 @@ const query = (values) => {
   return set.length ? `?${new URLSearchParams(set)}` : "";
 };
 
-/** @returns {Promise<{models: string[], schemas: Object<string, Object>}>} what may be asked of a job. */
+/** @returns {Promise<{models: string[], schemas: Object<string, Object>, live: boolean}>} what may be asked of a job, and whether there are live captions. */
 export const options = () => request("GET", "options");
 
 /** @returns {Promise<Record[]>} newest first. */
@@ -33,6 +33,15 @@ export const list = async () => (await request("GET", "transcripts")).transcript
  * @returns {Promise<Record>}
  */
 export const create = (source, jobOptions, title) => request("POST", "transcripts", { ...source, options: jobOptions, title });
+
+/**
+ * Begin live captions, which wait for their sound.
+ *
+ * @param {{language?: string, diarize?: boolean}} liveOptions
+ * @param {string} title
+ * @returns {Promise<Record>}
+ */
+export const beginLive = (liveOptions, title) => request("POST", "live", { options: liveOptions, title });
 
 /** @returns {Promise<Record>} */
 export const get = (id) => request("GET", at(id));

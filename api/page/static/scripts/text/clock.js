@@ -51,6 +51,15 @@ export function formatMoment(unixSeconds) {
 }
 
 /**
+ * @param {Date} moment
+ * @returns {string} "2026-05-01 14.30", which may be in the name of a file.
+ */
+export function formatStamp(moment) {
+  const pad = (number) => String(number).padStart(2, "0");
+  return `${moment.getFullYear()}-${pad(moment.getMonth() + 1)}-${pad(moment.getDate())} ${pad(moment.getHours())}.${pad(moment.getMinutes())}`;
+}
+
+/**
  * @param {number} bytes
  * @returns {string} "640 kB", "12.3 MB".
  */

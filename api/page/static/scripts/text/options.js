@@ -118,7 +118,7 @@ export function parseAdvanced(text, schemas) {
 
 function checkAdvanced(name, value, schemas) {
   if (OF_THE_PAGE.has(name)) return `The page sets ${name} itself: remove it.`;
-  if (labelOf(name) && LABELS.has(name)) return `${name} has a field above (“${labelOf(name)}”): use that.`;
+  if (LABELS.has(name)) return `${name} has a field above (“${LABELS.get(name)}”): use that.`;
   const schema = schemas[name];
   if (!schema) return `There is no option called ${name}.`;
   return explainMismatch(name, value, schema);

@@ -2,23 +2,25 @@
 
 import { labelOf } from "./options.js";
 
-/** @typedef {{title: string, remedy: string, isOfOptions: boolean}} Problem `isOfOptions`: other options would do. */
+/**
+ * @typedef {{title: string, remedy: string, needs: "options"|"recording"|null}} Problem `needs`: what another try
+ *   should change; only another recording can help where it is "recording".
+ */
 
 // By words of the message, the most telling first.
 const BY_MESSAGE = [
-  [/\bis empty\b|at least 1 character|has a header but no sound/, "The recording is empty.", "Check that it plays on your computer, then choose it again."],
-  [/cut off/, "The recording is incomplete: its end is missing.", "Copy or download it again in full, then choose it again."],
-  [/no audio track/, "The file has no sound.", "Choose a file with an audio track."],
-  [/captions need a video/, "Captions can only be added to a video, and this is an audio file.", "Choose “None” under Captions, then try again.", true],
-  [/not audio or video|the file is (a|an) /, "This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4."],
-  [/leads to|compressed body|login/, "The address does not lead to a recording.", "Use the direct link to the audio or video file, not to a page that plays it."],
+  [/\bis empty\b|at least 1 character|has a header but no sound/, "The recording is empty.", "Check that it plays on your computer, then choose it again.", "recording"],
+  [/cut off/, "The recording is incomplete: its end is missing.", "Copy or download it again in full, then choose it again.", "recording"],
+  [/no audio track/, "The file has no sound.", "Choose a file with an audio track.", "recording"],
+  [/not audio or video|the file is (a|an) /, "This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4.", "recording"],
+  [/leads to|compressed body|login/, "The address does not lead to a recording.", "Use the direct link to the audio or video file, not to a page that plays it.", "recording"],
   [/HTTP status 40[134]|HTTP status 410|expired/, "The recording at that address is not available.", "Check that the address opens in a private window without logging in."],
   [/public (address|host)|private/i, "The server may not fetch recordings from that address.", "Download the file and choose it here instead."],
   [/resolved|refused|timed out|broke off|unreachable host|redirected/, "The recording could not be downloaded.", "Check the address, or download the file and choose it here."],
   [/damaged|cannot be decoded|cannot be read|stalled|than an intact one/, "The recording is damaged, or in a format that cannot be read.", "Convert it, for example to MP3 or MP4, then choose it again."],
-  [/knows English only|does not know|cannot translate/, "The model in use cannot do this in that language.", "Choose another model or another language, then try again.", true],
-  [/longer than the limit/, "The recording is too long for this server.", "Split it into parts, then choose those."],
-  [/told apart: send fewer|can be mixed: send fewer|more than \d+ tracks/, "The recording has too many channels or tracks.", "Export it again as stereo."],
+  [/knows English only|does not know|cannot translate/, "The model in use cannot do this in that language.", "Choose another model or another language, then try again.", "options"],
+  [/longer than the limit/, "The recording is too long for this server.", "Split it into parts, then choose those.", "recording"],
+  [/told apart: send fewer|can be mixed: send fewer|more than \d+ tracks/, "The recording has too many channels or tracks.", "Export it again as stereo.", "recording"],
   [/no such endpoint|API key|endpoint/i, "The transcription service is not set up correctly.", "Ask whoever runs this page to check its endpoint and key."],
 ];
 
@@ -32,6 +34,8 @@ const BY_CODE = {
   host: ["The server has no password, so it answers at local addresses only.", "Open it by its IP address, or ask whoever runs it to set a password."],
   no_such_upload: ["The upload is no longer on the server.", "Choose the file again."],
   not_done: ["The recording is being transcribed anew, which replaces this text.", "Wait for it, or cancel it in the list."],
+  no_live: ["This server has no live captions.", "Record with the microphone instead."],
+  not_live: ["These live captions have ended.", "Open the transcript in your list."],
   not_ended: ["The recording is already being transcribed.", "Wait for it, or cancel it first."],
   too_many: ["There is no room for more.", "Delete transcripts, lines or speakers that you no longer need, then try again."],
   no_space: ["The server has no room left.", "Delete transcripts that you no longer need, then try again."],
@@ -45,15 +49,29 @@ const BY_CODE = {
   not_found: ["This transcript does not exist.", "It may have been deleted, or it belongs to another browser."],
   too_many_uploads: ["Too many uploads are unfinished.", "Wait for them, or discard some, then try again."],
   no_media: ["The recording is not on this server.", "Only its transcript is."],
-  UnsupportedMedia: ["This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4."],
+  UnsupportedMedia: ["This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4.", "recording"],
   DownloadFailed: ["The recording could not be downloaded.", "Check the address, or download the file and choose it here."],
-  TooLarge: ["The recording is too large for this server.", "Split it, or convert it to a smaller file such as MP3, then choose that."],
-  OutOfMemory: ["The server ran out of memory.", "Try again later, or choose a smaller model.", true],
+  TooLarge: ["The recording is too large for this server.", "Split it, or convert it to a smaller file such as MP3, then choose that.", "recording"],
+  OutOfMemory: ["The server ran out of memory.", "Try again later, or choose a smaller model.", "options"],
   OutOfResources: ["The server is too busy.", "Try again in a few minutes."],
   CaptionsFailed: ["The captions could not be added to the video.", "Try a subtitle track instead, or download the subtitles."],
   Cancelled: ["The transcription was cancelled.", "Start it again when you like."],
   Internal: ["Something went wrong on the server.", "Try again. If it happens again, tell whoever runs the server."],
 };
+
+const BY_MICROPHONE = {
+  NotAllowedError: "The browser does not allow the microphone here. Allow it beside the address, then try again.",
+  NotFoundError: "No microphone was found. Connect one, then try again.",
+  NotReadableError: "Another program is using the microphone. Close it, then try again.",
+};
+
+export const NO_MICROPHONE = "The microphone works only over https or on this computer itself. Record with another program, then choose the file.";
+
+/**
+ * @param {DOMException} error of `getUserMedia`, or of what takes its sound.
+ * @returns {string} what happened, and what to do.
+ */
+export const describeMicrophone = ({ name }) => BY_MICROPHONE[name] ?? "The recording could not be started. Try again, or record with another program.";
 
 const BY_STATUS = {
   404: BY_CODE.not_found,
@@ -84,10 +102,10 @@ function describeOptionProblem(message) {
   const match = /^(?:input\.)?(?:options\.)?([a-z_]+)(?:\.[\w.]+)?: (.+)$/s.exec(message);
   const label = match && labelOf(match[1]);
   if (!label) return null;
-  return { title: `“${label}”: ${match[2].slice(0, 200)}.`, remedy: "Change it in the form, then try again.", isOfOptions: true };
+  return { title: `“${label}”: ${match[2].slice(0, 200)}.`, remedy: "Change it in the form, then try again.", needs: "options" };
 }
 
-const toProblem = ([title, remedy, isOfOptions = false]) => ({ title, remedy, isOfOptions });
+const toProblem = ([title, remedy, needs = null]) => ({ title, remedy, needs });
 
 /**
  * A warning of the worker, as a sentence.

@@ -1,0 +1,1 @@
+"""One live transcription: sound to a worker, and its text back, over connections that may break."""
