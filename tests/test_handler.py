@@ -327,7 +327,7 @@ def hours_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the recording, it has 60,000 words."""
     made = long_transcript(60_000)
     model = SimpleNamespace(name="tiny.en", device="cpu", compute_type="float32")
-    monkeypatch.setattr(WhisperProcessor, "_acquire", lambda *_: nullcontext(model))
+    monkeypatch.setattr(WhisperProcessor, "acquire", lambda *_: nullcontext(model))
     monkeypatch.setattr(whisper_processor, "_transcribe_in_windows", lambda *_: made)
 
 
