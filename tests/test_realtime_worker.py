@@ -66,6 +66,7 @@ def assert_told(events: list[Any]) -> None:
     assert all(deltas.values())
 
 
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")  # the SDK's own
 @pytest.mark.model
 def test_openais_client_hears_the_text(worker: HttpWorker, speech: list[str]) -> None:
     events = []
