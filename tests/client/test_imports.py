@@ -11,11 +11,11 @@ import pytest
 
 from tests.client.conftest import ROOT
 
-LIVE_SOUND = ROOT / "api" / "live" / "sound.py"
+LIVE_AUDIO = ROOT / "api" / "live" / "audio_format.py"
 """Resamples for live sessions, which the worker alone serves."""
 
 FILES = sorted(
-    path for package in ("client", "api", "media") for path in (ROOT / package).rglob("*.py") if path != LIVE_SOUND
+    path for package in ("client", "api", "media") for path in (ROOT / package).rglob("*.py") if path != LIVE_AUDIO
 )
 WORKER_MODULES = {"src", "builder", "tests", "handler", "torch", "whisper", "runpod", "numpy"}
 DISTRIBUTIONS = {
