@@ -353,6 +353,23 @@ def test_an_utterance_without_a_text_has_failed_and_the_stream_goes_on(
     asyncio.run(run())
 
 
+def test_speech_without_a_text_is_a_warning_with_the_times_of_the_stream() -> None:
+    async def run() -> None:
+        model = ScriptedModel()
+        model.uncovered = [(0.5, 1.75)]
+        async with open_stream(LiveOptions(turn_detection=None), model=model) as opened:
+            for _ in range(2):
+                await opened.send(silence(2))
+                assert await opened.stream.commit()
+            await opened.stream.finish()
+        assert [event.warnings for event in opened.of(Completed)] == [
+            ["no text was found for speech from 0.5 to 1.8 s"],
+            ["no text was found for speech from 2.5 to 3.8 s"],
+        ]
+
+    asyncio.run(run())
+
+
 def test_a_closed_stream_tells_nothing_more_and_leaves_nothing() -> None:
     async def run() -> None:
         model = ScriptedModel()

@@ -114,7 +114,12 @@ class Finals:
             raise Cancelled("the worker is stopping: open another stream") from None
         if options.diarize:
             self._speakers.assign(transcript, piece.pcm, self._control.check)
-        transcript.segments = [_shift(segment, piece.start / SAMPLE_RATE) for segment in transcript.segments]
+        offset = piece.start / SAMPLE_RATE
+        transcript.segments = [_shift(segment, offset) for segment in transcript.segments]
+        transcript.warnings += [
+            f"no text was found for speech from {offset + start:.1f} to {offset + end:.1f} s"
+            for start, end in transcript.uncovered
+        ]
         return transcript
 
     def _completed(self, utterance: Utterance, end: int) -> Completed:

@@ -50,6 +50,7 @@ class ScriptedModel:
         options: those that each was asked for with.
         drafts: the tokens that each draft began with, and the seconds of their sound.
         fault: raised in place of a final text.
+        uncovered: spans of each piece, in seconds, that have no text.
         gate: final texts wait for it.
         script: returns the text of a draft of some seconds; None: the draft never ends.
     """
@@ -61,6 +62,7 @@ class ScriptedModel:
         self.cancelled: list[Future[Draft]] = []
         self.running: list[tuple[Any, Future[Draft]]] = []
         self.fault: Exception | None = None
+        self.uncovered: list[tuple[float, float]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.script: Callable[[float], str | None] = lambda seconds: " word" * int(seconds)
@@ -76,7 +78,8 @@ class ScriptedModel:
         self.pieces.append(pcm)
         self.options.append(options)
         seconds = len(pcm) / SAMPLE_RATE
-        return Transcript("en", 1.0, seconds, [Segment(0, 0, 0.0, seconds, f" {seconds:.1f} s", [], 0, 0, 1, 0)])
+        segment = Segment(0, 0, 0.0, seconds, f" {seconds:.1f} s", [], 0, 0, 1, 0)
+        return Transcript("en", 1.0, seconds, [segment], uncovered=list(self.uncovered))
 
     def draft(self, window: Any, options: Any, prefix: list[int], client: Any) -> Future[Draft]:
         """Return the scripted draft."""
