@@ -7,9 +7,11 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from api.http import connections, sockets
 from api.http.sockets import SOCKET_SETTINGS, BoundedSocket
@@ -306,9 +308,10 @@ def test_events_that_are_read_by_nobody_do_not_pile_up(api: Api, monkeypatch: py
         events = api.door.live._kept[session].session.log
         caller.append(bytes(48_000))
         caller.next("input_audio_buffer.speech_started")
-        for _ in range(100):
-            caller.socket.send("[]")
-        wait_until(lambda: events.last > 20 or events.reader is None)  # a busy machine may end the session as too slow
+        with suppress(ConnectionClosed):  # a busy machine may end the session as too slow
+            for _ in range(100):
+                caller.socket.send("[]")
+        wait_until(lambda: events.last > 20 or events.reader is None)
         assert len(events._texts) == 10
         assert events._bytes == sum(map(len, events._texts))
 

@@ -11,11 +11,8 @@ import base64
 import re
 import subprocess
 import sys
-import threading
-import time
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +20,12 @@ import aiohttp
 import numpy as np
 import pytest
 import soxr
-import uvicorn
 from openai import OpenAI
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
 
 from benchmarks.recordings import load_pcm
 from tests.support.clips import CLIPS, ROOT, assert_spoken
 from tests.support.http_worker import KEY, HttpWorker, http_worker
-from tests.support.servers import free_port
+from tests.support.litellm_gateway import litellm_gateway
 
 if TYPE_CHECKING:
     from livekit.agents.stt import SpeechStream
@@ -105,40 +98,12 @@ def test_an_agent_of_livekit_hears_each_sentence(worker: HttpWorker, sound: byte
     assert interims == {item for item, _ in finals}
 
 
-@contextmanager
-def gateway(worker: HttpWorker, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """LiteLLM's relay of Realtime sessions, behind the route that its proxy has for it."""
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network as it is imported
-    from litellm.realtime_api.main import _arealtime
-
-    async def relay(socket: WebSocket) -> None:
-        await socket.accept()
-        query = dict(socket.query_params)
-        model = f"openai/{query['model']}"
-        await _arealtime(model=model, websocket=socket, api_base=worker.url, api_key=KEY, query_params=query)
-
-    app = Starlette(routes=[WebSocketRoute("/v1/realtime", relay)])
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-# the SDK, and LiteLLM's relay, open their connections as websockets 17.0 had it
+# the SDK opens its connection as websockets 17.0 had it
 @pytest.mark.filterwarnings(r"ignore:connect\(\) must be used as a context manager:DeprecationWarning")
-def test_a_session_through_litellm_has_all_its_texts(
-    worker: HttpWorker, sound: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_through_litellm_has_all_its_texts(worker: HttpWorker, sound: bytes) -> None:
     texts = []
     with (
-        gateway(worker, monkeypatch) as url,
+        litellm_gateway(worker) as url,
         OpenAI(base_url=url, api_key="of the gateway") as client,
         client.realtime.connect(model="whisper-1", extra_query={"intent": "transcription"}) as session,
     ):
