@@ -25,7 +25,7 @@ endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint lock image-check image-torch serve http platform bench coldstart soak fuzz format clips clean
+.PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint lock image-check image-torch serve http platform bench coldstart soak fuzz format clips release clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -73,13 +73,15 @@ chromium:
 test-ui: setup $(CLIENT_READY) chromium  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
 	$(TESTS) --confcutdir=tests/ui tests/ui
 
-lint: $(DEV)  ## ruff, mypy, oxlint, codespell and hadolint
+lint: $(DEV)  ## ruff, mypy, oxlint, codespell, hadolint, and the workflows by check-jsonschema and zizmor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/oxlint api/page/static
 	$(BIN)/codespell src api media transcript client builder benchmarks deploy tests docs README.md Makefile compose.yaml handler.py
 	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --min-severity medium .github/workflows
 
 image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told
 	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
@@ -127,6 +129,9 @@ format: $(DEV)  ## let ruff lay out the code
 
 clips: $(DEV)  ## make the repository's audio again (needs Debian's flite)
 	tests/data/make_clips.sh
+
+release: $(DEV)  ## a version, in this checkout; nothing is pushed: VERSION=0.2.0, and DRY_RUN=1 to keep nothing
+	@$(BIN)/python builder/release.py $(if $(DRY_RUN),--dry-run) $(VERSION)
 
 clean:  ## remove the environment, the models and all caches
 	rm -rf .venv .venv-client .venv-image .venv-whisperx .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
