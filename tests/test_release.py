@@ -144,7 +144,10 @@ def test_a_release_is_a_commit_a_tag_the_packages_and_the_notes(repository, caps
 
     notes = (repository / "dist" / "release-notes-0.2.0.md").read_text()
     assert git(repository, "cat-file", "-t", "v0.2.0").strip() == "tag"
-    assert git(repository, "tag", "--list", "--format=%(contents)", "v0.2.0").strip() == notes.strip()
+    assert (
+        git(repository, "tag", "--list", "--format=%(contents)", "v0.2.0").strip()
+        == f"Release 0.2.0\n\n{notes}".strip()
+    )
     assert git(repository, "rev-parse", "v0.2.0^{commit}") == git(repository, "rev-parse", "main")
     with zipfile.ZipFile(repository / "dist" / "worker-0.2.0-py3-none-any.whl") as wheel:
         assert b"0.2.0" in wheel.read("src/__init__.py")
