@@ -12,7 +12,6 @@ from whisper import available_models
 from builder.hub import HUB, LOAD_BALANCING, LOAD_BALANCING_HUB, with_environment
 from src.request.validation import parse_input
 from src.settings import Settings
-from tests.image import steps
 from tests.support.clips import ROOT
 
 LISTING = json.loads(HUB.read_text())
@@ -51,7 +50,7 @@ def test_the_listing_has_the_fields_that_the_hub_requires() -> None:
 
 def test_the_hubs_defaults_equal_those_of_the_image() -> None:
     defaults = {key: variable["default"] for key, variable in INPUTS.items() if "default" in variable}
-    image = {key: value for key, value in steps()[-1].lasting.items() if key in INPUTS}
+    image = {key: value for key, value in DockerfileParser(str(ROOT)).envs.items() if key in INPUTS}
     assert settings(**defaults) == settings(**image)
 
 
@@ -79,7 +78,7 @@ def test_a_preset_names_models_that_exist(preset: dict[str, Any]) -> None:
 
 
 def test_the_first_preset_is_the_model_in_the_image() -> None:
-    image = steps()[-1].lasting
+    image = DockerfileParser(str(ROOT)).envs
     assert CONFIG["presets"][0]["defaults"] == {"WHISPER_MODEL": image["WHISPER_MODEL"]}
 
 
