@@ -20,8 +20,7 @@ RUN python3 -m venv --system-site-packages --without-pip /opt/worker \
     && /opt/worker/bin/python -m pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} \
         "torch==${TORCH_VERSION}"
 
-COPY builder/requirements.txt /builder/requirements.txt
-RUN sed -i "s/^torch==[^ ]*/torch==${TORCH_VERSION}/" /builder/requirements.txt
+COPY builder/requirements-build.lock builder/requirements.lock /builder/
 
 # `video` gives ffmpeg access to the GPU's encoder. The SDK's default log level, DEBUG, would log every job and answer.
 # HTTP mode listens for the container's host; it then asks for a key, except behind RunPod's load balancer.
@@ -30,9 +29,12 @@ ENV PATH=/opt/worker/bin:${PATH} \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
     RUNPOD_LOG_LEVEL=INFO \
     HOST=0.0.0.0
-# A package without a wheel would have to be compiled, and fails the build; openai-whisper is pure Python.
-RUN python -m pip install --no-cache-dir --only-binary :all: --no-binary openai-whisper \
-        --requirement /builder/requirements.txt
+# Exactly the locked packages, compared with their hashes. One without a wheel would have to be compiled, and fails the
+# build; openai-whisper is pure Python, and built with the setuptools installed before.
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: \
+        --requirement /builder/requirements-build.lock \
+    && python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: \
+        --no-binary openai-whisper --no-build-isolation --requirement /builder/requirements.lock
 
 # The models have their own layer below the code, in the folder that the worker searches first.
 ARG WHISPER_MODEL=medium

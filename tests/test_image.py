@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from builder import demo
+from builder import demo, repository
 from src import __version__
 from tests.support.clips import CLIPS, ROOT, as_base64
 
@@ -43,9 +43,10 @@ def test_the_base_is_pinned_with_the_torch_of_its_cuda() -> None:
     assert int(ubuntu) >= 2404, "22.04 has Python 3.10"
 
 
-def test_an_image_built_without_arguments_is_labelled_with_this_version() -> None:
-    assert argument("VERSION") == __version__
-    assert DOCKERFILE.labels["org.opencontainers.image.version"] == __version__
+def test_an_image_built_without_arguments_is_labelled_with_version_and_source() -> None:
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in DOCKERFILE.labels.items()}
+    assert labels["version"] == __version__
+    assert labels["source"] == repository.url()
 
 
 def test_the_worker_is_told_what_the_tutorial_has_it_told() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import ffmpeg
 
 from client.errors import BadRecording, WrongUsage
+from client.invocation import command_line
 from client.media.ffmpeg_process import MAX_SECONDS
 from client.media.tracks import choose_track, read_tracks
 from client.realtime.backlog import BYTES_PER_SECOND
@@ -20,11 +21,6 @@ from media.sandbox import DEMUXERS, MAX_STREAMS, FfmpegMissing, ProcessLimits, c
 _CHUNK_BYTES = BYTES_PER_SECOND // 10
 _SAMPLE_RATE = BYTES_PER_SECOND // 2
 _LOG_BYTES = 4096  # kept of ffmpeg's log
-
-_INSTALL_MICROPHONE = (
-    "the microphone needs {missing}: install it ({how}), or give a recording, or - and a pipe such as "
-    "`arecord -f S16_LE -r 16000 | python -m client.live -`"
-)
 
 
 def file_input(path: Path) -> ffmpeg.nodes.FilterableStream:
@@ -164,11 +160,14 @@ def find_sounddevice() -> Any:
     try:
         import sounddevice
     except ImportError:
-        raise WrongUsage(
-            _INSTALL_MICROPHONE.format(missing="the package sounddevice", how="pip install sounddevice")
-        ) from None
+        raise _no_microphone("the package sounddevice", "pip install sounddevice") from None
     except OSError:  # it is there, but not the library that it calls
-        raise WrongUsage(
-            _INSTALL_MICROPHONE.format(missing="the library PortAudio", how="sudo apt install libportaudio2")
-        ) from None
+        raise _no_microphone("the library PortAudio", "sudo apt install libportaudio2") from None
     return sounddevice
+
+
+def _no_microphone(missing: str, how: str) -> WrongUsage:
+    return WrongUsage(
+        f"the microphone needs {missing}: install it ({how}), or give a recording, or - and a pipe such as "
+        f"`arecord -f S16_LE -r 16000 | {command_line('live')} -`"
+    )
