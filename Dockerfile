@@ -15,8 +15,10 @@ RUN apt-get update \
 # packages; it is needed because pip cannot replace packages of Debian's Python (cryptography) in place.
 ARG TORCH_VERSION=2.8.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cu128
+# TORCH_INDEX="" stands for pip's own index.
 RUN python3 -m venv --system-site-packages --without-pip /opt/worker \
-    && /opt/worker/bin/python -m pip install --no-cache-dir --index-url "${TORCH_INDEX}" "torch==${TORCH_VERSION}"
+    && /opt/worker/bin/python -m pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} \
+        "torch==${TORCH_VERSION}"
 
 COPY builder/requirements-build.lock builder/requirements.lock /builder/
 
@@ -56,4 +58,19 @@ COPY builder/demo.py /builder/demo.py
 # is the same check on a GPU.
 RUN python /builder/demo.py
 
+# Labels of https://specs.opencontainers.org/image-spec/annotations. `make image` sets the arguments; a release sets the
+# version's default, for builds elsewhere.
+ARG VERSION=0.1.0
+ARG REVISION=
+ARG CREATED=
+LABEL org.opencontainers.image.title="worker-whisper" \
+    org.opencontainers.image.description="Speech to text as a RunPod serverless worker: OpenAI's Whisper, batched" \
+    org.opencontainers.image.source="https://github.com/you/worker-whisper" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}"
+
+# The user stays root, to whom a network volume and RunPod's cached models belong. `--user 10001` works as well: nothing
+# but /tmp has to be writable.
 CMD ["python", "-u", "/handler.py"]

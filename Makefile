@@ -27,7 +27,7 @@ endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint lock image-check image-torch serve http platform bench coldstart soak fuzz format clips release clean
+.PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint lock image image-base test-image podman image-torch serve http platform bench coldstart soak fuzz format clips release clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -85,9 +85,25 @@ lint: $(DEV)  ## ruff, mypy, oxlint, codespell, hadolint, and the workflows by c
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --min-severity medium .github/workflows
 
-image-check: setup  ## the Dockerfile, its steps that need no base image, and what RunPod's Hub is told
-	$(BIN)/hadolint Dockerfile deploy/load-balancing/Dockerfile
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_image.py tests/test_hub.py tests/test_own_machine.py
+# Only what is set is passed on; `TORCH_INDEX=` is set, and stands for pip's own index.
+IMAGE ?= worker-whisper
+BUILD_ARGS := $(foreach name,BASE_IMAGE TORCH_VERSION TORCH_INDEX WHISPER_MODEL WHISPER_MODELS,\
+	$(if $(filter undefined,$(origin $(name))),,--build-arg $(name)=$($(name))))
+# A network with nothing but loopback, which podman's containers share; docker's are started by a service outside of it.
+ALONE := $(if $(shell command -v podman),$(if $(SUDO),,unshare --net sh -c 'ip link set lo up && exec "$$0" "$$@"'))
+
+image:  ## build the Dockerfile with podman or docker; IMAGE=worker-whisper WHISPER_MODEL=medium BASE_IMAGE=...
+	$(PYTHON) -m builder.image build --tag $(IMAGE) $(BUILD_ARGS)
+
+image-base: models/.tiny.en podman  ## localhost/worker-whisper-base, for BASE_IMAGE where no registry can be reached
+	$(PYTHON) -m builder.image base
+
+test-image: setup  ## the built image as a confined container, under the emulated platform; IMAGE=worker-whisper
+	IMAGE=$(IMAGE) OMP_NUM_THREADS=1 $(ALONE) $(BIN)/python -m pytest --confcutdir=tests/image tests/image
+
+podman:
+	@{ command -v podman && command -v runc && command -v mmdebstrap; } > /dev/null || { $(SUDO) apt-get update && \
+		$(SUDO) apt-get install --yes --no-install-recommends podman runc mmdebstrap; }
 
 image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the image has: 3 GB
 	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 2 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)

@@ -27,7 +27,11 @@ from builder import repository  # noqa: E402
 from builder.changelog import release_notes, with_release  # noqa: E402
 
 BRANCH = "main"
-STATED = {"src/__init__.py": '__version__ = "{}"', "docs/output.md": '"worker_version": "{}"'}
+STATED = {
+    "src/__init__.py": '__version__ = "{}"',
+    "docs/output.md": '"worker_version": "{}"',
+    "Dockerfile": "ARG VERSION={}",
+}
 """The files that state the version, with the text that does; each has it once."""
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
