@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def pip_settings() -> dict[str, str]:
     return settings
 
 
-def local_places(values: Sequence[str] | Iterator[str]) -> Iterator[str]:
+def local_places(values: Iterable[str]) -> Iterator[str]:
     """Yield the files and folders among the values of pip's settings."""
     for value in values:
         for word in value.split():
