@@ -11,7 +11,7 @@ IMAGE_READY := .venv-image/.ready
 IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
 TORCH := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' builder/requirements-local.txt)
 # Without an NVIDIA GPU: PyTorch's build for CPUs, which has no CUDA libraries and no triton, 4 GB less on Linux.
-TORCH_INDEX := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
+TORCH_FROM := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
 WORKER_LOCKS := builder/requirements-build.lock builder/requirements.lock builder/requirements-local.lock
 LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes --no-build-isolation
 # One thread in each of two processes. Files are handed out slowest first (tests/support/tiers.py), not largest first.
@@ -158,7 +158,7 @@ clean:  ## remove the environment, the models and all caches
 define install_worker
 	@$(1)/bin/python -m pip install $(LOCKED) -r builder/requirements-build.lock
 	@$(1)/bin/python -m pip install $(LOCKED) -r builder/requirements.lock -r builder/requirements-local.lock
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) "torch==$(2)"
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_FROM) "torch==$(2)"
 endef
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.
