@@ -103,9 +103,7 @@ def release(root: Path, version: Version, day: date, *, dry_run: bool = False) -
     print(f"Released {version} in this checkout: commit {commit[:10]}, tag v{version}, and in dist/:")
     print(*(f"  {path.name}" for path in sorted((root / "dist").glob(f"*{version}*"))), sep="\n")
     print(f"To do by hand:\n  git push --follow-tags origin {BRANCH}")
-    print(
-        "GitHub then tests, pushes the image and creates the release, which RunPod's Hub builds within about an hour."
-    )
+    print("GitHub then runs the tests, pushes the image, and creates the release that RunPod's Hub builds.")
     print(f"To take it back before that: git tag -d v{version} && git reset --hard HEAD~1")
 
 
@@ -205,9 +203,10 @@ def _build(worktree: Path, version: Version, to: Path) -> None:
 
 def _publish(root: Path, version: Version, commit: str, built: Path) -> None:
     """Tag the commit, move the branch to it, and fill `dist/`."""
-    notes = built / f"release-notes-{version}.md"
-    # By default git takes the headings of the notes for comments.
-    _git(root, "tag", "--annotate", "--cleanup=verbatim", "--file", str(notes), f"v{version}", commit)
+    notes = (built / f"release-notes-{version}.md").read_text(encoding="utf-8")
+    # Without `verbatim`, git takes the headings of the notes for comments.
+    message = ("--message", f"Release {version}", "--message", notes)
+    _git(root, "tag", "--annotate", "--cleanup=verbatim", *message, f"v{version}", commit)
     try:
         (root / "dist").mkdir(exist_ok=True)
         for path in built.iterdir():

@@ -34,4 +34,4 @@ def raw_url(path: str) -> str:
 
 def badge() -> str:
     """Return the badge of RunPod's Hub, which leads to the worker's page there, as Markdown."""
-    return f"[![Runpod](https://api.runpod.io/badge/{name()})](https://console.runpod.io/hub/{name()})"
+    return f"[![Deploy on RunPod](https://api.runpod.io/badge/{name()})](https://console.runpod.io/hub/{name()})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tarfile
 import zipfile
 from datetime import date
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder import release as releasing
+from builder import repository as address
 from builder.changelog import CHANGELOG, entries, release_notes, with_release
 from tests.support.clips import ROOT
 
@@ -145,7 +147,10 @@ def test_a_release_is_a_commit_a_tag_the_packages_and_the_notes(repository, caps
 
     notes = (repository / "dist" / "release-notes-0.2.0.md").read_text()
     assert git(repository, "cat-file", "-t", "v0.2.0").strip() == "tag"
-    assert git(repository, "tag", "--list", "--format=%(contents)", "v0.2.0").strip() == notes.strip()
+    assert (
+        git(repository, "tag", "--list", "--format=%(contents)", "v0.2.0").strip()
+        == f"Release 0.2.0\n\n{notes}".strip()
+    )
     assert git(repository, "rev-parse", "v0.2.0^{commit}") == git(repository, "rev-parse", "main")
     with zipfile.ZipFile(repository / "dist" / "worker-0.2.0-py3-none-any.whl") as wheel:
         assert b"0.2.0" in wheel.read("src/__init__.py")
@@ -305,6 +310,13 @@ def test_notes_have_a_line_for_each_entry_and_links_that_work_elsewhere():
         "[elsewhere](https://example.com/a).\n"
         "- Another one.\n"
     )
+
+
+@pytest.mark.process
+def test_the_notes_are_printed_by_python_alone():
+    command = [sys.executable, "-S", "builder/changelog.py", "v0.1.0"]  # -S: without installed packages
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert printed == release_notes(CHANGELOG.read_text(), "0.1.0", address.url())
 
 
 def test_entries_of_the_last_version_end_before_the_links():

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from client.errors import Stopped
 from client.library.client import OnProgress, OnSegments, run
 from client.library.transcription import Transcription
 from client.recording import RunSettings
@@ -48,11 +49,13 @@ class AsyncClient:
         self._settings = RunSettings(parallel, timeout_s)
         self._slots = asyncio.Semaphore(limit)
         self._running: dict[asyncio.Future[Transcription], threading.Event] = {}
+        self._is_closed = False
 
     async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_closed = True
         for stop in self._running.values():
             stop.set()
         await self._wait_for_end(*self._running)
@@ -74,10 +77,12 @@ class AsyncClient:
             on_segments: called on the event loop; as the worker streams them, if it does, else at the end.
 
         Raises:
-            ClientError: as for `Client.transcribe`.
+            ClientError: as for `Client.transcribe`; `Stopped` after the end of the block.
             asyncio.CancelledError: the task was cancelled, and so are its jobs.
         """
         async with self._slots:
+            if self._is_closed:
+                raise Stopped("stopped: the client's `async with` block has ended")
             stop = threading.Event()
             callbacks = (_on_loop(on_progress), _on_loop(on_segments))
             future = _start_thread(
