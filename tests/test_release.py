@@ -65,7 +65,7 @@ TABLES = (
 FILES = {
     "src/__init__.py": '__version__ = "0.1.0"\n',
     "docs/output.md": '{"worker_version": "0.1.0"}\n',
-    "Dockerfile": "ARG VERSION=0.1.0\n",
+    "Dockerfile": 'LABEL org.opencontainers.image.version="0.1.0"\n',
     "docs/table.md": "\n",
     "CHANGELOG.md": CHANGES,
     "builder/write_tables.py": TABLES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ def served(
     try:
         while ping(port) != 200:
             assert process.poll() is None, "the container has ended"
+            time.sleep(0.05)
         yield process
     finally:
         remove(name)

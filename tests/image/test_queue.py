@@ -26,7 +26,7 @@ def clip(name: str, **options: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def worker(platform: Platform) -> Iterator[Worker]:
     with ContainerWorker(platform) as worker:
-        worker.wait_ready()
+        worker.wait_ready(timeout=240)
         yield worker
 
 
@@ -74,7 +74,7 @@ def test_sigterm_lets_a_running_job_finish(platform: Platform, worker: Worker, l
 
 def test_a_stream_brings_segments_before_the_whole(platform: Platform) -> None:
     with ContainerWorker(platform, env={"STREAMING": "true"}) as worker:
-        worker.wait_ready()
+        worker.wait_ready(timeout=240)
         job = platform.submit(clip("long.ogg"))
         whole = completed(platform, worker, job)[-1]
     chunks = platform.job(job).chunks
