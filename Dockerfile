@@ -51,6 +51,7 @@ COPY src /src
 COPY media /media
 COPY transcript /transcript
 COPY api /api
+COPY THIRD_PARTY.md LICENSE /
 COPY handler.py test_input.json /
 COPY builder/demo.py /builder/demo.py
 

@@ -12,8 +12,8 @@ IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
 TORCH := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' builder/requirements-local.txt)
 # Without an NVIDIA GPU: PyTorch's build for CPUs, which has no CUDA libraries and no triton, 4 GB less on Linux.
 TORCH_FROM := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
-WORKER_LOCKS := builder/requirements-build.lock builder/requirements.lock builder/requirements-local.lock
-LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes --no-build-isolation
+WORKER_LOCKS := builder/requirements.lock builder/requirements-local.lock
+LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes
 # One thread in each of two processes. Files are handed out slowest first (tests/support/tiers.py), not largest first.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
@@ -156,8 +156,7 @@ clean:  ## remove the environment, the models and all caches
 
 # $(call install_worker,ENVIRONMENT,VERSION): the worker's packages and this version of torch, whose own are not locked.
 define install_worker
-	@$(1)/bin/python -m pip install $(LOCKED) -r builder/requirements-build.lock
-	@$(1)/bin/python -m pip install $(LOCKED) -r builder/requirements.lock -r builder/requirements-local.lock
+	@$(1)/bin/python -m pip install $(LOCKED) $(WORKER_LOCKS:%=-r %)
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_FROM) "torch==$(2)"
 endef
 

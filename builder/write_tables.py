@@ -1,4 +1,4 @@
-"""Writes everything that is generated from the worker's classes.
+"""Writes everything that is generated from the worker's classes and packages.
 
 - `docs/options.md`: the table of a job's options
 - `docs/configuration.md`: the table of environment variables
@@ -9,6 +9,7 @@
 - `deploy/load-balancing/.runpod/hub.json`: the listing for load balancing
 - `README.md`: the badge of RunPod's Hub
 - `Dockerfile`: the label with the repository's address
+- `THIRD_PARTY.md`: the licences of what the image contains
 
     .venv/bin/python builder/write_tables.py            # writes the files
     .venv/bin/python builder/write_tables.py --check    # changes nothing; fails if a file is out of date
@@ -29,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 from builder import repository  # noqa: E402
 from builder.hub import HUB, LOAD_BALANCING_HUB, load_balancing_listing, with_environment  # noqa: E402
 from builder.languages import language_table  # noqa: E402
+from builder.third_party import THIRD_PARTY, third_party  # noqa: E402
 from src.request.options import Options  # noqa: E402
 from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
@@ -56,6 +58,7 @@ def generate() -> dict[Path, str]:
         THRESHOLDS: thresholds(),
         LANGUAGES: language_table(),
         HUB: with_environment(HUB.read_text()),
+        THIRD_PARTY: third_party(),
         LOAD_BALANCING_HUB: load_balancing_listing(with_environment(HUB.read_text())),
     }
 
