@@ -86,7 +86,7 @@ def make_base(model: str) -> None:
         sys.exit("The stand-in base is made by mmdebstrap: apt-get install mmdebstrap")
     release = next(
         line.partition("=")[2].strip()
-        for line in Path("/etc/os-release").read_text().splitlines()
+        for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
         if line.startswith("VERSION_CODENAME=")
     )
     with tempfile.TemporaryDirectory(prefix="base-") as scratch:
