@@ -45,7 +45,8 @@ Costs = npt.NDArray[np.float64]
 def compiled_timing() -> ModuleType:
     """`whisper.timing` as it is without this project: compiled by numba."""
     spec = importlib.util.spec_from_file_location("whisper.compiled_timing", whisper.timing.__file__)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
