@@ -46,11 +46,15 @@ _FATAL_ERRORS = (EndpointUnusable, OptionRefused, OutputFailed)
 """Errors that every file would meet: of the endpoint, the options, and the disk."""
 
 _EXAMPLES = """\b
-Examples, each after python -m:
-  client.batch ./audio ./texts                       txt, srt, vtt, tsv, json
-  client.batch ./audio ./texts -f srt --language de  subtitles, German speech
-  client.batch ./calls ./texts -f txt --diarize      who says what
-  client.batch ./audio ./texts --price 0.00031       shows the cost as well"""
+Examples:
+  {command} ./audio ./texts
+      writes txt, srt, vtt, tsv and json
+  {command} ./audio ./texts -f srt --language de
+      subtitles; the speech is German
+  {command} ./calls ./texts -f txt --diarize
+      who says what
+  {command} ./audio ./texts --price 0.00031
+      shows the cost as well"""
 
 RECORD_FILE = ".worker-whisper.json"
 """In the folder of transcripts: the content and options that each recording's files were made from."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+from client.invocation import running_command
 
 OUTPUT, CONNECTION, GENERAL = "Output", "Connection", "General"
 """Groups of flags that are not options of the worker."""
@@ -25,7 +28,7 @@ Exit codes:
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help lists the options by their `rich_help_panel`."""
+    """A command whose help lists the options by their `rich_help_panel`; its epilog may hold `{command}`."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then each group of options."""
@@ -39,3 +42,26 @@ class GroupedCommand(TyperCommand):
         for panel in sorted(groups, key=lambda name: _LAST.index(name) if name in _LAST else -1):
             with formatter.section(panel):
                 formatter.write_dl(groups[panel])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples with the command that was run."""
+        _write_epilog(self.epilog, ctx, formatter)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; messages name others as this one was named."""
+        running_command.set(ctx.command_path)
+        return super().invoke(ctx)
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands, with the same in its epilog."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples with the command that was run."""
+        _write_epilog(self.epilog, ctx, formatter)
+
+
+def _write_epilog(epilog: str | None, ctx: Any, formatter: Any) -> None:
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text(inspect.cleandoc(epilog or "").replace("{command}", ctx.command_path))

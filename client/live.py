@@ -22,6 +22,7 @@ from client.command_help import OUTPUT, GroupedCommand
 from client.console import exit_on_client_error
 from client.errors import OutputFailed, WrongUsage
 from client.files import describe, describe_no_file
+from client.invocation import command_line
 from client.options import QuietFlag, with_server
 from client.output import check_targets, write_files
 from client.realtime.sources import decode, file_input, find_sounddevice, paced, pipe_input, record
@@ -34,15 +35,17 @@ SPEECH = "Speech"
 """Group of the flags that say how it is transcribed."""
 
 _EXAMPLES = """\b
-Examples, each after python -m:
-  client.live                              the microphone
-  client.live talk.mp3 --srt talk.srt      a recording, as if it were live
-  client.live --language de --language en --diarize --txt meeting.txt
-  client.live --server https://ENDPOINT-ID.api.runpod.ai
+Examples:
+  {command}
+      the microphone
+  {command} talk.mp3 --srt talk.srt
+      a recording, as if it were live
+  {command} --language de --language en --txt meeting.txt
+  {command} --server https://ENDPOINT-ID.api.runpod.ai
 
 \b
 A pipe, in any format with a header:
-  arecord -f S16_LE -r 16000 | python -m client.live -
+  arecord -f S16_LE -r 16000 | {command} -
 
 \b
 The worker: in HTTP mode, such as `make http` on this machine.
@@ -173,7 +176,7 @@ def _open_source(recording: str | None, speed: float) -> Iterator[Source]:
     elif recording == "-":
         if sys.stdin.isatty():
             raise WrongUsage(
-                "- reads a pipe, and there is none: `arecord -f S16_LE -r 16000 | python -m client.live -`"
+                f"- reads a pipe, and there is none: `arecord -f S16_LE -r 16000 | {command_line('live')} -`"
             )
         yield Source(paced(decode(pipe_input(), "the pipe", piped=True), speed), starts_at_once=True)
     else:

@@ -6,6 +6,7 @@ Options that are lists or objects take their flag more than once, commas, JSON, 
 from __future__ import annotations
 
 import base64
+import difflib
 import functools
 import json
 import math
@@ -60,8 +61,27 @@ def parse_options(values: Mapping[str, Any]) -> dict[str, Any]:
     parsed = {name: parse_option(name, value) for name, value in values.items()}
     options = {name: value for name, value in parsed.items() if value is not None}
     for name, value in options.items():
-        _check(name, value)
+        _check(name, value, _flag(name))
     return options
+
+
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as a job has them, without those that are None; samples of speakers may also be paths of files.
+
+    Raises:
+        WrongUsage: an option is unknown, or its value is wrong.
+    """
+    checked = {name: value for name, value in options.items() if value is not None}
+    for name, value in checked.items():
+        if name not in option_schemas():
+            similar = difflib.get_close_matches(str(name), option_schemas(), 1)
+            hint = f": did you mean {similar[0]}?" if similar else ""
+            raise WrongUsage(f"options: there is no {name!r:.60}{hint}")
+        if name == "speakers" and isinstance(value, dict):
+            samples = {speaker: _sample(f"options.speakers.{speaker:.60}", sample) for speaker, sample in value.items()}
+            checked[name] = samples
+        _check(name, checked[name], f"options.{name}")
+    return checked
 
 
 def parse_option(name: str, given: Any) -> Any:
@@ -227,8 +247,13 @@ def _read_file(name: str, text: str) -> str:
     return content
 
 
-def _check(name: str, value: Any) -> None:
+def _check(name: str, value: Any, label: str) -> None:
     """Compare an option with the worker's schema.
+
+    Args:
+        name: of the option.
+        value: of it.
+        label: its name in messages.
 
     Raises:
         WrongUsage: it does not fit.
@@ -242,7 +267,7 @@ def _check(name: str, value: Any) -> None:
         place = error.name.removeprefix("data").lstrip(".")[:60]
         place = "" if place == "[0]" and len(value) == 1 else place
         rule = error.message.removeprefix(error.name).strip()[:300]
-        raise WrongUsage(f"{_flag(name)}: {place} {rule}" if place else f"{_flag(name)} {rule}") from None
+        raise WrongUsage(f"{label}: {place} {rule}" if place else f"{label} {rule}") from None
 
 
 def _flag(name: str) -> str:

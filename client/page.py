@@ -23,10 +23,12 @@ from client.command_help import GroupedCommand
 from client.console import exit_on_client_error
 
 _EXAMPLES = """\b
-Examples, each after python -m:
-  client.page                            for the browser on this machine
-  client.page --port 9000 --no-open
-  client.page --host 0.0.0.0 --serve-key SECRET    for the whole network
+Examples:
+  {command}
+      for the browser on this machine
+  {command} --port 9000 --no-open
+  {command} --host 0.0.0.0 --serve-key SECRET
+      for the whole network
 
 \b
 Exit codes:
@@ -55,7 +57,7 @@ def main(
     """Open the web page, served on this machine: transcribe, correct, and download transcripts.
 
     Recordings go to the endpoint that RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY name, or the flags under Connection. It is
-    the server of client.serve, with OpenAI's audio API beside the page.
+    the server of the command `serve`, with OpenAI's audio API beside the page.
     """
     opens = has_display(os.environ) and sys.stderr.isatty() if open_browser is None else open_browser
 

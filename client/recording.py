@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from client.errors import BadAnswer, BadRecording, Incomplete, OutputFailed, WrongUsage
 from client.files import describe, describe_no_file
+from client.invocation import command_line
 from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
@@ -56,6 +58,24 @@ class RunSettings:
     """Maximum size of a request in bytes."""
 
 
+def find_recording(source: str | Path) -> Path | str:
+    """Return a file's path, or an http(s) URL as it is.
+
+    Raises:
+        WrongUsage: it is empty, or a URL of another kind.
+    """
+    if isinstance(source, Path):
+        return source
+    if not source.strip():
+        raise WrongUsage("the name of the recording is empty: give a file or a URL")
+    scheme = re.match(r"[a-z][a-z\d+.-]*://", source.lower())
+    if scheme is None:
+        return Path(source)
+    if scheme[0] not in ("http://", "https://"):
+        raise WrongUsage("give a file's path, or a URL, which begins with http:// or https://")
+    return source
+
+
 def transcribe_recording(
     endpoint: Endpoint,
     source: Path | str,
@@ -87,7 +107,7 @@ def transcribe_recording(
         ClientError: see `client/errors.py`.
     """
     if isinstance(source, Path) and source.is_dir():
-        raise WrongUsage(f"{source} is a folder: use client.batch")
+        raise WrongUsage(f"{source} is a folder: use `{command_line('batch')}`")
     if isinstance(source, Path) and not source.is_file():
         raise WrongUsage(describe_no_file(source))
     if isinstance(source, Path):

@@ -23,7 +23,7 @@ class SegmentOrder:
         emit: receives new segments with the times and numbers of the whole recording, on the threads of the jobs.
     """
 
-    def __init__(self, emit: Callable[[Segments], None]) -> None:
+    def __init__(self, emit: Callable[[Segments], object]) -> None:
         self._emit = emit
         self._lock = Lock()
         self._unfinished: deque[int] = deque()

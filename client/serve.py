@@ -18,10 +18,12 @@ from client.command_help import GroupedCommand
 from client.console import exit_on_client_error
 
 _EXAMPLES = """\b
-Examples, each after python -m:
-  client.serve                           for programs on this machine
-  client.serve --port 9000 --allow-origin https://notes.example.org
-  client.serve --host 0.0.0.0 --serve-key SECRET   for the whole network
+Examples:
+  {command}
+      for programs on this machine
+  {command} --port 9000 --allow-origin https://notes.example.org
+  {command} --host 0.0.0.0 --serve-key SECRET
+      for the whole network
 
 \b
 Then, in a program that speaks OpenAI's API:

@@ -12,7 +12,6 @@ As a function:
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 from pathlib import Path
@@ -27,7 +26,7 @@ from client.errors import WrongUsage
 from client.media.video import check_video, save_video, video_paths
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
 from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
-from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
+from client.recording import RUN_LIMIT_BYTES, RunSettings, find_recording, transcribe_recording
 from client.segment_order import SegmentOrder
 from client.settings import EndpointSettings, find_settings
 from client.transport.endpoint import Endpoint
@@ -36,12 +35,17 @@ from client.transport.fanout import ProgressListener
 Output = dict[str, Any]
 
 _EXAMPLES = """\b
-Examples, each after python -m:
-  client.transcribe talk.mp3                       talk.txt, .srt, .vtt, ...
-  client.transcribe talk.mp3 -f srt --language de  talk.srt, German speech
-  client.transcribe call.wav -f txt --diarize -o - who says what, printed
-  client.transcribe talk.mp3 -f srt --subtitle-preset broadcast  short lines
-  client.transcribe film.mp4 --captions burn       film.captioned.mp4 as well"""
+Examples:
+  {command} talk.mp3
+      writes talk.txt, talk.srt, talk.vtt, ...
+  {command} talk.mp3 -f srt --language de
+      writes talk.srt; the speech is German
+  {command} call.wav -f txt --diarize -o -
+      prints who says what
+  {command} talk.mp3 -f srt --subtitle-preset broadcast
+      short lines, as in television
+  {command} film.mp4 --captions burn
+      writes film.captioned.mp4 as well"""
 
 
 def transcribe_audio(
@@ -125,7 +129,7 @@ def main(
 
     RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
-    recording = _find_recording(source)
+    recording = find_recording(source)
     formats = expand_formats(options.get("output_format") or ["all"])
     to_stdout = output == "-"
     targets = choose_targets(recording, None if to_stdout else output, formats)
@@ -171,18 +175,6 @@ def _listener(bar: ProgressBar, printer: SegmentPrinter | None) -> ProgressListe
         return ProgressListener(bar.update)
     order = SegmentOrder(printer.print)
     return ProgressListener(bar.update, order.on_segments, order.on_job_done, order.on_start)
-
-
-def _find_recording(source: str) -> Path | str:
-    """Return a file's path, or a URL."""
-    if not source.strip():
-        raise WrongUsage("the name of the recording is empty: give a file or a URL")
-    scheme = re.match(r"[a-z][a-z\d+.-]*://", source.lower())
-    if scheme is None:
-        return Path(source)
-    if scheme[0] not in ("http://", "https://"):
-        raise WrongUsage("give a file's path, or a URL, which begins with http:// or https://")
-    return source
 
 
 if __name__ == "__main__":

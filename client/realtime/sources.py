@@ -12,19 +12,23 @@ from typing import Any
 import ffmpeg
 
 from client.errors import BadRecording, WrongUsage
+from client.invocation import command_line
 from client.media.ffmpeg_process import MAX_SECONDS
 from client.media.tracks import choose_track, read_tracks
 from client.realtime.backlog import BYTES_PER_SECOND
-from media.sandbox import DEMUXERS, MAX_STREAMS, FfmpegMissing, ProcessLimits, compile_command, sandboxed_input
+from media.sandbox import (
+    DEMUXERS,
+    FFMPEG_ENVIRONMENT,
+    MAX_STREAMS,
+    FfmpegMissing,
+    ProcessLimits,
+    compile_command,
+    sandboxed_input,
+)
 
 _CHUNK_BYTES = BYTES_PER_SECOND // 10
 _SAMPLE_RATE = BYTES_PER_SECOND // 2
 _LOG_BYTES = 4096  # kept of ffmpeg's log
-
-_INSTALL_MICROPHONE = (
-    "the microphone needs {missing}: install it ({how}), or give a recording, or - and a pipe such as "
-    "`arecord -f S16_LE -r 16000 | python -m client.live -`"
-)
 
 
 def file_input(path: Path) -> ffmpeg.nodes.FilterableStream:
@@ -67,8 +71,8 @@ async def decode(source: ffmpeg.nodes.FilterableStream, name: str, *, piped: boo
         stdin=None if piped else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={},
-        start_new_session=True,  # Ctrl-C is this process's business
+        env=FFMPEG_ENVIRONMENT,
+        start_new_session=True,  # where there are sessions: Ctrl-C is this process's business
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -164,11 +168,14 @@ def find_sounddevice() -> Any:
     try:
         import sounddevice
     except ImportError:
-        raise WrongUsage(
-            _INSTALL_MICROPHONE.format(missing="the package sounddevice", how="pip install sounddevice")
-        ) from None
+        raise _no_microphone("the package sounddevice", "pip install sounddevice") from None
     except OSError:  # it is there, but not the library that it calls
-        raise WrongUsage(
-            _INSTALL_MICROPHONE.format(missing="the library PortAudio", how="sudo apt install libportaudio2")
-        ) from None
+        raise _no_microphone("the library PortAudio", "sudo apt install libportaudio2") from None
     return sounddevice
+
+
+def _no_microphone(missing: str, how: str) -> WrongUsage:
+    return WrongUsage(
+        f"the microphone needs {missing}: install it ({how}), or give a recording, or - and a pipe such as "
+        f"`arecord -f S16_LE -r 16000 | {command_line('live')} -`"
+    )

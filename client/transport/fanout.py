@@ -46,7 +46,7 @@ class JobSpec:
 class ProgressListener:
     """Callbacks for the progress of all jobs together; called on the threads that run the jobs."""
 
-    on_progress: Callable[[float, str], None] = lambda _fraction, _stage: None
+    on_progress: Callable[[float, str], object] = lambda _fraction, _stage: None
     """Receives the fraction done, and a description of the current stage."""
     on_segments: Callable[[JobSpec, list[dict[str, Any]]], None] | None = None
     """Receives a job and its new segments, with times relative to the job's start; None: they are not requested."""

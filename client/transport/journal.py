@@ -52,7 +52,7 @@ class Journal:
         self.is_complete = True
 
     @contextmanager
-    def claimed(self, stop: threading.Event, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def claimed(self, stop: threading.Event, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
         """Work on the transcription alone, after any other thread or process that does.
 
         Args:

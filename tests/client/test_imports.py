@@ -33,7 +33,7 @@ SERVER_MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client
 ARROWS: dict[str, set[str]] = {
     "merge": set(),
     "media": {"errors", "files"},
-    "realtime": {"console", "errors", "media", "settings", "transport"},
+    "realtime": {"console", "errors", "invocation", "media", "settings", "transport"},
     "transport": {"errors", "files", "media", "settings"},
 }
 """The other modules of the client that a package may import."""

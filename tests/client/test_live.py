@@ -210,4 +210,4 @@ def test_help_is_plain_text_in_groups_with_examples(folder: Path) -> None:
     assert positions == sorted(positions)
     assert max(map(len, text.splitlines())) <= 80
     assert text.isascii()
-    assert "\n    client.live " in text[text.index("Examples, ") :]
+    assert "\n    python -m client.live " in text[text.index("Examples:") :]

@@ -21,7 +21,7 @@ from tests.client.conftest import CLIPS, MODEL, ROOT, WORKER_PYTHON, environment
 pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.slow]
 
 SECTION = (ROOT / "docs" / "client.md").read_text().partition("\n## Live\n")[2].partition("\n## ")[0]
-COMMANDS = [line.partition("#")[0].strip() for line in re.findall(r"^.*-m client\.live.*$", SECTION, re.MULTILINE)]
+COMMANDS = [line.partition("#")[0].strip() for line in re.findall(r"^.*worker-whisper live.*$", SECTION, re.MULTILINE)]
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +54,14 @@ def is_ready(address: str) -> bool:
 def run_documented(command: str, worker: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of the documents, with this environment's Python, and a file in place of the microphone."""
     shutil.copy(CLIPS / "demo.ogg", folder / "talk.mp3")
-    shown = command.replace(".venv-client/bin/python", shlex.quote(sys.executable))
+    shown = command.replace("worker-whisper", f"{shlex.quote(sys.executable)} -m client")
     decode = f"{ffmpeg_executable()} -v error -i talk.mp3 -ar 16000 -f wav -"
     shown = shown.replace("arecord -f S16_LE -r 16000", decode)
     env = environment(worker, folder.parent)
     return subprocess.run(["sh", "-c", shown], cwd=folder, env=env, capture_output=True, text=True, timeout=240)
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.endswith("client.live")])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.endswith("whisper live")])
 def test_the_documented_commands_hear_what_is_said(command: str, worker: str, folder: Path) -> None:
     done = run_documented(command, worker, folder)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_the_documented_commands_hear_what_is_said(command: str, worker: str, fo
 
 
 def test_without_a_recording_the_microphone_is_heard_or_it_is_said_why_not(worker: str, folder: Path) -> None:
-    (command,) = [command for command in COMMANDS if command.endswith("client.live")]
+    (command,) = [command for command in COMMANDS if command.endswith("whisper live")]
     done = run_documented(command, worker, folder)
     assert done.returncode == 2
     assert "microphone" in done.stderr

@@ -244,5 +244,5 @@ def test_help_is_plain_text_in_groups_with_examples(folder: Path) -> None:
     assert positions == sorted(positions)
     assert max(map(len, text.splitlines())) <= 80
     assert text.isascii()
-    assert "\n    client.serve " in text[text.index("Examples, ") :]
+    assert "\n    python -m client.serve " in text[text.index("Examples:") :]
     assert "\n    base URL  http://127.0.0.1:8080/v1\n" in text

@@ -143,7 +143,7 @@ def test_flags_have_the_names_and_types_of_the_workers_options(
         (["empty.mp3"], 3, "empty.mp3 is not a recording: it is empty"),
         (["cut.mp4"], 3, "cut.mp4 has no audio that can be decoded: it is damaged, cut off or without sound"),
         (["cover.jpg"], 3, "cover.jpg is not a recording: it is image/png"),
-        (["."], 2, "is a folder: use client.batch"),
+        (["."], 2, "is a folder: use `python -m client.batch`"),
         (["talk.ogg", "--endpoint", "other"], 5, "there is no such endpoint: check --endpoint"),
         (["talk.ogg", "--task", "sing"], 2, "--task"),
         (["talk.ogg", "--beam-size", "99"], 2, "--beam-size"),
