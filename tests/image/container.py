@@ -25,8 +25,9 @@ CONFINED = [
 ]
 """No capabilities, and 512 MB of /tmp as the only place to write to."""
 
-FITTING = {"MAX_AUDIO_BYTES": str(250 * 10**6)}
-"""A worker does not start with less space for files than its largest recording, or 1 GB, needs."""
+FITTING = {"MAX_AUDIO_BYTES": str(250 * 10**6), "OMP_NUM_THREADS": "1"}
+"""A worker does not start with less space for files than its largest recording, or 1 GB, needs. The threads: as in the
+other tests, which share their machine."""
 
 UNPRIVILEGED = [*CONFINED, "--user", USER]
 
