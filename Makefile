@@ -154,10 +154,11 @@ release: $(DEV)  ## a version, in this checkout; nothing is pushed: VERSION=0.2.
 clean:  ## remove the environment, the models and all caches
 	rm -rf .venv .venv-client .venv-image .venv-whisperx .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
 
-# $(call install_worker,ENVIRONMENT,VERSION): the worker's packages and this version of torch, whose own are not locked.
+# $(call install_worker,ENVIRONMENT,VERSION): this version of torch, whose own packages are not locked, then the worker's.
+# In the other order pip would list all that openai-whisper requires and nothing imports.
 define install_worker
-	@$(1)/bin/python -m pip install $(LOCKED) $(WORKER_LOCKS:%=-r %)
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_FROM) "torch==$(2)"
+	@$(1)/bin/python -m pip install $(LOCKED) $(WORKER_LOCKS:%=-r %)
 endef
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.

@@ -8,8 +8,8 @@
 - `.runpod/hub.json`: the environment variables for RunPod's Hub, and the icon's address
 - `deploy/load-balancing/.runpod/hub.json`: the listing for load balancing
 - `README.md`: the badge of RunPod's Hub
-- `Dockerfile`: the label with the repository's address
 - `THIRD_PARTY.md`: the licences of what the image contains
+- `Dockerfile`: the label with the repository's address
 
     .venv/bin/python builder/write_tables.py            # writes the files
     .venv/bin/python builder/write_tables.py --check    # changes nothing; fails if a file is out of date
