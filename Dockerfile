@@ -59,18 +59,12 @@ COPY builder/demo.py /builder/demo.py
 # is the same check on a GPU.
 RUN python /builder/demo.py
 
-# Labels of https://specs.opencontainers.org/image-spec/annotations. `make image` sets the arguments; a release sets the
-# version's default, for builds elsewhere.
-ARG VERSION=0.1.0
-ARG REVISION=
-ARG CREATED=
+# https://specs.opencontainers.org/image-spec/annotations; `make image` adds the commit and the time.
 LABEL org.opencontainers.image.title="worker-whisper" \
     org.opencontainers.image.description="Speech to text as a RunPod serverless worker: OpenAI's Whisper, batched" \
     org.opencontainers.image.source="https://github.com/you/worker-whisper" \
     org.opencontainers.image.licenses="MIT" \
-    org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.revision="${REVISION}" \
-    org.opencontainers.image.created="${CREATED}"
+    org.opencontainers.image.version="0.1.0"
 
 # The user stays root, to whom a network volume and RunPod's cached models belong. `--user 10001` works as well: nothing
 # but /tmp has to be writable.

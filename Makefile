@@ -11,7 +11,7 @@ IMAGE_READY := .venv-image/.ready
 IMAGE_TORCH := $(shell sed -n 's/^ARG TORCH_VERSION=//p' Dockerfile)
 TORCH := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' builder/requirements-local.txt)
 # Without an NVIDIA GPU: PyTorch's build for CPUs, which has no CUDA libraries and no triton, 4 GB less on Linux.
-TORCH_INDEX := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
+TORCH_FROM := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
 WORKER_LOCKS := builder/requirements.lock builder/requirements-local.lock
 LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes
 # One thread in each of two processes. Files are handed out slowest first (tests/support/tiers.py), not largest first.
@@ -154,10 +154,11 @@ release: $(DEV)  ## a version, in this checkout; nothing is pushed: VERSION=0.2.
 clean:  ## remove the environment, the models and all caches
 	rm -rf .venv .venv-client .venv-image .venv-whisperx .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
 
-# $(call install_worker,ENVIRONMENT,VERSION): the worker's packages and this version of torch, whose own are not locked.
+# $(call install_worker,ENVIRONMENT,VERSION): this version of torch, whose own packages are not locked, then the worker's.
+# In the other order pip would list all that openai-whisper requires and nothing imports.
 define install_worker
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_FROM) "torch==$(2)"
 	@$(1)/bin/python -m pip install $(LOCKED) $(WORKER_LOCKS:%=-r %)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) "torch==$(2)"
 endef
 
 # The stamp goes first and comes back last: after an interruption the environment is made anew.

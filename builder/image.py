@@ -13,11 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-
-from src import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "localhost/worker-whisper-base"
@@ -52,13 +50,11 @@ def build(tag: str, arguments: Mapping[str, str]) -> None:
         SystemExit: a step failed; the engine has printed which.
     """
     program = engine()
-    labels = {
-        "VERSION": __version__,
-        "REVISION": revision(),
-        "CREATED": datetime.now(timezone.utc).isoformat("T", "seconds"),
-    }
+    created = datetime.now(timezone.utc).isoformat("T", "seconds")
     command = [*program, "build", "--tag", tag]
-    for name, value in {**labels, **arguments}.items():
+    for name, value in {"revision": revision(), "created": created}.items():
+        command += ["--label", f"org.opencontainers.image.{name}={value}"]
+    for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"]
     with tempfile.TemporaryDirectory(prefix="image-") as scratch:
         if program[0] == "podman":
@@ -126,7 +122,7 @@ def pip_settings() -> dict[str, str]:
     return settings
 
 
-def local_places(values: Sequence[str] | Iterator[str]) -> Iterator[str]:
+def local_places(values: Iterable[str]) -> Iterator[str]:
     """Yield the files and folders among the values of pip's settings."""
     for value in values:
         for word in value.split():

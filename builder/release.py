@@ -30,7 +30,7 @@ BRANCH = "main"
 STATED = {
     "src/__init__.py": '__version__ = "{}"',
     "docs/output.md": '"worker_version": "{}"',
-    "Dockerfile": "ARG VERSION={}",
+    "Dockerfile": 'org.opencontainers.image.version="{}"',
 }
 """The files that state the version, with the text that does; each has it once."""
 

@@ -9,6 +9,7 @@
 - `deploy/load-balancing/.runpod/hub.json`: the listing for load balancing
 - `README.md`: the badge of RunPod's Hub
 - `THIRD_PARTY.md`: the licences of what the image contains
+- `Dockerfile`: the label with the repository's address
 
     .venv/bin/python builder/write_tables.py            # writes the files
     .venv/bin/python builder/write_tables.py --check    # changes nothing; fails if a file is out of date
@@ -35,6 +36,7 @@ from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
 from src.speakers import clustering  # noqa: E402
 
+DOCKERFILE = ROOT / "Dockerfile"
 README = ROOT / "README.md"
 OPTIONS = ROOT / "docs" / "options.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -42,10 +44,13 @@ SCHEMA = ROOT / "client" / "job_input.schema.json"
 THRESHOLDS = ROOT / "client" / "merge" / "speaker_thresholds.json"
 LANGUAGES = ROOT / "src" / "request" / "languages.json"
 
+_SOURCE = re.compile(r'(?<=org\.opencontainers\.image\.source=")[^"]+')
+
 
 def generate() -> dict[Path, str]:
     """Return the generated files with their text as it should be."""
     return {
+        DOCKERFILE: _SOURCE.sub(repository.url(), DOCKERFILE.read_text()),
         README: insert_table(README.read_text(), "badge", repository.badge()),
         OPTIONS: insert_table(OPTIONS.read_text(), "options", option_table()),
         CONFIGURATION: insert_table(CONFIGURATION.read_text(), "environment", environment_table()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 import threading
@@ -195,6 +196,8 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal's own encoding may lack characters
+            sys.stdout.reconfigure(errors="replace")
         console = Console(stderr=True)
         try:
             command(**arguments)

@@ -40,7 +40,7 @@ Examples:
       the microphone
   {command} talk.mp3 --srt talk.srt
       a recording, as if it were live
-  {command} --language de --language en --diarize --txt meeting.txt
+  {command} --language de --language en --txt meeting.txt
   {command} --server https://ENDPOINT-ID.api.runpod.ai
 
 \b

@@ -22,7 +22,11 @@ from xml.sax.saxutils import escape
 
 import regex
 
-SYSTEM_FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path("~/.local/share/fonts").expanduser())
+SYSTEM_FONTS = (
+    *(Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path("~/.local/share/fonts").expanduser()),
+    *(Path("/System/Library/Fonts"), Path("/Library/Fonts"), Path("~/Library/Fonts").expanduser()),
+)
+"""Of Linux and of macOS."""
 
 _CJK = {"CJK", "Hiragana", "Katakana", "Hangul", "Bopomofo"}
 _REGION = {"zh": "SC", "yue": "HK", "ja": "JP", "ko": "KR"}
@@ -114,12 +118,22 @@ def choose_fonts(text: str, family: str | None, language: str, folders: tuple[Pa
 
 @functools.lru_cache(maxsize=4)
 def find_faces(folders: tuple[Path, ...]) -> list[FontFace]:
-    """Return one face for each family in `folders`, sorted by family."""
-    from fontconfig import Config, ObjectSet, Pattern
+    """Return one face for each family in `folders`, sorted by family.
+
+    Raises:
+        NoFont: fontconfig is not installed; there is none for Windows.
+    """
+    try:
+        from fontconfig import Config, ObjectSet, Pattern
+    except ImportError:
+        raise NoFont(
+            "on this system captions cannot be drawn into the picture, for which fontconfig is needed: make a subtitle "
+            "track instead, or use Linux or macOS"
+        ) from None
 
     directories = "".join(f"<dir>{escape(str(folder.absolute()))}</dir>" for folder in folders if folder.is_dir())
     config = Config.create()
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:  # fontconfig-py would take text in memory for a name
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".conf") as file:  # fontconfig-py reads files only
         file.write(f'<fontconfig>{directories}<cachedir prefix="xdg">fontconfig</cachedir></fontconfig>')
         file.flush()
         config.parse_and_load(file.name)

@@ -22,6 +22,9 @@ _MAX_TITLE_CHARACTERS = 1000
 _DAMAGE = ("Error while decoding stream #", "Error submitting packet to decoder", "Decoding error: ")
 _REPETITION = "    Last message repeated "
 
+_CPU_TIME_IS_UP = f"received signal {int(getattr(signal, 'SIGXCPU', 24))}."
+"""What ffmpeg logs when the kernel warns it, which only Unix does."""
+
 _STREAM = (
     r" +Stream #0:(\d+)(?:\[\w+\])?(?:\(([\w-]+)\))?.*?: (Audio|Video|Subtitle|Data|Attachment|Unknown): (\w*)(.*)"
 )
@@ -193,7 +196,7 @@ class FfmpegLog:
         self.has_too_many_streams |= "Number of streams exceeds" in line
         self.lacks = next((number for sign, number in _LACKS.items() if sign in line), self.lacks)
         self.lacks_memory |= "Cannot allocate memory" in line
-        self.lacks_cpu_time |= f"received signal {signal.SIGXCPU.value}." in line
+        self.lacks_cpu_time |= _CPU_TIME_IS_UP in line
         if any(sign in line for sign in ("rror", "Invalid", "No space", "not currently supported")):
             self.errors = f"{line[:300]}{self.errors}"[:_MAX_ERROR_CHARACTERS]
 

@@ -48,7 +48,7 @@ exec "$@"
 """
 _LAST_CPU_SECONDS = 30
 
-_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+FFMPEG_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
 """Of ffmpeg: nothing, but for the one variable without which Windows starts no process."""
 
 
@@ -119,8 +119,8 @@ def open_process(command: list[str], folder: Path | None = None, *, piped: bool)
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         errors="replace",
-        env=_ENVIRONMENT,
+        env=FFMPEG_ENVIRONMENT,
         cwd=folder,
     )

@@ -64,10 +64,6 @@ def test_a_change_of_the_code_rebuilds_neither_packages_nor_models() -> None:
     assert max(step for step in slow if STEPS[step][0] == "RUN") < code < index_of("RUN", "demo.py")
 
 
-def test_a_new_commit_rebuilds_labels_alone() -> None:
-    assert index_of("RUN", "demo.py") < min(index_of("ARG", name) for name in ("REVISION", "CREATED"))
-
-
 @pytest.mark.model
 @pytest.mark.process
 def test_the_builds_last_step_fails_if_the_clip_is_not_understood(

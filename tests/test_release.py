@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tarfile
 import zipfile
 from datetime import date
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder import release as releasing
+from builder import repository as address
 from builder.changelog import CHANGELOG, entries, release_notes, with_release
 from tests.support.clips import ROOT
 
@@ -63,7 +65,7 @@ TABLES = (
 FILES = {
     "src/__init__.py": '__version__ = "0.1.0"\n',
     "docs/output.md": '{"worker_version": "0.1.0"}\n',
-    "Dockerfile": "ARG VERSION=0.1.0\n",
+    "Dockerfile": 'LABEL org.opencontainers.image.version="0.1.0"\n',
     "docs/table.md": "\n",
     "CHANGELOG.md": CHANGES,
     "builder/write_tables.py": TABLES,
@@ -308,6 +310,13 @@ def test_notes_have_a_line_for_each_entry_and_links_that_work_elsewhere():
         "[elsewhere](https://example.com/a).\n"
         "- Another one.\n"
     )
+
+
+@pytest.mark.process
+def test_the_notes_are_printed_by_python_alone():
+    command = [sys.executable, "-S", "builder/changelog.py", "v0.1.0"]  # -S: without installed packages
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert printed == release_notes(CHANGELOG.read_text(), "0.1.0", address.url())
 
 
 def test_entries_of_the_last_version_end_before_the_links():

@@ -24,6 +24,8 @@ STALL_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _MAX_LINE = 4096
 _CORES = os.cpu_count() or 1
+_FILE_TOO_LARGE, _KILLED = -getattr(signal, "SIGXFSZ", 25), -getattr(signal, "SIGKILL", 9)
+"""Statuses of a process that the kernel has ended, which only Unix does."""
 
 
 class MediaFailed(Exception):
@@ -136,7 +138,7 @@ def _refuse_exhausted(log: FfmpegLog) -> None:
         raise MediaFailed(f"the recording has more than {MAX_STREAMS} tracks: leave some out")
     if log.lacks_cpu_time or log.lacks_memory:
         raise MediaFailed("the recording takes more of the machine than an intact one would: it is damaged; convert it")
-    if log.status == -signal.SIGXFSZ:
+    if log.status == _FILE_TOO_LARGE:
         raise MediaFailed("the result would be larger than this server keeps: use a shorter recording")
-    if log.status == -signal.SIGKILL or log.lacks:
+    if log.status == _KILLED or log.lacks:
         raise MediaFailed("the server has no disk space or memory left for this: try it later")

@@ -304,7 +304,7 @@ class Uploads:
         """Write what is known of an upload; a server that is killed meanwhile leaves no part of it."""
         description = self._description(upload.id)
         unfinished = description.with_suffix(_UNFINISHED)
-        unfinished.write_text(json.dumps(asdict(upload.about)))
+        unfinished.write_text(json.dumps(asdict(upload.about)), encoding="utf-8")
         unfinished.replace(description)
 
     def _description(self, upload_id: str) -> Path:

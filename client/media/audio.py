@@ -198,7 +198,7 @@ def cut(
         reset_timestamps=1,
     )
     _run(output, track.path, file_bytes=2 * track.path.stat().st_size, stall_seconds=_CUT_SECONDS, stop=stop)
-    with part_list.open(newline="") as rows:
+    with part_list.open(encoding="utf-8", newline="") as rows:
         return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
 
 

@@ -16,7 +16,15 @@ from client.invocation import command_line
 from client.media.ffmpeg_process import MAX_SECONDS
 from client.media.tracks import choose_track, read_tracks
 from client.realtime.backlog import BYTES_PER_SECOND
-from media.sandbox import DEMUXERS, MAX_STREAMS, FfmpegMissing, ProcessLimits, compile_command, sandboxed_input
+from media.sandbox import (
+    DEMUXERS,
+    FFMPEG_ENVIRONMENT,
+    MAX_STREAMS,
+    FfmpegMissing,
+    ProcessLimits,
+    compile_command,
+    sandboxed_input,
+)
 
 _CHUNK_BYTES = BYTES_PER_SECOND // 10
 _SAMPLE_RATE = BYTES_PER_SECOND // 2
@@ -63,8 +71,8 @@ async def decode(source: ffmpeg.nodes.FilterableStream, name: str, *, piped: boo
         stdin=None if piped else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={},
-        start_new_session=True,  # Ctrl-C is this process's business
+        env=FFMPEG_ENVIRONMENT,
+        start_new_session=True,  # where there are sessions: Ctrl-C is this process's business
     )
     assert process.stdout is not None
     assert process.stderr is not None

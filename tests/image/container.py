@@ -25,6 +25,9 @@ CONFINED = [
 ]
 """No capabilities, and 512 MB of /tmp as the only place to write to."""
 
+FITTING = {"MAX_AUDIO_BYTES": str(250 * 10**6)}
+"""A worker does not start with less space for files than its largest recording, or 1 GB, needs."""
+
 UNPRIVILEGED = [*CONFINED, "--user", USER]
 
 ON_LOOPBACK = ["--network", "host"]
@@ -60,7 +63,7 @@ class ContainerWorker(Worker):
     def __init__(self, platform: Platform, *, env: Mapping[str, str] | None = None) -> None:
         super().__init__(platform)
         self._name = f"worker-whisper-test-{uuid.uuid4().hex[:8]}"
-        variables = {**platform.environment(self.id), "LOG_FORMAT": "json", **(env or {})}
+        variables = {**platform.environment(self.id), **FITTING, "LOG_FORMAT": "json", **(env or {})}
         self._command = run_command(self._name, [*UNPRIVILEGED, *ON_LOOPBACK], variables)
 
     def kill(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import requests
 from openai import OpenAI
 
 from builder.image import engine
-from tests.image.container import CONFINED, IMAGE, ON_LOOPBACK, UNPRIVILEGED, remove, run_command
+from tests.image.container import CONFINED, FITTING, IMAGE, ON_LOOPBACK, UNPRIVILEGED, remove, run_command
 from tests.support.clips import CLIPS, ROOT, assert_spoken
 from tests.support.servers import free_port
 
@@ -25,10 +26,11 @@ def served(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs the image until it has loaded its model, and removes it."""
     name = f"worker-whisper-test-{uuid.uuid4().hex[:8]}"
-    process = subprocess.Popen(run_command(name, [*options, *ON_LOOPBACK], env, image))
+    process = subprocess.Popen(run_command(name, [*options, *ON_LOOPBACK], {**FITTING, **env}, image))
     try:
         while ping(port) != 200:
             assert process.poll() is None, "the container has ended"
+            time.sleep(0.05)
         yield process
     finally:
         remove(name)

@@ -15,6 +15,7 @@ import pytest
 from media.sandbox import ffmpeg_executable
 from tests.image.container import ContainerWorker
 from tests.platform.emulator import Platform
+from tests.platform.worker import Worker
 from tests.support.clips import CLIPS, ROOT, as_base64, assert_spoken
 
 
@@ -23,9 +24,9 @@ def clip(name: str, **options: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def worker(platform: Platform) -> Iterator[ContainerWorker]:
+def worker(platform: Platform) -> Iterator[Worker]:
     with ContainerWorker(platform) as worker:
-        worker.wait_ready()
+        worker.wait_ready(timeout=240)
         yield worker
 
 
@@ -38,29 +39,29 @@ def long_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def completed(platform: Platform, worker: ContainerWorker, job: str, timeout: float = 60.0) -> dict[str, Any]:
+def completed(platform: Platform, worker: Worker, job: str, timeout: float = 120.0) -> Any:
     status = platform.wait(job, timeout)
     assert status["status"] == "COMPLETED", (status, worker.log())
     return status["output"]
 
 
-def test_a_job_is_transcribed(platform: Platform, worker: ContainerWorker) -> None:
+def test_a_job_is_transcribed(platform: Platform, worker: Worker) -> None:
     job = platform.submit(json.loads((ROOT / "test_input.json").read_text())["input"])
     assert_spoken(completed(platform, worker, job)["transcription"]["text"], "demo.ogg")
     assert "fitness check" in worker.log().lower()
 
 
-def test_captions_are_drawn_with_the_images_fonts_and_ffmpeg(platform: Platform, worker: ContainerWorker) -> None:
+def test_captions_are_drawn_with_the_images_fonts_and_ffmpeg(platform: Platform, worker: Worker) -> None:
     video = completed(platform, worker, platform.submit(clip("video.mp4", captions="burn")))["captioned_video"]
     assert len(base64.b64decode(video["base64"])) > 10_000, video
 
 
-def test_speakers_are_told_apart(platform: Platform, worker: ContainerWorker) -> None:
+def test_speakers_are_told_apart(platform: Platform, worker: Worker) -> None:
     answer = completed(platform, worker, platform.submit(clip("demo.ogg", diarize=True)))
-    assert {segment["speaker"] for segment in answer["transcription"]["segments"]} == {"SPEAKER_1"}
+    assert [speaker["speaker"] for speaker in answer["transcription"]["speakers"]] == ["SPEAKER_00"]
 
 
-def test_sigterm_lets_a_running_job_finish(platform: Platform, worker: ContainerWorker, long_recording: Path) -> None:
+def test_sigterm_lets_a_running_job_finish(platform: Platform, worker: Worker, long_recording: Path) -> None:
     """The last test of this worker."""
     job = platform.submit(
         {"audio": {"base64": as_base64(long_recording)}, "options": {"output_format": "text", "beam_size": 5}}
@@ -73,7 +74,7 @@ def test_sigterm_lets_a_running_job_finish(platform: Platform, worker: Container
 
 def test_a_stream_brings_segments_before_the_whole(platform: Platform) -> None:
     with ContainerWorker(platform, env={"STREAMING": "true"}) as worker:
-        worker.wait_ready()
+        worker.wait_ready(timeout=240)
         job = platform.submit(clip("long.ogg"))
         whole = completed(platform, worker, job)[-1]
     chunks = platform.job(job).chunks
@@ -81,7 +82,7 @@ def test_a_stream_brings_segments_before_the_whole(platform: Platform) -> None:
     assert chunks[0].at < chunks[-1].at
 
 
-def wait_for_start(worker: ContainerWorker, job: str, seconds: float = 30.0) -> None:
+def wait_for_start(worker: Worker, job: str, seconds: float = 30.0) -> None:
     """Wait until the log says that a job has started: the SDK drops a job that it has taken and not begun."""
     deadline = time.monotonic() + seconds
     while not any(job in line and "job.started" in line for line in worker.log().splitlines()):
