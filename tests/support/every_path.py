@@ -1,8 +1,8 @@
 """Imports all of the worker, and runs jobs that use most of it, in an environment of the worker's packages alone.
 
-    WHISPER_MODEL=base ENVIRONMENT/bin/python tests/support/every_path.py http://127.0.0.1:9000
+    ENVIRONMENT/bin/python tests/support/every_path.py http://127.0.0.1:9000
 
-The argument is an S3 server with the bucket `results`; the model is a multilingual one. The last line of the output is
+The argument is an S3 server with the bucket `results`. The last line of the output is
 a JSON list: the distributions whose modules were loaded. Only the worker's packages may be imported here.
 """
 
@@ -29,7 +29,6 @@ JOBS: tuple[tuple[str, dict[str, Any]], ...] = (
             "word_timestamps": True,
             "diarize": True,
             "num_speakers": 2,
-            "translate": True,
             "beam_size": 2,
             "custom_vocabulary": ["dialogue"],
         },
