@@ -15,11 +15,12 @@ RUN apt-get update \
 # packages; it is needed because pip cannot replace packages of Debian's Python (cryptography) in place.
 ARG TORCH_VERSION=2.8.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cu128
+# TORCH_INDEX="" stands for pip's own index.
 RUN python3 -m venv --system-site-packages --without-pip /opt/worker \
-    && /opt/worker/bin/python -m pip install --no-cache-dir --index-url "${TORCH_INDEX}" "torch==${TORCH_VERSION}"
+    && /opt/worker/bin/python -m pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} \
+        "torch==${TORCH_VERSION}"
 
-COPY builder/requirements.txt /builder/requirements.txt
-RUN sed -i "s/^torch==[^ ]*/torch==${TORCH_VERSION}/" /builder/requirements.txt
+COPY builder/requirements-build.lock builder/requirements.lock /builder/
 
 # `video` gives ffmpeg access to the GPU's encoder. The SDK's default log level, DEBUG, would log every job and answer.
 # HTTP mode listens for the container's host; it then asks for a key, except behind RunPod's load balancer.
@@ -28,9 +29,12 @@ ENV PATH=/opt/worker/bin:${PATH} \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
     RUNPOD_LOG_LEVEL=INFO \
     HOST=0.0.0.0
-# A package without a wheel would have to be compiled, and fails the build; openai-whisper is pure Python.
-RUN python -m pip install --no-cache-dir --only-binary :all: --no-binary openai-whisper \
-        --requirement /builder/requirements.txt
+# Exactly the locked packages, compared with their hashes. One without a wheel would have to be compiled, and fails the
+# build; openai-whisper is pure Python, and built with the setuptools installed before.
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: \
+        --requirement /builder/requirements-build.lock \
+    && python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: \
+        --no-binary openai-whisper --no-build-isolation --requirement /builder/requirements.lock
 
 # The models have their own layer below the code, in the folder that the worker searches first.
 ARG WHISPER_MODEL=medium
@@ -47,6 +51,7 @@ COPY src /src
 COPY media /media
 COPY transcript /transcript
 COPY api /api
+COPY THIRD_PARTY.md LICENSE /
 COPY handler.py test_input.json /
 COPY builder/demo.py /builder/demo.py
 
@@ -54,4 +59,13 @@ COPY builder/demo.py /builder/demo.py
 # is the same check on a GPU.
 RUN python /builder/demo.py
 
+# https://specs.opencontainers.org/image-spec/annotations; `make image` adds the commit and the time.
+LABEL org.opencontainers.image.title="worker-whisper" \
+    org.opencontainers.image.description="Speech to text as a RunPod serverless worker: OpenAI's Whisper, batched" \
+    org.opencontainers.image.source="https://github.com/you/worker-whisper" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="0.1.0"
+
+# The user stays root, to whom a network volume and RunPod's cached models belong. `--user 10001` works as well: nothing
+# but /tmp has to be writable.
 CMD ["python", "-u", "/handler.py"]

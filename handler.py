@@ -35,13 +35,13 @@ def main() -> None:
 def _take_jobs() -> None:
     from src.serving.loading import load
 
-    processor = load(STARTED)
+    loaded = load(STARTED)
     import runpod
 
-    from src.serving import fitness
     from src.serving.async_handler import configuration
 
-    fitness.register(processor)
+    for check in loaded.checks:
+        runpod.serverless.register_fitness_check(check)
     runpod.serverless.start(configuration())
 
 

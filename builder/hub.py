@@ -1,4 +1,4 @@
-"""The listings for RunPod's Hub: the environment variables of the queue's, and all of that for load balancing.
+"""The listings for RunPod's Hub: what is generated of the queue's, and all of that for load balancing.
 
 The Hub asks for the variables when somebody deploys the worker. The format: https://docs.runpod.io/hub/publishing-guide
 """
@@ -15,10 +15,13 @@ from dockerfile_parse import DockerfileParser
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from builder import repository
+from src.models.store import repository_of
 from src.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 HUB = ROOT / ".runpod" / "hub.json"
+ICON = ROOT / ".runpod" / "icon.png"
 LOAD_BALANCING = ROOT / "deploy" / "load-balancing"
 LOAD_BALANCING_HUB = LOAD_BALANCING / ".runpod" / "hub.json"
 
@@ -28,12 +31,16 @@ _BASIC = {"whisper_model", "whisper_models", "compute_type", "streaming"}
 _OF_THE_QUEUE = {"STREAMING", "MAX_RESULT_BYTES"}
 """Variables that load balancing is better off without: it has no queue's streams, and its own limit for answers."""
 
+_REPOSITORIES = {"whisper_model"}
+"""Variables that the Hub fills by its search in Hugging Face's models: they hold repositories, `org/name`."""
+
 _TYPES = {str: "string", Path: "string", SecretStr: "string", int: "number", float: "number", bool: "boolean"}
 
 
 def with_environment(hub: str) -> str:
-    """Return the text of `hub.json` with `config.env` replaced by the current settings."""
+    """Return the text of `hub.json` with `iconUrl` in this repository, and `config.env` from the current settings."""
     listing = json.loads(hub)
+    listing["iconUrl"] = repository.raw_url(ICON.relative_to(ROOT).as_posix())
     listing["config"]["env"] = environment()
     return json.dumps(listing, indent=2) + "\n"
 
@@ -71,9 +78,12 @@ def environment() -> list[dict[str, Any]]:
 def _input(name: str, field: FieldInfo, default: Any) -> dict[str, Any]:
     value_type = _without_none(field.annotation)
     is_choice = get_origin(value_type) is Literal
+    is_repository = name in _REPOSITORIES
+    if is_repository:
+        default = repository_of(default)
     entry: dict[str, Any] = {
         "name": name.replace("_", " ").capitalize(),
-        "type": "string" if is_choice else _TYPES[value_type],
+        "type": "huggingface" if is_repository else "string" if is_choice else _TYPES[value_type],
         "description": (field.description or "").replace("`", ""),
         "advanced": name not in _BASIC,
     }

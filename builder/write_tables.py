@@ -1,12 +1,15 @@
-"""Writes everything that is generated from the worker's classes.
+"""Writes everything that is generated from the worker's classes and packages.
 
 - `docs/options.md`: the table of a job's options
 - `docs/configuration.md`: the table of environment variables
 - `client/job_input.schema.json`: a job's input as JSON Schema, from which the client makes its flags
 - `client/merge/speaker_thresholds.json`: the similarities from which speakers of parts are merged
 - `src/request/languages.json`: the codes and names of languages
-- `.runpod/hub.json`: the environment variables for RunPod's Hub
+- `.runpod/hub.json`: the environment variables for RunPod's Hub, and the icon's address
 - `deploy/load-balancing/.runpod/hub.json`: the listing for load balancing
+- `README.md`: the badge of RunPod's Hub
+- `THIRD_PARTY.md`: the licences of what the image contains
+- `Dockerfile`: the label with the repository's address
 
     .venv/bin/python builder/write_tables.py            # writes the files
     .venv/bin/python builder/write_tables.py --check    # changes nothing; fails if a file is out of date
@@ -24,30 +27,39 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from builder import repository  # noqa: E402
 from builder.hub import HUB, LOAD_BALANCING_HUB, load_balancing_listing, with_environment  # noqa: E402
 from builder.languages import language_table  # noqa: E402
+from builder.third_party import THIRD_PARTY, third_party  # noqa: E402
 from src.request.options import Options  # noqa: E402
 from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
 from src.speakers import clustering  # noqa: E402
 
+DOCKERFILE = ROOT / "Dockerfile"
+README = ROOT / "README.md"
 OPTIONS = ROOT / "docs" / "options.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 SCHEMA = ROOT / "client" / "job_input.schema.json"
 THRESHOLDS = ROOT / "client" / "merge" / "speaker_thresholds.json"
 LANGUAGES = ROOT / "src" / "request" / "languages.json"
 
+_SOURCE = re.compile(r'(?<=org\.opencontainers\.image\.source=")[^"]+')
+
 
 def generate() -> dict[Path, str]:
     """Return the generated files with their text as it should be."""
     return {
+        DOCKERFILE: _SOURCE.sub(repository.url(), DOCKERFILE.read_text()),
+        README: insert_table(README.read_text(), "badge", repository.badge()),
         OPTIONS: insert_table(OPTIONS.read_text(), "options", option_table()),
         CONFIGURATION: insert_table(CONFIGURATION.read_text(), "environment", environment_table()),
         SCHEMA: schema(),
         THRESHOLDS: thresholds(),
         LANGUAGES: language_table(),
         HUB: with_environment(HUB.read_text()),
-        LOAD_BALANCING_HUB: load_balancing_listing(HUB.read_text()),
+        THIRD_PARTY: third_party(),
+        LOAD_BALANCING_HUB: load_balancing_listing(with_environment(HUB.read_text())),
     }
 
 

@@ -1,7 +1,7 @@
 """Parallel start-up: imports, weights and CUDA are loaded on concurrent threads.
 
-    main thread      settings, the SDK (which waits a second for a subprocess), the handler
-    loading          torch and whisper, the model, the voice detector
+    main thread      settings, the SDK (which waits a second for a subprocess), the handler, the voice detector
+    loading          torch, the engine, the model
     reading          the file of weights, so that it is in the page cache when it is mapped
     device           CUDA, once torch is imported
 
@@ -14,7 +14,7 @@ import gc
 import threading
 import time
 from concurrent.futures import Future
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,37 +23,52 @@ from src.models.store import find_model
 from src.settings import get_settings
 
 if TYPE_CHECKING:
+    from src.transcription.model_cache import LoadedModel
     from src.whisper_processor import WhisperProcessor
 
 _CHUNK_BYTES = 8 << 20
 
-_start_lock = threading.Lock()
+_start_lock, _processor_lock = threading.Lock(), threading.Lock()
 
 
 class _Start:
     """The loading of the worker's model; times are of `time.perf_counter`."""
 
     def __init__(self) -> None:
-        self.processor: Future[WhisperProcessor] = Future()
         self.imported = self.loaded = 0.0
+        self._model: Future[LoadedModel] | None = Future()
         threading.Thread(target=read_weights, name="reading", daemon=True).start()
-        threading.Thread(target=self._load, name="loading", daemon=True).start()
+        threading.Thread(target=self._load, args=[self._model], name="loading", daemon=True).start()
 
-    def _load(self) -> None:
+    @cached_property
+    def processor(self) -> WhisperProcessor:
+        """The processor, once its model is loaded."""
+        from src.whisper_processor import WhisperProcessor
+
+        return WhisperProcessor(load=self._find_or_load)
+
+    def _load(self, model: Future[LoadedModel]) -> None:
         try:
             import torch
 
             if torch.cuda.is_available():
                 threading.Thread(target=torch.cuda.init, name="device", daemon=True).start()
-            from src.whisper_processor import WhisperProcessor
+            from src.model_loading import load_model
 
             self.imported = time.perf_counter()
-            processor = WhisperProcessor()
+            loaded = load_model(get_settings().whisper_model)
             self.loaded = time.perf_counter()
         except BaseException as error:
-            self.processor.set_exception(error)
+            model.set_exception(error)
         else:
-            self.processor.set_result(processor)
+            model.set_result(loaded)
+
+    def _find_or_load(self, name: str) -> LoadedModel:
+        """Return the model that is being loaded at the first call; the processor then asks for no other one."""
+        from src.model_loading import load_model
+
+        model, self._model = self._model, None
+        return load_model(name) if model is None else model.result()
 
 
 def begin() -> None:
@@ -74,11 +89,13 @@ def get_processor() -> WhisperProcessor:
     Raises:
         ModelUnavailable: the weights are missing and cannot be downloaded, or are damaged.
     """
-    return _start().processor.result()
+    start = _start()
+    with _processor_lock:
+        return start.processor
 
 
 def timeline(began: float) -> tuple[float, float]:
-    """Seconds from `began` until the imports were done, and until the model was loaded; waits until it is."""
+    """Seconds from `began` until the model's loading began, and until it was loaded; waits until it is."""
     get_processor()
     start = _start()
     return round(start.imported - began, 3), round(start.loaded - began, 3)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,16 +17,13 @@ from src.audio.decode import RunningDecoding, start_decoding
 from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
 from src.audio.vad import load_vad
 from src.engine.engine import Engine
-from src.engine.placement import WORKSPACE_BYTES, choose_placements
 from src.engine.scheduler import Client
+from src.engine.window import Window
 from src.errors import InvalidInput, ModelUnavailable, suggest
 from src.job_control import JobControl
 from src.model_fit import check_support, fit_warnings
-from src.models.files import is_model
-from src.models.hub import parse_repository
+from src.model_loading import display_name, load_model
 from src.models.names import match_model
-from src.models.store import checkpoint_bytes, fetch_model, find_model, is_model_name
-from src.models.weights import load_weights
 from src.request.options import Options
 from src.request.validation import parse_input
 from src.settings import get_settings
@@ -37,7 +33,7 @@ from src.stage_options import to_audio_options, to_batched_options, to_sequentia
 from src.transcription.batched import transcribe_in_windows
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
-from src.transcription.sequential import SequentialModel, transcribe_sequentially
+from src.transcription.sequential import transcribe_sequentially
 from src.transcription.windows import find_windows
 from transcript.channels import merge_channels
 from transcript.chinese_script import convert_transcript
@@ -50,16 +46,13 @@ RecordingPath: TypeAlias = str | os.PathLike[str]
 OptionsLike: TypeAlias = Options | Mapping[str, Any] | None
 """Options, or a job's `options` object; None: the defaults."""
 
-MEMORY_FACTOR = 3
-"""Device memory needed beside the engine's workspace, as a multiple of the checkpoint's size.
-
-For the weights, openai-whisper's own copy for `sequential`, and batches, which take what is there: with as much as the
-weights, `turbo` decodes 40 windows at a time and `large-v3` 9.
-"""
-
 
 class WhisperProcessor:
     """Whisper on all devices of this machine: CUDA's, else the CPU. Any number of threads may use it at once.
+
+    Args:
+        model_name: the default model; None: the configured one.
+        load: loads a model by its name, first of all the default one.
 
     Attributes:
         model_name: the default model, as configured.
@@ -71,10 +64,10 @@ class WhisperProcessor:
         ModelUnavailable: the weights are neither here nor available for download, or are damaged.
     """
 
-    def __init__(self, model_name: str | None = None) -> None:
+    def __init__(self, model_name: str | None = None, load: Callable[[str], LoadedModel] = load_model) -> None:
         settings = get_settings()
         self.model_name = model_name or settings.whisper_model
-        self._models = ModelCache(_load_model, settings.max_loaded_models)
+        self._models = ModelCache(load, settings.max_loaded_models)
         with ThreadPoolExecutor(1) as thread:
             vad = thread.submit(load_vad)
             with self._models.acquire(self.model_name, JobControl()) as model:
@@ -152,7 +145,7 @@ class WhisperProcessor:
                 check_support(model, options)
                 yield model
         except ModelUnavailable as error:
-            raise ModelUnavailable(str(error).replace(name, _display_name(name))) from error
+            raise ModelUnavailable(str(error).replace(name, display_name(name))) from error
 
     def transcribe_samples(
         self, pcm: Pcm, options: Options, control: JobControl, previous_language: str | None = None
@@ -176,6 +169,25 @@ class WhisperProcessor:
         transcript.vocabulary = options.corrector.correct(transcript, control.check)
         return transcript
 
+    def draft(self, pcm: Pcm, options: Options) -> str:
+        """Return a first text of a short sound: one greedy decoding, without detection of speech, repair and words.
+
+        English is encoded without most of the silence that fills the model's 30 s.
+
+        Args:
+            pcm: at most 30 s.
+            options: those of fallback and of words have no effect.
+
+        Raises:
+            WorkerError: as for `reserve`.
+            EngineLost: the device failed permanently.
+        """
+        decoding = to_batched_options(options).decoding
+        with self.acquire(options, JobControl()) as model:
+            drafted = model.engine.draft(Window(pcm), decoding).result()
+            tokenizer = model.engine.token_sets.tokenizer_for(decoding)
+        return str(tokenizer.decode([token for token in drafted.tokens if token < tokenizer.eot]))
+
     def process_audio(self, recording: RecordingPath, options: OptionsLike = None) -> dict[str, Any]:
         """Transcribe a file on this machine, and return the `transcription` part of a job's output.
 
@@ -193,7 +205,7 @@ class WhisperProcessor:
     @property
     def model_names(self) -> list[str]:
         """The models that a job may name, as callers see them, the default first."""
-        return list(dict.fromkeys(_display_name(name) for name in self._allowed_models))
+        return list(dict.fromkeys(display_name(name) for name in self._allowed_models))
 
     @property
     def _allowed_models(self) -> list[str]:
@@ -214,7 +226,7 @@ class WhisperProcessor:
             InvalidInput: naming the allowed models.
         """
         allowed = self._allowed_models
-        displayed = [_display_name(name) for name in allowed]
+        displayed = [display_name(name) for name in allowed]
         if requested in allowed:
             return requested
         if (index := match_model(requested, displayed)) is not None:
@@ -231,22 +243,6 @@ def _to_options(options: OptionsLike) -> Options:
         return options
     raw = options if options is None else dict(options)
     return parse_input({"audio": {"base64": "AAAA"}, "options": raw}).options  # any audio: only `options` is used
-
-
-def _display_name(model: str) -> str:
-    """Return a model's name for callers, who must not see paths: of a path only its last part."""
-    is_path = not is_model_name(model) and (parse_repository(model) is None or is_model(Path(model)))
-    return Path(model).name if is_path else model
-
-
-def _load_model(name: str) -> LoadedModel:
-    settings = get_settings()
-    path = find_model(name, settings.model_folders)
-    path = path or fetch_model(name, settings.model_store)
-    model_bytes = MEMORY_FACTOR * checkpoint_bytes(path) + WORKSPACE_BYTES
-    placements = choose_placements(settings.compute_type, settings.device_map, model_bytes)
-    engine = Engine(partial(load_weights, path), placements, settings.batch_size)
-    return LoadedModel(_display_name(name), engine, SequentialModel(engine.source, placements[0]))
 
 
 def _reads_in_order(options: Options) -> bool:

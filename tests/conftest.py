@@ -11,8 +11,9 @@ import pytest
 
 os.environ.setdefault("WHISPER_MODEL", "tiny.en")
 
-collect_ignore = ["client", "ui"]
-"""The client's tests run in its own environment, where this file is not read: see `make test`."""
+collect_ignore = ["client", "image", "ui"]
+"""The client's tests run in its own environment, where this file is not read: see `make test`. Those of the image and
+the page have commands of their own."""
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from src.audio.decode import decode_audio
 from src.engine.alignment import RADIUS, Bounds, align, median_filter
-from src.engine.dtw import onset_frames
+from src.engine.dtw import cheapest_path, onset_frames
 from src.engine.model import Model
 from src.engine.placement import choose_placements
 from src.engine.window import align_words
@@ -40,8 +42,21 @@ Costs = npt.NDArray[np.float64]
 # --- Dynamic time warping -------------------------------------------------------------------------------------------
 
 
+def compiled_timing() -> ModuleType:
+    """`whisper.timing` as it is without this project: compiled by numba."""
+    spec = importlib.util.spec_from_file_location("whisper.compiled_timing", whisper.timing.__file__)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+openai_path = compiled_timing().dtw_cpu
+
+
 def openai_onset_frames(costs: Costs) -> list[int]:
-    rows, frames = whisper.timing.dtw_cpu(costs)
+    rows, frames = openai_path(costs)
     return [int(frames[rows == row][0]) for row in range(len(costs))]
 
 
@@ -56,16 +71,19 @@ def openai_onset_frames(costs: Costs) -> list[int]:
 )
 def test_paths_are_those_of_openai_whisper(costs: Costs) -> None:
     assert onset_frames(costs).tolist() == openai_onset_frames(costs)
+    assert cheapest_path(costs).tolist() == openai_path(costs).tolist()
 
 
 @pytest.mark.parametrize("size", [(101, 1500), (7, 300), (225, 90)])
 def test_long_paths_are_those_of_openai_whisper(size: tuple[int, int]) -> None:
     costs = np.random.default_rng(0).normal(size=size).astype(np.float32).astype(np.float64)
     assert onset_frames(costs).tolist() == openai_onset_frames(costs)
+    assert cheapest_path(costs).tolist() == openai_path(costs).tolist()
 
 
 def test_a_path_through_nan_ends() -> None:
     assert onset_frames(np.full((4, 6), np.nan)).tolist() == [0, 0, 0, 0]
+    assert cheapest_path(np.full((4, 6), np.nan))[:, -1].tolist() == [3, 5]
 
 
 # --- Smoothing of attention -----------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ ALLOWED: dict[str, set[str]] = {
     "transcript": set(),
     "formats": {"transcript"},
     "errors": set(),
+    "without_numba": set(),
+    "__init__": {"without_numba"},
     "deadline": {"errors"},
     "mode": set(),
     "settings": {"errors", "mode"},
@@ -41,8 +43,10 @@ ALLOWED: dict[str, set[str]] = {
     "delivery": {"captions", "request", "formats", "public_http", "job_control", *BASE},
     "stage_options": {"transcription", "request", "engine", "audio", *BASE},
     "model_fit": {"transcription", "request", "engine", *BASE},
+    "model_loading": {"transcription", "engine", "models", *BASE},
     "whisper_processor": {
         *{
+            "model_loading",
             "model_fit",
             "stage_options",
             "speakers",
@@ -61,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
         *{"job_control"},
         *BASE,
     },
-    "startup": {"whisper_processor", "models", *BASE},
+    "startup": {"whisper_processor", "model_loading", "transcription", "models", *BASE},
     "rp_handler": {
         *{"startup", "whisper_processor", "delivery", "download", "captions", "speakers", "request", "engine", "media"},
         *{"formats", "job_control"},

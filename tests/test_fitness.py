@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runpod.serverless.modules import rp_fitness
+import torch
+from torch import Tensor
 
 from media.sandbox import ffmpeg_executable
-from src.audio.pcm import SAMPLE_RATE
+from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.engine.model import Encoder
 from src.serving import fitness
 from src.settings import get_settings
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import ROOT, spoken, words
-from transcript.transcript import Segment, Transcript
 
 BROKEN_FFMPEG = """#!/bin/sh
 echo "ffmpeg: error while loading shared libraries: libavcodec.so.60" >&2
@@ -30,11 +31,12 @@ exit 127
 """
 
 CHECKS = """
-import asyncio
+import asyncio, runpod
 from runpod.serverless.modules.rp_fitness import run_fitness_checks
 from types import SimpleNamespace as Fake
-from src.serving.fitness import register
-register(Fake(device="cpu"))
+from src.serving.fitness import checks, start_decoding
+for check in checks(Fake(device="cpu"), start_decoding()):
+    runpod.serverless.register_fitness_check(check)
 asyncio.run(run_fitness_checks())
 print("still alive")
 """
@@ -60,15 +62,6 @@ def broken_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     ffmpeg_executable.cache_clear()
 
 
-@pytest.fixture
-def registered() -> Iterator[list[Any]]:
-    """The SDK's list of checks, empty during the test, and restored after it."""
-    before = list(rp_fitness._fitness_checks)
-    rp_fitness.clear_fitness_checks()
-    yield rp_fitness._fitness_checks
-    rp_fitness._fitness_checks[:] = before
-
-
 def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
     """The check's message, in the form of our errors and short enough for RunPod to keep it whole."""
     sentence = str(failure.value)
@@ -80,24 +73,24 @@ def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
 
 @pytest.mark.model
 @pytest.mark.process
-def test_on_this_machine_every_check_passes_as_the_sdk_calls_it(
-    processor: WhisperProcessor, registered: list[Any], no_files_left: Path, monkeypatch: pytest.MonkeyPatch
+def test_on_this_machine_every_check_passes(
+    processor: WhisperProcessor, no_files_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = get_settings().model_copy(update={"warm_up": True})
     monkeypatch.setattr(fitness, "get_settings", lambda: settings)
     monkeypatch.setattr(processor, "slots", 2)
-    fitness.register(processor)
+    checks = fitness.checks(processor, fitness.start_decoding())
     names = ["disk_has_space", "ffmpeg_works", "model_transcribes", "full_batch_works"]
-    assert [check.__name__ for check in registered] == names
-    for check in registered:
+    assert [check.__name__ for check in checks] == names
+    for check in checks:
         assert check() is None
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_a_full_batch_is_decoded_only_with_warm_up(processor: WhisperProcessor, registered: list[Any]) -> None:
-    fitness.register(processor)
-    assert [check.__name__ for check in registered] == ["disk_has_space", "ffmpeg_works", "model_transcribes"]
+def test_a_full_batch_is_decoded_only_with_warm_up(processor: WhisperProcessor) -> None:
+    checks = fitness.checks(processor, fitness.start_decoding())
+    assert [check.__name__ for check in checks] == ["disk_has_space", "ffmpeg_works", "model_transcribes"]
 
 
 def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:
@@ -133,7 +126,7 @@ def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmp
 @pytest.mark.process
 def test_an_ffmpeg_that_does_not_start_is_detected(broken_ffmpeg: Path, no_files_left: Path) -> None:
     with pytest.raises(RuntimeError, match="ffmpeg does not decode") as failure:
-        fitness.ffmpeg_works()
+        fitness.decode_demo()
     assert "install" in sentence_of(failure)
 
 
@@ -149,7 +142,7 @@ def test_an_ffmpeg_that_decodes_wrongly_is_detected(
 ) -> None:
     monkeypatch.setattr(fitness, "decode_audio", lambda *_, **__: pcm)
     with pytest.raises(RuntimeError, match=expected) as failure:
-        fitness.ffmpeg_works()
+        fitness.decode_demo()
     sentence_of(failure)
 
 
@@ -178,48 +171,66 @@ def test_a_folder_that_cannot_be_written_is_detected(tmp_path: Path, monkeypatch
     assert "TMPDIR" in sentence_of(failure)
 
 
-def segment(text: str, avg_logprob: float = -0.2) -> Segment:
-    return Segment(0, 0, 0.0, 6.0, text, [], 0.0, avg_logprob, 1.2, 0.1)
+@pytest.fixture(scope="module")
+def pcm() -> Pcm:
+    return fitness.decode_demo()
 
 
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("segments", "expected"),
+    ("text", "expected"),
     [
-        ([], "recognizes 0 of"),
-        ([segment(" Thank you for watching the video.")], "recognizes 1 of"),
-        ([segment(fitness.DEMO_WORDS, float("nan"))], "miscalculates"),
+        ("", "recognizes 0 of"),
+        (" Thank you for watching the video.", "recognizes 1 of"),
     ],
 )
 def test_a_model_that_outputs_nothing_or_nonsense_is_detected(
-    segments: list[Segment], expected: str, processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
+    text: str, expected: str, processor: WhisperProcessor, pcm: Pcm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, segments))
+    monkeypatch.setattr(processor, "draft", lambda *_: text)
     with pytest.raises(RuntimeError, match=expected) as failure:
-        fitness.check_transcription(processor)
+        fitness.check_transcription(processor, pcm)
     assert "tiny.en" in sentence_of(failure)
 
 
 @pytest.mark.model
 @pytest.mark.process
-@pytest.mark.model
-@pytest.mark.process
-def test_a_model_with_a_few_wrong_words_passes(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
-    nearly_right = segment(" A quick brown fox jump over a lazy dock, speech goes in and the text come out")
-    monkeypatch.setattr(processor, "transcribe", lambda *_, **__: Transcript("en", 1.0, 6.7, [nearly_right]))
-    fitness.check_transcription(processor)
+def test_a_model_with_a_few_wrong_words_passes(
+    processor: WhisperProcessor, pcm: Pcm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "draft", lambda *_: " A quick brown fox jump over a lazy dock")
+    fitness.check_transcription(processor, pcm)
 
 
 @pytest.mark.model
 @pytest.mark.process
-def test_a_failing_device_is_reported_in_one_line(processor: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> Transcript:
+@pytest.mark.parametrize("fault", ["no numbers", "wrong numbers"])
+def test_a_device_that_miscalculates_is_detected(fault: str, pcm: Pcm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def miscalculate(encoder: Encoder, mel: Tensor) -> Tensor:
+        features = encode(encoder, mel)
+        return torch.full_like(features, torch.nan) if fault == "no numbers" else features.roll(1, -1)
+
+    encode = Encoder.__call__
+    monkeypatch.setattr(Encoder, "__call__", miscalculate)
+    processor = WhisperProcessor("tiny.en")
+    with pytest.raises(RuntimeError, match="another GPU") as failure:
+        fitness.check_transcription(processor, pcm)
+    processor.close()
+    assert "tiny.en" in sentence_of(failure)
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_a_failing_device_is_reported_in_one_line(
+    processor: WhisperProcessor, pcm: Pcm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> str:
         raise ValueError("CUDA error: device-side assert triggered\n" + "CUDA kernel errors might be reported\n" * 50)
 
-    monkeypatch.setattr(processor, "transcribe", fail)
+    monkeypatch.setattr(processor, "draft", fail)
     with pytest.raises(RuntimeError, match="device-side assert triggered") as failure:
-        fitness.check_transcription(processor)
+        fitness.check_transcription(processor, pcm)
     assert "ValueError" in sentence_of(failure)
 
 
@@ -232,5 +243,5 @@ def test_an_image_without_the_demo_is_detected(
         path.write_text(job)
     monkeypatch.setattr(fitness, "DEMO_JOB", path)
     with pytest.raises(RuntimeError, match=r"test_input\.json does not hold the demo's clip") as failure:
-        fitness.ffmpeg_works()
+        fitness.decode_demo()
     assert "build the image again" in sentence_of(failure)

@@ -1,27 +1,116 @@
-"""`.runpod/`: the Hub's variables are valid settings, and its tests are valid jobs."""
+"""`.runpod/`: the Hub's variables are valid settings, its tests are valid jobs, and its icon is the page's."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 from dockerfile_parse import DockerfileParser
+from PIL import Image, ImageColor
+from pydantic import BaseModel, Field
 from whisper import available_models
 
-from builder.hub import HUB, LOAD_BALANCING, LOAD_BALANCING_HUB, with_environment
+from builder import repository
+from builder.hub import HUB, ICON, LOAD_BALANCING, LOAD_BALANCING_HUB, with_environment
+from builder.write_icon import DRAWING
+from src.models.hub import parse_repository
+from src.models.store import find_model, repository_of
 from src.request.validation import parse_input
 from src.settings import Settings
-from tests.image import steps
 from tests.support.clips import ROOT
 
 LISTING = json.loads(HUB.read_text())
 CONFIG = LISTING["config"]
 INPUTS: dict[str, dict[str, Any]] = {variable["key"]: variable["input"] for variable in CONFIG["env"]}
 TESTS = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+IMAGE: dict[str, str] = {key: value for key, value in DockerfileParser(str(ROOT)).envs.items() if key in INPUTS}
+"""The settings that the image's variables are."""
 
 LOAD_BALANCED = json.loads(LOAD_BALANCING_HUB.read_text())
 LOAD_BALANCED_ENV: list[dict[str, Any]] = LOAD_BALANCED["config"]["env"]
+
+
+# --- The fields in https://docs.runpod.io/hub/publishing-guide --------------------------------------------------------
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Fields(BaseModel, extra="forbid", strict=True):
+    """What the Hub does not know is refused."""
+
+
+class Choice(Fields):
+    label: Text
+    value: Text
+
+
+class Input(Fields):
+    name: Text
+    type: Literal["string", "huggingface", "number", "boolean"]
+    description: Text
+    default: str | int | float | bool | None = None
+    required: bool = False
+    advanced: bool = False
+    min: float | None = None
+    max: float | None = None
+    options: list[Choice] = []
+    trueValue: str = "true"  # noqa: N815
+    falseValue: str = "false"  # noqa: N815
+
+
+class FixedVariable(Fields):
+    key: Text
+    value: str
+
+
+class AskedVariable(Fields):
+    key: Text
+    input: Input
+
+
+class Preset(Fields):
+    name: Text
+    defaults: dict[str, str | int | bool]
+
+
+class Config(Fields):
+    runsOn: Literal["GPU"]  # noqa: N815
+    endpointType: Literal["LB"] | None = None  # noqa: N815
+    containerDiskInGb: int  # noqa: N815
+    gpuCount: int  # noqa: N815
+    gpuIds: Text  # noqa: N815
+    allowedCudaVersions: list[str]  # noqa: N815
+    presets: list[Preset]
+    env: list[FixedVariable | AskedVariable]
+
+
+class Listing(Fields):
+    title: Text
+    description: Text
+    type: Literal["serverless"]
+    category: Literal["audio", "embedding", "language", "video", "image"]
+    iconUrl: Text  # noqa: N815
+    config: Config
+
+
+class Job(Fields):
+    name: Text
+    input: dict[str, Any]
+    timeout: int
+
+
+class Device(Fields):
+    gpuTypeId: Text  # noqa: N815
+    gpuCount: int  # noqa: N815
+    allowedCudaVersions: list[str]  # noqa: N815
+
+
+class HubTests(Fields):
+    tests: list[Job]
+    config: Device
 
 
 def settings(**variables: Any) -> Settings:
@@ -37,22 +126,63 @@ def test_the_hub_has_the_variables_of_the_settings() -> None:
     assert {key.lower() for key in INPUTS} == set(Settings.model_fields)
 
 
-def test_the_listing_has_the_fields_that_the_hub_requires() -> None:
-    assert LISTING["title"]
-    assert LISTING["description"]
-    assert LISTING["type"] == "serverless"
-    assert LISTING["category"] in ("audio", "embedding", "language", "video", "image")
-    for variable in INPUTS.values():
-        assert variable["name"]
-        assert variable["description"]
-        assert variable["type"] in ("string", "number", "boolean")
+@pytest.mark.parametrize("listing", [LISTING, LOAD_BALANCED], ids=["queue", "load-balancing"])
+def test_a_listing_has_the_fields_of_the_hubs_documentation(listing: dict[str, Any]) -> None:
+    Listing.model_validate(listing)
+
+
+def test_the_tests_have_the_fields_of_the_hubs_documentation() -> None:
+    HubTests.model_validate(TESTS)
+
+
+def test_the_hub_finds_what_it_requires_of_the_repository() -> None:
     assert all((ROOT / name).is_file() for name in ("handler.py", "Dockerfile", "README.md"))
+
+
+def test_the_description_has_the_words_that_people_search_for() -> None:
+    description = LISTING["description"].lower()
+    words = ("speech to text", "transcription", "whisper", "subtitles", "srt", "vtt", "word timestamps", "translation")
+    missing = [
+        word for word in (*words, "diarization", "openai-compatible", "faster-whisper") if word not in description
+    ]
+    assert not missing
+    assert len(description) <= 500
+
+
+def test_the_icon_is_in_this_repository_and_square() -> None:
+    for listing in (LISTING, LOAD_BALANCED):
+        assert listing["iconUrl"] == f"https://raw.githubusercontent.com/{repository.name()}/main/.runpod/icon.png"
+    with Image.open(ICON) as icon:
+        assert icon.format == "PNG"
+        assert icon.size == (512, 512)
+
+
+def test_the_icon_is_the_pages_drawing() -> None:
+    drawing = DRAWING.read_text()
+    (fill,) = re.findall(r'<rect [^>]*fill="(#\w{6})"', drawing)
+    bars = [tuple(map(int, bar)) for bar in re.findall(r"M(\d+) (\d+)v(\d+)", drawing)]
+    assert len(bars) == 5, "run builder/write_icon.py, and tell this test what the drawing consists of"
+    with Image.open(ICON) as icon:
+        scale = icon.width // 32
+
+        def color(x: float, y: float) -> Any:
+            return icon.getpixel((int(x * scale), int(y * scale)))
+
+        background = (*ImageColor.getrgb(fill), 255)
+        assert color(0, 0)[3] == 0, "the corners are transparent"
+        for x, top, length in bars:
+            assert {color(x, top), color(x, top + length / 2), color(x, top + length)} == {(255, 255, 255, 255)}
+            assert {color(x, top - 2), color(x, top + length + 2), color(x + 2, top)} == {background}
 
 
 def test_the_hubs_defaults_equal_those_of_the_image() -> None:
     defaults = {key: variable["default"] for key, variable in INPUTS.items() if "default" in variable}
-    image = {key: value for key, value in steps()[-1].lasting.items() if key in INPUTS}
-    assert settings(**defaults) == settings(**image)
+    assert settings(**defaults) == settings(**IMAGE | {"WHISPER_MODEL": repository_of(IMAGE["WHISPER_MODEL"])})
+
+
+def test_the_hubs_default_model_is_found_in_the_image(tmp_path: Path) -> None:
+    (tmp_path / f"{IMAGE['WHISPER_MODEL']}.pt").touch()
+    assert find_model(INPUTS["WHISPER_MODEL"]["default"], [tmp_path])
 
 
 @pytest.mark.parametrize("key", [key for key, variable in INPUTS.items() if {"min", "max", "options"} & set(variable)])
@@ -75,12 +205,20 @@ def test_a_blank_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("preset", CONFIG["presets"], ids=lambda preset: preset["name"])
 def test_a_preset_names_models_that_exist(preset: dict[str, Any]) -> None:
     assert set(preset["defaults"]) <= set(INPUTS)
-    assert set(settings(**preset["defaults"]).allowed_models) <= set(available_models())
+    known = available_models()
+    assert set(settings(**preset["defaults"]).allowed_models) <= {*known, *map(repository_of, known)}
+
+
+def test_what_the_hub_asks_for_by_a_search_in_hugging_face_is_a_repository_there() -> None:
+    searched = [key for key, variable in INPUTS.items() if variable["type"] == "huggingface"]
+    assert searched == ["WHISPER_MODEL"]
+    values = [INPUTS[key]["default"] for key in searched]
+    values += [value for preset in CONFIG["presets"] for key, value in preset["defaults"].items() if key in searched]
+    assert all(map(parse_repository, values))
 
 
 def test_the_first_preset_is_the_model_in_the_image() -> None:
-    image = steps()[-1].lasting
-    assert CONFIG["presets"][0]["defaults"] == {"WHISPER_MODEL": image["WHISPER_MODEL"]}
+    assert CONFIG["presets"][0]["defaults"] == {"WHISPER_MODEL": repository_of(IMAGE["WHISPER_MODEL"])}
 
 
 @pytest.mark.parametrize("test", TESTS["tests"], ids=lambda test: test["name"])

@@ -375,6 +375,29 @@ def test_openais_names_are_found_as_its_repositories(tmp_path, name, repository)
     assert find_model(name, [tmp_path]) == path
 
 
+@pytest.mark.parametrize(
+    ("repository", "checkpoint"),
+    [
+        ("openai/whisper-medium", "medium.pt"),
+        ("openai/whisper-large-v3-turbo", "large-v3-turbo.pt"),
+        ("openai/whisper-large", "large-v1.pt"),
+        ("OpenAI/Whisper-Tiny.en", "tiny.en.pt"),
+    ],
+)
+def test_openais_repositories_are_found_as_its_checkpoints(tmp_path, repository, checkpoint):
+    (tmp_path / checkpoint).touch()
+    assert find_model(repository, [tmp_path]) == tmp_path / checkpoint
+    assert find_model(f"{repository}@v2", [tmp_path]) is None, "a revision may have other weights"
+    assert find_model(f"{repository}-ours", [tmp_path]) is None
+    snapshot = cached(tmp_path, repository)
+    assert find_model(repository, [tmp_path]) == snapshot
+
+
+def test_nobody_elses_repository_is_found_as_openais_checkpoint(tmp_path):
+    (tmp_path / "medium.pt").touch()
+    assert find_model("acme/whisper-medium", [tmp_path]) is None
+
+
 def test_an_incomplete_snapshot_is_not_found(tmp_path):
     snapshot = cached(tmp_path)
     (snapshot / "model.safetensors").unlink()

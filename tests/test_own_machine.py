@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from dockerfile_parse import DockerfileParser
 
 from src.settings import Settings
-from tests.image import steps
 from tests.support.clips import ROOT
 from tests.support.servers import running
 
@@ -71,7 +71,8 @@ def test_a_service_keeps_downloaded_models_and_the_pages_transcripts(service: di
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 def test_a_services_image_is_built_with_the_model_it_loads(service: dict[str, Any]) -> None:
     assert service["build"]["args"]["WHISPER_MODEL"] == service["environment"]["WHISPER_MODEL"]
-    arguments = {step.value.partition("=")[0] for step in steps() if step.instruction == "ARG"}
+    lines = DockerfileParser(str(ROOT)).structure
+    arguments = {line["value"].partition("=")[0] for line in lines if line["instruction"] == "ARG"}
     assert set(service["build"]["args"]) <= arguments
 
 

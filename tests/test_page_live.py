@@ -436,7 +436,11 @@ def test_with_keys_the_password_is_needed(tmp_path: Path) -> None:
             tab.stop()
 
 
-@pytest.mark.parametrize("message", [b"\0", bytes(page_live.MAX_MESSAGE_BYTES + 2), "", "[]", "{", '{"type": "sing"}'])
+@pytest.mark.parametrize(
+    "message",
+    [b"\0", bytes(page_live.MAX_MESSAGE_BYTES + 2), "", "[]", "{", '{"type": "sing"}', "[" * 4000, "[" * 100_000],
+    ids=range(8),
+)
 def test_a_wrong_message_ends_the_connection_but_not_the_transcript(message: bytes | str, server: Server) -> None:
     transcript_id = server.begin()
     with server.tab(transcript_id) as tab:
@@ -445,6 +449,19 @@ def test_a_wrong_message_ends_the_connection_but_not_the_transcript(message: byt
         assert tab.socket.close_code == page_live.WRONG_MESSAGE
     with server.tab(transcript_id) as tab:
         assert tab.ready["received"] == 0
+
+
+def test_a_tab_that_cannot_be_told_what_it_missed_comes_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    transcript_id = server.begin()
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "lines_of", lambda *_: 1 / 0)
+        with pytest.raises(ConnectionClosed), server.tab(transcript_id):
+            pass
+    with server.tab(transcript_id) as tab:
+        assert tab.ready["received"] == 0
+        tab.say(1)
+        tab.stop()
+    assert server.record(transcript_id)["warnings"] == []
 
 
 def test_options_that_the_recognizer_refuses_leave_nothing(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ DEFAULT = LiveOptions()
         ({"transcription": {"model": "base"}}, LiveOptions(model="base")),
         ({"transcription": {"language": ""}}, DEFAULT),
         ({"transcription": {"languages": ["de", "en", "de"]}}, LiveOptions(languages=("de", "en"))),
+        ({"transcription": {"language": None, "languages": ["de", "en"]}}, LiveOptions(languages=("de", "en"))),
         ({"transcription": {"prompt": "Dr. Ng", "keywords": ["Ng"]}}, LiveOptions(prompt="Dr. Ng", keywords=("Ng",))),
         ({"transcription": {"keywords": []}}, DEFAULT),
         ({"transcription": None}, DEFAULT),
@@ -184,6 +185,10 @@ def test_what_an_update_leaves_out_stays(recognizer: ScriptedLiveRecognizer, cal
         ({"audio": {"input": {"transcription": {"keywords": [1]}}}}, "session.audio.input.transcription.keywords"),
         ({"audio": {"input": {"transcription": {"prompt": "a" * 20_001}}}}, "session.audio.input.transcription.prompt"),
         ({"audio": {"input": {"transcription": {"delay": "none"}}}}, "session.audio.input.transcription.delay"),
+        (
+            {"audio": {"input": {"transcription": {"language": "de", "languages": ["de", "en"]}}}},
+            "session.audio.input.transcription.languages",
+        ),
         ({"audio": {"input": {"transcription": {"diarize": "x"}}}}, "session.audio.input.transcription.diarize"),
         ({"audio": {"input": {"turn_detection": "vad"}}}, "session.audio.input.turn_detection"),
         ({"audio": {"input": {"turn_detection": {"type": "x"}}}}, "session.audio.input.turn_detection.type"),

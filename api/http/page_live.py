@@ -17,7 +17,6 @@ types are:
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -32,6 +31,7 @@ from api.http.page_access import API_PREFIX, owner_of, page_of
 from api.http.page_requests import answer
 from api.http.page_uploads import refusing
 from api.http.uploads import receive_small_json
+from api.json_text import from_json
 from api.live.recognizer import LiveRefused
 from api.openai.errors import ApiError
 from api.page import edits, values
@@ -143,7 +143,7 @@ async def _listen(socket: WebSocket, session: LiveSession, tab: Tab) -> None:
 async def _run_command(text: str, session: LiveSession) -> None:
     """Run a command of a tab."""
     try:
-        command = json.loads(text[:_MAX_BODY_BYTES])
+        command = from_json(text[:_MAX_BODY_BYTES])
     except ValueError:
         command = None
     match command:

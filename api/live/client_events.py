@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api import json_text
-from api.form_values import MAX_DEPTH, check_size, is_deeper, nameable, one_of
-from api.live.config import wrong_field
+from api.form_values import MAX_DEPTH, check_size, is_deeper, nameable, one_of, wrong
 from api.openai.errors import ApiError
 
 APPEND = "input_audio_buffer.append"
@@ -45,13 +44,13 @@ class ClientEvent:
         """
         text = self.fields.get("audio")
         if not isinstance(text, str):
-            raise wrong_field("audio", "should be sound in base64")
+            raise wrong("audio", "should be sound in base64")
         if len(text) > MAX_SOUND_BYTES // 3 * 4 + 4:
             raise _too_large()
         try:
             return base64.b64decode(text, validate=True)
         except ValueError:
-            raise wrong_field("audio", "should be valid base64, with its padding") from None
+            raise wrong("audio", "should be valid base64, with its padding") from None
 
 
 class WrongEvent(Exception):
@@ -87,7 +86,7 @@ def read_event(text: str) -> ClientEvent:
         raise WrongEvent(ApiError(400, f"an event should have at most {MAX_DEPTH + 1} levels"), fields.get("event_id"))
     if not isinstance(given, str) or given not in TYPES:
         named = f'"{nameable([given])[0]}" is no event here' if isinstance(given, str) else "the type is missing"
-        unknown = wrong_field("type", f"{named}: a transcription session takes {one_of(TYPES)}")
+        unknown = wrong("type", f"{named}: a transcription session takes {one_of(TYPES)}")
         raise WrongEvent(unknown, fields.get("event_id"))
     return ClientEvent(given, fields)
 
@@ -103,4 +102,4 @@ def check_sound_size(sound: bytes) -> None:
 
 
 def _too_large() -> ApiError:
-    return wrong_field("audio", f"should have at most {MAX_SOUND_BYTES // 2**20} MiB: send it in several events")
+    return wrong("audio", f"should have at most {MAX_SOUND_BYTES // 2**20} MiB: send it in several events")

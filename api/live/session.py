@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+from api.form_values import wrong
 from api.live import client_events
 from api.live.audio_format import AudioReader
 from api.live.client_events import ClientEvent, WrongEvent, check_sound_size, read_event
-from api.live.config import Layout, SessionConfig, describe_config, update_config, wrong_field
+from api.live.config import Layout, SessionConfig, describe_config
+from api.live.config_update import update_config
 from api.live.events import EventMaker, error_event, warning
 from api.live.log import EventLog, Reader, render
 from api.live.recognizer import LiveEvent, LiveRecognizer, LiveRefused, LiveStream
@@ -224,7 +226,7 @@ class Session:
     async def _update(self, event: ClientEvent) -> None:
         update = update_config(self._config, event.fields.get("session"), self._layout_of(event))
         if self._sound is not None and update.config.format != self._config.format:
-            raise wrong_field("session.audio.input.format", "cannot change once there has been sound")
+            raise wrong("session.audio.input.format", "cannot change once there has been sound")
         note = await self._configure(update.config)
         self._config, self._maker.layout = update.config, update.layout
         self.log.add({"type": f"{event.type}d", "session": self._describe()})

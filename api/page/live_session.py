@@ -205,7 +205,10 @@ class LiveSession:
                 await self._take(item)
             except Exception as error:
                 _log.error("an event of live captions failed: %s", type(error).__name__)
-                self._warn("the server failed: a part of the text is missing")
+                if isinstance(item, Tab):
+                    item.is_over.set()
+                else:
+                    self._warn("the server failed: a part of the text is missing")
             finally:
                 self._queue.task_done()
 

@@ -31,7 +31,8 @@ def find_model(name: str, folders: Sequence[Path]) -> Path | None:
     A name is looked up in each folder as `<name>.pt`, `<name>/`, and the hub's repository `openai/whisper-<name>`.
     Aliases work too: "turbo" finds `large-v3-turbo.pt`. A name cannot lead out of the folders. Any other text may be a
     path to a model, or a repository, `org/name[@revision]`: pass untrusted text only if `is_model_name` is true for it.
-    Nothing is hashed, so that gigabytes cost no time.
+    OpenAI's repositories are found as its checkpoints too: `openai/whisper-medium` is `medium.pt`, with the same
+    weights. Nothing is hashed, so that gigabytes cost no time.
     """
     if is_model_name(name):
         return next((found for folder in folders if (found := _find_named(name, folder))), None)
@@ -40,7 +41,19 @@ def find_model(name: str, folders: Sequence[Path]) -> Path | None:
     repository = parse_repository(name)
     if repository is None:
         return None
-    return next((found for folder in folders if (found := find_snapshot(repository, folder))), None)
+    return next((found for folder in folders if (found := _find_repository(repository, folder))), None)
+
+
+def repository_of(name: str) -> str:
+    """Return the repository of the Hugging Face hub that has the model which OpenAI calls `name`."""
+    stem = _ALIASES.get(name, name)
+    return f"openai/whisper-{_REPOSITORY_SUFFIXES.get(stem, stem)}"
+
+
+def _find_repository(repository: Repository, folder: Path) -> Path | None:
+    """The repository's snapshot, else OpenAI's checkpoint of the same model."""
+    checkpoints = (path for path in folder.glob("*.pt") if repository_of(path.stem) == str(repository).lower())
+    return find_snapshot(repository, folder) or next(filter(is_model, checkpoints), None)
 
 
 def _find_named(name: str, folder: Path) -> Path | None:
@@ -48,7 +61,7 @@ def _find_named(name: str, folder: Path) -> Path | None:
     for path in (folder / f"{name}.pt", folder / name, folder / f"{stem}.pt", folder / stem):
         if is_model(path):
             return path
-    return find_snapshot(Repository(f"openai/whisper-{_REPOSITORY_SUFFIXES.get(stem, stem)}"), folder)
+    return find_snapshot(Repository(repository_of(name)), folder)
 
 
 _ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}

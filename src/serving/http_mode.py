@@ -78,14 +78,13 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         raise cannot_start(
             "other machines can connect and no key is set: set API_KEYS, or REQUIRE_API_KEY=false to serve everyone"
         )
-    processor = load(began)
+    loaded = load(began)
 
     from api.http.door import DoorSettings
     from src import logs
-    from src.serving.fitness import checks
 
     try:
-        for check in checks(processor):
+        for check in loaded.checks:
             check()
     except RuntimeError as error:
         raise cannot_start(error) from None
@@ -95,7 +94,7 @@ def _load(began: float, listening: Listening) -> ASGIApp:
         max_upload_bytes=settings.max_audio_bytes,
         upload_seconds=settings.download_timeout,
     )
-    app = _create_app(processor, door, settings, on_balancer)
+    app = _create_app(loaded.processor, door, settings, on_balancer)
     logs.event("worker.ready", seconds=round(time.perf_counter() - began, 3), page=app.state.page is not None)
     return app
 

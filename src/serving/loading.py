@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from src import logs, startup
@@ -12,7 +14,15 @@ if TYPE_CHECKING:
     from src.whisper_processor import WhisperProcessor
 
 
-def load(began: float) -> WhisperProcessor:
+@dataclass(frozen=True)
+class Loaded:
+    """What a worker starts with: its processor, and the checks that have to pass before its first job."""
+
+    processor: WhisperProcessor
+    checks: Sequence[Callable[[], None]]
+
+
+def load(began: float) -> Loaded:
     """Import everything, check the settings and load the model.
 
     Args:
@@ -31,6 +41,7 @@ def load(began: float) -> WhisperProcessor:
         from src.delivery.webhooks import check_secret
         from src.serving import async_handler, fitness  # noqa: F401
 
+        decoding = fitness.start_decoding()
         processor = startup.get_processor()
         startup.end()
         check_secret(settings.webhook_secret)
@@ -39,7 +50,7 @@ def load(began: float) -> WhisperProcessor:
         logs.event("worker.loaded", model=processor.model_name, imported=imported, loaded=loaded)
     except (SettingsError, ModelUnavailable, ValueError) as error:
         raise cannot_start(error) from None
-    return processor
+    return Loaded(processor, fitness.checks(processor, decoding))
 
 
 def cannot_start(error: object) -> SystemExit:

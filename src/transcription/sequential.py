@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import whisper
+import whisper.timing
 
 from src.audio.clips import seek_points
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
 from src.audio.windowing import find_quietest
 from src.engine.decoding_options import DecodingOptions
+from src.engine.dtw import cheapest_path
 from src.engine.placement import Placement
 from src.job_control import JobControl
 from src.transcription.decoding_record import DecodingRecord
@@ -24,6 +26,9 @@ from transcript.chinese_script import ChineseScript, in_script
 from transcript.transcript import Segment, Transcript, Word
 from transcript.vocabulary import Corrector
 from transcript.word_lengths import lengthen_empty_words
+
+# The same path as openai-whisper's own, which needs numba (`src.without_numba`), and seconds to compile at first use.
+whisper.timing.dtw_cpu = cheapest_path
 
 T = TypeVar("T")
 

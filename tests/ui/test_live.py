@@ -211,6 +211,19 @@ def test_what_a_server_that_restarts_has_heard_is_opened(live: Page, scripted: S
     expect(live.locator(".line-text").get_by_text(SENTENCES[0]).first).to_be_visible()
 
 
+def test_a_lost_connection_is_told_once(live: Page, scripted: ScriptedHome, watch: Watch) -> None:
+    watch.allowed += ["WebSocket connection", "ERR_", "status of 409"]
+    start(live)
+    expect(live.get_by_role("log").get_by_text(SENTENCES[0]).first).to_be_visible()
+    scripted.stop()
+    notice = live.locator("#notices").get_by_text("Connection lost. Reconnecting…")
+    expect(notice).to_be_attached()
+    expect(notice).to_be_hidden()
+    expect(live.locator(".live-status")).to_have_text("Connection lost. Reconnecting…")
+    scripted.start()
+    opened(live)
+
+
 def test_leaving_the_view_ends_the_captions_and_keeps_them(live: Page, visitor: Visitor) -> None:
     start(live)
     expect(live.get_by_role("log").get_by_text(SENTENCES[0]).first).to_be_visible()
