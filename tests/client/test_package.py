@@ -25,13 +25,15 @@ from typing import Any
 import pytest
 import requests
 
-from builder.client_wheel import MOVED
 from src import __version__
 from tests.client.conftest import CLIPS, ROOT, WORKER_PYTHON, environment, wait_until
 from tests.platform.emulator import Platform
 from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+MOVED = ("client", "api", "media", "transcript")
+"""The checkout's packages that are inside `worker_whisper` when it is installed."""
 
 SOURCES = (
     *("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"),
