@@ -43,7 +43,7 @@ ENV WHISPER_MODEL=${WHISPER_MODEL} \
     WHISPER_MODELS=${WHISPER_MODELS} \
     COMPUTE_TYPE=float16
 COPY builder/fetch_models.py /builder/fetch_models.py
-COPY src/__init__.py src/errors.py /src/
+COPY src/__init__.py src/errors.py src/without_numba.py /src/
 COPY src/models/__init__.py src/models/files.py src/models/hub.py src/models/sources.py src/models/store.py /src/models/
 RUN python /builder/fetch_models.py "${WHISPER_MODEL},${WHISPER_MODELS}" --to /models
 
