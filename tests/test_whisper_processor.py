@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.scoring import count_errors
-from src import whisper_processor
+from src import model_loading
 from src.engine.engine import Engine
 from src.errors import DownloadFailed, InvalidInput, ModelUnavailable
 from src.job_control import JobControl
@@ -104,7 +104,7 @@ class NumberedEngine(Engine):
 def small_cache(monkeypatch: pytest.MonkeyPatch, configure: Callable[..., None]) -> Iterator[WhisperProcessor]:
     """The handler's processor with room for one of two models; the first one is loaded."""
     configure(MAX_LOADED_MODELS="1", WHISPER_MODELS="base")
-    monkeypatch.setattr(whisper_processor, "Engine", NumberedEngine)
+    monkeypatch.setattr(model_loading, "Engine", NumberedEngine)
     NumberedEngine.loads = 0
     processor = WhisperProcessor("tiny.en")
     monkeypatch.setattr("src.rp_handler.get_processor", lambda: processor)

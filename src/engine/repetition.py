@@ -30,7 +30,7 @@ MAX_PHRASE_CHARACTERS = 120
 MAX_MATCH_COST = 0.65
 """The costliest recurrence of a sound."""
 
-HEARD_SHARE = 0.5
+HEARD_SHARE = 0.55
 """Share of a text's repetitions that the sound has to show: tempo and pitch vary, and some are covered by noise."""
 
 _HOP = 320

@@ -38,8 +38,9 @@ from worker_whisper import (
 pytestmark = pytest.mark.process
 
 CACHE = "XDG_CACHE_HOME"
-DOCUMENT = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
+DOCUMENTS = "".join((ROOT / path).read_text(encoding="utf-8") for path in ("docs/client.md", "README.md"))
+BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCUMENTS, re.DOTALL | re.MULTILINE)
+EXAMPLES = [code for code in BLOCKS if "worker_whisper" in code]
 
 
 @pytest.fixture(autouse=True)
@@ -242,7 +243,7 @@ def test_failures_are_raised_in_the_task(platform: Platform, place: dict[str, An
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(EXAMPLES.index(example)))
 def test_the_documented_programs_run(platform: Platform, folder: Path, example: str) -> None:
-    for name in ("talk.mp3", "one.mp3", "two.mp3"):
+    for name in ("talk.mp3", "talk.mp4", "one.mp3", "two.mp3"):
         shutil.copy(CLIPS / "demo.ogg", folder / name)
     env = environment(platform, folder.parent)
     done = subprocess.run(
