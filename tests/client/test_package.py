@@ -104,7 +104,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy(ROOT / name, copy)
     with tarfile.open(build("sdist", copy, dist)) as archive:
-        archive.extractall(dist, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python has none
+        archive.extractall(dist)
     return build("wheel", dist / f"worker_whisper-{__version__}", dist)
 
 
