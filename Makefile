@@ -155,9 +155,11 @@ clean:  ## remove the environment, the models and all caches
 	rm -rf .venv .venv-client .venv-image .venv-whisperx .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/artefacts
 
 # $(call install_worker,ENVIRONMENT,VERSION): this version of torch, whose own packages are not locked, then the worker's.
-# In the other order pip would list all that openai-whisper requires and nothing imports.
+# In the other order pip would list all that openai-whisper requires and nothing imports. Only torch itself is looked for
+# at PyTorch's index: where that cannot be reached, pip tries again for ten seconds for each package.
 define install_worker
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_FROM) "torch==$(2)"
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(TORCH_FROM) "torch==$(2)"
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check "torch==$(2)"
 	@$(1)/bin/python -m pip install $(LOCKED) $(WORKER_LOCKS:%=-r %)
 endef
 
