@@ -123,6 +123,7 @@ DEFAULT = LiveOptions()
         ({"transcription": {"language": ""}}, DEFAULT),
         ({"transcription": {"languages": ["de", "en", "de"]}}, LiveOptions(languages=("de", "en"))),
         ({"transcription": {"language": None, "languages": ["de", "en"]}}, LiveOptions(languages=("de", "en"))),
+        ({"transcription": {"language": "de", "languages": None}}, LiveOptions(languages=("de",))),
         ({"transcription": {"prompt": "Dr. Ng", "keywords": ["Ng"]}}, LiveOptions(prompt="Dr. Ng", keywords=("Ng",))),
         ({"transcription": {"keywords": []}}, DEFAULT),
         ({"transcription": None}, DEFAULT),

@@ -156,8 +156,9 @@ class _Draft:
         given = value or {}
         if given.get("language") is not None and given.get("languages") is not None:
             raise wrong(f"{path}.languages", "should not be beside language: list all of them there")
-        fields.read("language", lambda given, at: self._set_languages([] if given is None else [given], at))
-        fields.read("languages", self._set_languages)
+        readers = {"language": self._set_language, "languages": self._set_languages}
+        for name in sorted(readers, key=lambda name: given.get(name) is not None):  # null comes first, so that it undoes nothing
+            fields.read(name, readers[name])
         fields.read("prompt", lambda given, at: self._set(prompt=_text(given, at) or None))
         fields.read("keywords", lambda given, at: self._set(keywords=_texts(given, at, MAX_KEYWORDS)))
         fields.read("delay", self._set_delay)
@@ -170,6 +171,9 @@ class _Draft:
 
     def _set_model(self, value: Any, path: str) -> None:
         self.config = self.config.with_model(_text(value, path).strip())
+
+    def _set_language(self, value: Any, path: str) -> None:
+        self._set_languages([] if value is None else [value], path)
 
     def _set_languages(self, value: Any, path: str) -> None:
         languages = _texts(value, path, MAX_LANGUAGES)
