@@ -157,7 +157,8 @@ class _Draft:
         if given.get("language") is not None and given.get("languages") is not None:
             raise wrong(f"{path}.languages", "should not be beside language: list all of them there")
         readers = {"language": self._set_language, "languages": self._set_languages}
-        for name in sorted(readers, key=lambda name: given.get(name) is not None):  # null comes first, so that it undoes nothing
+        # Null comes first, so that it undoes nothing.
+        for name in sorted(readers, key=lambda name: given.get(name) is not None):
             fields.read(name, readers[name])
         fields.read("prompt", lambda given, at: self._set(prompt=_text(given, at) or None))
         fields.read("keywords", lambda given, at: self._set(keywords=_texts(given, at, MAX_KEYWORDS)))
