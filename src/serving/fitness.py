@@ -51,7 +51,7 @@ Check = Callable[[], None]
 """Relies on those before it, and raises `RuntimeError` with a sentence."""
 
 
-def start_decoding() -> Future[Pcm]:
+def start_decoding_demo() -> Future[Pcm]:
     """Decode the demo's clip on a thread, for `checks`: ffmpeg is another process, and takes a tenth of a second."""
     thread = ThreadPoolExecutor(1, "demo")
     decoding = thread.submit(decode_demo)

@@ -41,7 +41,7 @@ def load(began: float) -> Loaded:
         from src.delivery.webhooks import check_secret
         from src.serving import async_handler, fitness  # noqa: F401
 
-        decoding = fitness.start_decoding()
+        decoding = fitness.start_decoding_demo()
         processor = startup.get_processor()
         startup.end()
         check_secret(settings.webhook_secret)
