@@ -64,11 +64,16 @@ class _Start:
             model.set_result(loaded)
 
     def _find_or_load(self, name: str) -> LoadedModel:
-        """Return the model that is being loaded at the first call; the processor then asks for no other one."""
+        """Return the model that is being loaded at the first call; the processor then asks for no other one.
+
+        A failure stays: it ends the process, and to load again could mean to download gigabytes again.
+        """
         from src.model_loading import load_model
 
-        model, self._model = self._model, None
-        return load_model(name) if model is None else model.result()
+        if self._model is None:
+            return load_model(name)
+        model, self._model = self._model.result(), None
+        return model
 
 
 def begin() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import cast
 
@@ -117,6 +118,36 @@ def test_a_worker_that_cannot_start_reports_one_sentence(env: dict[str, str], ex
     assert ran.returncode == 1
     assert expected in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
+
+
+FAILED = """
+import sys
+from src import startup
+from src.errors import ModelUnavailable
+
+startup.begin()
+errors = []
+for _ in range(2):
+    try:
+        startup.get_processor()
+    except ModelUnavailable as error:
+        errors.append(error)
+assert len(errors) == 2
+sys.exit(0 if errors[0] is errors[1] else "the model was loaded again")
+"""
+
+
+@pytest.mark.process
+def test_damaged_weights_end_the_worker_with_one_sentence_and_are_loaded_once(tmp_path: Path) -> None:
+    """The platform starts a worker that has ended anew; one that lives on unready would be paid for."""
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"PK")
+    ran = run_python("handler.py", WHISPER_MODEL=str(weights))
+    assert ran.returncode == 1
+    assert re.search(r"^worker-whisper cannot start: .*damaged", ran.stderr.splitlines()[-1]), ran.stderr
+    assert "Traceback" not in ran.stderr
+    twice = run_python("-c", FAILED, WHISPER_MODEL=str(weights))
+    assert twice.returncode == 0, twice.stderr
 
 
 def test_missing_weights_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
