@@ -23,19 +23,16 @@ IMAGE = {
 _SPDX = {
     "Apache 2.0": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
-    "BSD": "BSD-2-Clause",
     "Dual License": "Apache-2.0 OR BSD-3-Clause",
     "MIT License": "MIT",
     "LGPL-2.1": "LGPL-2.1-only",
 }
-"""SPDX's names of licences that packages call something else; `Dual License` is python-dateutil's, `BSD` numba's."""
+"""SPDX's names of licences that packages call something else; `Dual License` is python-dateutil's."""
 
 _CLASSIFIERS = {
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
     "MIT License": "MIT",
-    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
-    "Python Software Foundation License": "PSF-2.0",
 }
 
 _ADDRESSES = {
@@ -153,14 +150,19 @@ def _licence(name: str, about: PackageMetadata) -> str:
 
 
 def _source(name: str, about: PackageMetadata) -> str:
-    """The address of its source code, else of its home page, else any that it gives."""
+    """Return the address of its source code, else of its home page, else any that it gives.
+
+    Raises:
+        ValueError: it gives none.
+    """
     fields = about.json
     links = {
         label.strip().lower(): url.strip()
         for label, _, url in (link.partition(",") for link in fields.get("project_url", []))
     }
     home = fields.get("home_page")
-    wanted = [links.get(label) for label in ("source", "source code", "repository", "github", "homepage", "home")]
+    labels = ("source", "source code", "code", "repository", "github", "homepage", "home")
+    wanted = [links.get(label) for label in labels]
     wanted += [home if isinstance(home, str) else None, *links.values()]
     if address := next(filter(None, wanted), _ADDRESSES.get(name)):
         return address
