@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import PackageMetadata, metadata
+from importlib.metadata import PackageMetadata, files, metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -34,6 +34,8 @@ _CLASSIFIERS = {
     "BSD License": "BSD-3-Clause",
     "MIT License": "MIT",
 }
+
+_LICENCE_TEXT = re.compile(r"\.dist-info/.*(licen[cs]e|copying|notice)", re.IGNORECASE)
 
 _ADDRESSES = {
     "budoux": "https://github.com/google/budoux",
@@ -104,7 +106,8 @@ def third_party() -> str:
             "",
             "## Python packages",
             "",
-            "Their licences' texts are in the image, in `/opt/worker/lib/python*/site-packages/*.dist-info`.",
+            "Their licences' texts are in the image, in `/opt/worker/lib/python*/site-packages/*.dist-info`, but for",
+            f"{', '.join(packages_without_text())}: these packages contain none, and their sources do.",
             "",
             "| package | licence | source |",
             "| --- | --- | --- |",
@@ -117,6 +120,11 @@ def third_party() -> str:
 def packages() -> list[str]:
     """Return the names of the Python packages in the image, sorted."""
     return sorted(one.name for one in requirements() if one.marker is None or one.marker.evaluate(dict(IMAGE)))
+
+
+def packages_without_text() -> list[str]:
+    """Return the names of the packages in the image that do not contain the text of their licence."""
+    return [name for name in packages() if not any(_LICENCE_TEXT.search(str(path)) for path in files(name) or [])]
 
 
 def requirements() -> list[Requirement]:
