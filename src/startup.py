@@ -14,6 +14,7 @@ import gc
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,8 +119,9 @@ def read_weights() -> None:
     """Read the weights of the worker's model into the page cache; does nothing if they are not stored."""
     settings = get_settings()
     path = find_model(settings.whisper_model, settings.model_folders)
-    for file in [] if path is None else files_of(path):
-        _read(file)
+    with suppress(OSError):  # who loads the model meets it too, and reports it
+        for file in [] if path is None else files_of(path):
+            _read(file)
 
 
 def _read(file: Path) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from src.errors import ModelUnavailable
 from src.serving import fitness
+from src.settings import get_settings
 from src.startup import read_weights
 from src.whisper_processor import WhisperProcessor
 from tests.platform.emulator import Platform
@@ -150,9 +156,36 @@ def test_damaged_weights_end_the_worker_with_one_sentence_and_are_loaded_once(tm
     assert twice.returncode == 0, twice.stderr
 
 
-def test_missing_weights_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from src.settings import get_settings
+@contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """Root may read everything."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
+
+def test_weights_that_the_user_may_not_read_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image that runs under a user of its own, with a volume of root's."""
+    from src.model_loading import load_model
+
+    with tempfile.TemporaryDirectory() as folder:  # below `tmp_path` no other user may look for files
+        Path(folder).chmod(0o755)
+        weights = Path(folder, "model.bin")
+        weights.write_bytes(b"weights")
+        weights.chmod(0)
+        monkeypatch.setenv("WHISPER_MODEL", folder)
+        get_settings.cache_clear()
+        with as_ordinary_user():
+            read_weights()  # on a thread of its own, where an error would be a traceback in the log
+            with pytest.raises(ModelUnavailable, match=r"model\.bin cannot be read \(Permission denied\): "):
+                load_model(folder)
+    get_settings.cache_clear()
+
+
+def test_missing_weights_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WHISPER_MODEL", str(tmp_path))
     get_settings.cache_clear()
     read_weights()
