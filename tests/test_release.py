@@ -262,7 +262,7 @@ def test_a_step_that_fails_leaves_the_checkout_as_it_was(repository, capsys, fil
 
 
 @pytest.mark.process
-def test_a_branch_that_has_moved_on_meanwhile_is_left_alone(repository, capsys):
+def test_a_checkout_that_has_changed_meanwhile_is_left_alone(repository, capsys):
     commit(repository, {"builder/write_tables.py": f"open({str(repository / 'CHANGELOG.md')!r}, 'a').write('- Late.')"})
     assert releasing.main(["0.2.0"], repository) == 1
     assert "git merge" in capsys.readouterr().err
