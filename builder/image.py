@@ -60,7 +60,7 @@ def build(tag: str, arguments: Mapping[str, str]) -> None:
         if program[0] == "podman":
             command += ["--isolation", "chroot", "--format", "docker"]
             if arguments.get("BASE_IMAGE") == BASE:
-                command += [part for place in mounts(Path(scratch)) for part in ("--volume", place)]
+                command += [part for mount in mounts(Path(scratch)) for part in ("--volume", mount)]
         if code := subprocess.run([*command, "."], cwd=ROOT, check=False).returncode:
             sys.exit(code)
     # What the tag named before, with the layers that nothing else uses.
@@ -108,9 +108,9 @@ def mounts(scratch: Path) -> Iterator[str]:
     configuration = scratch / "pip.conf"
     configuration.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
     yield f"{configuration}:/etc/pip.conf:ro"
-    for place in dict.fromkeys([*MACHINE, *local_places(settings.values())]):
-        if Path(place).exists():
-            yield f"{place}:{place}:ro"
+    for path in dict.fromkeys([*MACHINE, *local_paths(settings.values())]):
+        if Path(path).exists():
+            yield f"{path}:{path}:ro"
 
 
 def pip_settings() -> dict[str, str]:
@@ -122,14 +122,14 @@ def pip_settings() -> dict[str, str]:
     return settings
 
 
-def local_places(values: Iterable[str]) -> Iterator[str]:
+def local_paths(values: Iterable[str]) -> Iterator[str]:
     """Yield the files and folders among the values of pip's settings."""
     for value in values:
         for word in value.split():
-            place = word.removeprefix("file://")
-            if place.startswith("/"):
+            path = word.removeprefix("file://")
+            if path.startswith("/"):
                 # The pages of an index link to files beside their folder.
-                yield place.removesuffix("/simple")
+                yield path.removesuffix("/simple")
 
 
 def _run(command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:

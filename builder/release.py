@@ -2,7 +2,7 @@
 
 It moves the changelog's unreleased entries to the version, sets the version, commits and tags, builds the wheel and the
 source distribution, and writes the release notes. All of this happens in a worktree beside the checkout; only if all of
-it has succeeded does the branch move to the new commit. A failure, or `--dry-run`, leaves the checkout as it was.
+it has succeeded does the branch move to the new commit. A failure, Ctrl-C or `--dry-run` leaves the checkout as it was.
 Nothing is pushed.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ BRANCH = "main"
 STATED = {
     "src/__init__.py": '__version__ = "{}"',
     "docs/output.md": '"worker_version": "{}"',
+    "docs/client.md": "worker_whisper-{}-py3-none-any.whl",
     "Dockerfile": 'org.opencontainers.image.version="{}"',
 }
 """The files that state the version, with the text that does; each has it once."""
@@ -99,12 +101,13 @@ def release(root: Path, version: Version, day: date, *, dry_run: bool = False) -
             print(_git(root, "show", "--stat", "--format=%s", commit), notes, sep="\n")
             print(f"Dry run: {version} could be released. Nothing has changed.")
             return
-        _publish(root, version, commit, built)
+        with _uninterrupted():
+            _publish(root, version, commit, built)
     print(f"Released {version} in this checkout: commit {commit[:10]}, tag v{version}, and in dist/:")
     print(*(f"  {path.name}" for path in sorted((root / "dist").glob(f"*{version}*"))), sep="\n")
     print(f"To do by hand:\n  git push --follow-tags origin {BRANCH}")
     print("GitHub then runs the tests, pushes the image, and creates the release that RunPod's Hub builds.")
-    print(f"To take it back before that: git tag -d v{version} && git reset --hard HEAD~1")
+    print(f"To take it back before that: git tag -d v{version} && git reset --keep HEAD~1")
 
 
 # --- Checks ---------------------------------------------------------------------------------------------------------
@@ -159,11 +162,23 @@ def _worktree(root: Path) -> Iterator[Path]:
     """The last commit in a folder of its own, which is removed again."""
     with tempfile.TemporaryDirectory() as folder:
         worktree = Path(folder, "worktree")
-        _git(root, "worktree", "add", "--detach", str(worktree), "HEAD")
         try:
+            _git(root, "worktree", "add", "--detach", str(worktree), "HEAD")
             yield worktree
         finally:
-            _git(root, "worktree", "remove", "--force", str(worktree))
+            if worktree.exists():
+                with _uninterrupted():
+                    _git(root, "worktree", "remove", "--force", str(worktree))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C during the block, in the processes that it starts too."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _write_version(worktree: Path, version: Version, day: date, previous: Version | None, url: str) -> str:
@@ -212,7 +227,7 @@ def _publish(root: Path, version: Version, commit: str, built: Path) -> None:
         for path in built.iterdir():
             shutil.copy(path, root / "dist")
         _git(root, "merge", "--ff-only", commit)
-    except BaseException:
+    except Exception:
         _git(root, "tag", "--delete", f"v{version}")
         for path in built.iterdir():
             (root / "dist" / path.name).unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import PackageMetadata, metadata
+from importlib.metadata import PackageMetadata, files, metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -23,20 +23,19 @@ IMAGE = {
 _SPDX = {
     "Apache 2.0": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
-    "BSD": "BSD-2-Clause",
     "Dual License": "Apache-2.0 OR BSD-3-Clause",
     "MIT License": "MIT",
     "LGPL-2.1": "LGPL-2.1-only",
 }
-"""SPDX's names of licences that packages call something else; `Dual License` is python-dateutil's, `BSD` numba's."""
+"""SPDX's names of licences that packages call something else; `Dual License` is python-dateutil's."""
 
 _CLASSIFIERS = {
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
     "MIT License": "MIT",
-    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
-    "Python Software Foundation License": "PSF-2.0",
 }
+
+_LICENCE_TEXT = re.compile(r"\.dist-info/.*(licen[cs]e|copying|notice)", re.IGNORECASE)
 
 _ADDRESSES = {
     "budoux": "https://github.com/google/budoux",
@@ -107,7 +106,8 @@ def third_party() -> str:
             "",
             "## Python packages",
             "",
-            "Their licences' texts are in the image, in `/opt/worker/lib/python*/site-packages/*.dist-info`.",
+            "Their licences' texts are in the image, in `/opt/worker/lib/python*/site-packages/*.dist-info`, but for",
+            f"{', '.join(packages_without_text())}: these packages contain none, and their sources do.",
             "",
             "| package | licence | source |",
             "| --- | --- | --- |",
@@ -120,6 +120,11 @@ def third_party() -> str:
 def packages() -> list[str]:
     """Return the names of the Python packages in the image, sorted."""
     return sorted(one.name for one in requirements() if one.marker is None or one.marker.evaluate(dict(IMAGE)))
+
+
+def packages_without_text() -> list[str]:
+    """Return the names of the packages in the image that do not contain the text of their licence."""
+    return [name for name in packages() if not any(_LICENCE_TEXT.search(str(path)) for path in files(name) or [])]
 
 
 def requirements() -> list[Requirement]:
@@ -153,14 +158,19 @@ def _licence(name: str, about: PackageMetadata) -> str:
 
 
 def _source(name: str, about: PackageMetadata) -> str:
-    """The address of its source code, else of its home page, else any that it gives."""
+    """Return the address of its source code, else of its home page, else any that it gives.
+
+    Raises:
+        ValueError: it gives none.
+    """
     fields = about.json
     links = {
         label.strip().lower(): url.strip()
         for label, _, url in (link.partition(",") for link in fields.get("project_url", []))
     }
     home = fields.get("home_page")
-    wanted = [links.get(label) for label in ("source", "source code", "repository", "github", "homepage", "home")]
+    labels = ("source", "source code", "code", "repository", "github", "homepage", "home")
+    wanted = [links.get(label) for label in labels]
     wanted += [home if isinstance(home, str) else None, *links.values()]
     if address := next(filter(None, wanted), _ADDRESSES.get(name)):
         return address

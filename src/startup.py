@@ -14,6 +14,7 @@ import gc
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,11 +65,16 @@ class _Start:
             model.set_result(loaded)
 
     def _find_or_load(self, name: str) -> LoadedModel:
-        """Return the model that is being loaded at the first call; the processor then asks for no other one."""
+        """Return the model that is being loaded at the first call; the processor then asks for no other one.
+
+        A failure stays: it ends the process, and to load again could mean to download gigabytes again.
+        """
         from src.model_loading import load_model
 
-        model, self._model = self._model, None
-        return load_model(name) if model is None else model.result()
+        if self._model is None:
+            return load_model(name)
+        model, self._model = self._model.result(), None
+        return model
 
 
 def begin() -> None:
@@ -113,8 +119,9 @@ def read_weights() -> None:
     """Read the weights of the worker's model into the page cache; does nothing if they are not stored."""
     settings = get_settings()
     path = find_model(settings.whisper_model, settings.model_folders)
-    for file in [] if path is None else files_of(path):
-        _read(file)
+    with suppress(OSError):  # who loads the model meets it too, and reports it
+        for file in [] if path is None else files_of(path):
+            _read(file)
 
 
 def _read(file: Path) -> None:

@@ -1,8 +1,8 @@
-"""Imports openai-whisper without numba, which takes a third of torch's time to import.
+"""Imports openai-whisper without numba, a fifth of what torch and whisper take to import (docs/benchmarks.md).
 
-`whisper.timing` imports it to compile its dynamic time warping at the first call, in whose place this worker uses its
-own (`src.engine.dtw`). So that module gets a stand-in while it is imported, with which its functions stay as they are
-written. Any other module that imports numba gets numba.
+`whisper.timing` imports numba to compile its dynamic time warping at the first call; this worker uses its own instead
+(`src.engine.dtw`). So that module gets a stand-in while it is imported, which leaves its functions as they are written.
+Any other module that imports numba gets numba.
 """
 
 from __future__ import annotations

@@ -49,12 +49,12 @@ def test_an_image_built_without_arguments_is_labelled_with_version_and_source() 
     assert labels["source"] == repository.url()
 
 
-def test_the_worker_is_told_what_the_tutorial_has_it_told() -> None:
-    lasting = DOCKERFILE.envs
-    assert lasting["WHISPER_MODEL"] == "medium"
-    assert lasting["COMPUTE_TYPE"] == "float16"
-    assert lasting["PYTHONUNBUFFERED"] == "1"
-    assert "video" in lasting["NVIDIA_DRIVER_CAPABILITIES"].split(",")
+def test_the_image_sets_the_model_its_number_format_and_access_to_the_gpus_encoder() -> None:
+    variables = DOCKERFILE.envs
+    assert variables["WHISPER_MODEL"] == "medium"
+    assert variables["COMPUTE_TYPE"] == "float16"
+    assert variables["PYTHONUNBUFFERED"] == "1"
+    assert "video" in variables["NVIDIA_DRIVER_CAPABILITIES"].split(",")
 
 
 def test_a_change_of_the_code_rebuilds_neither_packages_nor_models() -> None:

@@ -65,6 +65,7 @@ TABLES = (
 FILES = {
     "src/__init__.py": '__version__ = "0.1.0"\n',
     "docs/output.md": '{"worker_version": "0.1.0"}\n',
+    "docs/client.md": "worker_whisper-0.1.0-py3-none-any.whl\n",
     "Dockerfile": 'LABEL org.opencontainers.image.version="0.1.0"\n',
     "docs/table.md": "\n",
     "CHANGELOG.md": CHANGES,
@@ -261,12 +262,39 @@ def test_a_step_that_fails_leaves_the_checkout_as_it_was(repository, capsys, fil
 
 
 @pytest.mark.process
-def test_a_branch_that_has_moved_on_meanwhile_is_left_alone(repository, capsys):
+def test_a_checkout_that_has_changed_meanwhile_is_left_alone(repository, capsys):
     commit(repository, {"builder/write_tables.py": f"open({str(repository / 'CHANGELOG.md')!r}, 'a').write('- Late.')"})
     assert releasing.main(["0.2.0"], repository) == 1
     assert "git merge" in capsys.readouterr().err
     assert git(repository, "tag", "--list") == ""
     assert git(repository, "status", "--porcelain", "--ignored") == " M CHANGELOG.md\n"
+
+
+INTERRUPT = "#!/bin/sh\nkill -INT 0\n"
+"""A hook that does as Ctrl-C in a terminal does: all processes of the command get the signal."""
+
+RELEASE = "import sys, pathlib, builder.release as it; sys.exit(it.main(['0.2.0'], pathlib.Path(sys.argv[1])))"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("hook", "is_too_late"), [("post-checkout", False), ("post-commit", False), ("post-merge", True)]
+)
+def test_ctrl_c_leaves_the_checkout_as_it_was_or_comes_too_late(repository, hook, is_too_late):
+    hooks = repository / ".git" / "hooks"
+    hooks.mkdir(exist_ok=True)
+    (hooks / hook).write_text(INTERRUPT)
+    (hooks / hook).chmod(0o755)
+    before = state(repository)
+    command = [sys.executable, "-c", RELEASE, str(repository)]
+    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, start_new_session=True)
+    assert ran.returncode == (0 if is_too_late else 130), ran.stderr
+    if not is_too_late:
+        assert state(repository) == before
+        return
+    assert git(repository, "rev-parse", "v0.2.0^{commit}") == git(repository, "rev-parse", "main")
+    assert (repository / "dist" / "worker-0.2.0.tar.gz").is_file()
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
 # --- This repository ------------------------------------------------------------------------------------------------
@@ -276,6 +304,14 @@ def test_the_version_is_where_a_release_replaces_it():
     version = releasing._stated_version(ROOT)
     for path, line in releasing.STATED.items():
         assert (ROOT / path).read_text().count(line.format(version)) == 1
+
+
+def test_no_document_states_the_version_where_a_release_leaves_it():
+    stated = re.compile(rf"(whisper|version)\W+{re.escape(str(releasing._stated_version(ROOT)))}\b")
+    stating = {path for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")) if stated.search(path.read_text())}
+    assert {path.relative_to(ROOT).as_posix() for path in stating} == {
+        name for name in releasing.STATED if name.endswith(".md")
+    }
 
 
 def test_the_changelog_can_be_released():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -70,13 +72,12 @@ def imported_packages(*roots: str) -> set[str]:
     return names - sys.stdlib_module_names - {"src", "api", "media", "transcript"}
 
 
-def imported_distributions() -> set[str]:
+@cache
+def imported_distributions() -> frozenset[str]:
+    """The distributions of those packages; to find them, all installed ones are read."""
     owners = packages_distributions()
-    return {
-        canonicalize_name(owner)
-        for name in imported_packages("src", "api", "media", "transcript")
-        for owner in owners[name]
-    }
+    names = imported_packages("src", "api", "media", "transcript")
+    return frozenset(canonicalize_name(owner) for name in names for owner in owners[name])
 
 
 def needed(distribution: str, extras: set[str]) -> Iterator[Requirement]:
@@ -87,7 +88,7 @@ def needed(distribution: str, extras: set[str]) -> Iterator[Requirement]:
             yield requirement
 
 
-def closure(roots: set[str], left_out: set[str]) -> set[str]:
+def closure(roots: frozenset[str], left_out: set[str]) -> set[str]:
     """The distributions with all that they require, but for what is left out and what only that requires."""
     found: dict[str, set[str]] = {}
     waiting: list[tuple[str, set[str]]] = [(name, set()) for name in roots]
@@ -137,6 +138,18 @@ def test_packages_of_the_worker_have_one_version_in_all_of_its_environments() ->
         assert {name: worker[name] for name in worker.keys() & development.keys()} == {
             name: development[name] for name in worker.keys() & development.keys()
         }
+
+
+def test_what_benchmarks_install_without_a_lock_does_not_replace_the_workers() -> None:
+    pinned = versions(BUILDER / "requirements-bench.txt", PYTHONS[1])
+    both = pinned.keys() & worker_lock().keys()
+    assert both
+    assert {name: pinned[name] for name in both} == {name: worker_lock()[name] for name in both}
+
+
+def test_renovate_locks_with_the_uv_of_make_lock() -> None:
+    constraints = json.loads((ROOT / "renovate.json").read_text())["constraints"]
+    assert constraints == {"uv": versions(BUILDER / "requirements-dev.txt", PYTHONS[1])["uv"]}
 
 
 def test_all_that_the_worker_imports_is_locked() -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from src.errors import ModelUnavailable
 from src.serving import fitness
+from src.settings import get_settings
 from src.startup import read_weights
 from src.whisper_processor import WhisperProcessor
 from tests.platform.emulator import Platform
@@ -119,9 +126,66 @@ def test_a_worker_that_cannot_start_reports_one_sentence(env: dict[str, str], ex
     assert "Traceback" not in ran.stderr
 
 
-def test_missing_weights_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from src.settings import get_settings
+FAILED = """
+import sys
+from src import startup
+from src.errors import ModelUnavailable
 
+startup.begin()
+errors = []
+for _ in range(2):
+    try:
+        startup.get_processor()
+    except ModelUnavailable as error:
+        errors.append(error)
+assert len(errors) == 2
+sys.exit(0 if errors[0] is errors[1] else "the model was loaded again")
+"""
+
+
+@pytest.mark.process
+def test_damaged_weights_end_the_worker_with_one_sentence_and_are_loaded_once(tmp_path: Path) -> None:
+    """The platform starts a worker that has ended anew; one that lives on unready would be paid for."""
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"PK")
+    ran = run_python("handler.py", WHISPER_MODEL=str(weights))
+    assert ran.returncode == 1
+    assert re.search(r"^worker-whisper cannot start: .*damaged", ran.stderr.splitlines()[-1]), ran.stderr
+    assert "Traceback" not in ran.stderr
+    twice = run_python("-c", FAILED, WHISPER_MODEL=str(weights))
+    assert twice.returncode == 0, twice.stderr
+
+
+@contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """Root may read everything."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_weights_that_the_user_may_not_read_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image that runs under a user of its own, with a volume of root's."""
+    from src.model_loading import load_model
+
+    with tempfile.TemporaryDirectory() as folder:  # below `tmp_path` no other user may look for files
+        Path(folder).chmod(0o755)
+        weights = Path(folder, "model.bin")
+        weights.write_bytes(b"weights")
+        weights.chmod(0)
+        monkeypatch.setenv("WHISPER_MODEL", folder)
+        get_settings.cache_clear()
+        with as_ordinary_user():
+            read_weights()  # on a thread of its own, where an error would be a traceback in the log
+            with pytest.raises(ModelUnavailable, match=r"model\.bin cannot be read \(Permission denied\): "):
+                load_model(folder)
+    get_settings.cache_clear()
+
+
+def test_missing_weights_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WHISPER_MODEL", str(tmp_path))
     get_settings.cache_clear()
     read_weights()

@@ -48,7 +48,7 @@ def load_weights(path: Path) -> Whisper:
             (`model.safetensors`, in one or more files, or `pytorch_model.bin`, with a `config.json`).
 
     Raises:
-        ModelUnavailable: the file is missing, empty, truncated, quantised or not a Whisper model.
+        ModelUnavailable: the file is missing, unreadable, empty, truncated, quantised or not a Whisper model.
     """
     file = path / CTRANSLATE2 if (path / CTRANSLATE2).is_file() else path
     label = _label(file)
@@ -63,6 +63,9 @@ def load_weights(path: Path) -> Whisper:
         return _build(_read(file))
     except BadWeights as error:
         raise ModelUnavailable(f"{label} {error}.") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ModelUnavailable(f"{label} cannot be read ({reason}): check its permissions and its disk.") from error
 
 
 def _label(file: Path) -> str:

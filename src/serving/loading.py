@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from src.errors import ModelUnavailable
 from src.settings import SettingsError, get_settings
 
 if TYPE_CHECKING:
+    from src.serving.fitness import Check
     from src.whisper_processor import WhisperProcessor
 
 
@@ -19,7 +20,7 @@ class Loaded:
     """What a worker starts with: its processor, and the checks that have to pass before its first job."""
 
     processor: WhisperProcessor
-    checks: Sequence[Callable[[], None]]
+    checks: Sequence[Check]
 
 
 def load(began: float) -> Loaded:
@@ -54,5 +55,5 @@ def load(began: float) -> Loaded:
 
 
 def cannot_start(error: object) -> SystemExit:
-    """What ends the process with a sentence and exit code 1."""
+    """Return what ends the process with a sentence and exit code 1."""
     return SystemExit(f"worker-whisper cannot start: {error}")

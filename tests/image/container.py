@@ -51,8 +51,9 @@ def run_command(
 
 
 def remove(name: str) -> None:
-    """End a container without a signal to its worker, if it is there."""
-    subprocess.run([*engine(), "rm", "--force", name], capture_output=True, check=False)
+    """End a container by SIGKILL, and remove it, if it is there."""
+    for command in (["kill"], ["rm", "--force"]):  # podman's `rm --force` alone begins with SIGTERM, and waits 10 s
+        subprocess.run([*engine(), *command, name], capture_output=True, check=False)
 
 
 class ContainerWorker(Worker):

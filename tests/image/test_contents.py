@@ -61,6 +61,12 @@ def test_the_model_is_in_the_image(config: dict[str, Any], files: set[str]) -> N
     assert {path.removeprefix("/models/").split("/")[0].partition(".pt")[0] for path in weights} == {model}
 
 
+def test_the_packages_besides_torch_take_at_most_700_mb() -> None:
+    without_torch = [f"--exclude={name}" for name in ("torch", "triton", "nvidia")]
+    size, _ = output_of("du", "--summarize", "--block-size=1M", *without_torch, "/opt/worker").split()
+    assert int(size) <= 700
+
+
 def test_nothing_of_the_building_machine_is_in_the_image(config: dict[str, Any]) -> None:
     """Package sources and certificates are mounted while it is built."""
     assert output_of("sh", "-c", "cat /etc/pip.conf /root/.config/pip/pip.conf 2> /dev/null || true") == ""
