@@ -14,9 +14,10 @@ TORCH := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' builder/requirements-local.
 TORCH_FROM := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
 WORKER_LOCKS := builder/requirements.lock builder/requirements-local.lock
 LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes
-# One thread in each of two processes. Files are handed out slowest first (tests/support/tiers.py), not largest first.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+# Three processes of one thread each, on two cores: many tests wait for a process or a network. Files are handed out
+# slowest first (tests/support/tiers.py), not largest first.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+CLIENT_TESTS := OMP_NUM_THREADS=1 $(CLIENT)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
 	--confcutdir=tests/client tests/client
 ENGINE_TESTS := weights decoding alignment word_timing scheduler batched coverage fitness handler worker
 # For demo, serve, http and platform: `make serve MODEL=turbo PORT=9000`. WHISPER_MODEL of the shell counts too; a path
@@ -106,7 +107,7 @@ podman:
 		$(SUDO) apt-get install --yes --no-install-recommends podman runc mmdebstrap; }
 
 image-torch: setup $(IMAGE_READY)  ## the engine's tests with the torch that the image has: 3 GB
-	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 2 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)
+	OMP_NUM_THREADS=1 .venv-image/bin/python -m pytest -n 3 --dist loadfile $(ENGINE_TESTS:%=tests/test_%.py)
 
 # uv takes the versions that a lock has as its preferences: `rm builder/*.lock client/*.lock; make lock` updates all.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes

@@ -90,7 +90,7 @@ def ask(
     return call(api, "POST", path, form_of(**fields), {**FORM, **headers})
 
 
-def wait_for(condition: Any, seconds: float = 20.0) -> None:
+def wait_for(condition: Any, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it has not become true in time"

@@ -305,7 +305,7 @@ def send_for_a_minute(connection: socket.socket, chunk: bytes) -> None:
         connection.sendall(chunk)
 
 
-def wait_for(condition: Any, seconds: float = 20.0) -> None:
+def wait_for(condition: Any, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it has not become true in time"

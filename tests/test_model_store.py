@@ -393,7 +393,7 @@ def test_the_command_accepts_names_as_in_whisper_models(capsys):
 
 
 def wait_for(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

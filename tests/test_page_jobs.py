@@ -537,7 +537,7 @@ def server(folder: Path, port: int, speed: str) -> Iterator[subprocess.Popen[byt
     """A process that serves the page, whose jobs do not end if they are `held`."""
     with subprocess.Popen([sys.executable, "-c", _SERVER, str(folder), str(port), speed]) as process:
         try:
-            wait_until(lambda: answers(port), 20)
+            wait_until(lambda: answers(port), 60)
             yield process
         finally:
             process.kill()

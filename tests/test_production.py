@@ -94,7 +94,7 @@ def events(worker: Worker, job_id: str) -> list[dict[str, Any]]:
     return [line for line in json_objects(worker.log()) if line.get("job") == job_id]
 
 
-def wait_for_event(worker: Worker, job_id: str, name: str, seconds: float = 10.0) -> dict[str, Any]:
+def wait_for_event(worker: Worker, job_id: str, name: str, seconds: float = 120.0) -> dict[str, Any]:
     """An event in the log about a job, once it is there: long before the job would have ended by itself."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -45,7 +45,7 @@ def test_it_opens_the_browser_if_it_is_told_to(folder: Path, flag: str) -> None:
     browser.chmod(0o755)
     with opened(folder, flag, BROWSER=f"{browser} %s", DISPLAY=":0") as (address, process):
         if flag == "--open":
-            wait_until(seen.is_file, 5)
+            wait_until(seen.is_file, 60)
             assert re.fullmatch(rf"{address}/#/enter/[\w-]{{32}}\n", seen.read_text())
         end(process, signal.SIGTERM)
     assert seen.exists() is (flag == "--open")

@@ -69,7 +69,7 @@ def test_a_stream_brings_segments_before_the_whole(platform: Platform) -> None:
     assert chunks[0].at < chunks[-1].at
 
 
-def wait_for_start(worker: Worker, job: str, seconds: float = 30.0) -> None:
+def wait_for_start(worker: Worker, job: str, seconds: float = 120.0) -> None:
     """Wait until the log says that a job has started: the SDK drops a job that it has taken and not begun."""
     deadline = time.monotonic() + seconds
     while not any(job in line and "job.started" in line for line in worker.log().splitlines()):

@@ -134,7 +134,7 @@ class Platform:
             )
         return job.as_status()
 
-    def until(self, condition: Callable[[], object], timeout: float | None = 30.0) -> None:
+    def until(self, condition: Callable[[], object], timeout: float | None = 120.0) -> None:
         """Waits for a condition on records (`job`, `workers`); it must not call methods that submit or cancel."""
         if not self._wait_for(condition, timeout):
             raise TimeoutError(f"not so within {timeout} s; jobs: {[job.as_status() for job in self.jobs.values()]}")

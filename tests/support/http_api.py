@@ -182,7 +182,7 @@ def served(app: ASGIApp) -> Iterator[int]:
             assert not thread.is_alive()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"still not true after {seconds:.0f} s"

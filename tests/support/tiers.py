@@ -80,7 +80,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the slowest files first: two processes then end together."""
+    """Puts the slowest files first: the processes then end together."""
     seconds: dict[str, float] = json.loads(SECONDS.read_text())
     items.sort(key=lambda item: -seconds.get(item.nodeid.partition("::")[0], float("inf")))
 

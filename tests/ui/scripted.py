@@ -141,7 +141,7 @@ class ScriptedHome:
         self.transcriber.__dict__.update(replace(ScriptedTranscriber(), **changes).__dict__)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"still not true after {seconds:.0f} s"
