@@ -133,7 +133,7 @@ platform: $(DEV) $(WEIGHTS)  ## RunPod's API and a worker on this machine; MODEL
 bench: setup $(BENCH)  ## transcription side by side with openai-whisper, faster-whisper and whisper.cpp
 	$(BIN)/python -m benchmarks.transcription
 
-coldstart: setup $(BENCH)  ## a worker's start, from its process to its first result, beside two plain ones
+coldstart: setup $(BENCH)  ## a worker's start, from its process to its first result, beside minimal ones
 	@$(BIN)/python -m benchmarks.coldstart
 
 soak: setup  ## 500 jobs of every kind for one worker, while platform, network and callers misbehave

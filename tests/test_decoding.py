@@ -195,9 +195,7 @@ def test_prompts_of_different_lengths_share_a_batch(
 
 
 @pytest.mark.slow
-def test_the_limit_of_the_text_context_is_openai_whispers(
-    placement: Placement, features: dict[str, Tensor]
-) -> None:
+def test_the_limit_of_the_text_context_is_openai_whispers(placement: Placement, features: dict[str, Tensor]) -> None:
     """With a full prompt, a few tokens less than the usual 224 fit; endless text reaches the limit."""
     name, temperature = "tiny.en", 1e-4
     suppressed = token_sets(name).suppressed((-1,)).clone()
