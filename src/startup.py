@@ -1,16 +1,20 @@
-"""Parallel start-up: imports, weights and CUDA are loaded on concurrent threads.
+"""Parallel start-up: the main thread imports, and others do what needs no imports.
 
-    main thread      settings, the SDK (which waits a second for a subprocess), the handler, the voice detector
-    loading          torch, the engine, the model
+    main thread      torch and the engine, then the SDK, the handler, the voice detector
     reading          the file of weights, so that it is in the page cache when it is mapped
+    processor        the CPU's name, which the SDK waits for: a subprocess tells it
     device           CUDA, once torch is imported
+    loading          the model, once the engine is imported
 
-The garbage collector is off meanwhile: it would take a sixth of the imports' time to traverse objects that stay.
+Only one thread imports: of two that import parts of one package in another order, Python ends one with an error
+(`_DeadlockError`). The garbage collector is off meanwhile: it would take a sixth of the imports' time to traverse
+objects that stay.
 """
 
 from __future__ import annotations
 
 import gc
+import platform
 import threading
 import time
 from concurrent.futures import Future
@@ -36,27 +40,28 @@ class _Start:
     """The loading of the worker's model; times are of `time.perf_counter`."""
 
     def __init__(self) -> None:
-        self.imported = self.loaded = 0.0
-        self._model: Future[LoadedModel] | None = Future()
         threading.Thread(target=read_weights, name="reading", daemon=True).start()
-        threading.Thread(target=self._load, args=[self._model], name="loading", daemon=True).start()
+        threading.Thread(target=platform.processor, name="processor", daemon=True).start()
+        _import_engine()
+        self.imported = self.loaded = time.perf_counter()
+        self._model: Future[LoadedModel] | None = Future()
+        self._loading = threading.Thread(target=self._load, args=[self._model], name="loading", daemon=True)
+        if _find_weights() is not None:
+            self._loading.start()
 
     @cached_property
     def processor(self) -> WhisperProcessor:
         """The processor, once its model is loaded."""
         from src.whisper_processor import WhisperProcessor
 
+        if self._loading.ident is None:  # the model has to be fetched, and what fetches it to be imported
+            self._loading.start()
         return WhisperProcessor(load=self._find_or_load)
 
     def _load(self, model: Future[LoadedModel]) -> None:
         try:
-            import torch
-
-            if torch.cuda.is_available():
-                threading.Thread(target=torch.cuda.init, name="device", daemon=True).start()
             from src.model_loading import load_model
 
-            self.imported = time.perf_counter()
             loaded = load_model(get_settings().whisper_model)
             self.loaded = time.perf_counter()
         except BaseException as error:
@@ -107,6 +112,14 @@ def timeline(began: float) -> tuple[float, float]:
     return round(start.imported - began, 3), round(start.loaded - began, 3)
 
 
+def _import_engine() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        threading.Thread(target=torch.cuda.init, name="device", daemon=True).start()
+    import src.model_loading  # noqa: F401
+
+
 def _start() -> _Start:
     with _start_lock:
         return _started()
@@ -117,11 +130,15 @@ _started = cache(_Start)
 
 def read_weights() -> None:
     """Read the weights of the worker's model into the page cache; does nothing if they are not stored."""
-    settings = get_settings()
-    path = find_model(settings.whisper_model, settings.model_folders)
+    path = _find_weights()
     with suppress(OSError):  # who loads the model meets it too, and reports it
         for file in [] if path is None else files_of(path):
             _read(file)
+
+
+def _find_weights() -> Path | None:
+    settings = get_settings()
+    return find_model(settings.whisper_model, settings.model_folders)
 
 
 def _read(file: Path) -> None:
