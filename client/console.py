@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -196,6 +197,7 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
+        _replace_closed_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal's own encoding may lack characters
             sys.stdout.reconfigure(errors="replace")
         console = Console(stderr=True)
@@ -216,6 +218,13 @@ def exit_on_client_error(command: Callable[..., None]) -> Callable[..., None]:
             os._exit(Stopped.exit_code)
 
     return wrapper
+
+
+def _replace_closed_streams() -> None:
+    """Replace the streams that the caller has closed, as by `>&-`, by empty ones: Python sets them to None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - stays open
 
 
 def _drop_unwritable_output() -> None:

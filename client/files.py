@@ -23,6 +23,18 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 _DIGEST_LENGTH = 8
 
 
+def home_folder() -> Path:
+    """Return the user's home folder.
+
+    Raises:
+        WrongUsage: there is none, as in a container that runs under a user's number alone.
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise WrongUsage("your home folder is unknown: set HOME to a folder that can be written") from None
+
+
 @contextmanager
 def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a file that replaces `path` when the context ends without an error, and is removed otherwise.

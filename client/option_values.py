@@ -71,6 +71,10 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         WrongUsage: an option is unknown, or its value is wrong.
     """
+    if not isinstance(options, Mapping):
+        raise WrongUsage(
+            f'options: give a dict such as {{"language": "en"}}, not an object of type {type(options).__name__}'
+        )
     checked = {name: value for name, value in options.items() if value is not None}
     for name, value in checked.items():
         if name not in option_schemas():

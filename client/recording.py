@@ -62,10 +62,12 @@ def find_recording(source: str | Path) -> Path | str:
     """Return a file's path, or an http(s) URL as it is.
 
     Raises:
-        WrongUsage: it is empty, or a URL of another kind.
+        WrongUsage: it is empty, a URL of another kind, or no path at all, such as an open file.
     """
     if isinstance(source, Path):
         return source
+    if not isinstance(source, str):
+        raise WrongUsage(f"give a file's path or a URL as the recording, not an object of type {type(source).__name__}")
     if not source.strip():
         raise WrongUsage("the name of the recording is empty: give a file or a URL")
     scheme = re.match(r"[a-z][a-z\d+.-]*://", source.lower())

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from client.errors import WrongUsage
+from client.files import home_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -123,7 +124,7 @@ def _server_address(address: str) -> str:
 
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the path of the user's configuration file, which need not exist."""
-    folder = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    folder = environment.get("XDG_CONFIG_HOME") or home_folder() / ".config"
     return Path(folder) / "worker-whisper.toml"
 
 
@@ -141,9 +142,9 @@ def _look_up(
 
 def _read(config: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
     path = config or config_file(environment)
-    if config is None and not path.is_file():
-        return {}
     try:
+        if config is None and not path.is_file():
+            return {}
         saved: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WrongUsage(f"{path} cannot be read: {error.strerror}") from None

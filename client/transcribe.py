@@ -13,6 +13,7 @@ As a function:
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
@@ -132,6 +133,8 @@ def main(
     recording = find_recording(source)
     formats = expand_formats(options.get("output_format") or ["all"])
     to_stdout = output == "-"
+    if (to_stdout or stream) and sys.__stdout__ is None:
+        raise WrongUsage("stdout is closed: write to files, without --stream and -o -")
     targets = choose_targets(recording, None if to_stdout else output, formats)
     video_base = base_path(targets)  # a captioned video is always a file
     targets = {} if to_stdout else targets

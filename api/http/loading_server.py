@@ -53,6 +53,7 @@ class LoadingServer(Server):
         self._lifespan: LifespanOn | None = None
         self._failure: BaseException | None = None
         self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def run_until_signal(self, sockets: list[socket.socket]) -> None:
         """Serve on listening sockets; raises what loading raises."""
@@ -69,7 +70,7 @@ class LoadingServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer first, then load: imports would keep the first requests waiting."""
         await super().startup(sockets)
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._settled = asyncio.Event()
         thread = threading.Thread(target=self._load_app, args=[loop], name="loading application", daemon=True)
         loop.call_later(0.05, thread.start)
@@ -92,7 +93,14 @@ class LoadingServer(Server):
             end = threading.Timer(FORCED_SECONDS, os._exit, [1])
             end.daemon = True
             end.start()
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._cancel_requests)
         self.should_exit = True
+
+    def _cancel_requests(self) -> None:
+        """Cancel what still runs: from Python 3.12 on, uvicorn would wait for its connections all the same."""
+        for task in self.server_state.tasks:
+            task.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

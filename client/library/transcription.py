@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from client.errors import OutputFailed, WrongUsage
+from client.errors import BadAnswer, OutputFailed, WrongUsage
 from client.files import describe, write_atomically
 from client.output import SUFFIXES, fetch_transcription, file_text
 
@@ -59,7 +59,10 @@ class Transcription:
         """
         if name not in SUFFIXES:
             raise WrongUsage(f"{name!r:.40} is not a format; known ones are {', '.join(SUFFIXES)}")
-        return file_text(self.output, name)
+        try:
+            return file_text(self.output, name)
+        except BadAnswer:
+            raise BadAnswer(f'the answer has no {name}: request it, as by {{"output_format": ["{name}"]}}') from None
 
     def save(self, path: str | Path) -> None:
         """Write a file in the format that its suffix names, such as `talk.srt`, in place of an earlier one.

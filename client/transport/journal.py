@@ -24,7 +24,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from client.errors import CacheFailed, Stopped
-from client.files import PRIVATE_FILE, PRIVATE_FOLDER, describe, write_atomically
+from client.files import PRIVATE_FILE, PRIVATE_FOLDER, describe, home_folder, write_atomically
 from client.media.audio import AudioPart
 
 MAX_AGE_S = 7 * 24 * 3600.0
@@ -187,7 +187,7 @@ def file_sha256(path: Path) -> str:
 
 def cache_folder() -> Path:
     """Return the client's folder in the user's cache, which need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worker-whisper"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "worker-whisper"
 
 
 def _delete_expired(root: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from rich.console import Console
 from client.console import BatchProgress, ProgressBar, TimeLeft
 from client.option_values import option_schemas
 from client.options import PANELS
-from tests.client.conftest import run_command
+from tests.client.conftest import environment, run_command
 
 
 class Clock:
@@ -79,3 +82,36 @@ def test_help_is_plain_text_in_groups_with_examples(command: str, folder: Path) 
     assert f"\n    python -m client.{command} " in text[text.index("Examples:") :]
     for code in (0, 2, 3, 4, 5, 6, 130):
         assert f"\n    {code} " in text[text.index("Exit codes:") :]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("transcribe none.mp3", 2),
+        ("batch . there", 2),
+        ("live none.mp3", 2),
+        ("live - --server http://127.0.0.1:9", 5),
+        ("page --port 9 --host 192.0.2.1 --no-key", 1),
+    ],
+)
+def test_a_command_runs_without_the_streams_that_its_caller_closed(
+    folder: Path, command: str, code: int, closed: str
+) -> None:
+    shell = f"exec {shlex.quote(sys.executable)} -m client.{command} {closed}"
+    env = {**environment("http://127.0.0.1:9", folder.parent), "DISPLAY": ":9"}
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("flags", ["--stream", "-o -"])
+def test_a_transcript_for_a_closed_stdout_is_refused(folder: Path, recording: Path, flags: str) -> None:
+    shell = f"exec {shlex.quote(sys.executable)} -m client.transcribe {recording.name} {flags} >&-"
+    env = environment("http://127.0.0.1:9", folder.parent)
+    done = subprocess.run(["sh", "-c", shell], cwd=folder, env=env, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr[:23]) == (2, "Error: stdout is closed")

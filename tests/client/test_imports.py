@@ -48,7 +48,8 @@ def test_imports_of_the_command_line_are_in_its_requirements() -> None:
     modules = {name for path in FILES for name in imported_modules(path)}
     names = {name.partition(".")[0] for name in modules}
     pinned = (ROOT / "client" / "requirements.txt").read_text()
-    for name in names - sys.stdlib_module_names - {"client", "api", "media", "transcript"}:
+    standard = sys.stdlib_module_names | {"tomllib"}  # which Python 3.10 has not: there it is tomli
+    for name in names - standard - {"client", "api", "media", "transcript"}:
         assert DISTRIBUTIONS.get(name, name) + "==" in pinned
 
 
@@ -64,7 +65,8 @@ def test_imports_between_packages_run_one_way(package: str) -> None:
 def test_other_commands_do_not_load_the_server(command: str) -> None:
     program = f"import sys, client.{command}; print(*(name for name in {SERVER_MODULES} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    # For Python 3.10 there is only a filelock that imports asyncio itself.
+    assert set(done.stdout.split()) <= ({"asyncio"} if sys.version_info < (3, 11) else set())
 
 
 @pytest.mark.process

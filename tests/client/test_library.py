@@ -113,6 +113,8 @@ def test_a_worker_in_http_mode_is_a_place_too(recording: Path) -> None:
         ([""], WrongUsage, "the name of the recording is empty"),
         (["ftp://example.org/a.mp3"], WrongUsage, "begins with http:// or https://"),
         (["empty.mp3"], BadRecording, "empty.mp3 is not a recording: it is empty"),
+        ([b"talk.ogg"], WrongUsage, "give a file's path or a URL as the recording, not an object of type bytes"),
+        (["talk.ogg", ["srt"]], WrongUsage, "not an object of type list"),
         (["."], WrongUsage, "is a folder: use `worker-whisper batch`"),
         (["talk.ogg", {"beamsize": 3}], WrongUsage, "options: there is no 'beamsize': did you mean beam_size?"),
         (["talk.ogg", {"beam_size": 99}], WrongUsage, "options.beam_size must be smaller than or equal to"),
@@ -168,7 +170,7 @@ def test_formats_are_saved_by_their_suffixes(tmp_path: Path) -> None:
     assert (tmp_path / "talk.v2.TXT").read_text("utf-8") == "Grüße\n"
     with pytest.raises(WrongUsage, match=r"talk\.docx has no suffix of a format; known ones are \.txt"):
         result.save("talk.docx")
-    with pytest.raises(BadAnswer, match="the answer has no vtt"):
+    with pytest.raises(BadAnswer, match=r'the answer has no vtt: request it, as by {"output_format": \["vtt"\]}'):
         result.save(tmp_path / "talk.vtt")
     with pytest.raises(OutputFailed, match="cannot be written: "):
         result.save(tmp_path / "talk.v2.TXT" / "talk.srt")

@@ -103,6 +103,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, copy)
+    (copy / "tests").mkdir()
+    (copy / "tests" / "test_worker.py").touch()  # setuptools packs files of this name
     with tarfile.open(build("sdist", copy, dist)) as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python has none
         archive.extractall(dist)  # noqa: S202 - made here
@@ -136,6 +138,10 @@ def strangers(folder: Path) -> Path:
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise ImportError('this is a package of the user')\n")
     return folder
+
+
+def test_the_source_distribution_has_no_tests(wheel: Path) -> None:
+    assert not (wheel.parent / f"worker_whisper-{__version__}" / "tests").exists()
 
 
 def test_one_package_is_installed_and_one_command(installed: Installed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from client.errors import WrongUsage
 from client.settings import RUNPOD_API_URL, find_http_server, find_settings
+from client.transport.journal import cache_folder
 
 
 @pytest.fixture
@@ -112,3 +114,24 @@ def test_a_worker_in_http_mode_is_found(arguments: dict[str, Any], environment: 
 def test_what_is_no_worker_in_http_mode_is_told(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(WrongUsage, match=message):
         find_http_server(**arguments, environment={"XDG_CONFIG_HOME": "/nowhere"})
+
+
+def test_a_configuration_file_that_may_not_be_looked_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")  # in a home folder of somebody else
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(WrongUsage, match=r"worker-whisper\.toml cannot be read: Permission denied"):
+        find_settings("abc", "key", environment={"XDG_CONFIG_HOME": "/home/somebody"})
+
+
+def test_without_a_home_folder_a_sentence_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # as `Path.home` says
+
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for needs_home in (lambda: find_settings("abc", "key", environment={}), cache_folder):
+        with pytest.raises(WrongUsage, match="your home folder is unknown: set HOME"):
+            needs_home()
+    assert find_settings("abc", "key", environment={"XDG_CONFIG_HOME": "/nowhere"}).endpoint_id == "abc"
