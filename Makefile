@@ -73,8 +73,9 @@ coverage: setup  ## the tests of the worker with coverage, which must not fall b
 chromium:
 	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 
+# Two processes: each has those of a browser and of a server beside it.
 test-ui: setup $(CLIENT_READY) chromium  ## the web page in a headless Chromium; screenshots go to tests/ui/artefacts
-	$(TESTS) --confcutdir=tests/ui tests/ui
+	$(TESTS) -n 2 --confcutdir=tests/ui tests/ui
 
 lint: $(DEV)  ## ruff, mypy, oxlint, codespell, hadolint, and the workflows by check-jsonschema and zizmor
 	$(BIN)/ruff check .

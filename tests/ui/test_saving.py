@@ -13,6 +13,8 @@ from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, 
 from tests.ui.browser import Visitor, Watch, axe, picture
 from tests.ui.scripted import ScriptedHome, wait_until
 
+EDITS, CHANGES = "**/page/api/transcripts/*", re.compile(r"/changes\?since=")
+
 
 @pytest.fixture
 def transcript(page: Page, scripted: ScriptedHome, visitor: Visitor) -> str:
@@ -121,7 +123,7 @@ def test_offline_work_goes_on_and_is_saved_later(
 
 def test_the_browser_asks_before_unsaved_work_is_closed(page: Page, transcript: str, watch: Watch) -> None:
     watch.allowed.append("status of 503")
-    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    page.route(EDITS, lambda route: _refuse_edits(route, 503))
     asked: list[str] = []
 
     def stay(dialog: Dialog) -> None:
@@ -135,7 +137,7 @@ def test_the_browser_asks_before_unsaved_work_is_closed(page: Page, transcript: 
     assert asked == ["beforeunload"]
     # What could not be saved is still there.
     expect(page.locator(".lines")).to_contain_text("Thank you all.")
-    page.unroute("**/page/api/transcripts/*")
+    page.unroute(EDITS)
     expect_saved(page)
     page.reload()
     assert asked == ["beforeunload"]
@@ -153,10 +155,10 @@ def test_what_keeps_the_server_from_saving_is_said(
     page: Page, transcript: str, watch: Watch, refusal: int, said: str
 ) -> None:
     watch.allowed.append(f"status of {refusal}")
-    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, refusal))
+    page.route(EDITS, lambda route: _refuse_edits(route, refusal))
     change(page, "both.", "all.")
     expect(status(page)).to_have_text(said)
-    page.unroute("**/page/api/transcripts/*")
+    page.unroute(EDITS)
     expect_saved(page)
 
 
@@ -164,7 +166,7 @@ def test_unsaved_work_outlives_the_view_and_the_tab(
     page: Page, context: BrowserContext, transcript: str, visitor: Visitor, watch: Watch
 ) -> None:
     watch.allowed.append("ERR_|status of 503")
-    context.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    context.route(EDITS, lambda route: _refuse_edits(route, 503))
     change(page, "both.", "all.")
     page.get_by_label("Title").fill("Another talk")
     page.get_by_role("link", name="All transcripts").click()
@@ -176,7 +178,7 @@ def test_unsaved_work_outlives_the_view_and_the_tab(
     tab.goto(f"{page.url}t/{transcript}")
     expect(tab.locator(".lines")).to_contain_text("Thank you all.")
     expect(tab.get_by_label("Title")).to_have_value("Another talk")
-    context.unroute("**/page/api/transcripts/*")
+    context.unroute(EDITS)
     expect_saved(tab)
     assert "Thank you all." in texts(visitor, transcript)
     assert tab.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('unsaved'))") == []
@@ -186,13 +188,13 @@ def test_unsaved_work_is_saved_without_its_view_when_the_server_is_back(
     page: Page, context: BrowserContext, transcript: str, visitor: Visitor, watch: Watch
 ) -> None:
     watch.allowed.append("ERR_|status of 503")
-    context.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    context.route(EDITS, lambda route: _refuse_edits(route, 503))
     change(page, "both.", "all.")
     page.get_by_role("link", name="All transcripts").click()
     expect(page.get_by_text("Some corrections are not saved yet.")).to_be_visible()
     picture(page, "list-unsaved")
     axe(page)
-    context.unroute("**/page/api/transcripts/*")
+    context.unroute(EDITS)
     page.reload()
     wait_until(lambda: "Thank you all." in texts(visitor, transcript))
     expect(page.get_by_text("Some corrections are not saved yet.")).to_have_count(0)
@@ -202,7 +204,7 @@ def test_what_two_closed_tabs_could_not_save_is_all_kept(
     page: Page, other: Page, context: BrowserContext, transcript: str, visitor: Visitor, watch: Watch
 ) -> None:
     watch.allowed.append("ERR_|status of 503")
-    context.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    context.route(EDITS, lambda route: _refuse_edits(route, 503))
     change(page, "both.", "all.")
     change(other, "pays.", "agrees.")
     for tab in (page, other):
@@ -212,7 +214,7 @@ def test_what_two_closed_tabs_could_not_save_is_all_kept(
     other.goto(f"{other.url}t/{transcript}")
     expect(other.locator(".lines")).to_contain_text("Thank you all.")
     expect(other.locator(".lines")).to_contain_text("Next year, if the government agrees.")
-    context.unroute("**/page/api/transcripts/*")
+    context.unroute(EDITS)
     expect_saved(other)
     assert {"Thank you all.", "Next year, if the government agrees."} <= set(texts(visitor, transcript))
 
@@ -221,7 +223,7 @@ def test_a_server_that_does_not_answer_keeps_nobody_in_the_editor(
     page: Page, context: BrowserContext, transcript: str, watch: Watch
 ) -> None:
     watch.allowed.append("ERR_")
-    page.route("**/page/api/transcripts/*", lambda route: None if route.request.method == "PATCH" else route.fallback())
+    page.route(EDITS, lambda route: None if route.request.method == "PATCH" else route.fallback())
     change(page, "both.", "all.")
     page.get_by_role("link", name="All transcripts").click()
     expect(page.get_by_text("Your last corrections are not saved yet.")).to_be_visible(timeout=6000)
@@ -247,12 +249,12 @@ def test_what_the_server_refuses_is_said_and_tried_again_on_demand(
     page: Page, transcript: str, visitor: Visitor, watch: Watch
 ) -> None:
     watch.allowed.append("status of 400")
-    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 400))
+    page.route(EDITS, lambda route: _refuse_edits(route, 400))
     change(page, "both.", "all.")
     expect(status(page)).to_have_text(
         "Not saved. Something went wrong on the server. Try again. If it happens again, tell whoever runs the server."
     )
-    page.unroute("**/page/api/transcripts/*")
+    page.unroute(EDITS)
     page.get_by_role("button", name="Try again").click()
     expect_saved(page)
     assert "Thank you all." in texts(visitor, transcript)
@@ -279,11 +281,11 @@ def test_a_line_that_both_tabs_changed_is_settled_by_the_person(
     page: Page, other: Page, transcript: str, visitor: Visitor, watch: Watch, choice: str, kept: str
 ) -> None:
     watch.allowed.append("status of 503")
-    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    page.route(EDITS, lambda route: _refuse_edits(route, 503))
     change(page, "both.", "all.")
     change(other, "both.", "three.")
     expect_saved(other)
-    page.unroute("**/page/api/transcripts/*")
+    page.unroute(EDITS)
     expect(page.get_by_text("This line was also changed in another tab:")).to_be_visible()
     expect(page.locator(".theirs")).to_have_text("Thank you three.")
     axe(page)
@@ -300,17 +302,38 @@ def test_a_line_that_the_other_tab_deleted_is_settled_by_the_person(
     page: Page, other: Page, transcript: str, visitor: Visitor, watch: Watch, choice: str, is_kept: bool
 ) -> None:
     watch.allowed.append("status of 503")
-    page.route("**/page/api/transcripts/*", lambda route: _refuse_edits(route, 503))
+    page.route(EDITS, lambda route: _refuse_edits(route, 503))
     change(page, "both.", "all.")
     other.locator(".line").nth(10).focus()
     other.keyboard.press("Delete")
     wait_until(lambda: len(texts(visitor, transcript)) == 11)
-    page.unroute("**/page/api/transcripts/*")
+    page.unroute(EDITS)
     expect(page.get_by_text("This line was deleted in another tab.")).to_be_visible()
     page.get_by_role("button", name=choice, exact=True).click()
     expect_saved(page)
     expect(other.locator(".line")).to_have_count(12 if is_kept else 11)
     assert ("Thank you all." in texts(visitor, transcript)) == is_kept
+
+
+def test_a_change_that_is_on_its_way_is_not_lost_to_what_the_other_tab_deleted(
+    page: Page, other: Page, watch: Watch
+) -> None:
+    watch.allowed.append("status of 503")
+    edits, questions = list[Route](), list[Route]()
+    page.route(EDITS, lambda route: edits.append(route) if route.request.method == "PATCH" else route.fallback())
+    page.route(CHANGES, lambda route: questions.append(route))
+    with page.expect_request(CHANGES):
+        other.locator(".line").nth(10).focus()
+        other.keyboard.press("Delete")
+    with page.expect_request(lambda request: request.method == "PATCH"):
+        change(page, "both.", "all.")
+    with page.expect_response(CHANGES):
+        questions[0].continue_()
+    page.unroute(CHANGES)
+    _refuse_edits(edits[0], 503)
+    page.unroute(EDITS)
+    expect(page.get_by_text("This line was deleted in another tab.")).to_be_visible()
+    expect(page.locator(".lines")).to_contain_text("Thank you all.")
 
 
 def test_a_deleted_transcript_is_left(page: Page, transcript: str, visitor: Visitor, watch: Watch) -> None:

@@ -91,8 +91,12 @@ export class Saver extends EventTarget {
   /** Take over what others have saved, if there is something: on an event, or when events may have been missed. */
   async pull() {
     try {
-      await this.#running;
-      this.#takeOver(await this.server.changes(this.id, this.synced));
+      let changes;
+      do {
+        await this.#running;
+        changes = await this.server.changes(this.id, this.synced);
+      } while (this.#running); // a line that is being sent would pass for one that nobody changed here
+      this.#takeOver(changes);
     } catch {
       // The next event, or the next connection, tries again.
     }
