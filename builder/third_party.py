@@ -107,7 +107,7 @@ def third_party() -> str:
             "## Python packages",
             "",
             "Their licences' texts are in the image, in `/opt/worker/lib/python*/site-packages/*.dist-info`, but for",
-            f"{', '.join(packages_without_text())}: these packages contain none, and their sources do.",
+            f"{', '.join(packages_without_text())}, which contain none.",
             "",
             "| package | licence | source |",
             "| --- | --- | --- |",
