@@ -37,6 +37,7 @@ class Watch:
 sys.meta_path.insert(0, Watch)
 startup.begin()
 collecting = gc.isenabled()
+loading = any(thread.name == "loading" for thread in threading.enumerate())
 import runpod
 from src.serving import async_handler, fitness
 processor = startup.get_processor()
@@ -44,7 +45,7 @@ assert processor is startup.get_processor()
 imported, loaded = startup.timeline(began)
 startup.end()
 after = gc.isenabled()
-print(json.dumps(dict(collecting=collecting, after=after, imported=imported, loaded=loaded)))
+print(json.dumps(dict(collecting=collecting, loading=loading, after=after, imported=imported, loaded=loaded)))
 """
 
 
@@ -53,6 +54,12 @@ def probed() -> subprocess.CompletedProcess[str]:
     ran = run_python("-c", PROBE)
     assert ran.returncode == 0, ran.stderr
     return ran
+
+
+@pytest.mark.process
+@pytest.mark.model
+def test_the_model_is_loaded_on_a_thread_while_the_rest_is_imported(probed: subprocess.CompletedProcess[str]) -> None:
+    assert json.loads(probed.stdout.splitlines()[-1])["loading"]
 
 
 @pytest.mark.process
