@@ -26,7 +26,7 @@ def main() -> None:
     print(f"Loading the model {get_settings().whisper_model} ...", flush=True)
     started = time.perf_counter()
     from src.rp_handler import handler
-    from src.serving.fitness import count_demo_words
+    from src.self_test import count_demo_words
 
     print(
         f"Ready after {time.perf_counter() - started:.1f} s. Transcribing the clip in test_input.json ...", flush=True

@@ -4,7 +4,8 @@
     reading          the file of weights, so that it is in the page cache when it is mapped
     processor        the CPU's name, which the SDK waits for: a subprocess tells it
     device           CUDA, once torch is imported
-    loading          the model, once the engine is imported
+    demo             the self-test's clip, by ffmpeg
+    loading          the model, once the engine is imported; then the self-test of that model
 
 Only one thread imports: of two that import parts of one package in another order, Python ends one with an error
 (`_DeadlockError`). The garbage collector is off meanwhile: it would take a sixth of the imports' time to traverse
@@ -17,23 +18,36 @@ import gc
 import platform
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from src.models.files import files_of
 from src.models.store import find_model
 from src.settings import get_settings
 
 if TYPE_CHECKING:
+    from src.audio.pcm import Pcm
     from src.transcription.model_cache import LoadedModel
     from src.whisper_processor import WhisperProcessor
+
+T = TypeVar("T")
 
 _CHUNK_BYTES = 8 << 20
 
 _start_lock, _processor_lock = threading.Lock(), threading.Lock()
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The steps of a running self-test; their errors are `RuntimeError`, with a sentence."""
+
+    decoding: Future[Pcm]
+    transcription: Future[None]
 
 
 class _Start:
@@ -43,6 +57,9 @@ class _Start:
         threading.Thread(target=read_weights, name="reading", daemon=True).start()
         threading.Thread(target=platform.processor, name="processor", daemon=True).start()
         _import_engine()
+        from src.self_test import start_decoding_demo
+
+        self.self_test = SelfTest(start_decoding_demo(), Future())
         self.imported = self.loaded = time.perf_counter()
         self._model: Future[LoadedModel] | None = Future()
         self._loading = threading.Thread(target=self._load, args=[self._model], name="loading", daemon=True)
@@ -59,15 +76,20 @@ class _Start:
         return WhisperProcessor(load=self._find_or_load)
 
     def _load(self, model: Future[LoadedModel]) -> None:
-        try:
+        from src.self_test import check_transcription
+
+        def load() -> LoadedModel:
             from src.model_loading import load_model
 
             loaded = load_model(get_settings().whisper_model)
             self.loaded = time.perf_counter()
-        except BaseException as error:
-            model.set_exception(error)
-        else:
-            model.set_result(loaded)
+            return loaded
+
+        def test() -> None:
+            check_transcription(model.result(), self.self_test.decoding.result())
+
+        _complete(model, load)
+        _complete(self.self_test.transcription, test)
 
     def _find_or_load(self, name: str) -> LoadedModel:
         """Return the model that is being loaded at the first call; the processor then asks for no other one.
@@ -105,6 +127,11 @@ def get_processor() -> WhisperProcessor:
         return start.processor
 
 
+def get_self_test() -> SelfTest:
+    """The self-test of the worker's model."""
+    return _start().self_test
+
+
 def timeline(began: float) -> tuple[float, float]:
     """Seconds from `began` until the model's loading began, and until it was loaded; waits until it is."""
     get_processor()
@@ -117,7 +144,20 @@ def _import_engine() -> None:
 
     if torch.cuda.is_available():
         threading.Thread(target=torch.cuda.init, name="device", daemon=True).start()
+    import encodings.cp437  # noqa: F401 - of names in a zip: openai-whisper's mel filters are one
+
     import src.model_loading  # noqa: F401
+    import src.self_test  # noqa: F401
+
+
+def _complete(future: Future[T], work: Callable[[], T]) -> None:
+    """Set a future to what `work` returns or raises."""
+    try:
+        result = work()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _start() -> _Start:

@@ -18,7 +18,6 @@ from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
 from src.audio.vad import load_vad
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
-from src.engine.window import Window
 from src.errors import InvalidInput, ModelUnavailable, suggest
 from src.job_control import JobControl
 from src.model_fit import check_support, fit_warnings
@@ -168,25 +167,6 @@ class WhisperProcessor:
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
         transcript.vocabulary = options.corrector.correct(transcript, control.check)
         return transcript
-
-    def draft(self, pcm: Pcm, options: Options) -> str:
-        """Return a first text of a short sound: one greedy decoding, without detection of speech, repair and words.
-
-        English is encoded without most of the silence that fills the model's 30 s.
-
-        Args:
-            pcm: at most 30 s.
-            options: those of fallback and of words have no effect.
-
-        Raises:
-            WorkerError: as for `reserve`.
-            EngineLost: the device failed permanently.
-        """
-        decoding = to_batched_options(options).decoding
-        with self.acquire(options, JobControl()) as model:
-            drafted = model.engine.draft(Window(pcm), decoding).result()
-            tokenizer = model.engine.token_sets.tokenizer_for(decoding)
-        return str(tokenizer.decode([token for token in drafted.tokens if token < tokenizer.eot]))
 
     def process_audio(self, recording: RecordingPath, options: OptionsLike = None) -> dict[str, Any]:
         """Transcribe a file on this machine, and return the `transcription` part of a job's output.

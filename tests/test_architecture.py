@@ -65,14 +65,15 @@ ALLOWED: dict[str, set[str]] = {
         *{"job_control"},
         *BASE,
     },
-    "startup": {"whisper_processor", "model_loading", "transcription", "models", *BASE},
+    "self_test": {"transcription", "engine", "audio", "media", *BASE},
+    "startup": {"self_test", "whisper_processor", "model_loading", "transcription", "models", "audio", *BASE},
     "rp_handler": {
         *{"startup", "whisper_processor", "delivery", "download", "captions", "speakers", "request", "engine", "media"},
         *{"formats", "job_control"},
         *BASE,
     },
     "serving": {
-        *{"live", "transcription"},
+        *{"live", "transcription", "self_test"},
         *{"api", "mode", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control"},
         *BASE,
     },

@@ -11,20 +11,17 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from media.sandbox import ffmpeg_executable
-from src.audio.pcm import SAMPLE_RATE, Pcm
-from src.engine.model import Encoder
+from src.self_test import start_decoding_demo
 from src.serving import fitness
 from src.settings import get_settings
+from src.startup import SelfTest
 from src.whisper_processor import WhisperProcessor
-from tests.support.clips import ROOT, spoken, words
+from tests.support.clips import ROOT
+from tests.support.sentences import sentence_of
 
 BROKEN_FFMPEG = """#!/bin/sh
 echo "ffmpeg: error while loading shared libraries: libavcodec.so.60" >&2
@@ -35,8 +32,11 @@ CHECKS = """
 import asyncio, runpod
 from runpod.serverless.modules.rp_fitness import run_fitness_checks
 from types import SimpleNamespace as Fake
-from src.serving.fitness import checks, start_decoding_demo
-for check in checks(Fake(device="cpu"), start_decoding_demo()):
+from concurrent.futures import Future
+from src.self_test import start_decoding_demo
+from src.serving.fitness import checks
+from src.startup import SelfTest
+for check in checks(Fake(device="cpu"), SelfTest(start_decoding_demo(), Future())):
     runpod.serverless.register_fitness_check(check)
 asyncio.run(run_fitness_checks())
 print("still alive")
@@ -63,15 +63,6 @@ def broken_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     ffmpeg_executable.cache_clear()
 
 
-def sentence_of(failure: pytest.ExceptionInfo[RuntimeError]) -> str:
-    """The check's message, in the form of our errors and short enough for RunPod to keep it whole."""
-    sentence = str(failure.value)
-    assert "\n" not in sentence
-    assert not sentence.endswith(".")
-    assert len(f"RuntimeError: {sentence}") <= 256
-    return sentence
-
-
 @pytest.mark.model
 @pytest.mark.process
 def test_on_this_machine_every_check_passes(
@@ -80,7 +71,9 @@ def test_on_this_machine_every_check_passes(
     settings = get_settings().model_copy(update={"warm_up": True})
     monkeypatch.setattr(fitness, "get_settings", lambda: settings)
     monkeypatch.setattr(processor, "slots", 2)
-    checks = fitness.checks(processor, fitness.start_decoding_demo())
+    self_test = SelfTest(start_decoding_demo(), Future())
+    self_test.transcription.set_result(None)
+    checks = fitness.checks(processor, self_test)
     names = ["disk_has_space", "ffmpeg_works", "model_transcribes", "full_batch_works"]
     assert [check.__name__ for check in checks] == names
     for check in checks:
@@ -89,14 +82,17 @@ def test_on_this_machine_every_check_passes(
 
 @pytest.mark.model
 def test_a_full_batch_is_decoded_only_with_warm_up(processor: WhisperProcessor) -> None:
-    checks = fitness.checks(processor, Future())
+    checks = fitness.checks(processor, SelfTest(Future(), Future()))
     assert [check.__name__ for check in checks] == ["disk_has_space", "ffmpeg_works", "model_transcribes"]
 
 
-def test_the_expected_words_and_seconds_are_those_of_the_clip() -> None:
-    assert words(fitness.DEMO_WORDS) == spoken("demo.ogg")
-    with fitness.demo_clip() as clip:
-        assert clip.read_bytes() == (ROOT / "tests" / "data" / "demo.ogg").read_bytes()
+@pytest.mark.model
+def test_the_check_of_the_model_raises_what_the_self_test_found(processor: WhisperProcessor) -> None:
+    self_test = SelfTest(Future(), Future())
+    self_test.transcription.set_exception(RuntimeError("this GPU miscalculates"))
+    model_transcribes = fitness.checks(processor, self_test)[2]
+    with pytest.raises(RuntimeError, match="this GPU miscalculates"):
+        model_transcribes()
 
 
 @pytest.mark.process
@@ -123,27 +119,15 @@ def test_a_worker_with_a_broken_ffmpeg_says_so_in_one_line_and_exits(broken_ffmp
     assert line.endswith("install a whole ffmpeg of version 5 or later")
 
 
+@pytest.mark.model
 @pytest.mark.process
-def test_an_ffmpeg_that_does_not_start_is_detected(broken_ffmpeg: Path, no_files_left: Path) -> None:
-    with pytest.raises(RuntimeError, match="ffmpeg does not decode") as failure:
-        fitness.decode_demo()
-    assert "install" in sentence_of(failure)
-
-
-@pytest.mark.parametrize(
-    ("pcm", "expected"),
-    [
-        (np.zeros(int(6.7 * SAMPLE_RATE), np.int16), r"6\.7 s of silence"),
-        (np.ones(SAMPLE_RATE, np.int16), r"1\.0 s of sound"),
-    ],
-)
-def test_an_ffmpeg_that_decodes_wrongly_is_detected(
-    pcm: np.ndarray, expected: str, monkeypatch: pytest.MonkeyPatch
+def test_an_ffmpeg_that_does_not_start_is_detected(
+    processor: WhisperProcessor, broken_ffmpeg: Path, no_files_left: Path
 ) -> None:
-    monkeypatch.setattr(fitness, "decode_audio", lambda *_, **__: pcm)
-    with pytest.raises(RuntimeError, match=expected) as failure:
-        fitness.decode_demo()
-    sentence_of(failure)
+    ffmpeg_works = fitness.checks(processor, SelfTest(start_decoding_demo(), Future()))[1]
+    with pytest.raises(RuntimeError, match="ffmpeg does not decode") as failure:
+        ffmpeg_works()
+    assert "install" in sentence_of(failure)
 
 
 def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
@@ -169,79 +153,3 @@ def test_a_folder_that_cannot_be_written_is_detected(tmp_path: Path, monkeypatch
     with pytest.raises(RuntimeError, match=os.strerror(errno.ENOENT)) as failure:
         fitness.disk_has_space()
     assert "TMPDIR" in sentence_of(failure)
-
-
-@pytest.fixture(scope="module")
-def pcm() -> Pcm:
-    return fitness.decode_demo()
-
-
-@pytest.mark.model
-@pytest.mark.process
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", "recognizes 0 of"),
-        (" Thank you for watching the video.", "recognizes 1 of"),
-    ],
-)
-def test_a_model_that_outputs_nothing_or_nonsense_is_detected(
-    text: str, expected: str, processor: WhisperProcessor, pcm: Pcm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processor, "draft", lambda *_: text)
-    with pytest.raises(RuntimeError, match=expected) as failure:
-        fitness.check_transcription(processor, pcm)
-    assert "tiny.en" in sentence_of(failure)
-
-
-@pytest.mark.model
-@pytest.mark.process
-def test_a_model_with_a_few_wrong_words_passes(
-    processor: WhisperProcessor, pcm: Pcm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processor, "draft", lambda *_: " A quick brown fox jump over a lazy dock")
-    fitness.check_transcription(processor, pcm)
-
-
-@pytest.mark.model
-@pytest.mark.process
-@pytest.mark.parametrize("fault", ["no numbers", "wrong numbers"])
-def test_a_device_that_miscalculates_is_detected(fault: str, pcm: Pcm, monkeypatch: pytest.MonkeyPatch) -> None:
-    def miscalculate(encoder: Encoder, mel: Tensor) -> Tensor:
-        features = encode(encoder, mel)
-        return torch.full_like(features, torch.nan) if fault == "no numbers" else features.roll(1, -1)
-
-    encode = Encoder.__call__
-    monkeypatch.setattr(Encoder, "__call__", miscalculate)
-    processor = WhisperProcessor("tiny.en")
-    with pytest.raises(RuntimeError, match="another GPU") as failure:
-        fitness.check_transcription(processor, pcm)
-    processor.close()
-    assert "tiny.en" in sentence_of(failure)
-
-
-@pytest.mark.model
-@pytest.mark.process
-def test_a_failing_device_is_reported_in_one_line(
-    processor: WhisperProcessor, pcm: Pcm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any) -> str:
-        raise ValueError("CUDA error: device-side assert triggered\n" + "CUDA kernel errors might be reported\n" * 50)
-
-    monkeypatch.setattr(processor, "draft", fail)
-    with pytest.raises(RuntimeError, match="device-side assert triggered") as failure:
-        fitness.check_transcription(processor, pcm)
-    assert "ValueError" in sentence_of(failure)
-
-
-@pytest.mark.parametrize("job", [None, "no JSON", "{}", "[]", '{"input": {"audio": {"base64": "?"}}}'])
-def test_an_image_without_the_demo_is_detected(
-    job: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "test_input.json"
-    if job is not None:
-        path.write_text(job)
-    monkeypatch.setattr(fitness, "DEMO_JOB", path)
-    with pytest.raises(RuntimeError, match=r"test_input\.json does not hold the demo's clip") as failure:
-        fitness.decode_demo()
-    assert "build the image again" in sentence_of(failure)

@@ -42,7 +42,6 @@ def load(began: float) -> Loaded:
         from src.delivery.webhooks import check_secret
         from src.serving import async_handler, fitness  # noqa: F401
 
-        decoding = fitness.start_decoding_demo()
         processor = startup.get_processor()
         startup.end()
         check_secret(settings.webhook_secret)
@@ -51,7 +50,7 @@ def load(began: float) -> Loaded:
         logs.event("worker.loaded", model=processor.model_name, imported=imported, loaded=loaded)
     except (SettingsError, ModelUnavailable, ValueError) as error:
         raise cannot_start(error) from None
-    return Loaded(processor, fitness.checks(processor, decoding))
+    return Loaded(processor, fitness.checks(processor, startup.get_self_test()))
 
 
 def cannot_start(error: object) -> SystemExit:
