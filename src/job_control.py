@@ -66,6 +66,15 @@ class JobControl:
         finally:
             self._channel = 0, 1
 
+    @contextmanager
+    def segments_held(self) -> Iterator[None]:
+        """Report no segment of the block: they are not final there."""
+        held, self._on_segment = self._on_segment, None
+        try:
+            yield
+        finally:
+            self._on_segment = held
+
     def segment(self, segment: Segment) -> None:
         """Report a final segment."""
         number, channels = self._channel
