@@ -743,7 +743,6 @@ def test_a_malformed_url(url, tmp_path):
     ("url", "remedy"),
     [
         *((path, "cannot see your disk: send the file as base64, or use the client") for path in PATHS),
-        ("s3://bucket/private-name.mp3", "give a presigned https:// URL"),
         ("gs://bucket/private-name.mp3", "give a signed https:// URL"),
         ("blob:https://a.example/private-name", "only in the browser that made it: send the file as base64"),
         ("ftp://a.example/private-name.mp3", "by http:// and https:// only"),
