@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from media.video import Video
-from src import __version__, logs
+from src import logs
 from src.buckets import BUCKET_REMEDY, find_bucket
 from src.captions.captioning import CaptionRequest, caption, find_video, shown_layout
 from src.captions.embed import CaptionedVideo
@@ -47,6 +47,7 @@ from src.request.validation import find_reference, find_webhook, parse_input
 from src.settings import Settings, get_settings
 from src.sources.volume import Volume
 from src.startup import get_processor
+from src.version import __version__
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
 from transcript.transcript import Transcript
