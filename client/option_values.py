@@ -24,6 +24,7 @@ from client.media.audio import compress
 from client.media.clips import parse_clips
 from client.output import SUFFIXES
 from client.recognition import encodable_path
+from client.remote_audio import is_remote, remote_audio
 
 Schema = dict[str, Any]
 
@@ -171,12 +172,12 @@ def _parse_speakers(name: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def _sample(place: str, source: Any) -> dict[str, str]:
     """Return a sample as the worker takes it; a large file is compressed."""
-    if isinstance(source, dict) and source.keys() & {"url", "base64"}:
+    if isinstance(source, dict) and source.keys() & {"url", "base64", "volume"}:
         return source
     if not isinstance(source, str):
         raise WrongUsage(f'{place}: give a file, {{"url": "https://..."}} or {{"base64": "..."}}')
-    if source.lower().startswith(("http://", "https://")):
-        return {"url": source}
+    if is_remote(source):
+        return remote_audio(source)
     path = Path(source).expanduser()
     if not path.is_file():
         raise WrongUsage(f"{place}: {describe_no_file(path)}")

@@ -35,6 +35,11 @@ from client.transport.fanout import ProgressListener
 
 Output = dict[str, Any]
 
+_SOURCE_HELP = (
+    "A recording: a media file, or what the worker fetches itself: an http(s) URL, s3://BUCKET/KEY, or volume:PATH on "
+    "its network volume."
+)
+
 _EXAMPLES = """\b
 Examples:
   {command} talk.mp3
@@ -65,7 +70,7 @@ def transcribe_audio(
 
     Args:
         audio_file_path: a local recording of any size.
-        audio_url: a recording that the worker downloads, in place of `audio_file_path`.
+        audio_url: a recording that the worker fetches (see `find_recording`), in place of `audio_file_path`.
         options: the worker's, by name.
         endpoint_id: for this and the next two, see `client/settings.py`.
         api_key: of RunPod.
@@ -97,7 +102,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @with_options
 @with_connection
 def main(
-    source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A recording: a media file, or an http(s) URL.")],
+    source: Annotated[str, typer.Argument(metavar="FILE|URL", help=_SOURCE_HELP)],
     connection: EndpointSettings,
     options: dict[str, Any],
     output: Annotated[

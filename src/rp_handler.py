@@ -20,13 +20,13 @@ import torch
 
 from media.video import Video
 from src import logs
+from src.buckets import BUCKET_REMEDY, find_bucket
 from src.captions.captioning import CaptionRequest, caption, find_video, shown_layout
 from src.captions.embed import CaptionedVideo
-from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
+from src.delivery.answer import attach_video, deliver, max_video_bytes, require_bucket
 from src.delivery.chunks import MAX_CHUNK_BYTES
-from src.delivery.s3 import find_bucket
 from src.delivery.webhooks import ProgressNotifier, notify
-from src.download import fetch_samples, fetch_tracks
+from src.download import Stores, check_stores, fetch_samples, fetch_tracks
 from src.engine.scheduler import EngineLost
 from src.engine.work import OutOfMemory as EngineOutOfMemory
 from src.errors import (
@@ -45,7 +45,8 @@ from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.tracks import to_track_files
 from src.request.validation import find_reference, find_webhook, parse_input
-from src.settings import get_settings
+from src.settings import Settings, get_settings
+from src.sources.volume import Volume
 from src.startup import get_processor
 from src.version import __version__
 from transcript.formats.layout import Layout
@@ -109,6 +110,9 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     job_input = parse_input(_to_our_input(job))
     bucket = find_bucket(job.get("s3Config"), settings, control.on_cancel)
     require_bucket(job_input.upload, bucket)
+    stores = Stores(bucket, _find_volume(settings))
+    speakers = job_input.options.speakers or {}
+    check_stores(job_input.audio, speakers, stores)
     processor = get_processor()
     destination: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
     destination |= {"check": control.check, "on_cancel": control.on_cancel}
@@ -117,12 +121,13 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         with processor.reserve(job_input.options, control):
             control.progress("downloading")
-            samples = fetch_samples(job_input.options.speakers or {}, Path(folder), control)
+            samples = fetch_samples(speakers, Path(folder), control, stores)
             recordings = fetch_tracks(
                 job_input.audio,
                 Path(folder),
                 max_bytes=settings.max_audio_bytes,
                 timeout=settings.download_timeout,
+                stores=stores,
                 control=control,
             )
             fetched = time.perf_counter()
@@ -142,6 +147,15 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         answer = {**texts, "metadata": metadata}
         attach_video(answer, captioned, max_bytes=inline, **destination)
     return deliver(answer, max_bytes=settings.max_result_bytes, **destination)
+
+
+def _find_volume(settings: Settings) -> Volume | None:
+    """The mounted volume, without the page's folder: its recordings are its visitors' own."""
+    if settings.volume is None:
+        return None
+    from src.page_folder import find_page_folder  # a worker without a volume needs nothing of the page
+
+    return Volume(settings.volume, find_page_folder(settings))
 
 
 def _caption_request(options: Options) -> CaptionRequest | None:

@@ -16,7 +16,7 @@ from src.request.validation import find_reference, parse_input
 
 URL = "https://example.com/talk.mp3"
 BASE64 = base64.b64encode(b"ID3" + os.urandom(200)).decode()
-FORMS = 'give {"url": "https://..."} or {"base64": "..."}'
+FORMS = 'give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}'
 
 
 def source(audio: Any) -> AudioSource:
@@ -83,11 +83,11 @@ def test_empty_base64_is_an_empty_file(audio: Any) -> None:
 
 @pytest.mark.parametrize("audio", [{}, {"url": None}, {"url": ""}, {"url": URL, "base64": BASE64}])
 def test_exactly_one_form_is_needed(audio: Any) -> None:
-    assert refusal(audio) == 'audio: give exactly one of "url" and "base64"'
+    assert refusal(audio) == 'audio: give exactly one of "url", "base64" and "volume"'
 
 
 def test_headers_without_a_url_are_refused() -> None:
-    assert refusal({"base64": BASE64, "headers": {"X-Key": "k"}}) == 'audio: "headers" go with "url" only'
+    assert refusal({"base64": BASE64, "headers": {"X-Key": "k"}}) == 'audio: "headers" go with an http(s) "url" only'
 
 
 @pytest.mark.parametrize(

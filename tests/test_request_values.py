@@ -276,7 +276,7 @@ def test_each_kind_of_error_has_a_sentence_of_its_own(name: str, value: Any) -> 
             "value_error",
             "speakers",
             {"Ada": 7},
-            'options.speakers.Ada: give {"url": "https://..."} or {"base64": "..."}',
+            'options.speakers.Ada: give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}',
         ),
         ("value_error", "caption_color", "red", 'options.caption_color: should be a colour such as "#FFD400"'),
         ("value_error", "speakers", {"<b>": URL}, "options.speakers.<b>: a name should be 1 to 60 letters"),
