@@ -41,6 +41,7 @@ from src.errors import (
 from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request import openai_jobs, worker_faster_whisper
 from src.request.ineffective import ineffective_options
+from src.request.known_voices import EMBEDDING_MODEL
 from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.validation import find_reference, find_webhook, parse_input
@@ -115,7 +116,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         with processor.reserve(job_input.options, control):
             control.progress("downloading")
-            samples = fetch_samples(job_input.options.speakers or {}, Path(folder), control)
+            samples = fetch_samples(job_input.options.voice_samples, Path(folder), control)
             recording = fetch(
                 job_input.audio,
                 Path(folder),
@@ -176,7 +177,7 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             text,
             options.output_format,
             layout,
-            speaker_embeddings=options.speaker_embeddings,
+            embedding_model=EMBEDDING_MODEL if options.speaker_embeddings else None,
             words=options.word_timestamps,
             check=control.check,
         )
