@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from media.video import Video
-from src import __version__, logs
+from src import logs
 from src.captions.captioning import CaptionRequest, caption, find_video, shown_layout
 from src.captions.embed import CaptionedVideo
 from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
@@ -47,6 +47,7 @@ from src.request.schema import Webhook
 from src.request.validation import find_reference, find_webhook, parse_input
 from src.settings import get_settings
 from src.startup import get_processor
+from src.version import __version__
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
 from transcript.transcript import Transcript
