@@ -170,9 +170,9 @@ def _parse_speakers(name: str, texts: Sequence[str]) -> dict[str, Any]:
     return {speaker: _sample(f"{_flag(name)} {speaker:.60}", source) for speaker, source in given.items()}
 
 
-def _sample(place: str, source: Any) -> dict[str, str]:
-    """Return a sample as the worker takes it; a large file is compressed."""
-    if isinstance(source, dict) and source.keys() & {"url", "base64", "volume"}:
+def _sample(place: str, source: Any) -> dict[str, Any]:
+    """Return a known voice as the worker takes it; a large file is compressed."""
+    if isinstance(source, dict) and source.keys() & {"url", "base64", "volume", "embedding"}:
         return source
     if not isinstance(source, str):
         raise WrongUsage(f'{place}: give a file, {{"url": "https://..."}} or {{"base64": "..."}}')

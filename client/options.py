@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from client.command_help import CONNECTION, GENERAL
+from client.known_voices import KnownVoices
 from client.option_values import Schema, alternatives, option_schemas, parse_options
 from client.settings import EndpointSettings, find_http_server, find_settings
 
@@ -34,6 +35,14 @@ ParallelFlag = Annotated[
 PayloadLimitFlag = Annotated[
     int,
     typer.Option(min=50_000, metavar="BYTES", rich_help_panel=CONNECTION, help="Maximum size of a request, in bytes."),
+]
+VoicesFlag = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        rich_help_panel=GENERAL,
+        help="Folder of known voices; default: WORKER_WHISPER_VOICES, else ~/.local/share/worker-whisper/voices.",
+    ),
 ]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=GENERAL, help="Hide the progress.")]
 
@@ -64,6 +73,19 @@ _CONNECTION_FLAGS = {
             help="Configuration file; default: ~/.config/worker-whisper.toml.",
         ),
     ],
+}
+
+_VOICE_FLAGS = {
+    "known_voices": Annotated[
+        bool | None,
+        typer.Option(
+            "--known-voices/--no-known-voices",
+            show_default=False,
+            rich_help_panel="Speakers",
+            help="With --diarize: name the voices that `voices add` has kept. Default: if there are any.",
+        ),
+    ],
+    "voices": VoicesFlag,
 }
 
 _SERVER_FLAG = Annotated[
@@ -144,6 +166,12 @@ def with_connection(command: Command) -> Command:
     return with_flags(command, "connection", flags, _find_connection)
 
 
+def with_known_voices(command: Command) -> Command:
+    """Give a command the flags that choose known voices; they arrive as its parameter `known_voices`."""
+    flags = [_keyword(name, annotation) for name, annotation in _VOICE_FLAGS.items()]
+    return with_flags(command, "known_voices", flags, _choose_voices)
+
+
 def with_server(command: Command) -> Command:
     """Give a command the flags that select a worker in HTTP mode; they arrive as its parameter `connection`."""
     others = {name: annotation for name, annotation in _CONNECTION_FLAGS.items() if name != "base_url"}
@@ -170,6 +198,10 @@ def with_flags(
 
 def _keyword(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _choose_voices(values: dict[str, Any]) -> KnownVoices:
+    return KnownVoices(values["known_voices"], values["voices"])
 
 
 def _find_connection(values: dict[str, Any]) -> EndpointSettings:

@@ -41,6 +41,7 @@ from src.errors import (
 from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request import openai_jobs, worker_faster_whisper
 from src.request.ineffective import ineffective_options
+from src.request.known_voices import EMBEDDING_MODEL
 from src.request.options import Options
 from src.request.schema import Webhook
 from src.request.tracks import to_track_files
@@ -111,8 +112,8 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     bucket = find_bucket(job.get("s3Config"), settings, control.on_cancel)
     require_bucket(job_input.upload, bucket)
     stores = Stores(bucket, _find_volume(settings))
-    speakers = job_input.options.speakers or {}
-    check_stores(job_input.audio, speakers, stores)
+    voices = job_input.options.voice_samples
+    check_stores(job_input.audio, voices, stores)
     processor = get_processor()
     destination: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
     destination |= {"check": control.check, "on_cancel": control.on_cancel}
@@ -121,7 +122,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         with processor.reserve(job_input.options, control):
             control.progress("downloading")
-            samples = fetch_samples(speakers, Path(folder), control, stores)
+            samples = fetch_samples(voices, Path(folder), control, stores)
             recordings = fetch_tracks(
                 job_input.audio,
                 Path(folder),
@@ -196,7 +197,7 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             text,
             options.output_format,
             layout,
-            speaker_embeddings=options.speaker_embeddings,
+            embedding_model=EMBEDDING_MODEL if options.speaker_embeddings else None,
             words=options.word_timestamps,
             check=control.check,
         )

@@ -207,7 +207,8 @@ class WhisperProcessor:
 
         Example: `WhisperProcessor("base").process_audio("talk.mp3", {"language": "en"})["text"]`
 
-        The option `speakers` has no effect here, since nothing is downloaded: see `samples` of `transcribe`.
+        The samples in the option `speakers` have no effect here, since nothing is downloaded: see `samples` of
+        `transcribe`.
 
         Raises:
             WorkerError: as for `transcribe`.
@@ -345,7 +346,9 @@ def _transcribe_channels(
 
     if options.diarize:
         counts = SpeakerCounts(*options.speaker_counts)
-        transcript = transcribe_and_diarize(transcribe, channels[0], counts, clips, samples, control)
+        transcript = transcribe_and_diarize(
+            transcribe, channels[0], counts, clips, samples, options.voice_embeddings, control
+        )
     else:
         transcript = transcribe()
     transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))

@@ -107,7 +107,7 @@ def test_a_speakers_sample_is_read_alike() -> None:
         "diarize": True,
         "speakers": {"Ada": f"{URL}\n", "Bob": BASE64, "Eve": {"url": URL, "headers": {"X-Key": "k"}}},
     }
-    speakers = parse_input({"audio": URL, "options": options}).options.speakers or {}
+    speakers = parse_input({"audio": URL, "options": options}).options.voice_samples
     assert [speakers[name].url for name in ("Ada", "Bob", "Eve")] == [URL, None, URL]
     assert speakers["Eve"].headers == {"X-Key": "k"}
     with pytest.raises(InvalidInput, match=r"speakers\.Ada: give"):

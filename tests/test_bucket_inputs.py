@@ -117,7 +117,7 @@ def test_the_two_forms_in_a_job_are_one(server: str, s3: Any, tmp_path: Path) ->
     for audio in (f"s3://inputs/{KEY}", {"url": f"s3://inputs/{KEY}"}):
         options = {"diarize": True, "speakers": {"Ada": audio}}
         job = parse_input({"audio": audio, "options": options})
-        for source in (job.audio[0], (job.options.speakers or {})["Ada"]):
+        for source in (job.audio[0], job.options.voice_samples["Ada"]):
             assert source.s3_address is not None
             assert (source.s3_address.bucket, source.s3_address.key) == ("inputs", KEY)
 

@@ -94,7 +94,7 @@ def test_any_name_of_a_file_is_taken(name: str, mount: Path, folder: Path) -> No
 def test_a_speakers_sample_may_be_on_the_volume() -> None:
     speakers = {"Ada": {"volume": "in/ada.wav"}}
     job = parse_input({"audio": {"volume": "in/talk.mp4"}, "options": {"diarize": True, "speakers": speakers}})
-    assert (job.options.speakers or {})["Ada"].volume == "in/ada.wav"
+    assert job.options.voice_samples["Ada"].volume == "in/ada.wav"
 
 
 # Out of the volume

@@ -31,7 +31,10 @@ MAX_AUDIO_TRACK = 100
 MAX_TRACK_NAME_CHARACTERS = 200
 
 MAX_SAMPLES = 32
-"""Known voices: each costs a download and some tenths of a second."""
+"""Known voices by samples: each costs a download and some tenths of a second."""
+
+MAX_VOICES = 200
+"""Known voices, of which those by embeddings cost nothing."""
 
 MIN_TEMPERATURE = 1e-4
 
@@ -181,8 +184,12 @@ def check_speaker_name(name: str) -> str:
 
 def check_voice_count(voices: Any) -> Any:
     """Raise ValueError for too many known voices, before each of them is looked at."""
-    if isinstance(voices, dict) and len(voices) > MAX_SAMPLES:
-        raise ValueError(f"should have at most {MAX_SAMPLES} voices")
+    if not isinstance(voices, dict):
+        return voices
+    if len(voices) > MAX_VOICES:
+        raise ValueError(f"should have at most {MAX_VOICES} voices")
+    if sum(not (isinstance(voice, dict) and "embedding" in voice) for voice in voices.values()) > MAX_SAMPLES:
+        raise ValueError(f"should have at most {MAX_SAMPLES} voices by samples: give others by their embeddings")
     return voices
 
 

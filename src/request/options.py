@@ -14,11 +14,12 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from src.audio.vad import VadOptions
 from src.request.audio_source import AudioSource
+from src.request.known_voices import KnownVoice, VoiceEmbedding
 from src.request.languages import ChineseScript, find_chinese_script
 from src.request.option_values import (
     MAX_LANGUAGE_CHARACTERS,
     MAX_LANGUAGES,
-    MAX_SAMPLES,
+    MAX_VOICES,
     AudioTrack,
     Clips,
     Color,
@@ -177,13 +178,15 @@ class Options(RequestModel):
     num_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: number of speakers.")
     min_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: smallest number of speakers.")
     max_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: largest number of speakers.")
-    speakers: Annotated[dict[SpeakerName, AudioSource], BeforeValidator(check_voice_count)] | None = Field(
+    speakers: Annotated[dict[SpeakerName, KnownVoice], BeforeValidator(check_voice_count)] | None = Field(
         default=None,
-        max_length=MAX_SAMPLES,
-        description='`diarize` only: samples of known voices, at most 60 s each: `{"Ada": {"url": "..."}}`.',
+        max_length=MAX_VOICES,
+        description='`diarize` only: known voices, by samples of at most 60 s, `{"Ada": {"url": "..."}}`, or by '
+        "embeddings of earlier answers.",
     )
     speaker_embeddings: bool = Field(
-        default=False, description="`diarize` only: an embedding of each speaker's voice, 192 numbers."
+        default=False,
+        description="`diarize` only: an embedding of each speaker's voice, 192 numbers, and the name of its model.",
     )
     drop_hallucinations: bool = Field(
         default=True, description='Drop loops, and phrases such as "thanks for watching" where nothing is said.'
@@ -274,6 +277,17 @@ class Options(RequestModel):
     def speaker_counts(self) -> tuple[int, int | None]:
         """Minimum and maximum number of speakers; a maximum of None: any number."""
         return self.num_speakers or self.min_speakers or 1, self.num_speakers or self.max_speakers
+
+    @property
+    def voice_samples(self) -> dict[str, AudioSource]:
+        """Samples of known voices, by name."""
+        return {name: voice for name, voice in (self.speakers or {}).items() if isinstance(voice, AudioSource)}
+
+    @property
+    def voice_embeddings(self) -> dict[str, list[float]]:
+        """Embeddings of the other known voices, by name."""
+        voices = (self.speakers or {}).items()
+        return {name: voice.embedding for name, voice in voices if isinstance(voice, VoiceEmbedding)}
 
     @property
     def corrections(self) -> dict[str, list[str]]:

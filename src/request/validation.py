@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from src.errors import InvalidInput, quote, suggest
 from src.request.audio_source import FORMS, AudioSource
+from src.request.known_voices import VoiceEmbedding
 from src.request.option_names import name_options
 from src.request.options import Options
 from src.request.other_names import OTHER_NAMES
@@ -174,6 +175,8 @@ def _suggest_key(key: str, location: tuple[int | str, ...], model: type[RequestM
     if model is JobInput and key in _ELSEWHERE:
         return f': give it as "{_ELSEWHERE[key]}"'
     names = list(model.model_fields)
+    if location[:2] == ("options", "speakers"):
+        names += VoiceEmbedding.model_fields
     known = f", known ones are {', '.join(map(quote, names))}"
     if model is Options:
         known = suggest(key.lower(), OTHER_NAMES, ", docs/options.md lists the known ones")

@@ -46,7 +46,7 @@ def render(
     output_formats: Sequence[str],
     layout: Layout = PLAIN,
     *,
-    speaker_embeddings: bool = False,
+    embedding_model: str | None = None,
     words: bool = True,
     check: Check = never,
 ) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def render(
         transcript: if it has a diarization, the output has `speakers`, and with `segments` also `speaker_turns`.
         output_formats: some of `OUTPUT_FORMATS`.
         layout: the shape of subtitles.
-        speaker_embeddings: if true, each speaker has an `embedding`.
+        embedding_model: name of the network of the speakers' embeddings; if given, each speaker has its `embedding`.
         words: if false, those of the transcript are for subtitles only, and JSON has none.
         check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, speaker_embeddings, words, check)
+    renderer = _Renderer(transcript, layout, embedding_model, words, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if transcript.diarization is not None:
         keys += ["speakers", "speaker_turns"] if "segments" in keys else ["speakers"]
@@ -71,10 +71,10 @@ class _Renderer:
     """One transcript, with a property for each key of the output; all formats share the same cues."""
 
     def __init__(
-        self, transcript: Transcript, layout: Layout, speaker_embeddings: bool, words: bool, check: Check
+        self, transcript: Transcript, layout: Layout, embedding_model: str | None, words: bool, check: Check
     ) -> None:
         self._check, self._words = check, words
-        self._transcript, self._layout, self._speaker_embeddings = transcript, layout, speaker_embeddings
+        self._transcript, self._layout, self._embedding_model = transcript, layout, embedding_model
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
         self._has_words = any(segment.words for segment in transcript.segments)
@@ -96,9 +96,7 @@ class _Renderer:
     @property
     def speakers(self) -> list[dict[str, Any]]:
         """In order of first speech."""
-        return [
-            _speaker_to_dict(speaker, with_embedding=self._speaker_embeddings) for speaker in self._diarization.speakers
-        ]
+        return [_speaker_to_dict(speaker, self._embedding_model) for speaker in self._diarization.speakers]
 
     @property
     def speaker_turns(self) -> list[dict[str, Any]]:
@@ -174,11 +172,14 @@ def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in names}
 
 
-def _speaker_to_dict(speaker: Speaker, *, with_embedding: bool) -> dict[str, Any]:
+def _speaker_to_dict(speaker: Speaker, embedding_model: str | None) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "speaker": speaker.label,
         "seconds": round(speaker.seconds, 3),
         "turns": speaker.turns,
         "start": round(speaker.start, 3),
     }
-    return {**fields, "embedding": [round(value, 4) for value in speaker.embedding]} if with_embedding else fields
+    if embedding_model is None:
+        return fields
+    embedding = [round(value, 4) for value in speaker.embedding]
+    return {**fields, "embedding": embedding, "embedding_model": embedding_model}
