@@ -33,6 +33,7 @@ from client.errors import (
 )
 from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
+from client.invocation import command_line
 from client.media.video import check_video, save_video, video_paths
 from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
 from client.output import base_path, check_targets, expand_formats, write_files
@@ -321,6 +322,8 @@ def main(
         raise WrongUsage(
             f"{source} would mix transcripts into the recordings: give another folder, such as {source / 'transcripts'}"
         )
+    if "align" in options:
+        raise WrongUsage(f"--align is the text of one recording: use `{command_line('transcribe')}` for each")
     console = Console(stderr=True)
     started = time.monotonic()
     with ProgressBar(console, str(source), quiet=quiet) as bar:

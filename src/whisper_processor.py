@@ -33,6 +33,7 @@ from src.transcription.batched import transcribe_in_windows
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import transcribe_sequentially
+from src.transcription.text_timing import time_given_text
 from src.transcription.windows import find_windows
 from transcript.channels import merge_channels
 from transcript.chinese_script import convert_transcript
@@ -128,7 +129,8 @@ class WhisperProcessor:
                 audio = decoding.result()
         transcript.warnings[:0] = audio.warnings
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-        transcript.vocabulary = options.corrector.correct(transcript, control.check)
+        if options.align is None:  # a given text stays as it is
+            transcript.vocabulary = options.corrector.correct(transcript, control.check)
         if transcript.translation is not None:
             options.corrector.correct(transcript.translation, control.check)
         # What is transcribed while it is decoded counts as inference.
@@ -180,7 +182,7 @@ class WhisperProcessor:
         """
         options = _to_options(options)
         transcript = self.transcribe(recording, options)
-        return render(transcript, options.output_format, options.layout, words=options.word_timestamps)
+        return render(transcript, options.output_format, options.layout, words=options.gives_words)
 
     @property
     def model_names(self) -> list[str]:
@@ -227,7 +229,7 @@ def _to_options(options: OptionsLike) -> Options:
 
 def _reads_in_order(options: Options) -> bool:
     """Return true if a job can begin with a recording that is still being decoded, and may fail at its end."""
-    needs_whole = options.diarize or options.strict or options.clip_timestamps is not None
+    needs_whole = options.diarize or options.strict or options.clip_timestamps is not None or options.align is not None
     return options.chunking == "vad" and not needs_whole
 
 
@@ -269,6 +271,16 @@ def _transcribe_channels(
 
 
 def _transcribe_channel(
+    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
+) -> Transcript:
+    if options.align is None:
+        return _recognise(model, pcm, clips, options, control)
+    with control.without_segments():
+        recognised = _recognise(model, pcm, clips, options, control)
+    return time_given_text(model.engine, pcm, recognised, options.align, control)
+
+
+def _recognise(
     model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
 ) -> Transcript:
     if options.chunking == "vad":

@@ -77,6 +77,7 @@ class _Renderer:
         self._transcript, self._layout, self._speaker_embeddings = transcript, layout, speaker_embeddings
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
+        self._said = [segment for segment in transcript.segments if segment.said]
         self._has_words = any(segment.words for segment in transcript.segments)
 
     @property
@@ -149,7 +150,7 @@ class _Renderer:
     @property
     def tsv(self) -> str:
         """One row per segment whatever the layout, as in openai-whisper."""
-        return to_tsv(cue_per_segment(self._transcript.segments, self._check), self._check)
+        return to_tsv(cue_per_segment(self._said, self._check), self._check)
 
     @property
     def lrc(self) -> str:
@@ -163,11 +164,11 @@ class _Renderer:
     def _subtitles(self) -> list[Cue]:
         if self._layout != PLAIN:
             return self._laid_out  # which LRC and ASS share
-        return to_subtitles(self._transcript.segments, self._layout, self._text_language, self._check)
+        return to_subtitles(self._said, self._layout, self._text_language, self._check)
 
     @cached_property
     def _laid_out(self) -> list[Cue]:
-        return lay_out(self._transcript.segments, self._layout, self._text_language, self._check)
+        return lay_out(self._said, self._layout, self._text_language, self._check)
 
 
 def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
