@@ -248,3 +248,11 @@ def test_words_that_were_not_said_do_not_lengthen_a_segment() -> None:
         "no",
         "no no no",
     ]
+
+
+def test_a_text_of_one_long_line_is_cut_too() -> None:
+    text = "one two three, four five six. " * 300
+    segments = to_segments(text, placed(text), TOKENIZER)
+    assert "".join(segment.text for segment in segments).split() == text.split()
+    assert all(segment.end - segment.start <= 12 for segment in segments)
+    assert sum(segment.text.endswith("six.") for segment in segments) > 0.9 * len(segments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -71,19 +71,26 @@ def _cut_long_line(text: str, line: Sequence[PlacedWord]) -> Iterator[Sequence[P
     pending = [line]
     while pending:
         part = pending.pop()
-        seconds = part[-1].stop - part[0].start
-        if len(part) < 2 or (seconds <= MAX_SEGMENT_S and part[-1].end - part[0].begin <= MAX_SEGMENT_CHARACTERS):
+        if len(part) < 2 or _fits(part[0], part[-1], 1):
             yield part
             continue
-        cut = max(range(1, len(part)), key=lambda index: _cut_quality(text, part, index))
+        # Of a very long line only the beginning is searched, so that the work grows with its length.
+        end = max(2, bisect_left(part, x=True, key=lambda word: not _fits(part[0], word, 2)))
+        cut = max(range(1, min(end + 1, len(part))), key=lambda index: _cut_quality(text, part, index, end))
         pending += [part[cut:], part[:cut]]
 
 
-def _cut_quality(text: str, words: Sequence[PlacedWord], cut: int) -> float:
-    """Return the pause before a word in seconds, with a bonus after marks, and for a place near the middle."""
+def _fits(first: PlacedWord, last: PlacedWord, times: int) -> bool:
+    """Return true if the words from the first to the last are no longer than so many segments."""
+    seconds, characters = last.stop - first.start, last.end - first.begin
+    return seconds <= times * MAX_SEGMENT_S and characters <= times * MAX_SEGMENT_CHARACTERS
+
+
+def _cut_quality(text: str, words: Sequence[PlacedWord], cut: int, end: int) -> float:
+    """Return the pause before a word in seconds, with a bonus after marks, and for being midway to `end`."""
     last = text[words[cut - 1].begin : words[cut - 1].end].rstrip(_CLOSING)[-1:]
     bonus = _SENTENCE_BONUS_S if last in _SENTENCE_ENDS else _CLAUSE_BONUS_S if last in _CLAUSE_ENDS else 0.0
-    from_end = min(cut, len(words) - cut) / len(words)
+    from_end = min(cut, end - cut) / end
     return words[cut].start - words[cut - 1].stop + bonus + from_end
 
 

@@ -123,7 +123,7 @@ class _Renderer:
         from whisper.tokenizer import LANGUAGES  # only here, since the client has no openai-whisper
 
         segments = self.segments
-        words = [word for segment in segments for word in segment.get("words", [])]
+        words = [word for segment in segments for word in segment.get("words", []) if not word.get("not_said")]
         verbose = {
             "task": self._transcript.task,
             "language": LANGUAGES[self._text_language],
