@@ -33,6 +33,7 @@ from client.errors import (
 )
 from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
+from client.invocation import command_line
 from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
 from client.options import (
@@ -332,6 +333,8 @@ def main(
         raise WrongUsage(
             f"{source} would mix transcripts into the recordings: give another folder, such as {source / 'transcripts'}"
         )
+    if "align" in options:
+        raise WrongUsage(f"--align is the text of one recording: use `{command_line('transcribe')}` for each")
     job_options = known_voices.add_to(options)
     console = Console(stderr=True)
     started = time.monotonic()

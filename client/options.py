@@ -102,7 +102,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Language": ("task", "language", "language_candidates", "multilingual", "chinese_script", "translate"),
     "Recording": ("clip_timestamps", "audio_track", "channels", "denoise", "strict"),
     "Speakers": ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings"),
-    "Vocabulary": ("custom_vocabulary", "initial_prompt", "carry_initial_prompt"),
+    "Vocabulary": ("align", "custom_vocabulary", "initial_prompt", "carry_initial_prompt"),
     "Subtitles": (
         *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
         *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
@@ -129,6 +129,7 @@ _METAVARS = {
     "clip_timestamps": "START,END,...",
     "audio_track": "TRACK",
     "speakers": "NAME=FILE|URL",
+    "align": "FILE|TEXT",
     "custom_vocabulary": "TERM=HEARD",
     "temperature": "NUMBER,...",
     "suppress_tokens": "ID,...",
@@ -146,6 +147,8 @@ _HELP = {
     "text, srt, vtt, tsv and json. Default: all.",
     "clip_timestamps": "Transcribe only these parts: times in seconds or mm:ss, or JSON [[START, END], ...].",
     "speakers": "With --diarize: a sample of a known voice, at most 60 s; once for each speaker, or JSON.",
+    "align": "The text that is said, if it is known: a file of text, srt, vtt or lrc, or the text itself. It gets "
+    "times, line by line, in place of a transcript.",
     "custom_vocabulary": 'Correct what is misheard, such as "Kubernetes=cooper netties", once for each; TERM,... '
     "without = goes into the prompt. Also JSON, or @FILE with either, one a line.",
 }

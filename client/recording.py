@@ -297,6 +297,10 @@ def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPar
 
 def _choose_cut_points(track: OpusTrack, options: Options, settings: RunSettings) -> list[float]:
     max_part_s = _max_audio_bytes(options, settings) / track.bytes_per_second / _SIZE_MARGIN
+    if options.get("align") and max_part_s < track.seconds:
+        raise WrongUsage(
+            "align takes the whole recording, and its sound is too large for one request: give its URL instead"
+        )
     wanted = settings.parallel if max_part_s < track.seconds else 1
     times = cut_points(track.levels, FRAME_S, max_part_s, wanted=wanted)
     clips = parse_clips(options)

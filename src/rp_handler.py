@@ -52,7 +52,7 @@ from src.startup import get_processor
 from src.version import __version__
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
-from transcript.transcript import Transcript
+from transcript.transcript import GivenText, Transcript
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
@@ -198,7 +198,7 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             options.output_format,
             layout,
             embedding_model=EMBEDDING_MODEL if options.speaker_embeddings else None,
-            words=options.word_timestamps,
+            words=options.gives_words,
             check=control.check,
         )
         for key, text in texts.items()
@@ -292,12 +292,32 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         ],
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),
+        **_given_text(transcript.given_text),
         "vocabulary": {"put_in": transcript.vocabulary, "prompted": options.hints},
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },
         "worker_version": __version__,
         "warnings": [*transcript.warnings, *ineffective_options(options)],
+    }
+
+
+def _given_text(given: GivenText | None) -> dict[str, Any]:
+    """How the recording differs from the text of `align`; nothing if there was none."""
+    if given is None:
+        return {}
+    differences = {"not_said": given.not_said, "said_besides": given.said_besides}
+    return {
+        "given_text": {
+            "words": given.words,
+            **{
+                name: [
+                    {"start": round(passage.start, 3), "end": round(passage.end, 3), "text": passage.text}
+                    for passage in passages
+                ]
+                for name, passages in differences.items()
+            },
+        }
     }
 
 

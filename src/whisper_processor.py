@@ -35,6 +35,7 @@ from src.transcription.bleed_filter import drop_bleed
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import transcribe_sequentially
+from src.transcription.text_timing import time_given_text
 from src.transcription.windows import find_windows
 from transcript.channels import merge_channels
 from transcript.chinese_script import convert_transcript
@@ -158,7 +159,7 @@ class WhisperProcessor:
             decoded = _decode_tracks(tracks, Path(folder), options, control)
             pcms = [audio.channels[0] for audio in decoded]
             decoding = time.perf_counter()
-            with control.segments_held():
+            with control.without_segments():
                 transcript = _transcribe_tracks(model, pcms, [track.speaker for track in tracks], options, control)
         named = zip(tracks, decoded, strict=True)
         transcript.warnings[:0] = [
@@ -215,7 +216,7 @@ class WhisperProcessor:
         """
         options = _to_options(options)
         transcript = self.transcribe(recording, options)
-        return render(transcript, options.output_format, options.layout, words=options.word_timestamps)
+        return render(transcript, options.output_format, options.layout, words=options.gives_words)
 
     @property
     def model_names(self) -> list[str]:
@@ -262,7 +263,7 @@ def _to_options(options: OptionsLike) -> Options:
 
 def _reads_in_order(options: Options) -> bool:
     """Return true if a job can begin with a recording that is still being decoded, and may fail at its end."""
-    needs_whole = options.diarize or options.strict or options.clip_timestamps is not None
+    needs_whole = options.diarize or options.strict or options.clip_timestamps is not None or options.align is not None
     return options.chunking == "vad" and not needs_whole
 
 
@@ -326,7 +327,8 @@ def _transcribe_tracks(
 
 def _describe_and_correct(transcript: Transcript, model: LoadedModel, options: Options, control: JobControl) -> None:
     transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-    transcript.vocabulary = options.corrector.correct(transcript, control.check)
+    if options.align is None:  # a given text stays as it is
+        transcript.vocabulary = options.corrector.correct(transcript, control.check)
     if transcript.translation is not None:
         options.corrector.correct(transcript.translation, control.check)
 
@@ -356,6 +358,16 @@ def _transcribe_channels(
 
 
 def _transcribe_channel(
+    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
+) -> Transcript:
+    if options.align is None:
+        return _recognise(model, pcm, clips, options, control)
+    with control.without_segments():
+        recognised = _recognise(model, pcm, clips, options, control)
+    return time_given_text(model.engine, pcm, recognised, options.align, control)
+
+
+def _recognise(
     model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
 ) -> Transcript:
     if options.chunking == "vad":

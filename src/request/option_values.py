@@ -30,6 +30,9 @@ MAX_AUDIO_TRACK = 100
 
 MAX_TRACK_NAME_CHARACTERS = 200
 
+MAX_TEXT_CHARACTERS = 1_000_000
+"""Of a text to align: what is said in 12 hours has two thirds of it."""
+
 MAX_SAMPLES = 32
 """Known voices by samples: each costs a download and some tenths of a second."""
 
@@ -168,6 +171,13 @@ def parse_audio_track(track: Any) -> Any:
     return track
 
 
+def check_text(text: str) -> str:
+    """Raise ValueError unless a text to align has a word."""
+    if not re.search(r"[^\W_]", text):
+        raise ValueError("should be the text that is said in the recording, at least one word")
+    return text
+
+
 def check_color(color: str) -> str:
     """Raise ValueError unless `color` is `#RRGGBB` or `#RRGGBBAA`."""
     if not re.fullmatch("#(?:[0-9A-Fa-f]{2}){3,4}", color):
@@ -237,5 +247,7 @@ Clips = Annotated[
     AfterValidator(check_clips),
 ]
 """Start and end of each, in seconds from the recording's start; an end of None is the recording's."""
+
+GivenText = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text)]
 
 Color = Annotated[str, AfterValidator(check_color)]

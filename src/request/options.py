@@ -24,6 +24,7 @@ from src.request.option_values import (
     Clips,
     Color,
     CustomVocabulary,
+    GivenText,
     Language,
     Languages,
     OutputFormats,
@@ -90,6 +91,10 @@ class Options(RequestModel):
     )
     carry_initial_prompt: bool = Field(
         default=False, description="`sequential` only: put `initial_prompt` before the previous text in every window."
+    )
+    align: GivenText | None = Field(
+        default=None,
+        description="The text that is said, if it is known: it gets the times, line by line, in place of a transcript.",
     )
     custom_vocabulary: CustomVocabulary = Field(
         default=None,
@@ -259,7 +264,12 @@ class Options(RequestModel):
     def needs_words(self) -> bool:
         """True if word timestamps are needed: for the answer, its subtitles or its speakers."""
         for_subtitles = self.layout.needs_words or self.captions is not None
-        return self.word_timestamps or for_subtitles or "ass" in self.output_format or self.diarize
+        return self.gives_words or for_subtitles or "ass" in self.output_format or self.diarize
+
+    @property
+    def gives_words(self) -> bool:
+        """True if the answer has words."""
+        return self.word_timestamps or self.align is not None
 
     @property
     def caption_layout(self) -> Layout:
@@ -351,6 +361,10 @@ class Options(RequestModel):
             raise ValueError("multilingual detects the language: leave language out")
         if self.language is not None and self.language_candidates is not None:
             raise ValueError("language_candidates is for detection: leave language out")
+        if self.align is not None and self.task == "translate":
+            raise ValueError('align needs the text that is spoken: leave task "translate" out, or use translate')
+        if self.align is not None and self.channels == "split":
+            raise ValueError('align takes one text for all that is said: leave channels "split" out')
         if self.translate and self.task == "translate":
             raise ValueError('translate adds a translation to the transcription: leave task "translate" out')
         styled = sorted(name for name in self.model_fields_set if name.startswith("caption_"))

@@ -89,6 +89,7 @@ class JobInput(RequestModel):
     def _check_tracks(self) -> JobInput:
         options = self.options
         unfit = {
+            "align": options.align,
             "diarize": options.diarize,
             "captions": options.captions,
             'channels "split"': options.channels == "split",

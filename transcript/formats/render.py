@@ -77,6 +77,7 @@ class _Renderer:
         self._transcript, self._layout, self._embedding_model = transcript, layout, embedding_model
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
+        self._said = [segment for segment in transcript.segments if segment.said]
         self._has_words = any(segment.words for segment in transcript.segments)
 
     @property
@@ -120,7 +121,7 @@ class _Renderer:
         from whisper.tokenizer import LANGUAGES  # only here, since the client has no openai-whisper
 
         segments = self.segments
-        words = [word for segment in segments for word in segment.get("words", [])]
+        words = [word for segment in segments for word in segment.get("words", []) if not word.get("not_said")]
         verbose = {
             "task": self._transcript.task,
             "language": LANGUAGES[self._text_language],
@@ -147,7 +148,7 @@ class _Renderer:
     @property
     def tsv(self) -> str:
         """One row per segment whatever the layout, as in openai-whisper."""
-        return to_tsv(cue_per_segment(self._transcript.segments, self._check), self._check)
+        return to_tsv(cue_per_segment(self._said, self._check), self._check)
 
     @property
     def lrc(self) -> str:
@@ -161,11 +162,11 @@ class _Renderer:
     def _subtitles(self) -> list[Cue]:
         if self._layout != PLAIN:
             return self._laid_out  # which LRC and ASS share
-        return to_subtitles(self._transcript.segments, self._layout, self._text_language, self._check)
+        return to_subtitles(self._said, self._layout, self._text_language, self._check)
 
     @cached_property
     def _laid_out(self) -> list[Cue]:
-        return lay_out(self._transcript.segments, self._layout, self._text_language, self._check)
+        return lay_out(self._said, self._layout, self._text_language, self._check)
 
 
 def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
