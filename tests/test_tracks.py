@@ -49,8 +49,8 @@ def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | No
         ({"audio": [ADA, ADA]}, 'audio: "Ada" is the name of 2 tracks: give each its own'),
         ({"audio": [URL, {"url": URL, "name": "SPEAKER_00"}]}, "audio.1.name: "),
         ({"audio": ADA}, 'audio: "name" and "offset" are for several tracks: give a list of them'),
-        ({"audio": [ADA, {"name": "Ben"}]}, 'audio.1: give exactly one of "url" and "base64"'),
-        ({"audio": [ADA, 7]}, 'audio.1: give {"url": "https://..."} or {"base64": "..."}'),
+        ({"audio": [ADA, {"name": "Ben"}]}, 'audio.1: give exactly one of "url", "base64" and "volume"'),
+        ({"audio": [ADA, 7]}, 'audio.1: give {"url": "https://..."}, {"base64": "..."}'),
         ({"audio": [ADA, {**BEN, "offset": -1}]}, "audio.1.offset: should be at least 0"),
         ({"audio": [ADA, {**BEN, "offset": 1e9}]}, "audio.1.offset: should be at most 43200"),
         ({"audio": [ADA, {**BEN, "nmae": "x"}]}, 'audio.1.nmae: unknown key, did you mean "name"?'),
@@ -207,6 +207,7 @@ def test_a_job_with_tracks_is_answered_with_one_transcript(tracks: Sequence[Trac
     assert "words" not in answer["transcription"]["segments"][0]
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_an_error_names_its_track(processor: WhisperProcessor, tracks: Sequence[TrackFile], tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.wav"
@@ -215,6 +216,7 @@ def test_an_error_names_its_track(processor: WhisperProcessor, tracks: Sequence[
         processor.transcribe_tracks([tracks[0], TrackFile(damaged, "Ben")])
 
 
+@pytest.mark.model
 @pytest.mark.process
 def test_the_limits_are_those_of_all_tracks_together(
     processor: WhisperProcessor, tracks: Sequence[TrackFile], monkeypatch: pytest.MonkeyPatch
