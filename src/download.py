@@ -12,7 +12,7 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -75,6 +75,26 @@ def fetch(
     if source.url is None:
         return decode_base64(source.base64 or "", folder, max_bytes=max_bytes)
     return download(source.url, folder, headers=source.headers, max_bytes=max_bytes, timeout=timeout, control=control)
+
+
+def fetch_tracks(
+    sources: Sequence[AudioSource], folder: Path, *, max_bytes: int, timeout: float, control: JobControl
+) -> list[Path]:
+    """The recordings of a job as files, each in a folder of its own; together they have at most `max_bytes`.
+
+    Raises:
+        WorkerError: of several ones, naming the one that cannot be fetched.
+    """
+    if len(sources) == 1:
+        return [fetch(sources[0], folder, max_bytes=max_bytes, timeout=timeout, control=control)]
+    tracks: list[Path] = []
+    for number, source in enumerate(sources):
+        track_folder = folder / f"track-{number}"
+        track_folder.mkdir()
+        left = max_bytes - sum(track.stat().st_size for track in tracks)
+        with prefix_errors(f"audio.{number}"):
+            tracks.append(fetch(source, track_folder, max_bytes=left, timeout=timeout, control=control))
+    return tracks
 
 
 def fetch_samples(sources: Mapping[str, AudioSource], folder: Path, control: JobControl) -> dict[str, Path]:

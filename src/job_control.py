@@ -67,13 +67,13 @@ class JobControl:
             self._channel = 0, 1
 
     @contextmanager
-    def without_segments(self) -> Iterator[None]:
-        """Report no segments from the block, and stream nothing: its segments are not those of the answer."""
-        on_segment, self._on_segment = self._on_segment, None
+    def segments_held(self) -> Iterator[None]:
+        """Report no segment of the block: they are not final there."""
+        held, self._on_segment = self._on_segment, None
         try:
             yield
         finally:
-            self._on_segment = on_segment
+            self._on_segment = held
 
     def segment(self, segment: Segment) -> None:
         """Report a final segment."""

@@ -19,14 +19,14 @@ from typing import Any
 import torch
 
 from media.video import Video
-from src import __version__, logs
+from src import logs
 from src.captions.captioning import CaptionRequest, caption, find_video, shown_layout
 from src.captions.embed import CaptionedVideo
 from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
 from src.delivery.chunks import MAX_CHUNK_BYTES
 from src.delivery.s3 import find_bucket
 from src.delivery.webhooks import ProgressNotifier, notify
-from src.download import fetch, fetch_samples
+from src.download import fetch_samples, fetch_tracks
 from src.engine.scheduler import EngineLost
 from src.engine.work import OutOfMemory as EngineOutOfMemory
 from src.errors import (
@@ -43,9 +43,11 @@ from src.request import openai_jobs, worker_faster_whisper
 from src.request.ineffective import ineffective_options
 from src.request.options import Options
 from src.request.schema import Webhook
+from src.request.tracks import to_track_files
 from src.request.validation import find_reference, find_webhook, parse_input
 from src.settings import get_settings
 from src.startup import get_processor
+from src.version import __version__
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
 from transcript.transcript import GivenText, Transcript
@@ -116,7 +118,7 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         with processor.reserve(job_input.options, control):
             control.progress("downloading")
             samples = fetch_samples(job_input.options.speakers or {}, Path(folder), control)
-            recording = fetch(
+            recordings = fetch_tracks(
                 job_input.audio,
                 Path(folder),
                 max_bytes=settings.max_audio_bytes,
@@ -125,8 +127,12 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
             )
             fetched = time.perf_counter()
             captions = _caption_request(job_input.options)
-            video = find_video(recording, captions, max_video, BUCKET_REMEDY, control) if captions else None
-            transcript = processor.transcribe(recording, job_input.options, control, samples)
+            video = find_video(recordings[0], captions, max_video, BUCKET_REMEDY, control) if captions else None
+            if len(recordings) == 1:
+                transcript = processor.transcribe(recordings[0], job_input.options, control, samples)
+            else:
+                tracks = to_track_files(job_input.audio, recordings)
+                transcript = processor.transcribe_tracks(tracks, job_input.options, control)
         captioned = _try_captioning(video, transcript, captions, Path(folder), max_video, control)
         layout = shown_layout(video, captions) if video and captions else job_input.options.layout
         texts = _render_texts(transcript, job_input.options, layout, control)

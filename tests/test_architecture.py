@@ -13,7 +13,7 @@ import pytest
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 
-BASE = {"errors", "deadline", "mode", "settings", "logs", "transcript"}
+BASE = {"version", "errors", "deadline", "mode", "settings", "logs", "transcript"}
 """The lowest floor, open to all above it; `transcript` is beside `src`."""
 
 ALLOWED: dict[str, set[str]] = {
@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "formats": {"transcript"},
     "errors": set(),
     "without_numba": set(),
+    "version": set(),
     "__init__": {"without_numba"},
     "deadline": {"errors"},
     "mode": set(),

@@ -25,13 +25,14 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src import __version__, public_http
+from src import public_http
 from src.download import RETRY_POLICY, decode_base64, download
 from src.download import fetch as fetch_audio
 from src.errors import Cancelled, DownloadFailed, InvalidInput, OutOfResources, TooLarge, UnsupportedMedia, WorkerError
 from src.job_control import JobControl
 from src.public_http import RetryPolicy, is_public
 from src.request.audio_source import AudioSource
+from src.version import __version__
 from tests.support.properties import examples
 from tests.support.servers import ScriptedHandler, ScriptedServer, running
 

@@ -19,6 +19,7 @@ from src.request.options import Options
 from src.request.other_names import OTHER_NAMES
 from src.request.request_model import RequestModel
 from src.request.schema import MAX_REFERENCE_CHARACTERS, JobInput, UploadRequest, Webhook
+from src.request.tracks import TrackSource
 
 Model = TypeVar("Model", bound=RequestModel)
 
@@ -169,7 +170,7 @@ def _printable(text: str) -> str:
 def _suggest_key(key: str, location: tuple[int | str, ...], model: type[RequestModel]) -> str:
     inner: dict[int | str, type[RequestModel]] = {"options": Options, "webhook": Webhook, "upload": UploadRequest}
     if len(location) > 1:
-        model = AudioSource if location[:2] == ("options", "speakers") else inner.get(location[0], AudioSource)
+        model = AudioSource if location[:2] == ("options", "speakers") else inner.get(location[0], TrackSource)
     if model is JobInput and key in _ELSEWHERE:
         return f': give it as "{_ELSEWHERE[key]}"'
     names = list(model.model_fields)

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import requests
 
-from src import __version__
+from src.version import __version__
 from tests.client.conftest import CLIPS, ROOT, WORKER_PYTHON, environment, wait_until
 from tests.platform.emulator import Platform
 from tests.support.servers import free_port
