@@ -178,6 +178,8 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             layout,
             speaker_embeddings=options.speaker_embeddings,
             words=options.word_timestamps,
+            stl=options.stl,
+            warn=transcript.warnings.append,
             check=control.check,
         )
         for key, text in texts.items()

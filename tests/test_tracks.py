@@ -16,6 +16,7 @@ def stream(
 
 
 PLAIN = [stream(0), stream(1), stream(2)]
+MONO = [LoggedStream(at, "Audio", "pcm_s24le", ", 48000 Hz, mono, s32 (24 bit), 1152 kb/s") for at in range(2)]
 SECOND_IS_DEFAULT = [stream(0), stream(1, default=True), stream(2, default=True)]
 UNKNOWN_CODEC_FIRST = [stream(0, codec="none", default=True), stream(1), stream(2)]
 NO_KNOWN_CODEC = [stream(0, codec="none"), stream(1, codec="unknown")]
@@ -88,6 +89,11 @@ def test_streams_of_several_programs_are_one_track_each() -> None:
             PLAIN,
             "the recording has 3 audio tracks, and only track 1 was transcribed; there are track 2, track 3: choose "
             "with audio_track",
+        ),
+        (
+            MONO,
+            "the recording has 2 audio tracks, each of one channel, and only track 1 was transcribed; there is track "
+            "2: choose with audio_track",
         ),
     ],
 )
