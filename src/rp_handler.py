@@ -199,6 +199,8 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             layout,
             embedding_model=EMBEDDING_MODEL if options.speaker_embeddings else None,
             words=options.gives_words,
+            stl=options.stl,
+            warn=transcript.warnings.append,
             check=control.check,
         )
         for key, text in texts.items()

@@ -362,7 +362,7 @@ def _transcribe_channel(
 ) -> Transcript:
     if options.align is None:
         return _recognise(model, pcm, clips, options, control)
-    with control.segments_held():
+    with control.without_segments():
         recognised = _recognise(model, pcm, clips, options, control)
     return time_given_text(model.engine, pcm, recognised, options.align, control)
 

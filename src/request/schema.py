@@ -92,7 +92,6 @@ class JobInput(RequestModel):
             "align": options.align,
             "diarize": options.diarize,
             "captions": options.captions,
-            "align": options.align,
             'channels "split"': options.channels == "split",
         }
         given = [name for name, is_given in unfit.items() if is_given]
