@@ -81,6 +81,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Recording": ("clip_timestamps", "audio_track", "channels", "denoise", "strict"),
     "Speakers": ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings"),
     "Vocabulary": ("custom_vocabulary", "initial_prompt", "carry_initial_prompt"),
+    "Privacy": ("redact", "mask", "mask_style"),
     "Subtitles": (
         *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
         *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
@@ -108,6 +109,8 @@ _METAVARS = {
     "audio_track": "TRACK",
     "speakers": "NAME=FILE|URL",
     "custom_vocabulary": "TERM=HEARD",
+    "redact": "KIND,...",
+    "mask": "WORD,...",
     "temperature": "NUMBER,...",
     "suppress_tokens": "ID,...",
     "initial_prompt": "TEXT",

@@ -271,12 +271,21 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         ],
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),
-        "vocabulary": {"put_in": transcript.vocabulary, "prompted": options.hints},
+        "vocabulary": _vocabulary(transcript, options),
+        "redacted": [found.to_dict() for found in transcript.redacted],
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },
         "worker_version": __version__,
         "warnings": [*transcript.warnings, *ineffective_options(options)],
+    }
+
+
+def _vocabulary(transcript: Transcript, options: Options) -> dict[str, Any]:
+    hide = options.text_changes.hide_in
+    return {
+        "put_in": {hide(term, transcript): count for term, count in transcript.vocabulary.items()},
+        "prompted": [hide(term, transcript) for term in options.hints],
     }
 
 

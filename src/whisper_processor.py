@@ -128,9 +128,7 @@ class WhisperProcessor:
                 audio = decoding.result()
         transcript.warnings[:0] = audio.warnings
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-        transcript.vocabulary = options.corrector.correct(transcript, control.check)
-        if transcript.translation is not None:
-            options.corrector.correct(transcript.translation, control.check)
+        options.text_changes.apply(transcript, control.check)
         # What is transcribed while it is decoded counts as inference.
         transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
         return transcript
@@ -165,7 +163,7 @@ class WhisperProcessor:
         with self.acquire(options, control) as model:
             transcript = _finish(transcribe_in_windows(model.engine, pcm, None, batched, control), model, options)
         transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-        transcript.vocabulary = options.corrector.correct(transcript, control.check)
+        options.text_changes.apply(transcript, control.check)
         return transcript
 
     def process_audio(self, recording: RecordingPath, options: OptionsLike = None) -> dict[str, Any]:

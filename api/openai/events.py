@@ -17,6 +17,7 @@ from typing import Any
 from api.json_text import to_json
 from api.openai.answers import (
     diarized_answer,
+    find_extras,
     find_languages,
     find_logprobs,
     find_rendered,
@@ -113,6 +114,4 @@ def _about(answer: Answer) -> Event:
     tokens = {"type": "tokens", "input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     details = {"input_token_details": {"audio_tokens": 0, "text_tokens": 0}}
     usage = {**tokens, **details, "seconds": find_usage(answer)["seconds"]}
-    about = {"usage": usage, "languages": find_languages(answer)}
-    warnings = answer["metadata"].get("warnings")
-    return {**about, "warnings": warnings} if warnings else about
+    return {"usage": usage, "languages": find_languages(answer), **find_extras(answer)}

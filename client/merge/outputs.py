@@ -279,6 +279,9 @@ def _merge_metadata(parts: Sequence[PartOutput]) -> Output:
         for part in parts
         for look in part.output["metadata"].get("doubtful_speech", [])
     ]
+    if "redacted" in merged:
+        redacted = [part.output["metadata"].get("redacted", []) for part in parts]
+        merged["redacted"] = _shift_all(redacted, [part.start for part in parts])
     merged["warnings"] = list(dict.fromkeys(warning for source in sources for warning in source.get("warnings", [])))
     merged["parts"] = [[round(part.start, 3), round(part.end, 3)] for part in parts]
     return merged

@@ -56,6 +56,11 @@ _RULES = (
         "logprobs stand in json only",
     ),
     _Rule(
+        ("token_logprobs",),
+        lambda options: options.text_changes.hides,
+        "with redact or mask segments have no tokens, which would tell what is hidden",
+    ),
+    _Rule(
         ("caption_highlight_color",),
         lambda options: not options.highlight_words,
         "it needs highlight_words",

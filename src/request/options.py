@@ -25,8 +25,10 @@ from src.request.option_values import (
     CustomVocabulary,
     Language,
     Languages,
+    MaskedWords,
     OutputFormats,
     Probability,
+    Redact,
     SpeakerCount,
     SpeakerName,
     Temperatures,
@@ -37,6 +39,9 @@ from src.request.option_values import (
 from src.request.request_model import RequestModel, is_blank
 from transcript.formats.ass import Style
 from transcript.formats.layout import PRESETS, Layout
+from transcript.masking import Masker, MaskStyle
+from transcript.redaction import Redactor
+from transcript.text_changes import TextChanges
 from transcript.vocabulary import Corrector, vocabulary_prompt
 
 MAX_PROMPT_CHARACTERS = 10_000
@@ -94,6 +99,14 @@ class Options(RequestModel):
         default=None,
         description="`{term: heard as}` or `{term: [heard as, ...]}` corrects the text; `[term, ...]` goes into the "
         "prompt.",
+    )
+    redact: Redact = Field(
+        default=[],
+        description="Personal data to replace, as by `[card]`: any of `card`, `iban`, `email`, `phone` and `ip`.",
+    )
+    mask: MaskedWords = Field(default=[], description="Words to mask, such as profanity: whole words, in any case.")
+    mask_style: MaskStyle = Field(
+        default="first_letter", description="`mask` only: `first_letter` keeps it (`d***`), `stars` does not (`****`)."
     )
     temperature: Temperatures = Field(
         default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
@@ -254,9 +267,9 @@ class Options(RequestModel):
 
     @property
     def needs_words(self) -> bool:
-        """True if word timestamps are needed: for the answer, its subtitles or its speakers."""
-        for_subtitles = self.layout.needs_words or self.captions is not None
-        return self.word_timestamps or for_subtitles or "ass" in self.output_format or self.diarize
+        """True if word timestamps are needed: for the answer, its subtitles, its speakers or what is redacted."""
+        for_subtitles = self.layout.needs_words or self.captions is not None or "ass" in self.output_format
+        return self.word_timestamps or for_subtitles or self.diarize or bool(self.redact)
 
     @property
     def caption_layout(self) -> Layout:
@@ -281,9 +294,13 @@ class Options(RequestModel):
         return self.custom_vocabulary if isinstance(self.custom_vocabulary, dict) else {}
 
     @cached_property
-    def corrector(self) -> Corrector:
-        """The corrections, made ready once a job."""
-        return Corrector(self.corrections)
+    def text_changes(self) -> TextChanges:
+        """What is changed in the texts, made ready once a job."""
+        return TextChanges(
+            Corrector(self.corrections),
+            Redactor(self.redact) if self.redact else None,
+            Masker(self.mask, self.mask_style) if self.mask else None,
+        )
 
     @property
     def hints(self) -> list[str]:
@@ -339,6 +356,8 @@ class Options(RequestModel):
             raise ValueError("language_candidates is for detection: leave language out")
         if self.translate and self.task == "translate":
             raise ValueError('translate adds a translation to the transcription: leave task "translate" out')
+        if "mask_style" in self.model_fields_set and not self.mask:
+            raise ValueError("mask_style needs mask")
         styled = sorted(name for name in self.model_fields_set if name.startswith("caption_"))
         if styled and self.captions != "burn":
             raise ValueError(f'{styled[0]} needs captions "burn"')

@@ -104,6 +104,10 @@ def test_metadata_is_summed_shifted_or_averaged() -> None:
         {"start": 5.0, "end": 6.0, "transcribed": True},
         {"start": 105.0, "end": 106.0, "transcribed": True},
     ]
+    assert metadata["redacted"] == [
+        {"kind": "card", "start": 1.0, "end": 2.0},
+        {"kind": "card", "start": 101.0, "end": 102.0},
+    ]
     assert metadata["timings"] == {"inference": 1.0}
     assert metadata["languages"] == {"en": 0.7, "de": 0.05}
     assert metadata["warnings"] == ["w"]
