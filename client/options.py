@@ -76,7 +76,7 @@ _SERVER_FLAG = Annotated[
 ]
 
 PANELS: dict[str, tuple[str, ...]] = {
-    "Output": ("output_format", "word_timestamps", "token_logprobs"),
+    "Output": ("output_format", "paragraphs", "word_timestamps", "token_logprobs"),
     "Language": ("task", "language", "language_candidates", "multilingual", "chinese_script", "translate"),
     "Recording": ("clip_timestamps", "audio_track", "channels", "denoise", "strict"),
     "Speakers": ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings"),

@@ -178,6 +178,7 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             layout,
             speaker_embeddings=options.speaker_embeddings,
             words=options.word_timestamps,
+            paragraphs=options.paragraphs,
             check=control.check,
         )
         for key, text in texts.items()

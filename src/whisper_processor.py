@@ -178,7 +178,13 @@ class WhisperProcessor:
         """
         options = _to_options(options)
         transcript = self.transcribe(recording, options)
-        return render(transcript, options.output_format, options.layout, words=options.word_timestamps)
+        return render(
+            transcript,
+            options.output_format,
+            options.layout,
+            words=options.word_timestamps,
+            paragraphs=options.paragraphs,
+        )
 
     @property
     def model_names(self) -> list[str]:

@@ -36,14 +36,16 @@ Event = dict[str, Any]
 def segment_events(segments: Sequence[dict[str, Any]], request: SpeechRequest, sent: str) -> list[Event]:
     """The events for new final segments of a running job.
 
-    There are none where the text has names of speakers or channels: only the whole recording tells who speaks.
+    There are none where the text has names of speakers or channels, or paragraphs: only the whole recording tells who
+    speaks, and only the next segment whether a paragraph ends.
 
     Args:
         segments: the worker's.
         request: what was asked for.
         sent: the text of all deltas before.
     """
-    if request.options.get("diarize") or str(request.options.get("channels")).strip().lower() == "split":
+    is_split = str(request.options.get("channels")).strip().lower() == "split"
+    if request.options.get("diarize") or request.options.get("paragraphs") or is_split:
         return []
     events = []
     for segment in segments:

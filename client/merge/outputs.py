@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any
 
 from client.merge.speakers import sum_speakers
+from transcript.paragraphs import Piece, join_paragraphs
 
 Output = dict[str, Any]
 
@@ -32,18 +33,19 @@ def formats_for_parts(formats: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*formats, "json"]))
 
 
-def merge_outputs(parts: Sequence[PartOutput], formats: Sequence[str]) -> Output:
+def merge_outputs(parts: Sequence[PartOutput], formats: Sequence[str], *, paragraphs: bool = False) -> Output:
     """Return one output with times relative to the whole recording.
 
     Args:
         parts: in order.
         formats: the user's formats; `json` is dropped again if it is not one of them.
+        paragraphs: the user's option of this name.
     """
     metadata = _merge_metadata(parts)
     output: Output = {}
     for name in ("transcription", "translation"):
         if all(name in part.output for part in parts):
-            output[name] = _merge_texts(parts, name, formats, metadata)
+            output[name] = _merge_texts(parts, name, formats, metadata, paragraphs=paragraphs)
     return {**output, "metadata": metadata}
 
 
@@ -70,14 +72,17 @@ def shift_segments(segments: Sequence[dict[str, Any]], offset: float, first_id: 
     ]
 
 
-def _merge_texts(parts: Sequence[PartOutput], name: str, formats: Sequence[str], metadata: Output) -> Output:
+def _merge_texts(
+    parts: Sequence[PartOutput], name: str, formats: Sequence[str], metadata: Output, *, paragraphs: bool
+) -> Output:
     """Merge the transcriptions or the translations."""
     texts = [part.output[name] for part in parts]
     starts = [part.start for part in parts]
     segments: list[dict[str, Any]] = []
-    for start, text in zip(starts, texts, strict=True):
-        segments += shift_segments(text["segments"], start, len(segments))
-    common: Output = {"text": _join_text(segments), "language": metadata["language"], "segments": segments}
+    for start, part_text in zip(starts, texts, strict=True):
+        segments += shift_segments(part_text["segments"], start, len(segments))
+    text = _join_paragraphs(segments) if paragraphs else _join_text(segments)
+    common: Output = {"text": text, "language": metadata["language"], "segments": segments}
     wants_segments = bool({"json", "all"} & set(formats))
     merged: Output = {}
     for key in texts[0]:
@@ -103,6 +108,12 @@ def _join_text(segments: Sequence[dict[str, Any]]) -> str:
         (speaker, "".join(segment["text"] for segment in turn).strip()) for speaker, turn in groupby(segments, _speaker)
     ]
     return "\n".join(f"{speaker}: {text}" if speaker else text for speaker, text in turns)
+
+
+def _join_paragraphs(segments: Sequence[dict[str, Any]]) -> str:
+    return join_paragraphs(
+        Piece(segment["start"], segment["end"], segment["text"], _speaker(segment)) for segment in segments
+    )
 
 
 def _speaker(segment: dict[str, Any]) -> str:

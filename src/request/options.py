@@ -82,6 +82,10 @@ class Options(RequestModel):
         default=False,
         description="An English `translation` in addition to the `transcription`, faster than a second job.",
     )
+    paragraphs: bool = Field(
+        default=False,
+        description="A blank line in `text` at pauses, other speakers, and ends of sentences after some 80 words.",
+    )
     word_timestamps: bool = Field(default=False, description="Words with start and end, in seconds, and probability.")
     token_logprobs: bool = Field(
         default=False,

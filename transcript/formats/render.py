@@ -18,6 +18,7 @@ from transcript.formats.cues import Cue, cue_per_segment, lay_out, to_subtitles
 from transcript.formats.layout import Layout
 from transcript.formats.lrc import to_lrc
 from transcript.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
+from transcript.paragraphs import Piece, join_paragraphs
 from transcript.transcript import Diarization, Speaker, Transcript
 
 PLAIN = Layout()
@@ -48,6 +49,7 @@ def render(
     *,
     speaker_embeddings: bool = False,
     words: bool = True,
+    paragraphs: bool = False,
     check: Check = never,
 ) -> dict[str, Any]:
     """Return the `transcription` part of a job's output.
@@ -58,9 +60,10 @@ def render(
         layout: the shape of subtitles.
         speaker_embeddings: if true, each speaker has an `embedding`.
         words: if false, those of the transcript are for subtitles only, and JSON has none.
+        paragraphs: if true, the text has a blank line between paragraphs.
         check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, speaker_embeddings, words, check)
+    renderer = _Renderer(transcript, layout, speaker_embeddings, words, paragraphs, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if transcript.diarization is not None:
         keys += ["speakers", "speaker_turns"] if "segments" in keys else ["speakers"]
@@ -71,9 +74,15 @@ class _Renderer:
     """One transcript, with a property for each key of the output; all formats share the same cues."""
 
     def __init__(
-        self, transcript: Transcript, layout: Layout, speaker_embeddings: bool, words: bool, check: Check
+        self,
+        transcript: Transcript,
+        layout: Layout,
+        speaker_embeddings: bool,
+        words: bool,
+        paragraphs: bool,
+        check: Check,
     ) -> None:
-        self._check, self._words = check, words
+        self._check, self._words, self._paragraphs = check, words, paragraphs
         self._transcript, self._layout, self._speaker_embeddings = transcript, layout, speaker_embeddings
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
@@ -81,8 +90,11 @@ class _Renderer:
 
     @property
     def text(self) -> str:
-        """The whole text as one string, like openai-whisper's key `text`."""
-        return self._transcript.text
+        """The whole text as one string, like openai-whisper's key `text`; if asked for, in paragraphs."""
+        if not self._paragraphs:
+            return self._transcript.text
+        segments = checked(self._transcript.segments, self._check)
+        return join_paragraphs(Piece(segment.start, segment.end, segment.text, segment.voice) for segment in segments)
 
     @property
     def language(self) -> str:
