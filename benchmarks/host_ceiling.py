@@ -194,7 +194,7 @@ def process(file: Path) -> str:
         pcm: Recording | None = decoding.readable()
         pcm = decoding.result().channels[0] if pcm is None else pcm
         transcript = transcribe_in_windows(engine, pcm, None, options, control)
-    options.corrector.correct(transcript)
+    options.text_changes.apply(transcript)
     return serialise(transcript)
 
 

@@ -98,11 +98,12 @@ _SERVER_FLAG = Annotated[
 ]
 
 PANELS: dict[str, tuple[str, ...]] = {
-    "Output": ("output_format", "word_timestamps", "token_logprobs"),
+    "Output": ("output_format", "paragraphs", "word_timestamps", "token_logprobs"),
     "Language": ("task", "language", "language_candidates", "multilingual", "chinese_script", "translate"),
     "Recording": ("clip_timestamps", "audio_track", "channels", "denoise", "strict"),
     "Speakers": ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings"),
     "Vocabulary": ("align", "custom_vocabulary", "initial_prompt", "carry_initial_prompt"),
+    "Privacy": ("redact", "mask", "mask_style"),
     "Subtitles": (
         *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
         *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
@@ -132,6 +133,8 @@ _METAVARS = {
     "speakers": "NAME=FILE|URL",
     "align": "FILE|TEXT",
     "custom_vocabulary": "TERM=HEARD",
+    "redact": "KIND,...",
+    "mask": "WORD,...",
     "temperature": "NUMBER,...",
     "suppress_tokens": "ID,...",
     "initial_prompt": "TEXT",

@@ -210,7 +210,7 @@ def merge_parts(parts: Sequence[PartOutput], options: Options, formats: Sequence
         if options.get("diarize"):
             outputs = unify_speakers([part.start for part in parts], [part.output for part in parts], options)
             parts = [replace(part, output=output) for part, output in zip(parts, outputs, strict=True)]
-        return merge_outputs(parts, formats)
+        return merge_outputs(parts, formats, paragraphs=options.get("paragraphs") is True)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         # The formats of an answer are parsed only here, and an endpoint may have sent anything.
         raise BadAnswer(f"the answers for the parts do not fit together: {clean_line(repr(error), 100)}") from error

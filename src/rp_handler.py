@@ -201,6 +201,7 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             words=options.gives_words,
             stl=options.stl,
             warn=transcript.warnings.append,
+            paragraphs=options.paragraphs,
             check=control.check,
         )
         for key, text in texts.items()
@@ -295,7 +296,8 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),
         **_given_text(transcript.given_text),
-        "vocabulary": {"put_in": transcript.vocabulary, "prompted": options.hints},
+        "vocabulary": _vocabulary(transcript, options),
+        "redacted": [found.to_dict() for found in transcript.redacted],
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },
@@ -320,6 +322,14 @@ def _given_text(given: GivenText | None) -> dict[str, Any]:
                 for name, passages in differences.items()
             },
         }
+    }
+
+
+def _vocabulary(transcript: Transcript, options: Options) -> dict[str, Any]:
+    hide = options.text_changes.hide_in
+    return {
+        "put_in": {hide(term, transcript): count for term, count in transcript.vocabulary.items()},
+        "prompted": [hide(term, transcript) for term in options.hints],
     }
 
 

@@ -57,7 +57,7 @@ def to_batched_options(options: Options) -> BatchedOptions:
         multilingual=options.multilingual,
         vad=to_vad_options(options) if options.vad else None,
         hallucination_filter=_to_hallucination_filter(options),
-        corrector=options.corrector,
+        text_changes=options.text_changes,
         chinese_script=options.chinese_script,
     )
 
@@ -69,6 +69,6 @@ def to_sequential_options(options: Options) -> SequentialOptions:
         condition_on_previous_text=options.condition_on_previous_text,
         carry_initial_prompt=options.carry_initial_prompt,
         hallucination_filter=_to_hallucination_filter(options),
-        corrector=options.corrector,
+        text_changes=options.text_changes,
         chinese_script=options.chinese_script,
     )

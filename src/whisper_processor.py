@@ -216,7 +216,13 @@ class WhisperProcessor:
         """
         options = _to_options(options)
         transcript = self.transcribe(recording, options)
-        return render(transcript, options.output_format, options.layout, words=options.gives_words)
+        return render(
+            transcript,
+            options.output_format,
+            options.layout,
+            words=options.gives_words,
+            paragraphs=options.paragraphs,
+        )
 
     @property
     def model_names(self) -> list[str]:
@@ -327,10 +333,10 @@ def _transcribe_tracks(
 
 def _describe_and_correct(transcript: Transcript, model: LoadedModel, options: Options, control: JobControl) -> None:
     transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-    if options.align is None:  # a given text stays as it is
-        transcript.vocabulary = options.corrector.correct(transcript, control.check)
-    if transcript.translation is not None:
-        options.corrector.correct(transcript.translation, control.check)
+    if options.align is None:
+        options.text_changes.apply(transcript, control.check)
+    elif transcript.translation is not None:  # a given text stays as it is
+        options.text_changes.corrector.correct(transcript.translation, control.check)
 
 
 def _transcribe_channels(

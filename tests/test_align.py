@@ -119,6 +119,8 @@ def test_streamed_segments_are_those_of_the_answer(tiny: WhisperProcessor) -> No
         ({"align": ["a"]}, "options.align: should be a string"),
         ({"align": "a" * 1_000_001}, "options.align: should have at most 1000000 characters"),
         ({"align": "a", "task": "translate"}, 'align needs the text that is spoken: leave task "translate" out'),
+        ({"align": "a", "redact": ["card"]}, "align gives a text as it is: leave redact and mask out"),
+        ({"align": "a", "mask": ["b"]}, "align gives a text as it is: leave redact and mask out"),
         ({"align": "a", "channels": "split"}, 'align takes one text for all that is said: leave channels "split" out'),
     ],
 )

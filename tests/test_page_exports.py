@@ -103,10 +103,18 @@ def test_a_word_document_has_turns_with_times_and_speakers() -> None:
         "0:03  Speaker 2: Of course, have a seat. Tea or coffee?",
         "1:01:01  Anna: Thank you.",
     ]
-    assert paragraphs(TALK, Wanted(names=False, times=False))[1:3] == [
-        "Good morning, may I come in?",
-        "Of course, have a seat.",
+    assert paragraphs(TALK, Wanted(names=False, times=False))[1:] == [
+        "Good morning, may I come in? Of course, have a seat. Tea or coffee?",
+        "Thank you.",
     ]
+
+
+def test_a_word_document_has_a_paragraph_after_each_pause() -> None:
+    lines = [line(0, 0.0, "One."), line(1, 3.0, "Two."), line(2, 7.0, "Three.")]
+    expected = ["0:00  One. Two.", "0:07  Three."]
+    assert paragraphs(replace(MONOLOGUE, lines=lines))[1:] == expected
+    spoken = replace(TALK, lines=[replace(each, speaker="SPEAKER_00") for each in lines])
+    assert paragraphs(spoken)[1:] == ["0:00  Anna: One. Two.", "0:07  Three."]
 
 
 def test_a_word_document_of_arabic_runs_from_the_right() -> None:
@@ -188,7 +196,7 @@ def test_hostile_texts_names_and_titles_break_no_format(name: str, layout: Layou
     )
     content = export([name], document, Wanted(layout))[name]
     if name == "docx":
-        assert len(docx.Document(io.BytesIO(content)).paragraphs) == 2
+        assert len(docx.Document(io.BytesIO(content)).paragraphs) == 3
         return
     if name == "stl":
         assert [cue.start for cue in read_stl(content)][-1] == 20

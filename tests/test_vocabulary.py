@@ -19,7 +19,7 @@ from src.request.option_values import MAX_PHRASES, MAX_TERMS
 from src.request.validation import parse_input
 from tests.support.properties import examples
 from tests.support.work import cpu_seconds
-from transcript import vocabulary
+from transcript import phrases as phrases_module
 from transcript.formats.render import render
 from transcript.transcript import Segment, Transcript, Word
 from transcript.vocabulary import Corrector, vocabulary_prompt
@@ -87,10 +87,38 @@ def times(words: list[Word] | None) -> list[tuple[str, float, float]]:
         pytest.param("กรุง", "ไปกรุงเทพ", "ไปXเทพ", id="Thai"),
         pytest.param("กา", "กาำ กา่", "Xำ กา่", id="Thai: a tone belongs to its letter"),
         pytest.param("gpt4", "用GPT4写", "用X写", id="a name within Chinese"),
+        pytest.param("runpods", " Runpods's, the runpods' own", " X's, the X' own", id="a possessive, after an s"),
     ],
 )
 def test_a_phrase_matches_whole_words_in_any_form(heard: str, text: str, expected: str | None) -> None:
     assert correct_text(text, {"X": [heard]}) == (text if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("heard", "text", "expected"),
+    [
+        pytest.param("쿠버", " 쿠버는 쿠버가 쿠버를 쿠버와 쿠버로", " X는 X가 X를 X와 X로", id="after a vowel"),
+        pytest.param("쿠버", " 쿠버의 쿠버에 쿠버에서 쿠버도 쿠버까지", " X의 X에 X에서 X도 X까지", id="after either"),
+        pytest.param("쿠버", " 쿠버에서는 쿠버까지도 쿠버로는", " X에서는 X까지도 X로는", id="two particles"),
+        pytest.param("쿠버", " 쿠버입니다, 쿠버예요. 쿠버라고", " X입니다, X예요. X라고", id="is, and is called"),
+        pytest.param("런팟", " 런팟은 런팟이 런팟을 런팟으로 런팟과", " X은 X이 X을 X으로 X과", id="after a consonant"),
+        pytest.param("서울", " 서울로 서울으로", " X로 서울으로", id="로 after ㄹ"),
+        pytest.param("run pod", " Run Pod는 run pod을, run pod", " X는 X을, X", id="after Latin letters"),
+        pytest.param("바나", " 바나나 바나는", " X나 X는", id="a word that ends like a particle"),
+        pytest.param("런팟", " 런팟는 런팟가 런팟를 런팟와", None, id="a particle that cannot follow"),
+        pytest.param("쿠버", " 쿠버네티스는 쿠버네티스", None, id="the beginning of another word"),
+        pytest.param("나는 간다", " 나는 간다", " X", id="a particle within the phrase"),
+        pytest.param("우리는", " 우리는 우리가", " X 우리가", id="a phrase that ends with a particle"),
+    ],
+)
+def test_a_korean_particle_stays_behind_the_term(heard: str, text: str, expected: str | None) -> None:
+    assert correct_text(text, {"X": [heard]}) == (text if expected is None else expected)
+
+
+def test_a_term_with_a_korean_particle_stays_as_it_is() -> None:
+    made = transcript(" 서울 시는 서울은")
+    assert correct(made, {"서울 시": ["서울"]}) == {"서울 시": 1}
+    assert made.segments[0].text == " 서울 시는 서울 시은"
 
 
 def test_letters_that_grow_when_folded_shift_no_offset() -> None:
@@ -370,7 +398,9 @@ def test_among_long_terms_one_that_is_said_is_corrected(kind: str, said: str) ->
 def test_a_large_vocabulary_is_made_ready_once_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     ready: list[int] = []
     monkeypatch.setattr(
-        vocabulary, "AhoCorasick", lambda phrases, **kind: ready.append(len(phrases)) or AhoCorasick(phrases, **kind)
+        phrases_module,
+        "AhoCorasick",
+        lambda phrases, **kind: ready.append(len(phrases)) or AhoCorasick(phrases, **kind),
     )
     made = random.Random(1)
     phrases = ["".join(made.choices("abcdeéß語  ", k=200)) for _ in range(3 * 1666)]

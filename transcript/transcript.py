@@ -166,6 +166,22 @@ class DoubtfulSpeech(NamedTuple):
     """Whisper was sure of some text in it; otherwise what it wrote was dropped."""
 
 
+class Redacted(NamedTuple):
+    """What was redacted, in seconds; never the value."""
+
+    start: float
+    end: float
+    kind: str
+    """One of `transcript.personal_data.KINDS`."""
+    channel: int | None
+    """None unless channels were transcribed separately."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in its JSON form."""
+        fields = {"kind": self.kind, "start": self.start, "end": self.end}
+        return fields if self.channel is None else {**fields, "channel": self.channel}
+
+
 @dataclass(slots=True)
 class Transcript:
     """The transcript of a recording, with how it was produced."""
@@ -195,6 +211,8 @@ class Transcript:
     """Number of removed hallucinations by reason: see `transcript/hallucinations.py`."""
     vocabulary: dict[str, int] = field(default_factory=dict)
     """Number of replacements by each term of the custom vocabulary."""
+    redacted: list[Redacted] = field(default_factory=list)
+    """In order of time."""
     diarization: Diarization | None = None
     """Speakers and their turns, if the job asked for them."""
     given_text: GivenText | None = None

@@ -68,8 +68,12 @@ def to_content(answer: Answer, request: SpeechRequest) -> Json | str:
     if make is None:
         return str(find_rendered(answer, request.response_format))
     content = make(answer, request)
-    warnings = answer["metadata"].get("warnings")
-    return {**content, "warnings": warnings} if warnings else content
+    return {**content, **find_extras(answer)}
+
+
+def find_extras(answer: Answer) -> Json:
+    """What the answer tells besides OpenAI's keys: warnings, and kinds and times of what was redacted."""
+    return {key: answer["metadata"][key] for key in ("redacted", "warnings") if answer["metadata"].get(key)}
 
 
 def find_rendered(answer: Answer, key: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 from api.json_text import to_json
 from api.openai.answers import (
     diarized_answer,
+    find_extras,
     find_languages,
     find_logprobs,
     find_rendered,
@@ -35,14 +36,16 @@ Event = dict[str, Any]
 def segment_events(segments: Sequence[dict[str, Any]], request: SpeechRequest, sent: str) -> list[Event]:
     """The events for new final segments of a running job.
 
-    There are none where the text has names of speakers or channels: only the whole recording tells who speaks.
+    There are none where the text has names of speakers or channels, or paragraphs: only the whole recording tells who
+    speaks, and only the next segment whether a paragraph ends.
 
     Args:
         segments: the worker's.
         request: what was asked for.
         sent: the text of all deltas before.
     """
-    if request.options.get("diarize") or str(request.options.get("channels")).strip().lower() == "split":
+    is_split = str(request.options.get("channels")).strip().lower() == "split"
+    if request.options.get("diarize") or request.options.get("paragraphs") or is_split:
         return []
     events = []
     for segment in segments:
@@ -113,6 +116,4 @@ def _about(answer: Answer) -> Event:
     tokens = {"type": "tokens", "input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     details = {"input_token_details": {"audio_tokens": 0, "text_tokens": 0}}
     usage = {**tokens, **details, "seconds": find_usage(answer)["seconds"]}
-    about = {"usage": usage, "languages": find_languages(answer)}
-    warnings = answer["metadata"].get("warnings")
-    return {**about, "warnings": warnings} if warnings else about
+    return {"usage": usage, "languages": find_languages(answer), **find_extras(answer)}

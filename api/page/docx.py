@@ -1,4 +1,4 @@
-"""A transcript as a Word document: a paragraph for each turn, with its time and its speaker."""
+"""A transcript as a Word document: paragraphs, with their times and speakers."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from api.page.docx import Paragraph, to_docx
 from transcript.checks import Check, checked, never
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
+from transcript.paragraphs import Piece, find_paragraphs, join_pieces
 from transcript.transcript import Diarization, Turn
 
 _BLOCK_BYTES = 1 << 20
@@ -155,8 +156,23 @@ def _to_txt(document: Document, wanted: Wanted, check: Check) -> str:
 
 
 def _to_word(document: Document, wanted: Wanted, check: Check) -> bytes:
-    paragraphs = _paragraphs(document, wanted, check, times=wanted.times is not False)
-    return to_docx(document.title, paragraphs, document.language)
+    return to_docx(document.title, _word_paragraphs(document, wanted, check), document.language)
+
+
+def _word_paragraphs(document: Document, wanted: Wanted, check: Check) -> Iterator[Paragraph]:
+    """The paragraphs that readers expect: at pauses, other speakers, and where one is long."""
+    voices = document.voices if wanted.names else {}
+    pieces = (
+        Piece(line.start, line.end, "".join(word.text for word in line.words), voices.get(line.speaker or "", ""))
+        for line in checked(document.lines, check)
+        if line.text
+    )
+    voice = ""
+    for pieces_of_one in find_paragraphs(pieces):
+        first = pieces_of_one[0]
+        time = "" if wanted.times is False else format_clock(first.start)
+        yield Paragraph(time, first.voice if first.voice != voice else "", " ".join(join_pieces(pieces_of_one).split()))
+        voice = first.voice
 
 
 def _paragraphs(document: Document, wanted: Wanted, check: Check, *, times: bool) -> Iterator[Paragraph]:

@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any
 
 from client.merge.speakers import sum_speakers
+from transcript.paragraphs import Piece, join_paragraphs
 
 Output = dict[str, Any]
 
@@ -35,18 +36,19 @@ def formats_for_parts(formats: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*formats, "json"]))
 
 
-def merge_outputs(parts: Sequence[PartOutput], formats: Sequence[str]) -> Output:
+def merge_outputs(parts: Sequence[PartOutput], formats: Sequence[str], *, paragraphs: bool = False) -> Output:
     """Return one output with times relative to the whole recording.
 
     Args:
         parts: in order.
         formats: the user's formats; `json` is dropped again if it is not one of them.
+        paragraphs: the user's option of this name.
     """
     metadata = _merge_metadata(parts)
     output: Output = {}
     for name in ("transcription", "translation"):
         if all(name in part.output for part in parts):
-            output[name] = _merge_texts(parts, name, formats, metadata)
+            output[name] = _merge_texts(parts, name, formats, metadata, paragraphs=paragraphs)
     return {**output, "metadata": metadata}
 
 
@@ -73,14 +75,17 @@ def shift_segments(segments: Sequence[dict[str, Any]], offset: float, first_id: 
     ]
 
 
-def _merge_texts(parts: Sequence[PartOutput], name: str, formats: Sequence[str], metadata: Output) -> Output:
+def _merge_texts(
+    parts: Sequence[PartOutput], name: str, formats: Sequence[str], metadata: Output, *, paragraphs: bool
+) -> Output:
     """Merge the transcriptions or the translations."""
     texts = [part.output[name] for part in parts]
     starts = [part.start for part in parts]
     segments: list[dict[str, Any]] = []
-    for start, text in zip(starts, texts, strict=True):
-        segments += shift_segments(text["segments"], start, len(segments))
-    common: Output = {"text": _join_text(segments), "language": metadata["language"], "segments": segments}
+    for start, part_text in zip(starts, texts, strict=True):
+        segments += shift_segments(part_text["segments"], start, len(segments))
+    text = _join_paragraphs(segments) if paragraphs else _join_text(segments)
+    common: Output = {"text": text, "language": metadata["language"], "segments": segments}
     wants_segments = bool({"json", "all"} & set(formats))
     merged: Output = {}
     for key in texts[0]:
@@ -108,6 +113,12 @@ def _join_text(segments: Sequence[dict[str, Any]]) -> str:
         (speaker, "".join(segment["text"] for segment in turn).strip()) for speaker, turn in groupby(segments, _speaker)
     ]
     return "\n".join(f"{speaker}: {text}" if speaker else text for speaker, text in turns)
+
+
+def _join_paragraphs(segments: Sequence[dict[str, Any]]) -> str:
+    return join_paragraphs(
+        Piece(segment["start"], segment["end"], segment["text"], _speaker(segment)) for segment in segments
+    )
 
 
 def _speaker(segment: dict[str, Any]) -> str:
@@ -239,7 +250,8 @@ def _merge_ttml(parts: Sequence[str], offsets: Sequence[int]) -> str:
                 )
                 number = len(paragraphs) + 1
                 head = f'<p xml:id="s{number}" region="bottom" begin="{start}" end="{end}">'
-                paragraphs.append(head + line.partition(">")[2])
+                indent = line[: len(line) - len(line.lstrip())]
+                paragraphs.append(indent + head + line.partition(">")[2])
     frame = next((part for part in parts if "<p " in part), parts[0])
     lines = frame.splitlines(keepends=True)
     at = next((at for at, line in enumerate(lines) if line.lstrip().startswith("<p ")), len(lines))
@@ -331,6 +343,9 @@ def _merge_metadata(parts: Sequence[PartOutput]) -> Output:
         for part in parts
         for look in part.output["metadata"].get("doubtful_speech", [])
     ]
+    if "redacted" in merged:
+        redacted = [part.output["metadata"].get("redacted", []) for part in parts]
+        merged["redacted"] = _shift_all(redacted, [part.start for part in parts])
     merged["warnings"] = list(dict.fromkeys(warning for source in sources for warning in source.get("warnings", [])))
     merged["parts"] = [[round(part.start, 3), round(part.end, 3)] for part in parts]
     return merged

@@ -73,6 +73,11 @@ _RULES = (
         "the text of align stays as it is",
     ),
     _Rule(
+        ("token_logprobs",),
+        lambda options: options.text_changes.hides,
+        "with redact or mask segments have no tokens, which would tell what is hidden",
+    ),
+    _Rule(
         ("caption_highlight_color",),
         lambda options: not options.highlight_words,
         "it needs highlight_words",

@@ -17,6 +17,7 @@ from src.request.languages import parse_language, parse_languages
 from src.request.request_model import MAX_ITEMS, is_blank
 from transcript.formats.render import OUTPUT_FORMATS
 from transcript.formats.stl import FRAME_RATES
+from transcript.personal_data import Kind
 
 MAX_TERMS = 2000
 """Terms of a custom vocabulary."""
@@ -114,6 +115,19 @@ def parse_vocabulary(vocabulary: Any) -> Any:
     if not all(isinstance(text, str) and text.strip() and len(text) <= MAX_PHRASE_CHARACTERS for text in phrases):
         raise ValueError(f"each term, and what is heard, should be a string of 1 to {MAX_PHRASE_CHARACTERS} characters")
     return vocabulary
+
+
+def parse_kinds(kinds: Any) -> Any:
+    """Kinds of personal data, in any case, once each."""
+    items = as_list(kinds)
+    return list(dict.fromkeys(item.strip().lower() if isinstance(item, str) else item for item in items))
+
+
+def check_words(words: list[str]) -> list[str]:
+    """Raise ValueError unless each is one word."""
+    if not all(len(word.split()) == 1 for word in words):
+        raise ValueError("each should be one word, without blanks")
+    return [word.strip() for word in words]
 
 
 def parse_clips(clips: Any) -> Any:
@@ -251,6 +265,15 @@ Temperatures = Annotated[
 TokenIds = Annotated[list[Annotated[int, Field(ge=-1, lt=50_257)]], Field(max_length=2000), BeforeValidator(as_list)]
 
 FrameRate = Annotated[int, AfterValidator(check_frame_rate)]
+
+Redact = Annotated[list[Kind], Field(max_length=MAX_ITEMS), BeforeValidator(parse_kinds)]
+
+MaskedWords = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=MAX_PHRASE_CHARACTERS)]],
+    Field(max_length=MAX_PHRASES),
+    BeforeValidator(as_list),
+    AfterValidator(check_words),
+]
 
 AudioTrack = Annotated[str | int, BeforeValidator(parse_audio_track)]
 

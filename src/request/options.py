@@ -29,8 +29,10 @@ from src.request.option_values import (
     GivenText,
     Language,
     Languages,
+    MaskedWords,
     OutputFormats,
     Probability,
+    Redact,
     SpeakerCount,
     SpeakerName,
     Temperatures,
@@ -43,6 +45,9 @@ from transcript.formats.ass import Style
 from transcript.formats.layout import PRESETS, Layout
 from transcript.formats.render import StlOptions
 from transcript.formats.stl import parse_timecode
+from transcript.masking import Masker, MaskStyle
+from transcript.redaction import Redactor
+from transcript.text_changes import TextChanges
 from transcript.vocabulary import Corrector, vocabulary_prompt
 
 MAX_PROMPT_CHARACTERS = 10_000
@@ -84,6 +89,10 @@ class Options(RequestModel):
         default=False,
         description="An English `translation` in addition to the `transcription`, faster than a second job.",
     )
+    paragraphs: bool = Field(
+        default=False,
+        description="A blank line in `text` at pauses, other speakers, and ends of sentences after some 80 words.",
+    )
     word_timestamps: bool = Field(default=False, description="Words with start and end, in seconds, and probability.")
     token_logprobs: bool = Field(
         default=False,
@@ -105,6 +114,14 @@ class Options(RequestModel):
         default=None,
         description="`{term: heard as}` or `{term: [heard as, ...]}` corrects the text; `[term, ...]` goes into the "
         "prompt.",
+    )
+    redact: Redact = Field(
+        default=[],
+        description="Personal data to replace, as by `[card]`: any of `card`, `iban`, `email`, `phone` and `ip`.",
+    )
+    mask: MaskedWords = Field(default=[], description="Words to mask, such as profanity: whole words, in any case.")
+    mask_style: MaskStyle = Field(
+        default="first_letter", description="`mask` only: `first_letter` keeps it (`d***`), `stars` does not (`****`)."
     )
     temperature: Temperatures = Field(
         default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
@@ -278,10 +295,10 @@ class Options(RequestModel):
 
     @property
     def needs_words(self) -> bool:
-        """True if word timestamps are needed: for the answer, its subtitles or its speakers."""
+        """True if word timestamps are needed: for the answer, its subtitles, its speakers or what is redacted."""
         for_subtitles = self.layout.needs_words or self.captions is not None
         of_format = not {"ass", "ttml", "stl"}.isdisjoint(self.output_format)
-        return self.gives_words or for_subtitles or of_format or self.diarize
+        return self.gives_words or for_subtitles or of_format or self.diarize or bool(self.redact)
 
     @property
     def gives_words(self) -> bool:
@@ -322,9 +339,13 @@ class Options(RequestModel):
         return self.custom_vocabulary if isinstance(self.custom_vocabulary, dict) else {}
 
     @cached_property
-    def corrector(self) -> Corrector:
-        """The corrections, made ready once a job."""
-        return Corrector(self.corrections)
+    def text_changes(self) -> TextChanges:
+        """What is changed in the texts, made ready once a job."""
+        return TextChanges(
+            Corrector(self.corrections),
+            Redactor(self.redact) if self.redact else None,
+            Masker(self.mask, self.mask_style) if self.mask else None,
+        )
 
     @property
     def hints(self) -> list[str]:
@@ -388,10 +409,14 @@ class Options(RequestModel):
             raise ValueError("language_candidates is for detection: leave language out")
         if self.align is not None and self.task == "translate":
             raise ValueError('align needs the text that is spoken: leave task "translate" out, or use translate')
+        if self.align is not None and self.text_changes.hides:
+            raise ValueError("align gives a text as it is: leave redact and mask out")
         if self.align is not None and self.channels == "split":
             raise ValueError('align takes one text for all that is said: leave channels "split" out')
         if self.translate and self.task == "translate":
             raise ValueError('translate adds a translation to the transcription: leave task "translate" out')
+        if "mask_style" in self.model_fields_set and not self.mask:
+            raise ValueError("mask_style needs mask")
         styled = sorted(name for name in self.model_fields_set if name.startswith("caption_"))
         if styled and self.captions != "burn":
             raise ValueError(f'{styled[0]} needs captions "burn"')

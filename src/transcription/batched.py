@@ -17,10 +17,11 @@ from src.engine.window import Window, WindowTranscript
 from src.job_control import JobControl
 from src.transcription.hallucination_filter import HallucinationFilter
 from src.transcription.language_detection import detect_language
+from src.transcription.segment_sender import SegmentSender
 from src.transcription.windows import PositionedWindow, find_windows
-from transcript.chinese_script import ChineseScript, in_script
+from transcript.chinese_script import ChineseScript
+from transcript.text_changes import TextChanges
 from transcript.transcript import DoubtfulSpeech, Segment, Transcript, Word
-from transcript.vocabulary import Corrector
 
 FIRST_WINDOW_SECONDS = 10.0
 """Maximum length of the first window when segments are streamed: a short one gives the first segment sooner."""
@@ -39,8 +40,8 @@ class BatchedOptions:
     vad: VadOptions | None = field(default_factory=VadOptions)
     """None: windows over everything."""
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
-    corrector: Corrector = field(default_factory=lambda: Corrector({}))
-    """Applied to streamed segments only: the transcript itself is corrected as a whole."""
+    text_changes: TextChanges = field(default_factory=TextChanges)
+    """Applied to streamed segments only: the transcript itself is changed as a whole."""
     chinese_script: ChineseScript | None = None
     """Likewise."""
 
@@ -104,14 +105,13 @@ def _transcribe(
         client,
         first_alone=control.streams,
     )
+    sender = SegmentSender(control, options.text_changes, options.chinese_script)
     for position, result in _with_positions(results, positions):
         segments = _append_window(transcript, result, position, pcm, options, control)
-        if control.streams:
-            for segment in segments:
-                written = in_script(segment, options.chinese_script, transcript)
-                control.segment(options.corrector.correct_alone(written))
+        sender.send(segments, transcript)
         control.progress("transcribing", position.end / SAMPLE_RATE, (known_length(pcm) or 0) / SAMPLE_RATE)
         release_pages(pcm, position.start)
+    sender.finish(transcript)
     for whole in filter(None, (transcript, transcript.translation)):
         whole.duration = len(pcm) / SAMPLE_RATE
     return transcript

@@ -22,9 +22,10 @@ from src.engine.placement import Placement
 from src.job_control import JobControl
 from src.transcription.decoding_record import DecodingRecord
 from src.transcription.hallucination_filter import HallucinationFilter
-from transcript.chinese_script import ChineseScript, in_script
+from src.transcription.segment_sender import SegmentSender
+from transcript.chinese_script import ChineseScript
+from transcript.text_changes import TextChanges
 from transcript.transcript import Segment, Transcript, Word
-from transcript.vocabulary import Corrector
 from transcript.word_lengths import lengthen_empty_words
 
 # The same path as openai-whisper's own, which needs numba (`src.without_numba`), and seconds to compile at first use.
@@ -53,8 +54,8 @@ class SequentialOptions:
     condition_on_previous_text: bool = True
     carry_initial_prompt: bool = False
     hallucination_filter: HallucinationFilter | None = field(default_factory=HallucinationFilter)
-    corrector: Corrector = field(default_factory=lambda: Corrector({}))
-    """Applied to streamed segments only: the transcript itself is corrected as a whole."""
+    text_changes: TextChanges = field(default_factory=TextChanges)
+    """Applied to streamed segments only: the transcript itself is changed as a whole."""
     chinese_script: ChineseScript | None = None
     """Likewise."""
 
@@ -144,18 +145,17 @@ def transcribe_sequentially(
     transcript = Transcript(language, 1.0, len(pcm) / SAMPLE_RATE, task=decoding.task)
     if decoding.with_translation and language != "en":
         transcript.translation = Transcript(language, 1.0, transcript.duration, task="translate")
+    sender = SegmentSender(control, options.text_changes, options.chinese_script)
     for start, end in _find_sections(pcm):
         section = _Section(pcm, start, end, seek_points(_clips_within(clips, start, end)), options)
         if section.seek_points:
             segments = section.append_to(transcript, decoding.task, model, control)
-            if control.streams:
-                for segment in segments:
-                    written = in_script(segment, options.chinese_script, transcript)
-                    control.segment(options.corrector.correct_alone(written))
+            sender.send(segments, transcript)
             if transcript.translation is not None:
                 section.append_to(transcript.translation, "translate", model, control)
         control.progress("transcribing", end / SAMPLE_RATE, transcript.duration)
         release_pages(pcm, end)
+    sender.finish(transcript)
     if decoding.with_translation:
         transcript.translation = replace(transcript.translation or transcript, language="en", task="translate")
     return transcript

@@ -79,6 +79,7 @@ def make_answer(text: str, seconds: float = 10.0, language: str = "en") -> Answe
                 "uncovered_speech": [[3.0, 4.0]],
                 "doubtful_speech": [{"start": 5.0, "end": 6.0, "transcribed": True}],
                 "repaired_speech": 0.0,
+                "redacted": [{"kind": "card", "start": 1.0, "end": 2.0}],
                 "timings": {"inference": 0.5},
                 "warnings": [],
             },

@@ -104,6 +104,10 @@ def test_metadata_is_summed_shifted_or_averaged() -> None:
         {"start": 5.0, "end": 6.0, "transcribed": True},
         {"start": 105.0, "end": 106.0, "transcribed": True},
     ]
+    assert metadata["redacted"] == [
+        {"kind": "card", "start": 1.0, "end": 2.0},
+        {"kind": "card", "start": 101.0, "end": 102.0},
+    ]
     assert metadata["timings"] == {"inference": 1.0}
     assert metadata["languages"] == {"en": 0.7, "de": 0.05}
     assert metadata["warnings"] == ["w"]
@@ -193,3 +197,9 @@ def test_a_probability_is_averaged_over_the_parts_that_measured_it(
         output["metadata"] |= {"language": "en", "language_probability": probability, "languages": {}}
         parts.append(PartOutput(10.0 * number, 10.0 * (number + 1), output))
     assert merge_outputs(parts, ["json"])["metadata"]["language_probability"] == merged
+
+
+def test_a_text_in_paragraphs_is_joined_in_paragraphs() -> None:
+    parts = to_parts(make_answer("one", 100.0), make_answer("two", 100.0))
+    assert merge_outputs(parts, ["text"])["transcription"]["text"] == "one two"
+    assert merge_outputs(parts, ["text"], paragraphs=True)["transcription"]["text"] == "one\n\ntwo"

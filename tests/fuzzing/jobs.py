@@ -186,6 +186,8 @@ def _right_options() -> Json:
             "language_candidates": st.sampled_from([None, ["en"], ["de", "English"]]),
             "carry_initial_prompt": st.booleans(),
             "custom_vocabulary": st.one_of(_vocabulary(), st.lists(_term(), max_size=4)),
+            "redact": st.lists(st.sampled_from(["card", "iban", "email", "phone", "ip"]), max_size=5),
+            "mask": st.lists(st.sampled_from(["fox", "the", "gøes", "北京", "(a+)+"]), max_size=4),
             "clip_timestamps": st.one_of(
                 st.sampled_from(["0", "0,1,2", "0.5, 2.25", None, [], [[0, 1], [1, None]], [[0, 1e9]], [99, 100]]),
                 st.lists(st.floats(0, 10), min_size=1, max_size=5).map(sorted),

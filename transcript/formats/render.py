@@ -24,6 +24,7 @@ from transcript.formats.lrc import to_lrc
 from transcript.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
 from transcript.formats.stl import to_stl
 from transcript.formats.ttml import to_ttml
+from transcript.paragraphs import Piece, join_paragraphs
 from transcript.transcript import Diarization, Speaker, Transcript
 
 PLAIN = Layout()
@@ -75,6 +76,7 @@ def render(
     words: bool = True,
     stl: StlOptions = StlOptions(),
     warn: Callable[[str], None] = _ignore,
+    paragraphs: bool = False,
     check: Check = never,
 ) -> dict[str, Any]:
     """Return the `transcription` part of a job's output.
@@ -87,9 +89,10 @@ def render(
         words: if false, those of the transcript are for subtitles only, and JSON has none.
         stl: the frame rate and the start of EBU STL.
         warn: takes sentences on what a format cannot hold.
+        paragraphs: if true, the text has a blank line between paragraphs.
         check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, embedding_model, words, stl, warn, check)
+    renderer = _Renderer(transcript, layout, embedding_model, words, stl, warn, paragraphs, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if not {"ttml", "stl"}.isdisjoint(keys) or (renderer.has_layout and not _SUBTITLES.isdisjoint(keys)):
         keys.append("cue_report")
@@ -109,9 +112,11 @@ class _Renderer:
         words: bool,
         stl: StlOptions,
         warn: Callable[[str], None],
+        paragraphs: bool,
         check: Check,
     ) -> None:
         self._check, self._words, self._stl, self._warn = check, words, stl, warn
+        self._paragraphs = paragraphs
         self._transcript, self._layout, self._embedding_model = transcript, layout, embedding_model
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
@@ -120,8 +125,11 @@ class _Renderer:
 
     @property
     def text(self) -> str:
-        """The whole text as one string, like openai-whisper's key `text`."""
-        return self._transcript.text
+        """The whole text as one string, like openai-whisper's key `text`; if asked for, in paragraphs."""
+        if not self._paragraphs:
+            return self._transcript.text
+        segments = checked(self._transcript.segments, self._check)
+        return join_paragraphs(Piece(segment.start, segment.end, segment.text, segment.voice) for segment in segments)
 
     @property
     def language(self) -> str:
