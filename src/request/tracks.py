@@ -20,7 +20,7 @@ MAX_OFFSET_S = 12 * 3600.0
 
 
 class TrackSource(AudioSource):
-    """A recording: exactly one of `url` and `base64`; of several ones, with the name of who speaks."""
+    """A recording: exactly one of `url`, `base64` and `volume`; of several ones, with the name of who speaks."""
 
     name: SpeakerName | None = None
     offset: float = Field(default=0.0, ge=0, le=MAX_OFFSET_S)
