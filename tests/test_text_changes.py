@@ -97,7 +97,7 @@ def test_nothing_that_is_written_of_it_holds_the_value() -> None:
     options.text_changes.apply(made)
     assert made.translation is not None
     outputs = [
-        {name: render(text, [name], options.layout, speaker_embeddings=True) for name in OUTPUT_FORMATS}
+        {name: render(text, [name], options.layout, embedding_model="CAM++") for name in OUTPUT_FORMATS}
         for text in (made, made.translation)
     ]
     written = json.dumps([outputs, _metadata(made, options, download=0.0, total=1.0)])
@@ -267,6 +267,7 @@ def test_kinds_may_be_written_in_other_ways(given: Any, redact: list[str]) -> No
         ({"mask": [f"w{number}" for number in range(5001)]}, "mask"),
         ({"mask": ["a"], "mask_style": "none"}, "mask_style"),
         ({"mask_style": "stars"}, "mask_style needs mask"),
+        ({"redact": ["card"], "align": "Hello"}, "align gives its text back as it is: leave redact and mask out"),
     ],
 )
 def test_wrong_values_are_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:
