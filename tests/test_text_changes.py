@@ -267,6 +267,7 @@ def test_kinds_may_be_written_in_other_ways(given: Any, redact: list[str]) -> No
         ({"mask": [f"w{number}" for number in range(5001)]}, "mask"),
         ({"mask": ["a"], "mask_style": "none"}, "mask_style"),
         ({"mask_style": "stars"}, "mask_style needs mask"),
+        ({"redact": ["card"], "align": "Hello"}, "align gives a text as it is: leave redact and mask out"),
     ],
 )
 def test_wrong_values_are_refused_with_a_sentence(options: dict[str, Any], message: str) -> None:

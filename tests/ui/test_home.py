@@ -264,6 +264,8 @@ def test_options_are_chosen_in_plain_words(home: Page, scripted: ScriptedHome) -
     home.get_by_label("Model").select_option("turbo")
     home.get_by_text("More options").click()
     home.get_by_label("Names and unusual words").fill("Zoltán, Aix-en-Provence\nRunPod")
+    home.get_by_label("Hide personal data").check()
+    home.get_by_label("Words to mask").fill("damn, heck")
     home.get_by_label("Style").select_option("Broadcast-style")
     home.get_by_label("Characters per line").fill("37")
     home.get_by_label("Only a part, from").fill("0:10")
@@ -276,6 +278,7 @@ def test_options_are_chosen_in_plain_words(home: Page, scripted: ScriptedHome) -
     chosen = {
         "language": "de", "task": "translate", "diarize": True, "num_speakers": 2, "model": "turbo",
         "custom_vocabulary": ["Zoltán", "Aix-en-Provence", "RunPod"],
+        "redact": ["card", "iban", "email", "phone", "ip"], "mask": ["damn", "heck"],
         "clip_timestamps": [[10, 3723.5]], "audio_track": "2", "denoise": True, "beam_size": 5,
     }  # fmt: skip
     assert {name: options_of(scripted).get(name) for name in chosen} == chosen

@@ -27,6 +27,13 @@ const GROUPS = [
     ],
   },
   {
+    title: "Privacy",
+    fields: [
+      { name: "redact", label: "Hide personal data", kind: "check", hint: "Card and account numbers, phone numbers, e-mail and IP addresses. They stay in the recording." },
+      { name: "mask", label: "Words to mask", kind: "words", placeholder: "damn, heck", hint: "Separated by commas or one per line." },
+    ],
+  },
+  {
     title: "Subtitles",
     fields: [
       { name: "subtitle_preset", label: "Style", kind: "choice", choices: [["", "One per sentence"], ["broadcast", "Broadcast-style"]], hint: "Broadcast-style: 2 lines of 42 characters, easy to read along." },
@@ -44,6 +51,7 @@ const GROUPS = [
   },
 ];
 
+const PERSONAL_DATA = ["card", "iban", "email", "phone", "ip"];
 const OPTIONS_OF = { voices: ["diarize", "channels"] };
 // What the page always asks for itself.
 const OF_THE_PAGE = new Set(["output_format", "word_timestamps", "translate", "captions"]);
@@ -81,16 +89,21 @@ export function groupsFor({ models, schemas }) {
  * @returns {Object<string, any>}
  */
 export function toOptions(values) {
-  const { voices, custom_vocabulary: words, clip_timestamps: range, advanced = {}, num_speakers: count, ...plain } = values;
+  const { voices, custom_vocabulary: words, redact, mask, clip_timestamps: range, advanced = {}, num_speakers: count, ...plain } = values;
   const options = Object.fromEntries(Object.entries(plain).filter(([, value]) => value !== "" && value !== null && value !== false && value !== undefined));
   if (voices === "diarize") options.diarize = true;
   if (voices === "diarize" && count) options.num_speakers = count;
   if (voices === "split") options.channels = "split";
-  const terms = (words ?? "").split(/[,\n]/).map((word) => word.trim()).filter(Boolean);
+  const terms = splitWords(words);
   if (terms.length) options.custom_vocabulary = terms;
+  if (redact) options.redact = PERSONAL_DATA;
+  const masked = splitWords(mask);
+  if (masked.length) options.mask = masked;
   if (range && (range[0] || range[1])) options.clip_timestamps = [[range[0] ?? 0, range[1] ?? null]];
   return { ...options, ...advanced };
 }
+
+const splitWords = (text) => (text ?? "").split(/[,\n]/).map((word) => word.trim()).filter(Boolean);
 
 /**
  * Check the "Advanced" field.
