@@ -129,6 +129,12 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], error: str) -> 
         parse_input({"audio": {"base64": "AAAA"}, "options": options})
 
 
+def test_tracks_of_several_speakers_have_no_common_text() -> None:
+    tracks = [{"url": "https://example.com/a.wav", "name": name} for name in ("Ada", "Ben")]
+    with pytest.raises(InvalidInput, match="align is for a single recording: leave it out, or send one"):
+        parse_input({"audio": tracks, "options": {"align": "a"}})
+
+
 def test_a_blank_text_is_none() -> None:
     assert Options(align=" \n").align is None
 

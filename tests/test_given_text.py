@@ -157,6 +157,8 @@ def summary(stretches: Sequence[Stretch]) -> list[tuple[int, int, str]]:
         ("one house three", "one tree three", [(1, 1, "doubtful")]),
         ("one Kubernetes three", "one cooper netties three", [(1, 2, "sure")]),
         ("one 25 three", "one twenty five three", [(1, 2, "doubtful")]),
+        ("one not said colours three", "one colors three", [(2, 0, "doubtful")]),
+        ("one colours not said three", "one colors besides three", [(2, 1, "doubtful")]),
         ("one three", "one two three", [(0, 1, "doubtful")]),
         ("one two three", "one three", [(1, 0, "doubtful")]),
         ("one " + "impossibly long words " * 20 + "three", "one three", [(60, 0, "impossible")]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 from src.transcription.text_matching import Match
@@ -100,9 +100,7 @@ def find_stretches(
         gap = Stretch(range(first, match.first), range(second, match.second), before, max(before, after))
         stretches += _to_stretches(gap, units, heard, begins_line=first in starts_line)
         for offset in range(match.size):
-            word = heard[match.second + offset]
-            i, j = match.first + offset, match.second + offset
-            stretches.append(Stretch(range(i, i + 1), range(j, j + 1), word.start, word.end, sure=True))
+            stretches.append(_pair(match.first + offset, match.second + offset, heard))
         first, second = match.first + match.size, match.second + match.size
     return stretches
 
@@ -112,8 +110,7 @@ def _to_stretches(
 ) -> Iterator[Stretch]:
     """Yield the stretches between two words that are the same in text and recording."""
     if gap.given and gap.heard:
-        for part in _cut_evenly(gap, heard):
-            yield replace(part, sure=_are_similar(part, units, heard), possible=_fits(part, units))
+        yield from _compare(gap, units, heard)
     elif gap.given:
         letters = sum(len(unit.key) for unit in units[gap.given.start : gap.given.stop])
         seconds = min(gap.end - gap.start, SECONDS_PER_LETTER * letters + SLACK_S, MAX_STRETCH_S)
@@ -123,6 +120,30 @@ def _to_stretches(
     else:
         for j in gap.heard:
             yield Stretch(range(gap.given.start, gap.given.start), range(j, j + 1), heard[j].start, heard[j].end)
+
+
+def _compare(gap: Stretch, units: Sequence[Unit], heard: Sequence[Heard]) -> Iterator[Stretch]:
+    """Yield the stretches of a difference: words at both ends that are only spelled differently, and the rest."""
+    size = min(len(gap.given), len(gap.heard))
+    pairs = [_pair(i, j, heard) for i, j in zip(gap.given, gap.heard, strict=False)]
+    head = list(takewhile(lambda pair: _are_similar(pair, units, heard), pairs))
+    pairs = [_pair(gap.given.stop - n, gap.heard.stop - n, heard) for n in range(1, size - len(head) + 1)]
+    tail = list(takewhile(lambda pair: _are_similar(pair, units, heard), pairs))[::-1]
+    given = range(gap.given.start + len(head), gap.given.stop - len(tail))
+    recognised = range(gap.heard.start + len(head), gap.heard.stop - len(tail))
+    start, end = head[-1].end if head else gap.start, tail[0].start if tail else gap.end
+    rest = Stretch(given, recognised, start, max(start, end))
+    yield from head
+    if given and recognised:
+        for part in _cut_evenly(rest, heard):
+            yield replace(part, sure=_are_similar(part, units, heard), possible=_fits(part, units))
+    elif given or recognised:
+        yield from _to_stretches(rest, units, heard, begins_line=False)
+    yield from tail
+
+
+def _pair(i: int, j: int, heard: Sequence[Heard]) -> Stretch:
+    return Stretch(range(i, i + 1), range(j, j + 1), heard[j].start, heard[j].end, sure=True)
 
 
 def _cut_evenly(gap: Stretch, heard: Sequence[Heard]) -> Iterator[Stretch]:
