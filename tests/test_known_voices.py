@@ -64,7 +64,7 @@ def test_rounding_is_undone() -> None:
             f'Ada.embedding_model: should be "{EMBEDDING_MODEL}": embeddings of other networks cannot be compared',
         ),
         ({"embedding": EMBEDDING, "url": URL}, "Ada.url: unknown key"),
-        ({"embeddin": EMBEDDING}, 'Ada.embeddin: unknown key, did you mean "embedding"?'),
+        ({"embeddings": EMBEDDING}, 'Ada.embeddings: unknown key, did you mean "embedding"?'),
     ],
     ids=lambda value: str(value)[:60],
 )
