@@ -53,10 +53,10 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o666) -> None:
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o666) -> None:
     """Write a file so that readers see its old or its new content, never a part of it."""
     with atomic_file(path, mode) as file:
-        file.write(text.encode("utf-8", "replace"))
+        file.write(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
 
 
 def check_writable(path: Path) -> None:

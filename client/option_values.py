@@ -33,7 +33,10 @@ Schema = dict[str, Any]
 SCHEMA_FILE = Path(__file__).with_name("job_input.schema.json")
 
 FORMATS = ("all", *SUFFIXES)
-_FORMAT_ALIASES = {"txt": "text", "plain": "text", "subrip": "srt", "webvtt": "vtt", "verbose.json": "verbose_json"}
+_FORMAT_ALIASES = {
+    **{"txt": "text", "plain": "text", "subrip": "srt", "webvtt": "vtt", "verbose.json": "verbose_json"},
+    **{"ebu_tt_d": "ttml", "ebuttd": "ttml", "ebu_stl": "stl"},
+}
 
 MAX_SAMPLE_S = 60.0
 MAX_SAMPLE_BYTES = 20 << 20

@@ -107,6 +107,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Subtitles": (
         *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
         *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
+        *("stl_frame_rate", "stl_start"),
     ),
     "Captions in the video": (
         *("captions", "caption_font", "caption_size", "caption_position", "caption_color"),
@@ -146,8 +147,8 @@ _METAVARS = {
 """Forms of the values of flags; others follow from the option's type."""
 
 _HELP = {
-    "output_format": "Files to write: text (or txt), srt, vtt, tsv, lrc, ass, rttm, json, verbose_json; all stands for "
-    "text, srt, vtt, tsv and json. Default: all.",
+    "output_format": "Files to write: text (or txt), srt, vtt, tsv, lrc, ass, ttml (EBU-TT-D), stl (EBU STL), rttm, "
+    "json, verbose_json; all stands for text, srt, vtt, tsv and json. Default: all.",
     "clip_timestamps": "Transcribe only these parts: times in seconds or mm:ss, or JSON [[START, END], ...].",
     "speakers": "With --diarize: a sample of a known voice, at most 60 s; once for each speaker, or JSON.",
     "align": "The text that is said, if it is known: a file of text, srt, vtt or lrc, or the text itself. It gets "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import os
 import re
@@ -28,18 +30,23 @@ SUFFIXES = {
     "tsv": ".tsv",
     "lrc": ".lrc",
     "ass": ".ass",
+    "ttml": ".ttml",
+    "stl": ".stl",
     "rttm": ".rttm",
     "json": ".json",
     "verbose_json": ".verbose.json",
 }
 """File name endings by format."""
 
+_BINARY_FORMATS = ("stl",)
+"""Formats that are bytes: an answer has them in base64."""
+
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _SLASHES = tuple(filter(None, ("/", os.sep, os.altsep)))
 _DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 _ALL_FORMATS = ("text", "srt", "vtt", "tsv", "json")  # as in openai-whisper
-_JSON_KEYS = ("text", "language", "segments", "speakers", "speaker_turns")
+_JSON_KEYS = ("text", "language", "segments", "speakers", "speaker_turns", "cue_report")
 """Keys of a transcription that belong to the format `json`."""
 
 
@@ -146,11 +153,11 @@ def write_files(output: Output, targets: dict[str, Path]) -> list[Path]:
     missing: BadAnswer | None = None
     for name, path in targets.items():
         try:
-            write_atomically(path, file_text(output, name))
+            write_atomically(path, file_content(output, name))
             written.append(path)
             if _has_translation(output, name):
                 translation = add_suffix(base_path({name: path}), f".translation{SUFFIXES[name]}")
-                write_atomically(translation, file_text(output, name, "translation"))
+                write_atomically(translation, file_content(output, name, "translation"))
                 written.append(translation)
         except BadAnswer as error:
             missing = missing or error
@@ -167,19 +174,41 @@ def _has_translation(output: Output, name: str) -> bool:
 
 def print_texts(output: Output, formats: Sequence[str]) -> None:
     """Print each format to stdout, followed by its translation if there is one."""
-    texts = []
+    encoding = sys.stdout.encoding or "utf-8"  # a terminal's own may lack characters
+    contents = []
     for name in formats:
-        texts.append(file_text(output, name))
+        contents.append(file_content(output, name, encoding=encoding))
         if _has_translation(output, name):
-            texts.append(file_text(output, name, "translation"))
-    # A terminal's own encoding may lack characters.
-    encoded = "".join(texts).encode(sys.stdout.encoding or "utf-8", "replace")
-    sys.stdout.buffer.write(encoded)
+            contents.append(file_content(output, name, "translation", encoding))
+    sys.stdout.buffer.write(b"".join(contents))
     sys.stdout.buffer.flush()
 
 
+def file_content(output: Output, name: str, key: str = "transcription", encoding: str = "utf-8") -> bytes:
+    """Return the bytes of a file.
+
+    Args:
+        output: of a job.
+        name: the format.
+        key: `transcription` or `translation`; `json` holds both.
+        encoding: of texts, where what it lacks becomes a question mark.
+
+    Raises:
+        BadAnswer: the output lacks the format, or it is damaged.
+        EndpointFailed: it is in the bucket, and cannot be downloaded.
+    """
+    if name not in _BINARY_FORMATS:
+        return file_text(output, name, key).encode(encoding, "replace")
+    if name not in output.get(key, {}):
+        return _download(output, _linked_file(name, key))
+    try:
+        return base64.b64decode(output[key][name], validate=True)
+    except (TypeError, binascii.Error):
+        raise BadAnswer(f"the answer's {name} is not base64") from None
+
+
 def file_text(output: Output, name: str, key: str = "transcription") -> str:
-    """Return the content of a file.
+    """Return the text of a file; of a binary one, the base64 that an answer has.
 
     Args:
         output: of a job.
@@ -196,8 +225,14 @@ def file_text(output: Output, name: str, key: str = "transcription") -> str:
         return _to_json({**strip_video(output), **selected})
     if name in texts:
         return _to_json(texts[name]) if isinstance(texts[name], dict) else _end_line(texts[name])
-    file = _file_name(name)
-    return download_text(output, f"translation.{file}" if key == "translation" else file)
+    if name in _BINARY_FORMATS:
+        return base64.b64encode(_download(output, _linked_file(name, key))).decode()
+    return download_text(output, _linked_file(name, key))
+
+
+def _linked_file(name: str, key: str) -> str:
+    """Return the name of a format's file in the bucket."""
+    return f"translation.{_file_name(name)}" if key == "translation" else _file_name(name)
 
 
 def _file_name(name: str) -> str:
@@ -212,6 +247,10 @@ def download_text(output: Output, name: str) -> str:
         BadAnswer: there is no such file.
         EndpointFailed: it cannot be downloaded.
     """
+    return clean_text(_download(output, name).decode("utf-8", "replace"))
+
+
+def _download(output: Output, name: str) -> bytes:
     link = output.get("files", {}).get(name)
     if link is None:
         raise BadAnswer(f"the answer has no {name}")
@@ -220,7 +259,7 @@ def download_text(output: Output, name: str) -> str:
         response.raise_for_status()
     except requests.RequestException as error:
         raise EndpointFailed(f"the {name} cannot be downloaded from the bucket ({type(error).__name__})") from None
-    return clean_text(response.content.decode("utf-8", "replace"))
+    return response.content
 
 
 def fetch_transcription(output: Output) -> Output:

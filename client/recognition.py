@@ -15,7 +15,7 @@ from client.media.tracks import read_tracks
 RECORDING_SUFFIXES = (
     *(".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3"),
     *(".oga", ".ogg", ".opus", ".ra", ".spx", ".tta", ".wav", ".weba", ".wma", ".wv"),
-    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".rm", ".vob"),
+    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".rm", ".vob"),
     *(".webm", ".wmv"),
 )
 """Suffixes that promise a recording: in a folder, a file with one of them that is none is damaged, and fails. All other

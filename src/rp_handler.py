@@ -200,6 +200,8 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             embedding_model=EMBEDDING_MODEL if options.speaker_embeddings else None,
             words=options.gives_words,
             paragraphs=options.paragraphs,
+            stl=options.stl,
+            warn=transcript.warnings.append,
             check=control.check,
         )
         for key, text in texts.items()

@@ -162,7 +162,7 @@ def test_what_worker_and_client_share_imports_nothing_above_it(package: str, abo
 
 
 def test_the_stages_know_nothing_of_a_jobs_options() -> None:
-    stages = ("engine", "transcription", "speakers", "audio", "download.py")
+    stages = ("engine", "transcription", "speakers", "audio", "sources", "download.py")
     files = [
         path for stage in stages for path in (SRC.joinpath(stage).rglob("*.py") if "." not in stage else [SRC / stage])
     ]

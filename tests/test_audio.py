@@ -484,6 +484,20 @@ def test_the_chosen_track_is_decoded(options, wanted, tone, is_split, folder):
     assert any("2 audio tracks" in warning for warning in found.warnings) == (wanted is None)
 
 
+def test_the_mono_tracks_of_a_broadcast_file_are_called_so(folder):
+    """MXF OP1a, where each channel of a sound is a track."""
+    source = folder / "v.mxf"
+    tones = [part for tone in (300, 1000) for part in ("-f", "lavfi", "-i", f"sine={tone}:duration={SECONDS}")]
+    layout = ["-map", "0:v", "-map", "1:a", "-map", "2:a", "-c:v", "mpeg2video", "-ar", "48000", "-c:a", "pcm_s24le"]
+    encode(*VIDEO, *tones, *layout, str(source))
+    found = record(source, folder)
+    assert main_frequency(found.channels[0]) == pytest.approx(300, abs=1)
+    (warning,) = found.warnings
+    assert "has 2 audio tracks, each of one channel, and only track 1 was transcribed; there is track 2:" in warning
+    second = record(source, folder, AudioOptions(track=2))
+    assert main_frequency(second.channels[0]) == pytest.approx(1000, abs=1)
+
+
 def test_a_track_that_is_not_there_is_refused_with_those_that_are(folder):
     with pytest.raises(InvalidInput, match=r"no track 'fr', only track 1 \(ger\), track 2 \(eng, \"Director\"\)"):
         record(tracks(folder, *NAMED), folder, AudioOptions(track="fr"))

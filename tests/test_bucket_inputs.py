@@ -29,7 +29,7 @@ from src.request.validation import parse_input
 from src.settings import Settings, SettingsError
 from tests.support.servers import ScriptedHandler, ScriptedServer, free_port, running
 
-CONTENT = os.urandom(300_000)
+CONTENT = b"\xff\x00" + os.urandom(299_998)  # its beginning is that of no text and of no picture
 KEY = "private name/日本 talk?#%20+.mp3"
 SECRET, ACCESS = "wJalrXUtnFEMI-K7MDENG-SECRET", "AKIAIOSFODNN7EXAMPLE"
 POLICY = RetryPolicy(pauses=(0.01, 0.01, 0.01), timeouts=(5.0, 15.0))
@@ -223,7 +223,7 @@ def test_a_broken_transfer_is_resumed(before: Callable[..., ScriptedServer], tmp
 def test_an_object_that_is_replaced_meanwhile_is_read_anew(
     before: Callable[..., ScriptedServer], s3: Any, tmp_path: Path
 ) -> None:
-    other = os.urandom(len(CONTENT))
+    other = CONTENT[:2] + os.urandom(len(CONTENT) - 2)
 
     def half_and_replaced(server: str) -> Play:
         def play(handler: ScriptedHandler) -> None:

@@ -189,6 +189,8 @@ KEYS = {
     "tsv": {"text", "tsv"},
     "lrc": {"text", "lrc"},
     "ass": {"text", "ass"},
+    "ttml": {"text", "ttml", "cue_report"},
+    "stl": {"text", "stl", "cue_report"},
     "rttm": {"text", "rttm"},
     "json": {"text", "language", "segments"},
     "verbose_json": {"text", "verbose_json"},

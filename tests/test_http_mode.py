@@ -83,9 +83,13 @@ def test_a_job_of_runpods_routes_may_name_a_file_of_the_volume(worker: HttpWorke
     assert_spoken(answer.json()["output"]["transcription"]["text"], "demo.ogg")
 
 
-def test_a_form_of_openais_api_names_no_file_of_the_volume(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="volume"):
-        transcribe(client, extra_body={"volume": "demo.ogg"})
+@pytest.mark.parametrize(
+    "fields", [{"volume": "demo.ogg"}, {"url": "volume:demo.ogg"}, {"url": {"volume": "demo.ogg"}}]
+)
+def test_openais_api_names_no_file_of_the_volume(worker: HttpWorker, fields: dict[str, Any]) -> None:
+    address, key = f"{worker.url}/v1/audio/transcriptions", {"Authorization": f"Bearer {KEY}"}
+    answer = requests.post(address, json={"model": "whisper-1", **fields}, headers=key, timeout=60)
+    assert answer.status_code == 400, answer.text
 
 
 def test_speakers(client: openai.OpenAI) -> None:

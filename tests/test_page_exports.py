@@ -26,6 +26,7 @@ from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, file_s
 from api.page.job_lines import spread_words
 from api.page.lines import Line, Word, clean_text
 from src.request.openai_jobs import option_schemas
+from tests.support.timed_text import read_stl, read_ttml
 from transcript.formats.layout import PRESETS, Layout
 
 BROADCAST = PRESETS["broadcast"]
@@ -140,6 +141,8 @@ def test_subtitles_have_texts_times_and_names() -> None:
     assert [(event.name, event.plaintext) for event in events][3] == ("Anna", "Thank you.")
     rows = [row.split("\t") for row in text_of("tsv").splitlines()]
     assert rows[:2] == [["start", "end", "speaker", "text"], ["0", "2000", "Anna", "Good morning, may I come in?"]]
+    assert [cue.text for cue in read_ttml(text_of("ttml"))][-1] == "Anna: Thank you."
+    assert [cue.text for cue in read_stl(export(["stl"], TALK, Wanted())["stl"])][-1] == "Anna: Thank you."
     assert "[61:01.00]<61:01.00>Thank <61:02.09>you.<61:03.00>" in text_of("lrc")
 
 
@@ -195,8 +198,14 @@ def test_hostile_texts_names_and_titles_break_no_format(name: str, layout: Layou
     if name == "docx":
         assert len(docx.Document(io.BytesIO(content)).paragraphs) == 3
         return
+    if name == "stl":
+        assert [cue.start for cue in read_stl(content)][-1] == 20
+        return
     text = content.decode()
     assert "Second." in text or name == "rttm"
+    if name == "ttml":
+        assert read_ttml(text)[-1].text.endswith("Second.")
+        assert "<script" not in text
     if name == "srt":
         cues = list(srt.parse(text))
         assert [cue.start.total_seconds() for cue in cues][-1] == 20.0

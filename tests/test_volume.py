@@ -31,7 +31,7 @@ from src.request.validation import parse_input
 from src.settings import Settings
 from src.sources.volume import Volume
 
-CONTENT = os.urandom(3_000_000)
+CONTENT = b"\xff\x00" + os.urandom(2_999_998)  # its beginning is that of no text and of no picture
 OUTSIDE = b"ID3 outside" * 100
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any, NamedTuple
 
 from transcript.formats.cues import RIGHT_TO_LEFT
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters not allowed in XML 1.0 (section 2.2)."""
+from transcript.formats.ttml import NOT_XML
 
 _MAX_TITLE = 255
 """Characters of a property in python-docx."""
@@ -83,4 +80,4 @@ def _fill(pattern: Any, texts: Iterable[str]) -> Any:
 
 
 def _to_xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    return NOT_XML.sub("\ufffd", text)

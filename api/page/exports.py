@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -54,6 +55,8 @@ MEDIA_TYPES = {
     "srt": "application/x-subrip; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
     "ass": "text/x-ssa; charset=utf-8",
+    "ttml": "application/ttml+xml; charset=utf-8",
+    "stl": "application/octet-stream",
     "lrc": "text/plain; charset=utf-8",
     "tsv": "text/tab-separated-values; charset=utf-8",
     "json": "application/json",
@@ -61,7 +64,7 @@ MEDIA_TYPES = {
 }
 """By file suffix."""
 
-_LAID_OUT = ("srt", "vtt", "ass", "lrc", "tsv")
+_LAID_OUT = ("srt", "vtt", "ass", "ttml", "stl", "lrc", "tsv")
 """Formats that share the layout of their cues."""
 
 
@@ -78,6 +81,8 @@ def export(names: Collection[str], document: Document, wanted: Wanted, check: Ch
     written: dict[str, str | bytes] = {}
     if laid_out:
         written.update(render(document.to_transcript(names=wanted.names), laid_out, wanted.layout, check=check))
+    if "stl" in written:
+        written["stl"] = base64.b64decode(written["stl"])
     written.update((name, _WRITERS[name](document, wanted, check)) for name in names if name in _WRITERS)
     return {name: _to_bytes(written[name]) for name in names}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 from client.errors import BadAnswer, OutputFailed, WrongUsage
 from client.files import describe, write_atomically
-from client.output import SUFFIXES, fetch_transcription, file_text
+from client.output import SUFFIXES, fetch_transcription, file_content, file_text
 
 _FORMATS = {suffix: name for name, suffix in SUFFIXES.items()}
 
@@ -50,7 +52,7 @@ class Transcription:
         return files
 
     def format(self, name: str) -> str:
-        """Return a format, such as `srt`, as the text of a file.
+        """Return a format, such as `srt`, as the text of a file; `stl`, which is binary, in base64.
 
         Raises:
             WrongUsage: there is no such format.
@@ -59,10 +61,8 @@ class Transcription:
         """
         if name not in SUFFIXES:
             raise WrongUsage(f"{name!r:.40} is not a format; known ones are {', '.join(SUFFIXES)}")
-        try:
+        with _requested(name):
             return file_text(self.output, name)
-        except BadAnswer:
-            raise BadAnswer(f'the answer has no {name}: request it, as by {{"output_format": ["{name}"]}}') from None
 
     def save(self, path: str | Path) -> None:
         """Write a file in the format that its suffix names, such as `talk.srt`, in place of an earlier one.
@@ -77,9 +77,10 @@ class Transcription:
         name = _FORMATS.get("".join(path.suffixes[-2:]).lower()) or _FORMATS.get(path.suffix.lower())
         if name is None:
             raise WrongUsage(f"{path.name} has no suffix of a format; known ones are {', '.join(_FORMATS)}")
-        text = self.format(name)
+        with _requested(name):
+            content = file_content(self.output, name)
         try:
-            write_atomically(path, text)
+            write_atomically(path, content)
         except OSError as error:
             raise OutputFailed(f"{path} cannot be written: {describe(error)}") from None
 
@@ -88,3 +89,12 @@ class Transcription:
         """The transcription, from the bucket if it was too large for an answer."""
         transcription: dict[str, Any] = self.output.get("transcription") or fetch_transcription(self.output)
         return transcription
+
+
+@contextmanager
+def _requested(name: str) -> Iterator[None]:
+    """Say how a format is requested that an answer lacks."""
+    try:
+        yield
+    except BadAnswer:
+        raise BadAnswer(f'the answer has no {name}: request it, as by {{"output_format": ["{name}"]}}') from None

@@ -143,9 +143,10 @@ def compress(
     warnings = []
     if audio_track is None and len(tracks) > 1:
         others = ", ".join(other.name for other in tracks if other is not chosen)
+        all_mono = "each of one channel, " if all(track.channels == 1 for track in tracks) else ""
         warnings.append(
-            f"the recording has {len(tracks)} audio tracks, and only {chosen.name} was transcribed; there are also "
-            f"{others:.500}: choose with audio_track"
+            f"the recording has {len(tracks)} audio tracks, {all_mono}and only {chosen.name} was transcribed; there "
+            f"are also {others:.500}: choose with audio_track"
         )
     if not _is_truncated_riff(source) and not _is_truncated(run.log, track.seconds):
         return replace(track, warnings=warnings)

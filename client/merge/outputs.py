@@ -18,6 +18,9 @@ from transcript.paragraphs import Piece, join_paragraphs
 
 Output = dict[str, Any]
 
+_MAX_LISTED_CUES = 10
+"""Of a limit in `cue_report`, as in the worker's (`transcript/formats/cue_report.py`)."""
+
 
 @dataclass(frozen=True)
 class PartOutput:
@@ -95,6 +98,8 @@ def _merge_texts(
             merged[key] = sum_speakers(starts, values)
         elif key == "speaker_turns":
             merged[key] = _shift_all(values, starts)
+        elif key == "cue_report":
+            merged[key] = _merge_cue_reports(values, starts)
         elif key == "verbose_json":
             merged[key] = _merge_verbose_json(values, starts, common, metadata)
         else:
@@ -234,12 +239,42 @@ def _merge_ass(parts: Sequence[str], offsets: Sequence[int]) -> str:
     return header + "".join(lines)
 
 
+def _merge_ttml(parts: Sequence[str], offsets: Sequence[int]) -> str:
+    """Take head and body of the first part that has cues, and the paragraphs of all; each is on a line of its own."""
+    paragraphs: list[str] = []
+    for part, offset in zip(parts, offsets, strict=True):
+        for line in part.splitlines(keepends=True):
+            if line.lstrip().startswith("<p "):
+                start, end = (
+                    _format_clock(_parse_clock(value) + offset, ".") for value in re.findall(_TTML_TIME, line)
+                )
+                number = len(paragraphs) + 1
+                head = f'<p xml:id="s{number}" region="bottom" begin="{start}" end="{end}">'
+                paragraphs.append(head + line.partition(">")[2])
+    frame = next((part for part in parts if "<p " in part), parts[0])
+    lines = frame.splitlines(keepends=True)
+    at = next((at for at, line in enumerate(lines) if line.lstrip().startswith("<p ")), len(lines))
+    kept = [line for line in lines if not line.lstrip().startswith("<p ")]
+    return "".join([*kept[:at], *paragraphs, *kept[at:]])
+
+
+_TTML_TIME = r'(?:begin|end)="(\d+:\d\d:\d\d\.\d{3})"'
+
+
+def _merge_stl(parts: Sequence[str], offsets: Sequence[int]) -> str:
+    from client.merge.stl import merge_stl  # 0.1 s of tables, for few recordings
+
+    return merge_stl(parts, offsets)
+
+
 _SUBTITLE_MERGERS: dict[str, Callable[[Sequence[str], Sequence[int]], str]] = {
     "srt": _merge_srt,
     "vtt": _merge_vtt,
     "tsv": _merge_tsv,
     "lrc": _merge_lrc,
     "ass": _merge_ass,
+    "ttml": _merge_ttml,
+    "stl": _merge_stl,
     "rttm": _merge_rttm,
 }
 
@@ -257,6 +292,23 @@ def _parse_clock(clock: str) -> int:
 def _format_clock(time: int, decimal_mark: str) -> str:
     seconds, milliseconds = divmod(time, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{decimal_mark}{milliseconds:03d}"
+
+
+def _merge_cue_reports(reports: Sequence[Output], starts: Sequence[float]) -> Output:
+    """Sum the counts; the first cues of the recording are listed, as many as a part lists."""
+    merged: dict[str, Output] = {}
+    for report, start in zip(reports, starts, strict=True):
+        for name, over in report["over_limits"].items():
+            first = [round(time + start, 3) for time in over["first"]]
+            if name not in merged:
+                merged[name] = {**over, "first": first}
+                continue
+            known = merged[name]
+            worst = min if name.startswith("min_") else max
+            known["count"] += over["count"]
+            known["worst"] = worst(known["worst"], over["worst"])
+            known["first"] = [*known["first"], *first][:_MAX_LISTED_CUES]
+    return {"cues": sum(report["cues"] for report in reports), "over_limits": merged}
 
 
 # --- metadata

@@ -6,6 +6,7 @@ one label, numbered by first speech in the whole recording; names of enrolled sp
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import operator
@@ -203,12 +204,20 @@ def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callabl
     return relabel
 
 
+def _relabel_stl(content: str, labels: Labels) -> str:
+    from client.merge.stl import relabel_stl  # 0.1 s of tables, for few recordings
+
+    return relabel_stl(content, labels)
+
+
 _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
     "text": _text_relabeler("^{}: "),
     "srt": _text_relabeler(r" --> .*\n{}: "),
     "vtt": _text_relabeler(r" --> .*\n<v {}>"),
     "tsv": _text_relabeler(r"^\d+\t\d+\t{}\t"),
     "ass": _text_relabeler(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),
+    "ttml": _text_relabeler(r'<p [^>]*><span style="text">{}: ', lambda label: html.escape(label, quote=False)),
+    "stl": _relabel_stl,
     "rttm": _text_relabeler(r"^SPEAKER audio 1 \S+ \S+ <NA> <NA> {} ", lambda label: label.replace(" ", "_")),
     **dict.fromkeys(("segments", "speakers", "speaker_turns", "verbose_json"), _relabel_json),
 }

@@ -56,9 +56,11 @@ def other_tracks_warning(tracks: Sequence[LoggedStream], chosen: LoggedStream) -
     others = [track for track in tracks if track is not chosen]
     if not others:
         return None
+    # In broadcasting, as in MXF, each channel of a sound is a track: two of them may be left and right of one mix.
+    all_mono = "each of one channel, " if all(track.is_mono for track in tracks) else ""
     return (
-        f"the recording has {len(tracks)} audio tracks, and only {_describe([chosen], tracks)} was transcribed; there "
-        f"{'is' if len(others) == 1 else 'are'} {_describe(others, tracks)}: choose with audio_track"
+        f"the recording has {len(tracks)} audio tracks, {all_mono}and only {_describe([chosen], tracks)} was "
+        f"transcribed; there {'is' if len(others) == 1 else 'are'} {_describe(others, tracks)}: choose with audio_track"
     )
 
 

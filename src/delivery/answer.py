@@ -25,7 +25,7 @@ from transcript.checks import Check, checked, never
 _TEXTS = {"transcription": "transcript", "translation": "translation"}
 """The keys of an answer that hold a text, and the names of their files."""
 
-_SUBTITLES = ("srt", "vtt", "tsv", "lrc", "ass", "rttm")
+_SUBTITLES = ("srt", "vtt", "tsv", "lrc", "ass", "ttml", "rttm")
 _DROPPED_KEYS = ("tokens", "words")  # of segments, in this order: tokens are rarely read
 _INLINE_KEYS = ("text", "language")  # kept in the answer beside the files
 _TRANSCRIPT_BYTES = 20_000  # an estimate: its size is known only after transcription
@@ -158,14 +158,16 @@ def to_sendable(answer: dict[str, Any], max_bytes: int) -> dict[str, Any]:
 
 def _files(answer: dict[str, Any]) -> dict[str, bytes]:
     """The files to upload, by name: everything as JSON, and each requested text format."""
-    files: dict[str, str] = {}
+    files: dict[str, bytes] = {}
     for part, name in _TEXTS.items():
         if part in answer:
-            files[f"{name}.json"] = json.dumps(answer[part], ensure_ascii=False)
+            files[f"{name}.json"] = json.dumps(answer[part], ensure_ascii=False).encode()
             for key, suffix in {"text": "txt", **{suffix: suffix for suffix in _SUBTITLES}}.items():
                 if key in answer[part]:
-                    files[f"{name}.{suffix}"] = answer[part][key]
-    return {name: text.encode() for name, text in files.items()}
+                    files[f"{name}.{suffix}"] = answer[part][key].encode()
+            if "stl" in answer[part]:
+                files[f"{name}.stl"] = base64.b64decode(answer[part]["stl"])
+    return files
 
 
 def _link_files(plain: dict[str, Any], links: dict[str, str], max_bytes: int) -> dict[str, Any]:

@@ -44,6 +44,7 @@ _CONTENT_TYPES = {
     ".srt": "application/x-subrip; charset=utf-8",
     ".vtt": "text/vtt; charset=utf-8",
     ".tsv": "text/tab-separated-values; charset=utf-8",
+    ".ttml": "application/ttml+xml; charset=utf-8",
     ".mp4": "video/mp4",
     ".mov": "video/quicktime",
     ".webm": "video/webm",

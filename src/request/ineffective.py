@@ -32,8 +32,10 @@ _RULES = (
     ),
     _Rule(
         _LAYOUT_OPTIONS,
-        lambda options: not (_has_format(options, "srt", "vtt", "ass", "lrc", "all") or options.captions),
-        "it shapes srt, vtt, ass, lrc and captions only",
+        lambda options: (
+            not (_has_format(options, "srt", "vtt", "ass", "ttml", "stl", "lrc", "all") or options.captions)
+        ),
+        "it shapes srt, vtt, ass, ttml, stl, lrc and captions only",
     ),
     _Rule(
         ("max_cue_duration",),
@@ -44,6 +46,11 @@ _RULES = (
         ("max_line_count",),
         lambda options: options.highlight_words and (options.max_line_count or 0) > MAX_HIGHLIGHTED_LINES,
         f"with highlight_words a cue has at most {MAX_HIGHLIGHTED_LINES} lines",
+    ),
+    _Rule(
+        ("stl_frame_rate", "stl_start"),
+        lambda options: not _has_format(options, "stl"),
+        "it is of the format stl only",
     ),
     _Rule(
         ("word_timestamps",),

@@ -16,6 +16,7 @@ from src.errors import quote
 from src.request.languages import parse_language, parse_languages
 from src.request.request_model import MAX_ITEMS, is_blank
 from transcript.formats.render import OUTPUT_FORMATS
+from transcript.formats.stl import FRAME_RATES
 from transcript.personal_data import Kind
 
 MAX_TERMS = 2000
@@ -40,6 +41,8 @@ MAX_SAMPLES = 32
 MAX_VOICES = 200
 """Known voices, of which those by embeddings cost nothing."""
 
+MAX_TIMECODE_CHARACTERS = 11
+
 MIN_TEMPERATURE = 1e-4
 
 MAX_LANGUAGES = 99
@@ -53,6 +56,8 @@ _OTHER_FORMAT_NAMES = {
     "webvtt": "vtt",
     "subrip": "srt",
     "ssa": "ass",
+    **dict.fromkeys(("ebu-tt-d", "ebu_tt_d", "ebuttd", "imsc", "dfxp"), "ttml"),
+    **dict.fromkeys(("ebu-stl", "ebu_stl"), "stl"),
     "verbose-json": "verbose_json",
     "json_verbose": "verbose_json",
 }
@@ -80,6 +85,13 @@ def check_formats(names: list[str]) -> list[str]:
     if not set(names) <= set(OUTPUT_FORMATS):
         raise ValueError(f"should be one of {', '.join(map(quote, OUTPUT_FORMATS))}, or a list of them")
     return names
+
+
+def check_frame_rate(rate: int) -> int:
+    """Raise ValueError unless EBU STL has the frame rate."""
+    if rate not in FRAME_RATES:
+        raise ValueError(f"should be {' or '.join(map(str, FRAME_RATES))}")
+    return rate
 
 
 def parse_vocabulary(vocabulary: Any) -> Any:
@@ -260,6 +272,7 @@ MaskedWords = Annotated[
     BeforeValidator(as_list),
     AfterValidator(check_words),
 ]
+FrameRate = Annotated[int, AfterValidator(check_frame_rate)]
 
 AudioTrack = Annotated[str | int, BeforeValidator(parse_audio_track)]
 

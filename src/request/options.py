@@ -19,11 +19,13 @@ from src.request.languages import ChineseScript, find_chinese_script
 from src.request.option_values import (
     MAX_LANGUAGE_CHARACTERS,
     MAX_LANGUAGES,
+    MAX_TIMECODE_CHARACTERS,
     MAX_VOICES,
     AudioTrack,
     Clips,
     Color,
     CustomVocabulary,
+    FrameRate,
     GivenText,
     Language,
     Languages,
@@ -41,6 +43,8 @@ from src.request.option_values import (
 from src.request.request_model import RequestModel, is_blank
 from transcript.formats.ass import Style
 from transcript.formats.layout import PRESETS, Layout
+from transcript.formats.render import StlOptions
+from transcript.formats.stl import parse_timecode
 from transcript.masking import Masker, MaskStyle
 from transcript.redaction import Redactor
 from transcript.text_changes import TextChanges
@@ -51,6 +55,7 @@ MAX_PROMPT_CHARACTERS = 10_000
 
 _VAD = VadOptions()
 _STYLE = Style()
+_STL = StlOptions()
 
 
 class Options(RequestModel):
@@ -64,8 +69,8 @@ class Options(RequestModel):
     )
     output_format: OutputFormats = Field(
         default=["all"],
-        description="One of `text`, `srt`, `vtt`, `tsv`, `lrc`, `ass`, `rttm`, `json`, `verbose_json` and `all`, or "
-        "a list of them.",
+        description="One of `text`, `srt`, `vtt`, `tsv`, `lrc`, `ass`, `ttml` (EBU-TT-D), `stl` (EBU STL), `rttm`, "
+        "`json`, `verbose_json` and `all`, or a list of them.",
     )
     model: str | None = Field(
         default=None, max_length=200, description="One of the endpoint's `WHISPER_MODELS`; none: `WHISPER_MODEL`."
@@ -240,6 +245,12 @@ class Options(RequestModel):
     max_chars_per_second: Annotated[float, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Reading speed: a cue is shown longer to keep it, as far as the next cue allows."
     )
+    stl_frame_rate: FrameRate = Field(
+        default=_STL.frame_rate, description="`stl` only: frames per second of its timecodes, 25 or 30 (not 29.97)."
+    )
+    stl_start: Annotated[str, Field(max_length=MAX_TIMECODE_CHARACTERS)] = Field(
+        default=_STL.start, description="`stl` only: timecode of the recording's start, such as `10:00:00:00`."
+    )
     captions: Literal["mux", "burn"] | None = Field(
         default=None,
         description="Captions in the video: `mux` adds a track and re-encodes nothing, `burn` draws them into the "
@@ -278,10 +289,16 @@ class Options(RequestModel):
         return replace(preset, **given)
 
     @property
+    def stl(self) -> StlOptions:
+        """The frame rate and the start of EBU STL."""
+        return StlOptions(self.stl_frame_rate, self.stl_start)
+
+    @property
     def needs_words(self) -> bool:
         """True if word timestamps are needed: for the answer, its subtitles, its speakers or what is redacted."""
-        for_subtitles = self.layout.needs_words or self.captions is not None or "ass" in self.output_format
-        return self.gives_words or for_subtitles or self.diarize or bool(self.redact)
+        for_subtitles = self.layout.needs_words or self.captions is not None
+        of_format = not {"ass", "ttml", "stl"}.isdisjoint(self.output_format)
+        return self.gives_words or for_subtitles or of_format or self.diarize or bool(self.redact)
 
     @property
     def gives_words(self) -> bool:
@@ -351,6 +368,14 @@ class Options(RequestModel):
         texts = [text for text in languages if isinstance(text, str) and len(text) <= MAX_LANGUAGE_CHARACTERS]
         scripts = {script for text in texts if (script := find_chinese_script(text))}
         return {**raw, "chinese_script": scripts.pop()} if len(scripts) == 1 else raw
+
+    @model_validator(mode="after")
+    def _check_stl_start(self) -> Options:
+        try:
+            parse_timecode(self.stl_start, self.stl_frame_rate)
+        except ValueError as error:
+            raise ValueError(f"stl_start {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _check_beam_search(self) -> Options:

@@ -270,6 +270,7 @@ def test_options_are_chosen_in_plain_words(home: Page, scripted: ScriptedHome) -
     home.get_by_label("Characters per line").fill("37")
     home.get_by_label("Only a part, from").fill("0:10")
     home.get_by_label("Only a part, to").fill("1:02:03.5")
+    home.get_by_label("Audio track").fill(" 2 ")
     home.get_by_label("Reduce background noise").check()
     home.get_by_label("Other options, as JSON").fill('{"beam_size": 5}')
     transcribe(home)
@@ -278,7 +279,7 @@ def test_options_are_chosen_in_plain_words(home: Page, scripted: ScriptedHome) -
         "language": "de", "task": "translate", "diarize": True, "num_speakers": 2, "model": "turbo",
         "custom_vocabulary": ["Zoltán", "Aix-en-Provence", "RunPod"],
         "redact": ["card", "iban", "email", "phone", "ip"], "mask": ["damn", "heck"],
-        "clip_timestamps": [[10, 3723.5]], "denoise": True, "beam_size": 5,
+        "clip_timestamps": [[10, 3723.5]], "audio_track": "2", "denoise": True, "beam_size": 5,
     }  # fmt: skip
     assert {name: options_of(scripted).get(name) for name in chosen} == chosen
     # The page itself lays out subtitles, of the corrected text.

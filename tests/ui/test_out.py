@@ -26,8 +26,8 @@ CORRECTED = "Good evening, and welcome back to the programme."
 
 FORMATS = {
     "Word (.docx)": "docx", "Text (.txt)": "txt", "SubRip (.srt)": "srt", "WebVTT (.vtt)": "vtt",
-    "SubStation (.ass)": "ass", "Lyrics (.lrc)": "lrc", "Table (.tsv)": "tsv", "JSON (.json)": "json",
-    "RTTM (.rttm)": "rttm",
+    "SubStation (.ass)": "ass", "EBU-TT-D (.ttml)": "ttml", "EBU STL (.stl)": "stl", "Lyrics (.lrc)": "lrc",
+    "Table (.tsv)": "tsv", "JSON (.json)": "json", "RTTM (.rttm)": "rttm",
 }  # fmt: skip
 
 

@@ -7,17 +7,23 @@ and markup in the text is escaped in WebVTT. `verbose_json` is the form of OpenA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cached_property
 from math import ceil
 from typing import Any
 
 from transcript.checks import Check, checked, never
 from transcript.formats.ass import to_ass
+from transcript.formats.cue_report import report_cues
 from transcript.formats.cues import Cue, cue_per_segment, lay_out, to_subtitles
-from transcript.formats.layout import Layout
+from transcript.formats.layout import PRESETS, Layout
 from transcript.formats.lrc import to_lrc
 from transcript.formats.srt_vtt_tsv import to_srt, to_tsv, to_vtt
+from transcript.formats.stl import to_stl
+from transcript.formats.ttml import to_ttml
 from transcript.paragraphs import Piece, join_paragraphs
 from transcript.transcript import Diarization, Speaker, Transcript
 
@@ -31,6 +37,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "tsv": ("text", "tsv"),
     "lrc": ("text", "lrc"),
     "ass": ("text", "ass"),
+    "ttml": ("text", "ttml"),
+    "stl": ("text", "stl"),
     "rttm": ("text", "rttm"),
     "json": ("text", "language", "segments"),
     "verbose_json": ("text", "verbose_json"),
@@ -41,6 +49,23 @@ _KEYS: dict[str, tuple[str, ...]] = {
 OUTPUT_FORMATS: tuple[str, ...] = tuple(_KEYS)
 """The formats that a job may ask for; the schema and the documentation take them from here."""
 
+_SUBTITLES = frozenset(["srt", "vtt", "ass", "ttml", "stl"])
+"""The keys that keep to a layout, and are reported on; LRC has no ends of cues, and a row of TSV is a segment."""
+
+
+@dataclass(frozen=True)
+class StlOptions:
+    """What a file of EBU STL needs to know in addition to the layout."""
+
+    frame_rate: int = 25
+    """Frames per second: 25 or 30."""
+    start: str = "00:00:00:00"
+    """Timecode of the recording's start, `HH:MM:SS:FF`."""
+
+
+def _ignore(warning: str) -> None:
+    """Drop a warning."""
+
 
 def render(
     transcript: Transcript,
@@ -50,6 +75,8 @@ def render(
     embedding_model: str | None = None,
     words: bool = True,
     paragraphs: bool = False,
+    stl: StlOptions = StlOptions(),
+    warn: Callable[[str], None] = _ignore,
     check: Check = never,
 ) -> dict[str, Any]:
     """Return the `transcription` part of a job's output.
@@ -61,10 +88,14 @@ def render(
         embedding_model: name of the network of the speakers' embeddings; if given, each speaker has its `embedding`.
         words: if false, those of the transcript are for subtitles only, and JSON has none.
         paragraphs: if true, the text has a blank line between paragraphs.
+        stl: the frame rate and the start of EBU STL.
+        warn: takes sentences on what a format cannot hold.
         check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, embedding_model, words, paragraphs, check)
+    renderer = _Renderer(transcript, layout, embedding_model, words, paragraphs, stl, warn, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
+    if not {"ttml", "stl"}.isdisjoint(keys) or (renderer.has_layout and not _SUBTITLES.isdisjoint(keys)):
+        keys.append("cue_report")
     if transcript.diarization is not None:
         keys += ["speakers", "speaker_turns"] if "segments" in keys else ["speakers"]
     return {key: getattr(renderer, key) for key in checked(dict.fromkeys(keys), check)}
@@ -80,9 +111,12 @@ class _Renderer:
         embedding_model: str | None,
         words: bool,
         paragraphs: bool,
+        stl: StlOptions,
+        warn: Callable[[str], None],
         check: Check,
     ) -> None:
         self._check, self._words, self._paragraphs = check, words, paragraphs
+        self._stl, self._warn = stl, warn
         self._transcript, self._layout, self._embedding_model = transcript, layout, embedding_model
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
@@ -169,6 +203,37 @@ class _Renderer:
     @property
     def ass(self) -> str:
         return to_ass(self._laid_out, self._text_language, karaoke=self._has_words, check=self._check)
+
+    @property
+    def ttml(self) -> str:
+        return to_ttml(self._for_broadcast, self._text_language, self._check)
+
+    @property
+    def stl(self) -> str:
+        """The bytes of the file in base64, since JSON has no bytes."""
+        today = datetime.now(timezone.utc).date()
+        stl = to_stl(
+            self._for_broadcast, self._text_language, self._stl.frame_rate, self._stl.start, today, self._check
+        )
+        for warning in stl.warnings:
+            self._warn(warning)
+        return base64.b64encode(stl.content).decode()
+
+    @property
+    def cue_report(self) -> dict[str, Any]:
+        return report_cues(self._for_broadcast, self._layout if self.has_layout else PRESETS["broadcast"])
+
+    @property
+    def has_layout(self) -> bool:
+        """True if the layout limits cues."""
+        return self._layout != Layout(highlight_words=self._layout.highlight_words)
+
+    @cached_property
+    def _for_broadcast(self) -> list[Cue]:
+        """The cues of TTML and STL: laid out as `broadcast` unless there is a layout: no screen holds a segment."""
+        if self.has_layout:
+            return self._laid_out
+        return lay_out(self._transcript.segments, PRESETS["broadcast"], self._text_language, self._check)
 
     @cached_property
     def _subtitles(self) -> list[Cue]:

@@ -16,6 +16,8 @@ const GROUPS = [
     ["srt", "SubRip (.srt)", "Most players and video editors"],
     ["vtt", "WebVTT (.vtt)", "Web pages"],
     ["ass", "SubStation (.ass)", "Styled, for burning in"],
+    ["ttml", "EBU-TT-D (.ttml)", "Broadcasters and streaming"],
+    ["stl", "EBU STL (.stl)", "Latin, Cyrillic, Greek, Arabic or Hebrew"],
     ["lrc", "Lyrics (.lrc)", "Music players"],
   ] },
   { heading: "Data", formats: [

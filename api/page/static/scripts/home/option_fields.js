@@ -78,6 +78,10 @@ const BUILDERS = {
     const check = () => (isWrong() ? `Enter a whole number from ${min} to ${max}.` : "");
     return withError(control, check, { get: () => (control.value === "" ? "" : Number(control.value)), set: (value) => { control.value = value ?? ""; } });
   },
+  line: ({ placeholder, maxlength }, id) => {
+    const control = element("input", { id, type: "text", placeholder, maxlength, autocomplete: "off" });
+    return { control, get: () => control.value.trim(), set: (value) => { control.value = value ?? ""; } };
+  },
   words: ({ placeholder }, id) => {
     const control = element("textarea", { id, rows: 2, placeholder });
     return { control, isWide: true, get: () => control.value.trim(), set: (value) => { control.value = value ?? ""; } };

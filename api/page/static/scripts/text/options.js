@@ -45,6 +45,7 @@ const GROUPS = [
     title: "Recording",
     fields: [
       { name: "clip_timestamps", label: "Only a part", kind: "range", hint: "Minutes and seconds, such as 1:30." },
+      { name: "audio_track", label: "Audio track", kind: "line", placeholder: "The main one", maxlength: 200, hint: "For videos with several: the number, from 1, the language or the title." },
       { name: "denoise", label: "Reduce background noise", kind: "check", hint: "Only for very noisy recordings: it seldom helps." },
     ],
   },
@@ -57,7 +58,7 @@ const OF_THE_PAGE = new Set(["output_format", "word_timestamps", "translate", "c
 
 const FURTHER_LABELS = {
   diarize: "Speakers", channels: "Speakers", min_speakers: "How many speakers", max_speakers: "How many speakers",
-  initial_prompt: "Names and unusual words", audio_track: "Audio track", caption_font: "Caption font",
+  initial_prompt: "Names and unusual words", caption_font: "Caption font",
 };
 const LABELS = new Map(GROUPS.flatMap(({ fields }) => fields.map(({ name, label }) => [name, label])));
 
