@@ -300,6 +300,7 @@ def recording(kind: str, words: int) -> Transcript:
         "names": lambda: made.choice([" a", " dot", " at"]),
         "signs": lambda: "a@",
         "colons": lambda: "a:",
+        "cards": lambda: " 4242",
         "codes": lambda: made.choice([" DE89", " 3", " G B 8"]),
     }[kind]
     spoken = [said() for _ in range(words)]
@@ -338,10 +339,10 @@ def _apply_to_copy(apply: Any, made: Transcript) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["speech", "names", "digits"])
+@pytest.mark.parametrize("kind", ["speech", "names", "digits", "cards"])
 def test_streaming_takes_work_that_grows_with_the_segments(kind: str) -> None:
     lines = []
-    for words in (500, 4_000):
+    for words in (1_000, 8_000):
         made = recording(kind, words)
         with counted_lines() as counted:
             streamed(made, Options(redact=["card", "email"]))
