@@ -43,20 +43,26 @@ class Redactor:
             for found in placed
         )
 
-    def count_final(self, segments: Sequence[Segment], transcript: Transcript) -> int:
-        """Return how many of the first segments are final: no personal data begins in them and ends after them."""
+    def redact_waiting(
+        self, segments: Sequence[Segment], transcript: Transcript
+    ) -> tuple[list[Segment], list[Segment]]:
+        """Redact what is whole in the latest segments of a transcript's channel, in copies.
+
+        Returns:
+            The segments that are final, and those in which personal data may go on after the last one.
+        """
+        copies = [replace(segment) for segment in segments]
+        finder = _Finder(self._kinds, _languages(transcript))
         texts = [segment.text for segment in segments]
-        found = _Finder(self._kinds, _languages(transcript)).find(texts)
-        open_from = find_open_end("".join(texts))
-        ends = list(accumulate(map(len, texts)))
-        count = bisect_right(ends, open_from)
-        for edit in reversed(found):
-            while count and edit.start < ends[count - 1] < edit.end:
-                count -= 1
-        return count
+        open_from = _find_open(texts, finder.find(texts))
+        final = bisect_right(list(accumulate(map(len, texts))), open_from)
+        edit_segments(copies, finder.find_closed)
+        return [segment for segment in copies[:final] if segment.text], [
+            segment for segment in copies[final:] if segment.text
+        ]
 
     def redact_segments(self, segments: Sequence[Segment], transcript: Transcript) -> list[Segment]:
-        """Return redacted copies of consecutive segments of a transcript's channel, those without text left out."""
+        """Return redacted copies of the last segments of a transcript's channel, those without text left out."""
         copies = [replace(segment) for segment in segments]
         edit_segments(copies, _Finder(self._kinds, _languages(transcript)).find)
         return [segment for segment in copies if segment.text]
@@ -77,6 +83,18 @@ class _Finder:
     def find(self, parts: Sequence[str], check: Check = never) -> list[Edit]:
         found = find_personal_data("".join(parts), self._kinds, self._languages, check)
         return [Edit(span.start, span.end, f"[{span.kind}]") for span in found]
+
+    def find_closed(self, parts: Sequence[str], check: Check = never) -> list[Edit]:
+        """Find what does not go on after the end."""
+        edits = self.find(parts, check)
+        open_from = _find_open(parts, edits)
+        return [edit for edit in edits if edit.end <= open_from]
+
+
+def _find_open(parts: Sequence[str], edits: Sequence[Edit]) -> int:
+    """Return the position from which a text may still change: that of its open end, or of what reaches into it."""
+    open_from = find_open_end("".join(parts))
+    return min([open_from, *(edit.start for edit in edits if edit.end > open_from)])
 
 
 def _languages(transcript: Transcript) -> list[str]:

@@ -79,21 +79,24 @@ class ChangedSegments:
         """Take the next segment of a transcript, and return those that are final."""
         self._waiting.append(self._changes.corrector.correct_alone(segment))
         redactor = self._changes.redactor
-        ready = len(self._waiting) if redactor is None else redactor.count_final(self._waiting, transcript)
-        return self._take(ready, transcript)
+        if redactor is None:
+            final, self._waiting = self._waiting, []
+        else:
+            final, self._waiting = redactor.redact_waiting(self._waiting, transcript)
+        return self._hide(final)
 
     def finish(self, transcript: Transcript) -> list[Segment]:
         """Return the segments that wait: there is no next one."""
-        return self._take(len(self._waiting), transcript)
+        final, self._waiting = self._waiting, []
+        if self._changes.redactor is not None and final:
+            final = self._changes.redactor.redact_segments(final, transcript)
+        return self._hide(final)
 
-    def _take(self, count: int, transcript: Transcript) -> list[Segment]:
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        if self._changes.redactor is not None and taken:
-            taken = self._changes.redactor.redact_segments(taken, transcript)
+    def _hide(self, segments: list[Segment]) -> list[Segment]:
         if self._changes.masker is not None:
-            taken = [replace(segment) for segment in taken]
-            edit_segments(taken, self._changes.masker.find)
-        return [_without_tokens(segment) for segment in taken] if self._changes.hides else taken
+            segments = [replace(segment) for segment in segments]
+            edit_segments(segments, self._changes.masker.find)
+        return [_without_tokens(segment) for segment in segments] if self._changes.hides else segments
 
 
 def _without_tokens(segment: Segment) -> Segment:
