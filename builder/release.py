@@ -29,7 +29,7 @@ from builder.changelog import release_notes, with_release  # noqa: E402
 
 BRANCH = "main"
 STATED = {
-    "src/__init__.py": '__version__ = "{}"',
+    "src/version.py": '__version__ = "{}"',
     "docs/output.md": '"worker_version": "{}"',
     "docs/client.md": "worker_whisper-{}-py3-none-any.whl",
     "Dockerfile": 'org.opencontainers.image.version="{}"',

@@ -34,7 +34,7 @@ from builder.third_party import THIRD_PARTY, third_party  # noqa: E402
 from src.request.options import Options  # noqa: E402
 from src.request.schema import JobInput  # noqa: E402
 from src.settings import Settings  # noqa: E402
-from src.speakers import clustering  # noqa: E402
+from src.speakers import clustering, diarization  # noqa: E402
 
 DOCKERFILE = ROOT / "Dockerfile"
 README = ROOT / "README.md"
@@ -80,11 +80,13 @@ def schema() -> str:
 
 
 def thresholds() -> str:
-    """Return the similarities from which the client merges speakers of parts: the worker's within one recording."""
-    return (
-        json.dumps({"merge": clustering.MERGE_THRESHOLD, "strict_merge": clustering.STRICT_MERGE_THRESHOLD}, indent=2)
-        + "\n"
-    )
+    """Return the worker's similarities: of speakers of parts that the client merges, and of a known voice."""
+    similarities = {
+        "merge": clustering.MERGE_THRESHOLD,
+        "strict_merge": clustering.STRICT_MERGE_THRESHOLD,
+        "enroll": diarization.ENROLL_THRESHOLD,
+    }
+    return json.dumps(similarities, indent=2) + "\n"
 
 
 def insert_table(text: str, name: str, table: str) -> str:

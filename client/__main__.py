@@ -21,6 +21,7 @@ from client.version import client_version
 COMMANDS = {
     "transcribe": "Transcribe a recording: a file of any size, or a URL.",
     "batch": "Transcribe a folder of recordings.",
+    "voices": "Keep known voices, to be named in transcripts.",
     "live": "Transcribe a microphone or a pipe, word by word.",
     "page": "Open the web page: transcribe, correct, export.",
     "serve": "Serve OpenAI's audio API on this machine.",

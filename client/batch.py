@@ -33,8 +33,18 @@ from client.errors import (
 )
 from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
+from client.invocation import command_line
+from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
-from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
+from client.options import (
+    ParallelFlag,
+    PayloadLimitFlag,
+    QuietFlag,
+    TimeoutFlag,
+    with_connection,
+    with_known_voices,
+    with_options,
+)
 from client.output import base_path, check_targets, expand_formats, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
 from client.settings import EndpointSettings
@@ -274,6 +284,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(cls=GroupedCommand, epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}")
 @exit_on_client_error
+@with_known_voices
 @with_options
 @with_connection
 def main(
@@ -286,6 +297,7 @@ def main(
     ],
     connection: EndpointSettings,
     options: dict[str, Any],
+    known_voices: KnownVoices,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -321,6 +333,9 @@ def main(
         raise WrongUsage(
             f"{source} would mix transcripts into the recordings: give another folder, such as {source / 'transcripts'}"
         )
+    if "align" in options:
+        raise WrongUsage(f"--align is the text of one recording: use `{command_line('transcribe')}` for each")
+    job_options = known_voices.add_to(options)
     console = Console(stderr=True)
     started = time.monotonic()
     with ProgressBar(console, str(source), quiet=quiet) as bar:
@@ -330,11 +345,14 @@ def main(
             bar.print(f"Left out: {left_out}")
         if not items:
             raise WrongUsage(f"there are no recordings in {source}")
+        if note := describe_known_voices(options, job_options):
+            bar.print(note)
         result = transcribe_all(
             Endpoint(connection, on_retry=bar.print),
             items,
+            # Without the known voices: one more of them is no reason to pay for all recordings again.
             CompletionRecord(target, options),
-            options,
+            job_options,
             RunSettings(parallel, timeout, request_limit=payload_limit),
             max_workers=max_workers,
             overwrite=overwrite,

@@ -10,6 +10,7 @@ import difflib
 import functools
 import json
 import math
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +21,12 @@ import fastjsonschema
 
 from client.errors import BadRecording, WrongUsage
 from client.files import describe_no_file
+from client.given_text import read_given_text
 from client.media.audio import compress
 from client.media.clips import parse_clips
 from client.output import SUFFIXES
 from client.recognition import encodable_path
+from client.remote_audio import is_remote, remote_audio
 
 Schema = dict[str, Any]
 
@@ -69,7 +72,9 @@ def parse_options(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as a job has them, without those that are None; samples of speakers may also be paths of files.
+    """Return options as a job has them, without those that are None.
+
+    Samples of speakers, and a text to align, may also be paths of files.
 
     Raises:
         WrongUsage: an option is unknown, or its value is wrong.
@@ -87,6 +92,8 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
         if name == "speakers" and isinstance(value, dict):
             samples = {speaker: _sample(f"options.speakers.{speaker:.60}", sample) for speaker, sample in value.items()}
             checked[name] = samples
+        if name == "align" and isinstance(value, os.PathLike):
+            checked[name] = read_given_text("options.align", value)
         _check(name, checked[name], f"options.{name}")
     return checked
 
@@ -97,6 +104,8 @@ def parse_option(name: str, given: Any) -> Any:
     Returns:
         The option; None if the texts are blank.
     """
+    if name == "align" and isinstance(given, str):
+        return read_given_text(_flag(name), given)
     if not isinstance(given, list):
         return given
     texts = [line for text in given for line in _to_lines(_read_file(name, text))]
@@ -172,14 +181,14 @@ def _parse_speakers(name: str, texts: Sequence[str]) -> dict[str, Any]:
     return {speaker: _sample(f"{_flag(name)} {speaker:.60}", source) for speaker, source in given.items()}
 
 
-def _sample(place: str, source: Any) -> dict[str, str]:
-    """Return a sample as the worker takes it; a large file is compressed."""
-    if isinstance(source, dict) and source.keys() & {"url", "base64"}:
+def _sample(place: str, source: Any) -> dict[str, Any]:
+    """Return a known voice as the worker takes it; a large file is compressed."""
+    if isinstance(source, dict) and source.keys() & {"url", "base64", "volume", "embedding"}:
         return source
     if not isinstance(source, str):
         raise WrongUsage(f'{place}: give a file, {{"url": "https://..."}} or {{"base64": "..."}}')
-    if source.lower().startswith(("http://", "https://")):
-        return {"url": source}
+    if is_remote(source):
+        return remote_audio(source)
     path = Path(source).expanduser()
     if not path.is_file():
         raise WrongUsage(f"{place}: {describe_no_file(path)}")

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from client.command_help import CONNECTION, GENERAL
+from client.known_voices import KnownVoices
 from client.option_values import Schema, alternatives, option_schemas, parse_options
 from client.settings import EndpointSettings, find_http_server, find_settings
 
@@ -34,6 +35,14 @@ ParallelFlag = Annotated[
 PayloadLimitFlag = Annotated[
     int,
     typer.Option(min=50_000, metavar="BYTES", rich_help_panel=CONNECTION, help="Maximum size of a request, in bytes."),
+]
+VoicesFlag = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        rich_help_panel=GENERAL,
+        help="Folder of known voices; default: WORKER_WHISPER_VOICES, else ~/.local/share/worker-whisper/voices.",
+    ),
 ]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=GENERAL, help="Hide the progress.")]
 
@@ -66,6 +75,19 @@ _CONNECTION_FLAGS = {
     ],
 }
 
+_VOICE_FLAGS = {
+    "known_voices": Annotated[
+        bool | None,
+        typer.Option(
+            "--known-voices/--no-known-voices",
+            show_default=False,
+            rich_help_panel="Speakers",
+            help="With --diarize: name the voices that `voices add` has kept. Default: if there are any.",
+        ),
+    ],
+    "voices": VoicesFlag,
+}
+
 _SERVER_FLAG = Annotated[
     str | None,
     typer.Option(
@@ -80,7 +102,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Language": ("task", "language", "language_candidates", "multilingual", "chinese_script", "translate"),
     "Recording": ("clip_timestamps", "audio_track", "channels", "denoise", "strict"),
     "Speakers": ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings"),
-    "Vocabulary": ("custom_vocabulary", "initial_prompt", "carry_initial_prompt"),
+    "Vocabulary": ("align", "custom_vocabulary", "initial_prompt", "carry_initial_prompt"),
     "Subtitles": (
         *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
         *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
@@ -108,6 +130,7 @@ _METAVARS = {
     "clip_timestamps": "START,END,...",
     "audio_track": "TRACK",
     "speakers": "NAME=FILE|URL",
+    "align": "FILE|TEXT",
     "custom_vocabulary": "TERM=HEARD",
     "temperature": "NUMBER,...",
     "suppress_tokens": "ID,...",
@@ -125,6 +148,8 @@ _HELP = {
     "json, verbose_json; all stands for text, srt, vtt, tsv and json. Default: all.",
     "clip_timestamps": "Transcribe only these parts: times in seconds or mm:ss, or JSON [[START, END], ...].",
     "speakers": "With --diarize: a sample of a known voice, at most 60 s; once for each speaker, or JSON.",
+    "align": "The text that is said, if it is known: a file of text, srt, vtt or lrc, or the text itself. It gets "
+    "times, line by line, in place of a transcript.",
     "custom_vocabulary": 'Correct what is misheard, such as "Kubernetes=cooper netties", once for each; TERM,... '
     "without = goes into the prompt. Also JSON, or @FILE with either, one a line.",
 }
@@ -143,6 +168,12 @@ def with_connection(command: Command) -> Command:
     """Give a command the flags that select an endpoint; they arrive as its parameter `connection`."""
     flags = [_keyword(name, annotation) for name, annotation in _CONNECTION_FLAGS.items()]
     return with_flags(command, "connection", flags, _find_connection)
+
+
+def with_known_voices(command: Command) -> Command:
+    """Give a command the flags that choose known voices; they arrive as its parameter `known_voices`."""
+    flags = [_keyword(name, annotation) for name, annotation in _VOICE_FLAGS.items()]
+    return with_flags(command, "known_voices", flags, _choose_voices)
 
 
 def with_server(command: Command) -> Command:
@@ -171,6 +202,10 @@ def with_flags(
 
 def _keyword(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _choose_voices(values: dict[str, Any]) -> KnownVoices:
+    return KnownVoices(values["known_voices"], values["voices"])
 
 
 def _find_connection(values: dict[str, Any]) -> EndpointSettings:

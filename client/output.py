@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -19,6 +18,7 @@ from client.errors import BadAnswer, EndpointFailed, WrongUsage
 from client.files import add_suffix, check_writable, write_atomically
 from client.media.video import strip_video
 from client.recognition import RECORDING_SUFFIXES, other_kind
+from client.remote_audio import remote_stem
 from client.transport.answers import check_output, clean_text, parse_json
 
 Output = dict[str, Any]
@@ -65,7 +65,7 @@ def choose_targets(recording: Path | str, output: str | None, formats: Sequence[
     """Return the file of each format for a single recording.
 
     Args:
-        recording: a file, or a URL.
+        recording: a file, or what the worker fetches itself.
         output: a file; or a folder, if it is one or ends with a slash; None: the recording's folder.
         formats: of the transcript, expanded.
 
@@ -73,8 +73,7 @@ def choose_targets(recording: Path | str, output: str | None, formats: Sequence[
         WrongUsage: `output` is a name for something other than a transcript.
     """
     if isinstance(recording, str):
-        name = Path(unquote(urlsplit(recording).path)).stem
-        folder, stem = Path(), _UNSAFE_IN_NAMES.sub("_", name)
+        folder, stem = Path(), _UNSAFE_IN_NAMES.sub("_", remote_stem(recording))
     else:
         folder, stem = recording.parent, recording.name if _has_twin(recording) else recording.stem
     stem = stem or "transcript"

@@ -27,6 +27,7 @@ from client.merge.outputs import PartOutput, formats_for_parts, majority_languag
 from client.merge.speakers import options_for_parts, unify_speakers
 from client.option_values import parse_formats
 from client.recognition import check_recording, encodable_path
+from client.remote_audio import is_remote, remote_audio
 from client.transport.answers import JsonObject, clean_line
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
@@ -59,7 +60,7 @@ class RunSettings:
 
 
 def find_recording(source: str | Path) -> Path | str:
-    """Return a file's path, or an http(s) URL as it is.
+    """Return a file's path; or as it is what the worker fetches itself: http(s)://, s3:// and volume:.
 
     Raises:
         WrongUsage: it is empty, a URL of another kind, or no path at all, such as an open file.
@@ -70,12 +71,11 @@ def find_recording(source: str | Path) -> Path | str:
         raise WrongUsage(f"give a file's path or a URL as the recording, not an object of type {type(source).__name__}")
     if not source.strip():
         raise WrongUsage("the name of the recording is empty: give a file or a URL")
-    scheme = re.match(r"[a-z][a-z\d+.-]*://", source.lower())
-    if scheme is None:
-        return Path(source)
-    if scheme[0] not in ("http://", "https://"):
-        raise WrongUsage("give a file's path, or a URL, which begins with http:// or https://")
-    return source
+    if is_remote(source):
+        return source
+    if re.match(r"[a-z][a-z\d+.-]*://", source.lower()):
+        raise WrongUsage("give a file's path, or a URL, which begins with http:// or https://, or s3://bucket/key")
+    return Path(source)
 
 
 def transcribe_recording(
@@ -96,7 +96,7 @@ def transcribe_recording(
 
     Args:
         endpoint: where the jobs run.
-        source: a file, or a URL that the worker can download.
+        source: a file, or what the worker fetches itself: see `find_recording`.
         options: the worker's, by name.
         settings: how the jobs are run.
         stop: when set, ends the compression and cancels the running jobs.
@@ -152,7 +152,7 @@ def _transcribe(
 ) -> JsonObject:
     warnings: list[str] = []
     if isinstance(source, str):
-        jobs = [JobSpec("url", lambda: _build_request({"url": source}, options, settings))]
+        jobs = [JobSpec("url", lambda: _build_request(remote_audio(source), options, settings))]
     elif source.stat().st_size <= _max_audio_bytes(options, settings):
         jobs = [JobSpec("file", lambda: _build_request(_encode_base64(source), options, settings))]
     else:
@@ -297,6 +297,10 @@ def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPar
 
 def _choose_cut_points(track: OpusTrack, options: Options, settings: RunSettings) -> list[float]:
     max_part_s = _max_audio_bytes(options, settings) / track.bytes_per_second / _SIZE_MARGIN
+    if options.get("align") and max_part_s < track.seconds:
+        raise WrongUsage(
+            "align takes the whole recording, and its sound is too large for one request: give its URL instead"
+        )
     wanted = settings.parallel if max_part_s < track.seconds else 1
     times = cut_points(track.levels, FRAME_S, max_part_s, wanted=wanted)
     clips = parse_clips(options)

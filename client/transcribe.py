@@ -24,8 +24,17 @@ from rich.console import Console
 from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
 from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
 from client.errors import WrongUsage
+from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
-from client.options import ParallelFlag, PayloadLimitFlag, QuietFlag, TimeoutFlag, with_connection, with_options
+from client.options import (
+    ParallelFlag,
+    PayloadLimitFlag,
+    QuietFlag,
+    TimeoutFlag,
+    with_connection,
+    with_known_voices,
+    with_options,
+)
 from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, find_recording, transcribe_recording
 from client.segment_order import SegmentOrder
@@ -34,6 +43,11 @@ from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 
 Output = dict[str, Any]
+
+_SOURCE_HELP = (
+    "A recording: a media file, or what the worker fetches itself: an http(s) URL, s3://BUCKET/KEY, or volume:PATH on "
+    "its network volume."
+)
 
 _EXAMPLES = """\b
 Examples:
@@ -65,7 +79,7 @@ def transcribe_audio(
 
     Args:
         audio_file_path: a local recording of any size.
-        audio_url: a recording that the worker downloads, in place of `audio_file_path`.
+        audio_url: a recording that the worker fetches (see `find_recording`), in place of `audio_file_path`.
         options: the worker's, by name.
         endpoint_id: for this and the next two, see `client/settings.py`.
         api_key: of RunPod.
@@ -94,12 +108,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(cls=GroupedCommand, epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}")
 @exit_on_client_error
+@with_known_voices
 @with_options
 @with_connection
 def main(
-    source: Annotated[str, typer.Argument(metavar="FILE|URL", help="A recording: a media file, or an http(s) URL.")],
+    source: Annotated[str, typer.Argument(metavar="FILE|URL", help=_SOURCE_HELP)],
     connection: EndpointSettings,
     options: dict[str, Any],
+    known_voices: KnownVoices,
     output: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +146,7 @@ def main(
 
     RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
+    job_options = known_voices.add_to(options)
     recording = find_recording(source)
     formats = expand_formats(options.get("output_format") or ["all"])
     to_stdout = output == "-"
@@ -153,10 +170,12 @@ def main(
 
     printer = SegmentPrinter() if stream else None
     with ProgressBar(Console(stderr=True), Path(source).name, quiet=quiet) as bar:
+        if note := describe_known_voices(options, job_options):
+            bar.print(note)
         result = transcribe_recording(
             Endpoint(connection, on_retry=bar.print),
             recording,
-            options,
+            job_options,
             RunSettings(parallel, timeout, webhook, payload_limit),
             stop=threading.Event(),
             listener=_listener(bar, printer),

@@ -14,6 +14,6 @@ def client_version() -> str:
     if __name__.startswith("worker_whisper."):
         return importlib.metadata.version(DISTRIBUTION)
     # Not an import: the worker's package is not the client's.
-    source = Path(__file__).parents[1] / "src" / "__init__.py"
+    source = Path(__file__).parents[1] / "src" / "version.py"
     module = ast.parse(source.read_text(encoding="utf-8"))
     return next(str(ast.literal_eval(node.value)) for node in module.body if isinstance(node, ast.Assign))

@@ -2,6 +2,4 @@
 
 from src import without_numba
 
-__version__ = "0.1.0"
-
 without_numba.install()

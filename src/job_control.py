@@ -66,6 +66,15 @@ class JobControl:
         finally:
             self._channel = 0, 1
 
+    @contextmanager
+    def without_segments(self) -> Iterator[None]:
+        """Report no segments from the block, and stream nothing: its segments are not those of the answer."""
+        on_segment, self._on_segment = self._on_segment, None
+        try:
+            yield
+        finally:
+            self._on_segment = on_segment
+
     def segment(self, segment: Segment) -> None:
         """Report a final segment."""
         number, channels = self._channel

@@ -38,9 +38,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as SocketTimeout
 
-from src import __version__
 from src.deadline import DeadlineExceeded
 from src.errors import InvalidInput, explain_os_error
+from src.version import __version__
 
 T = TypeVar("T")
 

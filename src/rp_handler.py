@@ -19,14 +19,14 @@ from typing import Any
 import torch
 
 from media.video import Video
-from src import __version__, logs
+from src import logs
+from src.buckets import BUCKET_REMEDY, find_bucket
 from src.captions.captioning import CaptionRequest, caption, find_video, shown_layout
 from src.captions.embed import CaptionedVideo
-from src.delivery.answer import BUCKET_REMEDY, attach_video, deliver, max_video_bytes, require_bucket
+from src.delivery.answer import attach_video, deliver, max_video_bytes, require_bucket
 from src.delivery.chunks import MAX_CHUNK_BYTES
-from src.delivery.s3 import find_bucket
 from src.delivery.webhooks import ProgressNotifier, notify
-from src.download import fetch, fetch_samples
+from src.download import Stores, check_stores, fetch_samples, fetch_tracks
 from src.engine.scheduler import EngineLost
 from src.engine.work import OutOfMemory as EngineOutOfMemory
 from src.errors import (
@@ -41,14 +41,18 @@ from src.errors import (
 from src.job_control import MAX_DEADLINE_S, JobControl
 from src.request import openai_jobs, worker_faster_whisper
 from src.request.ineffective import ineffective_options
+from src.request.known_voices import EMBEDDING_MODEL
 from src.request.options import Options
 from src.request.schema import Webhook
+from src.request.tracks import to_track_files
 from src.request.validation import find_reference, find_webhook, parse_input
-from src.settings import get_settings
+from src.settings import Settings, get_settings
+from src.sources.volume import Volume
 from src.startup import get_processor
+from src.version import __version__
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
-from transcript.transcript import Transcript
+from transcript.transcript import GivenText, Transcript
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
@@ -107,6 +111,9 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     job_input = parse_input(_to_our_input(job))
     bucket = find_bucket(job.get("s3Config"), settings, control.on_cancel)
     require_bucket(job_input.upload, bucket)
+    stores = Stores(bucket, _find_volume(settings))
+    voices = job_input.options.voice_samples
+    check_stores(job_input.audio, voices, stores)
     processor = get_processor()
     destination: dict[str, Any] = {"job_id": _job_id(job) or "job", "bucket": bucket, "upload": job_input.upload}
     destination |= {"check": control.check, "on_cancel": control.on_cancel}
@@ -115,18 +122,23 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
     with tempfile.TemporaryDirectory(prefix="job-") as folder:
         with processor.reserve(job_input.options, control):
             control.progress("downloading")
-            samples = fetch_samples(job_input.options.speakers or {}, Path(folder), control)
-            recording = fetch(
+            samples = fetch_samples(voices, Path(folder), control, stores)
+            recordings = fetch_tracks(
                 job_input.audio,
                 Path(folder),
                 max_bytes=settings.max_audio_bytes,
                 timeout=settings.download_timeout,
+                stores=stores,
                 control=control,
             )
             fetched = time.perf_counter()
             captions = _caption_request(job_input.options)
-            video = find_video(recording, captions, max_video, BUCKET_REMEDY, control) if captions else None
-            transcript = processor.transcribe(recording, job_input.options, control, samples)
+            video = find_video(recordings[0], captions, max_video, BUCKET_REMEDY, control) if captions else None
+            if len(recordings) == 1:
+                transcript = processor.transcribe(recordings[0], job_input.options, control, samples)
+            else:
+                tracks = to_track_files(job_input.audio, recordings)
+                transcript = processor.transcribe_tracks(tracks, job_input.options, control)
         captioned = _try_captioning(video, transcript, captions, Path(folder), max_video, control)
         layout = shown_layout(video, captions) if video and captions else job_input.options.layout
         texts = _render_texts(transcript, job_input.options, layout, control)
@@ -136,6 +148,15 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
         answer = {**texts, "metadata": metadata}
         attach_video(answer, captioned, max_bytes=inline, **destination)
     return deliver(answer, max_bytes=settings.max_result_bytes, **destination)
+
+
+def _find_volume(settings: Settings) -> Volume | None:
+    """The mounted volume, without the page's folder: its recordings are its visitors' own."""
+    if settings.volume is None:
+        return None
+    from src.page_folder import find_page_folder  # a worker without a volume needs nothing of the page
+
+    return Volume(settings.volume, find_page_folder(settings))
 
 
 def _caption_request(options: Options) -> CaptionRequest | None:
@@ -176,8 +197,8 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             text,
             options.output_format,
             layout,
-            speaker_embeddings=options.speaker_embeddings,
-            words=options.word_timestamps,
+            embedding_model=EMBEDDING_MODEL if options.speaker_embeddings else None,
+            words=options.gives_words,
             stl=options.stl,
             warn=transcript.warnings.append,
             check=control.check,
@@ -273,12 +294,32 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         ],
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),
+        **_given_text(transcript.given_text),
         "vocabulary": {"put_in": transcript.vocabulary, "prompted": options.hints},
         "timings": {
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },
         "worker_version": __version__,
         "warnings": [*transcript.warnings, *ineffective_options(options)],
+    }
+
+
+def _given_text(given: GivenText | None) -> dict[str, Any]:
+    """How the recording differs from the text of `align`; nothing if there was none."""
+    if given is None:
+        return {}
+    differences = {"not_said": given.not_said, "said_besides": given.said_besides}
+    return {
+        "given_text": {
+            "words": given.words,
+            **{
+                name: [
+                    {"start": round(passage.start, 3), "end": round(passage.end, 3), "text": passage.text}
+                    for passage in passages
+                ]
+                for name, passages in differences.items()
+            },
+        }
     }
 
 

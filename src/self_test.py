@@ -32,7 +32,7 @@ DEMO_WORDS = "The quick brown fox jumps over the lazy dog. Speech goes in, and t
 
 DEMO_SECONDS = 6.7
 
-CHECKED_SECONDS, CHECKED_WORDS = 3.0, DEMO_WORDS.partition(".")[0]
+CHECKED_SECONDS, CHECKED_WORDS = 2.0, DEMO_WORDS.partition(" over")[0]
 """The part of the clip that the model is checked with: the start waits for it. With the silence that is left at its end
 it is encoded as 5 s, at a quarter of the time of a whole window."""
 

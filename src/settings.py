@@ -6,6 +6,7 @@ them. RunPod's variables (`RUNPOD_*`) are read by the SDK.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 NETWORK_VOLUME = Path("/runpod-volume")
 """Mount point of an endpoint's network volume."""
+
+POD_VOLUME = Path("/workspace")
+"""Mount point of a Pod's volume (https://docs.runpod.io/pods/storage/types)."""
 
 CACHED_MODELS = NETWORK_VOLUME / "huggingface-cache" / "hub"
 """Folder of the endpoint's "cached model", filled by RunPod before the worker starts
@@ -79,6 +83,12 @@ class Settings(BaseSettings):
     )
     max_audio_bytes: int = Field(
         default=2 * 1024**3, gt=0, description="Largest recording, in bytes, as fetched and as decoded."
+    )
+    audio_volume: str = Field(
+        default="auto",
+        pattern="^(auto|none|/.*)$",
+        description='Folder in which jobs may name recordings, `{"volume": "in/talk.mp4"}`; `auto`: the network '
+        "volume, at `/runpod-volume` or on a Pod at `/workspace`; `none`: no such jobs.",
     )
     max_audio_seconds: float = Field(default=12 * 3600, gt=0, description="Longest recording, in seconds.")
     download_timeout: float = Field(
@@ -156,6 +166,12 @@ class Settings(BaseSettings):
         default=None, description="S3 bucket; none: month and year (`11-26`), as in RunPod's SDK."
     )
 
+    audio_buckets: str = Field(
+        default="",
+        description="S3 buckets from which jobs may read recordings as `s3://bucket/key` with these keys, with commas "
+        "between them, or `*` for all; none: `BUCKET_NAME` only.",
+    )
+
     @property
     def allowed_models(self) -> list[str]:
         """The models that a job may name, the default first."""
@@ -170,6 +186,20 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """The origins of `cors_origins`."""
         return tuple(_split(self.cors_origins))
+
+    @property
+    def readable_buckets(self) -> frozenset[str] | None:
+        """The buckets that jobs may read from with the endpoint's keys; None: all."""
+        names = frozenset(_split(self.audio_buckets) or _split(self.bucket_name or ""))
+        return None if "*" in names else names
+
+    @property
+    def volume(self) -> Path | None:
+        """The folder of `audio_volume`; None if there is none."""
+        if self.audio_volume == "auto":
+            on_pod = [POD_VOLUME] if "RUNPOD_POD_ID" in os.environ else []  # elsewhere it may be anybody's folder
+            return next((folder for folder in (NETWORK_VOLUME, *on_pod) if folder.is_dir()), None)
+        return None if self.audio_volume == "none" else Path(self.audio_volume)
 
     @property
     def baked_models(self) -> Path:

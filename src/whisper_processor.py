@@ -13,30 +13,34 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from src.audio.clips import clip_regions, clip_warnings
-from src.audio.decode import RunningDecoding, start_decoding
+from src.audio.decode import DecodedAudio, RunningDecoding, decode_recording, start_decoding
 from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
 from src.audio.vad import load_vad
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
-from src.errors import InvalidInput, ModelUnavailable, suggest
+from src.errors import InvalidInput, ModelUnavailable, prefix_errors, suggest
 from src.job_control import JobControl
 from src.model_fit import check_support, fit_warnings
 from src.model_loading import display_name, load_model
 from src.models.names import match_model
 from src.request.options import Options
+from src.request.tracks import TrackFile
 from src.request.validation import parse_input
 from src.settings import get_settings
 from src.speakers.clustering import SpeakerCounts
 from src.speakers.pipeline import transcribe_and_diarize
 from src.stage_options import to_audio_options, to_batched_options, to_sequential_options, to_vad_options
 from src.transcription.batched import transcribe_in_windows
+from src.transcription.bleed_filter import drop_bleed
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import transcribe_sequentially
+from src.transcription.text_timing import time_given_text
 from src.transcription.windows import find_windows
 from transcript.channels import merge_channels
 from transcript.chinese_script import convert_transcript
 from transcript.formats.render import render
+from transcript.tracks import merge_tracks
 from transcript.transcript import Transcript
 
 RecordingPath: TypeAlias = str | os.PathLike[str]
@@ -127,12 +131,44 @@ class WhisperProcessor:
                     transcript = _transcribe_channels(model, channels, options, control, samples or {})
                 audio = decoding.result()
         transcript.warnings[:0] = audio.warnings
-        transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-        transcript.vocabulary = options.corrector.correct(transcript, control.check)
-        if transcript.translation is not None:
-            options.corrector.correct(transcript.translation, control.check)
+        _describe_and_correct(transcript, model, options, control)
         # What is transcribed while it is decoded counts as inference.
         transcript.timings |= {"decode_audio": decoded - started, "inference": time.perf_counter() - decoded}
+        return transcript
+
+    def transcribe_tracks(
+        self, tracks: Sequence[TrackFile], options: OptionsLike = None, control: JobControl | None = None
+    ) -> Transcript:
+        """Transcribe tracks that were recorded at the same time, one speaker on each, into one transcript.
+
+        What the microphone of one speaker took up of another is left out.
+
+        Args:
+            tracks: with their speakers and offsets.
+            options: as for `transcribe`; `diarize` and `channels` have no effect.
+            control: as for `transcribe`; segments are reported at the end.
+
+        Raises:
+            WorkerError: as for `transcribe`; of one track, the message begins with its number.
+            EngineLost: the device failed permanently.
+        """
+        options, control = _to_options(options), control or JobControl()
+        with self.acquire(options, control) as model, tempfile.TemporaryDirectory(prefix="pcm-") as folder:
+            started = time.perf_counter()
+            control.progress("decoding the audio")
+            decoded = _decode_tracks(tracks, Path(folder), options, control)
+            pcms = [audio.channels[0] for audio in decoded]
+            decoding = time.perf_counter()
+            with control.without_segments():
+                transcript = _transcribe_tracks(model, pcms, [track.speaker for track in tracks], options, control)
+        named = zip(tracks, decoded, strict=True)
+        transcript.warnings[:0] = [
+            f"{track.speaker}: {warning}" for track, audio in named for warning in audio.warnings
+        ]
+        _describe_and_correct(transcript, model, options, control)
+        transcript.timings |= {"decode_audio": decoding - started, "inference": time.perf_counter() - decoding}
+        for segment in transcript.segments:
+            control.segment(segment)
         return transcript
 
     @contextmanager
@@ -164,8 +200,7 @@ class WhisperProcessor:
         batched = replace(to_batched_options(options), previous_language=previous_language)
         with self.acquire(options, control) as model:
             transcript = _finish(transcribe_in_windows(model.engine, pcm, None, batched, control), model, options)
-        transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
-        transcript.vocabulary = options.corrector.correct(transcript, control.check)
+        _describe_and_correct(transcript, model, options, control)
         return transcript
 
     def process_audio(self, recording: RecordingPath, options: OptionsLike = None) -> dict[str, Any]:
@@ -173,14 +208,15 @@ class WhisperProcessor:
 
         Example: `WhisperProcessor("base").process_audio("talk.mp3", {"language": "en"})["text"]`
 
-        The option `speakers` has no effect here, since nothing is downloaded: see `samples` of `transcribe`.
+        The samples in the option `speakers` have no effect here, since nothing is downloaded: see `samples` of
+        `transcribe`.
 
         Raises:
             WorkerError: as for `transcribe`.
         """
         options = _to_options(options)
         transcript = self.transcribe(recording, options)
-        return render(transcript, options.output_format, options.layout, words=options.word_timestamps)
+        return render(transcript, options.output_format, options.layout, words=options.gives_words)
 
     @property
     def model_names(self) -> list[str]:
@@ -227,7 +263,7 @@ def _to_options(options: OptionsLike) -> Options:
 
 def _reads_in_order(options: Options) -> bool:
     """Return true if a job can begin with a recording that is still being decoded, and may fail at its end."""
-    needs_whole = options.diarize or options.strict or options.clip_timestamps is not None
+    needs_whole = options.diarize or options.strict or options.clip_timestamps is not None or options.align is not None
     return options.chunking == "vad" and not needs_whole
 
 
@@ -246,6 +282,57 @@ def _start_decoding(
     )
 
 
+def _decode_tracks(
+    tracks: Sequence[TrackFile], folder: Path, options: Options, control: JobControl
+) -> list[DecodedAudio]:
+    """Decode all tracks; the limits apply to all of them together, since each is transcribed."""
+    settings, decoded = get_settings(), list[DecodedAudio]()
+    for number, track in enumerate(tracks):
+        track_folder = folder / str(number)
+        track_folder.mkdir()
+        samples = sum(len(audio.channels[0]) for audio in decoded)
+        with prefix_errors(f"audio.{number}"):
+            decoded.append(
+                decode_recording(
+                    track.path,
+                    track_folder,
+                    replace(to_audio_options(options), offset=track.offset),
+                    max_seconds=settings.max_audio_seconds - samples / SAMPLE_RATE,
+                    max_bytes=settings.max_audio_bytes - samples * 2,
+                    control=control,
+                )
+            )
+    return decoded
+
+
+def _transcribe_tracks(
+    model: LoadedModel, pcms: Sequence[Pcm], speakers: Sequence[str], options: Options, control: JobControl
+) -> Transcript:
+    with_words = options.model_copy(update={"word_timestamps": True})  # bleed is recognized word by word
+    transcripts = []
+    for number, pcm in enumerate(pcms):
+        clips = clip_regions(options.clip_timestamps, len(pcm))
+        with control.channel(number, len(pcms)):
+            control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
+            transcripts.append(_transcribe_channel(model, pcm, clips, with_words, control))
+    dropped = drop_bleed(transcripts, pcms, control.check)
+    transcript = merge_tracks(transcripts, speakers)
+    transcript.warnings += clip_warnings(options.clip_timestamps, max(map(len, pcms)))
+    if dropped:
+        transcript.warnings.append(
+            f"{dropped} words were left out where a microphone took up the voice of another track's speaker"
+        )
+    return transcript
+
+
+def _describe_and_correct(transcript: Transcript, model: LoadedModel, options: Options, control: JobControl) -> None:
+    transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
+    if options.align is None:  # a given text stays as it is
+        transcript.vocabulary = options.corrector.correct(transcript, control.check)
+    if transcript.translation is not None:
+        options.corrector.correct(transcript.translation, control.check)
+
+
 def _transcribe_channels(
     model: LoadedModel, channels: Sequence[Pcm], options: Options, control: JobControl, samples: Mapping[str, Path]
 ) -> Transcript:
@@ -261,7 +348,9 @@ def _transcribe_channels(
 
     if options.diarize:
         counts = SpeakerCounts(*options.speaker_counts)
-        transcript = transcribe_and_diarize(transcribe, channels[0], counts, clips, samples, control)
+        transcript = transcribe_and_diarize(
+            transcribe, channels[0], counts, clips, samples, options.voice_embeddings, control
+        )
     else:
         transcript = transcribe()
     transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))
@@ -269,6 +358,16 @@ def _transcribe_channels(
 
 
 def _transcribe_channel(
+    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
+) -> Transcript:
+    if options.align is None:
+        return _recognise(model, pcm, clips, options, control)
+    with control.without_segments():
+        recognised = _recognise(model, pcm, clips, options, control)
+    return time_given_text(model.engine, pcm, recognised, options.align, control)
+
+
+def _recognise(
     model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
 ) -> Transcript:
     if options.chunking == "vad":

@@ -13,7 +13,7 @@ import pytest
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 
-BASE = {"errors", "deadline", "mode", "settings", "logs", "transcript"}
+BASE = {"version", "errors", "deadline", "mode", "settings", "logs", "transcript"}
 """The lowest floor, open to all above it; `transcript` is beside `src`."""
 
 ALLOWED: dict[str, set[str]] = {
@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "formats": {"transcript"},
     "errors": set(),
     "without_numba": set(),
+    "version": set(),
     "__init__": {"without_numba"},
     "deadline": {"errors"},
     "mode": set(),
@@ -39,8 +40,11 @@ ALLOWED: dict[str, set[str]] = {
     "transcription": {"engine", "models", "audio", "job_control", *BASE},
     "speakers": {"request", "audio", "job_control", *BASE},
     "captions": {"media", "request", "formats", "audio", "job_control", *BASE},
-    "download": {"request", "public_http", "share_links", "file_kind", "job_control", *BASE},
-    "delivery": {"captions", "request", "formats", "public_http", "job_control", *BASE},
+    "buckets": {"request", "public_http", *BASE},
+    "page_folder": {"api", *BASE},
+    "sources": {"buckets", "request", "public_http", "share_links", "job_control", *BASE},
+    "download": {"sources", "buckets", "request", "public_http", "file_kind", "job_control", *BASE},
+    "delivery": {"captions", "buckets", "request", "formats", "public_http", "job_control", *BASE},
     "stage_options": {"transcription", "request", "engine", "audio", *BASE},
     "model_fit": {"transcription", "request", "engine", *BASE},
     "model_loading": {"transcription", "engine", "models", *BASE},
@@ -69,12 +73,24 @@ ALLOWED: dict[str, set[str]] = {
     "startup": {"self_test", "whisper_processor", "model_loading", "transcription", "models", "audio", *BASE},
     "rp_handler": {
         *{"startup", "whisper_processor", "delivery", "download", "captions", "speakers", "request", "engine", "media"},
-        *{"formats", "job_control"},
+        *{"sources", "buckets", "page_folder", "formats", "job_control"},
         *BASE,
     },
     "serving": {
         *{"live", "transcription", "self_test"},
-        *{"api", "mode", "rp_handler", "startup", "whisper_processor", "delivery", "request", "audio", "job_control"},
+        *{
+            "api",
+            "mode",
+            "page_folder",
+            "buckets",
+            "rp_handler",
+            "startup",
+            "whisper_processor",
+            "delivery",
+            "request",
+            "audio",
+            "job_control",
+        },
         *BASE,
     },
 }

@@ -11,15 +11,17 @@ import pytest
 
 from src.errors import InvalidInput
 from src.request.audio_source import AudioSource
+from src.request.tracks import TrackSource
 from src.request.validation import find_reference, parse_input
 
 URL = "https://example.com/talk.mp3"
 BASE64 = base64.b64encode(b"ID3" + os.urandom(200)).decode()
-FORMS = 'give {"url": "https://..."} or {"base64": "..."}'
+FORMS = 'give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}'
 
 
 def source(audio: Any) -> AudioSource:
-    return parse_input({"audio": audio}).audio
+    [only] = parse_input({"audio": audio}).audio
+    return only
 
 
 def refusal(audio: Any) -> str:
@@ -52,7 +54,7 @@ def test_base64_in_any_place(text: str) -> None:
         assert (source(audio).url, source(audio).base64) == (None, text)
 
 
-@pytest.mark.parametrize("audio", [None, 12, 1.5, True, [], [URL], "", " \n", b"bytes"])
+@pytest.mark.parametrize("audio", [None, 12, 1.5, True, "", " \n", b"bytes"])
 def test_what_is_neither_is_answered_with_both_forms(audio: Any) -> None:
     assert refusal(audio) == f"audio: {FORMS}"
 
@@ -70,7 +72,7 @@ def test_no_json_names_a_file_of_the_worker(key: str) -> None:
 
 
 def test_an_upload_is_taken_as_it_is(tmp_path: Path) -> None:
-    taken = source(AudioSource.of_upload(tmp_path))
+    taken = source(TrackSource.of_upload(tmp_path))
     assert (taken.upload, taken.url, taken.base64) == (tmp_path, None, None)
 
 
@@ -81,11 +83,11 @@ def test_empty_base64_is_an_empty_file(audio: Any) -> None:
 
 @pytest.mark.parametrize("audio", [{}, {"url": None}, {"url": ""}, {"url": URL, "base64": BASE64}])
 def test_exactly_one_form_is_needed(audio: Any) -> None:
-    assert refusal(audio) == 'audio: give exactly one of "url" and "base64"'
+    assert refusal(audio) == 'audio: give exactly one of "url", "base64" and "volume"'
 
 
 def test_headers_without_a_url_are_refused() -> None:
-    assert refusal({"base64": BASE64, "headers": {"X-Key": "k"}}) == 'audio: "headers" go with "url" only'
+    assert refusal({"base64": BASE64, "headers": {"X-Key": "k"}}) == 'audio: "headers" go with an http(s) "url" only'
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_a_speakers_sample_is_read_alike() -> None:
         "diarize": True,
         "speakers": {"Ada": f"{URL}\n", "Bob": BASE64, "Eve": {"url": URL, "headers": {"X-Key": "k"}}},
     }
-    speakers = parse_input({"audio": URL, "options": options}).options.speakers or {}
+    speakers = parse_input({"audio": URL, "options": options}).options.voice_samples
     assert [speakers[name].url for name in ("Ada", "Bob", "Eve")] == [URL, None, URL]
     assert speakers["Eve"].headers == {"X-Key": "k"}
     with pytest.raises(InvalidInput, match=r"speakers\.Ada: give"):

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from runpod.serverless.modules import rp_http
 
+from src.buckets import Bucket
 from src.delivery.answer import deliver, require_bucket, to_sendable
-from src.delivery.s3 import Bucket
 from src.errors import InvalidInput, TooLarge
 from src.request.schema import UploadRequest
 from transcript.formats.render import render

@@ -94,6 +94,14 @@ def test_a_known_speaker_gets_a_name_and_others_keep_their_labels(pcm: Pcm) -> N
     )
 
 
+def test_the_absence_of_a_speaker_who_is_not_expected_is_no_warning(pcm: Pcm) -> None:
+    ada = embed_sample(cut(pcm, TRUTH[1]))
+    assert ada is not None
+    known = {"Ada": ada, "Stranger": np.roll(ada, 7)}
+    assert diarize(pcm, known=known, expected=["Ada"]).warnings == []
+    assert diarize(np.zeros(SAMPLE_RATE, np.int16), known=known, expected=[]).warnings == []
+
+
 def test_a_second_sample_of_one_voice_is_a_warning(pcm: Pcm) -> None:
     ada = embed_sample(cut(pcm, TRUTH[1]))
     assert ada is not None
@@ -245,6 +253,18 @@ def test_words_and_embeddings_are_returned_only_on_request(handled: Any, ada: Pa
     assert {segment["speaker"] for segment in output["segments"]} == {"SPEAKER_00", "Ada", "SPEAKER_02"}
 
 
+def test_embeddings_of_one_answer_name_the_speakers_of_another(handled: Any, whole: dict[str, Any]) -> None:
+    speakers = whole["transcription"]["speakers"]
+    given = {
+        name: {key: speaker[key] for key in ("embedding", "embedding_model")}
+        for name, speaker in zip(("Ada", "Bob"), speakers[1:], strict=True)
+    }
+    stranger = {"embedding": given["Ada"]["embedding"][7:] + given["Ada"]["embedding"][:7]}
+    answer = handled(output_format="json", speakers={**given, "Stranger": stranger})
+    assert [speaker["speaker"] for speaker in answer["transcription"]["speakers"]] == ["SPEAKER_00", "Ada", "Bob"]
+    assert answer["metadata"]["warnings"] == []
+
+
 def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
     output = handled(clip="silence.flac", output_format=["all", "rttm"])["transcription"]
     assert (output["speakers"], output["speaker_turns"], output["segments"], output["rttm"]) == ([], [], [], "")
@@ -264,6 +284,10 @@ def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
             "options.speakers.Ada: the URL, or a redirect",
         ),
         ({"speakers": {"Ada": {"ulr": "x"}}}, 'did you mean "url"?'),
+        (
+            {"speakers": {"Ada": {"embedding": [0.1] * 191}}},
+            "speakers.Ada.embedding: should be the 192 numbers",
+        ),
         ({"speakers": {"<b>": "https://example.com/a"}}, "a name should be"),
         ({"speakers": {"SPEAKER_00": "https://example.com/a"}}, "a name should be"),
         ({"channels": "split"}, "leave one of them out"),

@@ -25,13 +25,15 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src import __version__, public_http
-from src.download import RETRY_POLICY, decode_base64, download
+from src import public_http
+from src.download import decode_base64, download
 from src.download import fetch as fetch_audio
 from src.errors import Cancelled, DownloadFailed, InvalidInput, OutOfResources, TooLarge, UnsupportedMedia, WorkerError
 from src.job_control import JobControl
 from src.public_http import RetryPolicy, is_public
 from src.request.audio_source import AudioSource
+from src.sources.transfer import RETRY_POLICY
+from src.version import __version__
 from tests.support.properties import examples
 from tests.support.servers import ScriptedHandler, ScriptedServer, running
 
@@ -743,7 +745,6 @@ def test_a_malformed_url(url, tmp_path):
     ("url", "remedy"),
     [
         *((path, "cannot see your disk: send the file as base64, or use the client") for path in PATHS),
-        ("s3://bucket/private-name.mp3", "give a presigned https:// URL"),
         ("gs://bucket/private-name.mp3", "give a signed https:// URL"),
         ("blob:https://a.example/private-name", "only in the browser that made it: send the file as base64"),
         ("ftp://a.example/private-name.mp3", "by http:// and https:// only"),

@@ -20,12 +20,13 @@ import torch
 import webvtt
 
 from media.sandbox import ffmpeg_executable
-from src import download, whisper_processor
+from src import whisper_processor
 from src.engine.work import OutOfMemory as EngineOutOfMemory
 from src.errors import explain_exhaustion
 from src.job_control import JobControl
 from src.rp_handler import handler
 from src.settings import get_settings
+from src.sources.transfer import RETRY_POLICY
 from src.startup import get_processor
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, assert_spoken, spoken, words
@@ -295,7 +296,7 @@ def test_a_download_ends_with_its_job(monkeypatch: pytest.MonkeyPatch, no_files_
         began = time.monotonic()
         answer = handler({"input": {"audio": f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp3"}}, control)
     assert answer == {"error": "the job was cancelled", "error_type": "Cancelled"}
-    assert time.monotonic() - began < 20 < download.RETRY_POLICY.timeouts[1]  # a silent server is given up after that
+    assert time.monotonic() - began < 20 < RETRY_POLICY.timeouts[1]  # a silent server is given up after that
 
 
 @pytest.mark.parametrize(

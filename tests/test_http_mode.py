@@ -13,6 +13,7 @@ from typing import Any
 
 import openai
 import pytest
+import requests
 
 from tests.support.clips import CLIPS, assert_spoken, words
 from tests.support.http_api import wait_until
@@ -29,7 +30,7 @@ DEMO = CLIPS / "demo.ogg"
 @pytest.fixture(scope="module")
 def worker() -> Iterator[HttpWorker]:
     """A worker with `tiny.en`, and `base` for translations."""
-    with http_worker(WHISPER_MODELS="base", MAX_CONCURRENCY="16") as running:
+    with http_worker(WHISPER_MODELS="base", MAX_CONCURRENCY="16", AUDIO_VOLUME=str(CLIPS)) as running:
         yield running
 
 
@@ -74,6 +75,17 @@ def test_verbose_json_has_the_times_that_are_asked_for(
     times = [(each.start, each.end) for each in answer.words or answer.segments]
     assert times == sorted(times)
     assert 0 <= times[0][0] < times[-1][1] <= 6.8
+
+
+def test_a_job_of_runpods_routes_may_name_a_file_of_the_volume(worker: HttpWorker) -> None:
+    body = {"input": {"audio": {"volume": "demo.ogg"}, "options": {"output_format": "text"}}}
+    answer = requests.post(f"{worker.url}/runsync", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60)
+    assert_spoken(answer.json()["output"]["transcription"]["text"], "demo.ogg")
+
+
+def test_a_form_of_openais_api_names_no_file_of_the_volume(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="volume"):
+        transcribe(client, extra_body={"volume": "demo.ogg"})
 
 
 def test_speakers(client: openai.OpenAI) -> None:

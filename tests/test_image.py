@@ -11,7 +11,8 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 from builder import demo, repository
-from src import __version__
+from builder.release import STATED
+from src.version import __version__
 from tests.support.clips import CLIPS, ROOT, as_base64
 
 DOCKERFILE = DockerfileParser(str(ROOT))
@@ -62,6 +63,13 @@ def test_a_change_of_the_code_rebuilds_neither_packages_nor_models() -> None:
     slow = [at for at, (_, value) in enumerate(STEPS) if re.search(r"\b(apt-get|pip) install\b|fetch_models", value)]
     assert len(slow) >= 4
     assert max(step for step in slow if STEPS[step][0] == "RUN") < code < index_of("RUN", "demo.py")
+
+
+def test_a_release_rebuilds_neither_packages_nor_models() -> None:
+    models = index_of("RUN", "fetch_models.py")
+    copied = {file for step, value in STEPS[:models] if step == "COPY" for file in value.split()[:-1]}
+    assert "src/__init__.py" in copied
+    assert not copied & set(STATED)
 
 
 @pytest.mark.model

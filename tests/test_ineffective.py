@@ -39,6 +39,11 @@ def warned(options: dict[str, Any]) -> list[str]:
         ({"token_logprobs": True, "output_format": ["text", "verbose_json"]}, ["token_logprobs"]),
         ({"token_logprobs": True, "output_format": ["json", "srt"]}, []),
         ({"token_logprobs": True}, []),
+        ({"token_logprobs": True, "align": "A"}, ["token_logprobs"]),
+        ({"custom_vocabulary": {"A": ["B"]}, "align": "A"}, ["custom_vocabulary"]),
+        ({"custom_vocabulary": {"A": ["B"]}, "align": "A", "translate": True}, []),
+        ({"custom_vocabulary": ["A"], "align": "A"}, []),
+        ({"word_timestamps": True, "align": "A"}, []),
         ({"caption_highlight_color": "#00FF00", **BURN}, ["caption_highlight_color"]),
         ({"caption_highlight_color": "#00FF00", "highlight_words": True, **BURN}, []),
         ({"condition_on_previous_text": True}, []),  # the default, which some clients send

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from src import page_folder
 from src.mode import Listening, ModeError, find_listening, find_mode
 from src.serving import http_mode
 from src.settings import Settings
@@ -120,15 +121,17 @@ def test_the_page_is_served_where_a_browser_can_log_in(setting: str, on_balancer
 def test_the_pages_folder_is_the_one_that_is_set_a_pods_volume_or_the_users_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_mode, "POD_VOLUME", tmp_path / "workspace")
+    monkeypatch.setattr(page_folder, "POD_VOLUME", tmp_path / "workspace")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    assert http_mode.find_page_folder(Settings(page_folder=tmp_path)) == tmp_path
-    assert http_mode.find_page_folder(Settings()) == tmp_path / "data" / "worker-whisper" / "page"
+    assert page_folder.find_page_folder(Settings(page_folder=tmp_path)) == tmp_path
+    assert page_folder.find_page_folder(Settings()) == tmp_path / "data" / "worker-whisper" / "page"
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert http_mode.find_page_folder(Settings()) == tmp_path / "home" / ".local" / "share" / "worker-whisper" / "page"
+    assert (
+        page_folder.find_page_folder(Settings()) == tmp_path / "home" / ".local" / "share" / "worker-whisper" / "page"
+    )
     (tmp_path / "workspace").mkdir()
-    assert http_mode.find_page_folder(Settings()) == tmp_path / "workspace" / "worker-whisper"
+    assert page_folder.find_page_folder(Settings()) == tmp_path / "workspace" / "worker-whisper"
 
 
 @pytest.mark.parametrize(

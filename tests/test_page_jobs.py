@@ -36,6 +36,9 @@ def make_record(transcript_id: str = "one", **values: Any) -> Record:
     return Record(transcript_id, "anna", "Talk", source, **{"options": {"language": "en"}, **values})
 
 
+VOICES = {"Ada": {"embedding": [1.0]}}
+
+
 class Page:
     """The jobs of a store, and what the visitor Anna is told."""
 
@@ -43,7 +46,7 @@ class Page:
         self.store = Store(folder)
         self.events = Events()
         self.stream = self.events.open("anna")
-        self.jobs = PageJobs(self.store, transcriber.run, self.events, folder)
+        self.jobs = PageJobs(self.store, transcriber.run, self.events, folder, lambda: VOICES)
 
     def begin(self, record: Record) -> None:
         self.store.add(record)
@@ -113,6 +116,28 @@ def test_a_job_asks_for_words_as_json_whatever_the_options_say(tmp_path: Path) -
         "options": {"language": "en", "output_format": "json", "word_timestamps": True},
     }
     assert transcriber.jobs[0].resume == tmp_path / "one" / "resume"
+
+
+@pytest.mark.parametrize(
+    ("options", "speakers"),
+    [
+        ({}, None),
+        ({"diarize": False}, None),
+        ({"diarize": True}, VOICES),
+        ({"diarize": True, "speakers": {}}, VOICES),
+        ({"diarize": True, "speakers": {"Eve": {"url": "https://example.org/eve.wav"}}}, "as given"),
+    ],
+)
+def test_known_voices_are_named_where_speakers_are_told_apart(tmp_path: Path, options: Any, speakers: Any) -> None:
+    transcriber = ScriptedTranscriber()
+
+    async def act(page: Page) -> None:
+        page.begin(make_record(options=options))
+        assert (await page.until("done")).options == options  # no voice is kept with a transcript
+
+    run(tmp_path, transcriber, act)
+    asked = transcriber.jobs[0].input["options"].get("speakers")
+    assert asked == (options["speakers"] if speakers == "as given" else speakers)
 
 
 def test_a_job_is_not_asked_for_what_the_page_makes_of_the_corrected_text(tmp_path: Path) -> None:

@@ -212,6 +212,14 @@ def test_a_result_gives_lines_speakers_and_a_preview(done: Store) -> None:
     assert json.loads(done.lines_as_json("one")) == [lines.to_json(line) for line in done.lines_of("one")]
 
 
+def test_a_known_voice_has_its_name_and_others_have_none(transcripts: Store) -> None:
+    transcripts.add(make_record())
+    keys = ("SPEAKER_00", "Ada", "CHANNEL_1", "Speaker_00")
+    transcripts.finish("one", [make_line(f"0000000{n}", "Hi.", n, key) for n, key in enumerate(keys)], OUTCOME)
+    names = {"SPEAKER_00": "", "Ada": "Ada", "CHANNEL_1": "", "Speaker_00": "Speaker_00"}
+    assert transcripts.get("one").speakers == names
+
+
 def test_an_edit_raises_the_revision_of_what_it_changes_alone(done: Store) -> None:
     edited = done.edit("one", Edit(lines=(make_line("00000001", "Goodbye.", 2.0, revision=1),)))
     assert (edited.record.revision, edited.record.edited, edited.conflicts) == (2, True, [])

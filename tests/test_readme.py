@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from builder.write_tables import CONFIGURATION, OPTIONS, generate, insert_table
-from src import __version__
 from src.request.openai_jobs import is_openai_input, to_input
 from src.request.validation import parse_input
 from src.rp_handler import handler
+from src.version import __version__
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import ROOT, assert_spoken
 

@@ -43,7 +43,7 @@ BACKEND = '''\
 import re, tarfile, zipfile
 from pathlib import Path
 
-NAME = "worker-" + re.search('"(.+)"', Path("src/__init__.py").read_text())[1]
+NAME = "worker-" + re.search('"(.+)"', Path("src/version.py").read_text())[1]
 
 def build_sdist(folder, settings=None):
     with tarfile.open(Path(folder, f"{NAME}.tar.gz"), "w:gz") as archive:
@@ -54,16 +54,16 @@ def build_sdist(folder, settings=None):
 
 def build_wheel(folder, settings=None, metadata=None):
     with zipfile.ZipFile(Path(folder, f"{NAME}-py3-none-any.whl"), "w") as archive:
-        archive.write("src/__init__.py")
+        archive.write("src/version.py")
     return f"{NAME}-py3-none-any.whl"
 '''
 
 TABLES = (
-    'from pathlib import Path\nPath("docs/table.md").write_text("made for " + Path("src/__init__.py").read_text())\n'
+    'from pathlib import Path\nPath("docs/table.md").write_text("made for " + Path("src/version.py").read_text())\n'
 )
 
 FILES = {
-    "src/__init__.py": '__version__ = "0.1.0"\n',
+    "src/version.py": '__version__ = "0.1.0"\n',
     "docs/output.md": '{"worker_version": "0.1.0"}\n',
     "docs/client.md": "worker_whisper-0.1.0-py3-none-any.whl\n",
     "Dockerfile": 'LABEL org.opencontainers.image.version="0.1.0"\n',
@@ -139,7 +139,7 @@ def test_a_release_is_a_commit_a_tag_the_packages_and_the_notes(repository, caps
     assert git(repository, "rev-parse", "main~1") == before
     assert git(repository, "log", "-1", "--format=%s").strip() == "Release 0.2.0"
     assert git(repository, "status", "--porcelain") == ""
-    assert (repository / "src" / "__init__.py").read_text() == '__version__ = "0.2.0"\n'
+    assert (repository / "src" / "version.py").read_text() == '__version__ = "0.2.0"\n'
     assert (repository / "docs" / "output.md").read_text() == '{"worker_version": "0.2.0"}\n'
     assert "0.2.0" in (repository / "docs" / "table.md").read_text(), "what is generated is generated anew"
     changelog = (repository / "CHANGELOG.md").read_text()
@@ -154,7 +154,7 @@ def test_a_release_is_a_commit_a_tag_the_packages_and_the_notes(repository, caps
     )
     assert git(repository, "rev-parse", "v0.2.0^{commit}") == git(repository, "rev-parse", "main")
     with zipfile.ZipFile(repository / "dist" / "worker-0.2.0-py3-none-any.whl") as wheel:
-        assert b"0.2.0" in wheel.read("src/__init__.py")
+        assert b"0.2.0" in wheel.read("src/version.py")
     with tarfile.open(repository / "dist" / "worker-0.2.0.tar.gz") as source:
         assert "worker-0.2.0/CHANGELOG.md" in source.getnames()
     assert "git push --follow-tags origin main" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from src.errors import InvalidInput
 from src.request.audio_source import AudioSource
 from src.request.options import Options
 from src.request.schema import JobInput, UploadRequest, Webhook
+from src.request.tracks import TrackSource
 from src.request.validation import _FORMS, parse_input
 from src.request.worker_faster_whisper import FlatInput, to_input
 
@@ -161,7 +162,7 @@ def test_blank_keys_of_inner_objects_are_left_out(blank: Any) -> None:
             "options": {"diarize": True, "speakers": {"Ada": {"url": URL, "base64": blank}}},
         }
     )
-    assert job.audio == AudioSource(url=URL)
+    assert job.audio == [TrackSource(url=URL)]
     assert job.webhook == Webhook(url=URL)
     assert job.upload == UploadRequest()
     assert job.options.speakers == {"Ada": AudioSource(url=URL)}
@@ -275,7 +276,7 @@ def test_each_kind_of_error_has_a_sentence_of_its_own(name: str, value: Any) -> 
             "value_error",
             "speakers",
             {"Ada": 7},
-            'options.speakers.Ada: give {"url": "https://..."} or {"base64": "..."}',
+            'options.speakers.Ada: give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}',
         ),
         ("value_error", "caption_color", "red", 'options.caption_color: should be a colour such as "#FFD400"'),
         ("value_error", "speakers", {"<b>": URL}, "options.speakers.<b>: a name should be 1 to 60 letters"),

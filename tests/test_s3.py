@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr, ValidationError
 
+from src import buckets as buckets_module
 from src import public_http
-from src.delivery import s3 as s3_module
-from src.delivery.s3 import Bucket, UploadFailed, check_bucket_settings, find_bucket, folder_of, upload_files
+from src.buckets import Bucket, check_bucket_settings, find_bucket
+from src.delivery.s3 import UploadFailed, folder_of, upload_files
 from src.errors import Cancelled, InvalidInput
 from src.job_control import JobControl
 from src.public_http import RetryPolicy
@@ -353,11 +354,11 @@ def test_a_host_whose_lookup_does_not_end_holds_up_neither_a_job_nor_its_cancell
 ) -> None:
     held, control = threading.Event(), JobControl()
     monkeypatch.setattr(public_http, "resolve_and_validate", lambda *_: held.wait(30) and [])
-    monkeypatch.setattr(s3_module, "LOOKUP_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(buckets_module, "LOOKUP_TIMEOUT_S", 0.1)
     try:
         with pytest.raises(InvalidInput, match="must name a host that resolves to a public address"):
             find_bucket(config("http://slow.example"), settings())
-        monkeypatch.setattr(s3_module, "LOOKUP_TIMEOUT_S", 30.0)
+        monkeypatch.setattr(buckets_module, "LOOKUP_TIMEOUT_S", 30.0)
         threading.Timer(0.1, control.cancel, ["the job was cancelled"]).start()
         with pytest.raises(Cancelled):
             find_bucket(config("http://slow.example"), settings(), control.on_cancel)
@@ -622,7 +623,7 @@ def test_a_key_is_not_escaped_in_its_link(server: str, s3: Any) -> None:
 @pytest.mark.process
 def test_boto_is_not_imported_before_it_is_needed() -> None:
     script = (
-        "import sys, json, src.delivery.answer, src.delivery.s3; "
+        "import sys, json, src.delivery.answer, src.delivery.s3, src.download; "
         "print(json.dumps(sorted({'boto3', 'botocore'} & {*sys.modules})))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

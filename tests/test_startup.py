@@ -44,6 +44,7 @@ processor = startup.get_processor()
 assert processor is startup.get_processor()
 imported, loaded = startup.timeline(began)
 startup.end()
+assert startup.get_self_test().transcription.result() is None
 after = gc.isenabled()
 print(json.dumps(dict(collecting=collecting, loading=loading, after=after, imported=imported, loaded=loaded)))
 """

@@ -1,112 +1,226 @@
-"""The choice of an audio track, from the facts in ffmpeg's log."""
+"""Several tracks of one conversation: a common clock, speakers by their names, and bleed left out."""
 
 from __future__ import annotations
 
+import wave
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
-from media.log import LoggedStream
-from src.audio.tracks import TrackName, audio_tracks, choose_track, other_tracks_warning
-from src.errors import InvalidInput, UnsupportedMedia
+from src.audio.bleed import is_bleed
+from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.errors import InvalidInput, TooLarge, UnsupportedMedia
+from src.job_control import JobControl
+from src.request.tracks import TrackFile
+from src.request.validation import parse_input
+from src.rp_handler import handler
+from src.settings import get_settings
+from src.whisper_processor import WhisperProcessor
+from tests.support.clips import CLIPS, as_base64, words
+from tests.support.live_stream import decoded
+from transcript.tracks import merge_tracks
+from transcript.transcript import Segment, Transcript, Word
 
-
-def stream(
-    index: int, language: str = "", title: str = "", *, codec: str = "aac", default: bool = False
-) -> LoggedStream:
-    return LoggedStream(index, "Audio", codec, " (default)" if default else "", language, title)
-
-
-PLAIN = [stream(0), stream(1), stream(2)]
-MONO = [LoggedStream(at, "Audio", "pcm_s24le", ", 48000 Hz, mono, s32 (24 bit), 1152 kb/s") for at in range(2)]
-SECOND_IS_DEFAULT = [stream(0), stream(1, default=True), stream(2, default=True)]
-UNKNOWN_CODEC_FIRST = [stream(0, codec="none", default=True), stream(1), stream(2)]
-NO_KNOWN_CODEC = [stream(0, codec="none"), stream(1, codec="unknown")]
-NAMED = [
-    stream(0, "ger", "Deutsch 5.1"),
-    stream(1, "eng", "Director's comments"),
-    stream(2, "eng", "Original"),
-    stream(3, "de-AT", "2"),
-    stream(4, "chi", "eng"),
-]
+URL = "https://example.com/ada.wav"
+ADA, BEN = {"url": URL, "name": "Ada"}, {"url": URL, "name": "Ben"}
 
 
 @pytest.mark.parametrize(
-    ("tracks", "wanted", "index"),
+    ("audio", "expected"),
     [
-        (PLAIN, None, 0),
-        (SECOND_IS_DEFAULT, None, 1),
-        (UNKNOWN_CODEC_FIRST, None, 1),
-        (NO_KNOWN_CODEC, None, 0),
-        (UNKNOWN_CODEC_FIRST, 1, 0),
-        (PLAIN, 3, 2),
-        (PLAIN, "3", 2),
-        (NAMED, "2", 1),
-        (NAMED, "ger", 0),
-        (NAMED, "deu", 0),
-        (NAMED, "de", 0),
-        (NAMED, "German", 0),
-        (NAMED, "de_DE", 0),
-        (NAMED, "en", 1),
-        (NAMED, "english", 1),
-        (NAMED, "eng", 1),
-        (NAMED, "zho", 4),
-        (NAMED, "Mandarin", 4),
-        (NAMED, "original", 2),
-        (NAMED, "  ORIGINAL ", 2),
-        (NAMED, "comments", 1),
-        (NAMED, "Deutsch 5.1", 0),
+        ([ADA, BEN], [("Ada", 0.0), ("Ben", 0.0)]),
+        ([ADA, {"url": URL, "offset": 1.5}], [("Ada", 0.0), ("SPEAKER_01", 1.5)]),
+        ([URL, URL], [("SPEAKER_00", 0.0), ("SPEAKER_01", 0.0)]),
+        ([{"url": URL}], [(None, 0.0)]),
     ],
 )
-def test_the_track_is_chosen(tracks: list[LoggedStream], wanted: TrackName | None, index: int) -> None:
-    assert choose_track(tracks, wanted).index == index
-
-
-@pytest.mark.parametrize("wanted", [6, 0, -1, "0", "fra", "French", "4th", "\x1b", "²"])
-def test_a_track_that_is_not_there_is_refused(wanted: TrackName) -> None:
-    with pytest.raises(InvalidInput, match=r"no track .* only track 1 \(ger, "):
-        choose_track(NAMED, wanted)
-
-
-def test_a_file_without_audio_is_refused() -> None:
-    with pytest.raises(UnsupportedMedia, match="no audio track"):
-        choose_track([], None)
-
-
-def test_streams_of_several_programs_are_one_track_each() -> None:
-    video = LoggedStream(0, "Video", "h264", "")
-    assert [track.index for track in audio_tracks([stream(2), video, stream(1), stream(2)])] == [1, 2]
+def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | None, float]]) -> None:
+    assert [(track.name, track.offset) for track in parse_input({"audio": audio}).audio] == expected
 
 
 @pytest.mark.parametrize(
-    ("tracks", "warning"),
+    ("job", "sentence"),
     [
-        (PLAIN[:1], None),
-        (
-            NAMED[:2],
-            'the recording has 2 audio tracks, and only track 1 (ger, "Deutsch 5.1") was transcribed; there is track 2 '
-            '(eng, "Director\'s comments"): choose with audio_track',
-        ),
-        (
-            PLAIN,
-            "the recording has 3 audio tracks, and only track 1 was transcribed; there are track 2, track 3: choose "
-            "with audio_track",
-        ),
-        (
-            MONO,
-            "the recording has 2 audio tracks, each of one channel, and only track 1 was transcribed; there is track "
-            "2: choose with audio_track",
-        ),
+        ({"audio": []}, "audio: should not be empty"),
+        ({"audio": [ADA] * 17}, "audio: should have at most 16 items"),
+        ({"audio": [ADA, ADA]}, 'audio: "Ada" is the name of 2 tracks: give each its own'),
+        ({"audio": [URL, {"url": URL, "name": "SPEAKER_00"}]}, "audio.1.name: "),
+        ({"audio": ADA}, 'audio: "name" and "offset" are for several tracks: give a list of them'),
+        ({"audio": [ADA, {"name": "Ben"}]}, 'audio.1: give exactly one of "url", "base64" and "volume"'),
+        ({"audio": [ADA, 7]}, 'audio.1: give {"url": "https://..."}, {"base64": "..."}'),
+        ({"audio": [ADA, {**BEN, "offset": -1}]}, "audio.1.offset: should be at least 0"),
+        ({"audio": [ADA, {**BEN, "offset": 1e9}]}, "audio.1.offset: should be at most 43200"),
+        ({"audio": [ADA, {**BEN, "nmae": "x"}]}, 'audio.1.nmae: unknown key, did you mean "name"?'),
+        ({"audio": [ADA, BEN], "options": {"diarize": True}}, "diarize is for a single recording: leave it out"),
+        ({"audio": [ADA, BEN], "options": {"align": "Hello."}}, "align is for a single recording: leave it out"),
+        ({"audio": [ADA, BEN], "options": {"captions": "mux"}}, "captions is for a single recording: leave it out"),
+        ({"audio": [ADA, BEN], "options": {"channels": "split"}}, 'channels "split" is for a single recording'),
     ],
 )
-def test_other_tracks_are_named(tracks: list[LoggedStream], warning: str | None) -> None:
-    assert other_tracks_warning(tracks, tracks[0]) == warning
+def test_wrong_tracks_are_refused_with_one_sentence(job: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_input(job)
+    assert sentence in str(caught.value)
 
 
-def test_a_hostile_file_cannot_make_the_warning_long_or_break_it() -> None:
-    tracks = [stream(index, "x" * 1000, "a\n\u202e\x00" * 1000) for index in range(900)]
-    warning = other_tracks_warning(tracks, tracks[0])
-    assert warning is not None
-    assert warning.isprintable()
-    assert "track 11 (" in warning
-    assert "track 12" not in warning
-    assert "and 889 more" in warning
-    assert len(warning) < 2000
+def turns() -> list[tuple[float, float, str]]:
+    lines = [line.split() for line in (CLIPS / "dialogue.rttm").read_text().splitlines()]
+    return [(float(line[3]), float(line[3]) + float(line[4]), line[7]) for line in lines]
+
+
+def microphone(speaker: str, bleed: float) -> Pcm:
+    """What the microphone of a speaker of the dialogue takes up: the others 5 ms later, quieter and with an echo."""
+    dialogue = decoded("dialogue.ogg").astype(np.float32)
+    own = np.zeros_like(dialogue)
+    for start, end, name in turns():
+        part = slice(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE))
+        if name == speaker:
+            own[part] = dialogue[part]
+    room = np.zeros(4000, np.float32)
+    room[80] = 1.0
+    room[400::160] = 0.5 * np.exp(-np.arange(23) / 6)
+    others = np.convolve(dialogue - own, room)[: len(dialogue)]
+    noise = np.random.default_rng(0).normal(0, 8, len(dialogue))
+    return np.clip(own + bleed * others + noise, -32768, 32767).astype(np.int16)
+
+
+SPEAKERS = ("awb", "slt", "kal16")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("bleed", [0.2, 0.05])
+def test_bleed_is_what_another_microphone_took_up_louder(bleed: float) -> None:
+    tracks = [microphone(speaker, bleed) for speaker in SPEAKERS]
+    for start, end, name in turns():
+        found = [is_bleed(tracks, track, start, end) for track in range(3)]
+        assert found == [speaker != name for speaker in SPEAKERS]
+
+
+@pytest.mark.process
+def test_who_never_speaks_has_only_bleed() -> None:
+    tracks = [microphone("awb", 0.1), microphone("nobody", 0.1)]
+    start, end, _ = turns()[0]
+    assert [is_bleed(tracks, track, start, end) for track in (0, 1)] == [False, True]
+
+
+@pytest.mark.process
+def test_two_who_speak_at_once_into_their_microphones_are_both_heard() -> None:
+    one = decoded("dialogue.ogg")[: 7 * SAMPLE_RATE].astype(np.float32)
+    other = decoded("long.ogg")[: 7 * SAMPLE_RATE].astype(np.float32) * 0.3  # more quietly
+    tracks = [(one + 0.1 * other).astype(np.int16), (other + 0.1 * one).astype(np.int16)]
+    stretches = [(at / 2, at / 2 + 0.5) for at in (2, 3, 4, 5, 8, 9, 10, 11)]  # from 3 to 4 s the second one pauses
+    assert not any(is_bleed(tracks, track, *stretch) for track in (0, 1) for stretch in stretches)
+    assert is_bleed(tracks, 1, 3.0, 3.5)
+
+
+def test_tracks_without_sound_have_no_bleed() -> None:
+    tracks = [np.zeros(16000, np.int16), np.zeros(0, np.int16), np.ones(100, np.int16)]
+    assert not any(is_bleed(tracks, track, 0.2, 0.9) for track in range(3))
+
+
+def segment(start: float, text: str) -> Segment:
+    word = Word(text, start, start + 1, 0.9)
+    return Segment(0, 0, start, start + 1, text, [1], 0.0, -0.1, 1.0, 0.0, words=[word])
+
+
+def test_the_tracks_segments_are_merged_in_order_with_speakers_turns_and_words() -> None:
+    ada = Transcript("en", 1.0, 10.0, [segment(0.0, " Hello."), segment(1.5, " Ben?"), segment(8.0, " Bye.")])
+    ben = Transcript("en", 1.0, 12.0, [segment(2.0, " Yes.")])
+    merged = merge_tracks([ada, ben], ["Ada", "Ben"])
+    assert merged.text == "Ada: Hello. Ben?\nBen: Yes.\nAda: Bye."
+    assert merged.duration == 12.0
+    assert [(one.id, one.speaker, one.channel) for one in merged.segments] == [
+        *((0, "Ada", 0), (1, "Ada", 0), (2, "Ben", 1), (3, "Ada", 0)),
+    ]
+    assert [word.speaker for one in merged.segments for word in one.words or []] == ["Ada", "Ada", "Ben", "Ada"]
+    assert merged.diarization is not None
+    assert [tuple(turn) for turn in merged.diarization.turns] == [
+        *((0.0, 2.5, "Ada"), (2.0, 3.0, "Ben"), (8.0, 9.0, "Ada")),
+    ]
+    assert [(found.label, found.seconds, found.turns) for found in merged.diarization.speakers] == [
+        *(("Ada", 3.5, 2), ("Ben", 1.0, 1)),
+    ]
+
+
+def write(path: Path, pcm: Pcm) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(pcm.tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def processor() -> Iterator[WhisperProcessor]:
+    loaded = WhisperProcessor("tiny.en")
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[TrackFile]:
+    """The dialogue by three microphones; the second one was started after 5 s."""
+    folder = tmp_path_factory.mktemp("tracks")
+    pcms = [microphone(speaker, 0.15) for speaker in SPEAKERS]
+    return [
+        TrackFile(
+            write(folder / f"{speaker}.wav", pcm[5 * SAMPLE_RATE :] if speaker == "slt" else pcm), speaker, offset
+        )
+        for speaker, pcm, offset in zip(SPEAKERS, pcms, (0.0, 5.0, 0.0), strict=True)
+    ]
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_a_conversation_is_transcribed_once_with_its_speakers(
+    processor: WhisperProcessor, tracks: Sequence[TrackFile]
+) -> None:
+    streamed: list[Segment] = []
+    transcript = processor.transcribe_tracks(tracks, {"language": "en"}, JobControl(streamed.append))
+    whole = processor.transcribe(CLIPS / "dialogue.ogg", {"language": "en"})
+    said = [word for one in transcript.segments for word in words(one.text)]
+    expected = words(whole.text)
+    assert len(expected) * 0.9 <= len(said) <= len(expected) * 1.1
+    spoken_by = {name: sum(end - start for start, end, who in turns() if who == name) for name in SPEAKERS}
+    assert transcript.diarization is not None
+    assert {one.label: one.seconds for one in transcript.diarization.speakers} == pytest.approx(spoken_by, rel=0.25)
+    for one in transcript.segments:
+        middle = (one.start + one.end) / 2
+        assert one.speaker == min(turns(), key=lambda turn: abs(sum(turn[:2]) / 2 - middle))[2]
+    assert "words were left out where a microphone took up the voice" in transcript.warnings[-1]
+    assert streamed == transcript.segments
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_a_job_with_tracks_is_answered_with_one_transcript(tracks: Sequence[TrackFile], no_files_left: Path) -> None:
+    audio = [{"base64": as_base64(track.path), "name": track.speaker, "offset": track.offset} for track in tracks]
+    answer = handler({"input": {"audio": audio, "options": {"language": "en"}}})
+    assert "error" not in answer
+    text = answer["transcription"]["text"]
+    assert [line.partition(":")[0] for line in text.splitlines()][:3] == ["awb", "slt", "kal16"]
+    assert {turn["speaker"] for turn in answer["transcription"]["speaker_turns"]} == set(SPEAKERS)
+    assert "words" not in answer["transcription"]["segments"][0]
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_an_error_names_its_track(processor: WhisperProcessor, tracks: Sequence[TrackFile], tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.wav"
+    damaged.write_bytes(b"RIFF" + bytes(100))
+    with pytest.raises(UnsupportedMedia, match=r"^audio\.1: "):
+        processor.transcribe_tracks([tracks[0], TrackFile(damaged, "Ben")])
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_the_limits_are_those_of_all_tracks_together(
+    processor: WhisperProcessor, tracks: Sequence[TrackFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_settings(), "max_audio_seconds", 60)
+    with pytest.raises(TooLarge, match=r"^audio\.1: "):
+        processor.transcribe_tracks(tracks)

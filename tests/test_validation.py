@@ -28,10 +28,10 @@ def options(**given: object) -> dict[str, object]:
         ("https://example.com", "object"),
         ([], "object"),
         ({}, "audio: give"),
-        ({"audio": None}, 'audio: give {"url": "https://..."} or {"base64": "..."}'),
-        ({"audio": ""}, 'audio: give {"url": "https://..."} or {"base64": "..."}'),
-        ({"audio": [URL]}, 'audio: give {"url": "https://..."} or {"base64": "..."}'),
-        ({"audio": 7}, 'audio: give {"url": "https://..."} or {"base64": "..."}'),
+        ({"audio": None}, 'audio: give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}'),
+        ({"audio": ""}, 'audio: give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}'),
+        ({"audio": [URL, []]}, 'audio.1: give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}'),
+        ({"audio": 7}, 'audio: give {"url": "https://..."}, {"base64": "..."} or {"volume": "in/talk.mp4"}'),
         ({"audio": {}}, "exactly one"),
         ({"audio": {"url": None}}, "exactly one"),
         ({"audio": {"url": URL, "base64": "AAAA"}}, "exactly one"),
@@ -192,11 +192,11 @@ def test_an_input_of_ten_megabytes_is_refused_with_little_work(make: Callable[[]
 
 @pytest.mark.parametrize("audio", [URL, {"url": URL}])
 def test_a_bare_string_is_a_url(audio: object) -> None:
-    assert parse_input({"audio": audio}).audio.url == URL
+    assert parse_input({"audio": audio}).audio[0].url == URL
 
 
 def test_a_bare_data_uri_is_base64() -> None:
-    assert parse_input({"audio": "data:audio/wav;base64,AAAA"}).audio.base64 == "data:audio/wav;base64,AAAA"
+    assert parse_input({"audio": "data:audio/wav;base64,AAAA"}).audio[0].base64 == "data:audio/wav;base64,AAAA"
 
 
 def test_null_options_are_no_options() -> None:

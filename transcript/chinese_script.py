@@ -48,6 +48,12 @@ def in_script(segment: Segment, script: ChineseScript | None, transcript: Transc
     )
 
 
+def to_simplified(text: str) -> str:
+    """Return a text with simplified characters in place of traditional ones."""
+    simplified: str = _converter("simplified").convert(text)
+    return simplified
+
+
 def _convert_words(words: Sequence[Word], converter: OpenCC) -> list[Word]:
     """Convert words in the context of all of them, which decides between characters."""
     converted = converter.convert("".join(word.word for word in words))

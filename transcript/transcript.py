@@ -25,11 +25,20 @@ class Word:
     probability: float
     speaker: str | None = None
     """None unless the job asked for speakers."""
+    said: bool = True
+    """False for a word of a given text that is not in the recording; its times are where the text goes on."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the word in its JSON form."""
-        word = {"word": self.word, "start": self.start, "end": self.end, "probability": self.probability}
-        return word if self.speaker is None else {**word, "speaker": self.speaker}
+        word: dict[str, Any] = {
+            "word": self.word,
+            "start": self.start,
+            "end": self.end,
+            "probability": self.probability,
+        }
+        if self.speaker is not None:
+            word["speaker"] = self.speaker
+        return word if self.said else {**word, "not_said": True}
 
 
 @dataclass(slots=True)
@@ -57,6 +66,11 @@ class Segment:
     """None unless the job asked for speakers."""
     logprobs: list[TokenLogprob] | None = None
     """Of the tokens that Whisper wrote, also if their text was corrected; None unless the job asked for them."""
+
+    @property
+    def said(self) -> bool:
+        """False if none of its words was said."""
+        return not self.words or any(word.said for word in self.words)
 
     @property
     def voice(self) -> str:
@@ -123,6 +137,26 @@ class Diarization:
     warnings: list[str] = field(default_factory=list)
 
 
+class TimedText(NamedTuple):
+    """A passage with its start and end, in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class GivenText:
+    """How a recording differs from the text that was given for it."""
+
+    words: int
+    """Of the text; characters in scripts that do not separate words."""
+    not_said: list[TimedText] = field(default_factory=list)
+    """Passages of the text that are not in the recording; their times are where the text goes on."""
+    said_besides: list[TimedText] = field(default_factory=list)
+    """What was recognised in the recording and is not in the text."""
+
+
 class DoubtfulSpeech(NamedTuple):
     """A stretch of speech that the detector was not certain of, in seconds."""
 
@@ -163,6 +197,8 @@ class Transcript:
     """Number of replacements by each term of the custom vocabulary."""
     diarization: Diarization | None = None
     """Speakers and their turns, if the job asked for them."""
+    given_text: GivenText | None = None
+    """If the job gave the text."""
     model: str = ""
     """Name of the model that was used."""
     device: str = ""

@@ -131,7 +131,7 @@ _SUBMISSION = (
     Field(
         "input",
         OBJECT,
-        "The job: `audio` with `url` or `base64`, `options`, `webhook`, `upload`, `reference`.",
+        "The job: `audio` with `url`, `base64` or `volume`, `options`, `webhook`, `upload`, `reference`.",
         required=True,
     ),
     Field("policy", OBJECT, "`executionTimeout` and `ttl` in milliseconds."),

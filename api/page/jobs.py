@@ -20,6 +20,7 @@ from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Outcome, Progress, Record, State
 from api.page.running_job import RunningJob
+from api.page.settings import no_voices
 from api.page.store import MAX_LINES, NotWritten, Store
 from api.page.threads import to_end
 from api.transcriber import Answer, Job, Listener, find_seconds, request_id
@@ -61,13 +62,22 @@ class PageJobs:
         run: runs a job.
         events: for the visitors.
         media: the folder with a folder for each transcript, named by its id.
+        known_voices: see `PageSettings`.
     """
 
-    def __init__(self, store: Store, run: Run, events: Events, media: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        events: Events,
+        media: Path,
+        known_voices: Callable[[], Mapping[str, Any]] = no_voices,
+    ) -> None:
         self._store = store
         self._run = run
         self._events = events
         self._media = media
+        self._known_voices = known_voices
         self._turns = asyncio.Semaphore(RUNNING_AT_ONCE)
         self._running: dict[str, RunningJob] = {}
 
@@ -160,7 +170,8 @@ class PageJobs:
             async with self._turns:
                 if await to_end(run_in_threadpool(self._store.begin_attempt, record.id)) is None:
                     return  # it has been removed or cancelled
-                answer = await asyncio.wait_for(self._run(self._to_job(record), running.listener()), MAX_JOB_S)
+                job = await run_in_threadpool(self._to_job, record)
+                answer = await asyncio.wait_for(self._run(job, running.listener()), MAX_JOB_S)
                 running.end()
                 await until_written(lambda: self._keep(record.id, answer))
         except asyncio.TimeoutError:
@@ -182,6 +193,8 @@ class PageJobs:
     def _to_job(self, record: Record) -> Job:
         folder = self._media / record.id
         asked = {name: value for name, value in record.options.items() if name not in _MADE_BY_THE_PAGE}
+        if asked.get("diarize") and not asked.get("speakers") and (voices := self._known_voices()):
+            asked["speakers"] = dict(voices)
         options = {**asked, "output_format": "json", "word_timestamps": True}
         job_input: dict[str, Any] = {"options": options}
         if record.source.url is not None:

@@ -230,5 +230,5 @@ def open_page(settings: PageSettings, run: Run, sessions: LiveSessions | None = 
         reason = error.strerror or type(error).__name__
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
-    jobs = PageJobs(store, run, events, settings.media_folder)
+    jobs = PageJobs(store, run, events, settings.media_folder, settings.known_voices)
     return PageServices(settings, store, events, uploads, jobs, own_visitor, sessions)

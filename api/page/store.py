@@ -6,6 +6,7 @@ The file is locked for as long as it is open: two servers would run the same job
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 import threading
 import time
@@ -27,6 +28,8 @@ MAX_TRANSCRIPTS, MAX_TRANSCRIPTS_OF_ONE = 20_000, 1000
 
 MAX_LINES = 100_000
 """Of a transcript, deleted ones included: twelve hours of quick speech have some 20,000."""
+
+_LABEL = re.compile(r"(SPEAKER|CHANNEL)_\d+")
 
 
 class StoreFull(Exception):
@@ -229,7 +232,7 @@ class Store:
                     edited=False,
                     has_result=True,
                     updated=time.time(),
-                    speakers=dict.fromkeys(list(keys)[:MAX_SPEAKERS], ""),
+                    speakers={key: _given_name(key) for key in list(keys)[:MAX_SPEAKERS]},
                     preview=self._preview(transcript_id),
                 )
             )
@@ -400,6 +403,11 @@ def _merge_speakers(record: Record, edit: Edit, written: Iterable[Line]) -> dict
     if len(speakers) > MAX_SPEAKERS:
         raise StoreFull(f"the transcript has over {MAX_SPEAKERS} speakers")
     return speakers
+
+
+def _given_name(key: str) -> str:
+    """The name of a known voice, which a job gives in place of a label; empty for a label."""
+    return "" if _LABEL.fullmatch(key) else key
 
 
 def _to_json(rows: Iterable[Sequence[Any]]) -> str:

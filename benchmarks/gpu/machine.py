@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from benchmarks.gpu.report import Row
 from benchmarks.gpu.setup import Setup
-from src import __version__
+from src.version import __version__
 
 OPERATIONS = 200
 

@@ -71,7 +71,8 @@ class AsyncClient:
         """Transcribe a recording, once fewer than `limit` others run.
 
         Args:
-            recording: a file of any size, or an http(s) URL that the worker downloads.
+            recording: a file of any size, or what the worker fetches itself: an http(s) URL, `s3://bucket/key`, or
+                `volume:PATH` on its network volume.
             options: of the job, by name (docs/options.md). A speaker's sample may also be a file's path.
             on_progress: called on the event loop.
             on_segments: called on the event loop; as the worker streams them, if it does, else at the end.

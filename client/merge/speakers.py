@@ -19,7 +19,7 @@ from typing import Any
 Output = dict[str, Any]
 
 THRESHOLDS_FILE = Path(__file__).with_name("speaker_thresholds.json")
-"""Written by `builder/write_tables.py` from the worker's own (`src/speakers/clustering.py`)."""
+"""Written by `builder/write_tables.py` from the worker's own."""
 
 _THRESHOLDS: dict[str, float] = json.loads(THRESHOLDS_FILE.read_text(encoding="utf-8"))
 
@@ -28,6 +28,9 @@ MERGE_THRESHOLD = _THRESHOLDS["merge"]
 
 STRICT_MERGE_THRESHOLD = _THRESHOLDS["strict_merge"]
 """The same where more speakers are requested than were found."""
+
+ENROLL_THRESHOLD = _THRESHOLDS["enroll"]
+"""Cosine similarity from which a speaker is taken for a known voice."""
 
 _GENERATED_LABEL = re.compile(r"SPEAKER_\d+")
 
@@ -162,6 +165,7 @@ def _relabel(output: Output, labels: Labels, warnings: list[str], keep_embedding
     if not keep_embeddings:
         for speaker in (speaker for formats in texts.values() for speaker in formats.get("speakers", [])):
             speaker.pop("embedding")
+            speaker.pop("embedding_model", None)
     metadata = {**output["metadata"], "warnings": [*output["metadata"].get("warnings", []), *warnings]}
     return {**output, **texts, "metadata": metadata}
 
@@ -250,4 +254,6 @@ def _sum_speaker(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         total = [sum(values) for values in zip(*weighted, strict=True)]
         length = math.hypot(*total) or 1.0
         speaker["embedding"] = [round(value / length, 4) for value in total]
+        if "embedding_model" in entries[0]:
+            speaker["embedding_model"] = entries[0]["embedding_model"]
     return speaker

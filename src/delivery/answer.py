@@ -13,19 +13,14 @@ import json
 import math
 from typing import Any
 
+from src.buckets import BUCKET_REMEDY, Bucket
 from src.captions.embed import CaptionedVideo
 from src.deadline import OnCancel
 from src.delivery.chunks import json_size
-from src.delivery.s3 import Bucket, UploadFailed, folder_of, upload_files
+from src.delivery.s3 import UploadFailed, folder_of, upload_files
 from src.errors import InvalidInput, TooLarge, WorkerError
 from src.request.schema import UploadRequest
 from transcript.checks import Check, checked, never
-
-BUCKET_REMEDY = (
-    "set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY at the endpoint, "
-    "or send s3Config with the job"
-)
-"""The end of messages about a missing bucket."""
 
 _TEXTS = {"transcription": "transcript", "translation": "translation"}
 """The keys of an answer that hold a text, and the names of their files."""

@@ -18,6 +18,7 @@ import whisper
 
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.draft import Draft, draft_window
+from src.engine.given_text import TimedRun, WindowText, time_text
 from src.engine.placement import Placement
 from src.engine.runner import ModelRunner
 from src.engine.scheduler import Client, EngineLost, Scheduler, Snapshot
@@ -93,13 +94,21 @@ class Engine:
             CancelledError: the client was cancelled, or the engine closed.
             EngineLost: no device can compute any more.
         """
-        client, source = client or Client(), iter(windows)
-        pending: deque[Future[WindowTranscript]] = deque()
+        work = (partial(_transcription_steps, window, options) for window in windows)
+        return self._run_in_order(work, client or Client(), first_alone=first_alone)
+
+    def time_texts(self, texts: Iterable[WindowText], client: Client | None = None) -> Iterator[list[TimedRun]]:
+        """Yield the times of each window's text, in order, while it reads ahead in `texts`; see `transcribe`."""
+        return self._run_in_order((partial(_timing_steps, text) for text in texts), client or Client())
+
+    def _run_in_order(self, work: Iterable[MakeSteps], client: Client, *, first_alone: bool = False) -> Iterator[Any]:
+        source = iter(work)
+        pending: deque[Future[Any]] = deque()
         lookahead = 1 if first_alone else self._lookahead
         try:
             while True:
-                for window in itertools.islice(source, lookahead - len(pending)):
-                    pending.append(self._submit(partial(_transcription_steps, window, options), client))
+                for make_steps in itertools.islice(source, lookahead - len(pending)):
+                    pending.append(self._submit(make_steps, client))
                 if not pending:
                     return
                 yield pending.popleft().result()
@@ -210,6 +219,10 @@ def _start_schedulers(
 
 def _transcription_steps(window: Window, options: DecodingOptions, runner: ModelRunner) -> Steps:
     return transcribe_window(_without_foreign_features(window, runner), options, runner.token_sets)
+
+
+def _timing_steps(text: WindowText, runner: ModelRunner) -> Steps:
+    return time_text(text, runner.token_sets)
 
 
 def _draft_steps(window: Window, options: DecodingOptions, prefix: Sequence[int], runner: ModelRunner) -> Steps:

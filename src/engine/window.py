@@ -123,10 +123,11 @@ def align_words(segments: list[Segment], features: Tensor, mel_frames: int, toke
     text = text_tokens_of(segments, tokenizer)
     if text:
         attention = yield AlignmentRequest(features, text, max(MIN_ALIGNED_FRAMES, mel_frames // 2), tokenizer)
-        yield HostWork(partial(_time_words, segments, attention, mel_frames / 100, tokenizer))
+        yield HostWork(partial(time_words, segments, attention, mel_frames / 100, tokenizer))
 
 
-def _time_words(segments: list[Segment], attention: TextAttention, seconds: float, tokenizer: Tokenizer) -> None:
+def time_words(segments: list[Segment], attention: TextAttention, seconds: float, tokenizer: Tokenizer) -> None:
+    """Set the words of a window of `seconds`, by the attention of their tokens, and adjust the segments' times."""
     onsets = onset_frames(-attention.weights.astype(np.float64)) / TOKENS_PER_SECOND
     set_words(segments, tokenizer, onsets, attention.probabilities)
     lengthen_empty_words(segments, seconds)

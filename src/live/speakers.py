@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from src.audio.pcm import Pcm
+from src.request.known_voices import EMBEDDING_SIZE
 from src.speakers.assignment import assign_speakers
 from src.speakers.clustering import MERGE_THRESHOLD, MIN_SPEAKER_SECONDS, OUTLIER_THRESHOLD
 from src.speakers.diarization import diarize
-from src.speakers.embeddings import EMBEDDING_SIZE, Embedding
+from src.speakers.embeddings import Embedding
 from transcript.checks import Check
 from transcript.transcript import Speaker, Transcript
 

@@ -63,6 +63,16 @@ _RULES = (
         "logprobs stand in json only",
     ),
     _Rule(
+        ("token_logprobs",),
+        lambda options: options.align is not None and _has_format(options, "json", "all"),
+        "the text of align was not chosen by the model",
+    ),
+    _Rule(
+        ("custom_vocabulary",),
+        lambda options: options.align is not None and bool(options.corrections) and not options.translate,
+        "the text of align stays as it is",
+    ),
+    _Rule(
         ("caption_highlight_color",),
         lambda options: not options.highlight_words,
         "it needs highlight_words",

@@ -31,8 +31,14 @@ MAX_AUDIO_TRACK = 100
 
 MAX_TRACK_NAME_CHARACTERS = 200
 
+MAX_TEXT_CHARACTERS = 1_000_000
+"""Of a text to align: what is said in 12 hours has two thirds of it."""
+
 MAX_SAMPLES = 32
-"""Known voices: each costs a download and some tenths of a second."""
+"""Known voices by samples: each costs a download and some tenths of a second."""
+
+MAX_VOICES = 200
+"""Known voices, of which those by embeddings cost nothing."""
 
 MAX_TIMECODE_CHARACTERS = 11
 
@@ -177,6 +183,13 @@ def parse_audio_track(track: Any) -> Any:
     return track
 
 
+def check_text(text: str) -> str:
+    """Raise ValueError unless a text to align has a word."""
+    if not re.search(r"[^\W_]", text):
+        raise ValueError("should be the text that is said in the recording, at least one word")
+    return text
+
+
 def check_color(color: str) -> str:
     """Raise ValueError unless `color` is `#RRGGBB` or `#RRGGBBAA`."""
     if not re.fullmatch("#(?:[0-9A-Fa-f]{2}){3,4}", color):
@@ -193,8 +206,12 @@ def check_speaker_name(name: str) -> str:
 
 def check_voice_count(voices: Any) -> Any:
     """Raise ValueError for too many known voices, before each of them is looked at."""
-    if isinstance(voices, dict) and len(voices) > MAX_SAMPLES:
-        raise ValueError(f"should have at most {MAX_SAMPLES} voices")
+    if not isinstance(voices, dict):
+        return voices
+    if len(voices) > MAX_VOICES:
+        raise ValueError(f"should have at most {MAX_VOICES} voices")
+    if sum(not (isinstance(voice, dict) and "embedding" in voice) for voice in voices.values()) > MAX_SAMPLES:
+        raise ValueError(f"should have at most {MAX_SAMPLES} voices by samples: give others by their embeddings")
     return voices
 
 
@@ -244,5 +261,7 @@ Clips = Annotated[
     AfterValidator(check_clips),
 ]
 """Start and end of each, in seconds from the recording's start; an end of None is the recording's."""
+
+GivenText = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text)]
 
 Color = Annotated[str, AfterValidator(check_color)]

@@ -14,17 +14,19 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from src.audio.vad import VadOptions
 from src.request.audio_source import AudioSource
+from src.request.known_voices import KnownVoice, VoiceEmbedding
 from src.request.languages import ChineseScript, find_chinese_script
 from src.request.option_values import (
     MAX_LANGUAGE_CHARACTERS,
     MAX_LANGUAGES,
-    MAX_SAMPLES,
     MAX_TIMECODE_CHARACTERS,
+    MAX_VOICES,
     AudioTrack,
     Clips,
     Color,
     CustomVocabulary,
     FrameRate,
+    GivenText,
     Language,
     Languages,
     OutputFormats,
@@ -94,6 +96,10 @@ class Options(RequestModel):
     )
     carry_initial_prompt: bool = Field(
         default=False, description="`sequential` only: put `initial_prompt` before the previous text in every window."
+    )
+    align: GivenText | None = Field(
+        default=None,
+        description="The text that is said, if it is known: it gets the times, line by line, in place of a transcript.",
     )
     custom_vocabulary: CustomVocabulary = Field(
         default=None,
@@ -182,13 +188,15 @@ class Options(RequestModel):
     num_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: number of speakers.")
     min_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: smallest number of speakers.")
     max_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: largest number of speakers.")
-    speakers: Annotated[dict[SpeakerName, AudioSource], BeforeValidator(check_voice_count)] | None = Field(
+    speakers: Annotated[dict[SpeakerName, KnownVoice], BeforeValidator(check_voice_count)] | None = Field(
         default=None,
-        max_length=MAX_SAMPLES,
-        description='`diarize` only: samples of known voices, at most 60 s each: `{"Ada": {"url": "..."}}`.',
+        max_length=MAX_VOICES,
+        description='`diarize` only: known voices, by samples of at most 60 s, `{"Ada": {"url": "..."}}`, or by '
+        "embeddings of earlier answers.",
     )
     speaker_embeddings: bool = Field(
-        default=False, description="`diarize` only: an embedding of each speaker's voice, 192 numbers."
+        default=False,
+        description="`diarize` only: an embedding of each speaker's voice, 192 numbers, and the name of its model.",
     )
     drop_hallucinations: bool = Field(
         default=True, description='Drop loops, and phrases such as "thanks for watching" where nothing is said.'
@@ -273,7 +281,12 @@ class Options(RequestModel):
         """True if word timestamps are needed: for the answer, its subtitles or its speakers."""
         for_subtitles = self.layout.needs_words or self.captions is not None
         of_format = not {"ass", "ttml", "stl"}.isdisjoint(self.output_format)
-        return self.word_timestamps or for_subtitles or of_format or self.diarize
+        return self.gives_words or for_subtitles or of_format or self.diarize
+
+    @property
+    def gives_words(self) -> bool:
+        """True if the answer has words."""
+        return self.word_timestamps or self.align is not None
 
     @property
     def caption_layout(self) -> Layout:
@@ -291,6 +304,17 @@ class Options(RequestModel):
     def speaker_counts(self) -> tuple[int, int | None]:
         """Minimum and maximum number of speakers; a maximum of None: any number."""
         return self.num_speakers or self.min_speakers or 1, self.num_speakers or self.max_speakers
+
+    @property
+    def voice_samples(self) -> dict[str, AudioSource]:
+        """Samples of known voices, by name."""
+        return {name: voice for name, voice in (self.speakers or {}).items() if isinstance(voice, AudioSource)}
+
+    @property
+    def voice_embeddings(self) -> dict[str, list[float]]:
+        """Embeddings of the other known voices, by name."""
+        voices = (self.speakers or {}).items()
+        return {name: voice.embedding for name, voice in voices if isinstance(voice, VoiceEmbedding)}
 
     @property
     def corrections(self) -> dict[str, list[str]]:
@@ -362,6 +386,10 @@ class Options(RequestModel):
             raise ValueError("multilingual detects the language: leave language out")
         if self.language is not None and self.language_candidates is not None:
             raise ValueError("language_candidates is for detection: leave language out")
+        if self.align is not None and self.task == "translate":
+            raise ValueError('align needs the text that is spoken: leave task "translate" out, or use translate')
+        if self.align is not None and self.channels == "split":
+            raise ValueError('align takes one text for all that is said: leave channels "split" out')
         if self.translate and self.task == "translate":
             raise ValueError('translate adds a translation to the transcription: leave task "translate" out')
         styled = sorted(name for name in self.model_fields_set if name.startswith("caption_"))

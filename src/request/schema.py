@@ -10,10 +10,10 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from src.errors import InvalidInput
 from src.public_http import clean_url
-from src.request.audio_source import AudioSource
 from src.request.http_headers import Headers
 from src.request.options import Options
 from src.request.request_model import RequestModel
+from src.request.tracks import Tracks
 
 MAX_PREFIX_CHARACTERS = 200  # a key has at most 1024 bytes
 MAX_REFERENCE_CHARACTERS = 200
@@ -76,7 +76,7 @@ class Webhook(RequestModel):
 class JobInput(RequestModel):
     """The `input` of a job."""
 
-    audio: AudioSource
+    audio: Tracks
     options: Options = Options()
     webhook: Webhook | None = None
     upload: UploadRequest | None = None
@@ -84,6 +84,20 @@ class JobInput(RequestModel):
     """The caller's own name for the job, in each event of its webhook."""
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _check_tracks(self) -> JobInput:
+        options = self.options
+        unfit = {
+            "align": options.align,
+            "diarize": options.diarize,
+            "captions": options.captions,
+            'channels "split"': options.channels == "split",
+        }
+        given = [name for name, is_given in unfit.items() if is_given]
+        if len(self.audio) > 1 and given:
+            raise ValueError(f"{given[0]} is for a single recording: leave it out, or send one")
+        return self
 
     @property
     def warnings(self) -> tuple[str, ...]:

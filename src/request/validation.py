@@ -14,11 +14,13 @@ from pydantic_core import ErrorDetails
 
 from src.errors import InvalidInput, quote, suggest
 from src.request.audio_source import FORMS, AudioSource
+from src.request.known_voices import VoiceEmbedding
 from src.request.option_names import name_options
 from src.request.options import Options
 from src.request.other_names import OTHER_NAMES
 from src.request.request_model import RequestModel
 from src.request.schema import MAX_REFERENCE_CHARACTERS, JobInput, UploadRequest, Webhook
+from src.request.tracks import TrackSource
 
 Model = TypeVar("Model", bound=RequestModel)
 
@@ -169,10 +171,12 @@ def _printable(text: str) -> str:
 def _suggest_key(key: str, location: tuple[int | str, ...], model: type[RequestModel]) -> str:
     inner: dict[int | str, type[RequestModel]] = {"options": Options, "webhook": Webhook, "upload": UploadRequest}
     if len(location) > 1:
-        model = AudioSource if location[:2] == ("options", "speakers") else inner.get(location[0], AudioSource)
+        model = AudioSource if location[:2] == ("options", "speakers") else inner.get(location[0], TrackSource)
     if model is JobInput and key in _ELSEWHERE:
         return f': give it as "{_ELSEWHERE[key]}"'
     names = list(model.model_fields)
+    if location[:2] == ("options", "speakers"):
+        names += VoiceEmbedding.model_fields
     known = f", known ones are {', '.join(map(quote, names))}"
     if model is Options:
         known = suggest(key.lower(), OTHER_NAMES, ", docs/options.md lists the known ones")

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.http.addresses import is_loopback
@@ -31,9 +30,6 @@ _NAME = "worker-whisper"
 
 _BALANCED_ANSWER_BYTES = 30_000_000 - 100_000
 """RunPod's load balancer carries 30 MB (https://docs.runpod.io/serverless/load-balancing/overview)."""
-
-POD_VOLUME = Path("/workspace")
-"""Mount point of a Pod's volume (https://docs.runpod.io/pods/storage/types)."""
 
 _ANSWER_BYTES = 256 * 2**20
 """Elsewhere nothing limits an answer but memory, in which it is made."""
@@ -103,6 +99,7 @@ def _create_app(processor: WhisperProcessor, door: DoorSettings, settings: Setti
     from api.http.app import create_app
     from api.page.settings import PageSettings
     from api.page.tables import StoreUnusable
+    from src.page_folder import find_page_folder
     from src.serving.engine_metrics import EngineMetrics
     from src.serving.live_recognizer import LocalLiveRecognizer
     from src.serving.loading import cannot_start
@@ -149,15 +146,6 @@ def has_page(settings: Settings, on_balancer: bool) -> bool:
         on_balancer: behind RunPod's load balancer.
     """
     return not on_balancer if settings.page == "auto" else settings.page == "true"
-
-
-def find_page_folder(settings: Settings) -> Path:
-    """The folder for the page's transcripts and recordings, which need not exist."""
-    from api.page.folders import default_folder
-
-    if settings.page_folder is not None:
-        return settings.page_folder
-    return POD_VOLUME / "worker-whisper" if POD_VOLUME.is_dir() else default_folder("page")
 
 
 def _stop_since_lost() -> None:

@@ -38,7 +38,7 @@ def load(began: float) -> Loaded:
         logs.set_up(settings.log_format)
         import runpod  # noqa: F401 - takes a second, while the model is loaded
 
-        from src.delivery.s3 import check_bucket_settings
+        from src.buckets import check_bucket_settings
         from src.delivery.webhooks import check_secret
         from src.serving import async_handler, fitness  # noqa: F401
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 from src.job_control import JobControl, OnSegment
-from src.request.audio_source import AudioSource
 from src.request.openai_jobs import asks_for_models, models_answer, option_schemas
+from src.request.tracks import TrackSource
 from src.rp_handler import handler
 from src.serving.async_handler import run_on_thread
 from src.settings import get_settings
@@ -38,7 +38,7 @@ class LocalTranscriber:
             return models_answer(self._processor.model_names)
         raw = {"id": request_id.get() or "job", **job.fields, "input": dict(job.input)}
         if job.upload is not None:
-            raw["input"]["audio"] = AudioSource.of_upload(job.upload)
+            raw["input"]["audio"] = TrackSource.of_upload(job.upload)
         async with self._turns:
             answer = await run_on_thread(handler, raw, _control(listener))
         if answer.get("refresh_worker"):  # it stays in the answer, whose caller may try again

@@ -7,7 +7,7 @@ Overlapping speech is one turn, of the louder speaker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region, release_pages
 from src.audio.vad import VadOptions, speech_regions
+from src.request.known_voices import EMBEDDING_SIZE
 from src.speakers.clustering import SpeakerCounts, cluster, mean_direction
-from src.speakers.embeddings import BATCH_SIZE, EMBEDDING_SIZE, SUBSEGMENT_SAMPLES, Embedding, embed
+from src.speakers.embeddings import BATCH_SIZE, SUBSEGMENT_SAMPLES, Embedding, embed
 from transcript.transcript import Diarization, Speaker, Turn
 
 MAX_STEP_SAMPLES = SAMPLE_RATE * 5 // 4
@@ -46,6 +47,7 @@ def diarize(
     known: Mapping[str, Embedding] | None = None,
     clips: Iterable[Region] | None = None,
     check: Callable[[], None] = lambda: None,
+    expected: Container[str] | None = None,
 ) -> Diarization:
     """Find the turns of a recording's speakers: `SPEAKER_00` and so on by first speech, or names of known speakers.
 
@@ -55,13 +57,15 @@ def diarize(
         known: embeddings of known speakers by name: see `embed_sample`.
         clips: the parts to diarize; None: the whole recording.
         check: called between steps of some 0.1 s; its exceptions end the work.
+        expected: the known speakers whose absence is a warning; None: all.
     """
+    expected_names = [name for name in known or {} if expected is None or name in expected]
     subsegments = []
     for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))] if clips is None else clips, check):
         check()
         subsegments.append(subsegment)
     if not subsegments:
-        return Diarization(warnings=_silence_warnings(counts, known or {}))
+        return Diarization(warnings=_silence_warnings(counts, expected_names))
     regions = [subsegment.embedded for subsegment in subsegments]
     embeddings = np.empty((len(subsegments), EMBEDDING_SIZE), np.float32)
     for number, batch in enumerate(embed(pcm, regions)):
@@ -73,7 +77,7 @@ def diarize(
     turns = _to_turns(subsegments, labels)
     speakers = [_to_speaker(number, turns, embeddings[labels == number]) for number in np.unique(labels)]
     speakers.sort(key=lambda speaker: speaker.start)
-    names, unnamed = _name_speakers(speakers, known or {})
+    names, unnamed = _name_speakers(speakers, known or {}, expected_names)
     return Diarization(
         [turn._replace(speaker=names[turn.speaker]) for turn in turns],
         [replace(speaker, label=names[speaker.label]) for speaker in speakers],
@@ -133,10 +137,12 @@ def _to_speaker(number: int, turns: Sequence[Turn], embeddings: NDArray[np.float
     return Speaker(str(number), seconds, len(speaker_turns), speaker_turns[0].start, embedding)
 
 
-def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) -> tuple[dict[str, str], list[str]]:
+def _name_speakers(
+    speakers: Sequence[Speaker], known: Mapping[str, Embedding], expected: Iterable[str]
+) -> tuple[dict[str, str], list[str]]:
     """Return the speakers' names by label; of those similar to a sample, the most similar one gets its name.
 
-    The second result is a warning for each name that nobody got.
+    The second result is a warning for each expected name that nobody got.
     """
     names = {speaker.label: f"SPEAKER_{number:02d}" for number, speaker in enumerate(speakers)}
     pairs = [
@@ -149,7 +155,7 @@ def _name_speakers(speakers: Sequence[Speaker], known: Mapping[str, Embedding]) 
         if similarity >= ENROLL_THRESHOLD and name not in names.values() and label not in named:
             names[label] = name
             named.add(label)
-    unmatched = [name for name in known if name not in names.values()]
+    unmatched = [name for name in expected if name not in names.values()]
     return names, [
         _unmatched_warning(name, max(pair for pair in pairs if pair[2] == name), names) for name in unmatched
     ]
@@ -165,7 +171,7 @@ def _unmatched_warning(name: str, nearest: tuple[float, str, str], names: Mappin
     )
 
 
-def _silence_warnings(counts: SpeakerCounts, known: Mapping[str, Embedding]) -> list[str]:
+def _silence_warnings(counts: SpeakerCounts, known: Sequence[str]) -> list[str]:
     warnings = [f"{counts.minimum} speakers were asked for, but nobody speaks"] if counts.minimum > 1 else []
     return [*warnings, f"speakers: nobody speaks, so nobody is {' or '.join(known)}"] if known else warnings
 

@@ -27,8 +27,6 @@ from src.speakers.campplus import CamPlusPlus
 Embedding: TypeAlias = NDArray[np.float32]
 """[EMBEDDING_SIZE], of length 1: the dot product of two is the cosine similarity of their voices."""
 
-EMBEDDING_SIZE = 192
-
 SUBSEGMENT_SAMPLES = SAMPLE_RATE * 3 // 2
 """Length of the network's input, 1.5 s as in senko; shorter audio is repeated to this length."""
 

@@ -1,9 +1,11 @@
-"""Enrollment: the embeddings of known speakers, from the short samples that a job sends by their names."""
+"""Enrollment: the embeddings of known speakers, from the short samples that a job sends by their names, or as sent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from src.audio.decode import decode_audio
 from src.errors import InvalidInput, prefix_errors
@@ -30,3 +32,10 @@ def enroll(samples: Mapping[str, Path], control: JobControl) -> dict[str, Embedd
                 raise InvalidInput("nobody speaks in this sample: send some seconds of speech")
         embeddings[name] = embedding
     return embeddings
+
+
+def to_embedding(numbers: Sequence[float]) -> Embedding:
+    """Return an embedding that a job sends, which was rounded for JSON."""
+    embedding: Embedding = np.asarray(numbers, np.float32)
+    embedding /= np.linalg.norm(embedding)
+    return embedding

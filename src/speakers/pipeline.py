@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from src.job_control import JobControl
 from src.speakers.assignment import assign_speakers
 from src.speakers.clustering import SpeakerCounts
 from src.speakers.diarization import diarize
-from src.speakers.enrollment import enroll
+from src.speakers.enrollment import enroll, to_embedding
 from transcript.transcript import Diarization, Transcript
 
 
@@ -24,6 +24,7 @@ def transcribe_and_diarize(
     counts: SpeakerCounts,
     clips: Iterable[Region],
     samples: Mapping[str, Path],
+    embeddings: Mapping[str, Sequence[float]],
     control: JobControl,
 ) -> Transcript:
     """Return the result of `transcribe`, with speakers assigned to it.
@@ -33,7 +34,8 @@ def transcribe_and_diarize(
         pcm: the recording.
         counts: the expected number of speakers.
         clips: the parts to diarize.
-        samples: files with the voices of known speakers, by their names.
+        samples: files with the voices of known speakers, by their names; that nobody has one of these is a warning.
+        embeddings: those of more known speakers, of whom most may be absent.
         control: stops the job.
 
     Raises:
@@ -49,9 +51,9 @@ def transcribe_and_diarize(
 
     def timed_diarize() -> tuple[Diarization, float]:
         started = time.perf_counter()
-        return diarize(pcm, counts, known, clips, check), time.perf_counter() - started
+        return diarize(pcm, counts, known, clips, check, expected=samples), time.perf_counter() - started
 
-    known = enroll(samples, control)
+    known = enroll(samples, control) | {name: to_embedding(numbers) for name, numbers in embeddings.items()}
     with ThreadPoolExecutor(1, "diarization") as thread:
         pending = thread.submit(timed_diarize)
         try:

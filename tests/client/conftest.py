@@ -110,6 +110,7 @@ def environment(where: Platform | str, folder: Path) -> dict[str, str]:
     folders = {
         "XDG_CACHE_HOME": str(folder / "cache"),
         "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_DATA_HOME": str(folder / "data"),
         "PYTHONPATH": str(ROOT),
     }
     if isinstance(where, str):

@@ -220,7 +220,9 @@ def test_the_folder_of_the_recordings_is_refused_for_the_transcripts(platform: P
     assert "would mix transcripts into the recordings: give another folder, such as audio/transcripts" in refused.stderr
 
 
-@pytest.mark.parametrize("flags", [["--format", "docx"], ["--temperature", "2"], ["--speakers", "Ada=nowhere.wav"]])
+@pytest.mark.parametrize(
+    "flags", [["--format", "docx"], ["--temperature", "2"], ["--speakers", "Ada=nowhere.wav"], ["--align", "The text."]]
+)
 @pytest.mark.usefixtures("tree")
 def test_options_are_checked_before_anything_is_sent(platform: Platform, folder: Path, flags: list[str]) -> None:
     assert flags[0] in run_command("batch", "audio", "out", *flags, where=platform, folder=folder, code=2).stderr

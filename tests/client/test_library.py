@@ -94,9 +94,19 @@ def test_options_arrive_at_the_worker(place: dict[str, Any], worker: ScriptedWor
     assert set(options["speakers"]["Ada"]) == {"base64"}
 
 
-def test_an_address_is_downloaded_by_the_worker(place: dict[str, Any], worker: ScriptedWorker) -> None:
-    Client(**place).transcribe("https://example.org/talk.mp3")
-    assert worker.jobs[0]["input"]["audio"] == {"url": "https://example.org/talk.mp3"}
+@pytest.mark.parametrize(
+    ("recording", "audio"),
+    [
+        ("https://example.org/talk.mp3", {"url": "https://example.org/talk.mp3"}),
+        ("s3://bucket/a talk.mp3", {"url": "s3://bucket/a talk.mp3"}),
+        ("volume:in/talk.mp4", {"volume": "in/talk.mp4"}),
+    ],
+)
+def test_an_address_is_fetched_by_the_worker(
+    recording: str, audio: dict[str, str], place: dict[str, Any], worker: ScriptedWorker
+) -> None:
+    Client(**place).transcribe(recording)
+    assert worker.jobs[0]["input"]["audio"] == audio
 
 
 def test_a_worker_in_http_mode_is_a_place_too(recording: Path) -> None:

@@ -66,6 +66,10 @@ def test_the_output_is_a_file_or_a_folder(
         ("https://example.com/", "transcript.srt"),
         ("https://example.com/a%00b%0a%1b%5cc.mp3", "a_b___c.srt"),
         (f"https://example.com/{'x' * 5000}.mp3", None),
+        ("s3://bucket/2026/my talk?#%20.mp3", "my talk_#%20.srt"),
+        ("S3://bucket/", "transcript.srt"),
+        ("volume:in/talk.mp4", "talk.srt"),
+        ("volume:talk", "talk.srt"),
     ],
 )
 def test_a_file_is_named_after_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, name: str) -> None:

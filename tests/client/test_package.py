@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import requests
 
-from src import __version__
+from src.version import __version__
 from tests.client.conftest import CLIPS, ROOT, WORKER_PYTHON, environment, wait_until
 from tests.platform.emulator import Platform
 from tests.support.servers import free_port
@@ -66,7 +66,7 @@ class Installed:
         return subprocess.Popen(
             [str(self.folder / "bin" / "worker-whisper"), *map(str, arguments)],
             cwd=folder,
-            env={**outside, "XDG_DATA_HOME": str(folder.parent / "data"), **env},
+            env={**outside, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -236,7 +236,7 @@ def is_open(address: str) -> bool:
 
 def test_help_and_errors_name_the_command_that_was_run(installed: Installed, folder: Path) -> None:
     text = installed.run("--help", folder=folder)
-    for command in ("transcribe", "batch", "live", "page", "serve"):
+    for command in ("transcribe", "batch", "voices", "live", "page", "serve"):
         assert re.search(rf"^  {command} +[A-Z]", text, re.MULTILINE)
         shown = installed.run(command, "--help", folder=folder)
         assert f"\n    worker-whisper {command}" in shown[shown.index("Examples:") :]
@@ -254,8 +254,10 @@ def test_the_version_is_the_workers(installed: Installed, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "completions"),
     [
-        ("worker-whisper ", {"transcribe", "batch", "live", "page", "serve"}),
+        ("worker-whisper ", {"transcribe", "batch", "voices", "live", "page", "serve"}),
         ("worker-whisper tr", {"transcribe"}),
+        ("worker-whisper voices re", {"remove", "rename"}),
+        ("worker-whisper voices add --repl", {"--replace"}),
         ("worker-whisper transcribe --subtitle", {"--subtitle-preset"}),
         ("worker-whisper transcribe talk.mp3 --task ", {"transcribe", "translate"}),
     ],

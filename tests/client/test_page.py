@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from client.known_voices import Voice, VoiceFolder, VoiceSample
 from client.page import has_display
 from tests.client.conftest import run_command, wait_until
+from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.client.test_serve import NOWHERE, end, started
+from tests.platform.emulator import Platform
 from tests.support.servers import free_port
 
 
@@ -96,6 +99,28 @@ def test_the_key_is_the_pages_password(folder: Path) -> None:
         text = end(process, signal.SIGTERM)
     assert "password: the key of --serve-key or WHISPER_SERVE_KEY" in text
     assert " own\n" not in text
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("host", "is_named"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_known_voices_are_named_for_the_user_of_this_machine_alone(
+    platform: Platform, folder: Path, host: str, is_named: bool
+) -> None:
+    sample = VoiceSample((1.0, *[0.0] * 191), 10.0, "2026-11-30")
+    VoiceFolder(folder / "data" / "worker-whisper" / "voices").save(Voice("Ada", None, (sample,)))
+    arguments = ("--host", host, "--no-key")
+    with (
+        ScriptedWorker(platform, lambda _job: make_answer("hello")) as worker,
+        started("page", platform, folder, *arguments) as (address, process),
+    ):
+        visit = requests.Session()
+        visit.headers["x-requested-by"] = "page"
+        visit.get(f"{address}/page/api/session", timeout=20)
+        job = {"url": "https://example.org/talk.mp3", "options": {"diarize": True}}
+        assert visit.post(f"{address}/page/api/transcripts", json=job, timeout=20).status_code == 201
+        wait_until(lambda: worker.jobs, 60)
+        end(process, signal.SIGTERM)
+    assert ("speakers" in worker.jobs[0]["input"]["options"]) is is_named
 
 
 @pytest.mark.process

@@ -226,6 +226,7 @@ def test_options_not_possible_in_parts_are_refused_before_anything_is_sent(
     for flags, sentence in (
         (["--webhook", "https://example.com/hook"], "too large for one request"),
         (["--clip-timestamps", "100,130"], "begin after the recording's end, 78.4 s"),
+        (["--align", "The text."], "its sound is too large for one request: give its URL instead"),
         (["--clip-timestamps", "30,20"], "each with a start before its end"),
     ):
         refused = run_command("transcribe", long_recording, *limit, *flags, where=platform, folder=folder, code=2)

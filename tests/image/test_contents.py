@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builder.image import engine, revision
-from src import __version__
+from src.version import __version__
 from tests.image.container import IMAGE, UNPRIVILEGED, run_command
 from tests.support.clips import ROOT
 

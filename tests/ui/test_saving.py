@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, Route, expect
+from playwright.sync_api import APIResponse, BrowserContext, Dialog, Locator, Page, Request, Route, expect
 
 from tests.ui.browser import Visitor, Watch, axe, picture
 from tests.ui.scripted import ScriptedHome, wait_until
@@ -334,6 +334,25 @@ def test_a_change_that_is_on_its_way_is_not_lost_to_what_the_other_tab_deleted(
     page.unroute(EDITS)
     expect(page.get_by_text("This line was deleted in another tab.")).to_be_visible()
     expect(page.locator(".lines")).to_contain_text("Thank you all.")
+
+
+def test_an_answer_that_is_older_than_the_last_save_changes_nothing(page: Page, other: Page) -> None:
+    held: list[tuple[Route, APIResponse]] = []
+    page.route(CHANGES, lambda route: route.fallback() if held else held.append((route, route.fetch())))
+    with page.expect_request(CHANGES):
+        change(other, "both.", "three.")
+    change(page, "both.", "all.")
+    keep_mine = page.get_by_role("button", name="Keep mine")
+    expect(keep_mine).to_be_visible()
+    with page.expect_response(lambda response: response.request.method == "PATCH"):
+        keep_mine.click()
+    expect_saved(page)
+    route, answer = held[0]
+    with page.expect_response(CHANGES):
+        route.fulfill(response=answer)
+    page.evaluate("() => fetch(location.href).then((later) => later.text())")  # by then the page has read the answer
+    expect(page.locator(".lines")).to_contain_text("Thank you all.")
+    expect(other.locator(".lines")).to_contain_text("Thank you all.")
 
 
 def test_a_deleted_transcript_is_left(page: Page, transcript: str, visitor: Visitor, watch: Watch) -> None:

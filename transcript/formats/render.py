@@ -71,7 +71,7 @@ def render(
     output_formats: Sequence[str],
     layout: Layout = PLAIN,
     *,
-    speaker_embeddings: bool = False,
+    embedding_model: str | None = None,
     words: bool = True,
     stl: StlOptions = StlOptions(),
     warn: Callable[[str], None] = _ignore,
@@ -83,13 +83,13 @@ def render(
         transcript: if it has a diarization, the output has `speakers`, and with `segments` also `speaker_turns`.
         output_formats: some of `OUTPUT_FORMATS`.
         layout: the shape of subtitles.
-        speaker_embeddings: if true, each speaker has an `embedding`.
+        embedding_model: name of the network of the speakers' embeddings; if given, each speaker has its `embedding`.
         words: if false, those of the transcript are for subtitles only, and JSON has none.
         stl: the frame rate and the start of EBU STL.
         warn: takes sentences on what a format cannot hold.
         check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, speaker_embeddings, words, stl, warn, check)
+    renderer = _Renderer(transcript, layout, embedding_model, words, stl, warn, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if not {"ttml", "stl"}.isdisjoint(keys) or (renderer.has_layout and not _SUBTITLES.isdisjoint(keys)):
         keys.append("cue_report")
@@ -105,16 +105,17 @@ class _Renderer:
         self,
         transcript: Transcript,
         layout: Layout,
-        speaker_embeddings: bool,
+        embedding_model: str | None,
         words: bool,
         stl: StlOptions,
         warn: Callable[[str], None],
         check: Check,
     ) -> None:
         self._check, self._words, self._stl, self._warn = check, words, stl, warn
-        self._transcript, self._layout, self._speaker_embeddings = transcript, layout, speaker_embeddings
+        self._transcript, self._layout, self._embedding_model = transcript, layout, embedding_model
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
+        self._said = [segment for segment in transcript.segments if segment.said]
         self._has_words = any(segment.words for segment in transcript.segments)
 
     @property
@@ -134,9 +135,7 @@ class _Renderer:
     @property
     def speakers(self) -> list[dict[str, Any]]:
         """In order of first speech."""
-        return [
-            _speaker_to_dict(speaker, with_embedding=self._speaker_embeddings) for speaker in self._diarization.speakers
-        ]
+        return [_speaker_to_dict(speaker, self._embedding_model) for speaker in self._diarization.speakers]
 
     @property
     def speaker_turns(self) -> list[dict[str, Any]]:
@@ -160,7 +159,7 @@ class _Renderer:
         from whisper.tokenizer import LANGUAGES  # only here, since the client has no openai-whisper
 
         segments = self.segments
-        words = [word for segment in segments for word in segment.get("words", [])]
+        words = [word for segment in segments for word in segment.get("words", []) if not word.get("not_said")]
         verbose = {
             "task": self._transcript.task,
             "language": LANGUAGES[self._text_language],
@@ -187,7 +186,7 @@ class _Renderer:
     @property
     def tsv(self) -> str:
         """One row per segment whatever the layout, as in openai-whisper."""
-        return to_tsv(cue_per_segment(self._transcript.segments, self._check), self._check)
+        return to_tsv(cue_per_segment(self._said, self._check), self._check)
 
     @property
     def lrc(self) -> str:
@@ -226,28 +225,31 @@ class _Renderer:
         """The cues of TTML and STL: laid out as `broadcast` unless there is a layout: no screen holds a segment."""
         if self.has_layout:
             return self._laid_out
-        return lay_out(self._transcript.segments, PRESETS["broadcast"], self._text_language, self._check)
+        return lay_out(self._said, PRESETS["broadcast"], self._text_language, self._check)
 
     @cached_property
     def _subtitles(self) -> list[Cue]:
         if self._layout != PLAIN:
             return self._laid_out  # which LRC and ASS share
-        return to_subtitles(self._transcript.segments, self._layout, self._text_language, self._check)
+        return to_subtitles(self._said, self._layout, self._text_language, self._check)
 
     @cached_property
     def _laid_out(self) -> list[Cue]:
-        return lay_out(self._transcript.segments, self._layout, self._text_language, self._check)
+        return lay_out(self._said, self._layout, self._text_language, self._check)
 
 
 def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in names}
 
 
-def _speaker_to_dict(speaker: Speaker, *, with_embedding: bool) -> dict[str, Any]:
+def _speaker_to_dict(speaker: Speaker, embedding_model: str | None) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "speaker": speaker.label,
         "seconds": round(speaker.seconds, 3),
         "turns": speaker.turns,
         "start": round(speaker.start, 3),
     }
-    return {**fields, "embedding": [round(value, 4) for value in speaker.embedding]} if with_embedding else fields
+    if embedding_model is None:
+        return fields
+    embedding = [round(value, 4) for value in speaker.embedding]
+    return {**fields, "embedding": embedding, "embedding_model": embedding_model}

@@ -96,7 +96,7 @@ export class Saver extends EventTarget {
         await this.#running;
         changes = await this.server.changes(this.id, this.synced);
       } while (this.#running); // a line that is being sent would pass for one that nobody changed here
-      this.#takeOver(changes);
+      if (changes.revision > this.synced) this.#takeOver(changes); // else a save that ended meanwhile is newer
     } catch {
       // The next event, or the next connection, tries again.
     }

@@ -1,0 +1,191 @@
+"""Measures the times of a given text (`align`) against human alignments, and in a long recording.
+
+    .venv/bin/python -m benchmarks.given_text FOLDER --model base --seconds 240
+
+FOLDER has a manifest.json. Recordings whose `words` file holds the words as a person aligned them are aligned with the
+text of those words, alone and within a long recording, which is joined here from short ones with a second of silence
+between them. The distance is between the starts of words; recognised words are those of a transcript, and are matched
+by their text. In the long recordings a word is in place if it starts within the recording that it comes from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.recordings import Reference, TimedWord, load_pcm, read_references, write_wav
+from benchmarks.report import describe_run, markdown_table
+from benchmarks.word_timestamps import distances
+from src.audio.pcm import SAMPLE_RATE
+from src.request.options import Options
+from src.whisper_processor import WhisperProcessor
+from transcript.transcript import Transcript
+
+PAUSE_S = 1.0
+TOLERANCE_S = 0.2
+"""How far outside its recording a word may start."""
+
+MIN_SECONDS, MAX_SECONDS = 3.0, 60.0
+"""Lengths of recordings that are joined."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A recording within a long one, in seconds."""
+
+    reference: Reference
+    start: float
+    end: float
+
+    @property
+    def text(self) -> str:
+        """The words in one line: those that a person aligned, if anybody did."""
+        words = [word.text for word in self.reference.words]
+        return " ".join((" ".join(words) if words else self.reference.text or "").split())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A recording, long or short, with its words as recognised and as aligned."""
+
+    name: str
+    placed: Sequence[Placed]
+    recognised: Sequence[TimedWord]
+    aligned: Sequence[TimedWord]
+    not_said: int
+
+
+def join(references: Sequence[Reference], seconds: float, path: Path) -> list[Placed]:
+    """Write a recording of up to `seconds` to `path`, and return what it is joined from."""
+    placed: list[Placed] = []
+    parts: list[np.ndarray] = []
+    position = 0
+    for reference in references:
+        pcm = load_pcm(reference.path)
+        if parts and position + len(pcm) > seconds * SAMPLE_RATE:
+            break
+        placed.append(Placed(reference, position / SAMPLE_RATE, (position + len(pcm)) / SAMPLE_RATE))
+        parts += [pcm, np.zeros(round(PAUSE_S * SAMPLE_RATE), np.int16)]
+        position += len(pcm) + len(parts[-1])
+    write_wav(np.concatenate(parts), path)
+    return placed
+
+
+def measure(processor: WhisperProcessor, name: str, path: Path, placed: Sequence[Placed]) -> Outcome:
+    """Transcribe a recording, and align the text of what it is joined from."""
+    language = placed[0].reference.language
+    recognised = processor.transcribe(path, Options(word_timestamps=True, language=language))
+    text = "\n".join(part.text for part in placed)
+    aligned = processor.transcribe(path, Options(align=text, language=language))
+    not_said = sum(not word.said for segment in aligned.segments for word in segment.words or [])
+    return Outcome(name, placed, _words(recognised), _words(aligned), not_said)
+
+
+def _words(transcript: Transcript) -> list[TimedWord]:
+    return [
+        TimedWord(word.word, word.start, word.end) for segment in transcript.segments for word in segment.words or []
+    ]
+
+
+def by_recording(outcome: Outcome) -> Iterator[tuple[Placed, list[TimedWord]]]:
+    """Yield the aligned words of each recording that a long one is joined from, by the letters of its text."""
+    words = iter(outcome.aligned)
+    for placed in outcome.placed:
+        letters = len(TimedWord(placed.text, 0, 0).letters)
+        its_words = []
+        while letters > 0 and (word := next(words, None)):
+            its_words.append(word)
+            letters -= len(word.letters)
+        yield placed, its_words
+
+
+def distance_rows(outcome: Outcome) -> Iterator[list[str]]:
+    """Yield a row for recognised and for aligned words, if a person aligned those of any part."""
+    recognised: list[float] = []
+    aligned: list[float] = []
+    total = 0
+    for placed, words in by_recording(outcome):
+        human = [
+            TimedWord(word.text, word.start + placed.start, word.end + placed.start) for word in placed.reference.words
+        ]
+        total += len(human)
+        within = [
+            word for word in outcome.recognised if placed.start - PAUSE_S / 2 <= word.start < placed.end + PAUSE_S / 2
+        ]
+        recognised += distances(within, human)
+        aligned += distances(words, human)
+    for system, seconds in (("recognised", recognised), ("given", aligned)):
+        if seconds:
+            median, percentile_95 = np.percentile(seconds, [50, 95])
+            matched = f"{100 * len(seconds) / total:.0f}%"
+            yield [outcome.name, system, str(total), matched, f"{median:.3f}", f"{percentile_95:.3f}"]
+
+
+def place_row(outcome: Outcome) -> list[str]:
+    """Return a row: how many words are where they belong, in order, and taken for not said."""
+    in_place = sum(
+        placed.start - TOLERANCE_S <= word.start <= placed.end + TOLERANCE_S
+        for placed, words in by_recording(outcome)
+        for word in words
+    )
+    backwards = sum(after.start < before.start for before, after in pairwise(outcome.aligned))
+    seconds = outcome.placed[-1].end
+    total = len(outcome.aligned)
+    share = f"{100 * in_place / total:.1f}%"
+    return [
+        outcome.name,
+        str(len(outcome.placed)),
+        f"{seconds:.0f} s",
+        str(total),
+        share,
+        str(backwards),
+        str(outcome.not_said),
+    ]
+
+
+def choose(references: Sequence[Reference], language: str) -> list[Reference]:
+    """Return the recordings of a language that can be joined, those with word times first."""
+    chosen = [
+        reference
+        for reference in references
+        if reference.language == language and reference.text and MIN_SECONDS <= reference.seconds <= MAX_SECONDS
+    ]
+    return sorted(chosen, key=lambda reference: not reference.words)
+
+
+def main() -> None:
+    """Align the texts of a folder's recordings and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with a manifest.json")
+    parser.add_argument("--model", default="base", help="(default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=240, help="of a long recording (default: %(default)s)")
+    parser.add_argument("--languages", default="en,zh,ja", help="of long recordings (default: %(default)s)")
+    arguments = parser.parse_args()
+    references = read_references(arguments.folder)
+    processor = WhisperProcessor(arguments.model)
+    outcomes = [
+        measure(processor, reference.name, reference.path, [Placed(reference, 0.0, reference.seconds)])
+        for reference in references
+        if reference.words
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for language in arguments.languages.split(","):
+            path = Path(folder, f"{language}.wav")
+            if chosen := choose(references, language):
+                placed = join(chosen, arguments.seconds, path)
+                outcomes.append(measure(processor, f"joined, {language}", path, placed))
+    distance_headings = ["recording", "words", "with human times", "matched", "median s", "95% s"]
+    place_headings = ["recording", "parts", "length", "words", "in place", "backwards", "taken for not said"]
+    rows = [row for outcome in outcomes for row in distance_rows(outcome)]
+    print(f"{describe_run()}\n\n{markdown_table(distance_headings, rows)}\n")
+    print(markdown_table(place_headings, [place_row(outcome) for outcome in outcomes]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where recordings are read from: URLs, a bucket, the network volume."""
