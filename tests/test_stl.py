@@ -9,7 +9,7 @@ from datetime import date
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ttconv.stl import iso6937
 
@@ -177,6 +177,7 @@ def test_any_text_makes_a_file_that_is_read_and_no_letter_is_lost_silently(texts
 
 
 @given(st.text(max_size=30), st.sampled_from(TABLES))
+@example("¯", "00")  # decomposes into a space and an accent
 @examples(200)
 def test_what_is_not_reported_is_decoded_again(text: str, table: str) -> None:
     encoded = encode(text, table)

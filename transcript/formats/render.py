@@ -233,7 +233,7 @@ class _Renderer:
         """The cues of TTML and STL: laid out as `broadcast` unless there is a layout: no screen holds a segment."""
         if self.has_layout:
             return self._laid_out
-        return lay_out(self._transcript.segments, PRESETS["broadcast"], self._text_language, self._check)
+        return lay_out(self._said, PRESETS["broadcast"], self._text_language, self._check)
 
     @cached_property
     def _subtitles(self) -> list[Cue]:

@@ -131,7 +131,7 @@ def _encode_character(character: str, table: str) -> tuple[bytes, bool]:
     similar = [_find(part, table) for part in unicodedata.normalize("NFKD", character)]
     if unicodedata.combining(character):
         return b"", False
-    return b"".join(similar) or b"?", False
+    return b"".join(similar).strip() or b"?", False
 
 
 def _find(character: str, table: str) -> bytes:
