@@ -267,7 +267,9 @@ def main() -> None:
     processor.close()
     for (kind, system), row in sums.items():
         print(_format_row(f"{row['recordings']:.0f} of {kind}", system, row))
-    _print_similarities(*compare_voices(recordings))
+    same, different = compare_voices(recordings)
+    if same and different:  # not in one recording
+        _print_similarities(same, different)
 
 
 def _print_similarities(same: Sequence[float], different: Sequence[float]) -> None:
