@@ -1,9 +1,10 @@
-"""Measures diarization: error rate beside senko's, words with the wrong speaker, voice similarity, and CPU time.
+"""Measures diarization beside senko's: error rate, number of speakers, words with the wrong speaker, and CPU time.
 
-    .venv/bin/python -m benchmarks.diarization DIR [--model base]
+    .venv/bin/python -m benchmarks.diarization DIR [DIR ...] [--model base]
 
 DIR holds recordings and a `manifest.json`: a list of objects with `file` and, where the speakers' turns are known,
-`rttm`. Ten dialogues of flite's voices (benchmarks/dialogues.py) are measured too, and generated if they are missing.
+`rttm`. Recordings are summed by their `kind`. Dialogues of real voices that interrupt each other are made by
+benchmarks/overlaps.py. Ten dialogues of flite's voices (benchmarks/dialogues.py) are measured too if flite is there.
 
     DER          diarization error rate: missed speech, false alarm and confusion, divided by the seconds of speech;
                  overlapping speakers count once each; 0.125 s on both sides of each turn boundary do not count
@@ -11,7 +12,8 @@ DIR holds recordings and a `manifest.json`: a list of objects with `file` and, w
     words        words whose speaker differs from the RTTM's at their middle, of all words with a single speaker there
     similarity   cosine of a sample, a speaker's longest turn, with the voices of all other recordings
 
-Times are CPU times of this process and depend on the CPU; all other figures depend on the recordings and the model.
+Times are CPU times of this process, of a transcription and of the diarization that runs beside it, and depend on the
+CPU; all other figures depend on the recordings and the model.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,10 +41,13 @@ from benchmarks.recordings import REPOSITORY_CLIPS, load_pcm, read_rttm
 from benchmarks.report import describe_run
 from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.request.options import Options
+from src.speakers.assignment import assign_speakers
 from src.speakers.diarization import ENROLL_THRESHOLD, diarize, embed_sample
 from src.speakers.embeddings import Embedding
 from src.whisper_processor import WhisperProcessor
-from transcript.transcript import Turn
+from transcript.transcript import Diarization, Transcript, Turn
+
+T = TypeVar("T")
 
 DIALOGUES = REPOSITORY_CLIPS.parents[1] / ".cache" / "dialogues"
 
@@ -56,6 +65,7 @@ class AnnotatedRecording:
     path: Path
     pcm: Pcm
     turns: list[Turn]
+    kind: str
 
     @property
     def speakers(self) -> list[str]:
@@ -68,19 +78,27 @@ def find_annotated(folder: Path) -> Iterator[AnnotatedRecording]:
     for entry in json.loads((folder / "manifest.json").read_text()):
         if entry.get("rttm"):
             path = folder / entry["file"]
-            yield AnnotatedRecording(path, load_pcm(path), read_rttm(folder / entry["rttm"]))
+            pcm = load_pcm(path)
+            turns = read_rttm(folder / entry["rttm"], len(pcm) / SAMPLE_RATE)
+            yield AnnotatedRecording(path, pcm, turns, entry.get("kind", folder.name))
 
 
 def error_rate(truth: Sequence[Turn], found: Sequence[Turn]) -> dict[str, float]:
     """Return the `DER` and its parts (`ERROR_TYPES`), divided by the seconds of speech."""
+    errors = error_seconds(truth, found)
+    rates = {name: errors[name] / errors["speech"] for name in ERROR_TYPES}
+    return {"DER": sum(rates.values()), **rates}
+
+
+def error_seconds(truth: Sequence[Turn], found: Sequence[Turn]) -> dict[str, float]:
+    """Return the seconds of the parts of the error rate, and of `speech`."""
     from pyannote.metrics.diarization import DiarizationErrorRate
 
     metric = DiarizationErrorRate(collar=COLLAR_S)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that no evaluated region is given: all of the recording is evaluated
         parts = metric(_annotation(truth), _annotation(found), detailed=True)
-    total = parts["total"]
-    return {"DER": parts["diarization error rate"], **{name: parts[key] / total for name, key in ERROR_TYPES.items()}}
+    return {"speech": parts["total"], **{name: parts[key] for name, key in ERROR_TYPES.items()}}
 
 
 def _annotation(turns: Sequence[Turn]) -> Any:
@@ -93,19 +111,21 @@ def _annotation(turns: Sequence[Turn]) -> Any:
 
 
 def count_confused_words(
-    recording: AnnotatedRecording, segments: Sequence[dict[str, Any]], found: Sequence[Turn]
+    recording: AnnotatedRecording, transcript: Transcript, found: Sequence[Turn]
 ) -> tuple[int, int]:
     """Return the number of words with the wrong speaker, and of all words that have a single speaker in truth."""
     from pyannote.metrics.diarization import DiarizationErrorRate
 
+    assigned = replace(transcript, warnings=[])
+    assign_speakers(assigned, Diarization(sorted(found)))
     mapping = DiarizationErrorRate().optimal_mapping(_annotation(recording.turns), _annotation(found))
     confused = count = 0
-    for word in (word for segment in segments for word in segment["words"]):
-        middle = (word["start"] + word["end"]) / 2
+    for word in (word for segment in assigned.segments for word in segment.words or []):
+        middle = (word.start + word.end) / 2
         speakers = {turn.speaker for turn in recording.turns if turn.start <= middle <= turn.end}
         if len(speakers) == 1:
             count += 1
-            confused += mapping.get(word["speaker"]) not in speakers
+            confused += mapping.get(word.speaker) not in speakers
     return confused, count
 
 
@@ -126,33 +146,39 @@ def load_senko() -> Callable[[Pcm], list[Turn]]:
     return diarize_with_senko
 
 
+Row = dict[str, float]
+"""The counts and seconds of some recordings."""
+
+
 def measure(
-    recording: AnnotatedRecording, processor: WhisperProcessor, diarize_with_senko: Callable[[Pcm], list[Turn]]
-) -> dict[str, float]:
-    """Return the figures of one recording; `plain` and `seconds` are CPU time without and with diarization."""
-    found = diarize(recording.pcm)
-    rates = error_rate(recording.turns, found.turns)
-    with_speakers = Options(diarize=True, word_timestamps=True, output_format=["json"])
-    plain_seconds = _cpu_seconds(lambda: processor.process_audio(recording.path, Options()))
-    seconds = _cpu_seconds(lambda: processor.process_audio(recording.path, with_speakers))
-    segments = processor.process_audio(recording.path, with_speakers)["segments"]
-    confused, words = count_confused_words(recording, segments, found.turns)
-    return {
-        **rates,
-        "found": len(found.speakers),
-        "speakers": len(recording.speakers),
-        "senko": error_rate(recording.turns, diarize_with_senko(recording.pcm))["DER"],
-        "confused_words": confused,
-        "words": words,
-        "plain": plain_seconds,
-        "seconds": seconds,
-    }
+    recording: AnnotatedRecording, processor: WhisperProcessor, systems: Mapping[str, Callable[[Pcm], list[Turn]]]
+) -> dict[str, Row]:
+    """Return the figures of one recording, by system."""
+    _, plain = _timed(lambda: processor.transcribe(recording.path, Options()))
+    transcript = processor.transcribe(recording.path, Options(word_timestamps=True))
+    rows = {}
+    for name, system in systems.items():
+        found, seconds = _timed(partial(system, recording.pcm))
+        confused, words = count_confused_words(recording, transcript, found)
+        speakers = len({turn.speaker for turn in found})
+        rows[name] = {
+            **error_seconds(recording.turns, found),
+            "found": speakers,
+            "speakers": len(recording.speakers),
+            "right_counts": speakers == len(recording.speakers),
+            "confused_words": confused,
+            "words": words,
+            "plain": plain,
+            "seconds": seconds,
+            "recordings": 1,
+        }
+    return rows
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
     started = time.process_time()
-    work()
-    return time.process_time() - started
+    result = work()
+    return result, time.process_time() - started
 
 
 def compare_voices(recordings: Sequence[AnnotatedRecording]) -> tuple[list[float], list[float]]:
@@ -194,42 +220,59 @@ def _cut_turn(recording: AnnotatedRecording, turn: Turn) -> Pcm:
     return recording.pcm[round(turn.start * SAMPLE_RATE) : round(turn.end * SAMPLE_RATE)]
 
 
-def _format_row(name: str, row: dict[str, float]) -> str:
-    rates = " ".join(f"{100 * row[key]:6.1f}" for key in ("DER", *ERROR_TYPES, "senko"))
-    speakers = f"{row['found']:.0f}/{row['speakers']:.0f}"
+HEADER = f"{'recording':32} {'system':6}    DER missed  alarm confus speakers     words   plain diarize added"
+
+
+def _format_row(name: str, system: str, row: Row) -> str:
+    rates = " ".join(f"{100 * row[key] / row['speech']:6.1f}" for key in ERROR_TYPES)
+    total = 100 * sum(row[key] for key in ERROR_TYPES) / row["speech"]
+    right, found = (
+        f"{row['right_counts']:.0f}/{row['recordings']:.0f} ok",
+        f"{row['found']:.0f}/{row['speakers']:.0f}",
+    )
+    speakers = right if row["recordings"] > 1 else found
     words = f"{row['confused_words']:.0f}/{row['words']:.0f}"
-    added = 100 * (row["seconds"] / row["plain"] - 1)
-    times = f"{row['plain']:7.2f} {row['seconds']:7.2f} {added:5.0f}%"
-    return f"{name:32} {rates} {speakers:>8} {words:>8} {times}"
+    times = f"{row['plain']:7.2f} {row['seconds']:7.2f} {row['seconds'] / row['plain']:5.0%}"
+    return f"{name:32} {system:6} {total:6.1f} {rates} {speakers:>8} {words:>9} {times}"
 
 
 def main() -> None:
-    """Measure the dialogues and the recordings of the folder, then all voices with each other."""
+    """Measure the recordings of the folders, then all voices with each other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with recordings and a manifest.json")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="with recordings and a manifest.json")
     parser.add_argument("--model", default="base", help="name, or path to weights (default: %(default)s)")
+    parser.add_argument(
+        "--without-senko", action="store_true", help="its binary ends the process on CPUs that lack its instructions"
+    )
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if not (DIALOGUES / "manifest.json").is_file():
+    if shutil.which("flite") and not (DIALOGUES / "manifest.json").is_file():
         write_dialogues(DIALOGUES)
-    processor, diarize_with_senko = WhisperProcessor(arguments.model), load_senko()
-    print(f"{describe_run()}\n\nRates in percent, times in seconds of CPU time without and with diarization.\n")
-    print(f"{'recording':32}    DER missed  alarm confus  senko speakers    words   plain diarize added")
-    all_recordings: list[AnnotatedRecording] = []
-    rows: list[dict[str, float]] = []
-    for folder in (DIALOGUES, arguments.folder):
-        recordings = list(find_annotated(folder))
-        for recording in recordings:
-            rows.append(measure(recording, processor, diarize_with_senko))
-            print(_format_row(recording.path.name, rows[-1]), flush=True)
-        all_recordings += recordings
+    folders = [*([DIALOGUES] if DIALOGUES.is_dir() else []), *arguments.folders]
+    processor = WhisperProcessor(arguments.model)
+    systems: dict[str, Callable[[Pcm], list[Turn]]] = {"ours": lambda pcm: diarize(pcm).turns}
+    if not arguments.without_senko:
+        systems["senko"] = load_senko()
+    for diarizer in systems.values():
+        diarizer(np.zeros(10 * SAMPLE_RATE, np.int16))  # loads the weights
+    print(f"{describe_run()}\n\nRates in percent, times in seconds of CPU time.\n\n{HEADER}")
+    recordings: list[AnnotatedRecording] = []
+    sums: dict[tuple[str, str], Row] = defaultdict(lambda: defaultdict(float))
+    for recording in chain.from_iterable(map(find_annotated, folders)):
+        recordings.append(recording)
+        for system, row in measure(recording, processor, systems).items():
+            print(_format_row(recording.path.name, system, row), flush=True)
+            for key, value in row.items():
+                sums[recording.kind, system][key] += value
     processor.close()
-    _print_totals(rows, *compare_voices(all_recordings))
+    for (kind, system), row in sums.items():
+        print(_format_row(f"{row['recordings']:.0f} of {kind}", system, row))
+    same, different = compare_voices(recordings)
+    if same and different:  # not in one recording
+        _print_similarities(same, different)
 
 
-def _print_totals(rows: Sequence[dict[str, float]], same: Sequence[float], different: Sequence[float]) -> None:
-    plain, seconds = (sum(row[key] for row in rows) for key in ("plain", "seconds"))
-    print(f"all: {plain:.1f} s of CPU time without diarization, {seconds:.1f} s with it: {seconds / plain - 1:+.0%}")
+def _print_similarities(same: Sequence[float], different: Sequence[float]) -> None:
     print(f"similarity of the same voice: at least {min(same):.2f}; of different voices: at most {max(different):.2f}")
     accepted = sum(cosine >= ENROLL_THRESHOLD for cosine in same) / len(same)
     mistaken = sum(cosine >= ENROLL_THRESHOLD for cosine in different) / len(different)
