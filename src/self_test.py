@@ -95,7 +95,7 @@ def check_transcription(model: LoadedModel, pcm: Pcm) -> None:
 def _draft(engine: Engine, pcm: Pcm) -> str:
     """One greedy decoding, encoded without most of the silence that fills the model's 30 s."""
     tokenizer = engine.token_sets.tokenizer_for(_OPTIONS)
-    drafted = engine.draft(Window(pcm), _OPTIONS).result()
+    drafted = engine.draft(Window(pcm), _OPTIONS, leaves_core_free=True).result()  # beside a thread that imports
     return str(tokenizer.decode([token for token in drafted.tokens if token < tokenizer.eot]))
 
 

@@ -35,7 +35,6 @@ from src.transcription.bleed_filter import drop_bleed
 from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import transcribe_sequentially
-from src.transcription.text_timing import time_given_text
 from src.transcription.windows import find_windows
 from transcript.channels import merge_channels
 from transcript.chinese_script import convert_transcript
@@ -370,6 +369,8 @@ def _transcribe_channel(
         return _recognise(model, pcm, clips, options, control)
     with control.without_segments():
         recognised = _recognise(model, pcm, clips, options, control)
+    from src.transcription.text_timing import time_given_text  # for few jobs
+
     return time_given_text(model.engine, pcm, recognised, options.align, control)
 
 

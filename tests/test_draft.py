@@ -9,12 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from src.audio.decode import decode_audio
+from src.engine import placement
 from src.engine.decoding_options import DecodingOptions
 from src.engine.draft import MAX_TOKENS_PER_SECOND, MORE_TOKENS, draft_window
 from src.engine.engine import Engine
+from src.engine.model import Encoder
 from src.engine.placement import choose_placements
 from src.engine.scheduler import Client
 from src.engine.window import Window
@@ -119,3 +123,19 @@ def test_a_cancelled_draft_leaves_nothing(engine: Engine, speech: NDArray[np.int
     assert (load.clients, load.unfinished, load.decoding) == (0, 0, 0)
     with pytest.raises(CancelledError):
         engine.draft(Window(speech), OPTIONS, client=client)
+
+
+def test_a_draft_may_leave_a_core_free_for_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    encode = Encoder.__call__
+
+    def watch(encoder: Encoder, mel: Tensor) -> Tensor:
+        used.append(torch.get_num_threads())
+        return encode(encoder, mel)
+
+    monkeypatch.setattr(Encoder, "__call__", watch)
+    monkeypatch.setattr(placement, "NUM_THREADS", 3)
+    with closing(Engine(lambda: load_weights(ROOT / "models/tiny.en"), choose_placements("float32"))) as engine:
+        for leaves_core_free in (True, False):
+            engine.draft(Window(np.zeros(16000, np.int16)), OPTIONS, leaves_core_free=leaves_core_free).result()
+    assert used == [2, 3]

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.properties import examples
-from transcript.personal_data import KINDS, Kind, find_personal_data, is_card_number, is_iban
+from transcript.personal_data import KINDS, find_personal_data, is_card_number, is_iban
 from transcript.redaction import find_open_end
+from transcript.transcript import PersonalData
 
 
-def redacted(text: str, language: str = "en", kinds: Sequence[Kind] = KINDS) -> str:
+def redacted(text: str, language: str = "en", kinds: Sequence[PersonalData] = KINDS) -> str:
     for start, end, kind in reversed(find_personal_data(text, kinds, [language])):
         text = f"{text[:start]}[{kind}]{text[end:]}"
     return text

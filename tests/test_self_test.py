@@ -61,7 +61,7 @@ def recognize(text: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch) ->
     tokenizer = model.engine.token_sets.tokenizer_for(DecodingOptions(language="en"))
     drafted: Future[SimpleNamespace] = Future()
     drafted.set_result(SimpleNamespace(tokens=[*tokenizer.encode(text), tokenizer.eot]))
-    monkeypatch.setattr(model.engine, "draft", lambda *_: drafted)
+    monkeypatch.setattr(model.engine, "draft", lambda *_, **__: drafted)
 
 
 @pytest.mark.model
@@ -117,7 +117,7 @@ def test_a_device_that_miscalculates_is_detected(fault: str, pcm: Pcm, monkeypat
 def test_a_failing_device_is_reported_in_one_line(
     model: LoadedModel, pcm: Pcm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ValueError("CUDA error: device-side assert triggered\n" + "CUDA kernel errors might be reported\n" * 50)
 
     monkeypatch.setattr(model.engine, "draft", fail)

@@ -89,7 +89,8 @@ print(*sorted(sys.modules))
 NOT_BEFORE_THE_FIRST_JOB = {
     *{"numba", "llvmlite", "scipy", "sklearn", "sympy", "triton", "torch._dynamo", "torch._inductor"},
     *{"senko", "silero_vad", "hdbscan", "opencc", "fontTools", "PIL", "boto3", "botocore", "docx", "docxtpl", "srt"},
-    *{"fastapi", "starlette", "uvicorn", "websockets", "huggingface_hub", "prometheus_client"},
+    *{"fastapi", "starlette", "uvicorn", "websockets", "huggingface_hub", "prometheus_client", "phonenumbers"},
+    *{"transcript.redaction", "src.transcription.text_timing"},
     *{"runpod.serverless.modules.rp_fastapi", "api.http", "api.page", "src.live", "src.serving.http_mode"},
 }
 

@@ -11,16 +11,16 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import regex
 
 from transcript.checks import Check, never
 from transcript.phone_numbers import find_phones
 from transcript.spoken_numbers import Run, find_runs
+from transcript.transcript import PersonalData
 
-Kind = Literal["card", "iban", "email", "phone", "ip"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[PersonalData, ...] = get_args(PersonalData)
 
 
 class Span(NamedTuple):
@@ -28,11 +28,11 @@ class Span(NamedTuple):
 
     start: int
     end: int
-    kind: Kind
+    kind: PersonalData
 
 
 def find_personal_data(
-    text: str, kinds: Collection[Kind], languages: Iterable[str], check: Check = never
+    text: str, kinds: Collection[PersonalData], languages: Iterable[str], check: Check = never
 ) -> list[Span]:
     """Return the personal data of a text, in order of their place; none overlaps another one.
 

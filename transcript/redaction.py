@@ -11,9 +11,9 @@ import regex
 
 from transcript.checks import Check, never
 from transcript.edits import UNSPACED, Edit, edit_segments, edit_transcript
-from transcript.personal_data import Kind, find_personal_data
+from transcript.personal_data import find_personal_data
 from transcript.spoken_numbers import is_number_word
-from transcript.transcript import Redacted, Segment, Transcript
+from transcript.transcript import PersonalData, Redacted, Segment, Transcript
 
 
 class Redactor:
@@ -23,7 +23,7 @@ class Redactor:
         kinds: what is replaced.
     """
 
-    def __init__(self, kinds: Collection[Kind]) -> None:
+    def __init__(self, kinds: Collection[PersonalData]) -> None:
         self._kinds = kinds
 
     def redact(self, transcript: Transcript, check: Check = never) -> list[Redacted]:
@@ -77,7 +77,7 @@ class Redactor:
 class _Finder:
     """Finds the personal data of texts in some languages."""
 
-    def __init__(self, kinds: Collection[Kind], languages: Collection[str]) -> None:
+    def __init__(self, kinds: Collection[PersonalData], languages: Collection[str]) -> None:
         self._kinds, self._languages = kinds, languages
 
     def find(self, parts: Sequence[str], check: Check = never) -> list[Edit]:

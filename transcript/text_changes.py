@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from transcript.checks import Check, never
 from transcript.edits import edit_segments, edit_transcript
 from transcript.masking import Masker
-from transcript.redaction import Redactor
 from transcript.transcript import Redacted, Segment, Transcript
 from transcript.vocabulary import Corrector
+
+if TYPE_CHECKING:
+    from transcript.redaction import Redactor
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from transcript.token_logprobs import TokenLogprob
+
+PersonalData: TypeAlias = Literal["card", "iban", "email", "phone", "ip"]
+"""What a job can have redacted."""
 
 
 @dataclass(slots=True)
@@ -172,7 +175,6 @@ class Redacted(NamedTuple):
     start: float
     end: float
     kind: str
-    """One of `transcript.personal_data.KINDS`."""
     channel: int | None
     """None unless channels were transcribed separately."""
 

@@ -19,7 +19,7 @@ import whisper
 from src.engine.decoding_options import DecodingOptions, TokenSets
 from src.engine.draft import Draft, draft_window
 from src.engine.given_text import TimedRun, WindowText, time_text
-from src.engine.placement import Placement
+from src.engine.placement import Placement, leave_one_core_free
 from src.engine.runner import ModelRunner
 from src.engine.scheduler import Client, EngineLost, Scheduler, Snapshot
 from src.engine.window import Window, WindowTranscript, identify_language, transcribe_window
@@ -132,7 +132,13 @@ class Engine:
         return [future.result() for future in futures]
 
     def draft(
-        self, window: Window, options: DecodingOptions, prefix: Sequence[int] = (), client: Client | None = None
+        self,
+        window: Window,
+        options: DecodingOptions,
+        prefix: Sequence[int] = (),
+        client: Client | None = None,
+        *,
+        leaves_core_free: bool = False,
     ) -> Future[Draft]:
         """Return the future draft of a window: one greedy decoding, without repair and words.
 
@@ -141,12 +147,14 @@ class Engine:
             options: how to decode it; those of fallback and of words have no effect.
             prefix: sampled tokens of an earlier draft, timestamps among them, that this one begins with.
             client: lets another thread end the work by `cancel`.
+            leaves_core_free: meanwhile compute on one core less, as `leave_one_core_free` does.
 
         Raises:
             CancelledError: the client was cancelled, or the engine closed.
             EngineLost: no device can compute any more.
         """
-        return self._submit(partial(_draft_steps, window, options, prefix), client or Client())
+        steps = _draft_on_fewer_cores if leaves_core_free else _draft_steps
+        return self._submit(partial(steps, window, options, prefix), client or Client())
 
     def cancel(self, client: Client) -> None:
         """Cancel all work of a client, from any thread; it leaves the batches before the next step."""
@@ -227,6 +235,13 @@ def _timing_steps(text: WindowText, runner: ModelRunner) -> Steps:
 
 def _draft_steps(window: Window, options: DecodingOptions, prefix: Sequence[int], runner: ModelRunner) -> Steps:
     return draft_window(_without_foreign_features(window, runner), options, runner.token_sets, prefix)
+
+
+def _draft_on_fewer_cores(
+    window: Window, options: DecodingOptions, prefix: Sequence[int], runner: ModelRunner
+) -> Steps:
+    with leave_one_core_free():
+        return (yield from _draft_steps(window, options, prefix, runner))
 
 
 def _identification_steps(window: Window, runner: ModelRunner) -> Steps:

@@ -17,7 +17,7 @@ from src.request.languages import parse_language, parse_languages
 from src.request.request_model import MAX_ITEMS, is_blank
 from transcript.formats.render import OUTPUT_FORMATS
 from transcript.formats.stl import FRAME_RATES
-from transcript.personal_data import Kind
+from transcript.transcript import PersonalData
 
 MAX_TERMS = 2000
 """Terms of a custom vocabulary."""
@@ -120,7 +120,9 @@ def parse_vocabulary(vocabulary: Any) -> Any:
 def parse_kinds(kinds: Any) -> Any:
     """Kinds of personal data, in any case, once each."""
     items = as_list(kinds)
-    return list(dict.fromkeys(item.strip().lower() if isinstance(item, str) else item for item in items))
+    if not all(isinstance(item, str) for item in items):
+        return items  # refused by the schema
+    return list(dict.fromkeys(item.strip().lower() for item in items))
 
 
 def check_words(words: list[str]) -> list[str]:
@@ -266,7 +268,7 @@ TokenIds = Annotated[list[Annotated[int, Field(ge=-1, lt=50_257)]], Field(max_le
 
 FrameRate = Annotated[int, AfterValidator(check_frame_rate)]
 
-Redact = Annotated[list[Kind], Field(max_length=MAX_ITEMS), BeforeValidator(parse_kinds)]
+Redact = Annotated[list[PersonalData], Field(max_length=MAX_ITEMS), BeforeValidator(parse_kinds)]
 
 MaskedWords = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=MAX_PHRASE_CHARACTERS)]],

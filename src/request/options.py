@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from functools import cached_property
 from math import inf
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -46,9 +46,12 @@ from transcript.formats.layout import PRESETS, Layout
 from transcript.formats.render import StlOptions
 from transcript.formats.stl import parse_timecode
 from transcript.masking import Masker, MaskStyle
-from transcript.redaction import Redactor
 from transcript.text_changes import TextChanges
+from transcript.transcript import PersonalData
 from transcript.vocabulary import Corrector, vocabulary_prompt
+
+if TYPE_CHECKING:
+    from transcript.redaction import Redactor
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, at most a few thousand characters."""
@@ -343,7 +346,7 @@ class Options(RequestModel):
         """What is changed in the texts, made ready once a job."""
         return TextChanges(
             Corrector(self.corrections),
-            Redactor(self.redact) if self.redact else None,
+            _make_redactor(self.redact) if self.redact else None,
             Masker(self.mask, self.mask_style) if self.mask else None,
         )
 
@@ -426,3 +429,9 @@ class Options(RequestModel):
 
 
 _DIARIZATION_OPTIONS = ("num_speakers", "min_speakers", "max_speakers", "speakers", "speaker_embeddings")
+
+
+def _make_redactor(kinds: list[PersonalData]) -> Redactor:
+    from transcript.redaction import Redactor  # 0.1 s, for few jobs
+
+    return Redactor(kinds)
