@@ -53,7 +53,7 @@ def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | No
         ({"audio": [ADA, 7]}, 'audio.1: give {"url": "https://..."}, {"base64": "..."}'),
         ({"audio": [ADA, {**BEN, "offset": -1}]}, "audio.1.offset: should be at least 0"),
         ({"audio": [ADA, {**BEN, "offset": 1e9}]}, "audio.1.offset: should be at most 43200"),
-        ({"audio": [ADA, {**BEN, "nam": "x"}]}, 'audio.1.nam: unknown key, did you mean "name"?'),
+        ({"audio": [ADA, {**BEN, "namee": "x"}]}, 'audio.1.namee: unknown key, did you mean "name"?'),
         ({"audio": [ADA, BEN], "options": {"diarize": True}}, "diarize is for a single recording: leave it out"),
         ({"audio": [ADA, BEN], "options": {"align": "Hello."}}, "align is for a single recording: leave it out"),
         ({"audio": [ADA, BEN], "options": {"captions": "mux"}}, "captions is for a single recording: leave it out"),
