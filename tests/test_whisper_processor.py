@@ -119,7 +119,7 @@ def job_with(model: str) -> dict[str, Any]:
 def test_each_job_loads_its_model_once_and_reports_its_device(
     small_cache: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from src import download, rp_handler
+    from src import download
 
     fetch = download.fetch
 
@@ -127,7 +127,7 @@ def test_each_job_loads_its_model_once_and_reports_its_device(
         time.sleep(0.3)  # the other job would evict this one's model, if it could
         return fetch(*args, **options)
 
-    monkeypatch.setattr(rp_handler, "fetch", fetch_slowly)
+    monkeypatch.setattr(download, "fetch", fetch_slowly)
     with ThreadPoolExecutor(2) as threads:
         tiny, base = (answer["metadata"] for answer in threads.map(lambda m: handler(job_with(m)), ["tiny.en", "base"]))
     assert NumberedEngine.loads <= 3  # the first model, and at most one load for each job
@@ -150,7 +150,7 @@ def test_a_failed_or_cancelled_download_releases_the_model(
         raise DownloadFailed("the URL answers with HTTP status 500")
 
     with monkeypatch.context() as patch:
-        patch.setattr("src.rp_handler.fetch", fail)
+        patch.setattr("src.download.fetch", fail)
         assert handler(job_with("tiny.en"), control)["error_type"] == ("Cancelled" if stopped else "DownloadFailed")
     patience = JobControl()
     with patience.deadline(60, "the model was not released"):
@@ -161,7 +161,7 @@ def test_a_wrong_model_is_refused_before_the_download(
     small_cache: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     downloads: list[Any] = []
-    monkeypatch.setattr("src.rp_handler.fetch", lambda *args, **options: downloads.append(args))
+    monkeypatch.setattr("src.download.fetch", lambda *args, **options: downloads.append(args))
     assert "WHISPER_MODELS, tiny.en, base" in handler(job_with("large"))["error"]
     job = job_with("tiny.en")
     job["input"]["options"]["language"] = "de"
