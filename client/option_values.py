@@ -42,6 +42,10 @@ MAX_SAMPLE_S = 60.0
 MAX_SAMPLE_BYTES = 20 << 20
 """Limits of a sample of a known voice, the worker's."""
 
+SAMPLE_KEYS = frozenset({"url", "base64", "volume", "headers"})
+EMBEDDING_KEYS = frozenset({"embedding", "embedding_model"})
+"""Of a voice as the worker takes it; a test compares both with the schema."""
+
 _JSON_STARTS = ("[", "{")
 _SMALL_SAMPLE_BYTES = 256_000  # as large as a sample of 60 s in Opus
 
@@ -184,6 +188,9 @@ def _parse_speakers(name: str, texts: Sequence[str]) -> dict[str, Any]:
 def _sample(place: str, source: Any) -> dict[str, Any]:
     """Return a known voice as the worker takes it; a large file is compressed."""
     if isinstance(source, dict) and source.keys() & {"url", "base64", "volume", "embedding"}:
+        keys = EMBEDDING_KEYS if "embedding" in source else SAMPLE_KEYS
+        if unknown := sorted(source.keys() - keys):  # the schema would only say that it is neither kind of voice
+            raise WrongUsage(f"{place}: must not contain {unknown[0]:.60}: known keys are {', '.join(sorted(keys))}")
         return source
     if not isinstance(source, str):
         raise WrongUsage(f'{place}: give a file, {{"url": "https://..."}} or {{"base64": "..."}}')

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from client import option_values
 from client.errors import WrongUsage
 from client.option_values import parse_options
 from media.sandbox import ffmpeg_executable
@@ -116,7 +117,12 @@ def test_a_file_holds_json_or_lines(tmp_path: Path) -> None:
         ("speakers", ['["Ada"]'], "--speakers: give an object"),
         ("speakers", ['{"Ada": {"path": "x"}}'], '--speakers Ada: give a file, {"url": "https://..."} or {"base64": '),
         ("speakers", ['{"Ada": 5}'], "--speakers Ada: give a file, "),
-        ("speakers", ['{"Ada": {"url": "https://a.com", "path": "x"}}'], "--speakers: Ada must not contain"),
+        (
+            "speakers",
+            ['{"Ada": {"url": "https://a.com", "path": "x"}}'],
+            "--speakers Ada: must not contain path: known keys",
+        ),
+        ("speakers", ['{"Ada": {"embedding": [0.5], "url": "x"}}'], "--speakers Ada: must not contain url: known keys"),
         ("speakers", ["Ada=http://a/a.flac", " Ada =http://a/b.flac"], "--speakers: Ada is given 2 times"),
         ("speakers", ['{"Ada": "http://a/a", "Ada": "http://a/b"}'], "--speakers: Ada is given 2 times"),
         ("speakers", [f"Ada={os.devnull}"], f"--speakers Ada: {os.devnull} is not a regular file"),
@@ -160,3 +166,9 @@ def make_wav(path: Path, seconds: int) -> Path:
     command = [ffmpeg_executable(), "-v", "error", "-y", "-f", "lavfi", "-i", f"sine=440:duration={seconds}", str(path)]
     subprocess.run(command, check=True)
     return path
+
+
+def test_the_keys_of_a_voice_are_those_of_the_schema() -> None:
+    kinds = json.loads(option_values.SCHEMA_FILE.read_text())["$defs"]
+    assert set(kinds["AudioSource"]["properties"]) == option_values.SAMPLE_KEYS
+    assert set(kinds["VoiceEmbedding"]["properties"]) == option_values.EMBEDDING_KEYS
