@@ -74,6 +74,7 @@ def correct(page: Page) -> None:
 
 READERS: dict[str, Callable[[bytes], str]] = {
     "docx": lambda content: "\n".join(paragraph.text for paragraph in Document(io.BytesIO(content)).paragraphs),
+    "stl": lambda content: re.sub(r"[\x8a\x8f]+", " ", content.decode("iso-8859-1")),  # line breaks and filling
     "json": lambda content: " ".join(segment["text"] for segment in json.loads(content)["segments"]),
 }
 

@@ -150,7 +150,9 @@ export function menu(button, items) {
     list.showPopover();
     placeBeside(list, button);
     button.setAttribute("aria-expanded", "true");
-    list.querySelector("button:not(:disabled)")?.focus();
+    const first = list.querySelector("button:not(:disabled)");
+    first?.setAttribute("tabindex", "0"); // a menu that scrolls has to hold something that Tab reaches
+    first?.focus();
   };
   button.setAttribute("aria-haspopup", "menu");
   button.setAttribute("aria-expanded", "false");
