@@ -52,6 +52,13 @@ def options(**given: object) -> dict[str, object]:
         (options(lang="en"), 'options.lang: unknown key, did you mean "language"?'),
         (options(qqqqqq=1), "options.qqqqqq: unknown key, docs/options.md lists the known ones"),
         (options(task="summarise"), 'options.task: should be "transcribe" or "translate"'),
+        (options(initial_prompt="a <|endoftext|> b"), "initial_prompt should be without Whisper's special tokens"),
+        (options(custom_vocabulary=["<|en|>"]), "custom_vocabulary should be without Whisper's special tokens"),
+        (
+            options(custom_vocabulary={"a": ["<|0.00|>"]}),
+            "custom_vocabulary should be without Whisper's special tokens",
+        ),
+        (options(align="Hello <|nospeech|>"), "align should be without Whisper's special tokens"),
         (options(language="klingon"), "options.language: not a language that Whisper knows"),
         (options(language="germn"), 'did you mean "german"?'),
         (

@@ -5,6 +5,7 @@ The table of options in the documentation, the JSON Schema and the client's flag
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from functools import cached_property
 from math import inf
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Whisper reads the last 223 tokens of a prompt, at most a few thousand characters."""
+
+_SPECIAL_TOKEN = re.compile(r"<\|[^<|>]{1,30}\|>")
 
 _VAD = VadOptions()
 _STYLE = Style()
@@ -400,6 +403,14 @@ class Options(RequestModel):
             raise ValueError("num_speakers sets the number of speakers: leave min_speakers and max_speakers out")
         if (self.min_speakers or 1) > (self.max_speakers or inf):
             raise ValueError("min_speakers is larger than max_speakers")
+        return self
+
+    @model_validator(mode="after")
+    def _check_special_tokens(self) -> Options:
+        """Refuse texts that tiktoken would not encode, with an exception from within the job."""
+        for name in ("initial_prompt", "custom_vocabulary", "align"):
+            if _SPECIAL_TOKEN.search(str(getattr(self, name))):
+                raise ValueError(f"{name} should be without Whisper's special tokens, such as <|endoftext|>")
         return self
 
     @model_validator(mode="after")
