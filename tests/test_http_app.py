@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from api.http import connections, middleware, openai_routes
 from api.http.door import DoorSettings
+from tests.support.files import entries_under
 from tests.support.http_api import (
     ANSWER,
     BOUNDARY,
@@ -363,7 +364,7 @@ def test_a_caller_who_hangs_up_ends_the_job(no_files_left: Path, fields: dict[st
             if segments:
                 assert connection.recv(10)
         wait_for(lambda: api.transcriber.cancelled == 1 and api.door.requests == 0)
-        wait_for(lambda: not any(no_files_left.rglob("*")))
+        wait_for(lambda: not entries_under(no_files_left))
 
 
 def test_a_caller_who_hangs_up_does_not_wait_for_the_names_of_models(no_files_left: Path) -> None:
@@ -375,9 +376,9 @@ def test_a_caller_who_hangs_up_does_not_wait_for_the_names_of_models(no_files_le
     with api_on_loopback(Cold()) as api:
         with api.connect() as connection:
             connection.sendall(post("/v1/audio/transcriptions", form_of()))
-            wait_for(lambda: any(no_files_left.rglob("upload")))
+            wait_for(lambda: any(path.name == "upload" for path in entries_under(no_files_left)))
         wait_for(lambda: api.door.requests == 0)
-        wait_for(lambda: not any(no_files_left.rglob("*")))
+        wait_for(lambda: not entries_under(no_files_left))
 
 
 def test_a_caller_who_does_not_read_a_stream_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

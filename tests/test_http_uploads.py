@@ -15,6 +15,7 @@ import pytest
 
 from api.http import middleware, uploads
 from api.http.door import DoorSettings
+from tests.support.files import entries_under
 from tests.support.http_api import Api, ScriptedTranscriber, api_on_loopback, form, part, post, read_all
 
 PATH = "/v1/audio/transcriptions"
@@ -236,8 +237,8 @@ def test_a_body_that_drips_is_given_up(no_files_left: Path, monkeypatch: pytest.
 def test_a_caller_who_hangs_up_while_sending_leaves_nothing(api: Api, no_files_left: Path) -> None:
     with api.connect() as connection:
         connection.sendall(post(PATH, form(FILE)[:-100], length=len(form(FILE))))
-        wait_for(lambda: any(no_files_left.rglob("upload*")))
-    wait_for(lambda: api.door.requests == 0 and not any(no_files_left.rglob("*")))
+        wait_for(lambda: any(path.name.startswith("upload") for path in entries_under(no_files_left)))
+    wait_for(lambda: api.door.requests == 0 and not entries_under(no_files_left))
     assert api.transcriber.jobs == []
 
 

@@ -31,6 +31,7 @@ from client.transport.journal import file_sha256, make_key
 from tests.client.conftest import CLIPS, settings_of, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
+from tests.support.files import entries_under
 
 LIMIT = 160_000
 PARTS = 4
@@ -84,7 +85,7 @@ def statuses(platform: Platform) -> list[str]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in entries_under(folder) if path.is_file()]
 
 
 @pytest.mark.process

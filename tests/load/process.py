@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from tests.support.files import entries_under
+
 SAMPLES = 9
 SAMPLE_INTERVAL_S = 0.25
 """Seconds between two samples of memory: one alone may fall into the SDK's own work for its polls and pings."""
@@ -59,7 +61,7 @@ def _ffmpegs(pid: int) -> list[int]:
 
 
 def _files(scratch: Path) -> list[str]:
-    return sorted(str(path.relative_to(scratch)) for path in scratch.rglob("*"))
+    return sorted(str(path.relative_to(scratch)) for path in entries_under(scratch))
 
 
 def _text(path: Path) -> str:
