@@ -106,6 +106,8 @@ async def retry(request: Request) -> Response:
     options = None if body.get("options") is None else _parse_options(body["options"])
     if record.state in (*UNFINISHED, "live"):
         raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
+    if page.voices is not None:
+        page.voices.forget(record.id)  # its speakers will be others
     return await answer(request, page.jobs.to_json(existing(await page.jobs.retry(record, options))))
 
 
