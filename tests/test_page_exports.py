@@ -117,6 +117,37 @@ def test_a_word_document_has_a_paragraph_after_each_pause() -> None:
     assert paragraphs(spoken)[1:] == ["0:00  Anna: One. Two.", "0:07  Three."]
 
 
+def word_runs(document: Document, wanted: Wanted) -> list[list[tuple[str, bool, bool]]]:
+    """Text of each run of each paragraph below the heading, whether it is shaded, and whether it has dots below it."""
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted)["docx"]))
+    return [
+        [
+            (run.text, bool(run._r.xpath("./w:rPr/w:shd[@w:fill='FFE699']")), run.underline is not None)
+            for run in paragraph.runs
+        ]
+        for paragraph in read.paragraphs[1:]
+    ]
+
+
+def test_a_word_document_marks_the_words_that_whisper_was_unsure_of() -> None:
+    words = [(" Ask", 0.9), (" Mr", 0.2), (" Xu,", 0.49), (" not", 0.5), (" me.", None), ("日", 0.1), ("本", 0.9)]
+    timed = tuple(Word(text, at / 2, at / 2 + 0.5, probability) for at, (text, probability) in enumerate(words))
+    lines = [Line("0", 0.0, 3.5, "SPEAKER_00", timed), line(1, 9.0, "Bye.", "SPEAKER_00")]
+    document = replace(TALK, lines=lines)
+    assert word_runs(document, Wanted(unsure_below=0.5)) == [
+        [("Marked words", True, True), (": Whisper was less than 50% sure of them.", False, False)],
+        [
+            *[("0:00  ", False, False), ("Anna: ", False, False)],
+            *[("Ask ", False, False), ("Mr", True, True), (" ", False, False), ("Xu,", True, True)],
+            *[(" not me.", False, False), ("日", True, True), ("本", False, False)],
+        ],
+        [("0:09  ", False, False), ("Bye.", False, False)],
+    ]
+    unmarked = word_runs(document, Wanted())
+    assert [text for text, *_ in unmarked[0]] == ["0:00  ", "Anna: ", "Ask Mr Xu, not me.日本"]
+    assert not any(shaded or dotted for runs in unmarked for _, shaded, dotted in runs)
+
+
 def test_a_word_document_of_arabic_runs_from_the_right() -> None:
     read = docx.Document(
         io.BytesIO(export(["docx"], Document("عنوان", [line(0, 0, "مرحبا بكم")], {}, "ar"), Wanted())["docx"])

@@ -49,7 +49,8 @@ async def download(request: Request) -> Response:
     if name != "zip" and name not in MEDIA_TYPES:
         raise ApiError(404, f"there is no such format: take one of {', '.join([*MEDIA_TYPES, 'zip'])}", code="format")
     times = _parse_switch(query, "times", default=False) if query.get("times") else None
-    wanted = Wanted(parse_layout(query), _parse_switch(query, "names", default=True), times)
+    names_speakers = _parse_switch(query, "names", default=True)
+    wanted = Wanted(parse_layout(query), names_speakers, times, _parse_probability(query, "unsure_below"))
     page = page_of(request)
     names = list(MEDIA_TYPES) if name == "zip" else [name]
     files = await _laid_out(request, lambda check: export(names, page.document_of(record), wanted, check))
@@ -84,16 +85,29 @@ def _parse_switch(query: Mapping[str, str], name: str, *, default: bool) -> bool
 
 def _parse_time(query: Mapping[str, str], name: str, default: float) -> float:
     """Seconds from the recording's start."""
-    value = query.get(name)
-    if not value:
+    if not query.get(name):
         return default
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
+    seconds = _parse_number(query[name])
     if not seconds >= 0:
         raise ApiError(400, f"{name}: should be seconds from the recording's start", param=name)
     return seconds
+
+
+def _parse_probability(query: Mapping[str, str], name: str) -> float | None:
+    if not query.get(name):
+        return None
+    probability = _parse_number(query[name])
+    if not 0 <= probability <= 1:
+        raise ApiError(400, f"{name}: should be a number from 0 to 1, or left out", param=name)
+    return probability
+
+
+def _parse_number(text: str) -> float:
+    """The number; not a number if the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"

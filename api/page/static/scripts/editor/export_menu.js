@@ -4,12 +4,14 @@ import { element, icon, menu, toast } from "../dom.js";
 import { records } from "../server/records.js";
 import { exportAddress } from "../server/transcripts.js";
 import { VideoProgress } from "./captioned_video.js";
+import { threshold } from "./confidence.js";
 import { download } from "./download.js";
 import { layoutOf, styleOf } from "./subtitle_style.js";
 
 const GROUPS = [
   { heading: "To read and edit", formats: [
     ["docx", "Word (.docx)", "With speakers and times"],
+    ["docx", "Word with marks (.docx)", "Unsure words are shaded", () => ({ unsure_below: threshold() })],
     ["txt", "Text (.txt)", "Opens everywhere"],
   ] },
   { heading: "Subtitles", formats: [
@@ -47,10 +49,10 @@ export function exportButton({ record, document: transcript, saver }) {
     if (await saver.flush()) await work(layoutOf(styleOf(record)));
     else toast("Your last corrections are not saved yet, so the file would not have them. Try again when they are.");
   };
-  const formatItem = ([format, label, hint]) => ({
+  const formatItem = ([format, label, hint, wanted = () => ({})]) => ({
     label, hint,
     disabled: format === "rttm" && !hasSpeakers(transcript),
-    run: afterSaving((layout) => download(exportAddress(record.id, format, layout))),
+    run: afterSaving((layout) => download(exportAddress(record.id, format, { ...layout, ...wanted() }))),
   });
   const videoItem = ([captions, label, hint]) => ({
     label, hint,
