@@ -107,6 +107,12 @@ export const cues = async (id, layout = {}) => (await request("GET", at(id, `/cu
 /** @returns {string} the address of a file, such as "srt". */
 export const exportAddress = (id, format, layout = {}) => addressOf(at(id, `/export/${format}${query(layout)}`));
 
+/** @returns {Promise<string[]>} what that file cannot hold of the transcript. */
+export async function exportWarnings(id, format, layout = {}) {
+  const response = await send("HEAD", at(id, `/export/${format}${query(layout)}`));
+  return JSON.parse(response.headers.get("x-warnings") ?? "[]");
+}
+
 /** @returns {Promise<Record>} */
 export const makeVideo = (id, wanted) => request("POST", at(id, "/video"), wanted);
 /** @returns {Promise<Record>} */
