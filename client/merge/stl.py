@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 
 from transcript.formats.stl import StlFile, Subtitle, read_stl, write_stl
 
-
 Warn = Callable[[str], None]
 """Takes a sentence on what the file cannot hold."""
 

@@ -113,6 +113,12 @@ export async function exportWarnings(id, format, layout = {}) {
   return JSON.parse(response.headers.get("x-warnings") ?? "[]");
 }
 
+/** @returns {Promise<string[]>} what that file cannot hold of the transcript. */
+export async function exportWarnings(id, format, layout = {}) {
+  const response = await send("HEAD", at(id, `/export/${format}${query(layout)}`));
+  return JSON.parse(response.headers.get("x-warnings") ?? "[]");
+}
+
 /** @returns {Promise<Record>} */
 export const makeVideo = (id, wanted) => request("POST", at(id, "/video"), wanted);
 /** @returns {Promise<Record>} */
