@@ -213,13 +213,18 @@ def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callabl
     return relabel
 
 
+_MARKS = r"[\u200f\u202b]*"
+"""Marks of direction before right-to-left text, `OPENING_MARKS` of `transcript/formats/cues.py`."""
+
 _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
     "text": _text_relabeler("^{}: "),
-    "srt": _text_relabeler(r" --> .*\n{}: "),
+    "srt": _text_relabeler(rf" --> .*\n{_MARKS}{{}}: "),
     "vtt": _text_relabeler(r" --> .*\n<v {}>"),
     "tsv": _text_relabeler(r"^\d+\t\d+\t{}\t"),
     "ass": _text_relabeler(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),
-    "ttml": _text_relabeler(r'<p [^>]*><span style="text">{}: ', lambda label: html.escape(label, quote=False)),
+    "ttml": _text_relabeler(
+        rf'<p [^>]*><span style="text">{_MARKS}{{}}: ', lambda label: html.escape(label, quote=False)
+    ),
     "rttm": _text_relabeler(r"^SPEAKER audio 1 \S+ \S+ <NA> <NA> {} ", lambda label: label.replace(" ", "_")),
     **dict.fromkeys(("segments", "speakers", "speaker_turns", "verbose_json"), _relabel_json),
 }
