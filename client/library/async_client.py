@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from client.library.client import OnProgress, OnSegments, choose_voices, run
 from client.library.transcription import Transcription
 from client.recording import RunSettings
 from client.settings import find_settings
+from client.tracks import Track
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import CANCEL_TIMEOUT_S
 
@@ -65,9 +67,10 @@ class AsyncClient:
 
     async def transcribe(
         self,
-        recording: str | Path,
+        recording: str | Path | Sequence[Track],
         options: Mapping[str, Any] | None = None,
         *,
+        headers: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
         on_segments: OnSegments | None = None,
     ) -> Transcription:
@@ -75,7 +78,8 @@ class AsyncClient:
 
         Args:
             recording: a file of any size, or what the worker fetches itself: an http(s) URL, `s3://bucket/key`, or
-                `volume:PATH` on its network volume.
+                `volume:PATH` on its network volume; or a list of the tracks of a conversation.
+            headers: of the worker's request for an http(s) URL, such as `Authorization`.
             options: of the job, by name (docs/options.md). A speaker's sample may also be a file's path.
             on_progress: called on the event loop.
             on_segments: called on the event loop; as the worker streams them, if it does, else at the end.
@@ -89,8 +93,9 @@ class AsyncClient:
                 raise Stopped("stopped: the client's `async with` block has ended")
             stop = threading.Event()
             callbacks = (_on_loop(on_progress), _on_loop(on_segments))
+            settings = replace(self._settings, headers=headers or {})
             future = _start_thread(
-                lambda: run(self._endpoint, self._settings, self._voices, recording, options or {}, stop, *callbacks)
+                lambda: run(self._endpoint, settings, self._voices, recording, options or {}, stop, *callbacks)
             )
             self._running[future] = stop
             try:

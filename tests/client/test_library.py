@@ -285,7 +285,7 @@ def test_failures_are_raised_in_the_task(platform: Platform, place: dict[str, An
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(EXAMPLES.index(example)))
 def test_the_documented_programs_run(platform: Platform, folder: Path, example: str) -> None:
-    for name in ("talk.mp3", "talk.mp4", "one.mp3", "two.mp3"):
+    for name in ("talk.mp3", "talk.mp4", "one.mp3", "two.mp3", "ada.wav", "ben.wav"):
         shutil.copy(CLIPS / "demo.ogg", folder / name)
     env = environment(platform, folder.parent)
     done = subprocess.run(
