@@ -155,7 +155,7 @@ export class LineRow {
 /** The space before a word is none of it: it is neither marked nor pressed. */
 function wordNodes([text, , , probability], index, isDoubtful) {
   const bare = text.trimStart();
-  const title = isDoubtful ? `Unsure: ${Math.round(100 * probability)}%` : null;
-  const span = element("span", { class: isDoubtful ? "word unsure" : "word", "data-index": index, title }, bare);
+  const [kind, title] = probability === 0 ? ["not-said", "Not said in the recording"] : isDoubtful ? ["unsure", `Unsure: ${Math.round(100 * probability)}%`] : ["", null];
+  const span = element("span", { class: `word ${kind}`.trim(), "data-index": index, title }, bare);
   return index > 0 && bare.length < text.length ? [" ", span] : [span];
 }
