@@ -184,7 +184,7 @@ _HELP = {
     "clip_timestamps": "Transcribe only these parts: times in seconds or mm:ss, or JSON [[START, END], ...].",
     "speakers": "With --diarize: a sample of a known voice, at most 60 s; once for each speaker, or JSON.",
     "align": "The text that is said, if it is known: a file of text, srt, vtt or lrc, or the text itself. It gets "
-    "times, line by line, in place of a transcript.",
+    "times, line by line, in place of a transcript. In a batch: the folder of the texts, talk.txt for talk.mp3.",
     "custom_vocabulary": 'Correct what is misheard, such as "Kubernetes=cooper netties", once for each; TERM,... '
     "without = goes into the prompt. Also JSON, or @FILE with either, one a line.",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -55,11 +56,11 @@ MONOLOGUE = replace(TALK, lines=[replace(each, speaker=None) for each in TALK.li
 
 
 def text_of(name: str, document: Document = TALK, wanted: Wanted = Wanted()) -> str:  # noqa: B008
-    return export([name], document, wanted)[name].decode()
+    return export([name], document, wanted).files[name].decode()
 
 
 def paragraphs(document: Document, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008
-    read = docx.Document(io.BytesIO(export(["docx"], document, wanted)["docx"]))
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted).files["docx"]))
     return [paragraph.text for paragraph in read.paragraphs]
 
 
@@ -117,9 +118,40 @@ def test_a_word_document_has_a_paragraph_after_each_pause() -> None:
     assert paragraphs(spoken)[1:] == ["0:00  Anna: One. Two.", "0:07  Three."]
 
 
+def word_runs(document: Document, wanted: Wanted) -> list[list[tuple[str, bool, bool]]]:
+    """Text of each run of each paragraph below the heading, whether it is shaded, and whether it has dots below it."""
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted)["docx"]))
+    return [
+        [
+            (run.text, bool(run._r.xpath("./w:rPr/w:shd[@w:fill='FFE699']")), run.underline is not None)
+            for run in paragraph.runs
+        ]
+        for paragraph in read.paragraphs[1:]
+    ]
+
+
+def test_a_word_document_marks_the_words_that_whisper_was_unsure_of() -> None:
+    words = [(" Ask", 0.9), (" Mr", 0.2), (" Xu,", 0.49), (" not", 0.5), (" me.", None), ("日", 0.1), ("本", 0.9)]
+    timed = tuple(Word(text, at / 2, at / 2 + 0.5, probability) for at, (text, probability) in enumerate(words))
+    lines = [Line("0", 0.0, 3.5, "SPEAKER_00", timed), line(1, 9.0, "Bye.", "SPEAKER_00")]
+    document = replace(TALK, lines=lines)
+    assert word_runs(document, Wanted(unsure_below=0.5)) == [
+        [("Marked words", True, True), (": Whisper was less than 50% sure of them.", False, False)],
+        [
+            *[("0:00  ", False, False), ("Anna: ", False, False)],
+            *[("Ask ", False, False), ("Mr", True, True), (" ", False, False), ("Xu,", True, True)],
+            *[(" not me.", False, False), ("日", True, True), ("本", False, False)],
+        ],
+        [("0:09  ", False, False), ("Bye.", False, False)],
+    ]
+    unmarked = word_runs(document, Wanted())
+    assert [text for text, *_ in unmarked[0]] == ["0:00  ", "Anna: ", "Ask Mr Xu, not me.日本"]
+    assert not any(shaded or dotted for runs in unmarked for _, shaded, dotted in runs)
+
+
 def test_a_word_document_of_arabic_runs_from_the_right() -> None:
     read = docx.Document(
-        io.BytesIO(export(["docx"], Document("عنوان", [line(0, 0, "مرحبا بكم")], {}, "ar"), Wanted())["docx"])
+        io.BytesIO(export(["docx"], Document("عنوان", [line(0, 0, "مرحبا بكم")], {}, "ar"), Wanted()).files["docx"])
     )
     paragraph = read.paragraphs[1]
     assert paragraph._p.xpath("./w:pPr/w:bidi")
@@ -142,7 +174,7 @@ def test_subtitles_have_texts_times_and_names() -> None:
     rows = [row.split("\t") for row in text_of("tsv").splitlines()]
     assert rows[:2] == [["start", "end", "speaker", "text"], ["0", "2000", "Anna", "Good morning, may I come in?"]]
     assert [cue.text for cue in read_ttml(text_of("ttml"))][-1] == "Anna: Thank you."
-    assert [cue.text for cue in read_stl(export(["stl"], TALK, Wanted())["stl"])][-1] == "Anna: Thank you."
+    assert [cue.text for cue in read_stl(export(["stl"], TALK, Wanted()).files["stl"])][-1] == "Anna: Thank you."
     assert "[61:01.00]<61:01.00>Thank <61:02.09>you.<61:03.00>" in text_of("lrc")
 
 
@@ -194,7 +226,7 @@ def test_hostile_texts_names_and_titles_break_no_format(name: str, layout: Layou
         "en",
         22.0,
     )
-    content = export([name], document, Wanted(layout))[name]
+    content = export([name], document, Wanted(layout)).files[name]
     if name == "docx":
         assert len(docx.Document(io.BytesIO(content)).paragraphs) == 3
         return
@@ -241,7 +273,7 @@ def test_a_long_name_leaves_room_for_the_text() -> None:
 def test_all_files_come_in_one_archive(tmp_path: Path) -> None:
     video = tmp_path / "captioned"
     video.write_bytes(bytes(3 << 20))
-    files = export(MEDIA_TYPES, TALK, Wanted(BROADCAST))
+    files = export(MEDIA_TYPES, TALK, Wanted(BROADCAST)).files
     archive = zipfile.ZipFile(io.BytesIO(b"".join(to_zip("A talk part 1", files, video, ".mp4"))))
     assert archive.testzip() is None
     assert archive.namelist() == [*(f"A talk part 1.{name}" for name in MEDIA_TYPES), "A talk part 1.captioned.mp4"]
@@ -398,7 +430,7 @@ def test_each_line_is_in_the_cues_that_show_it(seed: int, layout: Layout, speake
     shown: dict[str, str] = {}
     for cue in cues_of(document, layout):
         texts = [each.text for each in document.lines if each.id in cue["line_ids"]]
-        assert "".join(cue["lines"]).replace("\u200f", "").replace(" ", "") in "".join(texts).replace(" ", "")
+        assert re.sub("[ \u200f\u202b\u202c]", "", "".join(cue["lines"])) in "".join(texts).replace(" ", "")
         shown |= dict.fromkeys(cue["line_ids"], "")
     assert list(shown) == sorted(shown, key=lambda each: list(shown).index(each))
     assert set(shown) == {each.id for each in document.lines}

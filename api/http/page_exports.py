@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from api.http.door import unless_disconnected
-from api.http.headers import content_disposition
+from api.http.headers import answer_headers, content_disposition
 from api.http.page_access import page_of
 from api.http.page_requests import JOBS_ROUTE, answer, find
 from api.http.page_video import captioned_video, suffix_of
@@ -42,22 +42,32 @@ async def cues(request: Request) -> Response:
 
 
 async def download(request: Request) -> Response:
-    """`GET transcripts/{id}/export/{format}`: a file, or all of them as zip."""
+    """`GET transcripts/{id}/export/{format}`: a file, or all of them as zip.
+
+    `x-warnings` says what the format cannot hold. A browser that saves a file shows no header: the page asks for it by
+    HEAD, and an archive has it as a file too.
+    """
     record = await find(request)
     name = request.path_params["format"]
     query = request.query_params
     if name != "zip" and name not in MEDIA_TYPES:
         raise ApiError(404, f"there is no such format: take one of {', '.join([*MEDIA_TYPES, 'zip'])}", code="format")
     times = _parse_switch(query, "times", default=False) if query.get("times") else None
-    wanted = Wanted(parse_layout(query), _parse_switch(query, "names", default=True), times)
+    names_speakers = _parse_switch(query, "names", default=True)
+    wanted = Wanted(parse_layout(query), names_speakers, times, _parse_probability(query, "unsure_below"))
     page = page_of(request)
     names = list(MEDIA_TYPES) if name == "zip" else [name]
-    files = await _laid_out(request, lambda check: export(names, page.document_of(record), wanted, check))
+    files, warnings = await _laid_out(request, lambda check: export(names, page.document_of(record), wanted, check))
     stem = file_stem(record.title)
+    headers = answer_headers([], {}, warnings)
+    if request.method == "HEAD":
+        return Response(headers=headers)
     if name == "zip":
+        if warnings:
+            files["warnings.txt"] = "".join(f"{warning}\n" for warning in warnings).encode()
         pieces = to_zip(stem, files, captioned_video(page, record), suffix_of(record))
-        return StreamingResponse(pieces, media_type=_ZIP, headers=_named(f"{stem}.zip"))
-    return Response(files[name], media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}"))
+        return StreamingResponse(pieces, media_type=_ZIP, headers=_named(f"{stem}.zip") | headers)
+    return Response(files[name], media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}") | headers)
 
 
 async def _laid_out(request: Request, work: Callable[[Check], Result]) -> Result:
@@ -84,16 +94,29 @@ def _parse_switch(query: Mapping[str, str], name: str, *, default: bool) -> bool
 
 def _parse_time(query: Mapping[str, str], name: str, default: float) -> float:
     """Seconds from the recording's start."""
-    value = query.get(name)
-    if not value:
+    if not query.get(name):
         return default
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
+    seconds = _parse_number(query[name])
     if not seconds >= 0:
         raise ApiError(400, f"{name}: should be seconds from the recording's start", param=name)
     return seconds
+
+
+def _parse_probability(query: Mapping[str, str], name: str) -> float | None:
+    if not query.get(name):
+        return None
+    probability = _parse_number(query[name])
+    if not 0 <= probability <= 1:
+        raise ApiError(400, f"{name}: should be a number from 0 to 1, or left out", param=name)
+    return probability
+
+
+def _parse_number(text: str) -> float:
+    """The number; not a number if the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"

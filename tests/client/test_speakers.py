@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 
 from client.merge.outputs import PartOutput, merge_outputs
-from client.merge.speakers import unify_speakers
+from client.merge.speakers import _relabel_formats, unify_speakers
 from client.recording import RunSettings, transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
+from transcript.formats.cues import Cue, mark_directions
+from transcript.formats.srt_vtt_tsv import to_srt
+from transcript.formats.timed_words import TimedWord
+from transcript.formats.ttml import to_ttml
 
 Output = dict[str, Any]
 
@@ -198,3 +202,11 @@ def test_a_diarized_recording_in_parts_is_merged(
     assert labels(output) == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_00", "SPEAKER_01"]
     assert len(shown) == 4
     assert not any("speaker" in segment for segment in shown)
+
+
+def test_labels_among_marks_of_direction_are_replaced() -> None:
+    def formats(label: str) -> dict[str, str]:
+        cues = mark_directions([Cue(0, 1000, [[TimedWord("שלום.", 0, 1000)]], label)], "he")
+        return {"srt": to_srt(cues), "ttml": to_ttml(cues, "he")}
+
+    assert _relabel_formats(formats("SPEAKER_00"), {"SPEAKER_00": "SPEAKER_02"}, []) == formats("SPEAKER_02")

@@ -333,15 +333,34 @@ def test_unsure_words_are_walked_through_edited_and_confirmed(page: Page, open_t
     assert saved(transcript)[5]["words"][-1][3] is None
 
 
-def test_how_unsure_a_word_has_to_be_is_chosen_and_kept(page: Page, open_transcript: Open) -> None:
+def test_unsure_words_are_told_to_screen_readers_but_neither_shown_nor_copied(
+    page: Page, open_transcript: Open
+) -> None:
+    open_transcript()
+    expect(word(page, "government")).to_have_attribute("title", "Unsure: 21%")
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    read = [node["name"]["value"] for node in tree if node["role"]["value"] == "StaticText"]
+    assert read[read.index("government") + 1] == ", unsure, 21%,"
+    assert row(page, 9).locator(".line-text").inner_text() == "Next year, if the government pays."
+
+
+def test_what_is_marked_is_chosen_and_kept(page: Page, open_transcript: Open) -> None:
     open_transcript()
     page.get_by_role("button", name="Unsure words").click()
-    page.get_by_label("Mark words below").fill("10")
+    page.get_by_label("Mark them in the text").uncheck()
     expect(page.locator(".word.unsure")).to_have_count(0)
+    expect(page.get_by_text("4 unsure words")).to_be_visible()
+    page.get_by_role("button", name="Next").click()
+    expect(word(page, "mill")).to_be_focused()
+    page.get_by_label("Unsure below").fill("10")
     expect(page.get_by_text("No unsure words")).to_be_visible()
+    page.get_by_label("Mark them in the text").check()
     page.reload()
     expect(row(page, 1)).to_be_visible()
     expect(page.locator(".word.unsure")).to_have_count(0)
+    page.get_by_role("button", name="Unsure words").click()
+    page.get_by_label("Unsure below").fill("25")
+    expect(page.locator(".word.unsure")).to_have_count(4)
 
 
 # Finding

@@ -44,7 +44,7 @@ export class LineRow {
     this.time.setAttribute("aria-label", `Play from ${formatClock(line.start)}`);
     this.#drawSpeaker();
     if (!this.#editor) {
-      this.text.replaceChildren(...line.words.flatMap((word, index) => wordNodes(word, index, list.isDoubtful(word[3]))));
+      this.text.replaceChildren(...line.words.flatMap((word, index) => wordNodes(word, index, list.isMarked(word[3]))));
       this.#spokenWord = null;
     }
     list.actions.drawNotice?.(this);
@@ -153,9 +153,10 @@ export class LineRow {
 }
 
 /** The space before a word is none of it: it is neither marked nor pressed. */
-function wordNodes([text, , , probability], index, isDoubtful) {
+function wordNodes([text, , , probability], index, isMarked) {
   const bare = text.trimStart();
-  const title = isDoubtful ? `Unsure: ${Math.round(100 * probability)}%` : null;
-  const span = element("span", { class: isDoubtful ? "word unsure" : "word", "data-index": index, title }, bare);
+  const percent = isMarked ? `${Math.round(100 * probability)}%` : null;
+  const unsure = percent && { class: "word unsure", title: `Unsure: ${percent}`, "data-sure": percent };
+  const span = element("span", { class: "word", "data-index": index, ...unsure }, bare);
   return index > 0 && bare.length < text.length ? [" ", span] : [span];
 }
