@@ -124,6 +124,51 @@ def test_channels_are_apart() -> None:
     assert texts(made) == [" 4242 4242", " 4242 4242"]
 
 
+@pytest.mark.parametrize(
+    ("said", "expected", "times"),
+    [
+        (
+            ["A: It is 4242 4242,", "B: All right.", "A: 4242 4242. Bye"],
+            [" It is [card],", " All right.", " [card]. Bye"],
+            [("card", 1.0, 2.0), ("card", 3.0, 4.0)],
+        ),
+        (
+            ["A: 4242 4242", "B: Yes", "A: 4242", "C: Hm", "A: 4242"],
+            [" [card]", " Yes", " [card]", " Hm", " [card]"],
+            [("card", 0.0, 1.0), ("card", 1.5, 2.0), ("card", 2.5, 3.0)],
+        ),
+        (
+            ["A: john dot", "B: Yes", "A: smith at", "A: gmail dot com please"],
+            [" [email]", " Yes", " [email]", " please"],
+            [("email", 0.0, 1.0), ("email", 1.5, 4.0)],
+        ),
+        (
+            ["A: 4242 4242", "B: 4242 4242. Right?"],  # read together
+            [" [card].", " Right?"],
+            [("card", 0.0, 2.0)],
+        ),
+        (
+            ["A: 4242 4242", f"B: {'well ' * 31}well", "A: 4242 4242"],  # 16 s later
+            [" 4242 4242", f" {'well ' * 31}well", " 4242 4242"],
+            [],
+        ),
+        (["A: 4242 4242", "B: 5555", "A: 4242 4241"], [" 4242 4242", " 5555", " 4242 4241"], []),
+    ],
+)
+def test_what_a_speaker_says_in_pieces_is_found(
+    said: list[str], expected: list[str], times: list[tuple[str, float, float]]
+) -> None:
+    made = transcript(*(text[2:] for text in said))
+    made.segments = [
+        replace(segment, speaker=text[0], words=[replace(word, speaker=text[0]) for word in segment.words or []])
+        for segment, text in zip(made.segments, said, strict=True)
+    ]
+    changes(redact=list(KINDS)).apply(made)
+    assert texts(made) == expected
+    assert ["".join(word.word for word in segment.words or []) for segment in made.segments] == expected
+    assert told(made) == times
+
+
 def test_words_that_differ_from_the_text_are_redacted_too() -> None:
     made = transcript(f" Hi{CARD}")
     made.segments[0].text = " Hi, 4242-4242-4242-4242"
