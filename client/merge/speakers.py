@@ -184,13 +184,17 @@ def _relabel_formats(formats: Output, labels: Labels, lost: list[str]) -> Output
 
 
 def _relabel_json(value: Any, labels: Labels) -> Any:
-    """Replace the value of each key `speaker`: in segments, words, turns and speakers."""
+    """Replace the labels in `speaker` and `other_speakers`: in segments, words, turns and speakers."""
     if isinstance(value, list):
         return [_relabel_json(item, labels) for item in value]
     if not isinstance(value, dict):
         return value
     relabeled = {key: _relabel_json(item, labels) for key, item in value.items()}
-    return relabeled | ({"speaker": labels.get(value["speaker"], value["speaker"])} if "speaker" in value else {})
+    if "speaker" in value:
+        relabeled["speaker"] = labels.get(value["speaker"], value["speaker"])
+    if "other_speakers" in value:
+        relabeled["other_speakers"] = [labels.get(label, label) for label in value["other_speakers"]]
+    return relabeled
 
 
 def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callable[[str, Labels], str]:
