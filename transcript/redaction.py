@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection, Sequence
+import string
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import TypeAlias
 
 import regex
 
 from transcript.checks import Check, never
-from transcript.edits import UNSPACED, Edit, edit_segments, edit_transcript
+from transcript.edits import UNSPACED, Edit, edit_channels, edit_segments
 from transcript.personal_data import find_personal_data
 from transcript.spoken_numbers import is_number_word
 from transcript.transcript import PersonalData, Redacted, Segment, Transcript
@@ -27,7 +31,9 @@ class Redactor:
         self._kinds = kinds
 
     def redact(self, transcript: Transcript, check: Check = never) -> list[Redacted]:
-        """Redact a transcript in place, its translation aside; data may span words and segments of one channel.
+        """Redact a transcript in place, its translation aside.
+
+        Data may span words and segments of one channel, and what a speaker says before and after others say something.
 
         Args:
             transcript: changed as `transcript.edits` says.
@@ -37,7 +43,9 @@ class Redactor:
             What was redacted, in order of time.
         """
         finder = _Finder(self._kinds, _languages(transcript))
-        placed = edit_transcript(transcript, finder.find, check)
+        placed = edit_channels(
+            transcript, lambda segments: partial(finder.find_with_passages, _interrupted_passages(segments)), check
+        )
         return sorted(
             Redacted(round(found.start, 3), round(found.end, 3), found.edit.text.strip("[]"), found.channel)
             for found in placed
@@ -74,6 +82,10 @@ class Redactor:
         return text
 
 
+_Passage: TypeAlias = list[int]
+"""Numbers of the parts of a text that one speaker says; others may say those in between."""
+
+
 class _Finder:
     """Finds the personal data of texts in some languages."""
 
@@ -84,11 +96,60 @@ class _Finder:
         found = find_personal_data("".join(parts), self._kinds, self._languages, check)
         return [Edit(span.start, span.end, f"[{span.kind}]") for span in found]
 
+    def find_with_passages(
+        self, passages: Sequence[_Passage], parts: Sequence[str], check: Check = never
+    ) -> list[Edit]:
+        """Find it in the parts as they are, and in passages of them."""
+        begins = list(accumulate(map(len, parts), initial=0))
+        found = self.find(parts, check)
+        for passage in passages:
+            texts = [parts[number] for number in passage]
+            found += self._find_in_passage(passage, texts, [begins[number] for number in passage], check)
+        return _without_overlaps(found)
+
+    def _find_in_passage(
+        self, passage: _Passage, texts: Sequence[str], places: Sequence[int], check: Check
+    ) -> Iterator[Edit]:
+        """Yield what is found, for each stretch of neighbouring parts by itself; `places` are those of the parts."""
+        begins = list(accumulate(map(len, texts), initial=0))
+        cuts = [begins[at] for at in range(1, len(passage)) if passage[at - 1] + 1 < passage[at]]
+        text = "".join(texts)
+        for edit in self.find(texts, check):
+            for start, end, name in _divide(edit, cuts, text):
+                at = bisect_right(begins, start) - 1
+                shift = places[at] - begins[at]
+                yield Edit(start + shift, end + shift, name)
+
     def find_closed(self, parts: Sequence[str], check: Check = never) -> list[Edit]:
         """Find what does not go on after the end."""
         edits = self.find(parts, check)
         open_from = _find_open(parts, edits)
         return [edit for edit in edits if edit.end <= open_from]
+
+
+_AROUND_VALUES = string.whitespace + ",.;:!?"
+
+
+def _divide(edit: Edit, cuts: Sequence[int], text: str) -> Iterator[Edit]:
+    """Yield an edit as one for each stretch between the cuts, without the blanks and marks around it."""
+    inside = cuts[bisect_right(cuts, edit.start) : bisect_left(cuts, edit.end)]
+    for begin, end in pairwise([edit.start, *inside, edit.end]):
+        stretch = text[begin:end]
+        if stretch.strip(_AROUND_VALUES):
+            start = end - len(stretch.lstrip(_AROUND_VALUES))
+            yield Edit(start, begin + len(stretch.rstrip(_AROUND_VALUES)), edit.text)
+
+
+def _without_overlaps(edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits in order of their place; those that overlap become one, with the text of the longest."""
+    joined: list[Edit] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
+        if joined and edit.start < joined[-1].end:
+            longest = max(joined[-1], edit, key=lambda each: each.end - each.start)
+            joined[-1] = Edit(joined[-1].start, max(joined[-1].end, edit.end), longest.text)
+        else:
+            joined.append(edit)
+    return joined
 
 
 def _find_open(parts: Sequence[str], edits: Sequence[Edit]) -> int:
@@ -101,6 +162,30 @@ def _languages(transcript: Transcript) -> list[str]:
     """Return the languages of a transcript: a number keeps its country's form in a translation."""
     detected = [segment.language for segment in transcript.segments if segment.language]
     return list(dict.fromkeys([transcript.language, transcript.text_language, *detected]))
+
+
+# --- what goes on after others have spoken
+
+_MAX_INTERRUPTION_S = 15.0
+"""Seconds of what others say, or of silence, after which a value goes on; "all right, and the next four?" takes two."""
+
+
+def _interrupted_passages(segments: Sequence[Segment]) -> list[_Passage]:
+    """Return what each speaker says with little in between, where others say something in between."""
+    passages: dict[str, list[_Passage]] = defaultdict(list)
+    for number, segment in enumerate(segments):
+        if segment.speaker is None:
+            continue
+        of_speaker = passages[segment.speaker]
+        if not of_speaker or segment.start - segments[of_speaker[-1][-1]].end > _MAX_INTERRUPTION_S:
+            of_speaker.append([])
+        of_speaker[-1].append(number)
+    return [
+        passage
+        for of_speaker in passages.values()
+        for passage in of_speaker
+        if passage[-1] - passage[0] >= len(passage)
+    ]
 
 
 # --- what may go on in the next segment

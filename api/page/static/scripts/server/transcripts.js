@@ -113,11 +113,6 @@ export async function exportWarnings(id, format, layout = {}) {
   return JSON.parse(response.headers.get("x-warnings") ?? "[]");
 }
 
-/** @returns {Promise<string[]>} what that file cannot hold of the transcript. */
-export async function exportWarnings(id, format, layout = {}) {
-  const response = await send("HEAD", at(id, `/export/${format}${query(layout)}`));
-  return JSON.parse(response.headers.get("x-warnings") ?? "[]");
-}
 
 /**
  * @typedef {{possible: boolean, kept: Object<string, {name: string, state: "working"|"done"|"failed", message: string}>}} Voices
