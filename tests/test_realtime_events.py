@@ -111,6 +111,7 @@ def _utterance(caller: Caller) -> dict[str, Any]:
 
 
 VAD = {"type": "server_vad"}
+VOICES = {f"Voice {number}": {"embedding": [0.0] * 191 + [1.0]} for number in range(200)}
 DEFAULT = LiveOptions()
 
 
@@ -130,6 +131,7 @@ DEFAULT = LiveOptions()
         ({"transcription": {"delay": "minimal"}}, LiveOptions(draft_seconds=0.3)),
         ({"transcription": {"delay": "xhigh"}}, LiveOptions(draft_seconds=None)),
         ({"transcription": {"diarize": True}}, LiveOptions(diarize=True)),
+        ({"transcription": {"speakers": VOICES}}, LiveOptions(speakers=VOICES)),
         ({"transcription": {"model": "gpt-realtime-whisper"}}, LiveOptions(turn_detection=None)),
         ({"transcription": {"model": "gpt-live-transcribe"}, "turn_detection": VAD}, DEFAULT),
         ({"turn_detection": None}, LiveOptions(turn_detection=None)),
@@ -191,6 +193,10 @@ def test_what_an_update_leaves_out_stays(recognizer: ScriptedLiveRecognizer, cal
             "session.audio.input.transcription.languages",
         ),
         ({"audio": {"input": {"transcription": {"diarize": "x"}}}}, "session.audio.input.transcription.diarize"),
+        (
+            {"audio": {"input": {"transcription": {"speakers": {"Ada": {"url": "https://a"}}}}}},
+            "session.audio.input.transcription.speakers",
+        ),
         ({"audio": {"input": {"turn_detection": "vad"}}}, "session.audio.input.turn_detection"),
         ({"audio": {"input": {"turn_detection": {"type": "x"}}}}, "session.audio.input.turn_detection.type"),
         (

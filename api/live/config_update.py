@@ -164,6 +164,7 @@ class _Draft:
         fields.read("keywords", lambda given, at: self._set(keywords=_texts(given, at, MAX_KEYWORDS)))
         fields.read("delay", self._set_delay)
         fields.read("diarize", lambda given, at: self._set(diarize=_switch(given, at)))
+        fields.read("speakers", lambda given, at: self._set(speakers=_voices(given, at)))
         fields.read("word_timestamps", lambda given, at: self._set(word_timestamps=_switch(given, at)))
         self.ignored += fields.rest()
 
@@ -243,6 +244,15 @@ def _texts(value: Any, path: str, most: int) -> tuple[str, ...]:
     if sum(map(len, items)) > most * 100:
         raise wrong(path, f"should have at most {most * 100} characters")
     return tuple(items)
+
+
+def _voices(value: Any, path: str) -> Mapping[str, Mapping[str, Any]]:
+    """Known voices, whose embeddings the recognizer checks."""
+    voices = {} if value is None else value
+    is_voices = isinstance(voices, Mapping) and all(isinstance(voice, Mapping) for voice in voices.values())
+    if not is_voices or not all("embedding" in voice for voice in voices.values()):
+        raise wrong(path, 'should be known voices by their embeddings, as {"Ada": {"embedding": [...]}}')
+    return dict(voices)
 
 
 def _switch(value: Any, path: str) -> bool:

@@ -113,7 +113,7 @@ class Finals:
         except CancelledError:  # asyncio would take it for a cancellation of its own
             raise Cancelled("the worker is stopping: open another stream") from None
         if options.diarize:
-            self._speakers.assign(transcript, piece.pcm, self._control.check)
+            self._speakers.assign(transcript, piece.pcm, options.voice_embeddings, self._control.check)
         offset = piece.start / SAMPLE_RATE
         transcript.segments = [_shift(segment, offset) for segment in transcript.segments]
         transcript.warnings += [

@@ -48,8 +48,10 @@ class Setup:
     @property
     def warnings(self) -> list[str]:
         """A sentence for each option without effect."""
-        without = "noise_reduction has no effect: Whisper seldom benefits, and hears the sound as it is"
-        return [without] if self.live.noise_reduction else []
+        reduced = "noise_reduction has no effect: Whisper seldom benefits, and hears the sound as it is"
+        named = "speakers has no effect without diarize"
+        has_names = bool(self.live.speakers) and not self.live.diarize
+        return [*([reduced] if self.live.noise_reduction else []), *([named] if has_names else [])]
 
     def decoding(self, language: str | None, previous_language: str | None) -> DecodingOptions:
         """Return the options of a draft.
@@ -84,6 +86,7 @@ def to_job_options(live: LiveOptions) -> Options:
         "custom_vocabulary": list(live.keywords) or None,
         "word_timestamps": live.word_timestamps,
         "diarize": live.diarize,
+        "speakers": dict(live.speakers) or None,
         "token_logprobs": live.logprobs,
         "vad_threshold": (live.turn_detection or TurnDetection()).threshold,
     }
