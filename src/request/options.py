@@ -397,8 +397,6 @@ class Options(RequestModel):
                 given.append("rttm")
             if given:
                 raise ValueError(f"{given[0]} needs diarize")
-        if self.diarize and self.channels == "split":
-            raise ValueError('diarize and channels "split" both separate speakers: leave one of them out')
         if self.num_speakers is not None and (self.min_speakers or self.max_speakers):
             raise ValueError("num_speakers sets the number of speakers: leave min_speakers and max_speakers out")
         if (self.min_speakers or 1) > (self.max_speakers or inf):
