@@ -57,6 +57,9 @@ class LiveOptions:
         word_timestamps: true: segments have words with times.
         diarize: true: segments name their speaker.
         logprobs: true: texts come with the log probabilities of their tokens.
+        redact: kinds of personal data to replace, as in a job.
+        mask: words to mask.
+        mask_style: how they are masked; None: the default.
     """
 
     model: str | None = None
@@ -69,6 +72,9 @@ class LiveOptions:
     word_timestamps: bool = False
     diarize: bool = False
     logprobs: bool = False
+    redact: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    mask_style: str | None = None
 
 
 @dataclass(frozen=True)
