@@ -24,7 +24,7 @@ from src.model_fit import check_support, fit_warnings
 from src.model_loading import display_name, load_model
 from src.models.names import match_model
 from src.request.options import Options
-from src.request.tracks import TrackFile
+from src.request.tracks import TrackFile, track_place
 from src.request.validation import parse_input
 from src.settings import get_settings
 from src.speakers.clustering import SpeakerCounts
@@ -148,7 +148,7 @@ class WhisperProcessor:
             control: as for `transcribe`; segments are reported at the end.
 
         Raises:
-            WorkerError: as for `transcribe`; of one track, the message begins with its number.
+            WorkerError: as for `transcribe`; of one track, the message begins with its number and speaker.
             EngineLost: the device failed permanently.
         """
         options, control = _to_options(options), control or JobControl()
@@ -296,7 +296,7 @@ def _decode_tracks(
         track_folder = folder / str(number)
         track_folder.mkdir()
         samples = sum(len(audio.channels[0]) for audio in decoded)
-        with prefix_errors(f"audio.{number}"):
+        with prefix_errors(track_place(number, track.speaker)):
             decoded.append(
                 decode_recording(
                     track.path,

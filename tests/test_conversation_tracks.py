@@ -35,6 +35,8 @@ ADA, BEN = {"url": URL, "name": "Ada"}, {"url": URL, "name": "Ben"}
         ([ADA, {"url": URL, "offset": 1.5}], [("Ada", 0.0), ("SPEAKER_01", 1.5)]),
         ([URL, URL], [("SPEAKER_00", 0.0), ("SPEAKER_01", 0.0)]),
         ([{"url": URL}], [(None, 0.0)]),
+        ([ADA], [("Ada", 0.0)]),
+        ([{"url": URL, "offset": 1.5}], [("SPEAKER_00", 1.5)]),
     ],
 )
 def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | None, float]]) -> None:
@@ -48,13 +50,13 @@ def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | No
         ({"audio": [ADA] * 17}, "audio: should have at most 16 items"),
         ({"audio": [ADA, ADA]}, 'audio: "Ada" is the name of 2 tracks: give each its own'),
         ({"audio": [URL, {"url": URL, "name": "SPEAKER_00"}]}, "audio.1.name: "),
-        ({"audio": ADA}, 'audio: "name" and "offset" are for several tracks: give a list of them'),
+        ({"audio": ADA}, 'audio: "name" and "offset" are for tracks: give a list of them'),
         ({"audio": [ADA, {"name": "Ben"}]}, 'audio.1: give exactly one of "url", "base64" and "volume"'),
         ({"audio": [ADA, 7]}, 'audio.1: give {"url": "https://..."}, {"base64": "..."}'),
         ({"audio": [ADA, {**BEN, "offset": -1}]}, "audio.1.offset: should be at least 0"),
         ({"audio": [ADA, {**BEN, "offset": 1e9}]}, "audio.1.offset: should be at most 43200"),
         ({"audio": [ADA, {**BEN, "namee": "x"}]}, 'audio.1.namee: unknown key, did you mean "name"?'),
-        ({"audio": [ADA, BEN], "options": {"diarize": True}}, "diarize is for a single recording: leave it out"),
+        ({"audio": [ADA], "options": {"diarize": True}}, "diarize is for a single recording: leave it out"),
         ({"audio": [ADA, BEN], "options": {"align": "Hello."}}, "align is for a single recording: leave it out"),
         ({"audio": [ADA, BEN], "options": {"captions": "mux"}}, "captions is for a single recording: leave it out"),
         ({"audio": [ADA, BEN], "options": {"channels": "split"}}, 'channels "split" is for a single recording'),
@@ -212,7 +214,7 @@ def test_a_job_with_tracks_is_answered_with_one_transcript(tracks: Sequence[Trac
 def test_an_error_names_its_track(processor: WhisperProcessor, tracks: Sequence[TrackFile], tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.wav"
     damaged.write_bytes(b"RIFF" + bytes(100))
-    with pytest.raises(UnsupportedMedia, match=r"^audio\.1: "):
+    with pytest.raises(UnsupportedMedia, match=r"^audio\.1 \(Ben\): "):
         processor.transcribe_tracks([tracks[0], TrackFile(damaged, "Ben")])
 
 
@@ -222,5 +224,5 @@ def test_the_limits_are_those_of_all_tracks_together(
     processor: WhisperProcessor, tracks: Sequence[TrackFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(get_settings(), "max_audio_seconds", 60)
-    with pytest.raises(TooLarge, match=r"^audio\.1: "):
+    with pytest.raises(TooLarge, match=r"^audio\.1 \(slt\): "):
         processor.transcribe_tracks(tracks)

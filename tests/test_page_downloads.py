@@ -118,6 +118,23 @@ def test_files_have_the_corrected_text_and_names(browser: Browser) -> None:
     assert get(browser, transcript_id, "export/txt?names=0").body.decode().startswith("Corrected.\n")
 
 
+def test_what_a_file_cannot_hold_is_told(browser: Browser) -> None:
+    transcript_id = finished(browser, url="https://example.org/lost.mp3")
+    assert get(browser, transcript_id, "export/stl").headers["x-warnings"] is None
+    line = get(browser, transcript_id, "document").json["lines"][0]
+    words = [[" 你好", line["start"], line["end"], None]]
+    change = {"editor": "a", "lines": [{**line, "based_on": line["revision"], "words": words}]}
+    browser.ask("PATCH", f"{PAGE}/transcripts/{transcript_id}", json.dumps(change).encode())
+    file = get(browser, transcript_id, "export/stl")
+    asked = browser.ask("HEAD", f"{PAGE}/transcripts/{transcript_id}/export/stl")
+    (warning,) = json.loads(asked.headers["x-warnings"])
+    assert "for 2 characters of the text, which are replaced (你 好)" in warning
+    assert (asked.body, file.headers["x-warnings"]) == (b"", asked.headers["x-warnings"])
+    archive = zipfile.ZipFile(io.BytesIO(get(browser, transcript_id, "export/zip").body))
+    (name,) = (name for name in archive.namelist() if name.endswith(".warnings.txt"))
+    assert archive.read(name).decode() == f"{warning}\n"
+
+
 @pytest.mark.parametrize("name", [*MEDIA_TYPES, "zip"])
 def test_a_file_has_its_type_and_the_title_as_its_name(browser: Browser, address: str, name: str) -> None:
     response = get(browser, address, f"export/{name}?preset=broadcast")

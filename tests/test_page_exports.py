@@ -24,7 +24,7 @@ from api.openai.errors import ApiError
 from api.page.cues import CONTEXT_SECONDS, LAYOUT_OPTIONS, cues_between, cues_of, parse_layout
 from api.page.document import Document
 from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, file_stem, to_zip
-from api.page.job_lines import spread_words
+from api.page.job_lines import lines_of_segments, spread_words
 from api.page.lines import Line, Word, clean_text
 from src.request.openai_jobs import option_schemas
 from tests.support.timed_text import read_stl, read_ttml
@@ -55,12 +55,25 @@ TALK = Document(
 MONOLOGUE = replace(TALK, lines=[replace(each, speaker=None) for each in TALK.lines], speakers={})
 
 
+def test_a_line_that_was_not_said_has_no_cue_and_stays_in_the_text() -> None:
+    words = [{"word": f" {text}", "start": 0.0, "end": 1.0, "probability": 0.0001} for text in ("Never", "said.")]
+    segments: list[dict[str, Any]] = [
+        {"start": 0.0, "end": 1.0, "text": " Never said.", "words": words},
+        {"start": 1.0, "end": 1.0, "text": " Never said.", "words": [{**word, "not_said": True} for word in words]},
+    ]
+    document = Document("", lines_of_segments(segments), {})
+    assert [[word.probability for word in line.words] for line in document.lines] == [[0.001, 0.001], [0.0, 0.0]]
+    assert [cue["line_ids"] for cue in cues_of(document, Layout())] == [["00000000"]]
+    assert len(list(srt.parse(text_of("srt", document)))) == 1
+    assert text_of("txt", document).split() == ["Never", "said."] * 2
+
+
 def text_of(name: str, document: Document = TALK, wanted: Wanted = Wanted()) -> str:  # noqa: B008
-    return export([name], document, wanted)[name].decode()
+    return export([name], document, wanted).files[name].decode()
 
 
 def paragraphs(document: Document, wanted: Wanted = Wanted()) -> list[str]:  # noqa: B008
-    read = docx.Document(io.BytesIO(export(["docx"], document, wanted)["docx"]))
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted).files["docx"]))
     return [paragraph.text for paragraph in read.paragraphs]
 
 
@@ -151,7 +164,7 @@ def test_a_word_document_marks_the_words_that_whisper_was_unsure_of() -> None:
 
 def test_a_word_document_of_arabic_runs_from_the_right() -> None:
     read = docx.Document(
-        io.BytesIO(export(["docx"], Document("عنوان", [line(0, 0, "مرحبا بكم")], {}, "ar"), Wanted())["docx"])
+        io.BytesIO(export(["docx"], Document("عنوان", [line(0, 0, "مرحبا بكم")], {}, "ar"), Wanted()).files["docx"])
     )
     paragraph = read.paragraphs[1]
     assert paragraph._p.xpath("./w:pPr/w:bidi")
@@ -174,7 +187,7 @@ def test_subtitles_have_texts_times_and_names() -> None:
     rows = [row.split("\t") for row in text_of("tsv").splitlines()]
     assert rows[:2] == [["start", "end", "speaker", "text"], ["0", "2000", "Anna", "Good morning, may I come in?"]]
     assert [cue.text for cue in read_ttml(text_of("ttml"))][-1] == "Anna: Thank you."
-    assert [cue.text for cue in read_stl(export(["stl"], TALK, Wanted())["stl"])][-1] == "Anna: Thank you."
+    assert [cue.text for cue in read_stl(export(["stl"], TALK, Wanted()).files["stl"])][-1] == "Anna: Thank you."
     assert "[61:01.00]<61:01.00>Thank <61:02.09>you.<61:03.00>" in text_of("lrc")
 
 
@@ -226,7 +239,7 @@ def test_hostile_texts_names_and_titles_break_no_format(name: str, layout: Layou
         "en",
         22.0,
     )
-    content = export([name], document, Wanted(layout))[name]
+    content = export([name], document, Wanted(layout)).files[name]
     if name == "docx":
         assert len(docx.Document(io.BytesIO(content)).paragraphs) == 3
         return
@@ -273,7 +286,7 @@ def test_a_long_name_leaves_room_for_the_text() -> None:
 def test_all_files_come_in_one_archive(tmp_path: Path) -> None:
     video = tmp_path / "captioned"
     video.write_bytes(bytes(3 << 20))
-    files = export(MEDIA_TYPES, TALK, Wanted(BROADCAST))
+    files = export(MEDIA_TYPES, TALK, Wanted(BROADCAST)).files
     archive = zipfile.ZipFile(io.BytesIO(b"".join(to_zip("A talk part 1", files, video, ".mp4"))))
     assert archive.testzip() is None
     assert archive.namelist() == [*(f"A talk part 1.{name}" for name in MEDIA_TYPES), "A talk part 1.captioned.mp4"]

@@ -132,9 +132,11 @@ def test_any_times_are_read_back_within_a_frame(rate: int, times: list[int]) -> 
 
 
 def test_subtitles_that_overlap_are_shown_one_after_the_other() -> None:
-    content, _ = write(
+    content, warnings = write(
         cue(0, 2000, "One", voice="A"), cue(1000, 3000, "Two", voice="B"), cue(1010, 1500, "Three", voice="C")
     )
+    assert len(warnings) == 1
+    assert warnings[0].startswith("stl shows one subtitle at a time: 2 subtitles begin before the one before has ended")
     assert [(float(read.start), float(read.end), read.text) for read in read_stl(content)] == [
         (0.0, 1.0, "A: One"),
         (1.0, 3.0, "B: Two\nC: Three"),

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from api.http.door import unless_disconnected
-from api.http.headers import content_disposition
+from api.http.headers import answer_headers, content_disposition
 from api.http.page_access import page_of
 from api.http.page_requests import JOBS_ROUTE, answer, find
 from api.http.page_video import captioned_video, suffix_of
@@ -42,7 +42,11 @@ async def cues(request: Request) -> Response:
 
 
 async def download(request: Request) -> Response:
-    """`GET transcripts/{id}/export/{format}`: a file, or all of them as zip."""
+    """`GET transcripts/{id}/export/{format}`: a file, or all of them as zip.
+
+    `x-warnings` says what the format cannot hold. A browser that saves a file shows no header: the page asks for it by
+    HEAD, and an archive has it as a file too.
+    """
     record = await find(request)
     name = request.path_params["format"]
     query = request.query_params
@@ -53,12 +57,17 @@ async def download(request: Request) -> Response:
     wanted = Wanted(parse_layout(query), names_speakers, times, _parse_probability(query, "unsure_below"))
     page = page_of(request)
     names = list(MEDIA_TYPES) if name == "zip" else [name]
-    files = await _laid_out(request, lambda check: export(names, page.document_of(record), wanted, check))
+    files, warnings = await _laid_out(request, lambda check: export(names, page.document_of(record), wanted, check))
     stem = file_stem(record.title)
+    headers = answer_headers([], {}, warnings)
+    if request.method == "HEAD":
+        return Response(headers=headers)
     if name == "zip":
+        if warnings:
+            files["warnings.txt"] = "".join(f"{warning}\n" for warning in warnings).encode()
         pieces = to_zip(stem, files, captioned_video(page, record), suffix_of(record))
-        return StreamingResponse(pieces, media_type=_ZIP, headers=_named(f"{stem}.zip"))
-    return Response(files[name], media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}"))
+        return StreamingResponse(pieces, media_type=_ZIP, headers=_named(f"{stem}.zip") | headers)
+    return Response(files[name], media_type=MEDIA_TYPES[name], headers=_named(f"{stem}.{name}") | headers)
 
 
 async def _laid_out(request: Request, work: Callable[[Check], Result]) -> Result:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.page.document import Document
 from api.page.docx import Paragraph, Passage, to_docx
@@ -71,8 +71,15 @@ _LAID_OUT = ("srt", "vtt", "ass", "ttml", "stl", "lrc", "tsv")
 """Formats that share the layout of their cues."""
 
 
-def export(names: Collection[str], document: Document, wanted: Wanted, check: Check = never) -> dict[str, bytes]:
-    """The content of files, by their names; text is in UTF-8.
+class Exported(NamedTuple):
+    """The content of files by their names, and sentences on what the formats cannot hold."""
+
+    files: dict[str, bytes]
+    warnings: list[str]
+
+
+def export(names: Collection[str], document: Document, wanted: Wanted, check: Check = never) -> Exported:
+    """Write files; text is in UTF-8.
 
     Args:
         names: some of `MEDIA_TYPES`.
@@ -82,12 +89,14 @@ def export(names: Collection[str], document: Document, wanted: Wanted, check: Ch
     """
     laid_out = [name for name in names if name in _LAID_OUT]
     written: dict[str, str | bytes] = {}
+    warnings: list[str] = []
     if laid_out:
-        written.update(render(document.to_transcript(names=wanted.names), laid_out, wanted.layout, check=check))
+        transcript = document.to_transcript(names=wanted.names)
+        written.update(render(transcript, laid_out, wanted.layout, warn=warnings.append, check=check))
     if "stl" in written:
         written["stl"] = base64.b64decode(written["stl"])
     written.update((name, _WRITERS[name](document, wanted, check)) for name in names if name in _WRITERS)
-    return {name: _to_bytes(written[name]) for name in names}
+    return Exported({name: _to_bytes(written[name]) for name in names}, warnings)
 
 
 def _to_bytes(content: str | bytes) -> bytes:

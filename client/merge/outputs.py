@@ -78,7 +78,7 @@ def shift_segments(segments: Sequence[dict[str, Any]], offset: float, first_id: 
 def _merge_texts(
     parts: Sequence[PartOutput], name: str, formats: Sequence[str], metadata: Output, *, paragraphs: bool
 ) -> Output:
-    """Merge the transcriptions or the translations."""
+    """Merge the transcriptions or the translations, and add to the warnings what the whole cannot hold."""
     texts = [part.output[name] for part in parts]
     starts = [part.start for part in parts]
     segments: list[dict[str, Any]] = []
@@ -102,6 +102,8 @@ def _merge_texts(
             merged[key] = _merge_cue_reports(values, starts)
         elif key == "verbose_json":
             merged[key] = _merge_verbose_json(values, starts, common, metadata)
+        elif key == "stl":
+            merged[key] = _merge_stl(values, [_to_ms(start) for start in starts], metadata["warnings"])
         else:
             merged[key] = _SUBTITLE_MERGERS[key](values, [_to_ms(start) for start in starts])
     return merged
@@ -262,10 +264,11 @@ def _merge_ttml(parts: Sequence[str], offsets: Sequence[int]) -> str:
 _TTML_TIME = r'(?:begin|end)="(\d+:\d\d:\d\d\.\d{3})"'
 
 
-def _merge_stl(parts: Sequence[str], offsets: Sequence[int]) -> str:
+def _merge_stl(parts: Sequence[str], offsets: Sequence[int], warnings: list[str]) -> str:
+    """Join the files; the whole may lose what no part has lost, such as the letters of another alphabet."""
     from client.merge.stl import merge_stl  # 0.1 s of tables, for few recordings
 
-    return merge_stl(parts, offsets)
+    return merge_stl(parts, offsets, warnings.append)
 
 
 _SUBTITLE_MERGERS: dict[str, Callable[[Sequence[str], Sequence[int]], str]] = {
@@ -275,7 +278,6 @@ _SUBTITLE_MERGERS: dict[str, Callable[[Sequence[str], Sequence[int]], str]] = {
     "lrc": _merge_lrc,
     "ass": _merge_ass,
     "ttml": _merge_ttml,
-    "stl": _merge_stl,
     "rttm": _merge_rttm,
 }
 

@@ -159,19 +159,28 @@ def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _relabel(output: Output, labels: Labels, warnings: list[str], keep_embeddings: bool) -> Output:
+    lost: list[str] = []
     texts: Output = {
-        key: _relabel_formats(output[key], labels) for key in ("transcription", "translation") if key in output
+        key: _relabel_formats(output[key], labels, lost) for key in ("transcription", "translation") if key in output
     }
     if not keep_embeddings:
         for speaker in (speaker for formats in texts.values() for speaker in formats.get("speakers", [])):
             speaker.pop("embedding")
             speaker.pop("embedding_model", None)
-    metadata = {**output["metadata"], "warnings": [*output["metadata"].get("warnings", []), *warnings]}
+    metadata = {**output["metadata"], "warnings": [*output["metadata"].get("warnings", []), *warnings, *lost]}
     return {**output, **texts, "metadata": metadata}
 
 
-def _relabel_formats(formats: Output, labels: Labels) -> Output:
-    return {name: _RELABELERS[name](value, labels) if name in _RELABELERS else value for name, value in formats.items()}
+def _relabel_formats(formats: Output, labels: Labels, lost: list[str]) -> Output:
+    """Return the formats with the new labels, and add to `lost` a sentence on what a format cannot hold."""
+    relabeled = {
+        name: _RELABELERS[name](value, labels) if name in _RELABELERS else value for name, value in formats.items()
+    }
+    if "stl" in formats:
+        from client.merge.stl import relabel_stl  # 0.1 s of tables, for few recordings
+
+        relabeled["stl"] = relabel_stl(formats["stl"], labels, lost.append)
+    return relabeled
 
 
 def _relabel_json(value: Any, labels: Labels) -> Any:
@@ -204,12 +213,6 @@ def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callabl
     return relabel
 
 
-def _relabel_stl(content: str, labels: Labels) -> str:
-    from client.merge.stl import relabel_stl  # 0.1 s of tables, for few recordings
-
-    return relabel_stl(content, labels)
-
-
 _MARKS = r"[\u200f\u202b]*"
 """Marks of direction before right-to-left text, `OPENING_MARKS` of `transcript/formats/cues.py`."""
 
@@ -222,7 +225,6 @@ _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
     "ttml": _text_relabeler(
         rf'<p [^>]*><span style="text">{_MARKS}{{}}: ', lambda label: html.escape(label, quote=False)
     ),
-    "stl": _relabel_stl,
     "rttm": _text_relabeler(r"^SPEAKER audio 1 \S+ \S+ <NA> <NA> {} ", lambda label: label.replace(" ", "_")),
     **dict.fromkeys(("segments", "speakers", "speaker_turns", "verbose_json"), _relabel_json),
 }

@@ -7,13 +7,16 @@ characters, and the whole has one.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from transcript.formats.stl import StlFile, Subtitle, read_stl, write_stl
 
+Warn = Callable[[str], None]
+"""Takes a sentence on what the file cannot hold."""
 
-def merge_stl(parts: Sequence[str], offsets: Sequence[int]) -> str:
+
+def merge_stl(parts: Sequence[str], offsets: Sequence[int], warn: Warn) -> str:
     """Return one file of the parts, whose offsets are in milliseconds."""
     files = [_read(part) for part in parts]
     subtitles = [
@@ -22,13 +25,13 @@ def merge_stl(parts: Sequence[str], offsets: Sequence[int]) -> str:
         for frames in [round(offset * file.frame_rate / 1000)]
         for subtitle in file.subtitles
     ]
-    return _write(files[0]._replace(subtitles=subtitles))
+    return _write(files[0]._replace(subtitles=subtitles), warn)
 
 
-def relabel_stl(content: str, labels: Mapping[str, str]) -> str:
+def relabel_stl(content: str, labels: Mapping[str, str], warn: Warn) -> str:
     """Replace the label at the start of each subtitle by its new one."""
     file = _read(content)
-    return _write(file._replace(subtitles=[_relabel(subtitle, labels) for subtitle in file.subtitles]))
+    return _write(file._replace(subtitles=[_relabel(subtitle, labels) for subtitle in file.subtitles]), warn)
 
 
 def _relabel(subtitle: Subtitle, labels: Mapping[str, str]) -> Subtitle:
@@ -41,6 +44,8 @@ def _read(content: str) -> StlFile:
     return read_stl(base64.b64decode(content))
 
 
-def _write(file: StlFile) -> str:
-    today = datetime.now(timezone.utc).date()
-    return base64.b64encode(write_stl(file, today).content).decode()
+def _write(file: StlFile, warn: Warn) -> str:
+    written = write_stl(file, datetime.now(timezone.utc).date())
+    for warning in written.warnings:
+        warn(warning)
+    return base64.b64encode(written.content).decode()

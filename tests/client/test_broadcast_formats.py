@@ -70,6 +70,31 @@ def test_parts_are_joined() -> None:
     assert read_stl(base64.b64decode(merged["stl"])).start == 36_000 * 25
 
 
+def test_what_the_whole_loses_and_no_part_does_is_a_warning() -> None:
+    """Each part has a table of its own letters, and the second begins before the last subtitle of the first ends."""
+    outputs = [output_of(cue(99_000, 101_000, "Größe")), output_of(cue(0, 1000, "Три слова"))]
+    outputs[1]["metadata"]["warnings"] = ["the worker's own"]
+    parts = [PartOutput(0.0, 100.0, outputs[0]), PartOutput(100.0, 200.0, outputs[1])]
+    merged = merge_outputs(parts, ["stl"])
+    assert [text for *_, text in subtitles(merged["transcription"]["stl"])] == ["Gro?e", "Три слова"]
+    own, letters, overlap = merged["metadata"]["warnings"]
+    assert own == "the worker's own"
+    assert "for 2 characters of the text, which are replaced (ö ß)" in letters
+    assert "1 subtitle begins before the one before has ended" in overlap
+
+
+def test_a_new_label_that_costs_letters_is_a_warning() -> None:
+    """A voice that is named in one part is named in all."""
+    outputs = [output_of(cue(0, 1000, "Да", "Ада")), output_of(cue(0, 1000, "é", "SPEAKER_00"))]
+    for label, output in zip(("Ада", "SPEAKER_00"), outputs, strict=True):
+        speaker = {"speaker": label, "seconds": 9.0, "turns": 1, "start": 0.0, "embedding": [1.0]}
+        output["transcription"] |= {"speakers": [speaker], "segments": []}
+    first, second = unify_speakers([0.0, 100.0], outputs, {})
+    assert first["metadata"]["warnings"] == []
+    assert [text for *_, text in subtitles(second["transcription"]["stl"])] == ["Ада: e"]
+    assert "for 1 character of the text, which is replaced (é)" in second["metadata"]["warnings"][0]
+
+
 def test_parts_without_speech_are_a_file_without_cues() -> None:
     parts = [PartOutput(0.0, 100.0, output_of()), PartOutput(100.0, 200.0, output_of())]
     merged = merge_outputs(parts, ["stl", "ttml"])["transcription"]

@@ -209,4 +209,4 @@ def test_labels_among_marks_of_direction_are_replaced() -> None:
         cues = mark_directions([Cue(0, 1000, [[TimedWord("שלום.", 0, 1000)]], label)], "he")
         return {"srt": to_srt(cues), "ttml": to_ttml(cues, "he")}
 
-    assert _relabel_formats(formats("SPEAKER_00"), {"SPEAKER_00": "SPEAKER_02"}) == formats("SPEAKER_02")
+    assert _relabel_formats(formats("SPEAKER_00"), {"SPEAKER_00": "SPEAKER_02"}, []) == formats("SPEAKER_02")

@@ -100,6 +100,15 @@ def test_a_word_document_marks_the_words_that_the_editor_marks(page: Page, talk:
     assert [run.text for run in runs if run.underline] == ["Marked words", "having", "mill", "wheels.", "government"]
 
 
+def test_what_a_file_cannot_hold_is_told(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
+    scripted.use(answer=transcripts.japanese())
+    open_transcript(page, scripted, visitor.transcribe())
+    download(page, "EBU STL (.stl)")
+    told = page.get_by_role("status").filter(has_text=re.compile("^Stl has no letters for \\d+ characters of the text"))
+    expect(told).to_be_in_viewport(ratio=1)
+    expect(told).to_contain_text("ttml has all")
+
+
 def test_all_files_come_as_one(page: Page, talk: str) -> None:
     correct(page)
     file_name, content = download(page, "All files (.zip)")

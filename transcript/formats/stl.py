@@ -115,7 +115,8 @@ def parse_timecode(timecode: str, frame_rate: int) -> int:
 
 def write_stl(file: StlFile, created: date, check: Check = never) -> Written:
     """Return a file's bytes."""
-    file = file._replace(subtitles=(subtitles := _one_at_a_time(file.subtitles)))
+    subtitles, overlaps = _one_at_a_time(file.subtitles)
+    file = file._replace(subtitles=subtitles)
     table = choose_table(line for subtitle in subtitles for line in subtitle.lines)
     replaced: Counter[str] = Counter()
     blocks: list[bytes] = []
@@ -130,6 +131,8 @@ def write_stl(file: StlFile, created: date, check: Check = never) -> Written:
     warnings = []
     if replaced:
         warnings.append(_replaced_warning(replaced))
+    if overlaps:
+        warnings.append(_overlaps_warning(overlaps))
     if end > _DAY_S * file.frame_rate:
         warnings.append("stl has timecodes up to 24 hours: after that, they begin again at 00:00:00:00")
     if len(file.subtitles) > _MAX_NUMBER or len(blocks) > _MAX_BLOCKS:
@@ -170,13 +173,15 @@ def _lines(cue: Cue) -> list[str]:
     return [label(cue) + first, *others]
 
 
-def _one_at_a_time(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
-    """Return the subtitles without overlaps, since a file shows one at a time: each ends where the next one begins.
+def _one_at_a_time(subtitles: Sequence[Subtitle]) -> tuple[list[Subtitle], int]:
+    """Return the subtitles without overlaps, since a file shows one at a time, and the number of overlaps.
 
-    Those that begin in the same frame become one, with the lines of both.
+    Each ends where the next one begins. Those that begin in the same frame become one, with the lines of both.
     """
     shown: list[Subtitle] = []
+    overlaps = 0
     for subtitle in subtitles:
+        overlaps += bool(shown) and subtitle.start < shown[-1].end
         if shown and subtitle.start <= shown[-1].start:
             last = shown[-1]
             shown[-1] = Subtitle(last.start, max(last.end, subtitle.end), [*last.lines, *subtitle.lines])
@@ -184,7 +189,7 @@ def _one_at_a_time(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
         if shown:
             shown[-1] = shown[-1]._replace(end=min(shown[-1].end, subtitle.start))
         shown.append(subtitle)
-    return shown
+    return shown, overlaps
 
 
 def _split_text(text: bytes, table: str) -> Iterator[bytes]:
@@ -249,6 +254,14 @@ def _digits(frame: int, file: StlFile) -> str:
 def _to_frames(clock: Sequence[int], frame_rate: int) -> int:
     hours, minutes, seconds, frames = clock
     return ((hours * 60 + minutes) * 60 + seconds) * frame_rate + frames
+
+
+def _overlaps_warning(count: int) -> str:
+    are = f"{count} subtitle begins" if count == 1 else f"{count} subtitles begin"
+    return (
+        f"stl shows one subtitle at a time: {are} before the one before has ended, which is cut short or joined with "
+        "the new one; ttml shows both"
+    )
 
 
 def _replaced_warning(replaced: Counter[str]) -> str:

@@ -2,7 +2,8 @@
 
 import { element, icon, menu, toast } from "../dom.js";
 import { records } from "../server/records.js";
-import { exportAddress } from "../server/transcripts.js";
+import { exportAddress, exportWarnings } from "../server/transcripts.js";
+import { describeProblem, describeWarning } from "../text/problems.js";
 import { VideoProgress } from "./captioned_video.js";
 import { threshold } from "./confidence.js";
 import { download } from "./download.js";
@@ -28,6 +29,8 @@ const GROUPS = [
     ["rttm", "RTTM (.rttm)", "Who speaks when, for research"],
   ] },
 ];
+// Formats that cannot hold every text; the server then warns.
+const LOSSY = ["stl", "zip"];
 const VIDEOS = [
   ["mux", "With a subtitle track", "Can be turned off"],
   ["burn", "With burned-in subtitles", "Always visible"],
@@ -52,7 +55,11 @@ export function exportButton({ record, document: transcript, saver }) {
   const formatItem = ([format, label, hint, wanted = () => ({})]) => ({
     label, hint,
     disabled: format === "rttm" && !hasSpeakers(transcript),
-    run: afterSaving((layout) => download(exportAddress(record.id, format, { ...layout, ...wanted() }))),
+    run: afterSaving(async (layout) => {
+      const asked = { ...layout, ...wanted() };
+      download(exportAddress(record.id, format, asked));
+      if (LOSSY.includes(format)) await tellLosses(record.id, format, asked);
+    }),
   });
   const videoItem = ([captions, label, hint]) => ({
     label, hint,
@@ -67,6 +74,15 @@ export function exportButton({ record, document: transcript, saver }) {
     { items: [formatItem(["zip", "All files (.zip)", "Every format at once"])] },
   ]);
   return { root: element("span", { class: "export" }, button, progress.root), unmount: () => progress.unmount() };
+}
+
+// The browser saves a file by itself, and shows none of its headers.
+async function tellLosses(id, format, layout) {
+  try {
+    for (const warning of await exportWarnings(id, format, layout)) toast(describeWarning(warning));
+  } catch (error) {
+    toast(describeProblem(error).title);
+  }
 }
 
 function hasSpeakers(transcript) {
