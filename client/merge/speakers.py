@@ -215,11 +215,11 @@ def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callabl
 
 _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
     "text": _text_relabeler("^{}: "),
-    "srt": _text_relabeler(r" --> .*\n{}: "),
+    "srt": _text_relabeler(r' --> .*\n(?:\{\\an8\})?(?:<font color="#[0-9A-F]{6}">)?\u200f?{}: '),
     "vtt": _text_relabeler(r" --> .*\n<v {}>"),
     "tsv": _text_relabeler(r"^\d+\t\d+\t{}\t"),
     "ass": _text_relabeler(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),
-    "ttml": _text_relabeler(r'<p [^>]*><span style="text">{}: ', lambda label: html.escape(label, quote=False)),
+    "ttml": _text_relabeler(r'<p [^>]*><span style="text">\u200f?{}: ', lambda label: html.escape(label, quote=False)),
     "rttm": _text_relabeler(r"^SPEAKER audio 1 \S+ \S+ <NA> <NA> {} ", lambda label: label.replace(" ", "_")),
     **dict.fromkeys(("segments", "speakers", "speaker_turns", "verbose_json"), _relabel_json),
 }
