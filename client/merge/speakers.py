@@ -244,7 +244,7 @@ _MARKS = r"[\u200f\u202b]*"
 
 _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
     "text": _text_relabeler("^{}: "),
-    "srt": _text_relabeler(rf" --> .*\n{_MARKS}{{}}: "),
+    "srt": _text_relabeler(rf' --> .*\n(?:\{{\\an8\}})?(?:<font color="#[0-9A-F]{{6}}">)?{_MARKS}{{}}: '),
     "vtt": _text_relabeler(r" --> .*\n<v {}>"),
     "tsv": _text_relabeler(r"^\d+\t\d+\t{}\t"),
     "ass": _text_relabeler(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),
