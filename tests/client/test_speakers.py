@@ -127,6 +127,14 @@ def test_every_format_gets_the_new_labels_but_texts_are_unchanged() -> None:
     )
 
 
+def test_who_else_speaks_in_a_word_gets_the_new_label() -> None:
+    second = make_output(("SPEAKER_00", BOB), ("SPEAKER_01", similar(ANN)))
+    second["transcription"]["segments"][0]["words"][0]["other_speakers"] = ["SPEAKER_01"]
+    output = merge_parts(make_output(("SPEAKER_00", ANN)), second)
+    word = output["transcription"]["segments"][1]["words"][0]
+    assert (word["speaker"], word["other_speakers"]) == ("SPEAKER_01", ["SPEAKER_00"])
+
+
 def test_two_speakers_of_one_part_are_never_merged() -> None:
     assert labels(
         merge_parts(
