@@ -25,7 +25,7 @@ THRESHOLDS_FILE = Path(__file__).with_name("speaker_thresholds.json")
 _THRESHOLDS: dict[str, float] = json.loads(THRESHOLDS_FILE.read_text(encoding="utf-8"))
 
 MERGE_THRESHOLD = _THRESHOLDS["merge"]
-"""Cosine similarity of two embeddings from which they count as one speaker, as within a part."""
+"""Cosine similarity of two embeddings from which they count as one speaker."""
 
 STRICT_MERGE_THRESHOLD = _THRESHOLDS["strict_merge"]
 """The same where more speakers are requested than were found."""

@@ -201,7 +201,8 @@ def _count_votes(votes: Votes, size: int) -> tuple[Vectors, Vectors]:
 
 def _penalty(together: Vectors, count: Vectors) -> Vectors:
     """Return what voices told apart lose in similarity: half of `APART_PENALTY` by one vote, nearly all by many."""
-    return np.float32(APART_PENALTY) * np.maximum(0, -together) / (count + 1)
+    penalty: Vectors = np.float32(APART_PENALTY) * np.maximum(0, -together) / (count + 1)
+    return penalty
 
 
 def _compact(labels: Labels) -> Labels:

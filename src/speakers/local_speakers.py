@@ -100,11 +100,11 @@ def find_local_speakers(pcm: Pcm, pieces: Sequence[Region], check: Check = never
             middles = (starts[near] + ends[near]) // 2
             inside = (middles >= window.heard.start) & (middles < window.heard.end)
             frames = (np.column_stack((starts[near], ends[near]))[inside] - window.heard.start) // HOP
-            pairs, together = vote(frames, probabilities)
-            votes.append(Votes(pairs + near.start + int(np.argmax(inside)), together))
+            found = vote(frames, probabilities)
+            votes.append(found._replace(pairs=found.pairs + near.start + int(np.argmax(inside))))
         release_pages(pcm, batch[0].heard.start)
-    pairs, together = zip(*votes, strict=True)
-    return LocalSpeakers(overlaps, Votes(np.concatenate(pairs), np.concatenate(together)))
+    pairs = np.concatenate([window_votes.pairs for window_votes in votes])
+    return LocalSpeakers(overlaps, Votes(pairs, np.concatenate([window_votes.together for window_votes in votes])))
 
 
 def find_windows(length: int) -> Iterator[Window]:
