@@ -297,6 +297,7 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
         "repaired_speech": round(transcript.repaired, 3),
         "dropped": dict(+transcript.dropped),
         **_given_text(transcript.given_text),
+        **({"tracks": [track.to_dict() for track in transcript.tracks]} if transcript.tracks else {}),
         "vocabulary": _vocabulary(transcript, options),
         "redacted": [found.to_dict() for found in transcript.redacted],
         "timings": {

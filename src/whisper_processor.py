@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from src.audio.clips import clip_regions, clip_warnings
 from src.audio.decode import DecodedAudio, RunningDecoding, decode_recording, start_decoding
 from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
+from src.audio.track_alignment import align_tracks, describe_alignment
 from src.audio.vad import load_vad
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
@@ -157,14 +158,22 @@ class WhisperProcessor:
             started = time.perf_counter()
             control.progress("decoding the audio")
             decoded = _decode_tracks(tracks, Path(folder), options, control)
-            pcms = [audio.channels[0] for audio in decoded]
+            speakers = [track.speaker for track in tracks]
+            pcms, times = align_tracks(
+                [audio.channels[0] for audio in decoded],
+                speakers,
+                [track.offset for track in tracks],
+                Path(folder),
+                control.check,
+            )
             decoding = time.perf_counter()
             with control.without_segments():
-                transcript = _transcribe_tracks(model, pcms, [track.speaker for track in tracks], options, control)
+                transcript = _transcribe_tracks(model, pcms, speakers, options, control)
+        transcript.tracks = times
         named = zip(tracks, decoded, strict=True)
         transcript.warnings[:0] = [
             f"{track.speaker}: {warning}" for track, audio in named for warning in audio.warnings
-        ]
+        ] + describe_alignment(times)
         _describe_and_correct(transcript, model, options, control)
         transcript.timings |= {"decode_audio": decoding - started, "inference": time.perf_counter() - decoding}
         for segment in transcript.segments:
@@ -303,8 +312,8 @@ def _decode_tracks(
                 decode_recording(
                     track.path,
                     track_folder,
-                    replace(to_audio_options(options), offset=track.offset),
-                    max_seconds=settings.max_audio_seconds - samples / SAMPLE_RATE,
+                    to_audio_options(options),
+                    max_seconds=settings.max_audio_seconds - samples / SAMPLE_RATE - (track.offset or 0.0),
                     max_bytes=settings.max_audio_bytes - samples * 2,
                     control=control,
                 )

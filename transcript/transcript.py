@@ -188,6 +188,27 @@ class Redacted(NamedTuple):
         return fields if self.channel is None else {**fields, "channel": self.channel}
 
 
+class TrackTime(NamedTuple):
+    """Where a track of a conversation is on the common clock."""
+
+    speaker: str
+    offset: float
+    """Seconds of the common clock at its start."""
+    drift: float
+    """Seconds that its clock loses in each second."""
+    by_ear: bool
+    """By sound that it shares with other tracks; otherwise as given, or with the earliest one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in its JSON form."""
+        return {
+            "name": self.speaker,
+            "offset": round(self.offset, 3),
+            "drift_ppm": round(self.drift * 1e6, 1),
+            "by_ear": self.by_ear,
+        }
+
+
 @dataclass(slots=True)
 class Transcript:
     """The transcript of a recording, with how it was produced."""
@@ -221,6 +242,8 @@ class Transcript:
     """In order of time."""
     diarization: Diarization | None = None
     """Speakers and their turns, if the job asked for them."""
+    tracks: list[TrackTime] = field(default_factory=list)
+    """Of a conversation."""
     given_text: GivenText | None = None
     """If the job gave the text."""
     model: str = ""
