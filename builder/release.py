@@ -2,8 +2,8 @@
 
 It moves the changelog's unreleased entries to the version, sets the version, commits and tags, builds the wheel and the
 source distribution, and writes the release notes. All of this happens in a worktree beside the checkout; only if all of
-it has succeeded does the branch move to the new commit. A failure, Ctrl-C or `--dry-run` leaves the checkout as it was.
-Nothing is pushed.
+it has succeeded does the branch move to the new commit. A failure, a signal or `--dry-run` changes nothing in the
+checkout. Nothing is pushed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -173,12 +174,21 @@ def _worktree(root: Path) -> Iterator[Path]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C during the block, in the processes that it starts too."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ignore Ctrl-C and SIGTERM during the block, in the processes that it starts too."""
+    with _handled(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):
+        yield
+
+
+@contextmanager
+def _handled(
+    handler: Callable[[int, FrameType | None], Any] | signal.Handlers, *signals: signal.Signals
+) -> Iterator[None]:
+    before = {each: signal.signal(each, handler) for each in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler_before in before.items():
+            signal.signal(each, handler_before)
 
 
 def _write_version(worktree: Path, version: Version, day: date, previous: Version | None, url: str) -> str:
@@ -247,13 +257,14 @@ def _run(folder: Path, *command: str) -> str:
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Run the command, and return its exit code: 1 if the version cannot be released, 130 after Ctrl-C."""
+    """Run the command, and return its exit code: 1 if the version cannot be released, 130 after Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(description="Release a version; nothing is pushed.")
     parser.add_argument("version", metavar="VERSION", help="such as 0.2.0")
     parser.add_argument("--dry-run", action="store_true", help="do everything but keep nothing")
     options = parser.parse_args(arguments)
     try:
-        release(root, parse_version(options.version), date.today(), dry_run=options.dry_run)
+        with _handled(signal.default_int_handler, signal.SIGTERM):
+            release(root, parse_version(options.version), date.today(), dry_run=options.dry_run)
     except ValueError as error:
         print(f"Not released: {error}", file=sys.stderr)
         return 1

@@ -33,9 +33,10 @@ from client.errors import (
 )
 from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
-from client.invocation import command_line
+from client.given_text import MAX_PATH_CHARACTERS, find_given_text
 from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
+from client.option_values import check_options
 from client.options import (
     ParallelFlag,
     PayloadLimitFlag,
@@ -63,6 +64,8 @@ Examples:
       subtitles; the speech is German
   {command} ./calls ./texts -f txt --diarize
       who says what
+  {command} ./audio ./subtitles -f srt --align ./audio
+      times for known texts: that of talk.mp3 is talk.txt beside it
   {command} ./audio ./texts --price 0.00031
       shows the cost as well"""
 
@@ -91,6 +94,8 @@ class CompletionRecord:
         folder: of the transcripts.
         options: the worker's, for all files of this run.
 
+    Methods take the `text` of a recording where each has one of its own.
+
     Raises:
         WrongUsage: the file of an earlier run is damaged, or nothing can be written there.
     """
@@ -98,7 +103,7 @@ class CompletionRecord:
     def __init__(self, folder: Path, options: dict[str, Any]) -> None:
         self._path = folder / RECORD_FILE
         check_writable(self._path)
-        self._options_key = make_key(options)
+        self._options = options
         self._lock = threading.Lock()
         self._entries: dict[str, dict[str, Any]] = {}
         if self._path.exists():
@@ -108,10 +113,10 @@ class CompletionRecord:
             except (ValueError, TypeError):
                 raise WrongUsage(f"{self._path} is damaged: remove it to transcribe all files again") from None
 
-    def is_done(self, item: BatchItem, content_hash: str) -> bool:
+    def is_done(self, item: BatchItem, content_hash: str, text: str | None = None) -> bool:
         """True if this content was transcribed with these options, and its files still exist."""
         entry = self._entries.get(item.name, {})
-        is_same = entry.get("content") == content_hash and entry.get("options") == self._options_key
+        is_same = entry.get("content") == content_hash and entry.get("options") == self._options_key(text)
         video = entry.get("video")
         paths = [*item.targets.values(), *([base_path(item.targets).with_name(str(video))] if video else [])]
         return is_same and all(path.exists() for path in paths)
@@ -132,10 +137,13 @@ class CompletionRecord:
         """Record that the files of a recording are being written: from now on they are its own."""
         self._save(item.name, {"content": content_hash, "source": _source_key(item)})
 
-    def add(self, item: BatchItem, content_hash: str, video: Path | None) -> None:
+    def add(self, item: BatchItem, content_hash: str, video: Path | None, text: str | None = None) -> None:
         """Record that a recording is done, and the captioned video that was made of it."""
-        entry = {"content": content_hash, "source": _source_key(item), "options": self._options_key}
+        entry = {"content": content_hash, "source": _source_key(item), "options": self._options_key(text)}
         self._save(item.name, entry | ({"video": video.name} if video else {}))
+
+    def _options_key(self, text: str | None) -> str:
+        return make_key(self._options if text is None else {**self._options, "align": text})
 
     def _save(self, name: str, entry: dict[str, Any]) -> None:
         with self._lock:
@@ -157,9 +165,10 @@ def transcribe_all(
     *,
     max_workers: int,
     overwrite: bool = False,
+    texts: Path | None = None,
     bar: ProgressBar,
 ) -> BatchResult:
-    """Transcribe all files that are not done yet, several at once.
+    """Transcribe all files that are not done yet, several at once; with `texts`, a folder, time the text of each.
 
     Failures of single files, and the worker's warnings, are reported as they happen. An error that every file would
     meet ends the run: after it no file is begun, and those that are running are completed.
@@ -171,8 +180,9 @@ def transcribe_all(
         """Return the output's metadata; None if the file was already done."""
         if has_fatal_error.is_set():
             raise Stopped("not tried")
+        text = None if texts is None else check_options({"align": find_given_text(texts, Path(item.name))})["align"]
         content_hash = file_sha256(item.source)
-        if record.is_done(item, content_hash):
+        if record.is_done(item, content_hash, text):
             return None
         paths = [*item.targets.values(), *(video_paths(base_path(item.targets)) if "captions" in options else [])]
         if not overwrite:
@@ -185,13 +195,13 @@ def transcribe_all(
             write_files(output, item.targets)
             video = save_video(output, base_path(item.targets))
             check_video(output)
-            record.add(item, content_hash, video)
+            record.add(item, content_hash, video, text)
 
         try:
             output = transcribe_recording(
                 endpoint,
                 item.source,
-                options,
+                options if text is None else {**options, "align": text},
                 settings,
                 stop=stop,
                 listener=ProgressListener(functools.partial(progress.update, item.name)),
@@ -333,8 +343,7 @@ def main(
         raise WrongUsage(
             f"{source} would mix transcripts into the recordings: give another folder, such as {source / 'transcripts'}"
         )
-    if "align" in options:
-        raise WrongUsage(f"--align is the text of one recording: use `{command_line('transcribe')}` for each")
+    texts = _folder_of_texts(options.pop("align", None))
     job_options = known_voices.add_to(options)
     console = Console(stderr=True)
     started = time.monotonic()
@@ -356,6 +365,7 @@ def main(
             RunSettings(parallel, timeout, request_limit=payload_limit),
             max_workers=max_workers,
             overwrite=overwrite,
+            texts=texts,
             bar=bar,
         )
     not_tried = len(items) - result.done - result.skipped - len(result.failed)
@@ -369,6 +379,16 @@ def main(
         raise Incomplete(
             f"{len(result.failed)} of {len(items)} files failed; run the same command again to repeat them"
         )
+
+
+def _folder_of_texts(given: str | None) -> Path | None:
+    """Return the folder that `--align` names."""
+    if given is None:
+        return None
+    folder = Path(given).expanduser()
+    if "\n" in given or len(given) > MAX_PATH_CHARACTERS or not folder.is_dir():
+        raise WrongUsage("--align: give a folder of texts, which may be that of the recordings: talk.txt for talk.mp3")
+    return folder
 
 
 if __name__ == "__main__":

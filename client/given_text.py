@@ -1,4 +1,4 @@
-"""The text of `--align`: from a file of text or subtitles, or as it is given."""
+"""The text of `--align`: from a file of text or subtitles, or as it is given; in a batch, one beside each recording."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from client.files import describe_no_file
 MAX_FILE_BYTES = 8 << 20
 """Of a file of text or subtitles: more than the worker's million characters take."""
 
-_MAX_PATH_CHARACTERS = 1000
+MAX_PATH_CHARACTERS = 1000
 _SUFFIXES = (".txt", ".srt", ".vtt", ".lrc", ".md")
+_LETTER = re.compile(r"[^\W_]")
 
 _TIME = r"(?:\d{1,3}:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _CUE_TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
@@ -47,9 +48,29 @@ def read_given_text(place: str, given: str | os.PathLike[str]) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is neither UTF-8 nor UTF-16"
         raise WrongUsage(f"{place}: {path} cannot be read: {reason}") from None
     text = strip_times(content)
-    if not text.strip():
+    if not _LETTER.search(text):
         raise WrongUsage(f"{place}: {path} has no text")
     return text
+
+
+def find_given_text(folder: Path, recording: Path) -> Path:
+    """Return the file with the text of a recording of a batch.
+
+    Args:
+        folder: of the texts.
+        recording: its path in the tree. `deep/talk.mp3` has its text in `deep/talk.mp3.txt` or `deep/talk.txt`, or in
+            subtitles of such a name.
+
+    Raises:
+        WrongUsage: there is no text, or more than one.
+    """
+    for base in (folder / recording, (folder / recording).with_suffix("")):
+        found = [path for suffix in _SUFFIXES if (path := base.with_name(base.name + suffix)).is_file()]
+        if len(found) > 1:
+            raise WrongUsage(f"--align: {folder} has several texts of it: {', '.join(path.name for path in found)}")
+        if found:
+            return found[0]
+    raise WrongUsage(f"--align: {folder} has no text of it: {recording.with_suffix('.txt').as_posix()} is missing")
 
 
 def _to_path(given: str | os.PathLike[str]) -> Path | None:
@@ -58,7 +79,7 @@ def _to_path(given: str | os.PathLike[str]) -> Path | None:
         return Path(given)
     if given.startswith("@"):
         return Path(given[1:]).expanduser()
-    if "\n" in given or "\0" in given or len(given) > _MAX_PATH_CHARACTERS:
+    if "\n" in given or "\0" in given or len(given) > MAX_PATH_CHARACTERS:
         return None
     path = Path(given).expanduser()
     try:

@@ -25,6 +25,7 @@ from client.files import PRIVATE_FILE, PRIVATE_FOLDER, check_writable, describe,
 from client.invocation import command_line
 from client.merge.speakers import ENROLL_THRESHOLD
 from client.transport.answers import is_number
+from transcript.speaker_names import clean_speaker_name
 
 FOLDER_VARIABLE = "WORKER_WHISPER_VOICES"
 
@@ -32,10 +33,6 @@ EMBEDDING_SIZE = 192
 """The worker's, as are the next two (a test compares them)."""
 
 MAX_VOICES = 200
-
-NAME_PATTERN = r"\w[\w .'-]{0,59}"
-
-GENERATED_NAME_PATTERN = r"(SPEAKER|CHANNEL)_\d+"
 
 MAX_SAMPLES = 20
 """Of one voice; more make its mean no better."""
@@ -236,13 +233,10 @@ def clean_name(name: str) -> str:
     Raises:
         WrongUsage: it would refuse it.
     """
-    cleaned = unicodedata.normalize("NFC", " ".join(name.split()))
-    if not re.fullmatch(NAME_PATTERN, cleaned) or re.fullmatch(GENERATED_NAME_PATTERN, cleaned):
-        raise WrongUsage(
-            f"{name!r:.70} cannot be a voice's name: give 1 to 60 letters, digits, spaces and . ' -, but not like "
-            "SPEAKER_00"
-        )
-    return cleaned
+    try:
+        return clean_speaker_name(" ".join(name.split()))
+    except ValueError as error:
+        raise WrongUsage(f"{name!r:.70} cannot be a speaker's name: {error}") from None
 
 
 @dataclass(frozen=True)

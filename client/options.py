@@ -18,7 +18,9 @@ import typer
 from client.command_help import CONNECTION, GENERAL
 from client.known_voices import KnownVoices
 from client.option_values import Schema, alternatives, option_schemas, parse_options
+from client.remote_audio import parse_headers
 from client.settings import EndpointSettings, find_http_server, find_settings
+from client.tracks import Track, parse_tracks
 
 Command = Callable[..., None]
 
@@ -88,6 +90,36 @@ _VOICE_FLAGS = {
     "voices": VoicesFlag,
 }
 
+_TRACK_FLAGS = {
+    "track": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE|URL",
+            rich_help_panel="Recording",
+            help="In place of FILE: a recording of this speaker, once for each track of a conversation.",
+        ),
+    ],
+    "track_offset": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SECONDS",
+            rich_help_panel="Recording",
+            help="How long after the earliest track this one begins.",
+        ),
+    ],
+}
+
+_HEADER_FLAGS = {
+    "header": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEADER",
+            rich_help_panel="Recording",
+            help='Of the request for a URL, such as "Authorization: Bearer ..."; @FILE has one a line.',
+        ),
+    ],
+}
+
 _SERVER_FLAG = Annotated[
     str | None,
     typer.Option(
@@ -152,7 +184,7 @@ _HELP = {
     "clip_timestamps": "Transcribe only these parts: times in seconds or mm:ss, or JSON [[START, END], ...].",
     "speakers": "With --diarize: a sample of a known voice, at most 60 s; once for each speaker, or JSON.",
     "align": "The text that is said, if it is known: a file of text, srt, vtt or lrc, or the text itself. It gets "
-    "times, line by line, in place of a transcript.",
+    "times, line by line, in place of a transcript. In a batch: the folder of the texts, talk.txt for talk.mp3.",
     "custom_vocabulary": 'Correct what is misheard, such as "Kubernetes=cooper netties", once for each; TERM,... '
     "without = goes into the prompt. Also JSON, or @FILE with either, one a line.",
 }
@@ -177,6 +209,18 @@ def with_known_voices(command: Command) -> Command:
     """Give a command the flags that choose known voices; they arrive as its parameter `known_voices`."""
     flags = [_keyword(name, annotation) for name, annotation in _VOICE_FLAGS.items()]
     return with_flags(command, "known_voices", flags, _choose_voices)
+
+
+def with_tracks(command: Command) -> Command:
+    """Give a command the flags for several recordings; they arrive as its parameter `tracks`."""
+    flags = [_keyword(name, annotation) for name, annotation in _TRACK_FLAGS.items()]
+    return with_flags(command, "tracks", flags, _parse_tracks)
+
+
+def with_headers(command: Command) -> Command:
+    """Give a command the flag for headers of a URL's request; they arrive as its parameter `headers`."""
+    flags = [_keyword(name, annotation) for name, annotation in _HEADER_FLAGS.items()]
+    return with_flags(command, "headers", flags, lambda values: parse_headers(values["header"] or []))
 
 
 def with_server(command: Command) -> Command:
@@ -209,6 +253,10 @@ def _keyword(name: str, annotation: Any) -> inspect.Parameter:
 
 def _choose_voices(values: dict[str, Any]) -> KnownVoices:
     return KnownVoices(values["known_voices"], values["voices"])
+
+
+def _parse_tracks(values: dict[str, Any]) -> list[Track]:
+    return parse_tracks(values["track"] or [], values["track_offset"] or [])
 
 
 def _find_connection(values: dict[str, Any]) -> EndpointSettings:

@@ -12,8 +12,8 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from client.merge.outputs import PartOutput, formats_for_parts, majority_languag
 from client.merge.speakers import options_for_parts, unify_speakers
 from client.option_values import parse_formats
 from client.recognition import check_recording, encodable_path
-from client.remote_audio import is_remote, remote_audio
+from client.remote_audio import check_headers, is_remote, remote_audio
 from client.transport.answers import JsonObject, clean_line
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
@@ -40,7 +40,7 @@ RUN_LIMIT_BYTES = 10_000_000
 _RESERVED_BYTES = 20_000  # for the fields of a request other than audio and options
 _MIN_AUDIO_BYTES = 10_000  # 2 s
 _WARNINGS_FILE = "warnings.json"
-_SIZE_MARGIN = 1.1  # Opus needs more bytes for complex passages than on average
+SIZE_MARGIN = 1.1  # Opus needs more bytes for complex passages than on average
 
 Options = dict[str, Any]
 
@@ -57,6 +57,8 @@ class RunSettings:
     """URL that the worker notifies when the job ends."""
     request_limit: int = RUN_LIMIT_BYTES
     """Maximum size of a request in bytes."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with the worker's request for a recording that is a URL; they may be secrets, and are kept nowhere."""
 
 
 def find_recording(source: str | Path) -> Path | str:
@@ -108,15 +110,42 @@ def transcribe_recording(
     Raises:
         ClientError: see `client/errors.py`.
     """
-    if isinstance(source, Path) and source.is_dir():
-        raise WrongUsage(f"{source} is a folder: use `{command_line('batch')}`")
-    if isinstance(source, Path) and not source.is_file():
-        raise WrongUsage(describe_no_file(source))
+    check_headers(settings.headers, [source])
     if isinstance(source, Path):
-        check_recording(source)
+        check_file(source)
     journal = Journal(_journal_key(endpoint, source, options, settings), cache)
+    return run_in_journal(
+        journal,
+        lambda: _transcribe(endpoint, source, options, settings, journal, stop, listener),
+        stop=stop,
+        listener=listener,
+        deliver=deliver,
+    )
+
+
+def run_in_journal(
+    journal: Journal,
+    transcribe: Callable[[], JsonObject],
+    *,
+    stop: threading.Event,
+    listener: ProgressListener,
+    deliver: Callable[[JsonObject], object],
+) -> JsonObject:
+    """Return the output of `transcribe`, which keeps its state in a journal that only this call works on.
+
+    Args:
+        journal: deleted once the output is delivered.
+        transcribe: returns the output.
+        stop: ends the wait for another call that works on the journal.
+        listener: receives the progress.
+        deliver: receives the output: see `transcribe_recording`.
+
+    Raises:
+        OutputFailed: the output could not be delivered; it stays in the journal.
+        ClientError: of `transcribe`.
+    """
     with journal.claimed(stop, lambda: listener.on_progress(0.0, "waiting for another run of the same recording")):
-        output = _transcribe(endpoint, source, options, settings, journal, stop, listener)
+        output = transcribe()
         try:
             deliver(output)
         except OSError as error:
@@ -126,6 +155,20 @@ def transcribe_recording(
             raise
         journal.delete()
     return output
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no recording, before it is sent.
+
+    Raises:
+        WrongUsage: there is no such file.
+        BadRecording: it has no audio.
+    """
+    if path.is_dir():
+        raise WrongUsage(f"{path} is a folder: use `{command_line('batch')}`")
+    if not path.is_file():
+        raise WrongUsage(describe_no_file(path))
+    check_recording(path)
 
 
 def _keep(output: JsonObject, journal: Journal) -> str:
@@ -152,22 +195,22 @@ def _transcribe(
 ) -> JsonObject:
     warnings: list[str] = []
     if isinstance(source, str):
-        jobs = [JobSpec("url", lambda: _build_request(remote_audio(source), options, settings))]
-    elif source.stat().st_size <= _max_audio_bytes(options, settings):
-        jobs = [JobSpec("file", lambda: _build_request(_encode_base64(source), options, settings))]
+        jobs = [JobSpec("url", lambda: build_request(remote_audio(source, settings.headers), options, settings))]
+    elif source.stat().st_size <= max_audio_bytes(options, settings):
+        jobs = [JobSpec("file", lambda: build_request(encode_base64(source), options, settings))]
     else:
         _check_no_captions(source, options)
         parts = journal.parts() or _cut_recording(source, options, settings, journal, stop, listener)
-        warnings = _saved_warnings(journal)
+        warnings = saved_warnings(journal)
         options = {name: value for name, value in options.items() if name != "audio_track"}  # the only one that is sent
         if len(parts) > 1 or parts[0].start > 0:
             output = _transcribe_parts(endpoint, parts, options, settings, journal, stop, listener)
-            return _with_warnings(output, warnings)
+            return with_warnings(output, warnings)
         jobs = [_part_job(parts[0], options, settings)]
-    return _with_warnings(run_jobs(endpoint, jobs, journal, parallel=1, stop=stop, listener=listener)[0], warnings)
+    return with_warnings(run_jobs(endpoint, jobs, journal, parallel=1, stop=stop, listener=listener)[0], warnings)
 
 
-def _with_warnings(output: JsonObject, warnings: Sequence[str]) -> JsonObject:
+def with_warnings(output: JsonObject, warnings: Sequence[str]) -> JsonObject:
     """Return the output with warnings before the worker's own."""
     metadata = output["metadata"]
     return {**output, "metadata": {**metadata, "warnings": [*warnings, *metadata.get("warnings", [])]}}
@@ -182,8 +225,8 @@ def _transcribe_parts(
     stop: threading.Event,
     listener: ProgressListener,
 ) -> JsonObject:
-    _check_no_webhook(settings)
-    formats = _requested_formats(options)
+    check_no_webhook(settings)
+    formats = requested_formats(options)
     part_options = {**options, "output_format": formats_for_parts(formats)}
     if options.get("diarize"):
         part_options, listener = options_for_parts(part_options), _hide_speakers(listener)
@@ -269,16 +312,21 @@ def _cut_recording(
         )
     cut_times = _choose_cut_points(track, options, settings)
     parts = _parts_with_clips(cut(track, cut_times, journal.folder, stop=stop), options)
-    (journal.folder / _WARNINGS_FILE).write_text(json.dumps(track.warnings), encoding="utf-8")
+    save_warnings(journal, track.warnings)
     if len(parts) > 1:
-        _check_no_webhook(settings)
+        check_no_webhook(settings)
         track.path.unlink()
     journal.save_parts(parts)
     return parts
 
 
-def _saved_warnings(journal: Journal) -> list[str]:
-    """Return what was found missing when the recording was compressed, by this run or an interrupted one."""
+def save_warnings(journal: Journal, warnings: Sequence[str]) -> None:
+    """Keep what was found missing when the recording was compressed."""
+    (journal.folder / _WARNINGS_FILE).write_text(json.dumps(warnings), encoding="utf-8")
+
+
+def saved_warnings(journal: Journal) -> list[str]:
+    """Return what `save_warnings` has kept, in this run or an interrupted one."""
     file = journal.folder / _WARNINGS_FILE
     warnings: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     return warnings
@@ -296,7 +344,7 @@ def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPar
 
 
 def _choose_cut_points(track: OpusTrack, options: Options, settings: RunSettings) -> list[float]:
-    max_part_s = _max_audio_bytes(options, settings) / track.bytes_per_second / _SIZE_MARGIN
+    max_part_s = max_audio_bytes(options, settings) / track.bytes_per_second / SIZE_MARGIN
     if options.get("align") and max_part_s < track.seconds:
         raise WrongUsage(
             "align takes the whole recording, and its sound is too large for one request: give its URL instead"
@@ -317,7 +365,7 @@ def _check_no_captions(source: Path, options: Options) -> None:
         )
 
 
-def _check_no_webhook(settings: RunSettings) -> None:
+def check_no_webhook(settings: RunSettings) -> None:
     """Refuse a webhook for a recording in parts."""
     if settings.webhook:
         raise WrongUsage(
@@ -331,14 +379,14 @@ def _part_job(part: AudioPart, options: Options, settings: RunSettings, suffix: 
     if clips := parse_clips(options):
         options = {**options, "clip_timestamps": clips_in_span(clips, part.start, part.end)}
 
-    def build_request() -> JsonObject:
-        return _build_request(_encode_base64(part.path), options, settings, seconds)
+    def build() -> JsonObject:
+        return build_request(encode_base64(part.path), options, settings, seconds)
 
-    return JobSpec(f"{part.path.stem}{suffix}", build_request, seconds, part.start)
+    return JobSpec(f"{part.path.stem}{suffix}", build, seconds, part.start)
 
 
-def _build_request(
-    audio: JsonObject, options: Options, settings: RunSettings, seconds: float | None = None
+def build_request(
+    audio: JsonObject | list[JsonObject], options: Options, settings: RunSettings, seconds: float | None = None
 ) -> JsonObject:
     """Return the body of /run."""
     job_input: JsonObject = {"audio": audio, "options": options}
@@ -347,11 +395,12 @@ def _build_request(
     return {"input": job_input, "policy": execution_policy(seconds, settings.timeout_s)}
 
 
-def _encode_base64(path: Path) -> JsonObject:
+def encode_base64(path: Path) -> JsonObject:
+    """Return the `audio` of a job for a file."""
     return {"base64": base64.b64encode(path.read_bytes()).decode()}
 
 
-def _max_audio_bytes(options: Options, settings: RunSettings) -> int:
+def max_audio_bytes(options: Options, settings: RunSettings) -> int:
     """Return the size of the largest audio that fits into a request: base64 turns three bytes into four."""
     overhead = _RESERVED_BYTES + len(json.dumps(options)) + len(settings.webhook or "")
     room = (settings.request_limit - overhead) // 4 * 3
@@ -360,7 +409,7 @@ def _max_audio_bytes(options: Options, settings: RunSettings) -> int:
     return room
 
 
-def _requested_formats(options: Options) -> list[str]:
+def requested_formats(options: Options) -> list[str]:
     """Return the formats as a list, with the worker's default."""
     formats = options.get("output_format") or ["all"]
     if not isinstance(formats, str | list):

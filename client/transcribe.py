@@ -23,6 +23,7 @@ from rich.console import Console
 
 from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
 from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
+from client.conversation import transcribe_conversation
 from client.errors import WrongUsage
 from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
@@ -32,13 +33,16 @@ from client.options import (
     QuietFlag,
     TimeoutFlag,
     with_connection,
+    with_headers,
     with_known_voices,
     with_options,
+    with_tracks,
 )
 from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, find_recording, transcribe_recording
 from client.segment_order import SegmentOrder
 from client.settings import EndpointSettings, find_settings
+from client.tracks import Track, conversation_path
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 
@@ -57,6 +61,8 @@ Examples:
       writes talk.srt; the speech is German
   {command} call.wav -f txt --diarize -o -
       prints who says what
+  {command} --track Ada=ada.wav --track Ben=ben.wav -f srt
+      writes conversation.srt, from a recording of each speaker
   {command} talk.mp3 -f srt --subtitle-preset broadcast
       short lines, as in television
   {command} film.mp4 --captions burn
@@ -108,14 +114,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(cls=GroupedCommand, epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}")
 @exit_on_client_error
+@with_tracks
+@with_headers
 @with_known_voices
 @with_options
 @with_connection
 def main(
-    source: Annotated[str, typer.Argument(metavar="FILE|URL", help=_SOURCE_HELP)],
     connection: EndpointSettings,
     options: dict[str, Any],
     known_voices: KnownVoices,
+    tracks: list[Track],
+    headers: dict[str, str],
+    source: Annotated[str | None, typer.Argument(metavar="FILE|URL", help=_SOURCE_HELP)] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +157,10 @@ def main(
     RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
     job_options = known_voices.add_to(options)
-    recording = find_recording(source)
+    if (source is None) == (not tracks):
+        raise WrongUsage("give either a recording, or --track NAME=FILE for each speaker")
+    recording = find_recording(source) if source is not None else conversation_path(tracks)
+    files_in = [recording] if source is not None else [find_recording(track.recording) for track in tracks]
     formats = expand_formats(options.get("output_format") or ["all"])
     to_stdout = output == "-"
     if (to_stdout or stream) and sys.__stdout__ is None:
@@ -156,7 +169,8 @@ def main(
     video_base = base_path(targets)  # a captioned video is always a file
     targets = {} if to_stdout else targets
     files = [*targets.values(), *(video_paths(video_base) if "captions" in options else [])]
-    check_targets(files, recording)
+    for file in files_in:
+        check_targets(files, file)
     existing = [path for path in files if path.exists()]
     if not overwrite and existing:
         raise WrongUsage(f"{existing[0]} already exists: --overwrite replaces it, --output gives another name")
@@ -169,18 +183,17 @@ def main(
         written.append(save_video(result, video_base))
 
     printer = SegmentPrinter() if stream else None
-    with ProgressBar(Console(stderr=True), Path(source).name, quiet=quiet) as bar:
+    name = ", ".join(track.name for track in tracks) or Path(str(source)).name
+    settings = RunSettings(parallel, timeout, webhook, payload_limit, headers)
+    with ProgressBar(Console(stderr=True), name, quiet=quiet) as bar:
         if note := describe_known_voices(options, job_options):
             bar.print(note)
-        result = transcribe_recording(
-            Endpoint(connection, on_retry=bar.print),
-            recording,
-            job_options,
-            RunSettings(parallel, timeout, webhook, payload_limit),
-            stop=threading.Event(),
-            listener=_listener(bar, printer),
-            deliver=deliver,
-        )
+        endpoint, listener = Endpoint(connection, on_retry=bar.print), _listener(bar, printer)
+        shared: dict[str, Any] = {"stop": threading.Event(), "listener": listener, "deliver": deliver}
+        if tracks:
+            result = transcribe_conversation(endpoint, tracks, job_options, settings, **shared)
+        else:
+            result = transcribe_recording(endpoint, recording, job_options, settings, **shared)
     for warning in result["metadata"].get("warnings", []):
         bar.print(f"Note: {warning}")
     if not result.get("transcription", {}).get("text", "in the bucket").strip():

@@ -19,6 +19,7 @@ from src.file_kind import name_other_kind
 from src.job_control import JobControl
 from src.public_http import RetryPolicy, strip_invisible
 from src.request.audio_source import MAX_SAMPLE_BYTES, AudioSource, clean_audio_url
+from src.request.tracks import TrackSource, track_place
 from src.sources.bucket_object import BucketObject
 from src.sources.limits import too_large
 from src.sources.transfer import RETRY_POLICY, Remote, removed_on_error, transfer
@@ -105,7 +106,7 @@ def fetch(
 
 
 def fetch_tracks(
-    sources: Sequence[AudioSource],
+    sources: Sequence[TrackSource],
     folder: Path,
     *,
     max_bytes: int,
@@ -125,7 +126,7 @@ def fetch_tracks(
         track_folder = folder / f"track-{number}"
         track_folder.mkdir()
         left = max_bytes - sum(track.stat().st_size for track in tracks)
-        with prefix_errors(f"audio.{number}"):
+        with prefix_errors(track_place(number, source.name)):
             tracks.append(fetch(source, track_folder, max_bytes=left, timeout=timeout, stores=stores, control=control))
     return tracks
 

@@ -82,7 +82,7 @@ class TooLarge(WorkerError):
 
 
 class OutOfMemory(WorkerError):
-    """The device has too little memory for the job."""
+    """The device has too little memory for the job, or for a model."""
 
     error_type = "OutOfMemory"
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from src.engine.engine import Engine
 from src.engine.placement import WORKSPACE_BYTES, choose_placements
+from src.errors import OutOfMemory
 from src.models.files import is_model
 from src.models.hub import parse_repository
 from src.models.store import checkpoint_bytes, fetch_model, find_model, is_model_name
@@ -28,14 +31,21 @@ def load_model(name: str) -> LoadedModel:
 
     Raises:
         ModelUnavailable: the weights are neither here nor available for download, or are damaged.
+        OutOfMemory: the device has too little memory for the model.
     """
     settings = get_settings()
     path = find_model(name, settings.model_folders)
     path = path or fetch_model(name, settings.model_store)
     model_bytes = MEMORY_FACTOR * checkpoint_bytes(path) + WORKSPACE_BYTES
     placements = choose_placements(settings.compute_type, settings.device_map, model_bytes)
-    engine = Engine(partial(load_weights, path), placements, settings.batch_size)
-    return LoadedModel(display_name(name), engine, SequentialModel(engine.source, placements[0]))
+    try:
+        engine = Engine(partial(load_weights, path), placements, settings.batch_size)
+        return LoadedModel(display_name(name), engine, SequentialModel(engine.source, placements[0]))
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"the device has too little memory for the model {display_name(name)}: it takes some "
+            f"{model_bytes / 2**30:.0f} GiB; choose a smaller model or a GPU with more memory"
+        ) from error
 
 
 def display_name(model: str) -> str:

@@ -134,11 +134,11 @@ def transcribe_job(job: Job, control: JobControl) -> Answer:
             fetched = time.perf_counter()
             captions = _caption_request(job_input.options)
             video = find_video(recordings[0], captions, max_video, BUCKET_REMEDY, control) if captions else None
-            if len(recordings) == 1:
-                transcript = processor.transcribe(recordings[0], job_input.options, control, samples)
-            else:
+            if job_input.has_tracks:
                 tracks = to_track_files(job_input.audio, recordings)
                 transcript = processor.transcribe_tracks(tracks, job_input.options, control)
+            else:
+                transcript = processor.transcribe(recordings[0], job_input.options, control, samples)
         captioned = _try_captioning(video, transcript, captions, Path(folder), max_video, control)
         layout = shown_layout(video, captions) if video and captions else job_input.options.layout
         texts = _render_texts(transcript, job_input.options, layout, control)

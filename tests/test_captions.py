@@ -6,7 +6,7 @@ import io
 import re
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -36,7 +36,8 @@ from src.captions.probe import check_drawable, probe_video
 from src.errors import Cancelled, CaptionsFailed, InvalidInput, TooLarge, UnsupportedMedia
 from src.job_control import JobControl
 from transcript.formats.ass import Style, to_ass_overlay
-from transcript.formats.cues import RIGHT_TO_LEFT_MARK, Cue
+from transcript.formats.cues import CLOSING_MARK, OPENING_MARKS, Cue, mark_directions
+from transcript.formats.srt_vtt_tsv import to_srt
 from transcript.formats.timed_words import TimedWord
 
 pytestmark = pytest.mark.process
@@ -647,11 +648,38 @@ def test_a_damaged_picture_gives_an_error_sentence(film: Callable[..., Path], tm
 
 
 @pytest.mark.parametrize("text", ["مرحبا بالعالم.", "99 بالعالم مرحبا."])
-def test_a_mark_of_direction_leaves_a_picture_as_it_is(film: Callable[..., Path], tmp_path: Path, text: str) -> None:
+def test_marks_of_direction_leave_a_picture_as_it_is(film: Callable[..., Path], tmp_path: Path, text: str) -> None:
     pictures = []
-    for number, captioned in enumerate([text, RIGHT_TO_LEFT_MARK + text]):
+    for number, captioned in enumerate([text, f"{OPENING_MARKS}{text}{CLOSING_MARK}"]):
         folder = tmp_path / str(number)
         folder.mkdir()
         done = burn_file(film(f"{GRAY} {X264} g.mp4"), folder, captions_of(captioned, language="ar"), CLEAR)
         pictures.append(picture(done.path, 1.5))
     assert (pictures[0] == pictures[1]).all()
+
+
+RIGHT_TO_LEFT = ["- שלום, מה שלומך?", "Python היא שפה.", "אני אוהב את Python!", "יש לי 3 ספרים (2020).", "- רק 50%..."]
+
+
+def test_right_to_left_subrip_is_drawn_alike_whether_a_player_lays_out_from_the_left_or_by_letters(
+    tmp_path: Path,
+) -> None:
+    """The player is libass, with the encodings 1 and -1."""
+    cues = [cue(text, 1000 * at, 1000 * at + 1000)._replace(voice="Ada") for at, text in enumerate(RIGHT_TO_LEFT)]
+
+    def drawn(cues: Sequence[Cue], style: str) -> NDArray[np.uint8]:
+        (tmp_path / "a.srt").write_text(to_srt(cues))
+        drawing = f"subtitles=a.srt:fontsdir={FONTS[0]}:force_style='{style}'"
+        source = ["-f", "lavfi", "-i", f"color=black:size=640x64:rate=1:duration={len(cues)}"]
+        output = ["-vf", drawing, "-f", "rawvideo", "-pix_fmt", "gray", "-"]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source, *output]
+        raw = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+        return np.frombuffer(raw.stdout, np.uint8).reshape(len(cues), -1)
+
+    def are_alike(cues: Sequence[Cue]) -> list[bool]:
+        from_left, by_letters = (drawn(cues, f"FontSize=100,Encoding={encoding}") for encoding in (1, -1))
+        return [bool((left == right).all()) for left, right in zip(from_left, by_letters, strict=True)]
+
+    assert are_alike(mark_directions(cues, "he")) == [True] * len(cues)
+    with_rlm_alone = [each._replace(voice="\u200fAda") for each in cues]
+    assert are_alike(with_rlm_alone) == [False] * len(cues)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from builder.write_tables import SCHEMA, THRESHOLDS, schema, thresholds
 from client import known_voices as client_voices
-from client.errors import WORKER_ERROR_TYPES, WrongUsage
+from client.errors import WORKER_ERROR_TYPES
 from src import errors
 from src.request.known_voices import EMBEDDING_SIZE
-from src.request.option_values import MAX_VOICES, check_speaker_name
+from src.request.option_values import MAX_VOICES
 
 
 def test_the_clients_schema_is_the_workers() -> None:
@@ -26,24 +24,6 @@ def test_the_clients_error_types_are_the_workers() -> None:
 
 def test_the_clients_limits_of_known_voices_are_the_workers() -> None:
     assert (client_voices.EMBEDDING_SIZE, client_voices.MAX_VOICES) == (EMBEDDING_SIZE, MAX_VOICES)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("Ada", "Ada Lovelace", "José-María O'Neill Jr.", "王小明", "x" * 60, "x" * 61, "_", ".", "-a", "a/b", "a\\b"),
-        *("SPEAKER_00", "CHANNEL_1", "SPEAKER_x", "<b>", "a:b", "a\0b", "\u202ea", "१२"),
-    ],
-)  # fmt: skip
-def test_the_client_takes_the_names_that_the_worker_takes(name: str) -> None:
-    try:
-        is_taken = check_speaker_name(name) == name
-    except ValueError:
-        is_taken = False
-    try:
-        assert (client_voices.clean_name(name) == name) is is_taken
-    except WrongUsage:
-        assert not is_taken
 
 
 def _subclasses(error: type[errors.WorkerError]) -> list[type[errors.WorkerError]]:

@@ -21,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types.audio import TranscriptionVerbose
 
-from transcript.formats.cues import RIGHT_TO_LEFT_MARK
+from transcript.formats.cues import CLOSING_MARK, OPENING_MARKS
 from transcript.formats.layout import PRESETS, Layout
 from transcript.formats.render import OUTPUT_FORMATS, PLAIN, render
 from transcript.transcript import Segment, Transcript, Word
@@ -308,7 +308,7 @@ def test_ass_highlights_words_as_they_are_spoken():
 def test_ass_has_no_karaoke_without_words_and_takes_the_text_direction_from_its_letters():
     made = transcript(segment(0.0, 1.0, " שלום"))
     read = pysubs2.SSAFile.from_string(rendered(replace(made, language="he"), "ass"))
-    assert read.events[0].text == f"{RIGHT_TO_LEFT_MARK}שלום"
+    assert read.events[0].text == f"{OPENING_MARKS}שלום{CLOSING_MARK}"
     assert read.styles["Default"].encoding == -1
     translated = rendered(replace(made, language="he", task="translate"), "ass")
     assert pysubs2.SSAFile.from_string(translated).styles["Default"].encoding == 1
@@ -384,11 +384,15 @@ def test_each_line_of_right_to_left_text_is_marked_for_players(layout, voice):
     texts = [" שלום, מה שלומך?", " אני עובד ב-Google.", " YouTube הוא אתר.", " 99 בלונים אדומים."]
     made = transcript(*(segment(2.0 * number, 2.0 * number + 1.9, text) for number, text in enumerate(texts)))
     made = replace(made, language="he", segments=[replace(part, speaker=voice) for part in made.segments])
-    srt_lines = [cue.content for cue in srt.parse(rendered(made, "srt", layout))]
-    assert all(line.startswith(RIGHT_TO_LEFT_MARK) for content in srt_lines for line in content.split("\n"))
-    vtt_lines = [
-        line for cue in webvtt.from_string(rendered(made, "vtt", layout)).captions for line in cue.text.split("\n")
-    ]
-    assert all(line.startswith(RIGHT_TO_LEFT_MARK) for line in vtt_lines)
-    assert RIGHT_TO_LEFT_MARK not in rendered(made, "tsv", layout) + render(made, ["text"], layout)["text"]
-    assert RIGHT_TO_LEFT_MARK not in rendered(replace(made, language="en"), "srt", layout)
+    label = f"{OPENING_MARKS}{voice}: {CLOSING_MARK}" if voice else ""
+    for cue in srt.parse(rendered(made, "srt", layout)):
+        assert all(is_marked(line) for line in cue.content.removeprefix(label).split("\n"))
+        assert cue.content.startswith(label)
+    for caption in webvtt.from_string(rendered(made, "vtt", layout)).captions:
+        assert all(is_marked(line) for line in caption.text.split("\n"))
+    for unmarked in (rendered(made, "tsv", layout), rendered(replace(made, language="en"), "srt", layout)):
+        assert not set(OPENING_MARKS + CLOSING_MARK) & set(unmarked)
+
+
+def is_marked(line):
+    return line.startswith(OPENING_MARKS) and line.endswith(CLOSING_MARK) and line.count(CLOSING_MARK) == 1

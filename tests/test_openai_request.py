@@ -70,10 +70,10 @@ FIELDS: list[tuple[list[tuple[str, str]], dict[str, Any]]] = [
     ([("chunking_strategy[type]", "server_vad")], {}),
     (
         [
-            *[("known_speaker_names[]", "Agent"), ("known_speaker_names[]", "Ada")],
+            *[("known_speaker_names[]", "Zoe\u0308"), ("known_speaker_names[]", "Ada")],
             *[("known_speaker_references[]", VOICE), ("known_speaker_references[]", VOICE + "=")],
         ],
-        {"speakers": {"Agent": VOICE, "Ada": VOICE + "="}, "diarize": True},
+        {"speakers": {"Zo\u00eb": VOICE, "Ada": VOICE + "="}, "diarize": True},
     ),
     ([("response_format", "diarized_json")], {"diarize": True}),
     ([("include[]", "logprobs")], {"token_logprobs": True}),

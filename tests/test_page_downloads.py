@@ -157,6 +157,7 @@ def test_the_archive_has_all_files(browser: Browser, address: str) -> None:
     [
         ("export/pdf", 404, None),
         ("export/srt?preset=cinema", 400, "preset"),
+        ("export/docx?unsure_below=50", 400, "unsure_below"),
         ("export/srt?max_line_width=0", 400, "max_line_width"),
         ("export/txt?times=perhaps", 400, "times"),
         ("cues?from=x", 400, "from"),

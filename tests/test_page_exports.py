@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from api.openai.errors import ApiError
 from api.page.cues import CONTEXT_SECONDS, LAYOUT_OPTIONS, cues_between, cues_of, parse_layout
 from api.page.document import Document
 from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, file_stem, to_zip
-from api.page.job_lines import spread_words
+from api.page.job_lines import lines_of_segments, spread_words
 from api.page.lines import Line, Word, clean_text
 from src.request.openai_jobs import option_schemas
 from tests.support.timed_text import read_stl, read_ttml
@@ -52,6 +53,19 @@ TALK = Document(
     3670.0,
 )
 MONOLOGUE = replace(TALK, lines=[replace(each, speaker=None) for each in TALK.lines], speakers={})
+
+
+def test_a_line_that_was_not_said_has_no_cue_and_stays_in_the_text() -> None:
+    words = [{"word": f" {text}", "start": 0.0, "end": 1.0, "probability": 0.0001} for text in ("Never", "said.")]
+    segments: list[dict[str, Any]] = [
+        {"start": 0.0, "end": 1.0, "text": " Never said.", "words": words},
+        {"start": 1.0, "end": 1.0, "text": " Never said.", "words": [{**word, "not_said": True} for word in words]},
+    ]
+    document = Document("", lines_of_segments(segments), {})
+    assert [[word.probability for word in line.words] for line in document.lines] == [[0.001, 0.001], [0.0, 0.0]]
+    assert [cue["line_ids"] for cue in cues_of(document, Layout())] == [["00000000"]]
+    assert len(list(srt.parse(text_of("srt", document)))) == 1
+    assert text_of("txt", document).split() == ["Never", "said."] * 2
 
 
 def text_of(name: str, document: Document = TALK, wanted: Wanted = Wanted()) -> str:  # noqa: B008
@@ -115,6 +129,37 @@ def test_a_word_document_has_a_paragraph_after_each_pause() -> None:
     assert paragraphs(replace(MONOLOGUE, lines=lines))[1:] == expected
     spoken = replace(TALK, lines=[replace(each, speaker="SPEAKER_00") for each in lines])
     assert paragraphs(spoken)[1:] == ["0:00  Anna: One. Two.", "0:07  Three."]
+
+
+def word_runs(document: Document, wanted: Wanted) -> list[list[tuple[str, bool, bool]]]:
+    """Text of each run of each paragraph below the heading, whether it is shaded, and whether it has dots below it."""
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted).files["docx"]))
+    return [
+        [
+            (run.text, bool(run._r.xpath("./w:rPr/w:shd[@w:fill='FFE699']")), run.underline is not None)
+            for run in paragraph.runs
+        ]
+        for paragraph in read.paragraphs[1:]
+    ]
+
+
+def test_a_word_document_marks_the_words_that_whisper_was_unsure_of() -> None:
+    words = [(" Ask", 0.9), (" Mr", 0.2), (" Xu,", 0.49), (" not", 0.5), (" me.", None), ("日", 0.1), ("本", 0.9)]
+    timed = tuple(Word(text, at / 2, at / 2 + 0.5, probability) for at, (text, probability) in enumerate(words))
+    lines = [Line("0", 0.0, 3.5, "SPEAKER_00", timed), line(1, 9.0, "Bye.", "SPEAKER_00")]
+    document = replace(TALK, lines=lines)
+    assert word_runs(document, Wanted(unsure_below=0.5)) == [
+        [("Marked words", True, True), (": Whisper was less than 50% sure of them.", False, False)],
+        [
+            *[("0:00  ", False, False), ("Anna: ", False, False)],
+            *[("Ask ", False, False), ("Mr", True, True), (" ", False, False), ("Xu,", True, True)],
+            *[(" not me.", False, False), ("日", True, True), ("本", False, False)],
+        ],
+        [("0:09  ", False, False), ("Bye.", False, False)],
+    ]
+    unmarked = word_runs(document, Wanted())
+    assert [text for text, *_ in unmarked[0]] == ["0:00  ", "Anna: ", "Ask Mr Xu, not me.日本"]
+    assert not any(shaded or dotted for runs in unmarked for _, shaded, dotted in runs)
 
 
 def test_a_word_document_of_arabic_runs_from_the_right() -> None:
@@ -398,7 +443,7 @@ def test_each_line_is_in_the_cues_that_show_it(seed: int, layout: Layout, speake
     shown: dict[str, str] = {}
     for cue in cues_of(document, layout):
         texts = [each.text for each in document.lines if each.id in cue["line_ids"]]
-        assert "".join(cue["lines"]).replace("\u200f", "").replace(" ", "") in "".join(texts).replace(" ", "")
+        assert re.sub("[ \u200f\u202b\u202c]", "", "".join(cue["lines"])) in "".join(texts).replace(" ", "")
         shown |= dict.fromkeys(cue["line_ids"], "")
     assert list(shown) == sorted(shown, key=lambda each: list(shown).index(each))
     assert set(shown) == {each.id for each in document.lines}

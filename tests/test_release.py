@@ -270,7 +270,7 @@ def test_a_checkout_that_has_changed_meanwhile_is_left_alone(repository, capsys)
     assert git(repository, "status", "--porcelain", "--ignored") == " M CHANGELOG.md\n"
 
 
-INTERRUPT = "#!/bin/sh\nkill -INT 0\n"
+INTERRUPT = "#!/bin/sh\nkill -{} 0\n"
 """A hook that does as Ctrl-C in a terminal does: all processes of the command get the signal."""
 
 RELEASE = "import sys, pathlib, builder.release as it; sys.exit(it.main(['0.2.0'], pathlib.Path(sys.argv[1])))"
@@ -278,12 +278,20 @@ RELEASE = "import sys, pathlib, builder.release as it; sys.exit(it.main(['0.2.0'
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("hook", "is_too_late"), [("post-checkout", False), ("post-commit", False), ("post-merge", True)]
+    ("hook", "signal", "is_too_late"),
+    [
+        ("post-checkout", "INT", False),
+        ("post-checkout", "TERM", False),
+        ("post-commit", "INT", False),
+        ("post-commit", "TERM", False),
+        ("post-merge", "INT", True),
+        ("post-merge", "TERM", True),
+    ],
 )
-def test_ctrl_c_leaves_the_checkout_as_it_was_or_comes_too_late(repository, hook, is_too_late):
+def test_a_signal_leaves_the_checkout_as_it_was_or_comes_too_late(repository, hook, signal, is_too_late):
     hooks = repository / ".git" / "hooks"
     hooks.mkdir(exist_ok=True)
-    (hooks / hook).write_text(INTERRUPT)
+    (hooks / hook).write_text(INTERRUPT.format(signal))
     (hooks / hook).chmod(0o755)
     before = state(repository)
     command = [sys.executable, "-c", RELEASE, str(repository)]

@@ -183,6 +183,31 @@ def test_damaged_weights_end_the_worker_with_one_sentence_and_are_loaded_once(tm
     assert twice.returncode == 0, twice.stderr
 
 
+TOO_SMALL_A_DEVICE = """
+import time, torch
+from src import model_loading
+
+class Engine:
+    def __init__(self, *given):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+model_loading.Engine = Engine
+from src.serving.loading import load
+load(time.perf_counter())
+"""
+
+
+@pytest.mark.process
+def test_a_model_that_the_device_has_no_memory_for_ends_the_worker_with_one_sentence() -> None:
+    ran = run_python("-c", TOO_SMALL_A_DEVICE)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == (
+        "worker-whisper cannot start: the device has too little memory for the model tiny.en: it takes some 2 GiB; "
+        "choose a smaller model or a GPU with more memory"
+    )
+    assert "Traceback" not in ran.stderr
+
+
 @contextmanager
 def as_ordinary_user() -> Iterator[None]:
     """Root may read everything."""

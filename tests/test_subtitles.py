@@ -16,7 +16,7 @@ from src.request.options import Options
 from tests.support.properties import examples
 from tests.support.work import MAX_LINES_UNCHECKED, counted_lines
 from transcript.formats import line_breaks
-from transcript.formats.cues import MIN_CUE_MS, RIGHT_TO_LEFT_MARK, Cue, lay_out
+from transcript.formats.cues import CLOSING_MARK, MIN_CUE_MS, OPENING_MARKS, Cue, lay_out, to_subtitles
 from transcript.formats.layout import PRESETS, Layout
 from transcript.formats.line_breaks import break_costs
 from transcript.formats.srt_vtt_tsv import to_srt
@@ -49,7 +49,7 @@ def lines(cues: list[Cue]) -> list[list[str]]:
 
 def bare(text: str) -> str:
     """The text without spaces, which line breaks replace, and without marks of direction."""
-    return "".join(text.replace(RIGHT_TO_LEFT_MARK, "").replace("\0", "\ufffd").split())
+    return "".join(re.sub(f"[{OPENING_MARKS}{CLOSING_MARK}]", "", text).replace("\0", "\ufffd").split())
 
 
 def columns(line: str) -> int:
@@ -348,15 +348,32 @@ def test_chinese_segments_without_punctuation_stay_apart():
 
 
 def test_lines_of_right_to_left_text_keep_its_direction():
-    """Each line is marked, since many players lay lines out from the left; words stay in spoken order."""
     text = " OpenAI هي شركة أمريكية متخصصة في الذكاء الاصطناعي، وقد أطلقت نموذج Whisper للتعرف على الكلام."
     shown = [line for cue in lines(lay_out([spoken(text)], BROADCAST, "ar")) for line in cue]
     assert len(shown) > 2
-    assert " ".join(shown).replace(RIGHT_TO_LEFT_MARK, "") == text.strip()
-    assert all(line.startswith(RIGHT_TO_LEFT_MARK) for line in shown)
-    assert RIGHT_TO_LEFT_MARK not in "".join(
-        cue.text for cue in lay_out([spoken(" OpenAI is a company.")], BROADCAST, "en")
-    )
+    assert all(line.startswith(OPENING_MARKS) and line.endswith(CLOSING_MARK) for line in shown)
+    assert " ".join(line[len(OPENING_MARKS) : -len(CLOSING_MARK)] for line in shown) == text.strip()  # as spoken
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "marked"),
+    [
+        ("he", "- שלום, מה שלומך?", True),
+        ("he", "YouTube הוא אתר.", True),
+        ("yi", "אַ גוטן טאָג!", True),
+        ("ar", "أعمل في Google", True),
+        ("fa", "۵۰ درصد.", True),
+        ("ur", "شکریہ۔", True),
+        ("he", "OK, thanks.", False),
+        ("ar", "50%.", False),
+        ("en", "Shalom is שלום.", False),
+    ],
+)
+def test_marks_of_direction_are_around_lines_with_letters_of_such_a_script(language: str, text: str, marked: bool):
+    shown = f"{OPENING_MARKS}{text}{CLOSING_MARK}" if marked else text
+    cue = spoken(f" {text}")
+    for layout in (Layout(), BROADCAST):
+        assert lines(to_subtitles([cue], layout, language)) == [[shown]]
 
 
 def test_a_word_wider_than_a_line_is_split_between_characters():

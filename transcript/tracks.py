@@ -20,10 +20,10 @@ def merge_tracks(tracks: Sequence[Transcript], speakers: Sequence[str]) -> Trans
         tracks: on a common clock.
         speakers: of each track.
     """
-    for track, speaker in zip(tracks, speakers, strict=True):
+    for number, (track, speaker) in enumerate(zip(tracks, speakers, strict=True)):
         for text in (track, track.translation):
             if text is not None:
-                text.segments = [_spoken_by(speaker, segment) for segment in text.segments]
+                text.segments = [_spoken_by(speaker, number, segment) for segment in text.segments]
     merged = merge_channels(tracks)
     merged.duration = max(track.duration for track in tracks)
     merged.diarization = _diarization(tracks, speakers)
@@ -32,9 +32,9 @@ def merge_tracks(tracks: Sequence[Transcript], speakers: Sequence[str]) -> Trans
     return merged
 
 
-def _spoken_by(speaker: str, segment: Segment) -> Segment:
+def _spoken_by(speaker: str, track: int, segment: Segment) -> Segment:
     words = segment.words and [replace(word, speaker=speaker) for word in segment.words]
-    return replace(segment, speaker=speaker, words=words)
+    return replace(segment, speaker=speaker, channel=track, words=words)
 
 
 def _diarization(tracks: Sequence[Transcript], speakers: Sequence[str]) -> Diarization:

@@ -58,6 +58,7 @@ async def download(request: Request) -> Response:
         names=_parse_switch(query, "names", default=True),
         colors=_parse_switch(query, "colors", default=False),
         times=times,
+        unsure_below=_parse_probability(query, "unsure_below"),
     )
     page = page_of(request)
     names = list(MEDIA_TYPES) if name == "zip" else [name]
@@ -98,16 +99,29 @@ def _parse_switch(query: Mapping[str, str], name: str, *, default: bool) -> bool
 
 def _parse_time(query: Mapping[str, str], name: str, default: float) -> float:
     """Seconds from the recording's start."""
-    value = query.get(name)
-    if not value:
+    if not query.get(name):
         return default
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
+    seconds = _parse_number(query[name])
     if not seconds >= 0:
         raise ApiError(400, f"{name}: should be seconds from the recording's start", param=name)
     return seconds
+
+
+def _parse_probability(query: Mapping[str, str], name: str) -> float | None:
+    if not query.get(name):
+        return None
+    probability = _parse_number(query[name])
+    if not 0 <= probability <= 1:
+        raise ApiError(400, f"{name}: should be a number from 0 to 1, or left out", param=name)
+    return probability
+
+
+def _parse_number(text: str) -> float:
+    """The number; not a number if the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"

@@ -9,6 +9,7 @@ A form and a JSON body are the same request: a form's lists and objects are put 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -294,6 +295,7 @@ def _read_known_speakers(values: Values, draft: OptionsDraft) -> None:
         raise wrong("known_speaker_references", "should be as many as known_speaker_names")
     if len(names) > MAX_KNOWN_SPEAKERS:
         raise wrong("known_speaker_names", f"should be at most {MAX_KNOWN_SPEAKERS}")
+    names = [unicodedata.normalize("NFC", name) if isinstance(name, str) else name for name in names]  # as in answers
     if not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
         raise wrong("known_speaker_names", "should be different texts")
     if not all(isinstance(sample, str) and _SAMPLE.match(sample) for sample in samples):

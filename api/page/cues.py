@@ -13,7 +13,7 @@ from typing import Any
 from api.openai.errors import ApiError
 from api.page.document import Document
 from transcript.checks import Check, never
-from transcript.formats.cues import RIGHT_TO_LEFT, Cue, line_text, to_subtitles
+from transcript.formats.cues import CLOSING_MARK, OPENING_MARKS, Cue, line_text, to_subtitles
 from transcript.formats.layout import PRESETS, Layout
 
 CONTEXT_SECONDS = 60.0
@@ -70,6 +70,7 @@ def _parse_number(name: str, value: Any) -> Any:
 
 def cues_of(document: Document, layout: Layout, *, names: bool = True, check: Check = never) -> list[dict[str, Any]]:
     """The cues as the page reads them, times in seconds; `check` ends the work by an exception."""
+    document = document.spoken
     transcript = document.to_transcript(names=names)
     cues = to_subtitles(transcript.segments, layout, transcript.language, check)
     voices = [segment.voice for segment in transcript.segments]
@@ -102,7 +103,6 @@ def _line_ids(cues: Sequence[Cue], document: Document, voices: Sequence[str]) ->
 
     A voice's cues have the same letters as its lines, in the same order: counting them finds the lines of a cue.
     """
-    marks = 1 if document.language in RIGHT_TO_LEFT else 0
     ids: dict[str, list[str]] = defaultdict(list)
     letters: dict[str, list[int]] = defaultdict(list)
     for line, voice in zip(document.lines, voices, strict=True):
@@ -112,11 +112,16 @@ def _line_ids(cues: Sequence[Cue], document: Document, voices: Sequence[str]) ->
     begins = {voice: list(accumulate(counts, initial=0)) for voice, counts in letters.items()}
     positions: dict[str, int] = defaultdict(int)
     for cue in cues:
-        count = sum(_count_letters(line_text(line)) - marks for line in cue.lines)
+        count = sum(_count_letters(_unmarked(line_text(line))) for line in cue.lines)
         first = positions[cue.voice]
         positions[cue.voice] = first + count
         begin = begins[cue.voice]
         yield ids[cue.voice][bisect_right(begin, first) - 1 : bisect_right(begin, first + count - 1)]
+
+
+def _unmarked(text: str) -> str:
+    """A cue's line without the marks of direction that the layout puts around it."""
+    return text[len(OPENING_MARKS) : -len(CLOSING_MARK)] if text.startswith(OPENING_MARKS) else text
 
 
 def _count_letters(text: str) -> int:

@@ -10,16 +10,17 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from api.page.document import Document
-from api.page.docx import Paragraph, to_docx
+from api.page.docx import Paragraph, Passage, to_docx
+from api.page.lines import Line, Word
 from transcript.checks import Check, checked, never
 from transcript.formats.layout import Layout
 from transcript.formats.render import render
-from transcript.paragraphs import Piece, find_paragraphs, join_pieces
+from transcript.paragraphs import Piece, find_paragraphs
 from transcript.transcript import Diarization, Turn
 
 _BLOCK_BYTES = 1 << 20
@@ -43,12 +44,14 @@ class Wanted:
         names: whether speakers are named.
         colors: whether named speakers have colours, in SRT and ASS.
         times: whether text has times; None: as is usual for the format.
+        unsure_below: the probability, 0 to 1, below which a Word document marks words; None: it marks none.
     """
 
     layout: Layout = field(default_factory=Layout)
     names: bool = True
     colors: bool = False
     times: bool | None = None
+    unsure_below: float | None = None
 
 
 MEDIA_TYPES = {
@@ -163,34 +166,53 @@ def _to_txt(document: Document, wanted: Wanted, check: Check) -> str:
     """A paragraph for each turn of a speaker; without speakers, a line for each line."""
     blocks = [
         f"{f'{time}  ' if time else ''}{f'{speaker}: ' if speaker else ''}{text}"
-        for time, speaker, text in _paragraphs(document, wanted, check, times=bool(wanted.times))
+        for time, speaker, text in _turns(document, wanted, check, times=bool(wanted.times))
     ]
     separator = "\n\n" if wanted.names and document.voices else "\n"
     return "".join(f"{block}{separator}" for block in blocks).rstrip("\n") + "\n"
 
 
 def _to_word(document: Document, wanted: Wanted, check: Check) -> bytes:
-    return to_docx(document.title, _word_paragraphs(document, wanted, check), document.language)
+    paragraphs = _word_paragraphs(document, wanted, check)
+    return to_docx(document.title, paragraphs, document.language, wanted.unsure_below)
 
 
 def _word_paragraphs(document: Document, wanted: Wanted, check: Check) -> Iterator[Paragraph]:
     """The paragraphs that readers expect: at pauses, other speakers, and where one is long."""
     voices = document.voices if wanted.names else {}
+    lines = [line for line in checked(document.lines, check) if line.text]
     pieces = (
         Piece(line.start, line.end, "".join(word.text for word in line.words), voices.get(line.speaker or "", ""))
-        for line in checked(document.lines, check)
-        if line.text
+        for line in lines
     )
-    voice = ""
+    rest, voice = iter(lines), ""
     for pieces_of_one in find_paragraphs(pieces):
         first = pieces_of_one[0]
         time = "" if wanted.times is False else format_clock(first.start)
-        yield Paragraph(time, first.voice if first.voice != voice else "", " ".join(join_pieces(pieces_of_one).split()))
+        passages = _passages(islice(rest, len(pieces_of_one)), wanted.unsure_below or 0.0)
+        yield Paragraph(time, first.voice if first.voice != voice else "", passages)
         voice = first.voice
 
 
-def _paragraphs(document: Document, wanted: Wanted, check: Check, *, times: bool) -> Iterator[Paragraph]:
-    """The turns: neighbouring lines of one speaker; without speakers, each line."""
+def _passages(lines: Iterable[Line], unsure_below: float) -> list[Passage]:
+    """The text of lines, divided where unsure words begin and end; the blanks between words are never marked."""
+    text: list[Passage] = []
+    for word in (word for line in lines for word in line.words):
+        if text and word.text[:1].isspace():
+            text.append(Passage(" "))
+        text.append(Passage(" ".join(word.text.split()), _is_unsure(word, unsure_below)))
+    return [
+        Passage("".join(passage.text for passage in alike), is_unsure)
+        for is_unsure, alike in groupby(text, key=lambda passage: passage.is_unsure)
+    ]
+
+
+def _is_unsure(word: Word, unsure_below: float) -> bool:
+    return word.probability is not None and word.probability < unsure_below
+
+
+def _turns(document: Document, wanted: Wanted, check: Check, *, times: bool) -> Iterator[tuple[str, str, str]]:
+    """Time, speaker and text of the turns: neighbouring lines of one speaker; without speakers, each line."""
     voices = document.voices if wanted.names else {}
     spoken = (line for line in checked(document.lines, check) if line.text)
     for (_, speaker), turn in groupby(
@@ -198,7 +220,7 @@ def _paragraphs(document: Document, wanted: Wanted, check: Check, *, times: bool
     ):
         lines = list(turn)
         text = " ".join("".join(word.text for line in lines for word in line.words).split())
-        yield Paragraph(format_clock(lines[0].start) if times else "", voices.get(speaker or "", ""), text)
+        yield format_clock(lines[0].start) if times else "", voices.get(speaker or "", ""), text
 
 
 def format_clock(seconds: float) -> str:

@@ -18,6 +18,7 @@ from client.errors import (
 from client.library.async_client import AsyncClient
 from client.library.client import Client
 from client.library.transcription import Transcription
+from client.tracks import Track
 
 __all__ = [
     "AsyncClient",
@@ -34,6 +35,7 @@ __all__ = [
     "OutputFailed",
     "Stopped",
     "SubmissionUncertain",
+    "Track",
     "Transcription",
     "WrongUsage",
 ]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from client.errors import Stopped
-from client.library.client import OnProgress, OnSegments, run
+from client.library.client import OnProgress, OnSegments, choose_voices, run
 from client.library.transcription import Transcription
 from client.recording import RunSettings
 from client.settings import find_settings
+from client.tracks import Track
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import CANCEL_TIMEOUT_S
 
@@ -30,6 +32,7 @@ class AsyncClient:
         limit: maximum number of recordings at once; others wait.
         parallel: maximum number of jobs at once for a large recording.
         timeout_s: time limit of a job, in seconds; None: derived from the length of its audio.
+        voices: as for `Client`.
 
     Raises:
         WrongUsage: an address or the key is missing or malformed.
@@ -44,9 +47,11 @@ class AsyncClient:
         limit: int = 8,
         parallel: int = 4,
         timeout_s: float | None = None,
+        voices: bool | str | Path = False,
     ) -> None:
         self._endpoint = Endpoint(find_settings(endpoint_id, api_key, base_url))
         self._settings = RunSettings(parallel, timeout_s)
+        self._voices = choose_voices(voices)
         self._slots = asyncio.Semaphore(limit)
         self._running: dict[asyncio.Future[Transcription], threading.Event] = {}
         self._is_closed = False
@@ -62,9 +67,10 @@ class AsyncClient:
 
     async def transcribe(
         self,
-        recording: str | Path,
+        recording: str | Path | Sequence[Track],
         options: Mapping[str, Any] | None = None,
         *,
+        headers: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
         on_segments: OnSegments | None = None,
     ) -> Transcription:
@@ -72,7 +78,8 @@ class AsyncClient:
 
         Args:
             recording: a file of any size, or what the worker fetches itself: an http(s) URL, `s3://bucket/key`, or
-                `volume:PATH` on its network volume.
+                `volume:PATH` on its network volume; or a list of the tracks of a conversation.
+            headers: of the worker's request for an http(s) URL, such as `Authorization`.
             options: of the job, by name (docs/options.md). A speaker's sample may also be a file's path.
             on_progress: called on the event loop.
             on_segments: called on the event loop; as the worker streams them, if it does, else at the end.
@@ -86,8 +93,9 @@ class AsyncClient:
                 raise Stopped("stopped: the client's `async with` block has ended")
             stop = threading.Event()
             callbacks = (_on_loop(on_progress), _on_loop(on_segments))
+            settings = replace(self._settings, headers=headers or {})
             future = _start_thread(
-                lambda: run(self._endpoint, self._settings, recording, options or {}, stop, *callbacks)
+                lambda: run(self._endpoint, settings, self._voices, recording, options or {}, stop, *callbacks)
             )
             self._running[future] = stop
             try:

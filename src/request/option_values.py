@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import operator
 import re
+from collections import Counter
 from typing import Annotated, Any
+from unicodedata import normalize
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -17,6 +19,7 @@ from src.request.languages import parse_language, parse_languages
 from src.request.request_model import MAX_ITEMS, is_blank
 from transcript.formats.render import OUTPUT_FORMATS
 from transcript.formats.stl import FRAME_RATES
+from transcript.speaker_names import clean_speaker_name
 from transcript.transcript import PersonalData
 
 MAX_TERMS = 2000
@@ -213,21 +216,17 @@ def check_color(color: str) -> str:
     return color
 
 
-def check_speaker_name(name: str) -> str:
-    """Raise ValueError unless `name` fits all output formats: no markup, line break or tab, no label of ours."""
-    if not re.fullmatch(r"\w[\w .'-]{0,59}", name) or re.fullmatch(r"(SPEAKER|CHANNEL)_\d+", name):
-        raise ValueError("a name should be 1 to 60 letters, digits, spaces and . ' -, but not like SPEAKER_00")
-    return name
-
-
-def check_voice_count(voices: Any) -> Any:
-    """Raise ValueError for too many known voices, before each of them is looked at."""
+def check_voices(voices: Any) -> Any:
+    """Raise ValueError for too many known voices, or two of one name, before each of them is looked at."""
     if not isinstance(voices, dict):
         return voices
     if len(voices) > MAX_VOICES:
         raise ValueError(f"should have at most {MAX_VOICES} voices")
     if sum(not (isinstance(voice, dict) and "embedding" in voice) for voice in voices.values()) > MAX_SAMPLES:
         raise ValueError(f"should have at most {MAX_SAMPLES} voices by samples: give others by their embeddings")
+    [(name, count)] = Counter(normalize("NFC", str(name)) for name in voices).most_common(1) or [("", 0)]
+    if count > 1:
+        raise ValueError(f"{quote(name)} is the name of {count} voices: give each its own")
     return voices
 
 
@@ -235,7 +234,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 SpeakerCount = Annotated[int, Field(ge=1, le=100)]
 
-SpeakerName = Annotated[str, AfterValidator(check_speaker_name)]
+SpeakerName = Annotated[str, AfterValidator(clean_speaker_name)]
 
 _LanguageText = Annotated[str, Field(max_length=MAX_LANGUAGE_CHARACTERS)]
 

@@ -39,7 +39,7 @@ from src.request.option_values import (
     Temperatures,
     TokenIds,
     as_list,
-    check_voice_count,
+    check_voices,
 )
 from src.request.request_model import RequestModel, is_blank
 from transcript.formats.ass import Style
@@ -211,7 +211,7 @@ class Options(RequestModel):
     num_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: number of speakers.")
     min_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: smallest number of speakers.")
     max_speakers: SpeakerCount | None = Field(default=None, description="`diarize` only: largest number of speakers.")
-    speakers: Annotated[dict[SpeakerName, KnownVoice], BeforeValidator(check_voice_count)] | None = Field(
+    speakers: Annotated[dict[SpeakerName, KnownVoice], BeforeValidator(check_voices)] | None = Field(
         default=None,
         max_length=MAX_VOICES,
         description='`diarize` only: known voices, by samples of at most 60 s, `{"Ada": {"url": "..."}}`, or by '
@@ -401,8 +401,6 @@ class Options(RequestModel):
                 given.append("rttm")
             if given:
                 raise ValueError(f"{given[0]} needs diarize")
-        if self.diarize and self.channels == "split":
-            raise ValueError('diarize and channels "split" both separate speakers: leave one of them out')
         if self.num_speakers is not None and (self.min_speakers or self.max_speakers):
             raise ValueError("num_speakers sets the number of speakers: leave min_speakers and max_speakers out")
         if (self.min_speakers or 1) > (self.max_speakers or inf):

@@ -95,9 +95,14 @@ class JobInput(RequestModel):
             'channels "split"': options.channels == "split",
         }
         given = [name for name, is_given in unfit.items() if is_given]
-        if len(self.audio) > 1 and given:
+        if self.has_tracks and given:
             raise ValueError(f"{given[0]} is for a single recording: leave it out, or send one")
         return self
+
+    @property
+    def has_tracks(self) -> bool:
+        """True for tracks of a conversation, False for one recording."""
+        return self.audio[0].name is not None
 
     @property
     def warnings(self) -> tuple[str, ...]:

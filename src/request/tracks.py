@@ -20,7 +20,7 @@ MAX_OFFSET_S = 12 * 3600.0
 
 
 class TrackSource(AudioSource):
-    """A recording: exactly one of `url`, `base64` and `volume`; of several ones, with the name of who speaks."""
+    """A recording: exactly one of `url`, `base64` and `volume`; a track has the name of who speaks."""
 
     name: SpeakerName | None = None
     offset: float = Field(default=0.0, ge=0, le=MAX_OFFSET_S)
@@ -42,20 +42,26 @@ class TrackFile:
     offset: float = 0.0
 
 
+def track_place(number: int, name: str | None) -> str:
+    """Name a track in an error, as in `audio.1 (Ben)`."""
+    return f"audio.{number} ({name})"
+
+
 def to_track_files(sources: Sequence[TrackSource], paths: Sequence[Path]) -> list[TrackFile]:
     """The tracks of a job, fetched to `paths`."""
     return [TrackFile(path, source.name or "", source.offset) for source, path in zip(sources, paths, strict=True)]
 
 
 def _as_list(raw: Any) -> Any:
+    """Return a list; a recording that is not in one is no track."""
+    if isinstance(raw, dict) and not raw.keys().isdisjoint({"name", "offset"}):
+        raise ValueError('"name" and "offset" are for tracks: give a list of them')
     return raw if isinstance(raw, list) else [raw]
 
 
 def _check_tracks(tracks: list[TrackSource]) -> list[TrackSource]:
-    """Give each of several tracks a name."""
-    if len(tracks) == 1:
-        if tracks[0].name is not None or tracks[0].offset:
-            raise ValueError('"name" and "offset" are for several tracks: give a list of them')
+    """Give each track a name, unless there is one recording alone, without a name."""
+    if len(tracks) == 1 and tracks[0].name is None and not tracks[0].offset:
         return tracks
     named = [
         track.model_copy(update={"name": track.name or f"SPEAKER_{number:02}"}) for number, track in enumerate(tracks)
@@ -81,4 +87,4 @@ Tracks = Annotated[
     AfterValidator(_check_tracks),
     _OneOrMore(),
 ]
-"""At least one; several ones have different names."""
+"""At least one; all have different names, or the only one has none and is no track."""

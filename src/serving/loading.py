@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from src import logs, startup
-from src.errors import ModelUnavailable
+from src.errors import ModelUnavailable, OutOfMemory
 from src.settings import SettingsError, get_settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def load(began: float) -> Loaded:
         check_bucket_settings(settings)
         imported, loaded = startup.timeline(began)
         logs.event("worker.loaded", model=processor.model_name, imported=imported, loaded=loaded)
-    except (SettingsError, ModelUnavailable, ValueError) as error:
+    except (SettingsError, ModelUnavailable, OutOfMemory, ValueError) as error:
         raise cannot_start(error) from None
     return Loaded(processor, fitness.checks(processor, startup.get_self_test()))
 

@@ -104,6 +104,21 @@ def test_a_file_is_repeated_if_its_content_options_or_transcript_changed(
     assert count_jobs(*FORMATS, "--language", "de") == 1
 
 
+def test_each_recording_has_its_own_text(platform: Platform, folder: Path, worker: ScriptedWorker, tree: Path) -> None:
+    shutil.rmtree(tree / "deep")
+    (tree / "talk.MP4.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nOne,\ntwo.\n")
+    command = ["batch", "audio", "out", "-f", "json", "--align", "audio"]
+    first = run_command(*command, where=platform, folder=folder, code=6)
+    assert "Failed: talk.ogg: --align: audio has no text of it: talk.txt is missing" in first.stderr
+    assert [job["input"]["options"]["align"] for job in worker.jobs] == ["One, two."]
+
+    (tree / "talk.txt").write_text("Three.")
+    run_command(*command, where=platform, folder=folder)
+    (tree / "talk.txt").write_text("Four.")
+    run_command(*command, where=platform, folder=folder)
+    assert [job["input"]["options"]["align"] for job in worker.jobs[1:]] == ["Three.", "Four."]
+
+
 def test_files_that_were_not_made_from_a_recording_are_replaced_only_on_demand(
     platform: Platform, folder: Path, worker: ScriptedWorker, tree: Path
 ) -> None:
@@ -275,7 +290,7 @@ def test_a_transcript_is_not_paid_for_again_if_the_record_could_not_be_written(
         return transcribe_all(endpoint, items, record, {}, RunSettings(), max_workers=3, bar=bar)
 
     class FullDisk(CompletionRecord):
-        def add(self, item: BatchItem, content_hash: str, video: Path | None) -> None:
+        def add(self, item: BatchItem, content_hash: str, video: Path | None, text: str | None = None) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     stopped = run(FullDisk(folder / "out", {}))

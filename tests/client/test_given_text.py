@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.errors import WrongUsage
-from client.given_text import strip_times
+from client.given_text import find_given_text, strip_times
 from client.option_values import check_options, parse_options
 
 SRT = """\ufeff1
@@ -82,11 +82,35 @@ def test_a_text_is_taken_as_it_is(text: str) -> None:
     assert parse_options({"align": text}) == {"align": text}
 
 
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["talk.txt"], "talk.txt"),
+        (["talk.txt", "talk.mp3.srt"], "talk.mp3.srt"),
+        (["talk.lrc", "other.txt"], "talk.lrc"),
+        (["talk.txt", "talk.vtt"], "several texts of it: talk.txt, talk.vtt"),
+        (["talks.txt"], r"no text of it: deep/talk\.txt is missing"),
+    ],
+)
+def test_the_text_of_a_recording_of_a_batch_has_its_name(tmp_path: Path, texts: list[str], found: str) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in texts:
+        (tmp_path / "deep" / name).touch()
+    if found in texts:
+        assert find_given_text(tmp_path, Path("deep/talk.mp3")) == tmp_path / "deep" / found
+    else:
+        with pytest.raises(WrongUsage, match=found):
+            find_given_text(tmp_path, Path("deep/talk.mp3"))
+
+
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=r"--align: there is no file missing\.srt"):
         parse_options({"align": "missing.srt"})
     path = tmp_path / "script.txt"
     path.write_text("1\n00:00:01,000 --> 00:00:02,000\n\n")
+    with pytest.raises(WrongUsage, match=r"script\.txt has no text"):
+        parse_options({"align": str(path)})
+    path.write_text("...")
     with pytest.raises(WrongUsage, match=r"script\.txt has no text"):
         parse_options({"align": str(path)})
     path.write_bytes(b"\xff\x00\xff")

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 
 from client.merge.outputs import PartOutput, merge_outputs
-from client.merge.speakers import unify_speakers
+from client.merge.speakers import _relabel_formats, unify_speakers
 from client.recording import RunSettings, transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
+from transcript.formats.cues import Cue, mark_directions
+from transcript.formats.srt_vtt_tsv import to_srt
+from transcript.formats.timed_words import TimedWord
+from transcript.formats.ttml import to_ttml
 
 Output = dict[str, Any]
 
@@ -123,6 +127,18 @@ def test_every_format_gets_the_new_labels_but_texts_are_unchanged() -> None:
     )
 
 
+def test_a_voice_is_one_speaker_of_its_channel_in_all_parts() -> None:
+    left, other, right = (f"CHANNEL_{label}" for label in ("0_SPEAKER_00", "0_SPEAKER_01", "1_SPEAKER_00"))
+    output = merge_parts(
+        make_output((left, ANN), (other, BOB), (right, similar(ANN))),
+        make_output((left, similar(BOB)), (other, similar(ANN)), (right, similar(ANN))),
+        max_speakers=2,
+    )
+    assert labels(output) == [left, other, right, other, left, right]
+    assert [line.split()[7] for line in output["transcription"]["rttm"].splitlines()] == labels(output)
+    assert [speaker["turns"] for speaker in output["transcription"]["speakers"]] == [2, 2, 2]
+
+
 def test_two_speakers_of_one_part_are_never_merged() -> None:
     assert labels(
         merge_parts(
@@ -198,3 +214,11 @@ def test_a_diarized_recording_in_parts_is_merged(
     assert labels(output) == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_00", "SPEAKER_01"]
     assert len(shown) == 4
     assert not any("speaker" in segment for segment in shown)
+
+
+def test_labels_among_marks_of_direction_are_replaced() -> None:
+    def formats(label: str) -> dict[str, str]:
+        cues = mark_directions([Cue(0, 1000, [[TimedWord("שלום.", 0, 1000)]], label)], "he")
+        return {"srt": to_srt(cues), "ttml": to_ttml(cues, "he")}
+
+    assert _relabel_formats(formats("SPEAKER_00"), {"SPEAKER_00": "SPEAKER_02"}, []) == formats("SPEAKER_02")

@@ -94,6 +94,12 @@ def test_each_file_has_the_corrected_text(page: Page, talk: str, name: str, suff
     assert LAST in spoken
 
 
+def test_a_word_document_marks_the_words_that_the_editor_marks(page: Page, talk: str) -> None:
+    _, content = download(page, "Word with marks (.docx)")
+    runs = [run for paragraph in Document(io.BytesIO(content)).paragraphs for run in paragraph.runs]
+    assert [run.text for run in runs if run.underline] == ["Marked words", "having", "mill", "wheels.", "government"]
+
+
 def test_what_a_file_cannot_hold_is_told(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
     scripted.use(answer=transcripts.japanese())
     open_transcript(page, scripted, visitor.transcribe())

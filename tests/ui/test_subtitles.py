@@ -17,7 +17,7 @@ from transcript.formats.line_breaks import display_width
 
 WIDTHS = {
     "hello": 5, "日本語": 6, "ｶﾀｶﾅ": 4, "한국어": 6, "e\u0301a": 2, "ＡＢ": 4, "👩\u200d🔬": 2, "🇩🇪": 2, "❤️": 2,
-    "ภาษาไทยน้ำ": 9, "\u200fשלום": 4, "“…”—": 4, "、。": 4, "a\u00adb": 3, "①→": 2,
+    "ภาษาไทยน้ำ": 9, "\u200f\u202bשלום\u202c": 4, "“…”—": 4, "、。": 4, "a\u00adb": 3, "①→": 2,
 }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_cues_are_found_in_their_lines(opened: Page) -> None:
         {"lines": ["Good morning,", "and welcome back"], "line_ids": ["a"]},
         {"lines": ["to the programme. With"], "line_ids": ["a", "b"]},
         {"lines": ["me today"], "line_ids": ["b"]},
-        {"lines": ["\u200f今日は", "Whisper です。"], "line_ids": ["c"]},
+        {"lines": ["\u200f\u202b今日は\u202c", "Whisper です。"], "line_ids": ["c"]},
     ]
     parts = run_module(
         opened, "editor/cue_parts.js", "module.partsOfCues(given[0], (id) => given[1][id])", [cues, TEXTS]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
+from unicodedata import bidirectional
 
 from transcript.checks import Check, checked, never
 from transcript.formats.cue_splitting import split_cues
@@ -21,13 +22,13 @@ MIN_CUE_MS = 10
 RIGHT_TO_LEFT = frozenset(["ar", "fa", "he", "ps", "sd", "ur", "yi"])
 """Whisper's codes of the languages that are written from right to left."""
 
-RIGHT_TO_LEFT_MARK = "\u200f"
-"""An invisible character; text that begins with it is shown from right to left.
+OPENING_MARKS, CLOSING_MARK = "\u200f\u202b", "\u202c"
+"""Invisible characters around each line of right-to-left text: RLM and RLE before it, PDF after it (UAX #9).
 
-Each line of right-to-left text begins with one. WebVTT's readers take a line's direction from its first letter (W3C
-WebVTT, section 7.4, by rule P2 of UAX #9), which is wrong for a line that begins with a Latin name; SubRip says nothing
-of it, and many players lay every line out from the left, which moves its full stop to the wrong side. Where a line is
-right already, the mark changes nothing.
+Players that take a line's direction from its first letter, as WebVTT has it (W3C WebVTT, section 7.4), are wrong about
+a line that begins with a Latin name: RLM is such a letter. Players of SubRip such as libass lay out every line from the
+left: only RLE keeps a full stop, a dash or a Latin word at its right end there. Where a line is right already, the
+marks change nothing. Isolates, RLI and PDI, do what RLE and PDF do, but players older than Unicode 6.3 ignore them.
 """
 
 
@@ -53,12 +54,17 @@ def line_text(line: Line) -> str:
 
 def label(cue: Cue) -> str:
     """Return the cue's voice as it stands before the text, `voice: `, in the text's direction; empty without one."""
-    mark = RIGHT_TO_LEFT_MARK if cue.lines[0][0].text.startswith(RIGHT_TO_LEFT_MARK) else ""
-    return f"{mark}{cue.voice}: " if cue.voice else ""
+    if not cue.voice:
+        return ""
+    is_marked = cue.lines[0][0].text.startswith(OPENING_MARKS)
+    return f"{OPENING_MARKS}{cue.voice}: {CLOSING_MARK}" if is_marked else f"{cue.voice}: "
 
 
 def mark_directions(cues: Iterable[Cue], language: str) -> list[Cue]:
-    """Return the cues with a mark of direction before each line, if the language is written from right to left."""
+    """Return the cues with marks of direction around each line, if the language is written from right to left.
+
+    A line without a letter of such a script, "OK, thanks.", stays as it is.
+    """
     if language not in RIGHT_TO_LEFT:
         return list(cues)
     return [cue._replace(lines=[_mark_direction(line) for line in cue.lines]) for cue in cues]
@@ -165,5 +171,8 @@ def _clamp(word: TimedWord, start: int, end: int) -> TimedWord:
 
 
 def _mark_direction(line: Line) -> Line:
+    if not any(bidirectional(character) in ("R", "AL") for word in line for character in word.text):
+        return line
     first, *rest = line
-    return [first._replace(text=RIGHT_TO_LEFT_MARK + first.text.lstrip()), *rest]
+    *most, last = [first._replace(text=OPENING_MARKS + first.text.lstrip()), *rest]
+    return [*most, last._replace(text=last.text.rstrip() + CLOSING_MARK)]

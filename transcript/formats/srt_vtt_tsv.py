@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from transcript.checks import Check, checked, never
-from transcript.formats.cues import RIGHT_TO_LEFT_MARK, Cue, label
+from transcript.formats.cues import CLOSING_MARK, OPENING_MARKS, Cue, label
 from transcript.formats.speaker_colors import assign_colors, find_raised
 from transcript.formats.timed_words import TimedWord
 
@@ -133,5 +133,7 @@ def split_by_spoken_word(cue: Cue) -> Iterator[tuple[int, int, TimedWord | None]
 
 
 def _underline(word: TimedWord, escape: Callable[[str], str]) -> str:
-    letters = word.text.lstrip(f" {RIGHT_TO_LEFT_MARK}")
-    return f"{word.text[: -len(letters)]}<u>{escape(letters)}</u>"
+    rest = word.text.lstrip(f" {OPENING_MARKS}")
+    letters = rest.removesuffix(CLOSING_MARK)
+    before, after = word.text[: len(word.text) - len(rest)], rest[len(letters) :]
+    return f"{before}<u>{escape(letters)}</u>{after}"

@@ -6,18 +6,28 @@ import { formatCount } from "../text/counts.js";
 
 const THRESHOLD = "unsure-below";
 const FIRST_THRESHOLD = 50;
+const MARKS = "mark-unsure";
 
 /** Seconds before a word at which playing it starts. */
 const LEAD_S = 1;
 
 /** @returns {number} the probability below which a word is unsure, 0 to 1. */
-function threshold() {
+export function threshold() {
   const stored = browserStore.get(THRESHOLD) ?? FIRST_THRESHOLD;
   return (stored >= 0 && stored <= 100 ? stored : FIRST_THRESHOLD) / 100;
 }
 
 /** @param {number|null} probability null: nobody knows, or a person wrote it. */
-export const isUnsure = (probability) => probability !== null && probability < threshold();
+const isUnsure = (probability) => probability !== null && probability < threshold();
+
+const areMarked = () => browserStore.get(MARKS) !== false;
+
+/**
+ * Whether a word is marked in the text.
+ *
+ * @param {number|null} probability of the word.
+ */
+export const isMarked = (probability) => areMarked() && isUnsure(probability);
 
 /**
  * The panel in which unsure words are gone through; while it is open, Tab and Shift+Tab do so.
@@ -38,13 +48,18 @@ export function mountReview(host, { document: transcript, list, playback, close 
     list.refresh();
     draw();
   } });
+  const marks = element("input", { type: "checkbox", checked: areMarked(), onchange: () => {
+    browserStore.set(MARKS, marks.checked);
+    list.refresh();
+  } });
   const button = (label, run, name) => element("button", { type: "button", onclick: run }, name && icon(name), label);
   const previous = button("Previous", () => go(-1));
   const next = button("Next", () => go(1));
   const right = button("Word is right", () => confirm(), "check");
   const hear = button("Play", () => play(), "play");
   host.append(element("div", { class: "stack" },
-    element("label", { class: "field" }, element("span", { class: "field-label" }, "Mark words below"), slider, value),
+    element("label", { class: "field" }, element("span", { class: "field-label" }, "Unsure below"), slider, value),
+    element("label", { class: "check" }, marks, "Mark them in the text"),
     summary,
     element("div", { class: "row" }, previous, next),
     element("div", { class: "row" }, hear, right),

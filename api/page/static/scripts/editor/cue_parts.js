@@ -89,10 +89,13 @@ function differenceOf(before, after) {
   return { from, to: before.length - same, text: after.slice(from, after.length - same) };
 }
 
-// Places of the characters that are no spaces; a mark of direction is the layout's, not the line's.
+// As `OPENING_MARKS` and `CLOSING_MARK` in transcript/formats/cues.py: they are the layout's, not the line's.
+const MARKS = "\u200f\u202b\u202c";
+
+// Places of the characters that are neither spaces nor marks of direction.
 function lettersOf(text) {
   const places = [];
-  for (let at = 0; at < text.length; at++) if (!isSpace(text[at]) && text[at] !== "\u200f") places.push(at);
+  for (let at = 0; at < text.length; at++) if (!isSpace(text[at]) && !MARKS.includes(text[at])) places.push(at);
   return places;
 }
 

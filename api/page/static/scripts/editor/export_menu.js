@@ -5,12 +5,14 @@ import { records } from "../server/records.js";
 import { exportAddress, exportWarnings } from "../server/transcripts.js";
 import { describeProblem, describeWarning } from "../text/problems.js";
 import { VideoProgress } from "./captioned_video.js";
+import { threshold } from "./confidence.js";
 import { download } from "./download.js";
 import { layoutOf, styleOf } from "./subtitle_style.js";
 
 const GROUPS = [
   { heading: "To read and edit", formats: [
     ["docx", "Word (.docx)", "With speakers and times"],
+    ["docx", "Word with marks (.docx)", "Unsure words are shaded", () => ({ unsure_below: threshold() })],
     ["txt", "Text (.txt)", "Opens everywhere"],
   ] },
   { heading: "Subtitles", formats: [
@@ -50,12 +52,13 @@ export function exportButton({ record, document: transcript, saver }) {
     if (await saver.flush()) await work(layoutOf(styleOf(record)));
     else toast("Your last corrections are not saved yet, so the file would not have them. Try again when they are.");
   };
-  const formatItem = ([format, label, hint]) => ({
+  const formatItem = ([format, label, hint, wanted = () => ({})]) => ({
     label, hint,
     disabled: format === "rttm" && !hasSpeakers(transcript),
     run: afterSaving(async (layout) => {
-      download(exportAddress(record.id, format, layout));
-      if (LOSSY.includes(format)) await tellLosses(record.id, format, layout);
+      const asked = { ...layout, ...wanted() };
+      download(exportAddress(record.id, format, asked));
+      if (LOSSY.includes(format)) await tellLosses(record.id, format, asked);
     }),
   });
   const videoItem = ([captions, label, hint]) => ({

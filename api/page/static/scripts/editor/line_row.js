@@ -44,7 +44,7 @@ export class LineRow {
     this.time.setAttribute("aria-label", `Play from ${formatClock(line.start)}`);
     this.#drawSpeaker();
     if (!this.#editor) {
-      this.text.replaceChildren(...line.words.flatMap((word, index) => wordNodes(word, index, list.isDoubtful(word[3]))));
+      this.text.replaceChildren(...line.words.flatMap((word, index) => wordNodes(word, index, list.isMarked(word[3]))));
       this.#spokenWord = null;
     }
     list.actions.drawNotice?.(this);
@@ -152,10 +152,17 @@ export class LineRow {
   }
 }
 
+/** A word of a given text that was not said has the probability 0. */
+function markOf(probability, isMarked) {
+  if (probability === 0) return { class: "word not-said", title: "Not said in the recording" };
+  if (!isMarked) return { class: "word" };
+  const percent = `${Math.round(100 * probability)}%`;
+  return { class: "word unsure", title: `Unsure: ${percent}`, "data-sure": percent };
+}
+
 /** The space before a word is none of it: it is neither marked nor pressed. */
-function wordNodes([text, , , probability], index, isDoubtful) {
+function wordNodes([text, , , probability], index, isMarked) {
   const bare = text.trimStart();
-  const title = isDoubtful ? `Unsure: ${Math.round(100 * probability)}%` : null;
-  const span = element("span", { class: isDoubtful ? "word unsure" : "word", "data-index": index, title }, bare);
+  const span = element("span", { "data-index": index, ...markOf(probability, isMarked) }, bare);
   return index > 0 && bare.length < text.length ? [" ", span] : [span];
 }

@@ -23,7 +23,7 @@ export class LineList extends EventTarget {
 
   /**
    * @param {{document: import("../model/document.js").Document, playback: import("./playback.js").Playback|null,
-   *   actions: Object, isDoubtful: (probability: number|null) => boolean}} parts `actions`: what a row can ask for.
+   *   actions: Object, isMarked: (probability: number|null) => boolean}} parts `actions`: what a row can ask for.
    */
   constructor(parts) {
     super();

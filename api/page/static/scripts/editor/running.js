@@ -16,7 +16,7 @@ import { LineList } from "./lines.js";
  */
 export async function mountRunning(host, { record }) {
   const transcript = Document.fromJson(await transcripts.documentOf(record.id), record.title);
-  const list = new LineList({ document: transcript, playback: null, actions: {}, isDoubtful: () => false });
+  const list = new LineList({ document: transcript, playback: null, actions: {}, isMarked: () => false });
   const status = element("p", { class: "running-status" });
   const bar = element("progress", { max: "1", "aria-label": "Progress" });
   const waiting = element("p", { class: "muted running-wait" }, "The text appears here as it is recognized.");

@@ -9,7 +9,7 @@ import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
 import { formatCount } from "../text/counts.js";
 import { describeProblem, describeWarning } from "../text/problems.js";
-import { isUnsure } from "./confidence.js";
+import { isMarked } from "./confidence.js";
 import { copyButton, copyLineLink } from "./copy.js";
 import { exportButton } from "./export_menu.js";
 import { KEYS, listenForKeys, singleKeys } from "./keys.js";
@@ -58,8 +58,8 @@ class Workspace {
     this.saver = new Saver({ id: record.id, document: this.document, revision: json.revision, server: transcripts, unsaved });
     this.playback = new Playback(record);
     this.commands = this.#buildCommands();
-    this.list = new LineList({ document: this.document, playback: this.playback, actions: this.#buildActions(), isDoubtful: isUnsure });
-    this.panel = new SidePanel({ document: this.document, list: this.list, playback: this.playback }, () => this.#closeSubtitles());
+    this.list = new LineList({ document: this.document, playback: this.playback, actions: this.#buildActions(), isMarked });
+    this.panel = new SidePanel({ record: this.record, document: this.document, list: this.list, playback: this.playback }, () => this.#closeSubtitles());
     this.#build();
     this.#listen();
   }

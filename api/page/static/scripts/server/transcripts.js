@@ -104,14 +104,24 @@ export async function peaks(id) {
 /** @returns {Promise<Object[]>} cues as the files have them, of the saved text. */
 export const cues = async (id, layout = {}) => (await request("GET", at(id, `/cues${query(layout)}`))).cues;
 
-/** @returns {string} the address of a file, such as "srt". */
-export const exportAddress = (id, format, layout = {}) => addressOf(at(id, `/export/${format}${query(layout)}`));
+/** @returns {string} the address of a file, such as "srt", with what it should have. */
+export const exportAddress = (id, format, wanted = {}) => addressOf(at(id, `/export/${format}${query(wanted)}`));
 
 /** @returns {Promise<string[]>} what that file cannot hold of the transcript. */
 export async function exportWarnings(id, format, layout = {}) {
   const response = await send("HEAD", at(id, `/export/${format}${query(layout)}`));
   return JSON.parse(response.headers.get("x-warnings") ?? "[]");
 }
+
+/**
+ * @typedef {{possible: boolean, kept: Object<string, {name: string, state: "working"|"done"|"failed", message: string}>}} Voices
+ *   `possible`: whether the server keeps voices; `kept`: what was asked, by speaker.
+ */
+
+/** @returns {Promise<Voices>} */
+export const voicesOf = (id) => request("GET", at(id, "/voices"));
+/** @returns {Promise<Voices>} */
+export const keepVoice = (id, speaker, name) => request("POST", at(id, "/voices"), { speaker, name });
 
 /** @returns {Promise<Record>} */
 export const makeVideo = (id, wanted) => request("POST", at(id, "/video"), wanted);
