@@ -227,8 +227,7 @@ def test_text_is_copied_where_the_clipboard_is_not_offered(page: Page, talk: str
     pasted.close()
 
 
-def test_japanese_turns_are_copied_without_spaces(page: Page, scripted: ScriptedHome) -> None:
-    page.goto(scripted.url)
+def test_japanese_turns_are_copied_without_spaces(modules: Page) -> None:
     lines = [
         {
             "id": str(at),
@@ -242,7 +241,7 @@ def test_japanese_turns_are_copied_without_spaces(page: Page, scripted: Scripted
     ]
     script = """module.plainText((await import(new URL("page/static/scripts/model/document.js", document.baseURI)))
         .Document.fromJson({lines: given, speakers: {SPEAKER_00: "アダ"}, language: "ja"}), {speakers: true})"""
-    assert run_module(page, "editor/transcript_text.js", script, lines) == "アダ: おはよう。ございます。"
+    assert run_module(modules, "editor/transcript_text.js", script, lines) == "アダ: おはよう。ございます。"
 
 
 def test_a_link_leads_to_its_line(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:
