@@ -18,7 +18,9 @@ import typer
 from client.command_help import CONNECTION, GENERAL
 from client.known_voices import KnownVoices
 from client.option_values import Schema, alternatives, option_schemas, parse_options
+from client.remote_audio import parse_headers
 from client.settings import EndpointSettings, find_http_server, find_settings
+from client.tracks import Track, parse_tracks
 
 Command = Callable[..., None]
 
@@ -88,6 +90,36 @@ _VOICE_FLAGS = {
     "voices": VoicesFlag,
 }
 
+_TRACK_FLAGS = {
+    "track": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE|URL",
+            rich_help_panel="Recording",
+            help="In place of FILE: a recording of this speaker, once for each track of a conversation.",
+        ),
+    ],
+    "track_offset": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SECONDS",
+            rich_help_panel="Recording",
+            help="How long after the earliest track this one begins.",
+        ),
+    ],
+}
+
+_HEADER_FLAGS = {
+    "header": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEADER",
+            rich_help_panel="Recording",
+            help='Of the request for a URL, such as "Authorization: Bearer ..."; @FILE has one a line.',
+        ),
+    ],
+}
+
 _SERVER_FLAG = Annotated[
     str | None,
     typer.Option(
@@ -107,7 +139,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Subtitles": (
         *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
         *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
-        *("stl_frame_rate", "stl_start"),
+        *("speaker_colors", "stl_frame_rate", "stl_start"),
     ),
     "Captions in the video": (
         *("captions", "caption_font", "caption_size", "caption_position", "caption_color"),
@@ -179,6 +211,18 @@ def with_known_voices(command: Command) -> Command:
     return with_flags(command, "known_voices", flags, _choose_voices)
 
 
+def with_tracks(command: Command) -> Command:
+    """Give a command the flags for several recordings; they arrive as its parameter `tracks`."""
+    flags = [_keyword(name, annotation) for name, annotation in _TRACK_FLAGS.items()]
+    return with_flags(command, "tracks", flags, _parse_tracks)
+
+
+def with_headers(command: Command) -> Command:
+    """Give a command the flag for headers of a URL's request; they arrive as its parameter `headers`."""
+    flags = [_keyword(name, annotation) for name, annotation in _HEADER_FLAGS.items()]
+    return with_flags(command, "headers", flags, lambda values: parse_headers(values["header"] or []))
+
+
 def with_server(command: Command) -> Command:
     """Give a command the flags that select a worker in HTTP mode; they arrive as its parameter `connection`."""
     others = {name: annotation for name, annotation in _CONNECTION_FLAGS.items() if name != "base_url"}
@@ -209,6 +253,10 @@ def _keyword(name: str, annotation: Any) -> inspect.Parameter:
 
 def _choose_voices(values: dict[str, Any]) -> KnownVoices:
     return KnownVoices(values["known_voices"], values["voices"])
+
+
+def _parse_tracks(values: dict[str, Any]) -> list[Track]:
+    return parse_tracks(values["track"] or [], values["track_offset"] or [])
 
 
 def _find_connection(values: dict[str, Any]) -> EndpointSettings:

@@ -50,7 +50,7 @@ def check_tracks(tracks: Sequence[Track]) -> list[Track]:
 
 
 def parse_tracks(tracks: Sequence[str], offsets: Sequence[str]) -> list[Track]:
-    """Return the tracks for the values of `--track` and `--track-offset`.
+    """Return the tracks for the values of `--track` and `--track-offset`; none without a flag.
 
     Raises:
         WrongUsage: naming the flag and the correct form.
@@ -59,6 +59,8 @@ def parse_tracks(tracks: Sequence[str], offsets: Sequence[str]) -> list[Track]:
     times = dict(_pair("--track-offset", text, "Ben=2.5") for text in offsets)
     if unknown := sorted(times.keys() - {name for name, _ in pairs}):
         raise WrongUsage(f"--track-offset: there is no track {unknown[0]:.60}")
+    if not pairs:
+        return []
     return check_tracks([Track(name, source, _seconds(name, times.get(name))) for name, source in pairs])
 
 

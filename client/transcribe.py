@@ -33,15 +33,16 @@ from client.options import (
     QuietFlag,
     TimeoutFlag,
     with_connection,
+    with_headers,
     with_known_voices,
     with_options,
+    with_tracks,
 )
 from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
 from client.recording import RUN_LIMIT_BYTES, RunSettings, find_recording, transcribe_recording
-from client.remote_audio import parse_headers
 from client.segment_order import SegmentOrder
 from client.settings import EndpointSettings, find_settings
-from client.tracks import conversation_path, parse_tracks
+from client.tracks import Track, conversation_path
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 
@@ -113,6 +114,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(cls=GroupedCommand, epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}")
 @exit_on_client_error
+@with_tracks
+@with_headers
 @with_known_voices
 @with_options
 @with_connection
@@ -120,31 +123,9 @@ def main(
     connection: EndpointSettings,
     options: dict[str, Any],
     known_voices: KnownVoices,
+    tracks: list[Track],
+    headers: dict[str, str],
     source: Annotated[str | None, typer.Argument(metavar="FILE|URL", help=_SOURCE_HELP)] = None,
-    track: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE|URL",
-            rich_help_panel="Recording",
-            help="In place of FILE: a recording with this speaker alone, once for each track of a conversation.",
-        ),
-    ] = None,
-    track_offset: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=SECONDS",
-            rich_help_panel="Recording",
-            help="How long after the earliest track this one begins.",
-        ),
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME: VALUE",
-            rich_help_panel="Recording",
-            help='A header of the request for a URL, such as "Authorization: Bearer ..."; @FILE has one a line.',
-        ),
-    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -176,11 +157,10 @@ def main(
     RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY, or the flags under Connection, say where the worker is.
     """
     job_options = known_voices.add_to(options)
-    if (source is None) == (not track):
+    if (source is None) == (not tracks):
         raise WrongUsage("give either a recording, or --track NAME=FILE for each speaker")
-    tracks = parse_tracks(track or [], track_offset or [])
     recording = find_recording(source) if source is not None else conversation_path(tracks)
-    files_in = [recording] if source is not None else [find_recording(one.recording) for one in tracks]
+    files_in = [recording] if source is not None else [find_recording(track.recording) for track in tracks]
     formats = expand_formats(options.get("output_format") or ["all"])
     to_stdout = output == "-"
     if (to_stdout or stream) and sys.__stdout__ is None:
@@ -203,8 +183,8 @@ def main(
         written.append(save_video(result, video_base))
 
     printer = SegmentPrinter() if stream else None
-    name = ", ".join(one.name for one in tracks) or Path(str(source)).name
-    settings = RunSettings(parallel, timeout, webhook, payload_limit, parse_headers(header or []))
+    name = ", ".join(track.name for track in tracks) or Path(str(source)).name
+    settings = RunSettings(parallel, timeout, webhook, payload_limit, headers)
     with ProgressBar(Console(stderr=True), name, quiet=quiet) as bar:
         if note := describe_known_voices(options, job_options):
             bar.print(note)

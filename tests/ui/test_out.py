@@ -121,6 +121,10 @@ def test_all_files_come_as_one(page: Page, talk: str) -> None:
 def test_subtitles_come_in_the_style_of_the_view(page: Page, talk: str) -> None:
     page.get_by_role("button", name="Subtitles").click()
     page.get_by_label("Layout").select_option("Broadcast")
+    page.get_by_label("Colour speakers").check()
+    _, coloured = download(page, "SubRip (.srt)")
+    assert b'<font color="#FFFF00">Speaker 2: ' in coloured
+    page.get_by_label("Colour speakers").uncheck()
     _, content = download(page, "SubRip (.srt)")
     lines = [line for line in content.decode().splitlines() if line]
     assert all(len(line) <= 42 for line in lines)
