@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from src.speakers.assignment import assign_speakers
+from transcript.channels import name_speakers_by_channel
 from transcript.transcript import Diarization, Segment, Transcript, Turn, Word
 
 LONG, SHORT = Turn(0.0, 10.0, "ANN"), Turn(4.0, 5.0, "BOB")
@@ -67,3 +68,10 @@ def test_other_speakers_are_in_the_json_of_a_word_only_where_there_are_any() -> 
 
 def test_a_short_turn_over_a_long_one_does_not_split_its_segment() -> None:
     assert len(assign([LONG, SHORT], (3.0, 3.9), (4.0, 4.5), (4.5, 5.0), (5.1, 6.0)).segments) == 1
+
+
+def test_both_speakers_of_a_word_get_the_number_of_their_channel() -> None:
+    transcript = assign([Turn(0.0, 10.0, "SPEAKER_00"), Turn(4.0, 5.0, "SPEAKER_01")], (4.2, 4.6))
+    name_speakers_by_channel(transcript, 1)
+    (word,) = transcript.segments[0].words or []
+    assert (word.speaker, word.other_speakers) == ("CHANNEL_1_SPEAKER_00", ("CHANNEL_1_SPEAKER_01",))
