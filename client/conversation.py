@@ -7,19 +7,21 @@ same times of their common clock, at pauses of the whole conversation.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from client.errors import BadRecording, WrongUsage
+from client.errors import BadRecording, Stopped, WrongUsage
 from client.files import describe
-from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
+from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut, decode_pcm
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
 from client.merge.outputs import PartOutput, formats_for_parts
@@ -47,6 +49,7 @@ from client.transport.answers import JsonObject
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
 from client.transport.journal import Journal, file_sha256, make_key
+from media.track_clock import TrackClock, find_clocks
 
 _TRACK_BYTES = 200
 """Of a request, for the fields of a track beside its sound."""
@@ -157,7 +160,7 @@ class _Conversation:
         check_no_webhook(self.settings)
         formats = requested_formats(options)
         part_options = {**options, "output_format": formats_for_parts(formats)}
-        outputs = self._run([self._job(part, part_options) for part in parts])
+        outputs = self._run([self._job(part, part_options, in_parts=True) for part in parts])
         merged = [
             PartOutput(part.start, part.end or part.start, _with_track_numbers(output, part))
             for part, output in zip(parts, outputs, strict=True)
@@ -174,22 +177,22 @@ class _Conversation:
             listener=self.listener,
         )
 
-    def _job(self, part: _Part, options: Options) -> JobSpec:
+    def _job(self, part: _Part, options: Options, *, in_parts: bool = False) -> JobSpec:
         if part.end is not None and (clips := parse_clips(options)):
             options = {**options, "clip_timestamps": clips_in_span(clips, part.start, part.end)}
         seconds = None if part.end is None else part.end - part.start
 
         def build() -> JsonObject:
-            audio = [self._audio(piece, piece.start - part.start) for piece in part.pieces]
+            audio = [self._audio(piece, piece.start - part.start, in_parts=in_parts) for piece in part.pieces]
             return build_request(audio, options, self.settings, seconds)
 
         return JobSpec(part.name, build, seconds or 1.0, part.start)
 
-    def _audio(self, piece: _Piece, offset: float) -> JsonObject:
+    def _audio(self, piece: _Piece, offset: float, *, in_parts: bool) -> JsonObject:
         """Return an item of a job's `audio`."""
         track, source = self.tracks[piece.track], piece.source
         audio = remote_audio(source, self.settings.headers) if isinstance(source, str) else encode_base64(source)
-        is_known = track.offset is not None or offset > 0
+        is_known = in_parts or track.offset is not None or offset > 0
         return {**audio, "name": track.name, **({"offset": round(offset, 3)} if is_known else {})}
 
     @property
@@ -209,11 +212,23 @@ class _Conversation:
     def _compress(self) -> list[AudioPart]:
         """Return the pieces of all tracks, as files whose names `_to_parts` reads; times are of the common clock."""
         compressed = {number: self._compress_track(number, path) for number, path in self._files.items()}
+        fits = sum(track.path.stat().st_size for track in compressed.values()) <= self._max_bytes
+        clocks = self._given_clocks() if fits else self._find_clocks(compressed)
         warnings = [
             f"{self.tracks[number].name}: {text}" for number, track in compressed.items() for text in track.warnings
         ]
-        times = self._choose_cut_points(compressed)
-        pieces = [piece for number, track in compressed.items() for piece in self._cut_track(number, track, times)]
+        warnings += [
+            f"{track.name}: the track was taken to begin {clocks[number].offset:.2f} s after the earliest one, by the "
+            "sound that it shares with another one: an offset overrides this"
+            for number, track in enumerate(self.tracks)
+            if track.offset is None and clocks[number].offset
+        ]
+        times = [] if fits else self._choose_cut_points(compressed, clocks)
+        pieces = [
+            piece
+            for number, track in compressed.items()
+            for piece in self._cut_track(number, track, clocks[number], times)
+        ]
         pieces = self._pieces_with_clips(pieces)
         save_warnings(self.journal, warnings)
         self.journal.save_parts(pieces)
@@ -233,37 +248,42 @@ class _Conversation:
                 stop=self.stop,
             )
 
-    def _choose_cut_points(self, compressed: dict[int, OpusTrack]) -> list[float]:
-        if sum(track.path.stat().st_size for track in compressed.values()) <= self._max_bytes:
-            return []
+    def _given_clocks(self) -> dict[int, TrackClock]:
+        return {number: TrackClock(self._offset(number)) for number in range(len(self.tracks))}
+
+    def _find_clocks(self, compressed: dict[int, OpusTrack]) -> dict[int, TrackClock]:
+        """Return the tracks' clocks, by ear where no offset is given: for the worker a part may be too short."""
+        known = {number: track.offset for number, track in enumerate(self.tracks) if track.offset is not None}
+        if len(compressed) < len(self.tracks) or len(known) == len(self.tracks):
+            return self._given_clocks()
+        self.listener.on_progress(0.0, "comparing the tracks")
+        with tempfile.TemporaryDirectory(dir=self.journal.folder) as folder:
+            pcms = [decode_pcm(compressed[number].path, Path(folder), self.stop) for number in range(len(self.tracks))]
+            return self._given_clocks() | find_clocks(pcms, known, partial(_check, self.stop))
+
+    def _choose_cut_points(self, compressed: dict[int, OpusTrack], clocks: dict[int, TrackClock]) -> list[float]:
         if len(compressed) < len(self.tracks):
             raise WrongUsage(
                 "the files are too large for one request, and tracks that are URLs cannot be sent in parts: give all "
                 "tracks as files, or the large ones as URLs"
             )
         check_no_webhook(self.settings)
-        levels = self._common_levels(compressed)
+        levels = _common_levels(compressed, clocks)
         max_part_s = self._max_bytes / sum(track.bytes_per_second for track in compressed.values()) / SIZE_MARGIN
         times = cut_points(levels, FRAME_S, max_part_s, wanted=self.settings.parallel)
         clips = parse_clips(self.options)
         return times if clips is None else add_cuts_around_clips(clips, times, len(levels) * FRAME_S)
 
-    def _common_levels(self, compressed: dict[int, OpusTrack]) -> list[float]:
-        """Return the loudness of the loudest track in each frame of the common clock."""
-        levels = [
-            [*[_SILENCE_DB] * round(self._offset(number) / FRAME_S), *track.levels]
-            for number, track in compressed.items()
-        ]
-        return [max(frame) for frame in zip_longest(*levels, fillvalue=_SILENCE_DB)]
-
-    def _cut_track(self, number: int, track: OpusTrack, times: Sequence[float]) -> list[AudioPart]:
-        offset = self._offset(number)
-        cuts = [time - offset for time in times if 0 < time - offset < track.seconds]
+    def _cut_track(self, number: int, track: OpusTrack, clock: TrackClock, times: Sequence[float]) -> list[AudioPart]:
+        """Return a track's pieces; within each, the drift of its clock is too small to matter."""
+        cuts = [(time - clock.offset) / (1 + clock.drift) for time in times]
         pieces = []
-        for piece in cut(track, cuts, track.path.parent, stop=self.stop):
-            part = bisect(times, (piece.start + piece.end) / 2 + offset)
+        inside = [time for time in cuts if 0 < time < track.seconds]
+        for piece in cut(track, inside, track.path.parent, stop=self.stop):
+            part = bisect(cuts, (piece.start + piece.end) / 2)
             path = piece.path.replace(self.journal.folder / f"{part:04d}-{number:02d}.ogg")
-            pieces.append(AudioPart(path, piece.start + offset, piece.end + offset))
+            start, end = (clock.offset + time * (1 + clock.drift) for time in (piece.start, piece.end))
+            pieces.append(AudioPart(path, start, end))
         return pieces
 
     def _pieces_with_clips(self, pieces: list[AudioPart]) -> list[AudioPart]:
@@ -275,6 +295,19 @@ class _Conversation:
         if not wanted:
             raise WrongUsage(f"clip_timestamps begin after the conversation's end, {max(p.end for p in pieces):.1f} s")
         return [piece for piece in pieces if _part_name(piece) in wanted]
+
+
+def _common_levels(compressed: dict[int, OpusTrack], clocks: dict[int, TrackClock]) -> list[float]:
+    """Return the loudness of the loudest track in each frame of the common clock."""
+    levels = [
+        [*[_SILENCE_DB] * round(clocks[number].offset / FRAME_S), *track.levels] for number, track in compressed.items()
+    ]
+    return [max(frame) for frame in zip_longest(*levels, fillvalue=_SILENCE_DB)]
+
+
+def _check(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped("stopped")
 
 
 def _part_name(piece: AudioPart) -> str:

@@ -99,6 +99,20 @@ def main(
         str | None, typer.Option(metavar="TEXT", rich_help_panel=SPEECH, help="Text in the style that is wanted.")
     ] = None,
     diarize: Annotated[bool, typer.Option("--diarize", rich_help_panel=SPEECH, help="Tell speakers apart.")] = False,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", rich_help_panel=SPEECH, help="Replace card, iban, email, phone or ip; may be repeated."
+        ),
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", rich_help_panel=SPEECH, help="A word to mask, as d***; may be repeated."),
+    ] = None,
+    mask_style: Annotated[
+        Literal["first_letter", "stars"] | None,
+        typer.Option(rich_help_panel=SPEECH, help="d*** or ****. Default: first_letter."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", rich_help_panel=SPEECH, help="Default: the worker's.")
     ] = None,
@@ -136,6 +150,9 @@ def main(
         delay=delay,
         diarize=diarize or None,
         speakers=speakers,
+        redact=_split(redact),
+        mask=_split(mask),
+        mask_style=mask_style,
     )
     if speakers and not quiet:
         note = describe_known_voices({}, {"speakers": speakers})

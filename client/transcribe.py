@@ -23,7 +23,6 @@ from rich.console import Console
 
 from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
 from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
-from client.conversation import transcribe_conversation
 from client.errors import WrongUsage
 from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
@@ -191,6 +190,8 @@ def main(
         endpoint, listener = Endpoint(connection, on_retry=bar.print), _listener(bar, printer)
         shared: dict[str, Any] = {"stop": threading.Event(), "listener": listener, "deliver": deliver}
         if tracks:
+            from client.conversation import transcribe_conversation  # numpy, for few recordings
+
             result = transcribe_conversation(endpoint, tracks, job_options, settings, **shared)
         else:
             result = transcribe_recording(endpoint, recording, job_options, settings, **shared)

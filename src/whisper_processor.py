@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from src.audio.clips import clip_regions, clip_warnings
 from src.audio.decode import DecodedAudio, RunningDecoding, decode_recording, start_decoding
 from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
+from src.audio.track_alignment import align_tracks, describe_alignment
 from src.audio.vad import load_vad
 from src.engine.engine import Engine
 from src.engine.scheduler import Client
@@ -28,6 +29,7 @@ from src.request.tracks import TrackFile, track_place
 from src.request.validation import parse_input
 from src.settings import get_settings
 from src.speakers.clustering import SpeakerCounts
+from src.speakers.enrollment import enroll
 from src.speakers.pipeline import transcribe_and_diarize
 from src.stage_options import to_audio_options, to_batched_options, to_sequential_options, to_vad_options
 from src.transcription.batched import transcribe_in_windows
@@ -36,7 +38,7 @@ from src.transcription.language_detection import detect_language
 from src.transcription.model_cache import LoadedModel, ModelCache
 from src.transcription.sequential import transcribe_sequentially
 from src.transcription.windows import find_windows
-from transcript.channels import merge_channels
+from transcript.channels import merge_channels, name_speakers_by_channel
 from transcript.chinese_script import convert_transcript
 from transcript.formats.render import render
 from transcript.tracks import merge_tracks
@@ -156,14 +158,22 @@ class WhisperProcessor:
             started = time.perf_counter()
             control.progress("decoding the audio")
             decoded = _decode_tracks(tracks, Path(folder), options, control)
-            pcms = [audio.channels[0] for audio in decoded]
+            speakers = [track.speaker for track in tracks]
+            pcms, times = align_tracks(
+                [audio.channels[0] for audio in decoded],
+                speakers,
+                [track.offset for track in tracks],
+                Path(folder),
+                control.check,
+            )
             decoding = time.perf_counter()
             with control.without_segments():
-                transcript = _transcribe_tracks(model, pcms, [track.speaker for track in tracks], options, control)
+                transcript = _transcribe_tracks(model, pcms, speakers, options, control)
+        transcript.tracks = times
         named = zip(tracks, decoded, strict=True)
         transcript.warnings[:0] = [
             f"{track.speaker}: {warning}" for track, audio in named for warning in audio.warnings
-        ]
+        ] + describe_alignment(times)
         _describe_and_correct(transcript, model, options, control)
         transcript.timings |= {"decode_audio": decoding - started, "inference": time.perf_counter() - decoding}
         for segment in transcript.segments:
@@ -221,6 +231,7 @@ class WhisperProcessor:
             options.layout,
             words=options.gives_words,
             paragraphs=options.paragraphs,
+            speaker_colors=options.speaker_colors,
         )
 
     @property
@@ -301,8 +312,8 @@ def _decode_tracks(
                 decode_recording(
                     track.path,
                     track_folder,
-                    replace(to_audio_options(options), offset=track.offset),
-                    max_seconds=settings.max_audio_seconds - samples / SAMPLE_RATE,
+                    to_audio_options(options),
+                    max_seconds=settings.max_audio_seconds - samples / SAMPLE_RATE - (track.offset or 0.0),
                     max_bytes=settings.max_audio_bytes - samples * 2,
                     control=control,
                 )
@@ -315,11 +326,9 @@ def _transcribe_tracks(
 ) -> Transcript:
     with_words = options.model_copy(update={"word_timestamps": True})  # bleed is recognized word by word
     transcripts = []
-    for number, pcm in enumerate(pcms):
+    for _, pcm in _each_channel(pcms, control):
         clips = clip_regions(options.clip_timestamps, len(pcm))
-        with control.channel(number, len(pcms)):
-            control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
-            transcripts.append(_transcribe_channel(model, pcm, clips, with_words, control))
+        transcripts.append(_transcribe_channel(model, pcm, clips, with_words, control))
     dropped = drop_bleed(transcripts, pcms, control.check)
     transcript = merge_tracks(transcripts, speakers)
     transcript.warnings += clip_warnings(options.clip_timestamps, max(map(len, pcms)))
@@ -343,23 +352,42 @@ def _transcribe_channels(
 ) -> Transcript:
     clips = clip_regions(options.clip_timestamps, len(channels[0]))  # channels are equally long
 
-    def transcribe() -> Transcript:
-        transcripts = []
-        for number, pcm in enumerate(channels):
-            with control.channel(number, len(channels)):
-                control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
-                transcripts.append(_transcribe_channel(model, pcm, clips, options, control))
-        return merge_channels(transcripts)
+    def transcribe(pcm: Pcm) -> Transcript:
+        return _transcribe_channel(model, pcm, clips, options, control)
 
-    if options.diarize:
+    def diarize(pcm: Pcm, samples: Mapping[str, Path], voices: Mapping[str, Sequence[float]]) -> Transcript:
         counts = SpeakerCounts(*options.speaker_counts)
-        transcript = transcribe_and_diarize(
-            transcribe, channels[0], counts, clips, samples, options.voice_embeddings, control
-        )
+        return transcribe_and_diarize(lambda: transcribe(pcm), pcm, counts, clips, samples, voices, control)
+
+    if not options.diarize:
+        transcript = merge_channels([transcribe(pcm) for _, pcm in _each_channel(channels, control)])
+    elif len(channels) == 1:
+        [transcript] = [diarize(pcm, samples, options.voice_embeddings) for _, pcm in _each_channel(channels, control)]
     else:
-        transcript = transcribe()
+        # Not as samples: a voice is on one of the channels, and its absence from the others is no warning.
+        enrolled = {name: embedding.tolist() for name, embedding in enroll(samples, control).items()}
+        transcripts = []
+        for number, pcm in _each_channel(channels, control):
+            transcripts.append(diarize(pcm, {}, {**options.voice_embeddings, **enrolled}))
+            name_speakers_by_channel(transcripts[-1], number)
+        transcript = merge_channels(transcripts)
+        transcript.timings["diarization"] = sum(channel.timings["diarization"] for channel in transcripts)
+        transcript.warnings += _absence_warnings(transcript, samples)
     transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))
     return transcript
+
+
+def _each_channel(channels: Sequence[Pcm], control: JobControl) -> Iterator[tuple[int, Pcm]]:
+    """Yield the channels with their numbers, to which reports are attributed meanwhile."""
+    for number, pcm in enumerate(channels):
+        with control.channel(number, len(channels)):
+            control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
+            yield number, pcm
+
+
+def _absence_warnings(transcript: Transcript, names: Iterable[str]) -> list[str]:
+    found = {speaker.label for speaker in transcript.diarization.speakers} if transcript.diarization else set()
+    return [f"speakers: nobody on any channel sounds like {name}" for name in names if name not in found]
 
 
 def _transcribe_channel(

@@ -21,8 +21,10 @@ from src.settings import get_settings
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, words
 from tests.support.live_stream import decoded
+from transcript.channels import merge_channels, name_speakers_by_channel
+from transcript.formats.render import render
 from transcript.tracks import merge_tracks
-from transcript.transcript import Segment, Transcript, Word
+from transcript.transcript import Diarization, Segment, Speaker, Transcript, Turn, Word
 
 URL = "https://example.com/ada.wav"
 ADA, BEN = {"url": URL, "name": "Ada"}, {"url": URL, "name": "Ben"}
@@ -31,15 +33,15 @@ ADA, BEN = {"url": URL, "name": "Ada"}, {"url": URL, "name": "Ben"}
 @pytest.mark.parametrize(
     ("audio", "expected"),
     [
-        ([ADA, BEN], [("Ada", 0.0), ("Ben", 0.0)]),
-        ([ADA, {"url": URL, "offset": 1.5}], [("Ada", 0.0), ("SPEAKER_01", 1.5)]),
-        ([URL, URL], [("SPEAKER_00", 0.0), ("SPEAKER_01", 0.0)]),
-        ([{"url": URL}], [(None, 0.0)]),
-        ([ADA], [("Ada", 0.0)]),
+        ([ADA, BEN], [("Ada", None), ("Ben", None)]),
+        ([ADA, {"url": URL, "offset": 1.5}], [("Ada", None), ("SPEAKER_01", 1.5)]),
+        ([URL, URL], [("SPEAKER_00", None), ("SPEAKER_01", None)]),
+        ([{"url": URL}], [(None, None)]),
+        ([ADA], [("Ada", None)]),
         ([{"url": URL, "offset": 1.5}], [("SPEAKER_00", 1.5)]),
     ],
 )
-def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | None, float]]) -> None:
+def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | None, float | None]]) -> None:
     assert [(track.name, track.offset) for track in parse_input({"audio": audio}).audio] == expected
 
 
@@ -147,9 +149,32 @@ def test_the_tracks_segments_are_merged_in_order_with_speakers_turns_and_words()
     ]
 
 
-def write(path: Path, pcm: Pcm) -> Path:
+def diarized(label: str, start: float) -> Transcript:
+    """A transcript with one turn of 2 s."""
+    spoken = segment(start, " Hello.")
+    spoken.speaker = label
+    turn, speaker = Turn(start, start + 2, label), Speaker(label, 2.0, 1, start, embedding=())
+    return Transcript("en", 1.0, 10.0, [spoken], diarization=Diarization([turn], [speaker]))
+
+
+def test_speakers_of_channels_have_the_channels_number_and_known_ones_their_names() -> None:
+    channels = [diarized("SPEAKER_00", 4.0), diarized("SPEAKER_00", 1.0), diarized("Ada", 3.0), diarized("Ada", 7.0)]
+    for number, transcript in enumerate(channels):
+        name_speakers_by_channel(transcript, number)
+    merged = merge_channels(channels)
+    assert merged.text.splitlines()[:2] == ["CHANNEL_1_SPEAKER_00: Hello.", "Ada: Hello."]
+    assert merged.diarization is not None
+    assert [(turn.start, turn.speaker) for turn in merged.diarization.turns] == [
+        *((1.0, "CHANNEL_1_SPEAKER_00"), (3.0, "Ada"), (4.0, "CHANNEL_0_SPEAKER_00"), (7.0, "Ada")),
+    ]
+    assert [(one.label, one.turns, one.seconds) for one in merged.diarization.speakers] == [
+        *(("CHANNEL_1_SPEAKER_00", 1, 2.0), ("Ada", 2, 4.0), ("CHANNEL_0_SPEAKER_00", 1, 2.0)),
+    ]
+
+
+def write(path: Path, pcm: Pcm, channels: int = 1) -> Path:
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes(pcm.tobytes())
@@ -199,10 +224,32 @@ def test_a_conversation_is_transcribed_once_with_its_speakers(
 
 @pytest.mark.model
 @pytest.mark.process
+def test_two_speakers_on_one_channel_of_a_call_are_told_apart(processor: WhisperProcessor, tmp_path: Path) -> None:
+    left = microphone("awb", 0.0).astype(np.int32) + microphone("slt", 0.0)
+    stereo = np.column_stack([left, microphone("kal16", 0.0)]).astype(np.int16)
+    call = write(tmp_path / "call.wav", stereo, channels=2)
+    options = {"language": "en", "channels": "split", "diarize": True, "output_format": ["json", "rttm"]}
+    transcript = processor.transcribe(call, options)
+    names = {"awb": "CHANNEL_0_SPEAKER_00", "slt": "CHANNEL_0_SPEAKER_01", "kal16": "CHANNEL_1_SPEAKER_00"}
+    assert transcript.diarization is not None
+    spoken_by = {names[name]: sum(end - start for start, end, who in turns() if who == name) for name in SPEAKERS}
+    assert {one.label: one.seconds for one in transcript.diarization.speakers} == pytest.approx(spoken_by, rel=0.3)
+    for one in transcript.segments:
+        middle = (one.start + one.end) / 2
+        assert one.speaker == names[min(turns(), key=lambda turn: abs(sum(turn[:2]) / 2 - middle))[2]]
+        assert {word.speaker for word in one.words or []} == {one.speaker}
+    assert render(transcript, ["rttm"])["rttm"].split()[7] == names["awb"]
+    assert not transcript.warnings
+
+
+@pytest.mark.model
+@pytest.mark.process
 def test_a_job_with_tracks_is_answered_with_one_transcript(tracks: Sequence[TrackFile], no_files_left: Path) -> None:
-    audio = [{"base64": as_base64(track.path), "name": track.speaker, "offset": track.offset} for track in tracks]
+    audio = [{"base64": as_base64(track.path), "name": track.speaker} for track in tracks]
     answer = handler({"input": {"audio": audio, "options": {"language": "en"}}})
     assert "error" not in answer
+    offsets = {track["name"]: track["offset"] for track in answer["metadata"]["tracks"]}
+    assert offsets == pytest.approx({track.speaker: track.offset for track in tracks}, abs=0.02)  # found by ear
     text = answer["transcription"]["text"]
     assert [line.partition(":")[0] for line in text.splitlines()][:3] == ["awb", "slt", "kal16"]
     assert {turn["speaker"] for turn in answer["transcription"]["speaker_turns"]} == set(SPEAKERS)

@@ -133,7 +133,7 @@ def test_a_word_document_has_a_paragraph_after_each_pause() -> None:
 
 def word_runs(document: Document, wanted: Wanted) -> list[list[tuple[str, bool, bool]]]:
     """Text of each run of each paragraph below the heading, whether it is shaded, and whether it has dots below it."""
-    read = docx.Document(io.BytesIO(export(["docx"], document, wanted)["docx"]))
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted).files["docx"]))
     return [
         [
             (run.text, bool(run._r.xpath("./w:rPr/w:shd[@w:fill='FFE699']")), run.underline is not None)

@@ -132,6 +132,11 @@ DEFAULT = LiveOptions()
         ({"transcription": {"delay": "xhigh"}}, LiveOptions(draft_seconds=None)),
         ({"transcription": {"diarize": True}}, LiveOptions(diarize=True)),
         ({"transcription": {"speakers": VOICES}}, LiveOptions(speakers=VOICES)),
+        ({"transcription": {"redact": ["card", "iban"]}}, LiveOptions(redact=("card", "iban"))),
+        (
+            {"transcription": {"mask": ["damn"], "mask_style": "stars"}},
+            LiveOptions(mask=("damn",), mask_style="stars"),
+        ),
         ({"transcription": {"model": "gpt-realtime-whisper"}}, LiveOptions(turn_detection=None)),
         ({"transcription": {"model": "gpt-live-transcribe"}, "turn_detection": VAD}, DEFAULT),
         ({"turn_detection": None}, LiveOptions(turn_detection=None)),
@@ -192,6 +197,7 @@ def test_what_an_update_leaves_out_stays(recognizer: ScriptedLiveRecognizer, cal
             {"audio": {"input": {"transcription": {"language": "de", "languages": ["de", "en"]}}}},
             "session.audio.input.transcription.languages",
         ),
+        ({"audio": {"input": {"transcription": {"redact": "card"}}}}, "session.audio.input.transcription.redact"),
         ({"audio": {"input": {"transcription": {"diarize": "x"}}}}, "session.audio.input.transcription.diarize"),
         (
             {"audio": {"input": {"transcription": {"speakers": {"Ada": {"url": "https://a"}}}}}},

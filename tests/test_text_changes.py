@@ -100,7 +100,7 @@ def everything_written(made: Transcript, options: Options) -> dict[str, str]:
     formats = {name: render(made, [name], options.layout, embedding_model="x") for name in OUTPUT_FORMATS}
     segments = render(made, ["json"])["segments"]
     lines = lines_of({"transcription": {"segments": segments}})
-    files = export([*MEDIA_TYPES], Document("A talk", lines, {}, made.language), Wanted(unsure_below=0.6))
+    files = export([*MEDIA_TYPES], Document("A talk", lines, {}, made.language), Wanted(unsure_below=0.6)).files
     with zipfile.ZipFile(io.BytesIO(files.pop("docx"))) as archive:
         word = archive.read("word/document.xml").decode()
     page = {f"the page's {name}": content.decode("latin-1") for name, content in files.items()}

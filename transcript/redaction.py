@@ -16,7 +16,7 @@ import regex
 from transcript.checks import Check, never
 from transcript.edits import UNSPACED, Edit, edit_channels, edit_segments
 from transcript.personal_data import find_personal_data
-from transcript.spoken_numbers import is_number_word
+from transcript.spoken_numbers import Run, find_runs, is_number_word
 from transcript.transcript import PersonalData, Redacted, Segment, Transcript
 
 
@@ -75,11 +75,54 @@ class Redactor:
         edit_segments(copies, _Finder(self._kinds, _languages(transcript)).find)
         return [segment for segment in copies if segment.text]
 
+    def redact_draft(self, text: str, language: str) -> str:
+        """Return what is certain of a text that grows and may be misheard, redacted.
+
+        It ends before a number that is long, or begins the text: one that is wrong by a digit would be told.
+        """
+        finder = _Finder(self._kinds, [language])
+        edits = finder.find([text])
+        numbers = [run.groups[0].start for run in finder.find_numbers(text) if not _is_in(run, edits)]
+        begins = [start for start in numbers if not any(map(str.isalpha, text[:start]))]
+        long = [run.groups[0].start for run in finder.find_long_numbers(text) if not _is_in(run, edits)]
+        end = min([_find_open([text], edits), *begins, *long])
+        return _apply([edit for edit in edits if edit.end <= end], text[:end])
+
+    def redact_next(
+        self, segments: Sequence[Segment], before: str, transcript: Transcript
+    ) -> tuple[list[Segment], str]:
+        """Redact the segments of the next utterance, in copies: of data that goes on from the one before, its part.
+
+        A long number at the end, which may go on in the utterance after, is replaced by `[number]`.
+
+        Args:
+            segments: in order, redacted as far as data is whole in them.
+            before: what this returned for the utterance before; empty: there was none.
+            transcript: of the segments.
+
+        Returns:
+            The segments that have a text, and the end of what was said, which may go on.
+        """
+        finder = _Finder(self._kinds, _languages(transcript))
+
+        def find(parts: Sequence[str], check: Check) -> list[Edit]:
+            text = "".join(parts)
+            indent = len(text) - len(text.lstrip())
+            edits = _without_overlaps([*finder.find([before, text], check), *finder.find_open_numbers(before + text)])
+            return [
+                Edit(max(indent, edit.start - len(before)), edit.end - len(before), edit.text)
+                for edit in edits
+                if edit.end > len(before)
+            ]
+
+        text = "".join([before, *(segment.text for segment in segments)])
+        copies = [replace(segment) for segment in segments]
+        edit_segments(copies, find)
+        return [segment for segment in copies if segment.text], text[find_open_end(text) :]
+
     def redact_text(self, text: str, transcript: Transcript) -> str:
         """Return a text that belongs to a transcript, redacted."""
-        for edit in reversed(_Finder(self._kinds, _languages(transcript)).find([text])):
-            text = text[: edit.start] + edit.text + text[edit.end :]
-        return text
+        return _apply(_Finder(self._kinds, _languages(transcript)).find([text]), text)
 
 
 _Passage: TypeAlias = list[int]
@@ -95,6 +138,24 @@ class _Finder:
     def find(self, parts: Sequence[str], check: Check = never) -> list[Edit]:
         found = find_personal_data("".join(parts), self._kinds, self._languages, check)
         return [Edit(span.start, span.end, f"[{span.kind}]") for span in found]
+
+    def find_numbers(self, text: str) -> Iterator[Run]:
+        """Yield the numbers of a text, if such data may be one."""
+        if {"card", "iban", "phone"} & {*self._kinds}:
+            yield from (run for run in find_runs(text) if not run.is_amount)
+
+    def find_long_numbers(self, text: str) -> Iterator[Run]:
+        """Yield those of them that may be a part of such data, and more than a year."""
+        return (run for run in self.find_numbers(text) if sum(len(group.digits) for group in run.groups) >= _MIN_LONG)
+
+    def find_open_numbers(self, text: str) -> list[Edit]:
+        """Find the long numbers that may go on after the end."""
+        open_from = find_open_end(text)
+        return [
+            Edit(run.groups[0].start, run.groups[-1].end, "[number]")
+            for run in self.find_long_numbers(text)
+            if run.groups[-1].end > open_from
+        ]
 
     def find_with_passages(
         self, passages: Sequence[_Passage], parts: Sequence[str], check: Check = never
@@ -125,6 +186,20 @@ class _Finder:
         edits = self.find(parts, check)
         open_from = _find_open(parts, edits)
         return [edit for edit in edits if edit.end <= open_from]
+
+
+_MIN_LONG = 5
+"""Digits of a long number; years and extensions have four."""
+
+
+def _is_in(run: Run, edits: Sequence[Edit]) -> bool:
+    return any(edit.start <= run.groups[0].start and run.groups[-1].end <= edit.end for edit in edits)
+
+
+def _apply(edits: Sequence[Edit], text: str) -> str:
+    for edit in reversed(edits):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
 
 
 _AROUND_VALUES = string.whitespace + ",.;:!?"

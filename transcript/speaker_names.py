@@ -7,7 +7,7 @@ import unicodedata
 
 MAX_NAME_CHARACTERS = 60
 
-_GENERATED_LABEL = re.compile(r"(SPEAKER|CHANNEL)_\d+")
+_GENERATED_LABEL = re.compile(r"(SPEAKER|CHANNEL)_\d+(_SPEAKER_\d+)?")
 
 _PUNCTUATION = " .'-"
 

@@ -30,6 +30,8 @@ class Word:
     """None unless the job asked for speakers."""
     said: bool = True
     """False for a word of a given text that is not in the recording; its times are where the text goes on."""
+    other_speakers: tuple[str, ...] = ()
+    """Those who speak at the same time, for at least half of the word."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the word in its JSON form."""
@@ -41,6 +43,8 @@ class Word:
         }
         if self.speaker is not None:
             word["speaker"] = self.speaker
+        if self.other_speakers:
+            word["other_speakers"] = list(self.other_speakers)
         return word if self.said else {**word, "not_said": True}
 
 
@@ -184,6 +188,27 @@ class Redacted(NamedTuple):
         return fields if self.channel is None else {**fields, "channel": self.channel}
 
 
+class TrackTime(NamedTuple):
+    """Where a track of a conversation is on the common clock."""
+
+    speaker: str
+    offset: float
+    """Seconds of the common clock at its start."""
+    drift: float
+    """Seconds that its clock loses in each second."""
+    by_ear: bool
+    """By sound that it shares with other tracks; otherwise as given, or with the earliest one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in its JSON form."""
+        return {
+            "name": self.speaker,
+            "offset": round(self.offset, 3),
+            "drift_ppm": round(self.drift * 1e6, 1),
+            "by_ear": self.by_ear,
+        }
+
+
 @dataclass(slots=True)
 class Transcript:
     """The transcript of a recording, with how it was produced."""
@@ -217,6 +242,8 @@ class Transcript:
     """In order of time."""
     diarization: Diarization | None = None
     """Speakers and their turns, if the job asked for them."""
+    tracks: list[TrackTime] = field(default_factory=list)
+    """Of a conversation."""
     given_text: GivenText | None = None
     """If the job gave the text."""
     model: str = ""

@@ -58,6 +58,9 @@ class LiveOptions:
         diarize: true: segments name their speaker.
         speakers: known voices by their embeddings, as the option `speakers` of a job has them; they are named.
         logprobs: true: texts come with the log probabilities of their tokens.
+        redact: kinds of personal data to replace, as in a job.
+        mask: words to mask.
+        mask_style: how they are masked; None: the default.
     """
 
     model: str | None = None
@@ -71,6 +74,9 @@ class LiveOptions:
     diarize: bool = False
     speakers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     logprobs: bool = False
+    redact: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    mask_style: str | None = None
 
 
 @dataclass(frozen=True)

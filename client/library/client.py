@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from client.conversation import transcribe_conversation
 from client.errors import Stopped, WrongUsage
 from client.known_voices import KnownVoices
 from client.library.transcription import Transcription
@@ -160,4 +159,6 @@ def _find_work(recording: str | Path | Sequence[Track]) -> Callable[..., dict[st
         return partial(transcribe_recording, source=find_recording(cast("str | Path", recording)))
     if not all(isinstance(track, Track) for track in recording):
         raise WrongUsage('give the tracks of a conversation as [Track("Ada", "ada.wav"), ...]')
+    from client.conversation import transcribe_conversation  # numpy, for few recordings
+
     return partial(transcribe_conversation, tracks=recording)

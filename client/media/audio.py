@@ -33,6 +33,8 @@ _MAX_LAYOUT_CHANNELS = 8  # with more, a layout is a guess by ffmpeg
 FRAME_S = 0.04
 """Length of the frames whose loudness is measured."""
 
+_MAX_PCM_BYTES = round(MAX_SECONDS * 2 * 16_000)
+
 _MAX_FILE_BYTES = round(MAX_SECONDS * 2 * BITRATE / 8 * 1.5)
 
 _SAMPLE_RATE = 16_000  # Whisper's
@@ -201,6 +203,22 @@ def cut(
     _run(output, track.path, file_bytes=2 * track.path.stat().st_size, stall_seconds=_CUT_SECONDS, stop=stop)
     with part_list.open(encoding="utf-8", newline="") as rows:
         return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
+
+
+def decode_pcm(track: Path, folder: Path, stop: threading.Event) -> Any:
+    """Return the mix of an Opus file: int16 [samples] at 16 kHz, mapped from a file in `folder`.
+
+    Raises:
+        Stopped: `stop` was set.
+    """
+    import numpy as np  # 0.1 s, for few recordings
+
+    target = folder / f"{track.parent.name}.pcm"
+    output = ffmpeg.output(
+        ffmpeg.input(f"file:{track}"), f"file:{target}", f="s16le", acodec="pcm_s16le", ac=1, ar=_SAMPLE_RATE
+    )
+    _run(output, track, file_bytes=_MAX_PCM_BYTES, stall_seconds=_CUT_SECONDS, stop=stop)
+    return np.memmap(target, dtype="<i2", mode="r")
 
 
 def _is_truncated_riff(source: Path) -> bool:

@@ -11,6 +11,7 @@ import json
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ THRESHOLDS_FILE = Path(__file__).with_name("speaker_thresholds.json")
 _THRESHOLDS: dict[str, float] = json.loads(THRESHOLDS_FILE.read_text(encoding="utf-8"))
 
 MERGE_THRESHOLD = _THRESHOLDS["merge"]
-"""Cosine similarity of two embeddings from which they count as one speaker, as within a part."""
+"""Cosine similarity of two embeddings from which they count as one speaker."""
 
 STRICT_MERGE_THRESHOLD = _THRESHOLDS["strict_merge"]
 """The same where more speakers are requested than were found."""
@@ -32,7 +33,7 @@ STRICT_MERGE_THRESHOLD = _THRESHOLDS["strict_merge"]
 ENROLL_THRESHOLD = _THRESHOLDS["enroll"]
 """Cosine similarity from which a speaker is taken for a known voice."""
 
-_GENERATED_LABEL = re.compile(r"SPEAKER_\d+")
+_GENERATED_LABEL = re.compile(r"(CHANNEL_\d+_)?SPEAKER_\d+")
 
 Labels = dict[str, str]
 """Labels of the whole recording by a part's own labels."""
@@ -53,13 +54,17 @@ def unify_speakers(starts: Sequence[float], outputs: Sequence[Output], options: 
         outputs: of the parts.
         options: the user's; embeddings are removed unless `speaker_embeddings` is set.
     """
-    minimum = options.get("num_speakers") or options.get("min_speakers") or 1
-    maximum = options.get("num_speakers") or options.get("max_speakers") or math.inf
+    channels = max(1, len({channel for output in outputs for channel in _channels(output)}))  # each has these counts
+    minimum = channels * (options.get("num_speakers") or options.get("min_speakers") or 1)
+    maximum = channels * (options.get("num_speakers") or options.get("max_speakers") or math.inf)
     clusters = sorted(_find_clusters(starts, outputs, minimum, maximum), key=lambda cluster: cluster.start)
     labels_by_part: list[Labels] = [{} for _ in outputs]
-    for number, cluster in enumerate(clusters):
+    numbers: Counter[str] = Counter()
+    for cluster in clusters:
+        name = cluster.name or f"{cluster.channel}SPEAKER_{numbers[cluster.channel]:02d}"
+        numbers[cluster.channel] += 1
         for part, label in cluster.members:
-            labels_by_part[part][label] = cluster.name or f"SPEAKER_{number:02d}"
+            labels_by_part[part][label] = name
     warnings = []
     if 0 < len(clusters) < minimum:
         warnings = [f"{minimum} speakers were requested, but only {len(clusters)} can be distinguished"]
@@ -76,18 +81,26 @@ class _SpeakerCluster:
     start: float
     name: str
     """Name of an enrolled speaker, or empty."""
+    channel: str
+    """Start of its labels, as `CHANNEL_0_`; empty for an enrolled speaker, and where channels are not apart."""
     sum: list[float]
     """Sum of the members' embeddings, weighted by their seconds of speech."""
 
     def can_merge(self, other: _SpeakerCluster) -> bool:
-        """True if the two are not both named, and no part contains both."""
+        """True if they may be one person, and no part contains both."""
         parts, other_parts = ({part for part, _ in cluster.members} for cluster in (self, other))
-        return not (self.name and other.name) and not parts & other_parts
+        return self.may_be(other) and not parts & other_parts
+
+    def may_be(self, other: _SpeakerCluster) -> bool:
+        """True if the two are not both named, nor on different channels."""
+        apart = self.channel and other.channel and self.channel != other.channel
+        return not (self.name and other.name) and not apart
 
     def merge(self, other: _SpeakerCluster) -> None:
         self.members += other.members
         self.start = min(self.start, other.start)
         self.name = self.name or other.name
+        self.channel = self.channel or other.channel
         self.sum = [value + other_value for value, other_value in zip(self.sum, other.sum, strict=True)]
 
 
@@ -110,7 +123,7 @@ def _initial_clusters(starts: Sequence[float], outputs: Sequence[Output]) -> lis
             label = speaker["speaker"]
             name = "" if _GENERATED_LABEL.fullmatch(label) else label
             weighted = [_weight(speaker) * value for value in speaker["embedding"]]
-            cluster = _SpeakerCluster([(part, label)], offset + speaker["start"], name, weighted)
+            cluster = _SpeakerCluster([(part, label)], offset + speaker["start"], name, _channel(label), weighted)
             if name in named:
                 named[name].merge(cluster)
                 continue
@@ -118,6 +131,17 @@ def _initial_clusters(starts: Sequence[float], outputs: Sequence[Output]) -> lis
             if name:
                 named[name] = cluster
     return clusters
+
+
+def _channel(label: str) -> str:
+    found = _GENERATED_LABEL.fullmatch(label)
+    return (found[1] or "") if found else ""
+
+
+def _channels(output: Output) -> set[str]:
+    """Return the channels that have speakers without names."""
+    labels = (speaker["speaker"] for speaker in output.get("transcription", {}).get("speakers", []))
+    return {_channel(label) for label in labels if _GENERATED_LABEL.fullmatch(label)}
 
 
 def _merge_similar(clusters: list[_SpeakerCluster], threshold: float, maximum: float) -> list[_SpeakerCluster]:
@@ -133,9 +157,7 @@ def _merge_similar(clusters: list[_SpeakerCluster], threshold: float, maximum: f
         pairs = [pair for pair in similarity if too_many or similarity[pair] >= threshold]
         mergeable = [(first, second) for first, second in pairs if clusters[first].can_merge(clusters[second])]
         if too_many and not mergeable:  # accept two speakers of one part
-            mergeable = [
-                (first, second) for first, second in pairs if not (clusters[first].name and clusters[second].name)
-            ]
+            mergeable = [(first, second) for first, second in pairs if clusters[first].may_be(clusters[second])]
         if not mergeable:
             break
         first, second = max(mergeable, key=lambda pair: similarity[pair])
@@ -184,13 +206,17 @@ def _relabel_formats(formats: Output, labels: Labels, lost: list[str]) -> Output
 
 
 def _relabel_json(value: Any, labels: Labels) -> Any:
-    """Replace the value of each key `speaker`: in segments, words, turns and speakers."""
+    """Replace the labels in `speaker` and `other_speakers`: in segments, words, turns and speakers."""
     if isinstance(value, list):
         return [_relabel_json(item, labels) for item in value]
     if not isinstance(value, dict):
         return value
     relabeled = {key: _relabel_json(item, labels) for key, item in value.items()}
-    return relabeled | ({"speaker": labels.get(value["speaker"], value["speaker"])} if "speaker" in value else {})
+    if "speaker" in value:
+        relabeled["speaker"] = labels.get(value["speaker"], value["speaker"])
+    if "other_speakers" in value:
+        relabeled["other_speakers"] = [labels.get(label, label) for label in value["other_speakers"]]
+    return relabeled
 
 
 def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callable[[str, Labels], str]:
@@ -218,7 +244,7 @@ _MARKS = r"[\u200f\u202b]*"
 
 _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
     "text": _text_relabeler("^{}: "),
-    "srt": _text_relabeler(rf" --> .*\n{_MARKS}{{}}: "),
+    "srt": _text_relabeler(rf' --> .*\n(?:\{{\\an8\}})?(?:<font color="#[0-9A-F]{{6}}">)?{_MARKS}{{}}: '),
     "vtt": _text_relabeler(r" --> .*\n<v {}>"),
     "tsv": _text_relabeler(r"^\d+\t\d+\t{}\t"),
     "ass": _text_relabeler(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),

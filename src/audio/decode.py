@@ -103,8 +103,6 @@ class AudioOptions:
     """Lower steady background noise."""
     strict: bool = False
     """Refuse a recording that is cut off."""
-    offset: float = 0.0
-    """Seconds of silence before the recording, so that it shares the clock of another one."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +276,7 @@ def _decode(task: _Task) -> DecodedAudio:
         number, log, warnings = _write_around_gaps(task)
     channels = _count_channels(task, log)
     frames = _file_size(task.pcm) // (channels * _SAMPLE_BYTES)
-    late = _late_samples(log) + _to_samples(task.options.offset)
+    late = _late_samples(log)
     _refuse_longer(frames + late, channels, task.limit)
     refuse_undecodable(task.source, log, frames)
     seconds = frames / SAMPLE_RATE

@@ -23,8 +23,8 @@ class TrackSource(AudioSource):
     """A recording: exactly one of `url`, `base64` and `volume`; a track has the name of who speaks."""
 
     name: SpeakerName | None = None
-    offset: float = Field(default=0.0, ge=0, le=MAX_OFFSET_S)
-    """Seconds between the start of the earliest track and of this one."""
+    offset: float | None = Field(default=None, ge=0, le=MAX_OFFSET_S)
+    """Seconds between the start of the earliest track and of this one; None: found by sound that the tracks share."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class TrackFile:
     Attributes:
         path: of the recording.
         speaker: who speaks on the track.
-        offset: seconds of the common clock at which the track begins.
+        offset: seconds of the common clock at which the track begins; None: not known.
     """
 
     path: Path
     speaker: str
-    offset: float = 0.0
+    offset: float | None = None
 
 
 def track_place(number: int, name: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import threading
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from client.remote_audio import check_headers, parse_headers
 from client.tracks import Track, check_tracks, parse_tracks
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
+from media.track_clock import SAMPLE_RATE, Pcm, TrackClock
 from tests.client.conftest import CLIPS, run_command, settings_of
 from tests.client.scripted_worker import Answer, ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
+from tests.support.conversations import conversation
 
 URL = "https://example.org/ben.wav"
 
@@ -159,6 +162,36 @@ def test_a_part_without_the_first_track_keeps_the_other_ones_number(platform: Pl
         )
     assert [[one["name"] for one in job["input"]["audio"]] for job in worker.jobs].count(["Ben"]) > 0
     assert {(one["speaker"], one["channel"]) for one in output["transcription"]["segments"]} == {("Ada", 0), ("Ben", 1)}
+
+
+def write(path: Path, pcm: Pcm) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(pcm.tobytes())
+    return path
+
+
+@pytest.mark.process
+def test_tracks_without_offsets_are_aligned_before_they_are_cut(platform: Platform, tmp_path: Path) -> None:
+    late, early = conversation(60, TrackClock(7.3))[::-1]
+    tracks = [Track("Ada", write(tmp_path / "ada.wav", late)), Track("Ben", write(tmp_path / "ben.wav", early))]
+    with ScriptedWorker(platform, answer_by_speaker) as worker:
+        output = transcribe_conversation(
+            Endpoint(settings_of(platform)),
+            tracks,
+            {"output_format": "json"},
+            RunSettings(parallel=1, request_limit=320_000),
+            stop=threading.Event(),
+            listener=ProgressListener(),
+            cache=tmp_path / "cache",
+        )
+    assert len(worker.jobs) > 1
+    offsets = [[track["offset"] for track in job["input"]["audio"]] for job in worker.jobs]
+    assert offsets[0] == [pytest.approx(7.3, abs=0.03), 0.0]
+    assert all(offset == pytest.approx(0, abs=0.03) for later in offsets[1:] for offset in later)
+    assert output["metadata"]["warnings"][0].startswith("Ada: the track was taken to begin 7.")
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,17 @@ def test_a_recording_is_printed_as_it_is_heard_and_written_at_the_end(
 
 @pytest.mark.usefixtures("spoken")
 def test_options_are_those_of_openais_session(run: Run, server: HearingServer) -> None:
-    flags = ("--language=de", "--language", "en,fr", "--keyword=Zürich", "--prompt=Namen", "--delay=high", "--diarize")
+    flags = (
+        "--language=de",
+        "--language",
+        "en,fr",
+        "--keyword=Zürich",
+        "--prompt=Namen",
+        "--delay=high",
+        "--diarize",
+        "--redact=card,iban",
+        "--mask=damn",
+    )
     run(server, "numbers.wav", *flags, "--model=turbo")
     assert server.sessions[0].settings == {
         "type": "transcription",
@@ -120,7 +130,7 @@ def test_options_are_those_of_openais_session(run: Run, server: HearingServer) -
                 "format": {"type": "audio/pcm", "rate": 16000},
                 "transcription": {
                     **{"languages": ["de", "en", "fr"], "keywords": ["Zürich"], "prompt": "Namen", "delay": "high"},
-                    **{"diarize": True, "model": "turbo"},
+                    **{"diarize": True, "model": "turbo", "redact": ["card", "iban"], "mask": ["damn"]},
                 },
             }
         },

@@ -127,6 +127,26 @@ def test_every_format_gets_the_new_labels_but_texts_are_unchanged() -> None:
     )
 
 
+def test_a_voice_is_one_speaker_of_its_channel_in_all_parts() -> None:
+    left, other, right = (f"CHANNEL_{label}" for label in ("0_SPEAKER_00", "0_SPEAKER_01", "1_SPEAKER_00"))
+    output = merge_parts(
+        make_output((left, ANN), (other, BOB), (right, similar(ANN))),
+        make_output((left, similar(BOB)), (other, similar(ANN)), (right, similar(ANN))),
+        max_speakers=2,
+    )
+    assert labels(output) == [left, other, right, other, left, right]
+    assert [line.split()[7] for line in output["transcription"]["rttm"].splitlines()] == labels(output)
+    assert [speaker["turns"] for speaker in output["transcription"]["speakers"]] == [2, 2, 2]
+
+
+def test_who_else_speaks_in_a_word_gets_the_new_label() -> None:
+    second = make_output(("SPEAKER_00", BOB), ("SPEAKER_01", similar(ANN)))
+    second["transcription"]["segments"][0]["words"][0]["other_speakers"] = ["SPEAKER_01"]
+    output = merge_parts(make_output(("SPEAKER_00", ANN)), second)
+    word = output["transcription"]["segments"][1]["words"][0]
+    assert (word["speaker"], word["other_speakers"]) == ("SPEAKER_01", ["SPEAKER_00"])
+
+
 def test_two_speakers_of_one_part_are_never_merged() -> None:
     assert labels(
         merge_parts(

@@ -113,7 +113,6 @@ export async function exportWarnings(id, format, layout = {}) {
   return JSON.parse(response.headers.get("x-warnings") ?? "[]");
 }
 
-
 /**
  * @typedef {{possible: boolean, kept: Object<string, {name: string, state: "working"|"done"|"failed", message: string}>}} Voices
  *   `possible`: whether the server keeps voices; `kept`: what was asked, by speaker.
