@@ -173,14 +173,14 @@ def from_json(name: str, value: Any) -> Any:
     return read
 
 
-def check_size(name: str, text: str, marks: str) -> None:
-    """Refuse a text that would be split at these marks into more than `MAX_VALUES` values.
+def check_size(name: str, text: str, marks: str, most: int = MAX_VALUES) -> None:
+    """Refuse a text that would be split at these marks into more than `most` values.
 
     Raises:
         ApiError: it has too many.
     """
-    if sum(text.count(mark) for mark in marks) > MAX_VALUES:
-        raise wrong(name, f"should have at most {MAX_VALUES} values")
+    if sum(text.count(mark) for mark in marks) > most:
+        raise wrong(name, f"should have at most {most} values")
 
 
 def nameable(names: Sequence[str]) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
     .venv/bin/python -m benchmarks.given_text FOLDER --model base --seconds 240
 
 FOLDER has a manifest.json. Recordings whose `words` file holds the words as a person aligned them are aligned with the
-text of those words, alone and within a long recording, which is joined here from short ones with a second of silence
-between them. The distance is between the starts of words; recognised words are those of a transcript, and are matched
-by their text. In the long recordings a word is in place if it starts within the recording that it comes from.
+text of those words, a line for each turn of a speaker as people write them down: alone, and within a long recording,
+which is joined here from short ones with a second of silence between them. The distance is between the starts of words;
+recognised words are those of a transcript, and are matched by their text. In the long recordings a word is in place if
+it starts within the recording that it comes from.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,9 @@ PAUSE_S = 1.0
 TOLERANCE_S = 0.2
 """How far outside its recording a word may start."""
 
+TURN_PAUSE_S = 0.5
+"""After such a pause a speaker's next word begins another turn."""
+
 MIN_SECONDS, MAX_SECONDS = 3.0, 60.0
 """Lengths of recordings that are joined."""
 
@@ -44,10 +48,19 @@ class Placed:
     end: float
 
     @property
+    def words(self) -> list[TimedWord]:
+        """The words that a person aligned, in the order of the text, with times in the long recording."""
+        return [
+            replace(word, start=word.start + self.start, end=word.end + self.start)
+            for turn in to_turns(self.reference.words)
+            for word in turn
+        ]
+
+    @property
     def text(self) -> str:
-        """The words in one line: those that a person aligned, if anybody did."""
-        words = [word.text for word in self.reference.words]
-        return " ".join((" ".join(words) if words else self.reference.text or "").split())
+        """The words that a person aligned, a line for each turn, if anybody did; else the text in one line."""
+        turns = [" ".join(word.text for word in turn) for turn in to_turns(self.reference.words)]
+        return "\n".join(turns) or " ".join((self.reference.text or "").split())
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,19 @@ class Outcome:
     recognised: Sequence[TimedWord]
     aligned: Sequence[TimedWord]
     not_said: int
+
+
+def to_turns(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
+    """Return the words of each speaker's turns, which may overlap, in the order in which they begin."""
+    turns: list[list[TimedWord]] = []
+    latest: dict[str | None, list[TimedWord]] = {}
+    for word in sorted(words, key=lambda word: word.start):
+        turn = latest.get(word.speaker)
+        if turn is None or word.start - turn[-1].end > TURN_PAUSE_S:
+            turn = latest[word.speaker] = []
+            turns.append(turn)
+        turn.append(word)
+    return turns
 
 
 def join(references: Sequence[Reference], seconds: float, path: Path) -> list[Placed]:
@@ -111,9 +137,7 @@ def distance_rows(outcome: Outcome) -> Iterator[list[str]]:
     aligned: list[float] = []
     total = 0
     for placed, words in by_recording(outcome):
-        human = [
-            TimedWord(word.text, word.start + placed.start, word.end + placed.start) for word in placed.reference.words
-        ]
+        human = placed.words
         total += len(human)
         within = [
             word for word in outcome.recognised if placed.start - PAUSE_S / 2 <= word.start < placed.end + PAUSE_S / 2

@@ -32,6 +32,8 @@ class TimedWord:
     text: str
     start: float
     end: float
+    speaker: str | None = None
+    """None: there is one, or nobody knows."""
 
     @property
     def letters(self) -> str:
@@ -222,6 +224,6 @@ def read_rttm(path: Path, seconds: float = inf) -> list[Turn]:
 
 
 def read_words(path: Path) -> list[TimedWord]:
-    """Read a JSON list of words with `word`, `start` and `end`."""
+    """Read a JSON list of words with `word`, `start` and `end`, and `speaker` where several speak."""
     words = json.loads(path.read_text(encoding="utf-8"))
-    return [TimedWord(word["word"], word["start"], word["end"]) for word in words]
+    return [TimedWord(word["word"], word["start"], word["end"], word.get("speaker")) for word in words]

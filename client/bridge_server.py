@@ -12,9 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from filelock import FileLock, Timeout
@@ -24,7 +23,7 @@ from api.http.addresses import is_loopback, origin_of
 from api.page.folders import default_folder
 from client.console import printable
 from client.errors import WrongUsage
-from client.known_voices import VoiceFolder, add_known_voices, voices_folder
+from client.known_voices import VoiceFolder, voices_folder
 from client.options import Command, ParallelFlag, PayloadLimitFlag, TimeoutFlag, with_connection, with_flags
 from client.recording import RUN_LIMIT_BYTES, RunSettings
 from client.settings import EndpointSettings
@@ -228,11 +227,13 @@ def _create_app(
         WrongUsage: it cannot, and the page is needed.
     """
     from api.http.app import create_app
-    from api.page.settings import PageSettings, no_voices
+    from api.page.settings import PageSettings
     from api.page.tables import StoreUnusable
+    from client.page_voices import PageVoices
 
     # Names of people are for the user of this machine, and not for others who can connect.
-    voices = partial(_known_voices, console) if is_loopback(settings.host) else no_voices
+    known = PageVoices(VoiceFolder(voices_folder()), lambda problem: show(console, printable(problem)))
+    voices = known if is_loopback(settings.host) else None
     page = None if settings.page_folder is None else PageSettings(settings.page_folder, "bridge", known_voices=voices)
     try:
         return create_app(bridge, door, page=page)
@@ -241,15 +242,6 @@ def _create_app(
             raise WrongUsage(f"{error} (--page-folder)") from None
         show(console, f"No web page: {error} (--page-folder)")
         return create_app(bridge, door)
-
-
-def _known_voices(console: Console) -> dict[str, Any]:
-    """The known voices of this machine's user, for the page; none, with a note, if they cannot be read."""
-    try:
-        return add_known_voices({}, VoiceFolder(voices_folder()).load_all()).get("speakers") or {}
-    except WrongUsage as error:
-        show(console, f"No known voices: {printable(str(error))}")
-        return {}
 
 
 @contextmanager

@@ -236,7 +236,7 @@ def clean_name(name: str) -> str:
     try:
         return clean_speaker_name(" ".join(name.split()))
     except ValueError as error:
-        raise WrongUsage(f"{name!r:.70} cannot be a voice's name: {error}") from None
+        raise WrongUsage(f"{name!r:.70} cannot be a speaker's name: {error}") from None
 
 
 @dataclass(frozen=True)

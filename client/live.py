@@ -23,7 +23,8 @@ from client.console import exit_on_client_error
 from client.errors import OutputFailed, WrongUsage
 from client.files import describe, describe_no_file
 from client.invocation import command_line
-from client.options import QuietFlag, with_server
+from client.known_voices import KnownVoices, describe_known_voices
+from client.options import QuietFlag, with_known_voices, with_server
 from client.output import check_targets, write_files
 from client.realtime.sources import decode, file_input, find_sounddevice, paced, pipe_input, record
 from client.realtime.transcription import LiveTranscription, Source
@@ -70,8 +71,10 @@ def _file_flag(name: str, content: str) -> Any:
 @app.command(cls=GroupedCommand, epilog=_EXAMPLES)
 @exit_on_client_error
 @with_server
+@with_known_voices
 def main(
     connection: EndpointSettings,
+    known_voices: KnownVoices,
     recording: Annotated[
         str | None,
         typer.Argument(metavar="[FILE|-]", help="A recording, or - for a pipe; without it, the microphone."),
@@ -96,6 +99,20 @@ def main(
         str | None, typer.Option(metavar="TEXT", rich_help_panel=SPEECH, help="Text in the style that is wanted.")
     ] = None,
     diarize: Annotated[bool, typer.Option("--diarize", rich_help_panel=SPEECH, help="Tell speakers apart.")] = False,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", rich_help_panel=SPEECH, help="Replace card, iban, email, phone or ip; may be repeated."
+        ),
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", rich_help_panel=SPEECH, help="A word to mask, as d***; may be repeated."),
+    ] = None,
+    mask_style: Annotated[
+        Literal["first_letter", "stars"] | None,
+        typer.Option(rich_help_panel=SPEECH, help="d*** or ****. Default: first_letter."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", rich_help_panel=SPEECH, help="Default: the worker's.")
     ] = None,
@@ -124,6 +141,7 @@ def main(
         name: path for name, path in {"srt": srt, "vtt": vtt, "text": txt, "json": json}.items() if path is not None
     }
     _check(targets, recording, overwrite=overwrite)
+    speakers = known_voices.add_to({"diarize": diarize}).get("speakers")
     settings = _session_settings(
         model=model,
         languages=_split(language),
@@ -131,7 +149,14 @@ def main(
         prompt=prompt,
         delay=delay,
         diarize=diarize or None,
+        speakers=speakers,
+        redact=_split(redact),
+        mask=_split(mask),
+        mask_style=mask_style,
     )
+    if speakers and not quiet:
+        note = describe_known_voices({}, {"speakers": speakers})
+        Console(stderr=True).print(note, markup=False, highlight=False, soft_wrap=True)
     with _open_source(recording, speed) as source:
         live = LiveTranscription(connection, settings, source, quiet=quiet)
         try:

@@ -139,7 +139,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Subtitles": (
         *("subtitle_preset", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words"),
         *("min_cue_duration", "max_cue_duration", "min_cue_gap", "max_chars_per_second"),
-        *("stl_frame_rate", "stl_start"),
+        *("speaker_colors", "stl_frame_rate", "stl_start"),
     ),
     "Captions in the video": (
         *("captions", "caption_font", "caption_size", "caption_position", "caption_color"),

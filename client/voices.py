@@ -6,10 +6,8 @@ python -m client.transcribe talk.mp3 --diarize
 
 from __future__ import annotations
 
-import datetime
 import signal
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,28 +17,14 @@ from rich.table import Table
 
 from client.command_help import EXIT_CODES, CommandGroup, GroupedCommand
 from client.console import ProgressBar, exit_on_client_error, printable
-from client.errors import BadAnswer, BadRecording
-from client.known_voices import (
-    EMBEDDING_SIZE,
-    Voice,
-    VoiceFolder,
-    VoiceSample,
-    clean_name,
-    find_similar,
-    is_embedding,
-    is_same_name,
-    voices_folder,
-)
+from client.known_voices import VoiceFolder, clean_name, voices_folder
 from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, VoicesFlag, with_connection
 from client.output import fetch_transcription
 from client.recording import RUN_LIMIT_BYTES, RunSettings, find_recording, transcribe_recording
 from client.settings import EndpointSettings
-from client.transport.answers import is_number
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
-
-ENOUGH_SPEECH_S = 5.0
-"""Seconds of speech below which an embedding is uncertain: samples of 2 s are recognised, but narrowly."""
+from client.voice_samples import KeptVoice, keep_voice
 
 _JOB_OPTIONS = {"diarize": True, "speaker_embeddings": True, "output_format": ["json"]}
 
@@ -98,10 +82,11 @@ def add(
     folder.check_writable()
     folder.load_all()  # a damaged one is reported before the job
     recording = find_recording(source)
-    notes: list[str] = []
+    kept: list[KeptVoice] = []
 
     def keep(output: dict[str, Any]) -> None:
-        notes.extend(_keep_voice(folder, name, output, replaces=replaces))
+        transcription = output.get("transcription") or fetch_transcription(output)
+        kept.append(keep_voice(folder, name, transcription, replaces=replaces))
 
     with ProgressBar(Console(stderr=True), Path(source).name, quiet=quiet) as bar:
         transcribe_recording(
@@ -113,8 +98,10 @@ def add(
             listener=ProgressListener(bar.update),
             deliver=keep,
         )
-        for note in notes:
-            bar.print(note)
+        for voice in kept:
+            for note in voice.notes:
+                bar.print(f"Note: {note}")
+            bar.print(voice.message)
 
 
 @app.command("list", cls=GroupedCommand)
@@ -164,62 +151,6 @@ def rename(
 
 def _show(message: str) -> None:
     Console(stderr=True).print(printable(message), markup=False, highlight=False, soft_wrap=True)
-
-
-def _keep_voice(folder: VoiceFolder, name: str, output: dict[str, Any], *, replaces: bool) -> list[str]:
-    """Keep the voice of a job's output, and return what is to be said about it.
-
-    Raises:
-        BadRecording: nobody speaks.
-        BadAnswer: the output has no embedding.
-        OutputFailed: it cannot be written.
-    """
-    model, sample, notes = read_sample(output)
-    with folder.locked():
-        known = None if replaces else folder.find(name)
-        others = [voice for voice in folder.load_all() if not is_same_name(voice.name, name)]
-        if known is not None and known.model != model:
-            notes.append(f"Note: the earlier samples of {known.name} are forgotten: they were made with another model")
-            known = None
-        if known is not None and find_similar(sample, model, [known]) is None:
-            notes.append(f"Note: this does not sound like the earlier samples of {known.name}: check the recording")
-        if other := find_similar(sample, model, others):
-            notes.append(f"Note: this sounds like {other.name}, who is known already")
-        voice = Voice(name, model, (sample,)) if known is None else replace(known, name=name).with_sample(sample)
-        folder.save(voice)
-    count = f", with {len(voice.samples)} samples" if len(voice.samples) > 1 else ""
-    return [*notes, f"Kept the voice of {voice.name}: {sample.seconds:.0f} s of speech{count}"]
-
-
-def read_sample(output: dict[str, Any]) -> tuple[str | None, VoiceSample, list[str]]:
-    """Return the model and the embedding of the voice in a job's output, and notes on what seems wrong with it.
-
-    Raises:
-        BadRecording: nobody speaks.
-        BadAnswer: the output has no embedding.
-    """
-    transcription = output.get("transcription") or fetch_transcription(output)
-    speakers = transcription.get("speakers")
-    if speakers == []:
-        raise BadRecording("nobody speaks in the recording: give one in which the person speaks for some seconds")
-    if not speakers or not all(is_number(speaker.get("seconds")) for speaker in speakers):
-        raise BadAnswer("the answer has no speakers: check that the endpoint runs this version of worker-whisper")
-    first, *others = sorted(speakers, key=lambda speaker: -float(speaker["seconds"]))
-    if not is_embedding(first.get("embedding")):
-        raise BadAnswer(f"the answer has no embedding of {EMBEDDING_SIZE} numbers: update the client or the endpoint")
-    model, seconds = first.get("embedding_model"), float(first["seconds"])
-    notes = []
-    if others:
-        rest = sum(float(speaker["seconds"]) for speaker in others)
-        notes.append(
-            f"Note: there seem to be {len(speakers)} voices: the one that speaks most, {seconds:.0f} s, is kept, and "
-            f"the others, {rest:.0f} s, are not; better give a recording of one person"
-        )
-    if seconds < ENOUGH_SPEECH_S:
-        notes.append(f"Note: {seconds:.1f} s of speech are little to know a voice by: 10 s or more are better")
-    today = datetime.date.today().isoformat()
-    sample = VoiceSample(tuple(first["embedding"]), seconds, today)
-    return model if isinstance(model, str) else None, sample, notes
 
 
 if __name__ == "__main__":

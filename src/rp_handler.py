@@ -202,6 +202,7 @@ def _render_texts(transcript: Transcript, options: Options, layout: Layout, cont
             stl=options.stl,
             warn=transcript.warnings.append,
             paragraphs=options.paragraphs,
+            speaker_colors=options.speaker_colors,
             check=control.check,
         )
         for key, text in texts.items()
@@ -303,8 +304,15 @@ def _metadata(transcript: Transcript, options: Options, *, download: float, tota
             stage: round(seconds, 3) for stage, seconds in {"download": download, **transcript.timings}.items()
         },
         "worker_version": __version__,
-        "warnings": [*transcript.warnings, *ineffective_options(options)],
+        "warnings": [*transcript.warnings, *ineffective_options(options), *_without_speakers(transcript, options)],
     }
+
+
+def _without_speakers(transcript: Transcript, options: Options) -> list[str]:
+    """The warning that there is nobody to colour, which only the transcript shows: tracks have speakers, too."""
+    if not options.speaker_colors or options.diarize or any(segment.voice for segment in transcript.segments):
+        return []
+    return ['speaker_colors has no effect: without diarize, channels "split" or tracks there are no speakers']
 
 
 def _given_text(given: GivenText | None) -> dict[str, Any]:

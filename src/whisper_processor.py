@@ -231,6 +231,7 @@ class WhisperProcessor:
             options.layout,
             words=options.gives_words,
             paragraphs=options.paragraphs,
+            speaker_colors=options.speaker_colors,
         )
 
     @property

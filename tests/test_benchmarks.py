@@ -33,6 +33,7 @@ from benchmarks.accuracy_report import (
 )
 from benchmarks.clip_windows import find_weights
 from benchmarks.endpoint import Endpoint, Job, simulate
+from benchmarks.given_text import to_turns
 from benchmarks.gpu.correctness import compare_tokens
 from benchmarks.gpu.report import Report, Row, Section, format_cell, rows_table
 from benchmarks.gpu.setup import SIZES, Setup, within
@@ -152,6 +153,19 @@ def test_a_clip_has_its_reference_text():
 )
 def test_solo_speech_is_that_of_one_speaker_at_a_time(turns, solo):
     assert find_solo_spans([Turn(*turn) for turn in turns]) == solo
+
+
+@pytest.mark.parametrize(
+    ("words", "turns"),
+    [
+        ([("a", 0, 1), ("b", 1.4, 2), ("c", 2.6, 3)], ["a b", "c"]),
+        ([("a", 0, 1, "A"), ("x", 0.5, 2, "B"), ("b", 1, 2, "A"), ("y", 2, 3, "B")], ["a b", "x y"]),
+        ([("b", 3, 4, "A"), ("a", 0, 1, "A")], ["a", "b"]),
+    ],
+)
+def test_a_given_text_has_a_line_for_each_turn_also_where_they_overlap(words, turns):
+    found = to_turns([TimedWord(*word) for word in words])
+    assert [" ".join(word.text for word in turn) for turn in found] == turns
 
 
 def test_a_reference_has_its_turns_up_to_the_end_and_its_words(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,31 @@ def test_speakers_of_a_long_recording_are_the_same_in_all_of_its_blocks() -> Non
 
 def test_a_single_voice_is_one_speaker() -> None:
     assert len(diarize(load_pcm(CLIPS / "long.ogg")).speakers) == 1
+
+
+@pytest.fixture(scope="module")
+def interrupted(pcm: Pcm) -> tuple[Pcm, list[Turn]]:
+    """A turn of each of three voices; each begins a second before the one before it ends."""
+    sound, turns = np.zeros(0, np.int32), [TRUTH[0], TRUTH[4], TRUTH[5]]
+    spoken: list[Turn] = []
+    for turn in turns:
+        speech = cut(pcm, turn).astype(np.int32)
+        start = max(0, len(sound) - SAMPLE_RATE)
+        sound = np.pad(sound, (0, start + len(speech) - len(sound)))
+        sound[start : start + len(speech)] += speech
+        spoken.append(Turn(start / SAMPLE_RATE, len(sound) / SAMPLE_RATE, turn.speaker))
+    return sound.clip(-32768, 32767).astype(np.int16), spoken
+
+
+def test_two_who_speak_at_once_both_have_a_turn(interrupted: tuple[Pcm, list[Turn]]) -> None:
+    sound, spoken = interrupted
+    found = diarize(sound)
+    assert len(found.speakers) == 3
+    assert found.turns == sorted(found.turns)
+    rates = error_rate(spoken, found.turns)
+    alone = error_rate(spoken, [turn._replace(end=after.start) for turn, after in pairwise([*spoken, spoken[-1]])])
+    assert rates["missed"] < alone["missed"] / 2
+    assert rates["DER"] < 0.15
 
 
 def test_a_cancelled_diarization_ends(pcm: Pcm) -> None:

@@ -385,7 +385,9 @@ def test_verbose_json_computes_words_only_on_request() -> None:
 
 
 def test_words_that_only_subtitles_need_stay_out_of_the_segments() -> None:
-    answer = handler(job("demo.ogg", subtitle_preset="broadcast", output_format=["json", "srt"]))
+    options = {"subtitle_preset": "broadcast", "output_format": ["json", "srt"], "speaker_colors": True}
+    answer = handler(job("demo.ogg", **options))
+    assert [warning for warning in answer["metadata"]["warnings"] if warning.startswith("speaker_colors has no effect")]
     assert "words" not in answer["transcription"]["segments"][0]
     lines = answer["transcription"]["srt"].splitlines()
     assert any("over the lazy" in line for line in lines)

@@ -124,6 +124,13 @@ def test_the_sdk_gets_texts_as_they_are(api: Api, response_format: Any, start: s
     assert answer.startswith(start)
 
 
+def test_the_sdk_gets_bytes(api: Api) -> None:
+    with client_of(api) as client:
+        raw = client.audio.transcriptions.with_raw_response
+        answer = raw.create(file=CLIP, model="turbo", response_format="stl")  # type: ignore[call-overload]
+    assert (answer.content, answer.headers["content-type"]) == (b"850STL25.01\xff", "application/octet-stream")
+
+
 def test_the_sdk_gets_words_and_segments(api: Api) -> None:
     with client_of(api) as client:
         answer = client.audio.transcriptions.create(

@@ -34,6 +34,8 @@ def warned(options: dict[str, Any]) -> list[str]:
         ({"subtitle_preset": "broadcast", "output_format": ["text"]}, ["subtitle_preset"]),
         ({"max_line_count": 2, "min_cue_gap": 1.0, "output_format": ["text"]}, ["max_line_count", "min_cue_gap"]),
         ({"max_line_width": 42, "output_format": ["lrc"]}, []),
+        ({"speaker_colors": True, "output_format": ["vtt"]}, ["speaker_colors"]),
+        ({"speaker_colors": True}, []),
         ({"word_timestamps": True, "output_format": ["srt"]}, ["word_timestamps"]),
         ({"word_timestamps": True, "output_format": ["verbose_json"]}, []),
         ({"token_logprobs": True, "output_format": ["text", "verbose_json"]}, ["token_logprobs"]),

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from api.live.recognizer import Completed, Delta, LiveEvent, LiveOptions, LiveRefused
 from benchmarks.recordings import read_rttm
+from src.audio.pcm import SAMPLE_RATE
 from src.serving.live_recognizer import LocalLiveRecognizer
+from src.speakers.diarization import embed_sample
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, assert_spoken
 from tests.support.live_stream import decoded, silence
@@ -71,14 +74,20 @@ def test_the_words_are_told_while_they_are_spoken_and_whole_at_the_end(processor
         assert each.language == "en"
 
 
-def test_speakers_are_told_apart_over_the_whole_stream(processor: WhisperProcessor) -> None:
-    utterances = completed(transcribe(processor, "dialogue.ogg", LiveOptions(diarize=True, draft_seconds=None)))
+def test_speakers_are_told_apart_over_the_whole_stream_and_known_voices_named(processor: WhisperProcessor) -> None:
+    turns = read_rttm(CLIPS / "dialogue.rttm")
+    ada = max((turn for turn in turns if turn.speaker == turns[1].speaker), key=lambda turn: turn.end - turn.start)
+    sample = decoded("dialogue.ogg")[round(ada.start * SAMPLE_RATE) : round(ada.end * SAMPLE_RATE)]
+    voices = {"Ada": np.asarray(embed_sample(sample)).tolist(), "Eve": [1.0, *[0.0] * 191]}
+    speakers = {name: {"embedding": voice} for name, voice in voices.items()}
+    options = LiveOptions(diarize=True, speakers=speakers, draft_seconds=None)
+    utterances = completed(transcribe(processor, "dialogue.ogg", options))
     segments = [segment for each in utterances for segment in each.segments]
     labels: dict[str, set[str]] = defaultdict(set)
-    for turn in read_rttm(CLIPS / "dialogue.rttm"):
+    for turn in turns:
         middle = (turn.start + turn.end) / 2
         labels[turn.speaker] |= {each["speaker"] for each in segments if each["start"] <= middle <= each["end"]}
-    assert sorted(labels.values(), key=min) == [{"SPEAKER_00"}, {"SPEAKER_01"}, {"SPEAKER_02"}]
+    assert sorted(labels.values(), key=min) == [{"Ada"}, {"SPEAKER_00"}, {"SPEAKER_02"}]
     assert segments[0]["speaker"] == "SPEAKER_00"
     assert "SPEAKER" not in utterances[0].text
 
@@ -88,6 +97,11 @@ def test_speakers_are_told_apart_over_the_whole_stream(processor: WhisperProcess
     [
         (LiveOptions(model="no-such"), "model_not_found", "model: should be one of"),
         (LiveOptions(languages=("de",)), "invalid_value", "knows English only"),
+        (
+            LiveOptions(speakers={"Ada": {"embedding": [0.1]}}),
+            "invalid_value",
+            "^speakers.Ada.embedding: should ",
+        ),
     ],
 )
 def test_what_the_model_cannot_do_is_refused(

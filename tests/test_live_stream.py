@@ -9,6 +9,7 @@ import asyncio
 import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from src.errors import InvalidInput
 from src.live.setup import to_job_options
 from src.live.stream import MAX_PIECE, MAX_UNPROCESSED
 from tests.support.live_stream import ScriptedModel, decoded, open_stream, silence
+from transcript.transcript import Transcript
 
 pytestmark = pytest.mark.process
 
@@ -248,6 +250,28 @@ def test_the_rest_of_a_final_text_follows_deltas_that_it_begins_with(draft: str 
     asyncio.run(run())
 
 
+def test_neither_drafts_nor_finals_tell_a_card_that_is_said_with_a_pause() -> None:
+    class Caller(ScriptedModel):
+        """Says half of a number in each utterance."""
+
+        def transcribe_samples(self, *given: Any) -> Transcript:
+            made = super().transcribe_samples(*given)
+            made.segments[0].text = " My card is 4242 4242" if len(self.pieces) == 1 else " 4242 4242, thanks."
+            return made
+
+    async def run() -> None:
+        model = Caller()
+        model.script = lambda seconds: " My card is 4242 4242 4242 4243, thanks a lot"
+        async with open_stream(LiveOptions(redact=("card",)), model) as opened:
+            await opened.send(sound() + silence(1))
+            await opened.stream.finish()
+        assert [event.text for event in opened.of(Completed)] == ["My card is [number]", "[card], thanks."]
+        deltas = [event.text for event in opened.of(Delta) if event.utterance == 0]
+        assert deltas == ["My card is ", "[number]"]
+
+    asyncio.run(run())
+
+
 def test_one_draft_at_a_time_and_it_is_cancelled_at_the_end_of_its_utterance() -> None:
     async def run() -> None:
         model = ScriptedModel()
@@ -404,6 +428,8 @@ def test_a_closed_stream_tells_nothing_more_and_leaves_nothing() -> None:
         (LiveOptions(turn_detection=TurnDetection(silence_duration_ms=10**9)), "silence_duration_ms: should be at"),
         (LiveOptions(turn_detection=TurnDetection(prefix_padding_ms=-1)), "prefix_padding_ms: should be at least 0"),
         (LiveOptions(prompt="x" * 20_000), "prompt: should have at most"),
+        (LiveOptions(redact=("name",)), "^redact"),
+        (LiveOptions(mask_style="stars"), "mask_style needs mask"),
         (LiveOptions(draft_seconds=0.0), "draft_seconds: should be at least"),
     ],
 )
@@ -416,9 +442,9 @@ def test_an_option_without_effect_is_said() -> None:
     async def run() -> None:
         async with open_stream() as opened:
             for _ in range(2):
-                await opened.stream.update(LiveOptions(noise_reduction=True))
-        (warned,) = opened.of(Warned)
-        assert warned.message.startswith("noise_reduction has no effect")
+                await opened.stream.update(LiveOptions(noise_reduction=True, logprobs=True, mask=("damn",)))
+        messages = [warned.message for warned in opened.of(Warned)]
+        assert [message.partition(" no effect")[0] for message in messages] == ["noise_reduction has", "logprobs have"]
 
     asyncio.run(run())
 

@@ -24,6 +24,7 @@ from client.transport.answers import check_output
 from src.request.options import Options
 from tests.support.job_outputs import SAID, SECONDS, output
 from tests.support.openai_types import assert_is
+from tests.support.timed_text import read_stl, read_ttml
 
 SCHEMAS = Options.model_json_schema()["properties"]
 
@@ -133,6 +134,14 @@ def test_texts_are_bare(response_format: str, media_type: str) -> None:
     assert len(found) == len(expected)
     if response_format in ("text", "srt", "vtt", "tsv"):
         assert found == expected
+
+
+def test_formats_of_broadcasters_have_their_types() -> None:
+    ttml, stl = (answered(("response_format", name)) for name in ("ttml", "stl"))
+    assert ttml.media_type == "application/ttml+xml; charset=utf-8"
+    assert stl.media_type == "application/octet-stream"
+    for cues in (read_ttml(ttml.to_bytes().decode()), read_stl(stl.to_bytes())):
+        assert " ".join(cue.text for cue in cues).split() == TEXT.split()
 
 
 def test_a_translation_is_one_into_english() -> None:

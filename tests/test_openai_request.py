@@ -112,6 +112,8 @@ def test_fields_of_a_form_are_options_that_a_job_takes(fields: list[tuple[str, s
         ("tsv", ["tsv"], ["tsv"]),
         ("ass", ["ass"], ["ass"]),
         ("lrc", ["lrc"], ["lrc"]),
+        ("ttml", ["ttml"], ["ttml"]),
+        ("stl", ["stl"], ["stl"]),
     ],
 )
 def test_each_format_is_made_from_formats_of_the_worker(
@@ -123,7 +125,7 @@ def test_each_format_is_made_from_formats_of_the_worker(
         assert not request.stream
     request = form(("response_format", response_format), ("stream", "true"))
     assert request.options["output_format"] == streamed
-    is_text = response_format not in ("srt", "vtt", "tsv", "ass", "lrc")
+    is_text = response_format not in ("srt", "vtt", "tsv", "ass", "lrc", "ttml", "stl")
     assert (request.stream, request.ignored) == ((True, ()) if is_text else (False, ("stream",)))
 
 

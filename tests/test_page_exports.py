@@ -24,7 +24,7 @@ from api.openai.errors import ApiError
 from api.page.cues import CONTEXT_SECONDS, LAYOUT_OPTIONS, cues_between, cues_of, parse_layout
 from api.page.document import Document
 from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, file_stem, to_zip
-from api.page.job_lines import spread_words
+from api.page.job_lines import lines_of_segments, spread_words
 from api.page.lines import Line, Word, clean_text
 from src.request.openai_jobs import option_schemas
 from tests.support.timed_text import read_stl, read_ttml
@@ -53,6 +53,19 @@ TALK = Document(
     3670.0,
 )
 MONOLOGUE = replace(TALK, lines=[replace(each, speaker=None) for each in TALK.lines], speakers={})
+
+
+def test_a_line_that_was_not_said_has_no_cue_and_stays_in_the_text() -> None:
+    words = [{"word": f" {text}", "start": 0.0, "end": 1.0, "probability": 0.0001} for text in ("Never", "said.")]
+    segments: list[dict[str, Any]] = [
+        {"start": 0.0, "end": 1.0, "text": " Never said.", "words": words},
+        {"start": 1.0, "end": 1.0, "text": " Never said.", "words": [{**word, "not_said": True} for word in words]},
+    ]
+    document = Document("", lines_of_segments(segments), {})
+    assert [[word.probability for word in line.words] for line in document.lines] == [[0.001, 0.001], [0.0, 0.0]]
+    assert [cue["line_ids"] for cue in cues_of(document, Layout())] == [["00000000"]]
+    assert len(list(srt.parse(text_of("srt", document)))) == 1
+    assert text_of("txt", document).split() == ["Never", "said."] * 2
 
 
 def text_of(name: str, document: Document = TALK, wanted: Wanted = Wanted()) -> str:  # noqa: B008
@@ -120,7 +133,7 @@ def test_a_word_document_has_a_paragraph_after_each_pause() -> None:
 
 def word_runs(document: Document, wanted: Wanted) -> list[list[tuple[str, bool, bool]]]:
     """Text of each run of each paragraph below the heading, whether it is shaded, and whether it has dots below it."""
-    read = docx.Document(io.BytesIO(export(["docx"], document, wanted)["docx"]))
+    read = docx.Document(io.BytesIO(export(["docx"], document, wanted).files["docx"]))
     return [
         [
             (run.text, bool(run._r.xpath("./w:rPr/w:shd[@w:fill='FFE699']")), run.underline is not None)

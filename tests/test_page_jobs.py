@@ -39,6 +39,16 @@ def make_record(transcript_id: str = "one", **values: Any) -> Record:
 VOICES = {"Ada": {"embedding": [1.0]}}
 
 
+class ScriptedVoices:
+    """Known voices that stay the same."""
+
+    def for_job(self) -> dict[str, Any]:
+        return VOICES
+
+    def keep(self, name: str, answer: Answer) -> list[str]:
+        raise NotImplementedError
+
+
 class Page:
     """The jobs of a store, and what the visitor Anna is told."""
 
@@ -46,7 +56,7 @@ class Page:
         self.store = Store(folder)
         self.events = Events()
         self.stream = self.events.open("anna")
-        self.jobs = PageJobs(self.store, transcriber.run, self.events, folder, lambda: VOICES)
+        self.jobs = PageJobs(self.store, transcriber.run, self.events, folder, ScriptedVoices())
 
     def begin(self, record: Record) -> None:
         self.store.add(record)

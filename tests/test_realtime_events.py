@@ -111,6 +111,7 @@ def _utterance(caller: Caller) -> dict[str, Any]:
 
 
 VAD = {"type": "server_vad"}
+VOICES = {f"Voice {number}": {"embedding": [0.0] * 191 + [1.0]} for number in range(200)}
 DEFAULT = LiveOptions()
 
 
@@ -130,6 +131,12 @@ DEFAULT = LiveOptions()
         ({"transcription": {"delay": "minimal"}}, LiveOptions(draft_seconds=0.3)),
         ({"transcription": {"delay": "xhigh"}}, LiveOptions(draft_seconds=None)),
         ({"transcription": {"diarize": True}}, LiveOptions(diarize=True)),
+        ({"transcription": {"speakers": VOICES}}, LiveOptions(speakers=VOICES)),
+        ({"transcription": {"redact": ["card", "iban"]}}, LiveOptions(redact=("card", "iban"))),
+        (
+            {"transcription": {"mask": ["damn"], "mask_style": "stars"}},
+            LiveOptions(mask=("damn",), mask_style="stars"),
+        ),
         ({"transcription": {"model": "gpt-realtime-whisper"}}, LiveOptions(turn_detection=None)),
         ({"transcription": {"model": "gpt-live-transcribe"}, "turn_detection": VAD}, DEFAULT),
         ({"turn_detection": None}, LiveOptions(turn_detection=None)),
@@ -190,7 +197,12 @@ def test_what_an_update_leaves_out_stays(recognizer: ScriptedLiveRecognizer, cal
             {"audio": {"input": {"transcription": {"language": "de", "languages": ["de", "en"]}}}},
             "session.audio.input.transcription.languages",
         ),
+        ({"audio": {"input": {"transcription": {"redact": "card"}}}}, "session.audio.input.transcription.redact"),
         ({"audio": {"input": {"transcription": {"diarize": "x"}}}}, "session.audio.input.transcription.diarize"),
+        (
+            {"audio": {"input": {"transcription": {"speakers": {"Ada": {"url": "https://a"}}}}}},
+            "session.audio.input.transcription.speakers",
+        ),
         ({"audio": {"input": {"turn_detection": "vad"}}}, "session.audio.input.turn_detection"),
         ({"audio": {"input": {"turn_detection": {"type": "x"}}}}, "session.audio.input.turn_detection.type"),
         (

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import random
 import re
+import zipfile
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
+from api.openai.answers import diarize
+from api.page.document import Document
+from api.page.exports import MEDIA_TYPES, Wanted, export
+from api.page.job_lines import lines_of
+from api.page.lines import to_json
 from src.errors import InvalidInput
 from src.job_control import JobControl
 from src.request.ineffective import ineffective_options
@@ -87,8 +95,28 @@ def test_without_word_times_the_time_is_that_of_the_segments() -> None:
     assert told(made) == [("card", 0.5, 3.5)]
 
 
+def everything_written(made: Transcript, options: Options) -> dict[str, str]:
+    """All that a caller or a visitor of the page can get of a transcript, as text, by its name."""
+    formats = {name: render(made, [name], options.layout, embedding_model="x") for name in OUTPUT_FORMATS}
+    segments = render(made, ["json"])["segments"]
+    lines = lines_of({"transcription": {"segments": segments}})
+    files = export([*MEDIA_TYPES], Document("A talk", lines, {}, made.language), Wanted(unsure_below=0.6)).files
+    with zipfile.ZipFile(io.BytesIO(files.pop("docx"))) as archive:
+        word = archive.read("word/document.xml").decode()
+    page = {f"the page's {name}": content.decode("latin-1") for name, content in files.items()}
+    return {
+        **{name: json.dumps(formats[name]) for name in OUTPUT_FORMATS},
+        "stl": base64.b64decode(formats["stl"]["stl"]).decode("latin-1"),
+        "diarized_json": json.dumps(diarize(segments, [])),
+        "the page's store": json.dumps([to_json(line) for line in lines]),
+        "the page's docx": re.sub(r"<w:style.*?/>|<.*?>", "", word),
+        **page,
+    }
+
+
 def test_nothing_that_is_written_of_it_holds_the_value() -> None:
-    made = transcript(" Ada's card is 4242 4242", " 4242 4242, mail a.b@gmail.com or call 212-555-1234, damn")
+    made = transcript(" Ada's card is 4242 4242", " 4242 4242, mail a.b@gmail.com or call 212-555-1234, damn", " Yes")
+    made.segments[2] = replace(made.segments[2], speaker="Bob")
     made.translation = replace(transcript(" It is 4242 4242 4242 4242 and a.b@gmail.com"), task="translate")
     made.diarization = Diarization([Turn(0.0, 5.0, "Ada")], [Speaker("Ada", 5.0, 1, 0.0, [0.5] * 192)])
     options = Options(
@@ -96,14 +124,13 @@ def test_nothing_that_is_written_of_it_holds_the_value() -> None:
     )
     options.text_changes.apply(made)
     assert made.translation is not None
-    outputs = [
-        {name: render(text, [name], options.layout, embedding_model="x") for name in OUTPUT_FORMATS}
-        for text in (made, made.translation)
-    ]
-    written = json.dumps([outputs, _metadata(made, options, download=0.0, total=1.0)])
-    for value in ("4242", "gmail", "a.b", "555", "1234", "212", "1702", "damn"):
-        assert value not in written
-    assert all(name in written for name in ("[card]", "[email]", "[phone]", "d***"))
+    written = everything_written(made, options)
+    written |= {f"translation's {name}": text for name, text in everything_written(made.translation, options).items()}
+    written["metadata"] = json.dumps(_metadata(made, options, download=0.0, total=1.0))
+    values = ("4242", "gmail", "a.b@", "555", "1234", "212", "1702", "damn")
+    assert [(name, value) for name, text in written.items() for value in values if value in text] == []
+    with_text = [text for name, text in written.items() if "rttm" not in name and name != "metadata"]
+    assert all("card" in text and "email" in text for text in with_text)
 
 
 def test_the_metadata_tells_kinds_and_times_of_both_texts_once() -> None:
@@ -122,6 +149,51 @@ def test_channels_are_apart() -> None:
     made.segments = [replace(segment, channel=number) for number, segment in enumerate(made.segments)]
     changes(redact=["card"]).apply(made)
     assert texts(made) == [" 4242 4242", " 4242 4242"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "times"),
+    [
+        (
+            ["A: It is 4242 4242,", "B: All right.", "A: 4242 4242. Bye"],
+            [" It is [card],", " All right.", " [card]. Bye"],
+            [("card", 1.0, 2.0), ("card", 3.0, 4.0)],
+        ),
+        (
+            ["A: 4242 4242", "B: Yes", "A: 4242", "C: Hm", "A: 4242"],
+            [" [card]", " Yes", " [card]", " Hm", " [card]"],
+            [("card", 0.0, 1.0), ("card", 1.5, 2.0), ("card", 2.5, 3.0)],
+        ),
+        (
+            ["A: john dot", "B: Yes", "A: smith at", "A: gmail dot com please"],
+            [" [email]", " Yes", " [email]", " please"],
+            [("email", 0.0, 1.0), ("email", 1.5, 4.0)],
+        ),
+        (
+            ["A: 4242 4242", "B: 4242 4242. Right?"],  # read together
+            [" [card].", " Right?"],
+            [("card", 0.0, 2.0)],
+        ),
+        (
+            ["A: 4242 4242", f"B: {'well ' * 31}well", "A: 4242 4242"],  # 16 s later
+            [" 4242 4242", f" {'well ' * 31}well", " 4242 4242"],
+            [],
+        ),
+        (["A: 4242 4242", "B: 5555", "A: 4242 4241"], [" 4242 4242", " 5555", " 4242 4241"], []),
+    ],
+)
+def test_what_a_speaker_says_in_pieces_is_found(
+    said: list[str], expected: list[str], times: list[tuple[str, float, float]]
+) -> None:
+    made = transcript(*(text[2:] for text in said))
+    made.segments = [
+        replace(segment, speaker=text[0], words=[replace(word, speaker=text[0]) for word in segment.words or []])
+        for segment, text in zip(made.segments, said, strict=True)
+    ]
+    changes(redact=list(KINDS)).apply(made)
+    assert texts(made) == expected
+    assert ["".join(word.word for word in segment.words or []) for segment in made.segments] == expected
+    assert told(made) == times
 
 
 def test_words_that_differ_from_the_text_are_redacted_too() -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ttconv.imsc import reader as imsc_reader
+from ttconv.scc import reader as scc_reader
+from ttconv.scc import writer as scc_writer
+from ttconv.scc.config import SccWriterConfiguration
 
 from tests.support.properties import examples
-from tests.support.timed_text import parse_xml, read_ttml
+from tests.support.timed_text import parse_xml, read_cues, read_ttml
 from transcript.formats.cues import Cue, line_text, mark_directions
 from transcript.formats.timed_words import TimedWord
 from transcript.formats.ttml import to_ttml
@@ -111,3 +116,13 @@ def test_right_to_left_text_has_its_direction() -> None:
 def test_without_cues_there_is_no_body(language: str) -> None:
     root = parse_xml(to_ttml([], language))
     assert [child.tag for child in root] == [f"{TT}head"]
+
+
+def test_english_becomes_scc_by_another_program() -> None:
+    """As docs/output.md says; SCC needs times before the first caption, to send its letters."""
+    lines = ["The quick brown fox", "jumps over the lazy dog."]
+    document = imsc_reader.to_model(ElementTree.ElementTree(parse_xml(to_ttml([cue(500, 3000, *lines)], "en"))))
+    written = scc_writer.from_model(document, SccWriterConfiguration(start_tc="01:00:00;00"), lambda _: None)
+    [(start, _, text)] = read_cues(scc_reader.to_model(written))
+    assert abs(float(start) - 3600.5) < 0.1
+    assert [line.strip() for line in text.splitlines()] == lines

@@ -62,10 +62,17 @@ def edit_transcript(transcript: Transcript, find: FindEdits, check: Check = neve
     Returns:
         The edits of the segments' texts.
     """
+    return edit_channels(transcript, lambda _: find, check)
+
+
+def edit_channels(
+    transcript: Transcript, find_in: Callable[[Sequence[Segment]], FindEdits], check: Check = never
+) -> list[PlacedEdit]:
+    """Do the same where what finds the edits depends on the segments of the channel, which `find_in` takes."""
     placed = []
     for channel in {segment.channel: None for segment in transcript.segments}:
         segments = [segment for segment in transcript.segments if segment.channel == channel]
-        placed += edit_segments(segments, find, check)
+        placed += edit_segments(segments, find_in(segments), check)
     kept = [segment for segment in transcript.segments if segment.text]
     if len(kept) < len(transcript.segments):
         transcript.segments = [replace(segment, id=number) for number, segment in enumerate(kept)]

@@ -58,9 +58,17 @@ class TextChanges:
         """Return a text that is told beside a transcript, such as a term, with the same redaction and mask."""
         if self.redactor is not None:
             text = self.redactor.redact_text(text, transcript)
-        if self.masker is not None:
-            for edit in reversed(self.masker.find([text])):
-                text = text[: edit.start] + edit.text + text[edit.end :]
+        return self._mask(text)
+
+    def hide_in_draft(self, text: str, language: str) -> str:
+        """Return what is certain of a text that grows, with the same redaction and mask."""
+        if self.redactor is not None:
+            text = self.redactor.redact_draft(text, language)
+        return self._mask(text)
+
+    def _mask(self, text: str) -> str:
+        for edit in reversed(self.masker.find([text]) if self.masker is not None else []):
+            text = text[: edit.start] + edit.text + text[edit.end :]
         return text
 
 

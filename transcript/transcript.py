@@ -30,6 +30,8 @@ class Word:
     """None unless the job asked for speakers."""
     said: bool = True
     """False for a word of a given text that is not in the recording; its times are where the text goes on."""
+    other_speakers: tuple[str, ...] = ()
+    """Those who speak at the same time, for at least half of the word."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the word in its JSON form."""
@@ -41,6 +43,8 @@ class Word:
         }
         if self.speaker is not None:
             word["speaker"] = self.speaker
+        if self.other_speakers:
+            word["other_speakers"] = list(self.other_speakers)
         return word if self.said else {**word, "not_said": True}
 
 

@@ -41,7 +41,7 @@ async def transcribe(request: Request) -> Response:
         "content-disposition": f'attachment; filename="{FILE_FIELD}.{asr.output}"',
         **answer_headers(ignored, answer["metadata"]),
     }
-    return Response(body.content.encode(errors="replace"), headers=headers, media_type=body.media_type)
+    return Response(body.to_bytes(), headers=headers, media_type=body.media_type)
 
 
 async def detect_language(request: Request) -> Response:

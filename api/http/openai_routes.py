@@ -126,7 +126,7 @@ async def _whole_answer(request: Request, speech: SpeechRequest, choice: ModelCh
     milliseconds = (time.perf_counter() - started) * 1000
     body = await run_in_threadpool(to_body, answer, speech)
     headers = {**_headers(request, speech, choice, answer["metadata"]), "openai-processing-ms": f"{milliseconds:.0f}"}
-    return Response(body.content.encode(errors="replace"), headers=headers, media_type=body.media_type)
+    return Response(body.to_bytes(), headers=headers, media_type=body.media_type)
 
 
 async def _send_stream(request: Request, speech: SpeechRequest, choice: ModelChoice, job: Job) -> None:

@@ -16,6 +16,7 @@ from api.http import (
     page_session,
     page_uploads,
     page_video,
+    page_voices,
 )
 from api.http.door import Door
 from api.http.page_requests import JOBS_ROUTE
@@ -25,6 +26,7 @@ from api.page.settings import PageSettings
 _PARTS = (
     *(page_files, page_session, page_uploads, page_routes, page_live, page_events, page_media, page_exports),
     page_video,
+    page_voices,
 )
 ROUTES: list[BaseRoute] = [route for part in _PARTS for route in part.ROUTES]
 

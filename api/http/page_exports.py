@@ -53,8 +53,13 @@ async def download(request: Request) -> Response:
     if name != "zip" and name not in MEDIA_TYPES:
         raise ApiError(404, f"there is no such format: take one of {', '.join([*MEDIA_TYPES, 'zip'])}", code="format")
     times = _parse_switch(query, "times", default=False) if query.get("times") else None
-    names_speakers = _parse_switch(query, "names", default=True)
-    wanted = Wanted(parse_layout(query), names_speakers, times, _parse_probability(query, "unsure_below"))
+    wanted = Wanted(
+        parse_layout(query),
+        names=_parse_switch(query, "names", default=True),
+        colors=_parse_switch(query, "colors", default=False),
+        times=times,
+        unsure_below=_parse_probability(query, "unsure_below"),
+    )
     page = page_of(request)
     names = list(MEDIA_TYPES) if name == "zip" else [name]
     files, warnings = await _laid_out(request, lambda check: export(names, page.document_of(record), wanted, check))

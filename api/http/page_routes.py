@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,7 +30,9 @@ MAX_BODY_BYTES = 8 * 1024**2
 MAX_EDIT_VALUES = 500_000
 """Of an edit: 500 lines of 100 words, which have five each, and as much again."""
 
-MAX_OPTIONS_BYTES = 64 * 1024
+MAX_OPTIONS_CHARACTERS = 2_000_000
+"""Of their JSON: a text to align has up to a million."""
+
 MAX_URL_CHARACTERS = 2048
 
 _MAX_REVISION_DIGITS = len(str(values.MAX_REVISION))
@@ -106,6 +107,8 @@ async def retry(request: Request) -> Response:
     options = None if body.get("options") is None else _parse_options(body["options"])
     if record.state in (*UNFINISHED, "live"):
         raise ApiError(409, "the recording is still being transcribed: cancel that first", code="not_ended")
+    if page.voices is not None:
+        page.voices.forget(record.id)  # its speakers will be others
     return await answer(request, page.jobs.to_json(existing(await page.jobs.retry(record, options))))
 
 
@@ -206,9 +209,10 @@ def _parse_options(value: Any) -> dict[str, Any]:
     Raises:
         ApiError: they are not an object, or too large.
     """
-    if not isinstance(value, Mapping) or len(json.dumps(value)) > MAX_OPTIONS_BYTES:
-        limit = MAX_OPTIONS_BYTES // 1024
-        raise ApiError(400, f"options: should be an object of at most {limit} KiB", param="options")
+    if not isinstance(value, Mapping) or len(json_text.to_json(value)) > MAX_OPTIONS_CHARACTERS:
+        raise ApiError(
+            400, f"options: should be an object of at most {MAX_OPTIONS_CHARACTERS} characters", param="options"
+        )
     return dict(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from api.asr_webservice import OUTPUTS
 from api.http.job_routes import DEFAULT_WAIT_MS, MAX_WAIT_MS
-from api.openai.answers import TEXT_TYPES
+from api.openai.answers import BINARY_TYPES, TEXT_TYPES
 from api.openai.request import MAX_KNOWN_SPEAKERS, RESPONSE_FORMATS
 from api.transcriber import Schema
 
@@ -70,7 +70,7 @@ class RouteReference:
 _RECORDING = "The recording, audio or video in any format; its name does not matter."
 _SPOKEN = "The language spoken, such as `en`, `en-US` or `English`; none: it is detected."
 _PROMPT = "Vocabulary or style to follow."
-_SPEECH_ANSWERS = ("application/json", "text/plain", *TEXT_TYPES.values(), "text/event-stream")
+_SPEECH_ANSWERS = ("application/json", "text/plain", *TEXT_TYPES.values(), *BINARY_TYPES.values(), "text/event-stream")
 _STREAM_TEXT = "Server-sent events as the text comes, unless it is subtitles."
 
 
@@ -249,6 +249,8 @@ FORMATS: Mapping[str, str] = {
     "tsv": "A table: start and end in milliseconds, text.",
     "ass": "Subtitles with styles.",
     "lrc": "Lyrics.",
+    "ttml": "Subtitles of broadcasters: EBU-TT-D.",
+    "stl": "Subtitles of broadcasters: EBU STL, which is binary.",
 }
 """Values of `response_format`."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api import json_text
-from api.form_values import MAX_DEPTH, check_size, is_deeper, nameable, one_of, wrong
+from api.form_values import check_size, is_deeper, nameable, one_of, wrong
 from api.openai.errors import ApiError
 
 APPEND = "input_audio_buffer.append"
@@ -22,6 +22,13 @@ TYPES = (UPDATE, BETA_UPDATE, APPEND, COMMIT, CLEAR, FINISH)
 
 MAX_SOUND_BYTES = 15 * 2**20
 """Of one event, as at OpenAI."""
+
+
+MAX_VALUES = 50_000
+"""Of one event: 200 known voices have 192 numbers each."""
+
+MAX_DEPTH = 8
+"""Of lists and objects in one event: those of known voices in the present layout."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def read_event(text: str) -> ClientEvent:
         WrongEvent: there is none.
     """
     try:
-        check_size("event", text, "[{,:")
+        check_size("event", text, "[{,:", MAX_VALUES)
         fields = json_text.from_json(text)
     except ApiError as error:
         raise WrongEvent(error) from None
@@ -82,8 +89,8 @@ def read_event(text: str) -> ClientEvent:
     if not isinstance(fields, dict):
         raise WrongEvent(ApiError(400, 'a message should be an object such as {"type": "session.update"}'))
     given = fields.get("type")
-    if is_deeper(fields, MAX_DEPTH + 1):
-        raise WrongEvent(ApiError(400, f"an event should have at most {MAX_DEPTH + 1} levels"), fields.get("event_id"))
+    if is_deeper(fields, MAX_DEPTH):
+        raise WrongEvent(ApiError(400, f"an event should have at most {MAX_DEPTH} levels"), fields.get("event_id"))
     if not isinstance(given, str) or given not in TYPES:
         named = f'"{nameable([given])[0]}" is no event here' if isinstance(given, str) else "the type is missing"
         unknown = wrong("type", f"{named}: a transcription session takes {one_of(TYPES)}")

@@ -92,6 +92,9 @@ def _describe_transcription(config: SessionConfig) -> dict[str, Any]:
         "prompt": options.prompt or "",
         **({"keywords": [*options.keywords]} if options.keywords else {}),
         "delay": config.delay,
+        **({"redact": [*options.redact]} if options.redact else {}),
+        **({"mask": [*options.mask]} if options.mask else {}),
+        **({"mask_style": options.mask_style} if options.mask_style else {}),
         "diarize": options.diarize,
         "word_timestamps": options.word_timestamps,
     }

@@ -163,7 +163,11 @@ class _Draft:
         fields.read("prompt", lambda given, at: self._set(prompt=_text(given, at) or None))
         fields.read("keywords", lambda given, at: self._set(keywords=_texts(given, at, MAX_KEYWORDS)))
         fields.read("delay", self._set_delay)
+        fields.read("redact", lambda given, at: self._set(redact=_texts(given, at, MAX_KEYWORDS)))
+        fields.read("mask", lambda given, at: self._set(mask=_texts(given, at, MAX_KEYWORDS)))
+        fields.read("mask_style", lambda given, at: self._set(mask_style=_text(given, at) or None))
         fields.read("diarize", lambda given, at: self._set(diarize=_switch(given, at)))
+        fields.read("speakers", lambda given, at: self._set(speakers=_voices(given, at)))
         fields.read("word_timestamps", lambda given, at: self._set(word_timestamps=_switch(given, at)))
         self.ignored += fields.rest()
 
@@ -243,6 +247,15 @@ def _texts(value: Any, path: str, most: int) -> tuple[str, ...]:
     if sum(map(len, items)) > most * 100:
         raise wrong(path, f"should have at most {most * 100} characters")
     return tuple(items)
+
+
+def _voices(value: Any, path: str) -> Mapping[str, Mapping[str, Any]]:
+    """Known voices, whose embeddings the recognizer checks."""
+    voices = {} if value is None else value
+    is_voices = isinstance(voices, Mapping) and all(isinstance(voice, Mapping) for voice in voices.values())
+    if not is_voices or not all("embedding" in voice for voice in voices.values()):
+        raise wrong(path, 'should be known voices by their embeddings, as {"Ada": {"embedding": [...]}}')
+    return dict(voices)
 
 
 def _switch(value: Any, path: str) -> bool:

@@ -6,8 +6,8 @@ loop. An utterance is what the turn detector, or a commit, ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 SAMPLE_RATE = 16000
@@ -56,7 +56,11 @@ class LiveOptions:
         noise_reduction: true: requested; a recognizer without it warns.
         word_timestamps: true: segments have words with times.
         diarize: true: segments name their speaker.
+        speakers: known voices by their embeddings, as the option `speakers` of a job has them; they are named.
         logprobs: true: texts come with the log probabilities of their tokens.
+        redact: kinds of personal data to replace, as in a job.
+        mask: words to mask.
+        mask_style: how they are masked; None: the default.
     """
 
     model: str | None = None
@@ -68,7 +72,11 @@ class LiveOptions:
     noise_reduction: bool = False
     word_timestamps: bool = False
     diarize: bool = False
+    speakers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     logprobs: bool = False
+    redact: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    mask_style: str | None = None
 
 
 @dataclass(frozen=True)

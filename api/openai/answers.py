@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
@@ -13,8 +14,11 @@ from api.transcriber import Answer, find_seconds
 
 Json = dict[str, Any]
 
-TEXT_TYPES = {"tsv": "text/tab-separated-values", "ass": "text/x-ssa"}
+TEXT_TYPES = {"tsv": "text/tab-separated-values", "ass": "text/x-ssa", "ttml": "application/ttml+xml"}
 """Of formats that OpenAI lacks; it sends its own as plain text."""
+
+BINARY_TYPES = {"stl": "application/octet-stream"}
+"""Of formats that are bytes, which a job's output has in base64."""
 
 _SEGMENT_KEYS = (
     *("id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio"),
@@ -28,6 +32,12 @@ class Body(NamedTuple):
 
     content: str
     media_type: str
+    is_base64: bool = False
+    """True if the body is what `content` stands for in base64."""
+
+    def to_bytes(self) -> bytes:
+        """Return the body as it is sent."""
+        return base64.b64decode(self.content) if self.is_base64 else self.content.encode(errors="replace")
 
 
 class DiarizedSegment(NamedTuple):
@@ -51,13 +61,15 @@ def to_body(answer: Answer, request: SpeechRequest) -> Body:
         ApiError: 413, the text is too large for an answer, and was delivered as files.
     """
     content = to_content(answer, request)
+    if isinstance(content, str) and request.response_format in BINARY_TYPES:
+        return Body(content, BINARY_TYPES[request.response_format], is_base64=True)
     if isinstance(content, str):
         return Body(content, f"{TEXT_TYPES.get(request.response_format, 'text/plain')}; charset=utf-8")
     return Body(to_json(content), "application/json")
 
 
 def to_content(answer: Answer, request: SpeechRequest) -> Json | str:
-    """What `to_body` writes: an object of JSON, or a text.
+    """What `to_body` writes: an object of JSON, or a text, which is base64 for formats that are bytes.
 
     Raises:
         ApiError: 413, the text is too large for an answer, and was delivered as files.

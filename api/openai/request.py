@@ -36,7 +36,7 @@ from api.transcriber import Schema
 Task = Literal["transcribe", "translate"]
 
 OPENAI_FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
-OUR_FORMATS = ("tsv", "ass", "lrc")
+OUR_FORMATS = ("tsv", "ass", "lrc", "ttml", "stl")
 RESPONSE_FORMATS = (*OPENAI_FORMATS, *OUR_FORMATS)
 
 MAX_FIELDS = 5000

@@ -155,7 +155,7 @@ def _check(video: Video, mode: Mode) -> None:
 
 
 def _to_captions(document: Document, layout: Layout, video: Video, names: bool, check: Check) -> Captions:
-    transcript = document.to_transcript(names=names)
+    transcript = document.spoken.to_transcript(names=names)
     cues = to_subtitles(transcript.segments, layout, transcript.language, check)
     end = max(video.seconds, document.duration or 0.0)
     return Captions(cut_at(end, cues), transcript.language or _UNKNOWN_LANGUAGE)

@@ -70,6 +70,7 @@ def _parse_number(name: str, value: Any) -> Any:
 
 def cues_of(document: Document, layout: Layout, *, names: bool = True, check: Check = never) -> list[dict[str, Any]]:
     """The cues as the page reads them, times in seconds; `check` ends the work by an exception."""
+    document = document.spoken
     transcript = document.to_transcript(names=names)
     cues = to_subtitles(transcript.segments, layout, transcript.language, check)
     voices = [segment.voice for segment in transcript.segments]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.page.lines import Line, Word
 from transcript import transcript
@@ -36,6 +36,11 @@ class Document:
             for number, key in enumerate(keys, start=1)
         }
 
+    @property
+    def spoken(self) -> Document:
+        """The document without lines of which nothing was said."""
+        return replace(self, lines=[line for line in self.lines if line.said])
+
     def to_transcript(self, *, names: bool = True) -> transcript.Transcript:
         """The transcript as the subtitle writers take it; without `names`, it has no speakers."""
         voices = self.voices if names else {}
@@ -63,4 +68,4 @@ def _to_segment(number: int, line: Line, voice: str | None) -> transcript.Segmen
 
 def _to_word(word: Word, voice: str | None) -> transcript.Word:
     probability = 1.0 if word.probability is None else word.probability
-    return transcript.Word(word.text, word.start, word.end, probability, voice)
+    return transcript.Word(word.text, word.start, word.end, probability, voice, said=word.said)

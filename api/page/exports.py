@@ -42,12 +42,14 @@ class Wanted:
     Attributes:
         layout: of subtitles.
         names: whether speakers are named.
+        colors: whether named speakers have colours, in SRT and ASS.
         times: whether text has times; None: as is usual for the format.
         unsure_below: the probability, 0 to 1, below which a Word document marks words; None: it marks none.
     """
 
     layout: Layout = field(default_factory=Layout)
     names: bool = True
+    colors: bool = False
     times: bool | None = None
     unsure_below: float | None = None
 
@@ -92,7 +94,10 @@ def export(names: Collection[str], document: Document, wanted: Wanted, check: Ch
     warnings: list[str] = []
     if laid_out:
         transcript = document.to_transcript(names=wanted.names)
-        written.update(render(transcript, laid_out, wanted.layout, warn=warnings.append, check=check))
+        rendered = render(
+            transcript, laid_out, wanted.layout, warn=warnings.append, speaker_colors=wanted.colors, check=check
+        )
+        written.update(rendered)
     if "stl" in written:
         written["stl"] = base64.b64decode(written["stl"])
     written.update((name, _WRITERS[name](document, wanted, check)) for name in names if name in _WRITERS)

@@ -55,7 +55,12 @@ def _word_of(word: Mapping[str, Any], line_start: float) -> Word:
     probability = word.get("probability")
     if not isinstance(probability, int | float) or not 0 <= probability <= 1:
         probability = None
-    rounded = None if probability is None else round(float(probability), DECIMALS_OF_PROBABILITY)
+    if word.get("not_said"):
+        rounded: float | None = 0.0
+    elif probability is None:
+        rounded = None
+    else:  # 0 stands for a word that was not said
+        rounded = max(10.0**-DECIMALS_OF_PROBABILITY, round(float(probability), DECIMALS_OF_PROBABILITY))
     return Word(clean_text(word["word"]), start, _clamp(word["end"], start), rounded)
 
 

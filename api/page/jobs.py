@@ -20,7 +20,7 @@ from api.page.events import Events
 from api.page.lines import Line
 from api.page.records import Outcome, Progress, Record, State
 from api.page.running_job import RunningJob
-from api.page.settings import no_voices
+from api.page.settings import KnownVoices
 from api.page.store import MAX_LINES, NotWritten, Store
 from api.page.threads import to_end
 from api.transcriber import Answer, Job, Listener, find_seconds, request_id
@@ -71,7 +71,7 @@ class PageJobs:
         run: Run,
         events: Events,
         media: Path,
-        known_voices: Callable[[], Mapping[str, Any]] = no_voices,
+        known_voices: KnownVoices | None = None,
     ) -> None:
         self._store = store
         self._run = run
@@ -193,8 +193,8 @@ class PageJobs:
     def _to_job(self, record: Record) -> Job:
         folder = self._media / record.id
         asked = {name: value for name, value in record.options.items() if name not in _MADE_BY_THE_PAGE}
-        if asked.get("diarize") and not asked.get("speakers") and (voices := self._known_voices()):
-            asked["speakers"] = dict(voices)
+        if self._known_voices and asked.get("diarize") and not asked.get("speakers"):
+            asked |= {"speakers": dict(voices)} if (voices := self._known_voices.for_job()) else {}
         options = {**asked, "output_format": "json", "word_timestamps": True}
         job_input: dict[str, Any] = {"options": options}
         if record.source.url is not None:

@@ -26,13 +26,18 @@ class Word(NamedTuple):
 
     Attributes:
         text: with the space before it.
-        probability: that Whisper gave it, 0 to 1; None: unknown.
+        probability: that Whisper gave it, 0 to 1; 0: of a given text, and not said; None: unknown.
     """
 
     text: str
     start: float
     end: float
     probability: float | None
+
+    @property
+    def said(self) -> bool:
+        """False if it is only in the given text, and not in the recording."""
+        return self.probability != 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,11 @@ class Line:
     def text(self) -> str:
         """The text, without spaces around it."""
         return "".join(word.text for word in self.words).strip()
+
+    @property
+    def said(self) -> bool:
+        """False if none of its words was said."""
+        return not self.words or any(word.said for word in self.words)
 
 
 def clean_text(text: Any) -> str:

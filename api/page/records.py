@@ -14,6 +14,9 @@ UNFINISHED: tuple[State, ...] = ("waiting", "working")
 
 PREVIEW_CHARACTERS = 160
 
+_LONG = ("align",)
+"""Options that the page has no use for, and that would make the list of transcripts long."""
+
 _PRIVATE = ("owner", "attempts", "outcome", "has_result")
 
 
@@ -108,5 +111,6 @@ class Progress:
 def to_json(record: Record, progress: Progress | None) -> dict[str, Any]:
     """A record as the page reads it, with the progress of its job while there is one."""
     known = {key: value for key, value in asdict(record).items() if key not in _PRIVATE}
+    known["options"] = {name: value for name, value in record.options.items() if name not in _LONG}
     ended = Progress(record.state, fraction=float(record.state == "done"))
     return {**known, **asdict(record.outcome), **asdict(progress or ended)}

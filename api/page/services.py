@@ -27,6 +27,7 @@ from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
 from api.page.threads import Layouts
 from api.page.uploads import NoSpace, Uploads
+from api.page.voices import VoiceKeeper
 
 if TYPE_CHECKING:
     from api.live.sessions import LiveSessions  # with packages that a page without live captions does not need
@@ -56,6 +57,7 @@ class PageServices:
         uploads: that are not yet complete, or not yet used.
         jobs: of the transcripts.
         own_visitor: the owner of the folder.
+        voices: keeps voices of speakers; None: there is no place for them.
         live: the live transcripts.
         made: files that are being made of recordings.
         layouts: lays out texts.
@@ -68,6 +70,7 @@ class PageServices:
     uploads: Uploads
     jobs: PageJobs
     own_visitor: OwnVisitor
+    voices: VoiceKeeper | None
     sessions: InitVar[LiveSessions | None] = None
     live: LiveTranscripts = field(init=False)
     made: MadeFiles = field(default_factory=MadeFiles)
@@ -147,6 +150,8 @@ class PageServices:
             await run_in_threadpool(self.remove_folder, record.id)
             await run_in_threadpool(self.store.remove, record.id)
         await self.jobs.cancel(record)  # a job that begins from now on finds no transcript
+        if self.voices is not None:
+            self.voices.forget(record.id)
         await run_in_threadpool(self.remove_folder, record.id)
         self.events.publish(record.owner, "removed", {"id": record.id})
 
@@ -231,4 +236,5 @@ def open_page(settings: PageSettings, run: Run, sessions: LiveSessions | None = 
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
     jobs = PageJobs(store, run, events, settings.media_folder, settings.known_voices)
-    return PageServices(settings, store, events, uploads, jobs, own_visitor, sessions)
+    voices = VoiceKeeper(settings.known_voices, run) if settings.known_voices else None
+    return PageServices(settings, store, events, uploads, jobs, own_visitor, voices, sessions)

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+from api.transcriber import Answer
 
 Home = Literal["worker", "bridge"]
 
 
-def no_voices() -> Mapping[str, Any]:
-    """Return no known voices."""
-    return {}
+class VoiceNotKept(Exception):
+    """A voice cannot be kept; with a sentence."""
+
+
+class KnownVoices(Protocol):
+    """The voices that the user of this machine keeps."""
+
+    def for_job(self) -> Mapping[str, Any]:
+        """Return the voices as the option `speakers` takes them; empty if there are none, or they cannot be read."""
+
+    def keep(self, name: str, answer: Answer) -> list[str]:
+        """Keep a voice, beside earlier samples of it, and return sentences that say so, and what seems wrong with it.
+
+        Args:
+            name: of the person, as `clean_speaker_name` returns it.
+            answer: of a job with `speaker_embeddings`, whose recording has this person's speech.
+
+        Raises:
+            VoiceNotKept: nobody speaks, or the answer has no embedding, or the voice cannot be written.
+        """
 
 
 @dataclass(frozen=True)
@@ -23,14 +42,14 @@ class PageSettings:
         folder: for transcripts and recordings; only one server at a time can use it.
         home: what transcribes: models of this process, or an endpoint.
         reserve_bytes: of the folder's disk that the page leaves free.
-        known_voices: called at the start of each job; its voices, as the option `speakers` takes them, are named in
-            transcripts with speakers, of all visitors.
+        known_voices: those of this machine's user, which all visitors' transcripts with speakers name, and to which
+            each visitor can add; None: there are none.
     """
 
     folder: Path
     home: Home
     reserve_bytes: int = 1 << 30
-    known_voices: Callable[[], Mapping[str, Any]] = no_voices
+    known_voices: KnownVoices | None = None
 
     @property
     def media_folder(self) -> Path:

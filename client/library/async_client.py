@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from client.errors import Stopped
-from client.library.client import OnProgress, OnSegments, run
+from client.library.client import OnProgress, OnSegments, choose_voices, run
 from client.library.transcription import Transcription
 from client.recording import RunSettings
 from client.settings import find_settings
@@ -32,6 +32,7 @@ class AsyncClient:
         limit: maximum number of recordings at once; others wait.
         parallel: maximum number of jobs at once for a large recording.
         timeout_s: time limit of a job, in seconds; None: derived from the length of its audio.
+        voices: as for `Client`.
 
     Raises:
         WrongUsage: an address or the key is missing or malformed.
@@ -46,9 +47,11 @@ class AsyncClient:
         limit: int = 8,
         parallel: int = 4,
         timeout_s: float | None = None,
+        voices: bool | str | Path = False,
     ) -> None:
         self._endpoint = Endpoint(find_settings(endpoint_id, api_key, base_url))
         self._settings = RunSettings(parallel, timeout_s)
+        self._voices = choose_voices(voices)
         self._slots = asyncio.Semaphore(limit)
         self._running: dict[asyncio.Future[Transcription], threading.Event] = {}
         self._is_closed = False
@@ -91,7 +94,9 @@ class AsyncClient:
             stop = threading.Event()
             callbacks = (_on_loop(on_progress), _on_loop(on_segments))
             settings = replace(self._settings, headers=headers or {})
-            future = _start_thread(lambda: run(self._endpoint, settings, recording, options or {}, stop, *callbacks))
+            future = _start_thread(
+                lambda: run(self._endpoint, settings, self._voices, recording, options or {}, stop, *callbacks)
+            )
             self._running[future] = stop
             try:
                 return await asyncio.shield(future)

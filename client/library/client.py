@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from client.errors import Stopped, WrongUsage
+from client.known_voices import KnownVoices
 from client.library.transcription import Transcription
 from client.option_values import check_options
 from client.recording import RunSettings, find_recording, transcribe_recording
@@ -39,6 +40,7 @@ class Client:
         base_url: address of the API, such as `http://localhost:8000` for a worker in HTTP mode.
         parallel: maximum number of jobs at once for a large recording.
         timeout_s: time limit of a job, in seconds; None: derived from the length of its audio.
+        voices: a folder of known voices, whom transcripts with `diarize` name; True: that of `worker-whisper voices`.
 
     Raises:
         WrongUsage: an address or the key is missing or malformed.
@@ -52,9 +54,11 @@ class Client:
         *,
         parallel: int = 4,
         timeout_s: float | None = None,
+        voices: bool | str | Path = False,
     ) -> None:
         self._endpoint = Endpoint(find_settings(endpoint_id, api_key, base_url))
         self._settings = RunSettings(parallel, timeout_s)
+        self._voices = choose_voices(voices)
         self._running: set[threading.Event] = set()
 
     def __enter__(self) -> Client:
@@ -83,15 +87,16 @@ class Client:
             on_segments: called on other threads; as the worker streams them, if it does, else at the end.
 
         Raises:
-            WrongUsage: there is no such file, or an option is unknown or has a wrong value.
+            WrongUsage: there is no such file, or an option is unknown or has a wrong value, or a known voice is
+                damaged.
             BadRecording: the file is no recording.
             JobFailed: the worker's reason.
             EndpointFailed: the endpoint cannot be reached, or refuses.
             Stopped: `cancel` was called.
         """
         with self._stoppable() as stop:
-            settings = replace(self._settings, headers=headers or {})
-            return run(self._endpoint, settings, recording, options or {}, stop, on_progress, on_segments)
+            settings, callbacks = replace(self._settings, headers=headers or {}), (on_progress, on_segments)
+            return run(self._endpoint, settings, self._voices, recording, options or {}, stop, *callbacks)
 
     def cancel(self) -> None:
         """Cancel the running jobs; calls of `transcribe` that wait for them, on other threads, raise `Stopped`."""
@@ -108,9 +113,17 @@ class Client:
             self._running.discard(stop)
 
 
+def choose_voices(voices: bool | str | Path) -> KnownVoices:
+    """Return the known voices that a program asks for."""
+    if isinstance(voices, bool):
+        return KnownVoices(None if voices else False, None)
+    return KnownVoices(None, Path(voices))
+
+
 def run(
     endpoint: Endpoint,
     settings: RunSettings,
+    voices: KnownVoices,
     recording: str | Path | Sequence[Track],
     options: Mapping[str, Any],
     stop: threading.Event,
@@ -122,13 +135,14 @@ def run(
     Args:
         endpoint: where the jobs run.
         settings: how they are run.
+        voices: that are named.
         recording: a file, a URL, or tracks.
         options: the worker's.
         stop: cancels the jobs when set.
         on_progress: see there.
         on_segments: see there.
     """
-    checked = check_options(options)
+    checked = voices.add_to(check_options(options))
     work = _find_work(recording)
     if stop.is_set():
         raise Stopped("stopped")

@@ -157,7 +157,12 @@ def _merge_srt(parts: Sequence[str], offsets: Sequence[int]) -> str:
     cues = [cue for part, offset in zip(parts, offsets, strict=True) for cue in _shift_cues(part, offset, ",")]
     # A cue begins with its number, which restarts at 1 in each part.
     numbered = (re.sub(r"\A\d+", str(number), cue) for number, cue in enumerate(cues, start=1))
-    return "\n".join(f"{cue}\n" for cue in numbered)
+    text = "\n".join(f"{cue}\n" for cue in numbered)
+    if '<font color="#' not in text:
+        return text
+    from client.merge.speaker_colors import recolor_srt  # 0.1 s of tables, for few recordings
+
+    return recolor_srt(text)
 
 
 def _merge_vtt(parts: Sequence[str], offsets: Sequence[int]) -> str:
@@ -238,7 +243,12 @@ def _merge_ass(parts: Sequence[str], offsets: Sequence[int]) -> str:
         for line in part.splitlines(keepends=True)
         if line.startswith("Dialogue: ")
     ]
-    return header + "".join(lines)
+    text = header + "".join(lines)
+    if r"{\1c&H" not in text:
+        return text
+    from client.merge.speaker_colors import recolor_ass  # 0.1 s of tables, for few recordings
+
+    return recolor_ass(text)
 
 
 def _merge_ttml(parts: Sequence[str], offsets: Sequence[int]) -> str:

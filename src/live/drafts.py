@@ -39,8 +39,8 @@ class Drafts:
         self._loop = asyncio.get_running_loop()
         self._client = Client(background=True)
         self._agreement = Agreement()
-        self._sent = 0
-        """Characters of the agreed text that were sent."""
+        self._sent = ""
+        """Of the agreed text, without what is hidden."""
         self._running = False
         self._ended = False
         self._drafted = start
@@ -102,9 +102,10 @@ class Drafts:
             return
         vocabulary = setup.vocabulary(draft.language)
         self._agreement.add(draft.tokens, draft.language, vocabulary)
-        text = vocabulary.decode(self._agreement.tokens)
-        self._utterance.send(text[self._sent :])
-        self._sent = len(text)
+        text = setup.text_changes.hide_in_draft(vocabulary.decode(self._agreement.tokens), draft.language)
+        if text.startswith(self._sent):
+            self._utterance.send(text[len(self._sent) :])
+            self._sent = text
 
 
 def _is_silent(draft: Draft, threshold: float | None) -> bool:

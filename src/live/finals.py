@@ -23,6 +23,9 @@ from transcript.transcript import Segment, Transcript
 
 log = logging.getLogger(__name__)
 
+MAX_PAUSE = 15 * SAMPLE_RATE
+"""Samples between two pieces in which personal data goes on."""
+
 
 class Finals:
     """Transcribes the pieces of a stream's utterances, one after another, and sends their texts.
@@ -54,6 +57,8 @@ class Finals:
         self._speakers = SpeakerTracker()
         self._control = JobControl()
         self._warned: set[str] = set()
+        self._open_text, self._open_until = "", 0
+        """The end of what was said last, in which personal data may go on, and the position after it."""
         self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
         self._finished = asyncio.Condition()
         self._task = asyncio.create_task(self._run())
@@ -113,7 +118,8 @@ class Finals:
         except CancelledError:  # asyncio would take it for a cancellation of its own
             raise Cancelled("the worker is stopping: open another stream") from None
         if options.diarize:
-            self._speakers.assign(transcript, piece.pcm, self._control.check)
+            self._speakers.assign(transcript, piece.pcm, options.voice_embeddings, self._control.check)
+        self._redact(transcript, piece)
         offset = piece.start / SAMPLE_RATE
         transcript.segments = [_shift(segment, offset) for segment in transcript.segments]
         transcript.warnings += [
@@ -121,6 +127,17 @@ class Finals:
             for start, end in transcript.uncovered
         ]
         return transcript
+
+    def _redact(self, transcript: Transcript, piece: Piece) -> None:
+        """Redact what goes on from the piece before, and what may go on in the next one: people pause in numbers."""
+        redactor = piece.utterance.setup.text_changes.redactor
+        if redactor is None:
+            self._open_text = ""
+        elif transcript.segments:
+            goes_on = piece.start - self._open_until <= MAX_PAUSE
+            before = self._open_text if goes_on else ""
+            transcript.segments, self._open_text = redactor.redact_next(transcript.segments, before, transcript)
+            self._open_until = piece.end
 
     def _completed(self, utterance: Utterance, end: int) -> Completed:
         segments = [segment for part in utterance.parts for segment in part.segments]

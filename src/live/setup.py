@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from api.live.recognizer import LiveOptions, LiveRefused, TurnDetection
@@ -14,6 +15,7 @@ from src.request.options import Options
 from src.request.validation import parse_input
 from src.stage_options import to_batched_options
 from src.transcription.model_cache import LoadedModel
+from transcript.text_changes import TextChanges
 
 MAX_PADDING_MS = 5_000
 MAX_SILENCE_MS = 10_000
@@ -48,8 +50,19 @@ class Setup:
     @property
     def warnings(self) -> list[str]:
         """A sentence for each option without effect."""
-        without = "noise_reduction has no effect: Whisper seldom benefits, and hears the sound as it is"
-        return [without] if self.live.noise_reduction else []
+        found = []
+        if self.live.noise_reduction:
+            found.append("noise_reduction has no effect: Whisper seldom benefits, and hears the sound as it is")
+        if self.live.speakers and not self.live.diarize:
+            found.append("speakers has no effect without diarize")
+        if self.live.logprobs and self.text_changes.hides:
+            found.append("logprobs have no effect: beside redact or mask they would tell what is hidden")
+        return found
+
+    @cached_property
+    def text_changes(self) -> TextChanges:
+        """The changes of texts."""
+        return self.options.text_changes
 
     def decoding(self, language: str | None, previous_language: str | None) -> DecodingOptions:
         """Return the options of a draft.
@@ -84,7 +97,11 @@ def to_job_options(live: LiveOptions) -> Options:
         "custom_vocabulary": list(live.keywords) or None,
         "word_timestamps": live.word_timestamps,
         "diarize": live.diarize,
+        "speakers": dict(live.speakers) or None,
         "token_logprobs": live.logprobs,
+        "redact": list(live.redact),
+        "mask": list(live.mask),
+        **({"mask_style": live.mask_style} if live.mask_style else {}),
         "vad_threshold": (live.turn_detection or TurnDetection()).threshold,
     }
     if len(live.languages) == 1:

@@ -48,6 +48,11 @@ _RULES = (
         f"with highlight_words a cue has at most {MAX_HIGHLIGHTED_LINES} lines",
     ),
     _Rule(
+        ("speaker_colors",),
+        lambda options: not _has_format(options, "srt", "ass", "all"),
+        "it colours srt and ass only",
+    ),
+    _Rule(
         ("stl_frame_rate", "stl_start"),
         lambda options: not _has_format(options, "stl"),
         "it is of the format stl only",

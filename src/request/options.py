@@ -251,6 +251,10 @@ class Options(RequestModel):
     max_chars_per_second: Annotated[float, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Reading speed: a cue is shown longer to keep it, as far as the next cue allows."
     )
+    speaker_colors: bool = Field(
+        default=False,
+        description="`srt` and `ass` only: a colour for each speaker; of two who speak at once, one is at the top.",
+    )
     stl_frame_rate: FrameRate = Field(
         default=_STL.frame_rate, description="`stl` only: frames per second of its timecodes, 25 or 30 (not 29.97)."
     )

@@ -1,19 +1,21 @@
 """Assigns speakers to words by the turns that they overlap, and to segments by their words.
 
+Where two speak at once, a word is of whoever speaks longer in it, else of whoever has the longer turn: Whisper writes
+the words of a talk, not of the "mhm" in it. The other one is kept with the word.
+
 A segment in which the speaker changes is split there. Its parts have no `tokens`, since they lack the timestamps.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby
 
 from transcript.checks import Check, checked, never
 from transcript.token_logprobs import split_at
-from transcript.transcript import Diarization, Segment, Transcript, Turn
+from transcript.transcript import Diarization, Segment, Transcript, Turn, Word
 
 
 def assign_speakers(transcript: Transcript, diarization: Diarization, check: Check = never) -> None:
@@ -27,16 +29,22 @@ def assign_speakers(transcript: Transcript, diarization: Diarization, check: Che
     transcript.warnings += diarization.warnings
 
 
+TIE_SECONDS = 0.05
+"""Difference up to which two speakers speak in a word for the same time: three frames of their detector."""
+
+
 class _Timeline:
-    """Turns in order, without overlap."""
+    """Turns by start; those of different speakers may overlap."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self._turns = turns
-        self._ends = [turn.end for turn in turns]
+        self._last_to_end = list(accumulate(turns, _later_end))
+        """Of each turn and those before it."""
+        self._ends = [turn.end for turn in self._last_to_end]
 
     def split(self, segment: Segment) -> list[Segment]:
         """Return the segment with its speaker, or as parts if the speakers of its words differ."""
-        words = [replace(word, speaker=self._speaker(word.start, word.end)) for word in segment.words or []]
+        words = [self._assign(word) for word in segment.words or []]
         if "".join(word.word for word in words).strip() != segment.text.strip():  # no words, or not those of its text
             return [replace(segment, speaker=self._speaker(segment.start, segment.end), words=segment.words and words)]
         runs = [list(run) for _, run in groupby(words, lambda word: word.speaker)]
@@ -61,18 +69,41 @@ class _Timeline:
             for run, text, its_logprobs, start, end in zip(runs, texts, logprobs, starts, ends, strict=True)
         ]
 
+    def _assign(self, word: Word) -> Word:
+        speaker = self._speaker(word.start, word.end)
+        half = (word.end - word.start) / 2
+        others = [
+            other
+            for other, (seconds, _) in self._speech(word.start, word.end).items()
+            if other != speaker and seconds >= max(half, TIE_SECONDS)
+        ]
+        return replace(word, speaker=speaker, other_speakers=tuple(others))
+
     def _speaker(self, start: float, end: float) -> str | None:
         """Return the dominant speaker of an interval, else that of the nearest turn; None if there are no turns."""
         if not self._turns:
             return None
+        speech = self._speech(start, end)
+        most = max((seconds for seconds, _ in speech.values()), default=0.0)
+        if most > 0:
+            tied = [speaker for speaker, (seconds, _) in speech.items() if seconds >= most - TIE_SECONDS]
+            return max(tied, key=lambda speaker: speech[speaker][1])
         first = bisect_left(self._ends, start)
-        seconds: dict[str, float] = defaultdict(float)
+        neighbours = [*self._last_to_end[max(0, first - 1) : first], *self._turns[first : first + 1]]
+        return min(neighbours, key=lambda turn: max(turn.start - end, start - turn.end)).speaker
+
+    def _speech(self, start: float, end: float) -> dict[str, tuple[float, float]]:
+        """Return the seconds of each speaker in an interval, and the seconds of the longest of these turns."""
+        speech: dict[str, tuple[float, float]] = {}
+        first = bisect_left(self._ends, start)
         for turn in map(self._turns.__getitem__, range(first, len(self._turns))):  # a slice would copy the rest
             if turn.start >= end:
                 break
-            seconds[turn.speaker] += min(end, turn.end) - max(start, turn.start)
-        dominant = max(seconds, key=lambda speaker: seconds[speaker], default=None)
-        if dominant is not None and seconds[dominant] > 0:
-            return dominant
-        neighbours = self._turns[max(0, first - 1) : first + 1]
-        return min(neighbours, key=lambda turn: max(turn.start - end, start - turn.end)).speaker
+            seconds, longest = speech.get(turn.speaker, (0.0, 0.0))
+            shared = max(0.0, min(end, turn.end) - max(start, turn.start))
+            speech[turn.speaker] = seconds + shared, max(longest, turn.end - turn.start)
+        return speech
+
+
+def _later_end(first: Turn, second: Turn) -> Turn:
+    return second if second.end > first.end else first

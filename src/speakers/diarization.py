@@ -1,8 +1,11 @@
 """Diarization: the speaker turns of a recording, independent of its transcript.
 
     pcm -> speech_regions -> subsegments of at most 1.5 s -> embeddings -> clusters -> turns
+                                                          -> local speakers: votes ^   ^ overlaps
 
-Overlapping speech is one turn, of the louder speaker.
+The voice detector decides where anyone speaks, and the embeddings who; the segmentation network tells apart voices that
+are alike, and adds a second speaker where two speak at once. Alone it is worse: it misses quiet words (EN2001a of the
+AMI corpus, with true labels: 41% of errors instead of 27%).
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from src.audio.vad import VadOptions, speech_regions
 from src.request.known_voices import EMBEDDING_SIZE
 from src.speakers.clustering import SpeakerCounts, cluster, mean_direction
 from src.speakers.embeddings import BATCH_SIZE, SUBSEGMENT_SAMPLES, Embedding, embed
+from src.speakers.local_speakers import find_local_speakers
+from src.speakers.overlaps import add_overlaps
 from transcript.transcript import Diarization, Speaker, Turn
 
 MAX_STEP_SAMPLES = SAMPLE_RATE * 5 // 4
@@ -66,6 +71,7 @@ def diarize(
         subsegments.append(subsegment)
     if not subsegments:
         return Diarization(warnings=_silence_warnings(counts, expected_names))
+    local = find_local_speakers(pcm, [Region(subsegment.start, subsegment.end) for subsegment in subsegments], check)
     regions = [subsegment.embedded for subsegment in subsegments]
     embeddings = np.empty((len(subsegments), EMBEDDING_SIZE), np.float32)
     for number, batch in enumerate(embed(pcm, regions)):
@@ -73,8 +79,8 @@ def diarize(
         embeddings[number * BATCH_SIZE : number * BATCH_SIZE + len(batch)] = batch
         release_pages(pcm, regions[number * BATCH_SIZE].start)
     seconds = np.array([subsegment.end - subsegment.start for subsegment in subsegments]) / SAMPLE_RATE
-    labels, num_found = cluster(embeddings, seconds, counts, check)
-    turns = _to_turns(subsegments, labels)
+    labels, num_found = cluster(embeddings, seconds, counts, check, local.votes)
+    turns = add_overlaps(_to_turns(subsegments, labels), local.overlaps)
     speakers = [_to_speaker(number, turns, embeddings[labels == number]) for number in np.unique(labels)]
     speakers.sort(key=lambda speaker: speaker.start)
     names, unnamed = _name_speakers(speakers, known or {}, expected_names)

@@ -290,7 +290,7 @@ def test_a_transcript_is_not_paid_for_again_if_the_record_could_not_be_written(
         return transcribe_all(endpoint, items, record, {}, RunSettings(), max_workers=3, bar=bar)
 
     class FullDisk(CompletionRecord):
-        def add(self, item: BatchItem, content_hash: str, video: Path | None) -> None:
+        def add(self, item: BatchItem, content_hash: str, video: Path | None, text: str | None = None) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     stopped = run(FullDisk(folder / "out", {}))

@@ -1,4 +1,4 @@
-"""EBU STL and EBU-TT-D in the client: files, parts that are joined, and labels of speakers."""
+"""EBU STL, EBU-TT-D and coloured speakers in the client: files, parts that are joined, and labels of speakers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from client.merge.outputs import PartOutput, merge_outputs
 from client.merge.speakers import unify_speakers
 from client.output import target_paths, write_files
 from tests.client.scripted_worker import make_answer
+from transcript.formats.ass import to_ass
 from transcript.formats.cues import Cue
+from transcript.formats.srt_vtt_tsv import to_srt
 from transcript.formats.stl import read_stl, to_stl
 from transcript.formats.timed_words import TimedWord
 from transcript.formats.ttml import to_ttml
@@ -132,3 +134,36 @@ def test_reports_on_cues_are_summed() -> None:
             "min_cue_gap": {"limit": 0.08, "count": 14, "worst": 21.5, "first": first},
         },
     }
+
+
+def test_colours_of_speakers_are_those_of_the_whole_recording() -> None:
+    """Each part begins with another speaker, and calls the first one SPEAKER_00."""
+    parts_cues = [
+        [cue(0, 2000, "Hi", "SPEAKER_00"), cue(1000, 2000, "No: wait", "SPEAKER_01")],
+        [cue(0, 2000, "Yes", "SPEAKER_00"), cue(1000, 2000, "Bye", "SPEAKER_01")],
+    ]
+    voices = {"SPEAKER_00": [[1.0, 0.0], [0.0, 1.0]], "SPEAKER_01": [[0.0, 1.0], [1.0, 0.0]]}
+    outputs = []
+    for number, cues in enumerate(parts_cues):
+        output = make_answer("one", 100.0)["output"]
+        output["transcription"] |= {
+            "srt": to_srt(cues, speaker_colors=True),
+            "ass": to_ass(cues, "en", karaoke=False, speaker_colors=True),
+            "speakers": [
+                {"speaker": label, "seconds": 9.0, "turns": 1, "start": start, "embedding": embeddings[number]}
+                for start, (label, embeddings) in enumerate(voices.items())
+            ],
+            "segments": [],
+        }
+        outputs.append(output)
+    unified = unify_speakers([0.0, 100.0], outputs, {})
+    merged = merge_outputs(
+        [PartOutput(100.0 * at, 100.0 * at + 100, output) for at, output in enumerate(unified)], ["srt", "ass"]
+    )["transcription"]
+    whole = [
+        *parts_cues[0],
+        cue(100_000, 102_000, "Yes", "SPEAKER_01"),
+        cue(101_000, 102_000, "Bye", "SPEAKER_00"),
+    ]
+    assert merged["srt"] == to_srt(whole, speaker_colors=True)
+    assert merged["ass"] == to_ass(whole, "en", karaoke=False, speaker_colors=True)

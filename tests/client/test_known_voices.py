@@ -76,7 +76,7 @@ def test_a_voice_is_found_again_by_its_name(folder: VoiceFolder, given: str, nam
 )  # fmt: skip
 def test_a_name_that_the_worker_would_refuse_is_refused(folder: VoiceFolder, name: str) -> None:
     for use in (clean_name, folder.get, folder.remove):
-        with pytest.raises(WrongUsage, match="cannot be a voice's name: a name should be 1 to 60 letters"):
+        with pytest.raises(WrongUsage, match="cannot be a speaker's name: a name should be 1 to 60 letters"):
             use(name)
     assert not folder.path.exists()
 

@@ -17,6 +17,7 @@ import pytest
 
 from api.http.app import create_app
 from api.http.door import DoorSettings
+from client.known_voices import Voice, VoiceFolder, VoiceSample
 from tests.client.conftest import CLIPS, ROOT, environment, settings_of, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer
 from tests.platform.emulator import Platform
@@ -92,6 +93,35 @@ def test_options_arrive_at_the_worker(place: dict[str, Any], worker: ScriptedWor
     assert options["beam_size"] == 3
     assert "language" not in options
     assert set(options["speakers"]["Ada"]) == {"base64"}
+
+
+@pytest.mark.parametrize("client_type", [Client, AsyncClient])
+def test_known_voices_are_named_if_they_are_asked_for(
+    place: dict[str, Any],
+    worker: ScriptedWorker,
+    recording: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    client_type: type[Client] | type[AsyncClient],
+) -> None:
+    for name, folder in (("Ada", "own"), ("प्रिया", "team")):
+        sample = VoiceSample((1.0, *[0.0] * 191), 10.0, "2026-11-30")
+        VoiceFolder(tmp_path / folder).save(Voice(name, None, (sample,)))
+    monkeypatch.setenv("WORKER_WHISPER_VOICES", str(tmp_path / "own"))
+
+    def names(options: dict[str, Any], **settings: Any) -> list[str]:
+        done = client_type(**place, **settings).transcribe(recording, options)
+        if not isinstance(done, Transcription):
+            asyncio.run(wait(done))
+        return [*worker.jobs[-1]["input"]["options"].get("speakers", {})]
+
+    async def wait(done: Any) -> None:
+        await done
+
+    assert names({"diarize": True}) == []
+    assert names({"diarize": True}, voices=True) == ["Ada"]
+    assert names({"diarize": True}, voices=str(tmp_path / "team")) == ["प्रिया"]
+    assert names({}, voices=True) == []
 
 
 @pytest.mark.parametrize(

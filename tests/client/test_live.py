@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from client.known_voices import Voice, VoiceFolder, VoiceSample
 from client.live import app
 from tests.client.conftest import environment, run_command, wait_until
 from tests.client.hearing_server import UNIT_BYTES, HearingServer, sound
@@ -110,7 +111,17 @@ def test_a_recording_is_printed_as_it_is_heard_and_written_at_the_end(
 
 @pytest.mark.usefixtures("spoken")
 def test_options_are_those_of_openais_session(run: Run, server: HearingServer) -> None:
-    flags = ("--language=de", "--language", "en,fr", "--keyword=Zürich", "--prompt=Namen", "--delay=high", "--diarize")
+    flags = (
+        "--language=de",
+        "--language",
+        "en,fr",
+        "--keyword=Zürich",
+        "--prompt=Namen",
+        "--delay=high",
+        "--diarize",
+        "--redact=card,iban",
+        "--mask=damn",
+    )
     run(server, "numbers.wav", *flags, "--model=turbo")
     assert server.sessions[0].settings == {
         "type": "transcription",
@@ -119,11 +130,23 @@ def test_options_are_those_of_openais_session(run: Run, server: HearingServer) -
                 "format": {"type": "audio/pcm", "rate": 16000},
                 "transcription": {
                     **{"languages": ["de", "en", "fr"], "keywords": ["Zürich"], "prompt": "Namen", "delay": "high"},
-                    **{"diarize": True, "model": "turbo"},
+                    **{"diarize": True, "model": "turbo", "redact": ["card", "iban"], "mask": ["damn"]},
                 },
             }
         },
     }
+
+
+@pytest.mark.usefixtures("spoken")
+def test_known_voices_are_sent_with_diarize(run: Run, server: HearingServer, folder: Path) -> None:
+    sample = VoiceSample((1.0, *[0.0] * 191), 10.0, "2026-11-30")
+    VoiceFolder(folder / "voices").save(Voice("Ada", None, (sample,)))
+    for number, flags in enumerate((["--diarize"], ["--diarize", "--no-known-voices"], [])):
+        _, err = run(server, "numbers.wav", "--voices", str(folder / "voices"), *flags)
+        transcription = server.sessions[number].settings["audio"]["input"]["transcription"]
+        is_named = flags == ["--diarize"]
+        assert [*transcription.get("speakers", {})] == (["Ada"] if is_named else [])
+        assert ("Note: speakers are compared with the known voice; --no-known-voices" in err) is is_named
 
 
 def test_a_pipe_is_heard(server: HearingServer, spoken: Path, folder: Path) -> None:

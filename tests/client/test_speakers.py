@@ -139,6 +139,14 @@ def test_a_voice_is_one_speaker_of_its_channel_in_all_parts() -> None:
     assert [speaker["turns"] for speaker in output["transcription"]["speakers"]] == [2, 2, 2]
 
 
+def test_who_else_speaks_in_a_word_gets_the_new_label() -> None:
+    second = make_output(("SPEAKER_00", BOB), ("SPEAKER_01", similar(ANN)))
+    second["transcription"]["segments"][0]["words"][0]["other_speakers"] = ["SPEAKER_01"]
+    output = merge_parts(make_output(("SPEAKER_00", ANN)), second)
+    word = output["transcription"]["segments"][1]["words"][0]
+    assert (word["speaker"], word["other_speakers"]) == ("SPEAKER_01", ["SPEAKER_00"])
+
+
 def test_two_speakers_of_one_part_are_never_merged() -> None:
     assert labels(
         merge_parts(

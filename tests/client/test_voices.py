@@ -173,7 +173,7 @@ def test_a_name_that_is_known_gets_one_more_sample(add: Callable[..., str], voic
 
 @pytest.mark.parametrize("name", ["../Ada", "", "SPEAKER_00", "<b>", "x" * 61])
 def test_a_wrong_name_costs_no_job(add: Callable[..., str], voices: VoiceFolder, name: str) -> None:
-    assert "cannot be a voice's name" in add(name, "talk.ogg", speakers=[], code=2, jobs=0)
+    assert "cannot be a speaker's name" in add(name, "talk.ogg", speakers=[], code=2, jobs=0)
     assert not voices.path.exists()
 
 

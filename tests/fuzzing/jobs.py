@@ -200,6 +200,7 @@ def _right_options() -> Json:
             "max_line_width": st.sampled_from([None, 1, 7, 42, 1000]),
             "max_line_count": st.sampled_from([None, 1, 2, 100]),
             "highlight_words": st.booleans(),
+            "speaker_colors": st.booleans(),
             "max_chars_per_second": st.sampled_from([None, 1, 20, 1000]),
             "word_timestamps": st.booleans(),
             "initial_prompt": _text().filter(lambda text: len(text) <= 10_000),

@@ -52,6 +52,7 @@ ANSWER: Answer = {
         "tsv": "start\tend\ttext\n0\t1500\tGood morning.\n",
         "ass": "[Script Info]\n",
         "lrc": "[00:00.00]Good morning.\n",
+        "stl": "ODUwU1RMMjUuMDH/",
     },
     "metadata": {
         "model": "turbo", "audio_duration": 6.0, "processing_time": 0.5, "language": "en", "language_probability": 0.99,

@@ -23,7 +23,7 @@ class ReadCue(NamedTuple):
 
 def read_stl(content: bytes) -> list[ReadCue]:
     """Return the cues of a file of EBU STL; its timecodes are seconds from midnight."""
-    return _cues(stl.to_model(io.BytesIO(content)))
+    return read_cues(stl.to_model(io.BytesIO(content)))
 
 
 def parse_xml(text: str) -> ElementTree.Element:
@@ -35,10 +35,11 @@ def read_ttml(text: str) -> list[ReadCue]:
     """Return the cues of a TTML document."""
     document = imsc.to_model(ElementTree.ElementTree(parse_xml(text)))
     assert document is not None
-    return _cues(document)
+    return read_cues(document)
 
 
-def _cues(document: model.ContentDocument) -> list[ReadCue]:
+def read_cues(document: model.ContentDocument) -> list[ReadCue]:
+    """Return the cues of a document that the reader has read."""
     body = document.get_body()
     found = []
     for element in body.dfs_iterator() if body is not None else ():

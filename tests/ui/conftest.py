@@ -84,6 +84,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def modules(browser: Browser, scripted_home: ScriptedHome) -> Iterator[Page]:
+    """A tab for `run_module`: one for all tests, as the modules that they call keep no state."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(scripted_home.url)
+        yield page
+
+
 @pytest.fixture
 def look() -> Look:
     """How the page is looked at; `in_all_looks` and `on_desk_and_phone` give others."""

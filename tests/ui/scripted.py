@@ -23,7 +23,7 @@ from api.http.app import create_app
 from api.http.door import DoorSettings
 from api.http.loading_server import LoadingServer
 from api.http.server import listen
-from api.page.settings import PageSettings
+from api.page.settings import KnownVoices, PageSettings
 from api.transcriber import Answer, Job, Listener, Schema
 from tests.support.live import ScriptedLiveRecognizer
 from tests.ui import transcripts
@@ -98,14 +98,23 @@ class ScriptedHome:
         settings: of the HTTP API.
         port: to listen at; 0: a free one.
         home: what the page is told about where it is.
+        known_voices: of the machine's user; None: it keeps none.
     """
 
-    def __init__(self, folder: Path, settings: DoorSettings | None = None, port: int = 0, home: str = "worker") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: DoorSettings | None = None,
+        port: int = 0,
+        home: str = "worker",
+        known_voices: KnownVoices | None = None,
+    ) -> None:
         self.transcriber = ScriptedTranscriber()
         self.live: ScriptedLiveRecognizer | None = ScriptedLiveRecognizer()
         self.folder = folder
         self.settings = settings or DoorSettings()
         self._home: Any = home
+        self._known_voices = known_voices
         with closing(socket.create_server(("127.0.0.1", port))) as probe:
             self.port: int = probe.getsockname()[1]
 
@@ -114,7 +123,7 @@ class ScriptedHome:
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        page = PageSettings(folder=self.folder, home=self._home)
+        page = PageSettings(folder=self.folder, home=self._home, known_voices=self._known_voices)
         app = create_app(self.transcriber, self.settings, page=page, live=self.live)
         assert app.state.page
         self.owners_link = f"{self.url}{app.state.page.own_visitor.link}"

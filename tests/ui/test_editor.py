@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
+from client.known_voices import VoiceFolder
+from client.page_voices import PageVoices
 from tests.ui import transcripts
 from tests.ui.browser import Look, Visitor, Watch, axe, in_all_looks, on_desk_and_phone, picture
 from tests.ui.scripted import ScriptedHome, wait_until
@@ -289,6 +293,62 @@ def test_speakers_are_named_merged_added_and_given_lines(page: Page, open_transc
     lines = saved(transcript)
     assert lines[3]["speaker"] not in {"SPEAKER_00", "SPEAKER_01"}
     assert {line["speaker"] for line in lines} == {"SPEAKER_00", "SPEAKER_01", lines[3]["speaker"]}
+
+
+@pytest.fixture
+def voices(tmp_path: Path) -> VoiceFolder:
+    return VoiceFolder(tmp_path / "voices")
+
+
+@pytest.fixture
+def own_machine(tmp_path: Path, voices: VoiceFolder) -> Iterator[ScriptedHome]:
+    """The page of the machine's own user, with a folder of known voices."""
+    home = ScriptedHome(tmp_path / "page", home="bridge", known_voices=PageVoices(voices, print))
+    home.start()
+    yield home
+    home.stop()
+
+
+@on_desk_and_phone
+def test_a_voice_that_is_kept_names_the_next_transcript(
+    page: Page, context: BrowserContext, own_machine: ScriptedHome, voices: VoiceFolder, look: Look, watch: Watch
+) -> None:
+    watch.allowed.append("status of 400")
+    visitor = Visitor(context, own_machine.url)
+    answer = transcripts.talk()
+    heard = {"speaker": "SPEAKER_00", "seconds": 12.0, "turns": 1, "start": 0.0, "embedding": [1.0, *[0.0] * 191]}
+    own_machine.use(answer={**answer, "transcription": {**answer["transcription"], "speakers": [heard]}})
+    page.goto(f"{own_machine.url}#/t/{visitor.transcribe(diarize=True)}/")
+    page.get_by_role("button", name="Speakers").click()
+    expect(page.get_by_text("Ask the person first: a voice identifies them.")).to_be_visible()
+    page.get_by_role("button", name="Keep the voice of Speaker 1: type a name first").click()
+    page.keyboard.type("<b>")
+    page.get_by_role("button", name="Keep the voice of Speaker 1").click()  # at once: the name was just typed
+    expect(page.locator(".speaker-voice").first).to_contain_text("A name should be 1 to 60 letters")
+    page.get_by_label("Name of Speaker 1").fill("प्रिया")
+    page.get_by_role("button", name="Keep the voice of <b>").click()
+    expect(page.get_by_role("button", name="The voice of प्रिया is kept")).to_have_attribute("aria-disabled", "true")
+    expect(page.locator(".speaker-voice").first).to_have_text("Kept the voice of प्रिया: 12 s of speech.")
+    axe(page)
+    picture(page, f"editor-voices-{look.width}")
+    assert [voice.name for voice in voices.load_all()] == ["प्रिया"]
+    spoken = json.loads(json.dumps(answer).replace('"SPEAKER_00"', '"प्रिया"'))
+    own_machine.use(answer=spoken)
+    own_machine.transcriber.jobs.clear()
+    page.goto(f"{own_machine.url}#/t/{visitor.transcribe(diarize=True)}/")
+    expect(row(page, 1)).to_contain_text("प्रिया")
+    assert [*own_machine.transcriber.jobs[0].input["options"]["speakers"]] == ["प्रिया"]
+
+
+def test_a_page_for_others_keeps_no_voices(page: Page, open_transcript: Open) -> None:
+    open_transcript()
+    with page.expect_response("**/voices"):
+        page.get_by_role("button", name="Speakers").click()
+    page.get_by_label("Name of Speaker 1").fill("Ada")
+    page.get_by_label("Name of Speaker 1").press("Enter")
+    expect(row(page, 1)).to_contain_text("Ada")
+    expect(page.get_by_role("button", name="Keep the voice")).to_have_count(0)
+    expect(page.get_by_text("a voice identifies them")).to_be_hidden()
 
 
 def test_speakers_can_be_told_apart_by_hand(page: Page, open_transcript: Open) -> None:

@@ -287,6 +287,34 @@ def test_options_are_chosen_in_plain_words(home: Page, scripted: ScriptedHome) -
     assert (record["options"]["subtitle_preset"], record["options"]["max_line_width"]) == ("broadcast", 37)
 
 
+def test_a_text_that_is_known_is_sent_once_and_what_was_not_said_is_struck_out(
+    home: Page, scripted: ScriptedHome, tmp_path: Path
+) -> None:
+    answer = transcripts.talk()
+    answer["transcription"]["segments"][2]["words"][1] |= {"probability": 0.0, "not_said": True}
+    scripted.use(answer=answer)
+    script = tmp_path / "script.srt"
+    script.write_text("1\n00:00:01,000 --> 00:00:02,000\n<i>Good</i>\nmorning,\n\n", encoding="utf-16")
+    choose(home, CLIPS / "demo.ogg", CLIPS / "numbers.mp3")
+    home.get_by_text("More options").click()
+    text = home.get_by_label("What is said", exact=True)
+    home.get_by_label("Choose a file of text", exact=True).set_input_files(CLIPS / "demo.ogg")
+    expect(home.get_by_text("demo.ogg cannot be read: it is neither UTF-8 nor UTF-16 text.")).to_be_visible()
+    home.get_by_label("Choose a file of text", exact=True).set_input_files(script)
+    expect(text).to_have_value("Good morning,")
+    transcribe(home)
+    expect(home.get_by_text("A text belongs to one recording")).to_be_visible()
+    home.get_by_role("button", name="Remove numbers.mp3").click()
+    text.fill("[ar:Ada]\n[00:01.00] Good morning.\n[00:05.50] Thank you &amp; all.")
+    transcribe(home)
+    expect(row(home, "demo")).to_contain_text("Good morning")
+    assert options_of(scripted)["align"] == "Good morning.\nThank you &amp; all."
+    expect(text).to_have_value("")
+    row(home, "demo").get_by_role("link").click()
+    expect(home.locator(".word.not-said")).to_have_text(["morning."])
+    expect(home.locator(".word.not-said")).to_have_attribute("title", "Not said in the recording")
+
+
 def test_nothing_is_asked_for_that_nobody_chose(home: Page, scripted: ScriptedHome) -> None:
     choose(home, CLIPS / "demo.ogg")
     transcribe(home)

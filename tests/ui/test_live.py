@@ -318,7 +318,7 @@ def test_a_server_that_hears_as_many_as_it_can_says_so(live: Page, scripted: Scr
     ],
 )
 def test_held_sound_is_what_the_server_does_not_have(
-    dropped: int, position: int, most: int, held: list[int], live: Page
+    dropped: int, position: int, most: int, held: list[int], modules: Page
 ) -> None:
     expression = """(() => {
         const sound = new module.HeldSound();
@@ -326,7 +326,7 @@ def test_held_sound_is_what_the_server_does_not_have(
         sound.drop(given[0]);
         return [...sound.from(given[1], given[2])];
     })()"""
-    assert run_module(live, "live/held_sound.js", expression, [dropped, position, most]) == held
+    assert run_module(modules, "live/held_sound.js", expression, [dropped, position, most]) == held
 
 
 SINE = """Float32Array.from(
@@ -342,11 +342,11 @@ SINE = """Float32Array.from(
     ],
 )  # fmt: skip
 def test_sound_of_any_rate_becomes_16_khz_without_pitches_that_it_cannot_hold(
-    rate: int, pitch: int, passes: bool, live: Page
+    rate: int, pitch: int, passes: bool, modules: Page
 ) -> None:
     """A pitch of 9.5 kHz would be heard as 6.5 kHz."""
     expression = f"[...new module.Resampler(given.rate, 16000).take({SINE})]"
-    made = run_module(live, "live/resampler.js", expression, {"rate": rate, "pitch": pitch})
+    made = run_module(modules, "live/resampler.js", expression, {"rate": rate, "pitch": pitch})
     assert len(made) == pytest.approx(16000, abs=18 * max(1, 16000 / rate))  # the filter waits for 17 samples more
     steady = made[2000:-2000]
     loudness = math.sqrt(sum(sample**2 for sample in steady) / len(steady)) / 32767
@@ -357,7 +357,7 @@ def test_sound_of_any_rate_becomes_16_khz_without_pitches_that_it_cannot_hold(
 
 
 @pytest.mark.parametrize("piece", [1, 7, 128, 5645])
-def test_sound_may_come_in_pieces_of_any_length(piece: int, live: Page) -> None:
+def test_sound_may_come_in_pieces_of_any_length(piece: int, modules: Page) -> None:
     expression = f"""(() => {{
         const sound = {SINE};
         const whole = new module.Resampler(given.rate, 16000).take(sound);
@@ -367,4 +367,4 @@ def test_sound_may_come_in_pieces_of_any_length(piece: int, live: Page) -> None:
             made.push(...resampler.take(sound.subarray(at, at + given.piece)));
         return made.length === whole.length && made.every((sample, at) => Math.abs(sample - whole[at]) <= 1);
     }})()"""
-    assert run_module(live, "live/resampler.js", expression, {"rate": 44100, "pitch": 440, "piece": piece})
+    assert run_module(modules, "live/resampler.js", expression, {"rate": 44100, "pitch": 440, "piece": piece})

@@ -121,6 +121,10 @@ def test_all_files_come_as_one(page: Page, talk: str) -> None:
 def test_subtitles_come_in_the_style_of_the_view(page: Page, talk: str) -> None:
     page.get_by_role("button", name="Subtitles").click()
     page.get_by_label("Layout").select_option("Broadcast")
+    page.get_by_label("Colour speakers").check()
+    _, coloured = download(page, "SubRip (.srt)")
+    assert b'<font color="#FFFF00">Speaker 2: ' in coloured
+    page.get_by_label("Colour speakers").uncheck()
     _, content = download(page, "SubRip (.srt)")
     lines = [line for line in content.decode().splitlines() if line]
     assert all(len(line) <= 42 for line in lines)
@@ -223,8 +227,7 @@ def test_text_is_copied_where_the_clipboard_is_not_offered(page: Page, talk: str
     pasted.close()
 
 
-def test_japanese_turns_are_copied_without_spaces(page: Page, scripted: ScriptedHome) -> None:
-    page.goto(scripted.url)
+def test_japanese_turns_are_copied_without_spaces(modules: Page) -> None:
     lines = [
         {
             "id": str(at),
@@ -238,7 +241,7 @@ def test_japanese_turns_are_copied_without_spaces(page: Page, scripted: Scripted
     ]
     script = """module.plainText((await import(new URL("page/static/scripts/model/document.js", document.baseURI)))
         .Document.fromJson({lines: given, speakers: {SPEAKER_00: "アダ"}, language: "ja"}), {speakers: true})"""
-    assert run_module(page, "editor/transcript_text.js", script, lines) == "アダ: おはよう。ございます。"
+    assert run_module(modules, "editor/transcript_text.js", script, lines) == "アダ: おはよう。ございます。"
 
 
 def test_a_link_leads_to_its_line(page: Page, scripted: ScriptedHome, visitor: Visitor) -> None:

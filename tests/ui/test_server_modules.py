@@ -6,12 +6,11 @@ import ast
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
 from tests.ui.browser import Visitor, Watch
 from tests.ui.scripted import ScriptedHome, wait_until
@@ -208,16 +207,6 @@ def test_an_answer_that_is_no_json_is_an_error_too(tab: Page, watch: Watch) -> N
 # Words
 
 
-@pytest.fixture(scope="module")
-def words(browser: Browser, scripted_home: ScriptedHome) -> Iterator[Page]:
-    """One tab for all of these: their scripts have no state."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(scripted_home.url)
-    yield page
-    context.close()
-
-
 def call(tab: Page, module: str, name: str, *values: Any) -> Any:
     """What a function of a module returns."""
     expression = f"""async (values) => {{
@@ -239,8 +228,8 @@ def call(tab: Page, module: str, name: str, *values: Any) -> Any:
         (-1, "0:00"),
     ],
 )
-def test_clocks_are_written(words: Page, seconds: float, clock: str) -> None:
-    assert call(words, "text/clock", "formatClock", seconds) == clock
+def test_clocks_are_written(modules: Page, seconds: float, clock: str) -> None:
+    assert call(modules, "text/clock", "formatClock", seconds) == clock
 
 
 @pytest.mark.parametrize(
@@ -250,23 +239,23 @@ def test_clocks_are_written(words: Page, seconds: float, clock: str) -> None:
         ("1:60", None), ("1:60:00", None), ("", None), ("soon", None), ("1:2:3:4", None), ("-1", None), ("1e3", None),
     ],
 )  # fmt: skip
-def test_clocks_are_read(words: Page, text: str, seconds: float | None) -> None:
-    assert call(words, "text/clock", "parseClock", text) == seconds
+def test_clocks_are_read(modules: Page, text: str, seconds: float | None) -> None:
+    assert call(modules, "text/clock", "parseClock", text) == seconds
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "1 s"), (25.4, "25 s"), (59.6, "1 min"), (61, "1 min"), (3599, "1 h"), (7800, "2 h 10 min")],
 )
-def test_durations_are_put_into_words(words: Page, seconds: float, text: str) -> None:
-    assert call(words, "text/clock", "formatDuration", seconds) == text
+def test_durations_are_put_into_words(modules: Page, seconds: float, text: str) -> None:
+    assert call(modules, "text/clock", "formatDuration", seconds) == text
 
 
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (999, "999 B"), (17_190, "17 kB"), (1_250_000, "1.3 MB"), (2**40, "1.1 TB")]
 )
-def test_sizes_are_put_into_words(words: Page, size: int, text: str) -> None:
-    assert call(words, "text/clock", "formatSize", size) == text
+def test_sizes_are_put_into_words(modules: Page, size: int, text: str) -> None:
+    assert call(modules, "text/clock", "formatSize", size) == text
 
 
 @pytest.mark.parametrize(
@@ -276,12 +265,12 @@ def test_sizes_are_put_into_words(words: Page, size: int, text: str) -> None:
         ("日本", ["ja"]),        ("norw", ["no", "nn"]), ("maori", ["mi"]), ("klingon", []),
     ],
 )  # fmt: skip
-def test_languages_are_found_by_all_their_names(words: Page, typed: str, codes: list[str]) -> None:
-    found = [language["code"] for language in call(words, "text/languages", "findLanguages", typed)]
+def test_languages_are_found_by_all_their_names(modules: Page, typed: str, codes: list[str]) -> None:
+    found = [language["code"] for language in call(modules, "text/languages", "findLanguages", typed)]
     assert found[: max(len(codes), 1)] == codes
 
 
-def test_the_languages_are_whispers(words: Page) -> None:
+def test_the_languages_are_whispers(modules: Page) -> None:
     # Read rather than imported: whisper imports torch, which takes longer than all of these tests.
     whisper = importlib.util.find_spec("whisper")
     assert whisper
@@ -291,7 +280,7 @@ def test_the_languages_are_whispers(words: Page) -> None:
         node for node in tokenizer.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LANGUAGES"
     ]
     languages = ast.literal_eval(tables[0].value)
-    listed = words.evaluate(
+    listed = modules.evaluate(
         "async () => (await import('./page/static/scripts/text/languages.js')).LANGUAGES.map(({code}) => code)"
     )
     assert sorted(listed) == sorted(languages)
@@ -308,8 +297,8 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{error['type']}-{error['message'][:8]}")
-def test_no_error_shows_what_only_programs_know(words: Page, error: dict[str, str]) -> None:
-    problem = call(words, "text/problems", "describeProblem", error)
+def test_no_error_shows_what_only_programs_know(modules: Page, error: dict[str, str]) -> None:
+    problem = call(modules, "text/problems", "describeProblem", error)
     for sentence in (problem["title"], problem["remedy"]):
         assert re.fullmatch(r"[A-Z“].*[.!?]", sentence)
         assert not re.search(r"base64|beam_size|KeyError|/srv|options\.", sentence)
@@ -324,8 +313,8 @@ WARNINGS = [
 
 
 @pytest.mark.parametrize(("warning", "sentence"), WARNINGS)
-def test_warnings_are_sentences(words: Page, warning: str, sentence: str) -> None:
-    assert call(words, "text/problems", "describeWarning", warning) == sentence
+def test_warnings_are_sentences(modules: Page, warning: str, sentence: str) -> None:
+    assert call(modules, "text/problems", "describeWarning", warning) == sentence
 
 
 TABS = [
@@ -348,7 +337,7 @@ TABS = [
 
 
 @pytest.mark.parametrize(("state", "title", "kind"), TABS)
-def test_the_tab_tells_the_state(words: Page, state: dict[str, Any], title: str, kind: str) -> None:
+def test_the_tab_tells_the_state(modules: Page, state: dict[str, Any], title: str, kind: str) -> None:
     nothing = {"title": "Transcripts", "current": None, "running": None, "upload": None, "finished": None}
-    shown = call(words, "tab", "describeTab", {**nothing, **state})
+    shown = call(modules, "tab", "describeTab", {**nothing, **state})
     assert (shown["title"], shown["kind"]) == (title, kind)

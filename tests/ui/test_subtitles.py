@@ -21,14 +21,8 @@ WIDTHS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def opened(page: Page, scripted: ScriptedHome) -> Page:
-    page.goto(scripted.url)
-    return page
-
-
-def test_widths_are_the_layouts(opened: Page) -> None:
-    found = run_module(opened, "editor/cue_limits.js", "given.map(module.displayWidth)", list(WIDTHS))
+def test_widths_are_the_layouts(modules: Page) -> None:
+    found = run_module(modules, "editor/cue_limits.js", "given.map(module.displayWidth)", list(WIDTHS))
     assert found == list(WIDTHS.values()) == [display_width(text) for text in WIDTHS]
 
 
@@ -43,8 +37,8 @@ def test_widths_are_the_layouts(opened: Page) -> None:
         ("", 42, [""]),
     ],
 )
-def test_a_preview_breaks_lines(opened: Page, text: str, width: int | None, lines: list[str]) -> None:
-    assert run_module(opened, "editor/cue_limits.js", "module.wrap(given[0], given[1])", [text, width]) == lines
+def test_a_preview_breaks_lines(modules: Page, text: str, width: int | None, lines: list[str]) -> None:
+    assert run_module(modules, "editor/cue_limits.js", "module.wrap(given[0], given[1])", [text, width]) == lines
 
 
 LIMITS = {
@@ -71,10 +65,10 @@ FINE = {"start": 1.0, "end": 3.0, "lines": ["ten column", "ten more"], "voice": 
     ],
 )
 def test_each_limit_is_marked_when_it_is_broken(
-    opened: Page, change: dict[str, Any], next_start: float | None, broken: list[str]
+    modules: Page, change: dict[str, Any], next_start: float | None, broken: list[str]
 ) -> None:
     expression = "module.measureCue(given[0], given[1], given[2])"
-    measures = run_module(opened, "editor/cue_limits.js", expression, [{**FINE, **change}, next_start, LIMITS])
+    measures = run_module(modules, "editor/cue_limits.js", expression, [{**FINE, **change}, next_start, LIMITS])
     assert broken == [
         name
         for name, measure in measures.items()
@@ -94,20 +88,20 @@ def test_each_limit_is_marked_when_it_is_broken(
         ("Ada", 1, 1),
     ],
 )
-def test_a_name_takes_at_most_half_of_each_line(opened: Page, voice: str, width: int | None, room: int | None) -> None:
+def test_a_name_takes_at_most_half_of_each_line(modules: Page, voice: str, width: int | None, room: int | None) -> None:
     given = [{"voice": voice}, {"max_line_width": width}]
-    assert run_module(opened, "editor/cue_limits.js", "module.roomOf(given[0], given[1])", given) == room
+    assert run_module(modules, "editor/cue_limits.js", "module.roomOf(given[0], given[1])", given) == room
 
 
-def test_without_limits_nothing_is_marked(opened: Page) -> None:
+def test_without_limits_nothing_is_marked(modules: Page) -> None:
     cue = {"start": 0.0, "end": 0.01, "lines": ["x" * 500] * 9, "voice": ""}
     expression = "module.isOverAny(module.measureCue(given, 0, {}))"
-    assert run_module(opened, "editor/cue_limits.js", expression, cue) is False
+    assert run_module(modules, "editor/cue_limits.js", expression, cue) is False
 
 
-def test_broadcast_limits_are_the_layouts(opened: Page) -> None:
+def test_broadcast_limits_are_the_layouts(modules: Page) -> None:
     preset = PRESETS["broadcast"]
-    limits = run_module(opened, "editor/subtitle_style.js", "module.limitsOf({kind: 'broadcast', custom: {}})")
+    limits = run_module(modules, "editor/subtitle_style.js", "module.limitsOf({kind: 'broadcast', custom: {}})")
     assert limits == {name: getattr(preset, name) for name in limits}
     assert {name for name, value in vars(preset).items() if value} == set(limits)
 
@@ -135,7 +129,7 @@ TEXTS = {"a": "Good morning, and welcome back to the programme.", "b": "With me 
     ],
 )  # fmt: skip
 def test_an_edit_of_a_cue_changes_only_its_part_of_the_lines(
-    opened: Page, cue: list[str], after: str, changed: dict[str, str]
+    modules: Page, cue: list[str], after: str, changed: dict[str, str]
 ) -> None:
     spans = []
     for line, text in (piece.split(": ") for piece in cue):
@@ -144,15 +138,15 @@ def test_an_edit_of_a_cue_changes_only_its_part_of_the_lines(
         spans.append({"id": line, "from": shown.start(), "to": shown.end()})
     before = "\n".join(piece.split(": ")[1] for piece in cue)
     expression = "[...module.editLines(given[0], (id) => given[1][id], given[2], given[3])]"
-    assert dict(run_module(opened, "editor/cue_parts.js", expression, [spans, TEXTS, before, after])) == changed
+    assert dict(run_module(modules, "editor/cue_parts.js", expression, [spans, TEXTS, before, after])) == changed
 
 
-def test_an_edit_of_a_text_that_has_changed_is_refused(opened: Page) -> None:
+def test_an_edit_of_a_text_that_has_changed_is_refused(modules: Page) -> None:
     expression = "module.editLines([{id: 'a', from: 0, to: 3}], () => 'new text', 'old', 'older')"
-    assert run_module(opened, "editor/cue_parts.js", expression) is None
+    assert run_module(modules, "editor/cue_parts.js", expression) is None
 
 
-def test_cues_are_found_in_their_lines(opened: Page) -> None:
+def test_cues_are_found_in_their_lines(modules: Page) -> None:
     cues = [
         {"lines": ["Good morning,", "and welcome back"], "line_ids": ["a"]},
         {"lines": ["to the programme. With"], "line_ids": ["a", "b"]},
@@ -160,7 +154,7 @@ def test_cues_are_found_in_their_lines(opened: Page) -> None:
         {"lines": ["\u200f\u202b今日は\u202c", "Whisper です。"], "line_ids": ["c"]},
     ]
     parts = run_module(
-        opened, "editor/cue_parts.js", "module.partsOfCues(given[0], (id) => given[1][id])", [cues, TEXTS]
+        modules, "editor/cue_parts.js", "module.partsOfCues(given[0], (id) => given[1][id])", [cues, TEXTS]
     )
     shown = [[TEXTS[part["id"]][part["from"] : part["to"]] for part in cue] for cue in parts]
     assert shown == [

@@ -29,19 +29,17 @@ from tests.ui.scripted import ScriptedHome
     ],
 )
 def test_a_column_is_the_loudest_of_its_stretch(
-    page: Page, scripted: ScriptedHome, count: int, first: float, last: float, columns: int
+    modules: Page, count: int, first: float, last: float, columns: int
 ) -> None:
-    page.goto(scripted.url)
     values = [random.Random(at).randrange(256) for at in range(count)]
     expression = "[...new module.Peaks(Uint8Array.from(given[0]), 20).columns(given[1], given[2], given[3])]"
     step = (last - first) * 20 / columns
     edges = [int((first * 20 + column * step) // 1) for column in range(columns + 1)]
     expected = [max(values[max(0, start) : max(0, start + 1, end)], default=0) for start, end in pairwise(edges)]
-    assert run_module(page, "editor/peaks.js", expression, [values, first, last, columns]) == expected
+    assert run_module(modules, "editor/peaks.js", expression, [values, first, last, columns]) == expected
 
 
-def test_a_picture_of_ten_hours_reads_few_of_their_peaks(page: Page, scripted: ScriptedHome) -> None:
-    page.goto(scripted.url)
+def test_a_picture_of_ten_hours_reads_few_of_their_peaks(modules: Page) -> None:
     expression = """(() => {
         const peaks = new module.Peaks(new Uint8Array(720_000).fill(9), 20);
         let reads = 0;
@@ -50,7 +48,7 @@ def test_a_picture_of_ten_hours_reads_few_of_their_peaks(page: Page, scripted: S
         peaks.columns(0, 36_000, 2400);
         return reads;
     })()"""
-    assert run_module(page, "editor/peaks.js", expression) < 720_000 / 10
+    assert run_module(modules, "editor/peaks.js", expression) < 720_000 / 10
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 from transcript.checks import Check, checked, never
 from transcript.formats.cues import RIGHT_TO_LEFT, Cue, label, line_text
+from transcript.formats.speaker_colors import assign_colors, find_raised
 from transcript.formats.srt_vtt_tsv import render_cue
 from transcript.formats.timed_words import TimedWord
 
@@ -89,8 +90,20 @@ class Style:
         return max(1, int(0.9 * picture[0] / (0.5 * self.font_pixels(picture))))
 
 
-def to_ass(cues: Sequence[Cue], language: str, karaoke: bool, check: Check = never) -> str:
-    """Return ASS for players; with `karaoke`, each word turns from grey to white when it is spoken."""
+def to_ass(
+    cues: Sequence[Cue], language: str, karaoke: bool, check: Check = never, *, speaker_colors: bool = False
+) -> str:
+    """Return ASS for players.
+
+    Args:
+        cues: in order of their start.
+        language: Whisper's code of the text's language.
+        karaoke: each word turns from grey to white, or to its speaker's colour, when it is spoken.
+        check: ends the work by an exception.
+        speaker_colors: give each voice a colour, and show at the top what is said while another voice speaks.
+    """
+    colors = assign_colors(cue.voice for cue in cues) if speaker_colors else {}
+    raised = find_raised(cues) if speaker_colors else [False] * len(cues)
     # At 60 of 1080 lines, 42 letters of Arial fit into a line.
     header = _header(
         (1920, 1080),
@@ -107,8 +120,15 @@ def to_ass(cues: Sequence[Cue], language: str, karaoke: bool, check: Check = nev
         vertical_margin=60,
     )
     return header + "".join(
-        _event(cue.start, cue.end, _karaoke_text(cue) if karaoke else _plain_text(cue), name=cue.voice)
-        for cue in checked(cues, check)
+        _event(
+            cue.start,
+            cue.end,
+            (r"{\an8}" if is_raised else "")
+            + (f"{{\\1c{to_bgr(colors[cue.voice])}}}" if cue.voice in colors else "")
+            + (_karaoke_text(cue) if karaoke else _plain_text(cue)),
+            name=cue.voice,
+        )
+        for cue, is_raised in checked(zip(cues, raised, strict=True), check)
     )
 
 
@@ -133,7 +153,7 @@ def to_ass_overlay(
         check: ends the work by an exception.
     """
     size = style.font_pixels(picture)
-    highlight_tag = f"{{\\1c{_to_bgr(style.highlight_color)}}}"
+    highlight_tag = f"{{\\1c{to_bgr(style.highlight_color)}}}"
 
     def render(text: str, is_spoken: bool) -> str:
         letters = "".join(
@@ -261,10 +281,10 @@ def _escape_for_libass(text: str) -> str:
 def _to_abgr(color: str) -> str:
     """Convert `#RRGGBB` or `#RRGGBBAA` to ASS's `&HAABBGGRR`, where an alpha of 0 is opaque."""
     alpha = 255 - int(color[7:9] or "FF", 16)
-    return f"&H{alpha:02X}{_to_bgr(color)[2:-1]}"
+    return f"&H{alpha:02X}{to_bgr(color)[2:-1]}"
 
 
-def _to_bgr(color: str) -> str:
+def to_bgr(color: str) -> str:
     """Convert a colour to ASS's `&HBBGGRR&`, without its alpha."""
     red, green, blue = color[1:3], color[3:5], color[5:7]
     return f"&H{blue}{green}{red}&".upper()

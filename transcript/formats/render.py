@@ -77,6 +77,7 @@ def render(
     stl: StlOptions = StlOptions(),
     warn: Callable[[str], None] = _ignore,
     paragraphs: bool = False,
+    speaker_colors: bool = False,
     check: Check = never,
 ) -> dict[str, Any]:
     """Return the `transcription` part of a job's output.
@@ -90,9 +91,10 @@ def render(
         stl: the frame rate and the start of EBU STL.
         warn: takes sentences on what a format cannot hold.
         paragraphs: if true, the text has a blank line between paragraphs.
+        speaker_colors: if true, SRT and ASS have a colour for each speaker.
         check: ends the work by an exception.
     """
-    renderer = _Renderer(transcript, layout, embedding_model, words, stl, warn, paragraphs, check)
+    renderer = _Renderer(transcript, layout, embedding_model, words, stl, warn, paragraphs, speaker_colors, check)
     keys = [key for output_format in output_formats for key in _KEYS[output_format]]
     if not {"ttml", "stl"}.isdisjoint(keys) or (renderer.has_layout and not _SUBTITLES.isdisjoint(keys)):
         keys.append("cue_report")
@@ -113,10 +115,11 @@ class _Renderer:
         stl: StlOptions,
         warn: Callable[[str], None],
         paragraphs: bool,
+        speaker_colors: bool,
         check: Check,
     ) -> None:
         self._check, self._words, self._stl, self._warn = check, words, stl, warn
-        self._paragraphs = paragraphs
+        self._paragraphs, self._speaker_colors = paragraphs, speaker_colors
         self._transcript, self._layout, self._embedding_model = transcript, layout, embedding_model
         self._diarization = transcript.diarization or Diarization()
         self._text_language = transcript.text_language
@@ -185,7 +188,8 @@ class _Renderer:
 
     @property
     def srt(self) -> str:
-        return to_srt(self._subtitles, self._layout.highlight_words, self._check)
+        cues = self._subtitles
+        return to_srt(cues, self._layout.highlight_words, self._check, speaker_colors=self._speaker_colors)
 
     @property
     def vtt(self) -> str:
@@ -202,7 +206,13 @@ class _Renderer:
 
     @property
     def ass(self) -> str:
-        return to_ass(self._laid_out, self._text_language, karaoke=self._has_words, check=self._check)
+        return to_ass(
+            self._laid_out,
+            self._text_language,
+            karaoke=self._has_words,
+            check=self._check,
+            speaker_colors=self._speaker_colors,
+        )
 
     @property
     def ttml(self) -> str:

@@ -8,15 +8,37 @@ from collections.abc import Callable, Iterator, Sequence
 
 from transcript.checks import Check, checked, never
 from transcript.formats.cues import CLOSING_MARK, OPENING_MARKS, Cue, label
+from transcript.formats.speaker_colors import assign_colors, find_raised
 from transcript.formats.timed_words import TimedWord
 
 
-def to_srt(cues: Sequence[Cue], highlight_words: bool = False, check: Check = never) -> str:
-    """Return SubRip: numbered cues with a blank line between them."""
+def to_srt(
+    cues: Sequence[Cue], highlight_words: bool = False, check: Check = never, *, speaker_colors: bool = False
+) -> str:
+    r"""Return SubRip: numbered cues with a blank line between them.
+
+    Args:
+        cues: in order of their start.
+        highlight_words: underline each word while it is spoken.
+        check: ends the work by an exception.
+        speaker_colors: give each voice a colour, and show at the top what is said while another voice speaks, by the
+            tags that players know: `<font color="#FFFF00">`, and `{\an8}` of SubStation Alpha.
+    """
+    colors = assign_colors(cue.voice for cue in cues) if speaker_colors else {}
+    raised = find_raised(cues) if speaker_colors else [False] * len(cues)
+    shown = (
+        (rendered, is_raised)
+        for cue, is_raised in zip(cues, raised, strict=True)
+        for rendered in _render_cues([cue], highlight_words, str, check)
+    )
     blocks = []
-    for number, (start, end, text, cue) in enumerate(_render_cues(cues, highlight_words, str, check), start=1):
+    for number, ((start, end, text, cue), is_raised) in enumerate(shown, start=1):
         # SubRip has no escapes, so the arrow has to go, however long its shaft: `--->` would leave a `-->`.
         text = re.sub("-{2,}>", "->", label(cue) + text)
+        if cue.voice in colors:
+            text = f'<font color="{colors[cue.voice]}">{text}</font>'
+        if is_raised:
+            text = f"{{\\an8}}{text}"
         blocks.append(f"{number}\n{format_timestamp(start, ',')} --> {format_timestamp(end, ',')}\n{text}\n")
     return "\n".join(blocks)
 

@@ -45,4 +45,5 @@ export const ICONS = {
   upload: "M12 16V5M7 9l5-5 5 5M4 20h16",
   users: "M9 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM2 20a7 7 0 0 1 14 0M16 4.500a4 4 0 0 1 0 7M18 14a7 7 0 0 1 4 6",
   video: "M3 6h12v12H3zM15 10l6-3v10l-6-3",
+  voice: "M4 10v4M8 6v12M12 9v6M16 4v16M20 10v4",
 };

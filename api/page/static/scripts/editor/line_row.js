@@ -152,11 +152,17 @@ export class LineRow {
   }
 }
 
+/** A word of a given text that was not said has the probability 0. */
+function markOf(probability, isMarked) {
+  if (probability === 0) return { class: "word not-said", title: "Not said in the recording" };
+  if (!isMarked) return { class: "word" };
+  const percent = `${Math.round(100 * probability)}%`;
+  return { class: "word unsure", title: `Unsure: ${percent}`, "data-sure": percent };
+}
+
 /** The space before a word is none of it: it is neither marked nor pressed. */
 function wordNodes([text, , , probability], index, isMarked) {
   const bare = text.trimStart();
-  const percent = isMarked ? `${Math.round(100 * probability)}%` : null;
-  const unsure = percent && { class: "word unsure", title: `Unsure: ${percent}`, "data-sure": percent };
-  const span = element("span", { class: "word", "data-index": index, ...unsure }, bare);
+  const span = element("span", { "data-index": index, ...markOf(probability, isMarked) }, bare);
   return index > 0 && bare.length < text.length ? [" ", span] : [span];
 }

@@ -23,8 +23,10 @@ export function styleForm(style, hasSpeakers, onChange) {
   const numbers = element("div", { class: "style-numbers" });
   const choice = element("select", { onchange: () => change({ kind: choice.value }) },
     Object.entries(KINDS).map(([kind, label]) => element("option", { value: kind, selected: kind === style.kind }, label)));
+  const colors = element("input", { type: "checkbox", onchange: () => change({ colors: colors.checked }) });
   const show = () => {
     hint.textContent = HINTS[style.kind];
+    colors.disabled = !style.names;
     numbers.hidden = style.kind !== "custom";
   };
   const change = (changes) => {
@@ -46,11 +48,13 @@ export function styleForm(style, hasSpeakers, onChange) {
   numbers.append(...fields.map(({ field }) => field));
   const names = element("input", { type: "checkbox", onchange: () => change({ names: names.checked }) });
   names.checked = style.names;
+  colors.checked = style.colors;
   show();
   return element("details", { class: "style-form", open: matchMedia("(min-width: 901px)").matches },
     element("summary", {}, icon("chevron", "turns"), "Subtitle style"),
     element("div", { class: "stack" },
       element("label", { class: "field" }, element("span", { class: "field-label" }, "Layout"), choice),
       hint, numbers,
-      hasSpeakers && element("label", { class: "check" }, names, "Show who is speaking")));
+      hasSpeakers && element("label", { class: "check" }, names, "Show who is speaking"),
+      hasSpeakers && element("label", { class: "check" }, colors, "Colour speakers in .srt and .ass")));
 }

@@ -9,7 +9,7 @@ const BROADCAST = {
   max_line_width: 42, max_line_count: 2, min_cue_duration: 0.83, max_cue_duration: 7, min_cue_gap: 0.08, max_chars_per_second: 20,
 };
 
-const DEFAULT = { kind: "transcript", custom: BROADCAST, names: true };
+const DEFAULT = { kind: "transcript", custom: BROADCAST, names: true, colors: false };
 
 /** The numbers of a custom style: their names, and the values that the server takes. */
 export const NUMBERS = {
@@ -22,8 +22,8 @@ export const NUMBERS = {
 };
 
 /**
- * @typedef {{kind: "transcript"|"broadcast"|"custom", custom: Object<string, number|null>, names: boolean}}
- *   SubtitleStyle `names`: whether speakers are named.
+ * @typedef {{kind: "transcript"|"broadcast"|"custom", custom: Object<string, number|null>, names: boolean,
+ *   colors: boolean}} SubtitleStyle `names`: whether speakers are named; `colors`: whether each then has a colour.
  */
 
 /**
@@ -65,17 +65,21 @@ export function limitsOf(style) {
  * @returns {Object<string, number|boolean>}
  */
 export function layoutOf(style) {
-  return style.names ? limitsOf(style) : { ...limitsOf(style), names: false };
+  if (!style.names) return { ...limitsOf(style), names: false };
+  return style.colors ? { ...limitsOf(style), colors: true } : limitsOf(style);
 }
 
 function fromOptions(options) {
-  if (options.subtitle_preset === "broadcast") return { ...DEFAULT, kind: "broadcast" };
-  return Object.keys(numbersOf(options)).length ? { ...DEFAULT, kind: "custom", custom: numbersOf(options) } : null;
+  const style = { ...DEFAULT, colors: options.speaker_colors === true };
+  if (options.subtitle_preset === "broadcast") return { ...style, kind: "broadcast" };
+  if (Object.keys(numbersOf(options)).length) return { ...style, kind: "custom", custom: numbersOf(options) };
+  return style.colors ? style : null;
 }
 
 function read(key) {
-  const { kind, custom, names } = browserStore.get(key) ?? {};
-  return ["transcript", "broadcast", "custom"].includes(kind) ? { kind, custom: numbersOf(custom), names: names !== false } : null;
+  const { kind, custom, names, colors } = browserStore.get(key) ?? {};
+  if (!["transcript", "broadcast", "custom"].includes(kind)) return null;
+  return { kind, custom: numbersOf(custom), names: names !== false, colors: colors === true };
 }
 
 function numbersOf(numbers) {

@@ -59,7 +59,7 @@ class Workspace {
     this.playback = new Playback(record);
     this.commands = this.#buildCommands();
     this.list = new LineList({ document: this.document, playback: this.playback, actions: this.#buildActions(), isMarked });
-    this.panel = new SidePanel({ document: this.document, list: this.list, playback: this.playback }, () => this.#closeSubtitles());
+    this.panel = new SidePanel({ record: this.record, document: this.document, list: this.list, playback: this.playback }, () => this.#closeSubtitles());
     this.#build();
     this.#listen();
   }

@@ -74,10 +74,13 @@ export function newTranscript(known, { onStart, onRelease }) {
 
   const describeChosen = () => `${formatCount(chosen.length, "recording")} chosen`;
 
-  function readOptions() {
+  function readOptions(recordings = 1) {
     const read = fields.read();
     error.textContent = read.error && "Something in the options is not right yet.";
-    return read.error ? null : read.options;
+    if (read.options.align && recordings > 1) error.textContent = "A text belongs to one recording: choose only one, or empty “What is said”.";
+    if (error.textContent) return null;
+    fields.clearOnce();
+    return read.options;
   }
 
   function start() {
@@ -87,7 +90,7 @@ export function newTranscript(known, { onStart, onRelease }) {
       error.textContent = problem;
       return;
     }
-    const options = readOptions();
+    const options = readOptions(chosen.length + urls.length);
     if (!options) return;
     intake.addFiles(chosen.filter(({ recording }) => !recording).map(({ file }) => file), options);
     for (const { file, recording } of chosen) if (recording) intake.addFiles([file], options, recording);
@@ -104,7 +107,7 @@ export function newTranscript(known, { onStart, onRelease }) {
     body,
     add,
     chooseFiles: () => body.querySelector("#choose-files").click(),
-    readOptions,
+    readOptions: () => readOptions(),
     unmount() {
       for (const { recording } of chosen) recording?.release();
       return microphone.unmount();

@@ -2,14 +2,17 @@
 
 import { element, icon } from "../dom.js";
 import { parseClock, formatClock } from "../text/clock.js";
+import { readText, stripTimes } from "../text/given_text.js";
 import { groupsFor, parseAdvanced, toOptions } from "../text/options.js";
 import { languageField } from "./language_field.js";
+
+const MOST_TEXT_CHARACTERS = 1_000_000; // the worker's
 
 /**
  * @param {{models: string[], schemas: Object<string, Object>}} known as the server tells them.
  * @returns {{body: HTMLElement, read: () => {options: Object<string, any>, error: string}, values: () => Object<string, any>,
- *   set: (values: Object<string, any>) => void}} `read` checks all fields, and shows and focuses the first wrong one;
- *   `values` are what a preset keeps.
+ *   set: (values: Object<string, any>) => void, clearOnce: () => void}} `read` checks all fields, and shows and focuses the
+ *   first wrong one; `values` are what a preset keeps; `clearOnce` empties the fields that are for one recording.
  */
 export function optionFields(known) {
   const fields = groupsFor(known).map(({ title, fields: some }) => ({ title, fields: some.map((field) => buildField(field, known)) }));
@@ -21,7 +24,9 @@ export function optionFields(known) {
     element("details", {}, element("summary", {}, icon("chevron", "turns"), "More options"),
       others.map(({ title, fields: some }) => groupOf(title, some)), groupOf("Advanced", [advanced])));
 
-  const values = () => Object.fromEntries(all.map(({ name, get }) => [name, get()]));
+  const kept = all.filter(({ once }) => !once);
+  const valuesOf = (some) => Object.fromEntries(some.map(({ name, get }) => [name, get()]));
+  const values = () => valuesOf(all);
   const showNeeded = () => {
     const now = values();
     for (const { body: one, needs } of all) if (needs) one.hidden = now[needs[0]] !== needs[1];
@@ -30,11 +35,12 @@ export function optionFields(known) {
   showNeeded();
   return {
     body,
-    values,
-    set: (kept) => {
-      for (const { name, set } of all) set(kept[name]);
+    values: () => valuesOf(kept),
+    set: (preset) => {
+      for (const { name, set } of kept) set(preset[name]);
       showNeeded();
     },
+    clearOnce: () => { for (const { once, set } of all) if (once) set(undefined); },
     read: () => {
       const wrong = all.find(({ check }) => check?.());
       if (!wrong) return { options: toOptions({ ...values(), advanced: advanced.parsed() }), error: "" };
@@ -55,7 +61,7 @@ function buildField(field, known) {
   const body = built.isComplete
     ? element("div", { class: "field" }, built.control, hint)
     : element("div", { class: `field ${built.isWide ? "wide" : ""}` }, element("label", { class: "field-label", for: id }, field.label), built.control, hint, built.error);
-  return { name: field.name, needs: field.needs, body, focus: () => (built.focusable ?? built.control).focus(), ...built };
+  return { name: field.name, needs: field.needs, once: field.once, body, focus: () => (built.focusable ?? built.control).focus(), ...built };
 }
 
 const BUILDERS = {
@@ -86,12 +92,41 @@ const BUILDERS = {
     const control = element("textarea", { id, rows: 2, placeholder });
     return { control, isWide: true, get: () => control.value.trim(), set: (value) => { control.value = value ?? ""; } };
   },
+  text: ({ placeholder }, id) => buildText(placeholder, id),
   range: ({ label }, id) => buildRange(label, id),
 };
 
 function selectOf(choices, id) {
   const control = element("select", { id }, choices.map(([value, label]) => element("option", { value }, label)));
   return { control, get: () => control.value, set: (value) => { control.value = choices.some(([one]) => one === value) ? value : choices[0][0]; } };
+}
+
+function buildText(placeholder, id) {
+  let unreadable = "";
+  const text = element("textarea", { id, rows: 4, placeholder, dir: "auto" });
+  const file = element("input", { id: `${id}-file`, type: "file", hidden: true, accept: ".txt,.srt,.vtt,.lrc,.md,text/plain", "aria-label": "Choose a file of text" });
+  text.addEventListener("input", () => { unreadable = ""; });
+  text.addEventListener("change", () => { text.value = stripTimes(text.value); });
+  file.addEventListener("change", async (event) => {
+    event.stopPropagation(); // until it is read
+    const [chosen] = file.files;
+    file.value = "";
+    unreadable = "";
+    try {
+      text.value = await readText(chosen);
+    } catch {
+      unreadable = `${chosen.name} cannot be read: it is neither UTF-8 nor UTF-16 text.`;
+    }
+    text.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  const check = () => {
+    if (unreadable) return unreadable;
+    if (text.value.length > MOST_TEXT_CHARACTERS) return "Use at most a million characters.";
+    return text.value.trim() && !/[\p{L}\p{N}]/u.test(text.value) ? "Enter at least one word." : "";
+  };
+  const control = element("div", { class: "stack" }, text,
+    element("button", { type: "button", onclick: () => file.click() }, icon("file"), "Choose a file of text or subtitles"), file);
+  return withError(control, check, { focusable: text, isWide: true, get: () => stripTimes(text.value).trim(), set: (value) => { text.value = value ?? ""; } });
 }
 
 function buildRange(label, id) {
@@ -121,7 +156,7 @@ function buildAdvanced(schemas) {
 /** Show what is wrong when the field is left, and take it back as soon as it is right. */
 function withError(control, check, rest) {
   const error = element("p", { class: "field-error", role: "alert" });
-  const inputs = control.matches("input, textarea") ? [control] : [...control.querySelectorAll("input")];
+  const inputs = control.matches("input, textarea") ? [control] : [...control.querySelectorAll("input:not([hidden]), textarea")];
   const show = () => {
     const text = check();
     error.textContent = text;

@@ -113,11 +113,15 @@ export async function exportWarnings(id, format, layout = {}) {
   return JSON.parse(response.headers.get("x-warnings") ?? "[]");
 }
 
-/** @returns {Promise<string[]>} what that file cannot hold of the transcript. */
-export async function exportWarnings(id, format, layout = {}) {
-  const response = await send("HEAD", at(id, `/export/${format}${query(layout)}`));
-  return JSON.parse(response.headers.get("x-warnings") ?? "[]");
-}
+/**
+ * @typedef {{possible: boolean, kept: Object<string, {name: string, state: "working"|"done"|"failed", message: string}>}} Voices
+ *   `possible`: whether the server keeps voices; `kept`: what was asked, by speaker.
+ */
+
+/** @returns {Promise<Voices>} */
+export const voicesOf = (id) => request("GET", at(id, "/voices"));
+/** @returns {Promise<Voices>} */
+export const keepVoice = (id, speaker, name) => request("POST", at(id, "/voices"), { speaker, name });
 
 /** @returns {Promise<Record>} */
 export const makeVideo = (id, wanted) => request("POST", at(id, "/video"), wanted);

@@ -1,11 +1,11 @@
 // The options of a job as people read them: which fields the form has, in which group, with which words.
 
 /**
- * @typedef {{name: string, label: string, kind: "choice"|"number"|"text"|"words"|"check"|"language"|"range"|"model",
+ * @typedef {{name: string, label: string, kind: "choice"|"number"|"line"|"text"|"words"|"check"|"language"|"range"|"model",
  *   hint?: string, choices?: Array<[string, string]>, placeholder?: string, min?: number, max?: number,
- *   needs?: [string, string]}} Field
+ *   needs?: [string, string], once?: boolean}} Field
  *   `name`: of the option; of fields that stand for several options, one of their own. `needs`: shown only while
- *   another field has a value.
+ *   another field has a value. `once`: it is for one recording, so that presets do not have it.
  */
 
 /** @type {Array<{title: string, fields: Field[]}>} the first group is always in sight. */
@@ -24,6 +24,12 @@ const GROUPS = [
     title: "Vocabulary",
     fields: [
       { name: "custom_vocabulary", label: "Names and unusual words", kind: "words", placeholder: "Zoltán, Kubernetes, Aix-en-Provence", hint: "Separated by commas or one per line." },
+    ],
+  },
+  {
+    title: "A text that is known",
+    fields: [
+      { name: "align", label: "What is said", kind: "text", once: true, placeholder: "A script, lyrics or a corrected transcript", hint: "The transcript will be this text, line by line, with its times. Words that are not said in the recording are struck out." },
     ],
   },
   {
