@@ -49,7 +49,7 @@ from client.transport.answers import JsonObject
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
 from client.transport.journal import Journal, file_sha256, make_key
-from media.track_clock import TrackClock, find_clocks
+from media.track_clock import TrackClock, find_clocks, map_pcm
 
 _TRACK_BYTES = 200
 """Of a request, for the fields of a track beside its sound."""
@@ -258,7 +258,8 @@ class _Conversation:
             return self._given_clocks()
         self.listener.on_progress(0.0, "comparing the tracks")
         with tempfile.TemporaryDirectory(dir=self.journal.folder) as folder:
-            pcms = [decode_pcm(compressed[number].path, Path(folder), self.stop) for number in range(len(self.tracks))]
+            files = [decode_pcm(compressed[number].path, Path(folder), self.stop) for number in range(len(self.tracks))]
+            pcms = [map_pcm(file) for file in files]
             return self._given_clocks() | find_clocks(pcms, known, partial(_check, self.stop))
 
     def _choose_cut_points(self, compressed: dict[int, OpusTrack], clocks: dict[int, TrackClock]) -> list[float]:

@@ -147,6 +147,11 @@ def _after(reference: TrackClock, clock: TrackClock) -> TrackClock:
     return TrackClock(reference.offset + clock.offset * rate, (1 + clock.drift) * rate - 1)
 
 
+def map_pcm(path: Path) -> Pcm:
+    """Map a file of samples."""
+    return np.memmap(path, dtype="<i2", mode="r")
+
+
 def place_track(track: Pcm, clock: TrackClock, path: Path, check: Callable[[], None] = lambda: None) -> Pcm:
     """Write a track by the clock of another one, with silence before it, to a file, and map it.
 
@@ -165,7 +170,7 @@ def place_track(track: Pcm, clock: TrackClock, path: Path, check: Callable[[], N
             first = int(times[0])
             part = track[first : int(times[-1]) + 2]
             file.write(np.interp(times - first, np.arange(len(part)), part).astype("<i2").tobytes())
-    return np.memmap(path, dtype="<i2", mode="r")
+    return map_pcm(path)
 
 
 def _loudness(pcm: Pcm, check: Callable[[], None]) -> FloatArray:

@@ -205,20 +205,18 @@ def cut(
         return [AudioPart(folder / name, float(start), float(end)) for name, start, end in csv.reader(rows)]
 
 
-def decode_pcm(track: Path, folder: Path, stop: threading.Event) -> Any:
-    """Return the mix of an Opus file: int16 [samples] at 16 kHz, mapped from a file in `folder`.
+def decode_pcm(track: Path, folder: Path, stop: threading.Event) -> Path:
+    """Write the mix of an Opus file to one in `folder`, as int16 samples at 16 kHz, and return its path.
 
     Raises:
         Stopped: `stop` was set.
     """
-    import numpy as np  # 0.1 s, for few recordings
-
     target = folder / f"{track.parent.name}.pcm"
     output = ffmpeg.output(
         ffmpeg.input(f"file:{track}"), f"file:{target}", f="s16le", acodec="pcm_s16le", ac=1, ar=_SAMPLE_RATE
     )
     _run(output, track, file_bytes=_MAX_PCM_BYTES, stall_seconds=_CUT_SECONDS, stop=stop)
-    return np.memmap(target, dtype="<i2", mode="r")
+    return target
 
 
 def _is_truncated_riff(source: Path) -> bool:
