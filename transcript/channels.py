@@ -57,7 +57,14 @@ def name_speakers_by_channel(transcript: Transcript, channel: int) -> None:
 
 
 def _renamed(segment: Segment, rename: Callable[[str], str]) -> Segment:
-    words = segment.words and [replace(word, speaker=word.speaker and rename(word.speaker)) for word in segment.words]
+    words = segment.words and [
+        replace(
+            word,
+            speaker=word.speaker and rename(word.speaker),
+            other_speakers=tuple(map(rename, word.other_speakers)),
+        )
+        for word in segment.words
+    ]
     return replace(segment, speaker=segment.speaker and rename(segment.speaker), words=words)
 
 
