@@ -153,7 +153,7 @@ def diarized(label: str, start: float) -> Transcript:
     """A transcript with one turn of 2 s."""
     spoken = segment(start, " Hello.")
     spoken.speaker = label
-    spoken.words = [Word(" Hello.", start, start + 1, 0.9, label, (label,))]
+    spoken.words = [Word(" Hello.", start, start + 1, 0.9, label, other_speakers=(label,))]
     turn, speaker = Turn(start, start + 2, label), Speaker(label, 2.0, 1, start, embedding=())
     return Transcript("en", 1.0, 10.0, [spoken], diarization=Diarization([turn], [speaker]))
 
