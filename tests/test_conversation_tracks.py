@@ -153,6 +153,7 @@ def diarized(label: str, start: float) -> Transcript:
     """A transcript with one turn of 2 s."""
     spoken = segment(start, " Hello.")
     spoken.speaker = label
+    spoken.words = [Word(" Hello.", start, start + 1, 0.9, label, other_speakers=(label,))]
     turn, speaker = Turn(start, start + 2, label), Speaker(label, 2.0, 1, start, embedding=())
     return Transcript("en", 1.0, 10.0, [spoken], diarization=Diarization([turn], [speaker]))
 
@@ -163,6 +164,7 @@ def test_speakers_of_channels_have_the_channels_number_and_known_ones_their_name
         name_speakers_by_channel(transcript, number)
     merged = merge_channels(channels)
     assert merged.text.splitlines()[:2] == ["CHANNEL_1_SPEAKER_00: Hello.", "Ada: Hello."]
+    assert all(word.other_speakers == (one.speaker,) for one in merged.segments for word in one.words or [])
     assert merged.diarization is not None
     assert [(turn.start, turn.speaker) for turn in merged.diarization.turns] == [
         *((1.0, "CHANNEL_1_SPEAKER_00"), (3.0, "Ada"), (4.0, "CHANNEL_0_SPEAKER_00"), (7.0, "Ada")),
