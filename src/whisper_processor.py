@@ -5,43 +5,31 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from src.audio.clips import clip_regions, clip_warnings
-from src.audio.decode import DecodedAudio, RunningDecoding, decode_recording, start_decoding
-from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, Region
+from src.audio.decode import RunningDecoding, start_decoding
+from src.audio.pcm import Pcm
 from src.audio.track_alignment import align_tracks, describe_alignment
 from src.audio.vad import load_vad
+from src.channel_steps import recognise_in_windows, transcribe_channels
 from src.engine.engine import Engine
-from src.engine.scheduler import Client
-from src.errors import InvalidInput, ModelUnavailable, prefix_errors, suggest
+from src.errors import InvalidInput, ModelUnavailable, suggest
 from src.job_control import JobControl
-from src.model_fit import check_support, fit_warnings
+from src.model_fit import check_support
 from src.model_loading import display_name, load_model
 from src.models.names import match_model
 from src.request.options import Options
-from src.request.tracks import TrackFile, track_place
+from src.request.tracks import TrackFile
 from src.request.validation import parse_input
 from src.settings import get_settings
-from src.speakers.clustering import SpeakerCounts
-from src.speakers.enrollment import enroll
-from src.speakers.pipeline import transcribe_and_diarize
-from src.stage_options import to_audio_options, to_batched_options, to_sequential_options, to_vad_options
-from src.transcription.batched import transcribe_in_windows
-from src.transcription.bleed_filter import drop_bleed
-from src.transcription.language_detection import detect_language
+from src.stage_options import to_audio_options
+from src.track_steps import decode_tracks, transcribe_tracks
 from src.transcription.model_cache import LoadedModel, ModelCache
-from src.transcription.sequential import transcribe_sequentially
-from src.transcription.windows import find_windows
-from transcript.channels import merge_channels, name_speakers_by_channel
-from transcript.chinese_script import convert_transcript
 from transcript.formats.render import render
-from transcript.tracks import merge_tracks
 from transcript.transcript import Transcript
 
 RecordingPath: TypeAlias = str | os.PathLike[str]
@@ -125,11 +113,11 @@ class WhisperProcessor:
                 if growing is not None:
                     decoded = time.perf_counter()
                     control.progress("transcribing")
-                    transcript = _transcribe_in_windows(model, growing, None, options, control)
+                    transcript = recognise_in_windows(model, growing, None, options, control)
                 else:
                     channels = decoding.result().channels
                     decoded = time.perf_counter()
-                    transcript = _transcribe_channels(model, channels, options, control, samples or {})
+                    transcript = transcribe_channels(model, channels, options, control, samples or {})
                 audio = decoding.result()
         transcript.warnings[:0] = audio.warnings
         _describe_and_correct(transcript, model, options, control)
@@ -157,7 +145,7 @@ class WhisperProcessor:
         with self.acquire(options, control) as model, tempfile.TemporaryDirectory(prefix="pcm-") as folder:
             started = time.perf_counter()
             control.progress("decoding the audio")
-            decoded = _decode_tracks(tracks, Path(folder), options, control)
+            decoded = decode_tracks(tracks, Path(folder), options, control)
             speakers = [track.speaker for track in tracks]
             pcms, times = align_tracks(
                 [audio.channels[0] for audio in decoded],
@@ -168,7 +156,7 @@ class WhisperProcessor:
             )
             decoding = time.perf_counter()
             with control.without_segments():
-                transcript = _transcribe_tracks(model, pcms, speakers, options, control)
+                transcript = transcribe_tracks(model, pcms, speakers, options, control)
         transcript.tracks = times
         named = zip(tracks, decoded, strict=True)
         transcript.warnings[:0] = [
@@ -206,9 +194,8 @@ class WhisperProcessor:
             WorkerError: as for `transcribe`.
             EngineLost: the device failed permanently.
         """
-        batched = replace(to_batched_options(options), previous_language=previous_language)
         with self.acquire(options, control) as model:
-            transcript = _finish(transcribe_in_windows(model.engine, pcm, None, batched, control), model, options)
+            transcript = recognise_in_windows(model, pcm, None, options, control, previous_language)
         _describe_and_correct(transcript, model, options, control)
         return transcript
 
@@ -298,157 +285,9 @@ def _start_decoding(
     )
 
 
-def _decode_tracks(
-    tracks: Sequence[TrackFile], folder: Path, options: Options, control: JobControl
-) -> list[DecodedAudio]:
-    """Decode all tracks; the limits apply to all of them together, since each is transcribed."""
-    settings, decoded = get_settings(), list[DecodedAudio]()
-    for number, track in enumerate(tracks):
-        track_folder = folder / str(number)
-        track_folder.mkdir()
-        samples = sum(len(audio.channels[0]) for audio in decoded)
-        with prefix_errors(track_place(number, track.speaker)):
-            decoded.append(
-                decode_recording(
-                    track.path,
-                    track_folder,
-                    to_audio_options(options),
-                    max_seconds=settings.max_audio_seconds - samples / SAMPLE_RATE - (track.offset or 0.0),
-                    max_bytes=settings.max_audio_bytes - samples * 2,
-                    control=control,
-                )
-            )
-    return decoded
-
-
-def _transcribe_tracks(
-    model: LoadedModel, pcms: Sequence[Pcm], speakers: Sequence[str], options: Options, control: JobControl
-) -> Transcript:
-    with_words = options.model_copy(update={"word_timestamps": True})  # bleed is recognized word by word
-    transcripts = []
-    for _, pcm in _each_channel(pcms, control):
-        clips = clip_regions(options.clip_timestamps, len(pcm))
-        transcripts.append(_transcribe_channel(model, pcm, clips, with_words, control))
-    dropped = drop_bleed(transcripts, pcms, control.check)
-    transcript = merge_tracks(transcripts, speakers)
-    transcript.warnings += clip_warnings(options.clip_timestamps, max(map(len, pcms)))
-    if dropped:
-        transcript.warnings.append(
-            f"{dropped} words were left out where a microphone took up the voice of another track's speaker"
-        )
-    return transcript
-
-
 def _describe_and_correct(transcript: Transcript, model: LoadedModel, options: Options, control: JobControl) -> None:
     transcript.model, transcript.device, transcript.compute_type = model.name, model.device, model.compute_type
     if options.align is None:
         options.text_changes.apply(transcript, control.check)
     elif transcript.translation is not None:  # a given text stays as it is
         options.text_changes.corrector.correct(transcript.translation, control.check)
-
-
-def _transcribe_channels(
-    model: LoadedModel, channels: Sequence[Pcm], options: Options, control: JobControl, samples: Mapping[str, Path]
-) -> Transcript:
-    clips = clip_regions(options.clip_timestamps, len(channels[0]))  # channels are equally long
-
-    def transcribe(pcm: Pcm) -> Transcript:
-        return _transcribe_channel(model, pcm, clips, options, control)
-
-    def diarize(pcm: Pcm, samples: Mapping[str, Path], voices: Mapping[str, Sequence[float]]) -> Transcript:
-        counts = SpeakerCounts(*options.speaker_counts)
-        return transcribe_and_diarize(lambda: transcribe(pcm), pcm, counts, clips, samples, voices, control)
-
-    if not options.diarize:
-        transcript = merge_channels([transcribe(pcm) for _, pcm in _each_channel(channels, control)])
-    elif len(channels) == 1:
-        [transcript] = [diarize(pcm, samples, options.voice_embeddings) for _, pcm in _each_channel(channels, control)]
-    else:
-        # Not as samples: a voice is on one of the channels, and its absence from the others is no warning.
-        enrolled = {name: embedding.tolist() for name, embedding in enroll(samples, control).items()}
-        transcripts = []
-        for number, pcm in _each_channel(channels, control):
-            transcripts.append(diarize(pcm, {}, {**options.voice_embeddings, **enrolled}))
-            name_speakers_by_channel(transcripts[-1], number)
-        transcript = merge_channels(transcripts)
-        transcript.timings["diarization"] = sum(channel.timings["diarization"] for channel in transcripts)
-        transcript.warnings += _absence_warnings(transcript, samples)
-    transcript.warnings += clip_warnings(options.clip_timestamps, len(channels[0]))
-    return transcript
-
-
-def _each_channel(channels: Sequence[Pcm], control: JobControl) -> Iterator[tuple[int, Pcm]]:
-    """Yield the channels with their numbers, to which reports are attributed meanwhile."""
-    for number, pcm in enumerate(channels):
-        with control.channel(number, len(channels)):
-            control.progress("transcribing", 0.0, len(pcm) / SAMPLE_RATE)
-            yield number, pcm
-
-
-def _absence_warnings(transcript: Transcript, names: Iterable[str]) -> list[str]:
-    found = {speaker.label for speaker in transcript.diarization.speakers} if transcript.diarization else set()
-    return [f"speakers: nobody on any channel sounds like {name}" for name in names if name not in found]
-
-
-def _transcribe_channel(
-    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
-) -> Transcript:
-    if options.align is None:
-        return _recognise(model, pcm, clips, options, control)
-    with control.without_segments():
-        recognised = _recognise(model, pcm, clips, options, control)
-    from src.transcription.text_timing import time_given_text  # for few jobs
-
-    return time_given_text(model.engine, pcm, recognised, options.align, control)
-
-
-def _recognise(
-    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
-) -> Transcript:
-    if options.chunking == "vad":
-        return _transcribe_in_windows(model, pcm, clips, options, control)
-    return _finish(_transcribe_sequentially(model, pcm, clips, options, control), model, options)
-
-
-def _transcribe_in_windows(
-    model: LoadedModel, pcm: Recording, clips: Sequence[Region] | None, options: Options, control: JobControl
-) -> Transcript:
-    transcript = transcribe_in_windows(model.engine, pcm, clips, to_batched_options(options), control)
-    return _finish(transcript, model, options)
-
-
-def _finish(transcript: Transcript, model: LoadedModel, options: Options) -> Transcript:
-    """Add what can be said of a channel alone."""
-    transcript.warnings += fit_warnings(transcript, model, options)
-    if options.chinese_script is not None:
-        convert_transcript(transcript, options.chinese_script)
-    return transcript
-
-
-def _transcribe_sequentially(
-    model: LoadedModel, pcm: Pcm, clips: Sequence[Region], options: Options, control: JobControl
-) -> Transcript:
-    sequential = to_sequential_options(options)
-    if options.language is not None:
-        return transcribe_sequentially(model.sequential, pcm, clips, sequential, options.language, control)
-    vad = to_vad_options(options) if options.vad else None
-    client = Client()
-    with control.on_cancel(lambda: model.engine.cancel(client)):
-        windows = find_windows(pcm, clips, vad, check=control.check)
-        detected, _ = detect_language(
-            model.engine,
-            client,
-            windows,
-            pcm,
-            clips,
-            vad,
-            sequential.decoding.candidate_languages,
-            first_window_only=False,
-        )
-    language = detected.language if detected else "en"
-    transcript = transcribe_sequentially(model.sequential, pcm, clips, sequential, language, control)
-    transcript.language_probability = None
-    if detected is not None:
-        transcript.language_probability, transcript.languages = detected.probability, detected.languages
-        transcript.warnings += detected.warnings
-    return transcript

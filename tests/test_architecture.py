@@ -48,20 +48,14 @@ ALLOWED: dict[str, set[str]] = {
     "stage_options": {"transcription", "request", "engine", "audio", *BASE},
     "model_fit": {"transcription", "request", "engine", *BASE},
     "model_loading": {"transcription", "engine", "models", *BASE},
+    "channel_steps": {
+        *{"model_fit", "stage_options", "speakers", "transcription", "request", "engine", "audio", "job_control"},
+        *BASE,
+    },
+    "track_steps": {"channel_steps", "stage_options", "transcription", "request", "audio", "job_control", *BASE},
     "whisper_processor": {
-        *{
-            "model_loading",
-            "model_fit",
-            "stage_options",
-            "speakers",
-            "transcription",
-            "request",
-            "engine",
-            "models",
-            "audio",
-            "formats",
-            "job_control",
-        },
+        *{"channel_steps", "track_steps", "model_loading", "model_fit", "stage_options", "transcription", "request"},
+        *{"engine", "models", "audio", "formats", "job_control"},
         *BASE,
     },
     "live": {

@@ -329,7 +329,7 @@ def hours_said(monkeypatch: pytest.MonkeyPatch) -> None:
     made = long_transcript(60_000)
     model = SimpleNamespace(name="tiny.en", device="cpu", compute_type="float32")
     monkeypatch.setattr(WhisperProcessor, "acquire", lambda *_: nullcontext(model))
-    monkeypatch.setattr(whisper_processor, "_transcribe_in_windows", lambda *_: made)
+    monkeypatch.setattr(whisper_processor, "recognise_in_windows", lambda *_: made)
 
 
 def long_transcript(count: int) -> Transcript:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.recordings import load_pcm, write_wav
-from src import whisper_processor
+from src import channel_steps
 from src.engine.decoding_options import DecodingOptions
 from src.engine.window import WindowTranscript
 from src.errors import InvalidInput
@@ -189,7 +189,7 @@ def test_the_transcript_is_in_the_script_that_was_asked_for_before_it_is_correct
     tiny: WhisperProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = Transcript("zh", 1.0, 6.7, [Segment(0, 0, 0.5, 4.5, "會議发展", [1], 0.0, -0.2, 1.0, 0.0)])
-    monkeypatch.setattr(whisper_processor, "transcribe_in_windows", lambda *_: written)
+    monkeypatch.setattr(channel_steps, "transcribe_in_windows", lambda *_: written)
     options = {"chinese_script": "simplified", "custom_vocabulary": {"會展": ["会议发展"]}}
     transcript = tiny.transcribe(DEMO, options)
     assert (transcript.text, transcript.warnings) == ("會展", [])
