@@ -37,8 +37,7 @@ def transcribe(processor: WhisperProcessor, clip: str, **options: Any) -> Transc
     "options",
     [
         {},
-        {"beam_size": 3},
-        pytest.param({"word_timestamps": True}, marks=pytest.mark.slow),
+        {"beam_size": 3, "word_timestamps": True},
         pytest.param({"vad": False}, marks=pytest.mark.slow),
     ],
 )

@@ -57,6 +57,10 @@ def placement(request: pytest.FixtureRequest) -> Placement:
     return PLACEMENTS[request.param]
 
 
+a_step_late = pytest.mark.parametrize("placement", ["late"], indirect=True)
+"""Only with CUDA's lag and buckets: `tests/test_steps.py` compares both, with small models, in each kind of search."""
+
+
 @pytest.fixture(scope="module")
 def mel(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
     """Three windows of speech, [3, 80, 3000]: 30 s, 25 s and 5 s."""
@@ -172,7 +176,13 @@ def test_a_text_with_a_known_beginning_goes_on_as_openai_whispers(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "given", [{"beam_size": 5}, {"beam_size": 2, "patience": 2.0}, {"beam_size": 3, "length_penalty": 0.6}]
+    ("placement", "given"),
+    [
+        ("late", {"beam_size": 5}),
+        ("at once", {"beam_size": 2, "patience": 2.0}),
+        ("late", {"beam_size": 3, "length_penalty": 0.6}),
+    ],
+    indirect=["placement"],
 )
 def test_beam_search_finds_the_same_tokens(
     placement: Placement, given: dict[str, Any], openai: Reference, features: dict[str, Tensor]
@@ -184,6 +194,7 @@ def test_beam_search_finds_the_same_tokens(
 
 
 @pytest.mark.slow
+@a_step_late
 def test_prompts_of_different_lengths_share_a_batch(
     placement: Placement, openai: Reference, features: dict[str, Tensor]
 ) -> None:
@@ -195,6 +206,7 @@ def test_prompts_of_different_lengths_share_a_batch(
 
 
 @pytest.mark.slow
+@a_step_late
 def test_the_limit_of_the_text_context_is_openai_whispers(placement: Placement, features: dict[str, Tensor]) -> None:
     """With a full prompt, a few tokens less than the usual 224 fit; endless text reaches the limit."""
     name, temperature = "tiny.en", 1e-4
@@ -210,6 +222,7 @@ def test_the_limit_of_the_text_context_is_openai_whispers(placement: Placement, 
 
 
 @pytest.mark.slow
+@a_step_late
 def test_samples_at_almost_no_temperature_are_the_greedy_tokens(
     placement: Placement, openai: Reference, features: dict[str, Tensor]
 ) -> None:
@@ -219,6 +232,7 @@ def test_samples_at_almost_no_temperature_are_the_greedy_tokens(
 
 
 @pytest.mark.slow
+@a_step_late
 def test_greedy_and_sampled_requests_share_a_batch(
     placement: Placement, openai: Reference, features: dict[str, Tensor]
 ) -> None:
@@ -236,6 +250,7 @@ def test_greedy_and_sampled_requests_share_a_batch(
 
 
 @pytest.mark.slow
+@a_step_late
 def test_the_likeliest_of_several_samples_is_taken(placement: Placement, features: dict[str, Tensor]) -> None:
     torch.manual_seed(1)
     request = make_request("tiny.en", features["tiny.en"][2], temperature=1.0)
@@ -245,6 +260,7 @@ def test_the_likeliest_of_several_samples_is_taken(placement: Placement, feature
 
 
 @pytest.mark.slow
+@a_step_late
 @pytest.mark.parametrize("kind", ["greedy", "beams"])
 def test_numbers_that_overflow_fail_only_their_window(
     placement: Placement, kind: str, openai: Reference, features: dict[str, Tensor]
@@ -274,6 +290,7 @@ def test_a_slot_that_overflowed_serves_the_next_window(
 
 
 @pytest.mark.slow
+@a_step_late
 def test_a_removed_request_does_not_affect_the_others(
     placement: Placement, openai: Reference, features: dict[str, Tensor]
 ) -> None:

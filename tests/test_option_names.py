@@ -20,6 +20,7 @@ from src.request.validation import parse_input
 from src.request.worker_faster_whisper import is_worker_faster_whisper_input
 from src.rp_handler import handler
 from tests.support.clips import CLIPS, as_base64
+from tests.support.properties import examples
 
 URL = "https://example.com/a.mp3"
 
@@ -94,6 +95,7 @@ def test_all_arguments_of_whispers_transcribe_are_taken_with_their_defaults() ->
 
 
 @pytest.mark.parametrize("name", [*OTHER_NAMES, *WITHOUT_EFFECT])
+@examples(30)
 @given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4))
 def test_any_value_under_another_name_is_read_or_refused(name: str, value: Any) -> None:
     try:
