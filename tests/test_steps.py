@@ -235,7 +235,7 @@ def test_steps_with_different_keys_are_recorded_apart() -> None:
 
 
 windows = st.tuples(
-    st.integers(0, 7),
+    st.integers(0, 12),
     st.sampled_from([(), (3,) * 20, (9,) * 32, (9,) * 33, *((5,) * (CONTEXT - left) for left in (1, 2, 3))]),
 )
 """A window's number and the text before it, which is read token by token up to 32 of them."""
