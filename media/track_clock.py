@@ -46,7 +46,20 @@ MARGIN_S = 0.75
 """How far a stretch's delay may be from that of the loudness: half of what clocks drift apart, and of its blur."""
 
 MIN_PEAK = 9.0
-"""Of GCC-PHAT in a stretch, in standard deviations; of other sound the highest one is 4.5 to 6."""
+"""Of GCC-PHAT in a stretch, in standard deviations; of other sound the highest one is 5.3 in the median.
+
+In 3% of the stretches of unrelated recordings it is over 9, mostly of music, or where one has digital silence.
+"""
+
+MIN_FITTING = 5
+"""Clear stretches that have to be near to one line. Of 182 pairs of unrelated recordings no line had more than 3.
+
+Of 56 pairs of simulated microphones (17 to 120 s, bleed 0.03 to 0.3) 39 have as many, and the right offset; most
+others share less than 16 s.
+"""
+
+MIN_FITTING_SHARE = 0.75
+"""Of the clear stretches; of unrelated recordings three in five were near to a line."""
 
 MAX_RESIDUAL_S = 0.04
 """Distance of a delay from the line: sound goes from each speaker to the other one's microphone, 7 m in this time."""
@@ -243,7 +256,7 @@ def _delay(track: Pcm, reference: Pcm, start: int, lag: int) -> float | None:
 
 def _fit(times: NDArray[np.float64], delays: NDArray[np.float64]) -> tuple[int, TrackClock] | None:
     """Return the line that most delays are near to, with their number; None if it is not clear."""
-    if len(times) < 2:
+    if len(times) < MIN_FITTING:
         return None
     slopes = [
         (delays[b] - delays[a]) / (times[b] - times[a])
@@ -254,7 +267,7 @@ def _fit(times: NDArray[np.float64], delays: NDArray[np.float64]) -> tuple[int, 
     drift = float(np.median(slopes))
     offset = float(np.median(delays - drift * times))
     near = np.abs(delays - offset - drift * times) <= MAX_RESIDUAL_S
-    if near.sum() < 2 or near.sum() <= len(times) / 2:
+    if near.sum() < max(MIN_FITTING, MIN_FITTING_SHARE * len(times)):
         return None
     if times[near][-1] - times[near][0] > 60:
         drift, offset = map(float, np.polyfit(times[near], delays[near], 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from media.track_clock import SAMPLE_RATE, TrackClock, find_clock, find_clocks, place_track
+from media.track_clock import SAMPLE_RATE, TrackClock, _fit, find_clock, find_clocks, place_track
 from src.audio.track_alignment import align_tracks, describe_alignment
 from tests.support.conversations import conversation
 
@@ -33,6 +33,24 @@ def test_tracks_without_common_sound_stay_as_they_are(tmp_path: Path) -> None:
     assert all(track is given for track, given in zip(placed, (first, second, silence, short), strict=True))
     assert [(time.offset, time.drift, time.by_ear) for time in times] == [(0.0, 0.0, False)] * 4
     assert describe_alignment(times) == []
+
+
+@pytest.mark.parametrize(
+    ("delays", "found"),
+    [
+        ([7.30, 7.31, 7.30, 7.29, 7.30], (5, 7.30)),
+        ([7.30, 7.31, 7.30, 7.29, 7.30, 6.80], (5, 7.30)),  # one stretch is taken for another one
+        ([7.30, 7.31], None),  # as two of unrelated recordings may be
+        ([7.30, 7.31, 7.30, 7.29], None),
+        ([7.30, 7.31, 7.30, 7.29, 7.30, 6.8, 7.5, 7.7], None),
+        ([], None),
+    ],
+)
+def test_a_clock_needs_five_stretches_that_agree_and_few_that_do_not(
+    delays: list[float], found: tuple[int, float] | None
+) -> None:
+    fitted = _fit(np.arange(len(delays)) * 5.0, np.array(delays))
+    assert (fitted and (fitted[0], round(fitted[1].offset, 2))) == found
 
 
 def test_the_earliest_track_begins_the_clock_and_given_offsets_stay() -> None:
