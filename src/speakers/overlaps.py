@@ -24,6 +24,7 @@ def add_overlaps(turns: Sequence[Turn], overlaps: Sequence[Region]) -> list[Turn
         overlaps: in samples, by start.
     """
     ends = [turn.end for turn in turns]
+    neighbours = _other_neighbours(turns)
     added: list[Turn] = []
     for start, end in ((region.start / SAMPLE_RATE, region.end / SAMPLE_RATE) for region in overlaps):
         for number in range(bisect_right(ends, start), len(turns)):
@@ -31,17 +32,29 @@ def add_overlaps(turns: Sequence[Turn], overlaps: Sequence[Region]) -> list[Turn
             if turn.start >= end:
                 break
             first, last = max(start, turn.start), min(end, turn.end)
-            other = _nearest_other(turns, number, (first + last) / 2)
+            other = _nearest(*neighbours[number], (first + last) / 2)
             if other is not None and last - first >= MIN_SECONDS:
                 added.append(Turn(first, last, other))
     return _join([*turns, *added])
 
 
-def _nearest_other(turns: Sequence[Turn], number: int, middle: float) -> str | None:
-    """Return the speaker of the nearest turn of anyone but the speaker of a turn; None if nobody else speaks."""
-    speaker = turns[number].speaker
-    before = next((turns[n] for n in range(number - 1, -1, -1) if turns[n].speaker != speaker), None)
-    after = next((turns[n] for n in range(number + 1, len(turns)) if turns[n].speaker != speaker), None)
+def _other_neighbours(turns: Sequence[Turn]) -> list[tuple[Turn | None, Turn | None]]:
+    """Return for each turn the last one before it and the first one after it that are not of its speaker."""
+    before, after = _last_others(turns), _last_others(turns[::-1])[::-1]
+    return list(zip(before, after, strict=True))
+
+
+def _last_others(turns: Sequence[Turn]) -> list[Turn | None]:
+    others: list[Turn | None] = []
+    for number, turn in enumerate(turns):
+        if number and turns[number - 1].speaker == turn.speaker:
+            others.append(others[-1])
+        else:
+            others.append(turns[number - 1] if number else None)
+    return others
+
+
+def _nearest(before: Turn | None, after: Turn | None, middle: float) -> str | None:
     if before is None or after is None:
         nearest = before or after
         return None if nearest is None else nearest.speaker
