@@ -49,7 +49,7 @@ def test_tracks_without_common_sound_stay_as_they_are(tmp_path: Path) -> None:
 def test_a_clock_needs_five_stretches_that_agree_and_few_that_do_not(
     delays: list[float], found: tuple[int, float] | None
 ) -> None:
-    fitted = _fit(np.arange(len(delays)) * 5.0, np.array(delays))
+    fitted = _fit(np.arange(len(delays), dtype=np.float64) * 5.0, np.array(delays))
     assert (fitted and (fitted[0], round(fitted[1].offset, 2))) == found
 
 
