@@ -96,13 +96,13 @@ def find_clock(track: Pcm, reference: Pcm, check: Callable[[], None] = lambda: N
     Args:
         track: int16 [samples].
         reference: int16 [samples].
-        check: called between steps of some 0.1 s; its exceptions end the work.
+        check: called between steps of at most a second; its exceptions end the work.
     """
     loudness = _loudness(track, check), _loudness(reference, check)
     if min(map(len, loudness)) * HOP < MIN_SHARED_S * SAMPLE_RATE:
         return None
     best: tuple[int, TrackClock] | None = None
-    for lag in _likely_lags(*loudness):
+    for lag in _likely_lags(*loudness, check):
         times, delays = [], []
         for tried, start in enumerate(_stretches(*loudness, lag)):
             check()
@@ -199,12 +199,15 @@ def _loudness(pcm: Pcm, check: Callable[[], None]) -> FloatArray:
     return np.asarray(np.clip(np.log10(power / noise + 1e-9), 0.0, 1.0), np.float32)
 
 
-def _likely_lags(track: FloatArray, reference: FloatArray) -> Iterator[int]:
+def _likely_lags(track: FloatArray, reference: FloatArray, check: Callable[[], None]) -> Iterator[int]:
     """Yield lags in samples, the likeliest first: how much later the track began than the reference."""
     size = 1 << (len(track) + len(reference) - 1).bit_length()
-    spectra = (np.fft.rfft(_without_trend(loudness), size) for loudness in (reference, track))
-    one, other = spectra
+    one = np.fft.rfft(_without_trend(reference), size)
+    check()  # each transform of 12 hours takes a second
+    other = np.fft.rfft(_without_trend(track), size)
+    check()
     correlation = np.fft.irfft(one * np.conj(other), size)
+    check()
     around = 30  # hops, in which there is one peak
     for _ in range(MAX_CANDIDATES):
         highest = int(correlation.argmax())

