@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from api.transcriber import Answer, Job
-from client.conversation import transcribe_conversation
 from client.errors import (
     BadRecording,
     CacheFailed,
@@ -110,6 +109,8 @@ class JobSender:
             raise WrongUsage("options: give an object")
         cache = work.folder / "journal"
         if job.tracks:
+            from client.conversation import transcribe_conversation  # numpy, for few recordings
+
             named = zip(job.tracks, work.track_files, strict=True)
             tracks = [Track(track.name, file) for track, file in named]
             output = transcribe_conversation(
