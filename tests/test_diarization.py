@@ -316,7 +316,6 @@ def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
         ),
         ({"speakers": {"<b>": "https://example.com/a"}}, "a name should be"),
         ({"speakers": {"SPEAKER_00": "https://example.com/a"}}, "a name should be"),
-        ({"channels": "split"}, "leave one of them out"),
         ({"num_speakers": 2, "max_speakers": 3}, "leave min_speakers and max_speakers out"),
         ({"min_speakers": 4, "max_speakers": 3}, "min_speakers is larger"),
         ({"num_speakers": 0}, "options.num_speakers"),

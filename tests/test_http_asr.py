@@ -91,7 +91,7 @@ def test_each_output_names_its_file(api: Api, transcriber: ScriptedTranscriber, 
     response = post(api, "/asr", {"output": output})
     assert response.headers["content-disposition"] == f'attachment; filename="audio_file.{output}"'
     body = to_asr_body(ANSWER, parse_asr({"output": output}, {}))
-    assert (response.text, response.headers["content-type"]) == body
+    assert (response.content, response.headers["content-type"]) == (body.to_bytes(), body.media_type)
 
 
 def test_warnings_are_in_a_header(api: Api, transcriber: ScriptedTranscriber) -> None:

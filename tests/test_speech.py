@@ -20,7 +20,7 @@ from src.audio import speech, vad
 from src.audio.levelling import MAX_DIFFERENCE_DB, level_voices, loudness
 from src.audio.pcm import SAMPLE_RATE, Pcm, Region, to_float
 from src.audio.second_look import MARGIN, clean_and_level, probabilities_at_second_look
-from src.audio.segmentation import FIRST_MIDDLE, HOP, LENGTH, load_segmentation, speech_of_anyone
+from src.audio.segmentation import CLASSES, FIRST_MIDDLE, HOP, LENGTH, load_segmentation, speech_of_anyone
 from src.audio.speech import SpeechRegion, find_speech, seconds_of_speech
 from src.audio.vad import FRAME, VadOptions, speech_probabilities, speech_regions
 from src.audio.windowing import join_regions
@@ -342,5 +342,5 @@ def test_the_other_detector_agrees_on_clear_speech(seconds):
 
 def test_the_network_has_the_frames_that_it_should():
     frames = load_segmentation()(torch.zeros(2, LENGTH)).shape
-    assert frames == (2, 589)  # pyannote's own number for 10 s
+    assert frames == (2, 589, CLASSES)  # pyannote's own number for 10 s
     assert FIRST_MIDDLE + 588 * HOP < LENGTH

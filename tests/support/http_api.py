@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import platform
 import socket
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import uvicorn
@@ -24,6 +26,9 @@ from api.live.recognizer import LiveRecognizer
 from api.page.services import PageServices
 from api.page.settings import PageSettings
 from api.transcriber import Answer, Job, Listener, Schema, request_id
+from transcript.formats.cues import Cue
+from transcript.formats.stl import to_stl
+from transcript.formats.timed_words import TimedWord
 
 platform.processor()  # starts a process, whose answer is kept: otherwise the SDK would start it in a test
 
@@ -37,6 +42,9 @@ SEGMENTS: list[dict[str, Any]] = [
      "logprobs": [{"token": sentence, "logprob": -0.1, "bytes": list(sentence.encode())}]}
     for number, sentence in enumerate(SENTENCES)
 ]  # fmt: skip
+
+STL = to_stl([Cue(0, 1500, [[TimedWord("Good morning.", 0, 1500)]])], "en", 25, "00:00:00:00", date(2026, 1, 1)).content
+"""EBU STL; it has bytes that are no UTF-8."""
 
 ANSWER: Answer = {
     "transcription": {
@@ -52,7 +60,7 @@ ANSWER: Answer = {
         "tsv": "start\tend\ttext\n0\t1500\tGood morning.\n",
         "ass": "[Script Info]\n",
         "lrc": "[00:00.00]Good morning.\n",
-        "stl": "ODUwU1RMMjUuMDH/",
+        "stl": base64.b64encode(STL).decode(),
     },
     "metadata": {
         "model": "turbo", "audio_duration": 6.0, "processing_time": 0.5, "language": "en", "language_probability": 0.99,
