@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from starlette.concurrency import run_in_threadpool
 
 from api.page import tracks
+from api.page.ffmpeg import Stopped
 from api.page.settings import PageSettings
-from api.page.tracks import Clock, clocks_of
+from api.page.threads import until_stopped
+from api.page.tracks import Clock, clocks_of, write_mix
 from src.request import tracks as worker_tracks
 from tests.support.http_api import ANSWER, Api, ScriptedTranscriber, api_on_loopback, wait_until
 from tests.support.media import SAMPLE_RATE, main_frequency, sine, write_wav
@@ -113,6 +118,37 @@ def test_tracks_that_cannot_be_mixed_have_a_transcript_and_a_warning_that_names_
         "the tracks cannot be played, as there is no mix of them: Ben: the file is not audio or video in a format that "
         "can be read"
     ]
+
+
+@pytest.mark.process
+def test_a_mix_that_is_not_wanted_any_more_leaves_the_earlier_one(tmp_path: Path) -> None:
+    track, mix, stop = tmp_path / "ada.wav", tmp_path / "recording", Event()
+    recording(track, 400, 20.0)
+    mix.write_bytes(b"earlier")
+    stop.set()
+    with pytest.raises(Stopped):
+        write_mix({"Ada": track}, [Clock()], mix, stop, 1 << 30, lambda _: None)
+    assert mix.read_bytes() == b"earlier"
+    assert {path.name for path in tmp_path.iterdir()} == {"ada.wav", "recording"}
+
+
+def test_work_on_a_thread_is_stopped_and_awaited_when_its_job_is_cancelled() -> None:
+    begun, stop, ended = Event(), Event(), Event()
+
+    def work() -> None:
+        begun.set()
+        if stop.wait(20):
+            ended.set()
+
+    async def run() -> None:
+        job = asyncio.create_task(until_stopped(run_in_threadpool(work), stop))
+        await asyncio.to_thread(begun.wait)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert ended.is_set()
+
+    asyncio.run(run())
 
 
 def test_an_upload_that_is_not_there_leaves_the_others(browser: Browser, folder: Path) -> None:
