@@ -6,7 +6,7 @@ The worker's transcriber runs a job in its own process, the client's on an endpo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,21 +27,36 @@ def _ignore(*_: Any) -> None:
 
 
 @dataclass(frozen=True)
+class UploadedTrack:
+    """A recording of one speaker in a conversation.
+
+    Attributes:
+        name: of the speaker, as `transcript.speaker_names` allows it.
+        recording: a file on this machine that outlives the job.
+    """
+
+    name: str
+    recording: Path
+
+
+@dataclass(frozen=True)
 class Job:
     """A job to run.
 
     Attributes:
-        input: as in RunPod's `/run`; with `upload`, without `audio`.
+        input: as in RunPod's `/run`; with `upload` or `tracks`, without `audio`.
         upload: the recording, a file on this machine that outlives the job.
         fields: what a caller of `/run` sends beside `input`, such as `policy`.
         resume: a folder that outlives this process, where finished parts of the job may be kept until it is run again;
             None: there is none.
+        tracks: in place of `upload` the recordings of one conversation, each with a name of its own.
     """
 
     input: Mapping[str, Any]
     upload: Path | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     resume: Path | None = None
+    tracks: Sequence[UploadedTrack] = ()
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,9 @@ class EndpointTranscriber:
         work.folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
         if job.upload is not None:
             _link(job.upload, work.file)
+        for track, file in zip(job.tracks, work.track_files, strict=True):
+            file.parent.mkdir(PRIVATE_FOLDER, exist_ok=True)
+            _link(track.recording, file)
         work.task = asyncio.create_task(self._perform(work))
         self._open[key] = work
         self._running.add(work)
@@ -175,7 +178,8 @@ class EndpointTranscriber:
         if any(other.key == work.key for other in self._running):
             return
         if keep_parts:
-            work.file.unlink(missing_ok=True)
+            for file in (work.file, *work.track_files):
+                file.unlink(missing_ok=True)
             remove = partial(self._clean_up, work, keep_parts=False)
             asyncio.get_running_loop().call_later(FAILURE_KEPT_S, remove)
         else:
@@ -194,9 +198,10 @@ class EndpointTranscriber:
 
 
 def _work_key(job: Job, listener: Listener) -> str:
-    """Identify a job: equal for the same recording and options, whatever the upload's path."""
+    """Identify a job: equal for the same recordings and options, whatever the paths of uploads."""
     content = None if job.upload is None else file_sha256(job.upload)
-    return make_key(content, dict(job.input), dict(job.fields), listener.on_segments is not None)
+    tracks = [[track.name, file_sha256(track.recording)] for track in job.tracks]
+    return make_key(tracks or content, dict(job.input), dict(job.fields), listener.on_segments is not None)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -28,6 +28,7 @@ from client.output import fetch_transcription
 from client.recording import RunSettings, transcribe_recording
 from client.segment_order import SegmentOrder
 from client.shared_work import FILE_NAME, SharedWork
+from client.tracks import Track
 from client.transport.answers import JsonObject, check_output
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
@@ -97,7 +98,7 @@ class JobSender:
     def _send(self, work: SharedWork) -> Answer:
         """Send the request as it is if it fits; otherwise the recording, in as many jobs as it needs."""
         job, listener = work.job, self._listener(work)
-        if job.upload is None:
+        if job.upload is None and not job.tracks:
             request = {**job.fields, "input": job.input}
             if len(json.dumps(request)) <= self._settings.request_limit:
                 return self._send_request(work, request, listener)
@@ -106,15 +107,19 @@ class JobSender:
         options = job.input.get("options") or {}
         if not isinstance(options, dict):
             raise WrongUsage("options: give an object")
-        output = transcribe_recording(
-            self._endpoint,
-            work.file,
-            options,
-            self._settings,
-            stop=work.stop,
-            listener=listener,
-            cache=work.folder / "journal",
-        )
+        cache = work.folder / "journal"
+        if job.tracks:
+            from client.conversation import transcribe_conversation  # numpy, for few recordings
+
+            named = zip(job.tracks, work.track_files, strict=True)
+            tracks = [Track(track.name, file) for track, file in named]
+            output = transcribe_conversation(
+                self._endpoint, tracks, options, self._settings, stop=work.stop, listener=listener, cache=cache
+            )
+        else:
+            output = transcribe_recording(
+                self._endpoint, work.file, options, self._settings, stop=work.stop, listener=listener, cache=cache
+            )
         if "transcription" not in output:  # too large for the platform: in the endpoint's bucket
             output["transcription"] = fetch_transcription(output)
         return output
@@ -158,7 +163,10 @@ class JobSender:
             error_type = _ERROR_TYPES_BY_STATE.get(error.error_type, error.error_type)
         else:
             error_type = next(name for kind, name in _ERROR_TYPES.items() if isinstance(error, kind))
-        message = str(error).replace(str(work.file), FILE_NAME).replace(str(work.folder), "the temporary folder")
+        message = str(error)
+        for file in (work.file, *work.track_files):
+            message = message.replace(str(file), FILE_NAME)
+        message = message.replace(str(work.folder), "the temporary folder")
         message = message.replace(self._endpoint.host, "the endpoint")
         if isinstance(error, CacheFailed):  # the bridge's cache is in its temporary folder
             message = message.replace("XDG_CACHE_HOME", "TMPDIR")

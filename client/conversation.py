@@ -7,6 +7,7 @@ same times of their common clock, at pauses of the whole conversation.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import threading
 from bisect import bisect
@@ -55,6 +56,8 @@ _TRACK_BYTES = 200
 """Of a request, for the fields of a track beside its sound."""
 
 _SILENCE_DB = -120.0
+
+_CLOCKS_FILE = "clocks.json"
 
 
 class _Piece(NamedTuple):
@@ -165,7 +168,9 @@ class _Conversation:
             PartOutput(part.start, part.end or part.start, _with_track_numbers(output, part))
             for part, output in zip(parts, outputs, strict=True)
         ]
-        return merge_parts(merged, options, formats)
+        joined = merge_parts(merged, options, formats)
+        clocks = json.loads((self.journal.folder / _CLOCKS_FILE).read_text(encoding="utf-8"))
+        return {**joined, "metadata": {**joined["metadata"], "tracks": clocks}}
 
     def _run(self, jobs: Sequence[JobSpec]) -> list[JsonObject]:
         return run_jobs(
@@ -231,6 +236,7 @@ class _Conversation:
         ]
         pieces = self._pieces_with_clips(pieces)
         save_warnings(self.journal, warnings)
+        self._save_clocks(clocks)
         self.journal.save_parts(pieces)
         return pieces
 
@@ -247,6 +253,19 @@ class _Conversation:
                 strict=bool(self.options.get("strict")),
                 stop=self.stop,
             )
+
+    def _save_clocks(self, clocks: dict[int, TrackClock]) -> None:
+        """Keep the clocks as the `tracks` of the metadata, which a part's answer has by the part's clock."""
+        found = [
+            {
+                "name": track.name,
+                "offset": round(clocks[number].offset, 3),
+                "drift_ppm": round(clocks[number].drift * 1e6, 1),
+                "by_ear": track.offset is None and clocks[number] != TrackClock(0.0),
+            }
+            for number, track in enumerate(self.tracks)
+        ]
+        (self.journal.folder / _CLOCKS_FILE).write_text(json.dumps(found), encoding="utf-8")
 
     def _given_clocks(self) -> dict[int, TrackClock]:
         return {number: TrackClock(self._offset(number)) for number in range(len(self.tracks))}

@@ -12,7 +12,7 @@ from pathlib import Path
 from api.transcriber import Answer, Job, Listener
 from client.segment_order import Segments
 
-FILE_NAME = "the file"  # as messages call it
+FILE_NAME = "the file"  # as messages call it, and tracks whose names they say first
 
 
 class SharedWork:
@@ -49,6 +49,11 @@ class SharedWork:
     def file(self) -> Path:
         """The recording, under the same path whenever it is sent again."""
         return self.folder / FILE_NAME
+
+    @property
+    def track_files(self) -> list[Path]:
+        """The recordings of a job with tracks, likewise."""
+        return [self.folder / f"track {number}" / FILE_NAME for number in range(len(self.job.tracks))]
 
     def closes_in(self, seconds: float, close: Callable[[], object]) -> None:
         """Call a function after some seconds, unless `stays_open` is called before."""

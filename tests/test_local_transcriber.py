@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from api.transcriber import Answer, Job, Listener, request_id
+from api.transcriber import Answer, Job, Listener, UploadedTrack, request_id
 from src.job_control import JobControl
+from src.request.validation import parse_input
 from src.serving import local_transcriber
 from src.serving.local_transcriber import LocalTranscriber
 from src.settings import get_settings
@@ -49,6 +50,19 @@ def test_an_upload_is_the_jobs_recording_and_the_requests_id_is_its_name(run_wit
     assert first["input"]["audio"].upload == tmp_path
     assert (first["id"], first["policy"], first["input"]["options"]) == ("req-1", {"ttl": 1}, {})
     assert second == {"id": "job-1", "input": {"audio": "a"}}
+
+
+def test_uploaded_tracks_are_the_jobs_tracks_with_their_names(run_with, tmp_path: Path) -> None:
+    taken = []
+    transcriber = run_with(lambda job, control: taken.append(job) or {})
+    tracks = [UploadedTrack("Ada", tmp_path / "0"), UploadedTrack("Ben", tmp_path / "1")]
+    asyncio.run(transcriber.run(Job({"options": {}}, tracks=tracks), SILENT))
+    job_input = parse_input(taken[0]["input"])
+    assert job_input.has_tracks
+    assert [(track.name, track.upload) for track in job_input.audio] == [
+        ("Ada", tmp_path / "0"),
+        ("Ben", tmp_path / "1"),
+    ]
 
 
 def test_jobs_beyond_the_limit_wait_in_order_and_can_be_cancelled_meanwhile(run_with) -> None:

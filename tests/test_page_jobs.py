@@ -21,6 +21,7 @@ from api.page.events import MAX_STREAMS_OF_ONE, MAX_UNREAD, Events
 from api.page.jobs import MAX_ATTEMPTS, PageJobs
 from api.page.records import Record, Source
 from api.page.running_job import Rate
+from api.page.settings import PageSettings
 from api.page.store import NotWritten, Store
 from api.transcriber import Answer, Job, Listener
 from tests.support.disks import full_disk
@@ -55,8 +56,9 @@ class Page:
     def __init__(self, folder: Path, transcriber: ScriptedTranscriber) -> None:
         self.store = Store(folder)
         self.events = Events()
+        settings = PageSettings(folder, "worker", reserve_bytes=0, known_voices=ScriptedVoices())
         self.stream = self.events.open("anna")
-        self.jobs = PageJobs(self.store, transcriber.run, self.events, folder, ScriptedVoices())
+        self.jobs = PageJobs(self.store, transcriber.run, self.events, settings)
 
     def begin(self, record: Record) -> None:
         self.store.add(record)
@@ -125,7 +127,7 @@ def test_a_job_asks_for_words_as_json_whatever_the_options_say(tmp_path: Path) -
         "audio": {"url": "https://example.org/talk.mp3"},
         "options": {"language": "en", "output_format": "json", "word_timestamps": True},
     }
-    assert transcriber.jobs[0].resume == tmp_path / "one" / "resume"
+    assert transcriber.jobs[0].resume == tmp_path / "media" / "one" / "resume"
 
 
 @pytest.mark.parametrize(

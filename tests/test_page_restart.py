@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,17 @@ def test_an_upload_is_kept_when_the_server_is_killed_before_its_transcript_has_i
         assert browser.get(TRANSCRIPTS).json["transcripts"] == []
         assert not (folder / "media" / "one").exists()
         assert browser.get(f"/page/api/uploads/{upload_id}").json["received"] == 5
+
+
+def test_a_transcript_whose_tracks_a_killed_server_had_not_all_taken_is_removed(folder: Path) -> None:
+    source = Source("tracks", "Ada, Ben", 10, tracks=["Ada", "Ben"])
+    whole, half = (replace(recorded(name, folder), source=source) for name in ("whole", "half"))
+    for file in ("whole/track-00", "whole/track-01", "half/track-00"):
+        (folder / "media" / file).write_bytes(b"sound")
+    leave(folder, whole, half)
+    with serving(folder) as (_, browser):
+        assert [each["id"] for each in browser.get(TRANSCRIPTS).json["transcripts"]] == ["whole"]
+        assert [path.name for path in (folder / "media").iterdir()] == ["whole"]
 
 
 def test_an_upload_is_kept_when_there_are_too_many_transcripts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

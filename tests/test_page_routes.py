@@ -24,6 +24,11 @@ from tests.support.page_api import Browser, Response
 
 TRANSCRIPTS = "/page/api/transcripts"
 URL = "https://example.org/talks/episode%2012.mp3"
+NAME = "a name should be 1 to 60 letters, digits, spaces and . ' -, but not like SPEAKER_00"
+
+
+def track(upload: str, name: str) -> dict[str, str]:
+    return {"upload": upload, "name": name}
 
 
 @pytest.fixture
@@ -147,9 +152,9 @@ def test_a_stranger_reaches_nothing_of_a_transcript(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "the body should be a JSON object with either upload or url"),
-        ([], "the body should be a JSON object with either upload or url"),
-        ({"url": URL, "upload": "x"}, "the body should be a JSON object with either upload or url"),
+        ({}, "the body should be a JSON object with either upload, url or tracks"),
+        ([], "the body should be a JSON object with either upload, url or tracks"),
+        ({"url": URL, "upload": "x"}, "the body should be a JSON object with either upload, url or tracks"),
         ({"url": 3}, "url: should be a text of at most 2048 characters"),
         ({"url": "file:///etc/passwd"}, "url: should be an address that begins with https:// or http://"),
         ({"url": "https://[::1"}, "url: should be an address that begins with https:// or http://"),
@@ -160,6 +165,13 @@ def test_a_stranger_reaches_nothing_of_a_transcript(
         ({"url": URL, "title": "a" * 201}, "title: should be a text of at most 200 characters"),
         ({"url": URL, "title": 3}, "title: should be a text of at most 200 characters"),
         ({"upload": 3}, "upload: should be a text of at most 200 characters"),
+        ({"tracks": []}, "tracks: should be a list of 1 to 16 tracks"),
+        ({"tracks": [{}] * 17}, "tracks: should be a list of 1 to 16 tracks"),
+        ({"tracks": ["x"]}, "tracks.0: should be an object with upload and name"),
+        ({"tracks": [{"upload": "x"}]}, "tracks.0.name: should be a text of at most 60 characters"),
+        ({"tracks": [track("x", "Ada"), track("y", "<b>")]}, f"tracks.1.name: {NAME}"),
+        ({"tracks": [track("x", "Ada"), track("y", " Ada ")]}, "tracks: two have the same name: give each its own"),
+        ({"tracks": [track("x", "Ada"), track("x", "Ben")]}, "tracks: two have the same upload: give each its own"),
     ],
 )
 def test_a_wrong_beginning_is_refused_with_what_would_be_right(
@@ -388,7 +400,13 @@ def test_an_upload_becomes_the_recording_of_its_transcript(
     assert browser.ask("PUT", f"/page/api/uploads/{upload_id}?offset=0", clip).status == 200
     assert stranger.post(TRANSCRIPTS, {"upload": upload_id}).status == 404
     record = browser.post(TRANSCRIPTS, {"upload": upload_id, "kind": "microphone"}).json
-    assert record["source"] == {"kind": "microphone", "name": "A talk.ogg", "size": len(clip), "url": None}
+    assert record["source"] == {
+        "kind": "microphone",
+        "name": "A talk.ogg",
+        "size": len(clip),
+        "url": None,
+        "tracks": [],
+    }
     assert (record["title"], record["media"]) == ("A talk", {"kind": "audio", "playable": True})
     wait_until(lambda: state_of(browser, record["id"]) == "done")
     assert transcriber.uploads == [clip]

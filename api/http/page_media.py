@@ -17,13 +17,10 @@ from api.http.page_requests import JOBS_ROUTE, find
 from api.http.page_uploads import refusing
 from api.openai.errors import ApiError
 from api.page.made_files import Make
-from api.page.media import PEAKS_PER_SECOND, write_peaks, write_playable
+from api.page.media import PEAKS, PEAKS_PER_SECOND, PLAYABLE, write_peaks, write_playable
 from api.page.media_type import EXTENSIONS, UNKNOWN, media_type_of
 from api.page.records import Record
 from api.page.services import PageServices
-
-PEAKS, PLAYABLE = "peaks", "playable.mp4"
-"""Names of files that are made of a recording, beside it."""
 
 _HEADERS = {
     "content-security-policy": "sandbox",  # opened by itself it has no scripts, whatever a browser takes it for

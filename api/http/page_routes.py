@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +24,7 @@ from api.page import edits, lines, values
 from api.page.records import UNFINISHED, Record, Source
 from api.page.services import PRIVATE_FOLDER, PageServices
 from api.page.store import NotEditable, NotWritten, StoreFull
+from api.page.tracks import parse_tracks
 from api.page.uploads import Upload
 
 MAX_BODY_BYTES = 8 * 1024**2
@@ -43,24 +44,24 @@ async def create(request: Request) -> Response:
     owner = owner_of(request)
     page = page_of(request)
     body = await receive_json(request, MAX_BODY_BYTES)
-    if not isinstance(body, Mapping) or ("upload" in body) == ("url" in body):
-        raise ApiError(400, "the body should be a JSON object with either upload or url")
+    if not isinstance(body, Mapping) or sum(form in body for form in ("upload", "url", "tracks")) != 1:
+        raise ApiError(400, "the body should be a JSON object with either upload, url or tracks")
     options = _parse_options(body.get("options", {}))
     title = edits.parse_title(body.get("title", ""))
     _check_room(page)
     transcript_id = secrets.token_urlsafe(12)
-    upload = None if "url" in body else _find_upload(page, owner, body["upload"])
-    source = _parse_url(body["url"]) if upload is None else _source_of(upload, body.get("kind"))
+    uploads, source = _parse_source(page, owner, body)
     record = Record(transcript_id, owner, title or _title_of(source), source, options)
     try:
-        # Before the upload is taken: a server that is killed in between has the upload, or a transcript with it.
+        # Before an upload is taken: a server that is killed in between has the upload, or a transcript with it.
         await run_in_threadpool(page.store.add, record)
     except StoreFull as error:
         raise _too_many(error) from None
-    if upload is None:
+    if source.url is not None:
         await run_in_threadpool(page.folder_of(transcript_id).mkdir, PRIVATE_FOLDER)
     else:
-        await _take_upload(page, upload, transcript_id)
+        await _take_uploads(page, uploads, record)
+    if uploads and not source.tracks:  # tracks are mixed at the end of the job
         media = await page.look_at(transcript_id)
         with suppress(NotWritten):  # the job is to run in any case
             record = existing(await page.jobs.change(transcript_id, media=media))
@@ -216,6 +217,25 @@ def _parse_options(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _parse_source(page: PageServices, owner: str, body: Mapping[str, Any]) -> tuple[list[Upload], Source]:
+    """The finished uploads of a new transcript, and its source.
+
+    Raises:
+        ApiError: naming the wrong field, or an upload that is not finished.
+    """
+    if "url" in body:
+        return [], _parse_url(body["url"])
+    if "upload" in body:
+        upload = _find_upload(page, owner, body["upload"])
+        kind: Literal["microphone", "file"] = "microphone" if body.get("kind") == "microphone" else "file"
+        return [upload], Source(kind, upload.about.name, upload.about.size)
+    tracks = parse_tracks(body["tracks"])
+    uploads = [_find_upload(page, owner, track.upload) for track in tracks]
+    names = [track.name for track in tracks]
+    size = sum(upload.about.size for upload in uploads)
+    return uploads, Source("tracks", ", ".join(names)[: edits.MAX_TITLE_CHARACTERS], size, tracks=names)
+
+
 def _parse_url(value: Any) -> Source:
     url = values.parse_text(value, "url", MAX_URL_CHARACTERS).strip()
     try:
@@ -239,24 +259,22 @@ def _find_upload(page: PageServices, owner: str, upload_id: Any) -> Upload:
         return page.uploads.find_complete(owner, values.parse_text(upload_id, "upload", edits.MAX_TITLE_CHARACTERS))
 
 
-def _source_of(upload: Upload, kind: Any) -> Source:
-    return Source("microphone" if kind == "microphone" else "file", upload.about.name, upload.about.size)
-
-
-async def _take_upload(page: PageServices, upload: Upload, transcript_id: str) -> None:
-    """Make a finished upload the recording of a transcript, which is removed again if that cannot be.
+async def _take_uploads(page: PageServices, uploads: Sequence[Upload], record: Record) -> None:
+    """Make finished uploads the files of a transcript, which is removed again if that cannot be.
 
     Raises:
-        ApiError: it has been taken or removed meanwhile, or the disk is full.
+        ApiError: one has been taken or removed meanwhile, or the disk is full.
     """
     try:
         with refusing():
-            await run_in_threadpool(page.uploads.take, upload, page.recording_of(transcript_id))
+            for upload, file in zip(uploads, page.files_of(record), strict=True):
+                await run_in_threadpool(page.uploads.take, upload, file)
     except BaseException:
-        await run_in_threadpool(page.store.remove, transcript_id)
+        await run_in_threadpool(page.store.remove, record.id)
+        await run_in_threadpool(page.remove_folder, record.id)
         raise
 
 
 def _title_of(source: Source) -> str:
-    stem = source.name.rpartition(".")[0]
+    stem = "" if source.tracks else source.name.rpartition(".")[0]
     return (stem or source.name)[: edits.MAX_TITLE_CHARACTERS]

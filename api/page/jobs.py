@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,13 +19,16 @@ from starlette.concurrency import run_in_threadpool
 from api.page import job_lines, lines, records
 from api.page.cues import LAYOUT_OPTIONS
 from api.page.events import Events
+from api.page.ffmpeg import MediaFailed
 from api.page.lines import Line
+from api.page.media import MAX_COPY_BYTES, PEAKS, MediaFacts
 from api.page.records import Outcome, Progress, Record, State
 from api.page.running_job import RunningJob
-from api.page.settings import KnownVoices
+from api.page.settings import PageSettings
 from api.page.store import MAX_LINES, NotWritten, Store
-from api.page.threads import to_end
-from api.transcriber import Answer, Job, Listener, find_seconds, request_id
+from api.page.threads import to_end, until_stopped
+from api.page.tracks import clocks_of, track_file, write_mix
+from api.transcriber import Answer, Job, Listener, UploadedTrack, find_seconds, request_id
 
 RUNNING_AT_ONCE = 4
 """Jobs of the page; the others wait in order, which leaves room for programs that use the API."""
@@ -44,6 +49,9 @@ _MAX_WARNINGS = 100
 _MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions"}
 """Options that are not passed to a job: the page itself makes subtitles and captioned videos, of the corrected text."""
 
+_SPEAKER_OPTIONS = {"diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "channels"}
+"""Options that are not passed with tracks, which say who speaks."""
+
 _GIVEN_UP = {
     "type": "Internal",
     "message": f"the server ended {MAX_ATTEMPTS} times while it worked on this recording, and does not begin again",
@@ -61,23 +69,14 @@ class PageJobs:
         store: of the transcripts.
         run: runs a job.
         events: for the visitors.
-        media: the folder with a folder for each transcript, named by its id.
-        known_voices: see `PageSettings`.
+        settings: of the page.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        run: Run,
-        events: Events,
-        media: Path,
-        known_voices: KnownVoices | None = None,
-    ) -> None:
+    def __init__(self, store: Store, run: Run, events: Events, settings: PageSettings) -> None:
         self._store = store
         self._run = run
         self._events = events
-        self._media = media
-        self._known_voices = known_voices
+        self._settings = settings
         self._turns = asyncio.Semaphore(RUNNING_AT_ONCE)
         self._running: dict[str, RunningJob] = {}
 
@@ -171,7 +170,10 @@ class PageJobs:
                 if await to_end(run_in_threadpool(self._store.begin_attempt, record.id)) is None:
                     return  # it has been removed or cancelled
                 job = await run_in_threadpool(self._to_job, record)
-                answer = await asyncio.wait_for(self._run(job, running.listener()), MAX_JOB_S)
+                listener = running.listener()
+                answer = await asyncio.wait_for(self._run(job, listener), MAX_JOB_S)
+                if job.tracks and "error" not in answer:
+                    answer = await self._with_mix(answer, job, self._settings.media_folder / record.id, listener)
                 running.end()
                 await until_written(lambda: self._keep(record.id, answer))
         except asyncio.TimeoutError:
@@ -191,15 +193,45 @@ class PageJobs:
             self.publish(current)
 
     def _to_job(self, record: Record) -> Job:
-        folder = self._media / record.id
-        asked = {name: value for name, value in record.options.items() if name not in _MADE_BY_THE_PAGE}
-        if self._known_voices and asked.get("diarize") and not asked.get("speakers"):
-            asked |= {"speakers": dict(voices)} if (voices := self._known_voices.for_job()) else {}
+        folder, tracks = self._settings.media_folder / record.id, record.source.tracks
+        unused = _MADE_BY_THE_PAGE | (_SPEAKER_OPTIONS if tracks else set())
+        asked = {name: value for name, value in record.options.items() if name not in unused}
+        known_voices = self._settings.known_voices
+        if known_voices and asked.get("diarize") and not asked.get("speakers"):
+            asked |= {"speakers": dict(voices)} if (voices := known_voices.for_job()) else {}
         options = {**asked, "output_format": "json", "word_timestamps": True}
         job_input: dict[str, Any] = {"options": options}
         if record.source.url is not None:
             return Job({**job_input, "audio": {"url": record.source.url}}, resume=folder / "resume")
+        if tracks:
+            uploaded = [UploadedTrack(name, track_file(folder, number)) for number, name in enumerate(tracks)]
+            return Job(job_input, resume=folder / "resume", tracks=uploaded)
         return Job(job_input, folder / "recording", resume=folder / "resume")
+
+    async def _with_mix(self, answer: Answer, job: Job, folder: Path, listener: Listener) -> Answer:
+        """Mix a job's tracks to the recording of its transcript; return the answer, with a warning if that fails."""
+        loop, stop = asyncio.get_running_loop(), Event()
+
+        def report(fraction: float) -> None:
+            loop.call_soon_threadsafe(listener.on_progress, "mixing", fraction)
+
+        def mix() -> None:
+            write_mix(
+                {track.name: track.recording for track in job.tracks},
+                clocks_of(answer, len(job.tracks)),
+                folder / "recording",
+                stop,
+                max(0, min(self._settings.room(), MAX_COPY_BYTES)),
+                report,
+            )
+            (folder / PEAKS).unlink(missing_ok=True)  # of an earlier mix
+
+        try:
+            await until_stopped(run_in_threadpool(mix), stop)
+        except (MediaFailed, OSError) as error:
+            reason = str(error) if isinstance(error, MediaFailed) else "the server could not write it"
+            return _with_warning(answer, f"the tracks cannot be played, as there is no mix of them: {reason}")
+        return answer
 
     async def _keep(self, transcript_id: str, answer: Answer) -> None:
         if "error" in answer:
@@ -210,7 +242,14 @@ class PageJobs:
         except ValueError as error:
             await self._fail(transcript_id, "Internal", str(error))
             return
+        await run_in_threadpool(self._note_mix, transcript_id)
         await run_in_threadpool(self._store.finish, transcript_id, new_lines, outcome)
+
+    def _note_mix(self, transcript_id: str) -> None:
+        record = self._store.get(transcript_id)
+        if record is not None and record.source.tracks:
+            is_there = (self._settings.media_folder / transcript_id / "recording").exists()
+            self._store.update(transcript_id, media=asdict(MediaFacts("audio", playable=True)) if is_there else None)
 
     async def _fail(self, transcript_id: str, error_type: str, message: str) -> None:
         record = await run_in_threadpool(self._store.get, transcript_id)
@@ -228,6 +267,16 @@ async def until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except NotWritten:
             _log.error("a result cannot be written for the page: the disk is full or fails")
             await asyncio.sleep(_WRITE_AGAIN_S)
+
+
+def _with_warning(answer: Answer, sentence: str) -> Answer:
+    metadata = answer.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    warnings = metadata.get("warnings")
+    return {
+        **answer,
+        "metadata": {**metadata, "warnings": [sentence, *(warnings if isinstance(warnings, list) else [])]},
+    }
 
 
 def _state_after_failure(record: Record) -> State:

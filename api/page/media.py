@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -18,6 +18,12 @@ from media.sandbox import sandboxed_input
 from media.video import Track, Video, video_of
 
 PEAKS_PER_SECOND = 20
+
+PEAKS, PLAYABLE = "peaks", "playable.mp4"
+"""Names of files that are made of a recording, beside it."""
+
+MAX_COPY_BYTES = 16 << 30
+"""Of a playable copy, a mix or a captioned video: twelve hours at 3 Mbit/s."""
 
 MAX_SECONDS = 100 * 3600.0
 """The longest recording of which peaks or a copy are made."""
@@ -34,7 +40,7 @@ _MEMORY = 4 << 30
 
 _MAX_PIXELS = 8192 * 4608
 _THREADS = 4
-_AUDIO_BITS = 128_000
+AUDIO_BITS = 128_000
 _PICTURE_SIDE = 1280
 
 _PLAYED_AUDIO = {
@@ -78,7 +84,7 @@ def look_at(source: Path) -> MediaFacts:
         MediaFailed: the file is not a recording, or has no sound.
     """
     log = read_header(source)
-    sound, video = _sound(log), video_of(source, log)
+    sound, video = find_sound(log), video_of(source, log)
     picture, container = _picture(video), _container(video)
     playable = sound.codec in _PLAYED_AUDIO.get(container, ()) and (
         picture is None or (picture.codec in _PLAYED_VIDEO.get(container, ()) and _is_played_picture(picture))
@@ -110,7 +116,7 @@ def write_peaks(source: Path, target: Path, making: Making) -> None:
         Stopped: the peaks are not wanted any more.
     """
     log = read_header(source)
-    _sound(log)
+    find_sound(log)
     peaks = array("B")
 
     def read(line: str) -> None:
@@ -144,7 +150,7 @@ def write_playable(source: Path, target: Path, making: Making, max_bytes: int) -
         Stopped: the copy is not wanted any more.
     """
     log = read_header(source)
-    sound, picture = _sound(log), _picture(video_of(source, log))
+    sound, picture = find_sound(log), _picture(video_of(source, log))
     media = sandboxed_input(source, threads=_THREADS, max_pixels=_MAX_PIXELS)
     options: dict[str, Any] = {"format": "mp4", "movflags": "+faststart", "map_metadata": -1, "map_chapters": -1}
     options |= {"c:a": "copy"} if sound.codec in _COPIED_AUDIO else _encoded_audio()
@@ -162,7 +168,7 @@ def write_playable(source: Path, target: Path, making: Making, max_bytes: int) -
 def _encoded_audio() -> dict[str, Any]:
     return {
         "c:a": "aac",
-        "b:a": _AUDIO_BITS,
+        "b:a": AUDIO_BITS,
         "filter:a": "aresample=async=1:first_pts=0,aformat=channel_layouts=mono|stereo:sample_rates=48000|44100|16000",
     }
 
@@ -179,12 +185,17 @@ def _encoded_picture() -> dict[str, Any]:
 
 
 def _bounds(log: FfmpegLog, file_bytes: int, has_picture: bool = False) -> Bounds:
-    """The bounds of a run over a whole recording, whose declared length may be forged."""
-    seconds = _BASE_SECONDS + min(log.duration, MAX_SECONDS) * (4 if has_picture else 1)
-    return Bounds(seconds, file_bytes, _MEMORY) if has_picture else Bounds(seconds, file_bytes)
+    """The bounds of a run over a whole recording."""
+    bounds = bounds_of(log.duration * (4 if has_picture else 1), file_bytes)
+    return replace(bounds, memory_bytes=_MEMORY) if has_picture else bounds
 
 
-def _sound(log: FfmpegLog) -> LoggedStream:
+def bounds_of(seconds: float, file_bytes: int) -> Bounds:
+    """The bounds of a run over some seconds of sound, whose number may be forged."""
+    return Bounds(_BASE_SECONDS + min(seconds, MAX_SECONDS), file_bytes)
+
+
+def find_sound(log: FfmpegLog) -> LoggedStream:
     """The first sound track.
 
     Raises:

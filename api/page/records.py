@@ -28,12 +28,14 @@ class Source:
         name: of the file on the visitor's machine.
         size: in bytes; None: unknown.
         url: None: it is a file on this machine.
+        tracks: names of the speakers of a conversation, of whom each has a file; empty: it is one recording.
     """
 
-    kind: Literal["file", "microphone", "url"]
+    kind: Literal["file", "microphone", "url", "tracks"]
     name: str
     size: int | None = None
     url: str | None = None
+    tracks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

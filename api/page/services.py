@@ -19,13 +19,14 @@ from api.page.ffmpeg import MediaFailed
 from api.page.jobs import PageJobs, Run
 from api.page.live import LiveTranscripts
 from api.page.made_files import MadeFiles
-from api.page.media import look_at
+from api.page.media import MAX_COPY_BYTES, look_at
 from api.page.own_visitor import OwnVisitor
 from api.page.records import Record
 from api.page.settings import PageSettings
 from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
 from api.page.threads import Layouts
+from api.page.tracks import track_file
 from api.page.uploads import NoSpace, Uploads
 from api.page.voices import VoiceKeeper
 
@@ -39,9 +40,6 @@ CAPTIONED = "captioned"
 
 UNFINISHED_FILES = ("*.part*", "captions-*")
 """Patterns of the names that files and folders have while they are written in a transcript's folder."""
-
-MAX_COPY_BYTES = 16 << 30
-"""Of a playable copy or a captioned video: twelve hours at 3 Mbit/s."""
 
 _LOOKS_AT_ONCE = 2
 
@@ -94,13 +92,20 @@ class PageServices:
         """Where a transcript's recording is, unless it is at a URL."""
         return self.folder_of(transcript_id) / "recording"
 
+    def files_of(self, record: Record) -> list[Path]:
+        """The files on this machine that a transcript's job needs."""
+        if record.source.url is not None:
+            return []
+        folder, tracks = self.folder_of(record.id), record.source.tracks
+        return [track_file(folder, number) for number in range(len(tracks))] or [self.recording_of(record.id)]
+
     def room(self) -> int:
         """Free bytes on the disk, without the reserve.
 
         Raises:
             NoSpace: only the reserve is left.
         """
-        room = shutil.disk_usage(self.settings.folder).free - self.settings.reserve_bytes
+        room = self.settings.room()
         if room <= 0:
             raise NoSpace
         return room
@@ -181,9 +186,8 @@ class PageServices:
     def _remove_strays(self) -> None:
         """Remove what a killed server had begun to write or to remove."""
         for record in self.store.unfinished():
-            is_a_file = record.source.url is None and not record.has_result
-            if is_a_file and not self.recording_of(record.id).exists():
-                self.store.remove(record.id)  # its upload was not taken, and is still there
+            if not record.has_result and not all(file.exists() for file in self.files_of(record)):
+                self.store.remove(record.id)  # an upload was not taken, and is still there
         for transcript_id in self.store.fail_videos():
             remove_tree(self.folder_of(transcript_id) / CAPTIONED)
         known = self.store.ids()
@@ -192,7 +196,8 @@ class PageServices:
                 remove_tree(stray)
 
     def _not_looked_at(self) -> list[Record]:
-        return [each for each in self.store.unfinished() if each.source.url is None and each.media is None]
+        unknown = [each for each in self.store.unfinished() if each.media is None]
+        return [each for each in unknown if self.recording_of(each.id).exists()]
 
     async def _look_again(self, transcript_id: str) -> None:
         if media := await self.look_at(transcript_id):
@@ -235,6 +240,6 @@ def open_page(settings: PageSettings, run: Run, sessions: LiveSessions | None = 
         reason = error.strerror or type(error).__name__
         raise StoreUnusable(f"the page's folder cannot be written ({reason}): give another one") from None
     events = Events()
-    jobs = PageJobs(store, run, events, settings.media_folder, settings.known_voices)
+    jobs = PageJobs(store, run, events, settings)
     voices = VoiceKeeper(settings.known_voices, run) if settings.known_voices else None
     return PageServices(settings, store, events, uploads, jobs, own_visitor, voices, sessions)

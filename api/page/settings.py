@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,3 +56,7 @@ class PageSettings:
     def media_folder(self) -> Path:
         """The folder with a folder for each transcript, named by its id."""
         return self.folder / "media"
+
+    def room(self) -> int:
+        """Free bytes on the folder's disk beyond the reserve, of which a negative number are missing."""
+        return shutil.disk_usage(self.folder).free - self.reserve_bytes

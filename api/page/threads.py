@@ -45,6 +45,16 @@ async def _wait_for(task: asyncio.Future[Any]) -> None:
         task.exception()  # retrieved, so that asyncio does not log it
 
 
+async def until_stopped(work: Coroutine[Any, Any, Result], stop: Event) -> Result:
+    """Wait for work that ends when `stop` is set, which happens when this is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        stop.set()
+        await _wait_for(task)
+
+
 class Layouts:
     """Lays out texts, a few at once; belongs to one event loop."""
 

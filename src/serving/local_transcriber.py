@@ -39,6 +39,10 @@ class LocalTranscriber:
         raw = {"id": request_id.get() or "job", **job.fields, "input": dict(job.input)}
         if job.upload is not None:
             raw["input"]["audio"] = TrackSource.of_upload(job.upload)
+        elif job.tracks:
+            raw["input"]["audio"] = [
+                TrackSource.of_upload(track.recording).model_copy(update={"name": track.name}) for track in job.tracks
+            ]
         async with self._turns:
             answer = await run_on_thread(handler, raw, _control(listener))
         if answer.get("refresh_worker"):  # it stays in the answer, whose caller may try again

@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from api.openai.errors import to_error
-from api.transcriber import Answer, Job, Listener
+from api.transcriber import Answer, Job, Listener, UploadedTrack
 from client.bridge import EndpointTranscriber
 from client.recording import RunSettings
 from client.settings import EndpointSettings
@@ -97,6 +97,25 @@ def test_an_upload_is_transcribed_and_nothing_of_it_is_left(
     assert answer["transcription"]["text"] == "hello"
     assert worker.jobs[0]["input"]["options"] == {"language": "en"}
     assert base64.b64decode(worker.jobs[0]["input"]["audio"]["base64"]) == upload.read_bytes()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.process
+def test_tracks_are_one_job_and_a_track_that_cannot_be_read_is_named(
+    platform: Platform, endpoint: Endpoint, upload: Path, folder: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    tracks = [UploadedTrack("Ada", upload), UploadedTrack("Ben", upload)]
+    with ScriptedWorker(platform, lambda _: make_answer("hello")) as worker:
+        answer = transcribe(endpoint, folder, Job({"options": {"language": "en"}}, tracks=tracks))
+        refused = transcribe(endpoint, folder, Job({"options": {}}, tracks=[*tracks[:1], UploadedTrack("Ben", empty)]))
+    content = base64.b64encode(upload.read_bytes()).decode()
+    assert answer["transcription"]["text"] == "hello"
+    assert [job["input"]["audio"] for job in worker.jobs] == [
+        [{"base64": content, "name": "Ada"}, {"base64": content, "name": "Ben"}]
+    ]
+    assert refused == {"error": "Ben: the file is not a recording: it is empty", "error_type": "UnsupportedMedia"}
     assert list(folder.iterdir()) == []
 
 

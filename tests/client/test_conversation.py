@@ -192,6 +192,10 @@ def test_tracks_without_offsets_are_aligned_before_they_are_cut(platform: Platfo
     assert offsets[0] == [pytest.approx(7.3, abs=0.03), 0.0]
     assert all(offset == pytest.approx(0, abs=0.03) for later in offsets[1:] for offset in later)
     assert output["metadata"]["warnings"][0].startswith("Ada: the track was taken to begin 7.")
+    assert output["metadata"]["tracks"] == [
+        {"name": "Ada", "offset": pytest.approx(7.3, abs=0.03), "drift_ppm": 0.0, "by_ear": True},
+        {"name": "Ben", "offset": 0.0, "drift_ppm": 0.0, "by_ear": False},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -317,6 +317,52 @@ def test_warnings_are_sentences(modules: Page, warning: str, sentence: str) -> N
     assert call(modules, "text/problems", "describeWarning", warning) == sentence
 
 
+FAILURES = [
+    ("Ben: the file is not a recording: it is empty", "Ben: The recording is empty."),
+    ("audio.1 (Ben): the file has no audio track", "Ben: The file has no sound."),
+    ("the recording is longer than the limit", "The recording is too long for this server."),
+]
+
+
+@pytest.mark.parametrize(("message", "title"), FAILURES)
+def test_a_failure_names_the_track_that_is_to_blame(modules: Page, message: str, title: str) -> None:
+    record = {"error": {"type": "UnsupportedMedia", "message": message}, "source": {"tracks": ["Ada", "Ben"]}}
+    assert call(modules, "text/problems", "describeFailure", record)["title"] == title
+
+
+NAMES = [
+    (["2026-05-01 talk_ada.wav", "2026-05-01 talk_ben.wav"], ["ada", "ben"]),
+    (["1-ada.flac", "2-ben.flac"], ["ada", "ben"]),
+    (["Ada Lovelace.m4a", "Ada Byron.m4a"], ["Lovelace", "Byron"]),
+    (["Zoé - take 2.wav", "Ćaslav - take 2.wav"], ["Zoé", "Ćaslav"]),
+    (["1.wav", "2.wav"], ["1", "2"]),
+    (["SPEAKER_00.wav", "---.wav"], ["SPEAKER", "Speaker 2"]),
+    (["Ada Lovelace.m4a"], ["Ada Lovelace"]),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize(("files", "names"), NAMES)
+def test_speakers_are_named_by_what_is_different_in_the_names_of_their_files(
+    modules: Page, files: list[str], names: list[str]
+) -> None:
+    assert call(modules, "text/track_names", "namesOfTracks", files) == names
+
+
+WRONG_NAMES = [
+    (["Ada", "Ben"], ""),
+    (["Ada", "Ada"], "“Ada” is the name of two tracks. Give each its own."),
+    (["Ada", ""], "Give each track the name of its speaker."),
+    (["Ada", "SPEAKER_00"], "“SPEAKER_00” cannot be a speaker’s name. Use letters, digits, spaces and . ' -"),
+    (["<b>", "Ada"], "“<b>” cannot be a speaker’s name. Use letters, digits, spaces and . ' -"),
+]
+
+
+@pytest.mark.parametrize(("names", "problem"), WRONG_NAMES)
+def test_names_of_speakers_are_checked_before_anything_is_sent(modules: Page, names: list[str], problem: str) -> None:
+    assert call(modules, "text/track_names", "problemOfNames", names) == problem
+
+
 TABS = [
     ({}, "Transcripts - Whisper", "idle"),
     (

@@ -3,7 +3,7 @@
 import { element, icon, toast } from "../dom.js";
 import { records } from "../server/records.js";
 import * as transcripts from "../server/transcripts.js";
-import { describeProblem } from "../text/problems.js";
+import { describeFailure, describeProblem } from "../text/problems.js";
 
 /**
  * @param {HTMLElement} host
@@ -14,7 +14,7 @@ export function mountEnded(host, { record }) {
   const isCancelled = record.state === "cancelled";
   const { title, remedy, needs } = isCancelled
     ? { title: "This transcription was cancelled.", remedy: "The recording is still here." }
-    : describeProblem(record.error ?? {});
+    : describeFailure(record);
   const retry = element("button", { type: "button", class: "primary", onclick: () => again(retry, record) }, icon("retry"), isCancelled ? "Transcribe" : "Try again");
   host.append(element("div", { class: "editor-message" },
     element("a", { class: "button quiet", href: "#/" }, icon("back"), "All transcripts"),

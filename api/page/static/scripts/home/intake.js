@@ -10,10 +10,13 @@ import { describeProblem } from "../text/problems.js";
 import { formatSize } from "../text/clock.js";
 
 const STORED_AS = "worker-whisper-uploads";
+const MOST_TITLE_CHARACTERS = 200; // the server's
 
 /**
  * @typedef {{key: string, title: string, size: number, fraction: number, secondsLeft: number|null, isWaiting: boolean,
- *   state: "queued"|"uploading"|"failed"|"interrupted", problem: import("../text/problems.js").Problem|null}} Item
+ *   state: "queued"|"uploading"|"failed"|"interrupted", problem: import("../text/problems.js").Problem|null,
+ *   parts: Array<{file?: File, name?: string, size: number, fingerprint: string, uploadId?: string}>}} Item
+ *   `parts`: its files; those of a conversation have a `name`, the speaker's.
  */
 
 class Intake extends EventTarget {
@@ -54,11 +57,21 @@ class Intake extends EventTarget {
   addFiles(files, options, recording = null) {
     for (const file of files) {
       if (this.resume(file)) continue;
-      const item = newItem(file, options, recording);
-      if (file.size > this.#limits.upload_bytes) fail(item, tooLarge(file.size, this.#limits.upload_bytes));
-      else if (file.size === 0) fail(item, describeProblem({ message: "the file is empty" }));
-      this.#items.push(item);
+      this.#add({ ...emptyItem(), title: file.name.replace(/\.[^.]{1,5}$/, ""), parts: [partOf(file)], options, recording });
     }
+    this.#changed();
+    this.#run();
+  }
+
+  /**
+   * Send tracks of one conversation and start a job for all of them.
+   *
+   * @param {Array<{file: File, name: string}>} tracks with the names of their speakers.
+   * @param {Object<string, any>} options
+   */
+  addConversation(tracks, options) {
+    const title = tracks.map(({ name }) => name).join(", ").slice(0, MOST_TITLE_CHARACTERS);
+    this.#add({ ...emptyItem(), title, parts: tracks.map(({ file, name }) => partOf(file, name)), options });
     this.#changed();
     this.#run();
   }
@@ -82,9 +95,11 @@ class Intake extends EventTarget {
    * @returns {boolean} whether there was such an upload.
    */
   resume(file) {
-    const item = this.#items.find(({ state, fingerprint }) => state === "interrupted" && fingerprint === fingerprintOf(file));
+    const isMissing = (part) => !part.file && part.fingerprint === fingerprintOf(file);
+    const item = this.#items.find(({ state, parts }) => state === "interrupted" && parts.some(isMissing));
     if (!item) return false;
-    Object.assign(item, { file, state: "queued" });
+    item.parts.find(isMissing).file = file;
+    if (item.parts.every((part) => part.file)) item.state = "queued";
     this.#changed();
     this.#run();
     return true;
@@ -102,9 +117,18 @@ class Intake extends EventTarget {
     const item = this.#find(key);
     this.#items = this.#items.filter((other) => other !== item);
     item.stop?.abort();
-    if (item.uploadId) discard(item.uploadId).catch(() => {}); // the server drops unfinished ones in time
+    for (const { uploadId } of item.parts) if (uploadId) discard(uploadId).catch(() => {}); // the server drops unfinished ones in time
     item.recording?.release(); // its sound stays in the browser until somebody deletes it
     this.#changed();
+  }
+
+  #add(item) {
+    item.size = item.parts.reduce((sum, { size }) => sum + size, 0);
+    for (const part of item.parts) {
+      if (part.size > this.#limits.upload_bytes) fail(item, tooLarge(part.size, this.#limits.upload_bytes), part);
+      else if (part.size === 0) fail(item, describeProblem({ message: "the file is empty" }), part);
+    }
+    this.#items.push(item);
   }
 
   #find(key) {
@@ -123,7 +147,7 @@ class Intake extends EventTarget {
     item.stop = new AbortController();
     this.#changed();
     try {
-      const source = item.url ? { url: item.url } : { upload: await this.#upload(item), kind: item.recording ? "microphone" : "file" };
+      const source = item.url ? { url: item.url } : await this.#uploadAll(item);
       item.before = new Set(records.all.map(({ id }) => id));
       const record = await transcripts.create(source, item.options, item.title);
       const isWanted = this.#items.includes(item);
@@ -135,25 +159,37 @@ class Intake extends EventTarget {
       if (item.recording) await dropRecording(item.recording);
       records.put(record);
     } catch (error) {
-      if (error.name === "NotReadableError") fail(item, CHANGED);
-      else if (error.name !== "AbortError") fail(item, describeProblem(error));
+      if (error.name === "NotReadableError") fail(item, CHANGED, item.sent);
+      else if (error.name !== "AbortError") fail(item, describeProblem(error), item.sent);
     }
     this.#changed();
   }
 
-  #upload(item) {
+  async #uploadAll(item) {
+    const ids = [];
+    for (const part of item.parts) {
+      item.sent = part;
+      ids.push(await this.#upload(item, part));
+    }
+    item.sent = undefined;
+    if (item.parts[0].name === undefined) return { upload: ids[0], kind: item.recording ? "microphone" : "file" };
+    return { tracks: item.parts.map(({ name }, number) => ({ upload: ids[number], name })) };
+  }
+
+  #upload(item, part) {
     const started = { at: Date.now(), received: null };
-    return upload(item.file, {
+    const before = item.parts.slice(0, item.parts.indexOf(part)).reduce((sum, { size }) => sum + size, 0);
+    return upload(part.file, {
       pieceBytes: this.#limits.piece_bytes,
       signal: item.stop.signal,
       onProgress: ({ id, received, isWaiting }) => {
         started.received ??= received;
         const speed = (received - started.received) / (Date.now() - started.at + 1);
+        part.uploadId = id;
         Object.assign(item, {
-          uploadId: id,
           isWaiting,
-          fraction: received / item.file.size,
-          secondsLeft: speed > 0 ? (item.file.size - received) / speed / 1000 : null,
+          fraction: (before + received) / item.size,
+          secondsLeft: speed > 0 ? (item.size - before - received) / speed / 1000 : null,
         });
         this.#changed();
       },
@@ -182,13 +218,14 @@ const tooLarge = (size, most) => ({
   needs: "recording",
 });
 
-const fail = (item, problem) => Object.assign(item, { state: "failed", problem });
-
-const emptyItem = () => ({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), size: 0, fraction: 0, secondsLeft: null, isWaiting: false, state: "queued", problem: null });
-
-const newItem = (file, options, recording) => ({
-  ...emptyItem(), title: file.name.replace(/\.[^.]{1,5}$/, ""), size: file.size, fingerprint: fingerprintOf(file), file, options, recording,
+// A problem of a track's file has the name of the track.
+const fail = (item, problem, part) => Object.assign(item, {
+  state: "failed", problem: part?.name && problem.needs === "recording" ? { ...problem, title: `${part.name}: ${problem.title}` } : problem,
 });
+
+const emptyItem = () => ({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), parts: [], size: 0, fraction: 0, secondsLeft: null, isWaiting: false, state: "queued", problem: null });
+
+const partOf = (file, name) => ({ file, name, size: file.size, fingerprint: fingerprintOf(file) });
 
 function titleOfAddress(url) {
   const { hostname, pathname } = new URL(url);
@@ -205,7 +242,7 @@ function titleOfAddress(url) {
 // tabs' uploads go on. Recordings of the microphone are kept elsewhere, with their sound.
 function store(items) {
   const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed")
-    .map(({ title, size, fraction, fingerprint, options, uploadId }) => ({ title, size, fraction, fingerprint, options, uploadId }));
+    .map(({ title, size, fraction, options, parts }) => ({ title, size, fraction, options, parts: parts.map(({ file, ...part }) => part) }));
   tabStore.set(STORED_AS, kept);
 }
 

@@ -4,11 +4,11 @@ import { element, icon } from "../dom.js";
 import { formatClock, formatDuration, formatMoment, formatSize } from "../text/clock.js";
 import { formatCount } from "../text/counts.js";
 import { languageName } from "../text/languages.js";
-import { describeProblem } from "../text/problems.js";
+import { describeFailure } from "../text/problems.js";
 
 const STAGES = {
   "": "Starting", downloading: "Downloading the recording", "decoding the audio": "Reading the recording", transcribing: "Transcribing",
-  "telling speakers apart": "Identifying speakers", captioning: "Adding captions to the video",
+  "telling speakers apart": "Identifying speakers", captioning: "Adding captions to the video", mixing: "Mixing the tracks",
 };
 
 /**
@@ -26,7 +26,7 @@ const STAGES = {
  * @returns {Row}
  */
 export function rowOfRecord(record, isUnsaved = false) {
-  const { id, title, state, fraction, seconds_left: left, stage, preview, error } = record;
+  const { id, title, state, fraction, seconds_left: left, stage, preview } = record;
   const row = { key: id, title, href: `#/t/${encodeURIComponent(id)}`, icon: iconOf(record), tone: "idle", facts: factsOf(record), status: "", fraction: undefined, preview: "", problem: null, actions: [] };
   const cancel = { label: "Cancel", icon: "close", name: "cancel", isMain: true };
   const retry = { label: "Try again", icon: "retry", name: "retry", isMain: true };
@@ -39,7 +39,7 @@ export function rowOfRecord(record, isUnsaved = false) {
     case "working":
       return { ...row, tone: "working", status: describeProgress(STAGES[stage] ?? sentence(stage), fraction, left), fraction, actions: [cancel] };
     case "failed": {
-      const problem = describeProblem(error ?? { type: "Internal" });
+      const problem = describeFailure(record);
       const change = { label: "Use the form's options", icon: "retry", name: "change", isMain: true };
       const again = { options: [change], recording: [] }[problem.needs] ?? [retry];
       return { ...row, tone: "failed", problem, actions: [...again, remove] };
@@ -67,7 +67,7 @@ function factsOf({ created, duration, language, speakers, edited, state }) {
  * @returns {Row}
  */
 export function rowOfItem(item) {
-  const { key, title, size, state, fraction, secondsLeft, isWaiting, problem, url } = item;
+  const { key, title, size, state, fraction, secondsLeft, isWaiting, problem, url, parts } = item;
   const row = { key, title, href: null, icon: url ? "link" : "upload", tone: "working", facts: [size ? formatSize(size) : "", url].filter(Boolean), status: "", fraction, preview: "", problem: null, actions: [{ label: "Cancel", icon: "close", name: "cancel", isMain: true }] };
   switch (state) {
     case "queued":
@@ -77,8 +77,8 @@ export function rowOfItem(item) {
       return { ...row, status: isWaiting ? "Waiting for the server. The upload then continues by itself." : describeProgress("Uploading", fraction, secondsLeft) };
     case "interrupted":
       return {
-        ...row, tone: "attention", status: `Stopped at ${Math.floor(fraction * 100)}% when the page was closed or reloaded. Choose the same file again to continue there.`,
-        actions: [{ label: "Choose the file", icon: "file", name: "choose", isMain: true }, { label: "Discard", icon: "trash", name: "cancel" }],
+        ...row, tone: "attention", status: `Stopped at ${Math.floor(fraction * 100)}% when the page was closed or reloaded. ${describeMissing(parts)} to continue there.`,
+        actions: [{ label: parts.length > 1 ? "Choose the files" : "Choose the file", icon: "file", name: "choose", isMain: true }, { label: "Discard", icon: "trash", name: "cancel" }],
       };
     default: {
       const retry = { label: "Try again", icon: "retry", name: "retry", isMain: true };
@@ -86,6 +86,11 @@ export function rowOfItem(item) {
       return { ...row, tone: "failed", problem, fraction: undefined, actions: problem.needs === "recording" ? [remove] : [retry, remove] };
     }
   }
+}
+
+function describeMissing(parts) {
+  const missing = parts.filter(({ file }) => !file).map(({ name }) => name);
+  return parts.length > 1 ? `Choose the same files again (${missing.join(", ")})` : "Choose the same file again";
 }
 
 /**

@@ -1,8 +1,8 @@
 // The form: where the recordings come from, what is asked for, and the button that starts.
 
-import { announce, element, icon, iconButton, toast } from "../dom.js";
-import { formatSize } from "../text/clock.js";
+import { announce, element, icon, toast } from "../dom.js";
 import { formatCount } from "../text/counts.js";
+import { chosenRecordings } from "./chosen.js";
 import { recordingsOf } from "./drop.js";
 import { intake } from "./intake.js";
 import { microphonePanel } from "./microphone.js";
@@ -19,12 +19,11 @@ const MOST_ADDRESSES = 100;
  *   readOptions: () => Object<string, any>|null, unmount: () => Promise<void>}} `readOptions`: null if a field is wrong.
  */
 export function newTranscript(known, { onStart, onRelease }) {
-  let chosen = []; // {file, recording?: {id, release}}
   const fields = optionFields(known);
-  const list = element("ul", { class: "chosen", "aria-label": "Chosen recordings" });
   const addresses = element("textarea", { id: "addresses", rows: 3, placeholder: "https://example.com/episode-12.mp3", spellcheck: "false", autocapitalize: "off", oninput: draw, "aria-describedby": "addresses-hint" });
   const error = element("p", { class: "field-error", role: "alert" });
   const button = element("button", { class: "primary start", type: "submit" });
+  const chosen = chosenRecordings({ onChange: draw, onDrop: putAside });
   const microphone = microphonePanel(addRecording, known);
   const panels = tabs([
     ["Files", "upload", filePanel(add)],
@@ -32,47 +31,35 @@ export function newTranscript(known, { onStart, onRelease }) {
     ["Address", "link", addressPanel(addresses)],
   ]);
   const body = element("form", { class: "stack", novalidate: true, onsubmit: (event) => { event.preventDefault(); start(); } },
-    panels, list, presetRow(fields), fields.body, error, button);
+    panels, chosen.body, presetRow(fields), fields.body, error, button);
 
   function add({ files, skipped }) {
     // A file that a reload interrupted goes on at once, with the options it had.
-    const fresh = files.filter((file) => !intake.resume(file));
-    const isThere = ({ name, size, lastModified }) => chosen.some(({ file }) => file.name === name && file.size === size && file.lastModified === lastModified);
-    chosen.push(...fresh.filter((file) => !isThere(file)).map((file) => ({ file })));
+    chosen.add(files.filter((file) => !intake.resume(file)).map((file) => ({ file })));
     if (skipped) toast(`Skipped ${formatCount(skipped, "file that is", "files that are")} not audio or video.`);
     else if (!files.length) toast("There is no recording in that folder.");
-    draw();
     announce(describeChosen());
   }
 
   function addRecording({ file, id, release }) {
-    chosen.push({ file, recording: { id, release } });
-    draw();
+    chosen.add([{ file, recording: { id, release } }]);
     announce(describeChosen());
     button.focus();
   }
 
-  function drop(one) {
-    chosen = chosen.filter((other) => other !== one);
-    draw();
-    if (!one.recording) return;
-    one.recording.release(); // it is listed as not transcribed, from where it can be deleted
+  function putAside({ recording }) {
+    if (!recording) return;
+    recording.release(); // it is listed as not transcribed, from where it can be deleted
     onRelease();
   }
 
   function draw() {
-    list.replaceChildren(...chosen.map((one) => element("li", {},
-      icon(one.recording ? "microphone" : "file"),
-      element("span", { class: "clip", title: one.file.name }, one.file.name),
-      element("span", { class: "muted small" }, formatSize(one.file.size)),
-      iconButton(`Remove ${one.file.name}`, "close", () => drop(one)))));
-    list.hidden = !chosen.length;
-    const count = chosen.length + readAddresses(addresses.value).length;
+    const count = chosen.count() + readAddresses(addresses.value).length;
     button.replaceChildren(count > 1 ? `Transcribe ${formatCount(count, "recording")}` : "Transcribe");
     error.textContent = "";
   }
 
-  const describeChosen = () => `${formatCount(chosen.length, "recording")} chosen`;
+  const describeChosen = () => `${formatCount(chosen.all().length, "recording")} chosen`;
 
   function readOptions(recordings = 1) {
     const read = fields.read();
@@ -85,21 +72,22 @@ export function newTranscript(known, { onStart, onRelease }) {
 
   function start() {
     const urls = readAddresses(addresses.value);
-    const problem = checkSources(chosen, urls);
+    const all = chosen.all();
+    const problem = checkSources(all, urls) || chosen.problem();
     if (problem) {
       error.textContent = problem;
       return;
     }
-    const options = readOptions(chosen.length + urls.length);
+    const options = readOptions(all.length + urls.length);
     if (!options) return;
-    intake.addFiles(chosen.filter(({ recording }) => !recording).map(({ file }) => file), options);
-    for (const { file, recording } of chosen) if (recording) intake.addFiles([file], options, recording);
+    const tracks = chosen.tracks();
+    if (tracks) intake.addConversation(tracks, options);
+    else intake.addFiles(all.filter(({ recording }) => !recording).map(({ file }) => file), options);
+    for (const { file, recording } of all) if (recording) intake.addFiles([file], options, recording);
     intake.addAddresses(urls, options);
-    const hasFiles = chosen.length > 0;
-    chosen = [];
     addresses.value = "";
-    draw();
-    onStart(hasFiles);
+    chosen.clear();
+    onStart(all.length > 0);
   }
 
   draw();
@@ -109,7 +97,7 @@ export function newTranscript(known, { onStart, onRelease }) {
     chooseFiles: () => body.querySelector("#choose-files").click(),
     readOptions: () => readOptions(),
     unmount() {
-      for (const { recording } of chosen) recording?.release();
+      for (const { recording } of chosen.all()) recording?.release();
       return microphone.unmount();
     },
   };

@@ -64,7 +64,7 @@ const OF_THE_PAGE = new Set(["output_format", "word_timestamps", "translate", "c
 
 const FURTHER_LABELS = {
   diarize: "Speakers", channels: "Speakers", min_speakers: "How many speakers", max_speakers: "How many speakers",
-  initial_prompt: "Names and unusual words", caption_font: "Caption font",
+  initial_prompt: "Names and unusual words", tracks: "Names of the speakers", caption_font: "Caption font",
 };
 const LABELS = new Map(GROUPS.flatMap(({ fields }) => fields.map(({ name, label }) => [name, label])));
 

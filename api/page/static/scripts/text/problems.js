@@ -19,6 +19,7 @@ const BY_MESSAGE = [
   [/resolved|refused|timed out|broke off|unreachable host|redirected/, "The recording could not be downloaded.", "Check the address, or download the file and choose it here."],
   [/damaged|cannot be decoded|cannot be read|stalled|than an intact one/, "The recording is damaged, or in a format that cannot be read.", "Convert it, for example to MP3 or MP4, then choose it again."],
   [/knows English only|does not know|cannot translate/, "The model in use cannot do this in that language.", "Choose another model or another language, then try again.", "options"],
+  [/is for a single recording/, "A text belongs to one recording, and this is a conversation of several tracks.", "Empty “What is said”, then try again.", "options"],
   [/longer than the limit/, "The recording is too long for this server.", "Split it into parts, then choose those.", "recording"],
   [/told apart: send fewer|can be mixed: send fewer|more than \d+ tracks/, "The recording has too many channels or tracks.", "Export it again as stereo.", "recording"],
   [/no such endpoint|API key|endpoint/i, "The transcription service is not set up correctly.", "Ask whoever runs this page to check its endpoint and key."],
@@ -98,6 +99,19 @@ export function describeProblem(error) {
   const option = describeOptionProblem(message);
   if (option) return option;
   return toProblem(BY_CODE.Internal);
+}
+
+/**
+ * @param {import("../server/transcripts.js").Record} record of a job that failed.
+ * @returns {Problem} which names the track that is to blame.
+ */
+export function describeFailure({ error, source }) {
+  const told = error ?? { type: "Internal" };
+  const message = told.message?.replace(/^audio\.\d+ \((.+?)\): /, "$1: ") ?? ""; // the worker's form of the client's
+  const name = source.tracks.find((one) => message.startsWith(`${one}: `));
+  if (name === undefined) return describeProblem(told);
+  const problem = describeProblem({ ...told, message: message.slice(name.length + 2) });
+  return { ...problem, title: `${name}: ${problem.title}` };
 }
 
 function describeOptionProblem(message) {
