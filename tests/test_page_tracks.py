@@ -83,13 +83,14 @@ def test_tracks_are_one_job_and_their_mix_is_the_recording_of_its_transcript(
 ) -> None:
     ada, ben = recording(tmp_path / "ada.wav", 400, 1.0), recording(tmp_path / "ben.wav", 1000, 4.0)
     begun = begin(browser, Ada=ada, Ben=ben)
-    source = {"kind": "tracks", "name": "Ada, Ben", "size": len(ada + ben), "url": None, "tracks": ["Ada", "Ben"]}
+    told = [{"name": name, "url": None, "offset": None} for name in ("Ada", "Ben")]
+    source = {"kind": "tracks", "name": "Ada, Ben", "size": len(ada + ben), "url": None, "tracks": told}
     assert (begun["title"], begun["source"], begun["media"]) == ("Ada, Ben", source, None)
     record = ended(browser, begun["id"])
     assert (record["state"], record["media"]) == ("done", {"kind": "audio", "playable": True})
     assert record["warnings"] == [SPEAKERS_KNOWN]
     [job] = transcriber.jobs
-    assert [(one.name, one.recording.read_bytes()) for one in job.tracks] == [("Ada", ada), ("Ben", ben)]
+    assert [(one.name, Path(one.recording).read_bytes()) for one in job.tracks] == [("Ada", ada), ("Ben", ben)]
     assert job.upload is None
     assert job.input == {"options": {"language": "en", "output_format": "json", "word_timestamps": True}}
     assert list((folder / "uploads").iterdir()) == []
@@ -108,6 +109,19 @@ def test_tracks_are_one_job_and_their_mix_is_the_recording_of_its_transcript(
     assert [one.name for one in transcriber.jobs[1].tracks] == ["Ada", "Ben"]
     assert browser.ask("DELETE", f"{TRANSCRIPTS}/{record['id']}").status == 204
     assert list((folder / "media").iterdir()) == []
+
+
+def test_a_track_may_be_at_a_url_and_have_an_offset(browser: Browser, transcriber: ScriptedTranscriber) -> None:
+    given = [
+        {"upload": browser.upload(b"sound", "ada.wav"), "name": "Ada", "offset": 2.5},
+        {"url": "https://example.org/ben.wav", "name": "O’Brien"},
+    ]
+    record = ended(browser, browser.post(TRANSCRIPTS, {"tracks": given}).json["id"])
+    [job] = transcriber.jobs
+    assert [(one.name, one.offset) for one in job.tracks] == [("Ada", 2.5), ("O’Brien", None)]
+    assert [one.recording for one in job.tracks][1] == "https://example.org/ben.wav"
+    assert (record["source"]["size"], record["media"]) == (None, None)
+    assert record["warnings"] == ["the tracks cannot be played, as not all of them are on this server"]
 
 
 @pytest.mark.process

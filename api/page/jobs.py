@@ -28,7 +28,7 @@ from api.page.settings import PageSettings
 from api.page.store import MAX_LINES, NotWritten, Store
 from api.page.threads import to_end, until_stopped
 from api.page.tracks import clocks_of, track_file, write_mix
-from api.transcriber import Answer, Job, Listener, UploadedTrack, find_seconds, request_id
+from api.transcriber import Answer, Job, JobTrack, Listener, find_seconds, request_id
 
 RUNNING_AT_ONCE = 4
 """Jobs of the page; the others wait in order, which leaves room for programs that use the API."""
@@ -208,20 +208,26 @@ class PageJobs:
         if record.source.url is not None:
             return Job({**job_input, "audio": {"url": record.source.url}}, resume=folder / "resume")
         if tracks:
-            uploaded = [UploadedTrack(name, track_file(folder, number)) for number, name in enumerate(tracks)]
-            return Job(job_input, resume=folder / "resume", tracks=uploaded)
+            of_job = [
+                JobTrack(track.name, track.url or track_file(folder, number), track.offset)
+                for number, track in enumerate(tracks)
+            ]
+            return Job(job_input, resume=folder / "resume", tracks=of_job)
         return Job(job_input, folder / "recording", resume=folder / "resume")
 
     async def _with_mix(self, answer: Answer, job: Job, folder: Path, listener: Listener) -> Answer:
         """Mix a job's tracks to the recording of its transcript; return the answer, with a warning if that fails."""
         loop, stop = asyncio.get_running_loop(), Event()
+        files = {track.name: track.recording for track in job.tracks if isinstance(track.recording, Path)}
+        if len(files) < len(job.tracks):
+            return _with_warnings(answer, ["the tracks cannot be played, as not all of them are on this server"])
 
         def report(fraction: float) -> None:
             loop.call_soon_threadsafe(listener.on_progress, "mixing", fraction)
 
         def mix() -> None:
             write_mix(
-                {track.name: track.recording for track in job.tracks},
+                files,
                 clocks_of(answer, len(job.tracks)),
                 folder / "recording",
                 stop,

@@ -5,7 +5,7 @@ import { addressOf, request, send } from "./client.js";
 /**
  * @typedef {{id: string, title: string, created: number, updated: number,
  *   state: "live"|"waiting"|"working"|"done"|"failed"|"cancelled", stage: string, fraction: number, seconds_left: number|null,
- *   error: {type: string, message: string}|null, source: {kind: string, name: string, size: number, url: string|null, tracks: string[]},
+ *   error: {type: string, message: string}|null, source: {kind: string, name: string, size: number, url: string|null, tracks: Array<{name: string}>},
  *   media: {kind: "audio"|"video", playable: boolean}|null, duration: number|null, language: string|null,
  *   model: string|null, processing_time: number|null, warnings: string[], options: Object<string, any>,
  *   revision: number, edited: boolean, speakers: Object<string, string>, preview: string,
@@ -27,7 +27,7 @@ export const list = async () => (await request("GET", "transcripts")).transcript
 /**
  * Start a job.
  *
- * @param {{upload: string, kind: "file"|"microphone"}|{url: string}|{tracks: Array<{upload: string, name: string}>}} source
+ * @param {{upload: string, kind: "file"|"microphone"}|{url: string}|{tracks: Array<{upload?: string, url?: string, name: string, offset?: number}>}} source
  * @param {Object<string, any>} jobOptions
  * @param {string} title
  * @returns {Promise<Record>}

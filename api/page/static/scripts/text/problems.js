@@ -108,7 +108,7 @@ export function describeProblem(error) {
 export function describeFailure({ error, source }) {
   const told = error ?? { type: "Internal" };
   const message = told.message?.replace(/^audio\.\d+ \((.+?)\): /, "$1: ") ?? ""; // the worker's form of the client's
-  const name = source.tracks.find((one) => message.startsWith(`${one}: `));
+  const name = source.tracks.map((track) => track.name).find((one) => message.startsWith(`${one}: `));
   if (name === undefined) return describeProblem(told);
   const problem = describeProblem({ ...told, message: message.slice(name.length + 2) });
   return { ...problem, title: `${name}: ${problem.title}` };
