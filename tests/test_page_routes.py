@@ -24,6 +24,9 @@ from tests.support.page_api import Browser, Response
 
 TRANSCRIPTS = "/page/api/transcripts"
 URL = "https://example.org/talks/episode%2012.mp3"
+ADDRESS = "should be an address that begins with https:// or http://"
+OFFSET = "should be seconds from 0 to 43200, or left out"
+TRACK = "should be an object with name and either upload or url"
 NAME = "a name should be 1 to 60 letters, digits, spaces and . ' ’ · -, but not like SPEAKER_00"
 
 
@@ -167,20 +170,11 @@ def test_a_stranger_reaches_nothing_of_a_transcript(
         ({"upload": 3}, "upload: should be a text of at most 200 characters"),
         ({"tracks": []}, "tracks: should be a list of 1 to 16 tracks"),
         ({"tracks": [{}] * 17}, "tracks: should be a list of 1 to 16 tracks"),
-        ({"tracks": ["x"]}, "tracks.0: should be an object with name and either upload or url"),
+        ({"tracks": ["x"]}, f"tracks.0: {TRACK}"),
         ({"tracks": [{"upload": "x"}]}, "tracks.0.name: should be a text of at most 60 characters"),
-        (
-            {"tracks": [{**track("x", "Ada"), "url": URL}]},
-            "tracks.0: should be an object with name and either upload or url",
-        ),
-        (
-            {"tracks": [{"url": "s3://b/a", "name": "Ada"}]},
-            "tracks.0.url: should be an address that begins with https:// or http://",
-        ),
-        (
-            {"tracks": [{**track("x", "Ada"), "offset": -1}]},
-            "tracks.0.offset: should be seconds from 0 to 43200, or left out",
-        ),
+        ({"tracks": [{**track("x", "Ada"), "url": URL}]}, f"tracks.0: {TRACK}"),
+        ({"tracks": [{"url": "s3://b/a", "name": "Ada"}]}, f"tracks.0.url: {ADDRESS}"),
+        ({"tracks": [{**track("x", "Ada"), "offset": -1}]}, f"tracks.0.offset: {OFFSET}"),
         ({"tracks": [track("x", "Ada"), track("y", "<b>")]}, f"tracks.1.name: {NAME}"),
         ({"tracks": [track("x", "Ada"), track("y", " Ada ")]}, "tracks: two have the same name: give each its own"),
         ({"tracks": [track("x", "Ada"), track("x", "Ben")]}, "tracks: two have the same recording: give each its own"),
