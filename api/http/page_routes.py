@@ -163,13 +163,14 @@ async def edit(request: Request) -> Response:
 
 
 async def options(request: Request) -> Response:
-    """`GET options`: the models that are known, the JSON Schema of each option, and whether there are live captions."""
+    """`GET options`: the known models, each option's JSON Schema, and whether there are live captions and voices."""
     owner_of(request)
     door: Door = request.app.state.door
     models = await door.transcriber.models()
     schemas = dict(door.transcriber.option_schemas())
-    has_live = page_of(request).live.are_possible
-    return await answer(request, {"models": models, "schemas": schemas, "live": has_live})
+    page = page_of(request)
+    possible = {"live": page.live.are_possible, "voices": page.voices is not None}
+    return await answer(request, {"models": models, "schemas": schemas, **possible})
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"

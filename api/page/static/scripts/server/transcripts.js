@@ -18,7 +18,7 @@ const query = (values) => {
   return set.length ? `?${new URLSearchParams(set)}` : "";
 };
 
-/** @returns {Promise<{models: string[], schemas: Object<string, Object>, live: boolean}>} what may be asked of a job, and whether there are live captions. */
+/** @returns {Promise<{models: string[], schemas: Object<string, Object>, live: boolean, voices: boolean}>} what may be asked of a job, and whether there are live captions and known voices. */
 export const options = () => request("GET", "options");
 
 /** @returns {Promise<Record[]>} newest first. */
@@ -117,6 +117,10 @@ export async function exportWarnings(id, format, layout = {}) {
  * @typedef {{possible: boolean, kept: Object<string, {name: string, state: "working"|"done"|"failed", message: string}>}} Voices
  *   `possible`: whether the server keeps voices; `kept`: what was asked, by speaker.
  */
+
+/** @returns {Promise<Array<{name: string, samples: number, seconds: number, added: string}>>} the voices that are kept, of any transcript. */
+export const knownVoices = async () => (await request("GET", "voices")).voices;
+export const forgetVoice = (name) => request("DELETE", `voices/${encodeURIComponent(name)}`);
 
 /** @returns {Promise<Voices>} */
 export const voicesOf = (id) => request("GET", at(id, "/voices"));
