@@ -37,7 +37,7 @@ export const create = (source, jobOptions, title) => request("POST", "transcript
 /**
  * Begin live captions, which wait for their sound.
  *
- * @param {{language?: string, diarize?: boolean}} liveOptions
+ * @param {{language?: string, diarize?: boolean, redact?: string[]}} liveOptions
  * @param {string} title
  * @returns {Promise<Record>}
  */
