@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from api.openai.errors import ApiError
 from api.page.cues import CONTEXT_SECONDS, LAYOUT_OPTIONS, cues_between, cues_of, parse_layout
 from api.page.document import Document
+from api.page.edits import parse_line
 from api.page.exports import MAX_NAME_BYTES, MEDIA_TYPES, Wanted, export, file_stem, to_zip
 from api.page.job_lines import lines_of_segments, spread_words
-from api.page.lines import Line, Word, clean_text
+from api.page.lines import Line, Word, clean_text, to_json, words_from_json, words_to_json
 from src.request.openai_jobs import option_schemas
 from tests.support.timed_text import read_stl, read_ttml
 from transcript.formats.layout import PRESETS, Layout
@@ -66,6 +67,33 @@ def test_a_line_that_was_not_said_has_no_cue_and_stays_in_the_text() -> None:
     assert [cue["line_ids"] for cue in cues_of(document, Layout())] == [["00000000"]]
     assert len(list(srt.parse(text_of("srt", document)))) == 1
     assert text_of("txt", document).split() == ["Never", "said."] * 2
+
+
+def test_who_speaks_at_the_same_time_is_in_the_files_by_name() -> None:
+    segments: list[dict[str, Any]] = [
+        {
+            "start": 0.0,
+            "end": 2.0,
+            "text": " Yes. No.",
+            "speaker": "SPEAKER_00",
+            "words": [
+                {"word": " Yes.", "start": 0.0, "end": 1.0},
+                {"word": " No.", "start": 1.0, "end": 2.0, "other_speakers": ["SPEAKER_01"]},
+            ],
+        },
+        {"start": 2.0, "end": 3.0, "text": " Oh.", "speaker": "SPEAKER_01"},
+    ]
+    lines = lines_of_segments(segments)
+    kept = [replace(line, words=words_from_json(words_to_json(line.words))) for line in lines]
+    assert kept == lines
+    edited = parse_line(json.loads(json.dumps(to_json(lines[0]))))
+    document = Document("", [edited, lines[1]], {})
+    words = json.loads(text_of("json", document))["segments"][0]["words"]
+    assert [word.get("other_speakers") for word in words] == [None, ["Speaker 2"]]
+    assert [row.split()[3:5] + row.split()[7:8] for row in text_of("rttm", document).splitlines()] == [
+        ["0.000", "2.000", "Speaker_1"],
+        ["1.000", "2.000", "Speaker_2"],
+    ]
 
 
 def text_of(name: str, document: Document = TALK, wanted: Wanted = Wanted()) -> str:  # noqa: B008

@@ -143,6 +143,7 @@ def test_any_line_is_taken_or_refused(value: Any) -> None:
         json.dumps(lines.to_json(line), allow_nan=False).encode()
 
 
+WORD = "a word should be [text, start, end, probability], and may have a list of other speakers"
 GOOD = {"id": "00000000", "start": 0, "end": 1, "speaker": None, "words": [[" a", 0, 1, None]], "based_on": 0}
 
 
@@ -154,7 +155,8 @@ GOOD = {"id": "00000000", "start": 0, "end": 1, "speaker": None, "words": [[" a"
         ({"start": True}, "lines.start: should be seconds, from 0 to 1000000"),
         ({"end": 1e300}, "lines.end: should be seconds, from 0 to 1000000"),
         ({"start": 2}, "lines.end: should not be before start"),
-        ({"words": [[" a", 0, 1]]}, "lines.words: a word should be [text, start, end, probability]"),
+        ({"words": [[" a", 0, 1]]}, f"lines.words: {WORD}"),
+        ({"words": [[" a", 0, 1, None, "b"]]}, "lines.words: other speakers should be a list of at most 10"),
         ({"words": [[" a", 1, 0, None]]}, "lines.words: a word should not end before it starts"),
         ({"words": [[" a", 0, 1, 2]]}, "lines.words: a probability should be 0 to 1, or null"),
         ({"words": [[" a", 0, 1, None]] * 1001}, "lines.words: should be a list of at most 1000 words"),

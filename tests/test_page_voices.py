@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from api.page.lines import Line
+from api.page.lines import Line, Word
 from api.page.settings import PageSettings
 from api.page.voices import find_spans
 from client.known_voices import VoiceFolder
@@ -194,6 +194,13 @@ def line(start: float, end: float, speaker: str | None) -> Line:
 )  # fmt: skip
 def test_the_longest_lines_of_a_speaker_alone_are_taken(lines: list[Line], spans: list[tuple[float, float]]) -> None:
     assert find_spans(lines, "a") == spans
+
+
+def test_a_line_into_which_somebody_talks_is_left_out_where_there_are_others() -> None:
+    words = (Word(" Yes", 0.0, 2.0, 0.9), Word(" no", 2.0, 5.0, 0.9, ("b",)))
+    lines = [Line("0", 0.0, 5.0, "a", words), Line("1", 6.0, 8.0, "a", ())]
+    assert find_spans(lines, "a") == [(6.0, 8.0)]
+    assert find_spans(lines[:1], "a") == [(0.0, 5.0)]
 
 
 def decode(flac: bytes, folder: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from api.page.lines import Line, Word
+from api.page.lines import Line, Word, speakers_of
 from transcript import transcript
 
 
@@ -30,7 +30,7 @@ class Document:
     @property
     def voices(self) -> dict[str, str]:
         """The name of each speaker as the page shows it: `Speaker 1` for the first one if it has none."""
-        keys = dict.fromkeys([*self.speakers, *(line.speaker for line in self.lines if line.speaker is not None)])
+        keys = dict.fromkeys([*self.speakers, *speakers_of(self.lines)])
         return {
             key: " ".join(self.speakers.get(key, "").split()) or f"Speaker {number}"
             for number, key in enumerate(keys, start=1)
@@ -44,12 +44,13 @@ class Document:
     def to_transcript(self, *, names: bool = True) -> transcript.Transcript:
         """The transcript as the subtitle writers take it; without `names`, it has no speakers."""
         voices = self.voices if names else {}
-        segments = [_to_segment(number, line, voices.get(line.speaker or "")) for number, line in enumerate(self.lines)]
+        segments = [_to_segment(number, line, voices) for number, line in enumerate(self.lines)]
         length = max([self.duration or 0.0, *(line.end for line in self.lines)])
         return transcript.Transcript(self.language or "", None, length, segments)
 
 
-def _to_segment(number: int, line: Line, voice: str | None) -> transcript.Segment:
+def _to_segment(number: int, line: Line, voices: Mapping[str, str]) -> transcript.Segment:
+    voice = voices.get(line.speaker or "")
     return transcript.Segment(
         id=number,
         seek=0,
@@ -61,11 +62,12 @@ def _to_segment(number: int, line: Line, voice: str | None) -> transcript.Segmen
         avg_logprob=0.0,
         compression_ratio=1.0,
         no_speech_prob=0.0,
-        words=[_to_word(word, voice) for word in line.words],
+        words=[_to_word(word, voice, voices) for word in line.words],
         speaker=voice,
     )
 
 
-def _to_word(word: Word, voice: str | None) -> transcript.Word:
+def _to_word(word: Word, voice: str | None, voices: Mapping[str, str]) -> transcript.Word:
+    others = tuple(voices[key] for key in word.other_speakers if key in voices)
     probability = 1.0 if word.probability is None else word.probability
-    return transcript.Word(word.text, word.start, word.end, probability, voice, said=word.said)
+    return transcript.Word(word.text, word.start, word.end, probability, voice, said=word.said, other_speakers=others)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.openai.errors import ApiError
-from api.page.lines import DECIMALS_OF_PROBABILITY, MAX_SPEAKER_CHARACTERS, Line, Word
+from api.page.lines import DECIMALS_OF_PROBABILITY, MAX_OTHER_SPEAKERS, MAX_SPEAKER_CHARACTERS, Line, Word
 from api.page.values import parse_id, parse_revision, parse_seconds, parse_text
 
 MAX_LINES = 500
@@ -140,8 +140,9 @@ def _parse_speaker(value: Any, place: str) -> str | None:
 
 
 def _parse_word(value: Any, place: str) -> Word:
-    if not isinstance(value, list) or len(value) != 4:
-        raise ApiError(400, f"{place}: a word should be [text, start, end, probability]", param=place)
+    if not isinstance(value, list) or len(value) not in (4, 5):
+        sentence = "a word should be [text, start, end, probability], and may have a list of other speakers"
+        raise ApiError(400, f"{place}: {sentence}", param=place)
     start, end = parse_seconds(value[1], place), parse_seconds(value[2], place)
     probability = value[3]
     if end < start:
@@ -154,4 +155,11 @@ def _parse_word(value: Any, place: str) -> Word:
         start,
         end,
         None if probability is None else round(float(probability), DECIMALS_OF_PROBABILITY),
+        _parse_others(value[4], place) if value[4:] else (),
     )
+
+
+def _parse_others(value: Any, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_OTHER_SPEAKERS:
+        raise ApiError(400, f"{place}: other speakers should be a list of at most {MAX_OTHER_SPEAKERS}", param=place)
+    return tuple(parse_text(key, place, MAX_SPEAKER_CHARACTERS) for key in value)

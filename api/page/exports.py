@@ -52,7 +52,7 @@ class Wanted:
     names: bool = True
     colors: bool = False
     times: bool | None = None
-    stl: StlOptions = StlOptions()
+    stl: StlOptions = field(default_factory=StlOptions)
     unsure_below: float | None = None
 
 
@@ -253,7 +253,7 @@ def _to_json(document: Document, wanted: Wanted, check: Check) -> str:
                 "end": line.end,
                 **({"speaker": voices[line.speaker]} if line.speaker in voices else {}),
                 "text": line.text,
-                "words": [_without_none(word._asdict()) for word in line.words],
+                "words": [_named_word(word, voices) for word in line.words],
             }
             for number, line in enumerate(checked(document.lines, check))
         ],
@@ -261,26 +261,37 @@ def _to_json(document: Document, wanted: Wanted, check: Check) -> str:
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
-def _without_none(word: Mapping[str, Any]) -> dict[str, Any]:
-    named = {"word" if key == "text" else key: value for key, value in word.items()}
-    return {key: value for key, value in named.items() if value is not None}
+def _named_word(word: Word, voices: Mapping[str, str]) -> dict[str, Any]:
+    others = [voices[key] for key in word.other_speakers if key in voices]
+    return {
+        "word": word.text,
+        "start": word.start,
+        "end": word.end,
+        **({} if word.probability is None else {"probability": word.probability}),
+        **({"other_speakers": others} if others else {}),
+    }
 
 
 def _to_rttm(document: Document, _: Wanted, check: Check) -> str:
     transcript = document.to_transcript()
     turns = [Turn(segment.start, segment.end, segment.voice) for segment in transcript.segments if segment.voice]
+    words = (word for segment in transcript.segments for word in segment.words or ())
+    turns += [Turn(word.start, word.end, other) for word in words for other in word.other_speakers]
     named = replace(transcript, diarization=Diarization(_joined(turns)))
     text: str = render(named, ["rttm"], check=check)["rttm"]
     return text
 
 
 def _joined(turns: Iterable[Turn]) -> list[Turn]:
-    """The turns; adjoining ones of one speaker become one."""
+    """The turns, by start; those of one speaker that adjoin or overlap become one."""
+    last: dict[str, int] = {}
     joined: list[Turn] = []
-    for turn in turns:
-        if joined and joined[-1].speaker == turn.speaker and turn.start <= joined[-1].end:
-            joined[-1] = joined[-1]._replace(end=max(joined[-1].end, turn.end))
+    for turn in sorted(turns, key=lambda turn: turn.start):
+        before = last.get(turn.speaker)
+        if before is not None and turn.start <= joined[before].end:
+            joined[before] = joined[before]._replace(end=max(joined[before].end, turn.end))
         else:
+            last[turn.speaker] = len(joined)
             joined.append(turn)
     return joined
 

@@ -9,6 +9,7 @@ from typing import Any
 from api.page.lines import (
     DECIMALS_OF_PROBABILITY,
     DECIMALS_OF_SECONDS,
+    MAX_OTHER_SPEAKERS,
     MAX_SECONDS,
     MAX_SPEAKER_CHARACTERS,
     Line,
@@ -61,7 +62,8 @@ def _word_of(word: Mapping[str, Any], line_start: float) -> Word:
         rounded = None
     else:  # 0 stands for a word that was not said
         rounded = max(10.0**-DECIMALS_OF_PROBABILITY, round(float(probability), DECIMALS_OF_PROBABILITY))
-    return Word(clean_text(word["word"]), start, _clamp(word["end"], start), rounded)
+    others = tuple(clean_text(key)[:MAX_SPEAKER_CHARACTERS] for key in word.get("other_speakers") or ())
+    return Word(clean_text(word["word"]), start, _clamp(word["end"], start), rounded, others[:MAX_OTHER_SPEAKERS])
 
 
 def _clamp(value: Any, least: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,9 @@ MAX_SECONDS = 1e6
 
 MAX_SPEAKER_CHARACTERS = 100
 """Of a speaker's key: a name that a job was given, or one of `SPEAKER_00` and so on."""
+
+MAX_OTHER_SPEAKERS = 10
+"""Of a word; more cannot be told apart."""
 
 DECIMALS_OF_SECONDS, DECIMALS_OF_PROBABILITY = 3, 3
 
@@ -27,12 +30,14 @@ class Word(NamedTuple):
     Attributes:
         text: with the space before it.
         probability: that Whisper gave it, 0 to 1; 0: of a given text, and not said; None: unknown.
+        other_speakers: keys of those who speak at the same time.
     """
 
     text: str
     start: float
     end: float
     probability: float | None
+    other_speakers: tuple[str, ...] = ()
 
     @property
     def said(self) -> bool:
@@ -93,15 +98,32 @@ def to_json(line: Line) -> dict[str, Any]:
         "end": line.end,
         "speaker": line.speaker,
         "revision": line.revision,
-        "words": [list(word) for word in line.words],
+        "words": [_to_list(word) for word in line.words],
     }
+
+
+def _to_list(word: Word) -> list[Any]:
+    """A word as JSON has it: with `other_speakers` only where there are some."""
+    return list(word if word.other_speakers else word[:4])
+
+
+def speakers_of(lines: Iterable[Line]) -> Iterator[str]:
+    """The keys of those who speak in lines, some of them several times, in the order in which they begin."""
+    for line in lines:
+        if line.speaker is not None:
+            yield line.speaker
+        for word in line.words:
+            yield from word.other_speakers
 
 
 def words_to_json(words: Sequence[Word]) -> str:
     """Words as compact JSON."""
-    return json.dumps(words, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps([_to_list(word) for word in words], ensure_ascii=False, separators=(",", ":"))
 
 
 def words_from_json(text: str) -> tuple[Word, ...]:
     """Words from the JSON that `words_to_json` makes."""
-    return tuple(Word(*word) for word in json.loads(text))
+    return tuple(
+        Word(spelling, start, end, probability, tuple(*others))
+        for spelling, start, end, probability, *others in json.loads(text)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from api.page.edits import Edit
-from api.page.lines import Line
+from api.page.lines import Line, speakers_of
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,8 @@ def _is_newer(stored: StoredLine | None, based_on: int) -> bool:
 def merge_speakers(names: Mapping[str, str], edit: Edit, written: Iterable[Line]) -> dict[str, str]:
     """The speakers' names after an edit, with the new speakers of the lines that are written."""
     merged = dict(names)
-    for line in written:
-        if line.speaker is not None:
-            merged.setdefault(line.speaker, "")
+    for key in speakers_of(written):
+        merged.setdefault(key, "")
     for key, name in edit.speakers.items():
         if name is None:
             merged.pop(key, None)

@@ -220,7 +220,7 @@ class Store:
                 [revision, transcript_id],
             )
             self._put_lines(transcript_id, new_lines, revision)
-            keys = dict.fromkeys(line.speaker for line in new_lines if line.speaker is not None)
+            keys = dict.fromkeys(lines.speakers_of(new_lines))
             return self._write(
                 replace(
                     record,

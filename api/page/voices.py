@@ -162,7 +162,7 @@ def find_spans(lines: Iterable[Line], speaker: str) -> list[tuple[float, float]]
     lines = list(lines)
     own = [line for line in lines if line.speaker == speaker and line.end - line.start >= MIN_SPAN_SECONDS]
     others = [line for line in lines if line.speaker != speaker]
-    alone = [line for line in own if not any(other.start < line.end and line.start < other.end for other in others)]
+    alone = [line for line in own if not _is_talked_into(line, others)]
     spans: list[tuple[float, float]] = []
     left = MAX_SECONDS
     for line in sorted(alone or own, key=lambda line: line.start - line.end)[:MAX_SPANS]:
@@ -171,6 +171,12 @@ def find_spans(lines: Iterable[Line], speaker: str) -> list[tuple[float, float]]
         if left < MIN_SPAN_SECONDS:
             break
     return sorted(spans)
+
+
+def _is_talked_into(line: Line, others: Iterable[Line]) -> bool:
+    """True if somebody else speaks during a line, by the other lines or its own words."""
+    overlaps = any(other.start < line.end and line.start < other.end for other in others)
+    return overlaps or any(word.other_speakers for word in line.words)
 
 
 def _cut(recording: Path, spans: Sequence[tuple[float, float]], target: Path) -> None:

@@ -132,6 +132,40 @@ def test_a_pasted_book_is_no_endless_loop(tab: Page) -> None:
     assert "".join(word[0] for word in timed).strip() == "y" * 10_000 + " end"
 
 
+OVERLAP = {
+    "lines": [
+        {
+            "id": "0", "start": 0, "end": 2, "speaker": "A", "revision": 1,
+            "words": [[" Yes", 0, 1, 0.9], [" no", 1, 2, 0.9, ["B"]]],
+        },
+        {"id": "1", "start": 2, "end": 3, "speaker": "B", "revision": 1, "words": [[" Oh", 2, 3, 0.9, ["A"]]]},
+    ],
+    "speakers": {"A": "", "B": "", "C": ""},
+}  # fmt: skip
+
+
+def test_who_speaks_at_the_same_time_stays_with_the_words(tab: Page) -> None:
+    steps = {
+        "d.editText('0', 'Yeah nope')": [[[], ["B"]], [["A"]]],
+        "d.editText('0', 'Oh yes but nope')": [[[], [], ["B"], ["B"]], [["A"]]],
+        "d.editText('0', 'Yes no really no')": [[[], ["B"], ["B"], ["B"]], [["A"]]],
+        "d.confirmWord('0', 1)": [[[], ["B"]], [["A"]]],
+        "d.split('0', 1)": [[[]], [["B"]], [["A"]]],
+        "d.joinWithNext('0')": [[[], ["B"], []]],
+        "d.setSpeaker('0', 'B')": [[[], ["A"]], [["A"]]],
+        "d.setSpeaker('0', 'C')": [[[], ["B"]], [["A"]]],
+        "d.mergeSpeakers('B', 'A')": [[[], []], [[]]],
+        "d.mergeSpeakers('B', 'C')": [[[], ["C"]], [["A"]]],
+        "d.replaceAll([{id: '1', text: 'Oh dear'}])": [[[], ["B"]], [["A"], ["A"]]],
+        "d.remove('1'); d.undo()": [[[], ["B"]], [["A"]]],
+    }
+    for step, others in steps.items():
+        show = "d.lines.map((line) => line.words.map((word) => word.slice(4)))"
+        body = f"const d = m.Document.fromJson(given, ''); {step}; return {show}"
+        found = run(tab, "document", body, OVERLAP)
+        assert [[word[0] if word else [] for word in line] for line in found] == others, step
+
+
 DOCUMENT = {
     "lines": [
         {

@@ -37,6 +37,12 @@ export class LineRow {
     return this.#editor !== null;
   }
 
+  /** Who speaks during a word beside the line's speaker, as a tooltip. */
+  #othersOf(word) {
+    const names = (word[4] ?? []).map((key) => this.list.document.nameOf(key));
+    return names.length ? `At the same time: ${names.join(", ")}` : "";
+  }
+
   /** Draw the line as it is now. What is being typed is left alone. */
   update() {
     const { line, list } = this;
@@ -44,7 +50,7 @@ export class LineRow {
     this.time.setAttribute("aria-label", `Play from ${formatClock(line.start)}`);
     this.#drawSpeaker();
     if (!this.#editor) {
-      this.text.replaceChildren(...line.words.flatMap((word, index) => wordNodes(word, index, list.isMarked(word[3]))));
+      this.text.replaceChildren(...line.words.flatMap((word, index) => wordNodes(word, index, list.isMarked(word[3]), this.#othersOf(word))));
       this.#spokenWord = null;
     }
     list.actions.drawNotice?.(this);
@@ -161,8 +167,9 @@ function markOf(probability, isMarked) {
 }
 
 /** The space before a word is none of it: it is neither marked nor pressed. */
-function wordNodes([text, , , probability], index, isMarked) {
+function wordNodes([text, , , probability], index, isMarked, others) {
   const bare = text.trimStart();
-  const span = element("span", { "data-index": index, ...markOf(probability, isMarked) }, bare);
+  const { title, ...mark } = markOf(probability, isMarked);
+  const span = element("span", { "data-index": index, ...mark, title: [title, others].filter(Boolean).join(". ") || null }, bare);
   return index > 0 && bare.length < text.length ? [" ", span] : [span];
 }

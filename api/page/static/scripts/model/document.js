@@ -2,7 +2,7 @@
 
 import { firstIndex } from "../binary_search.js";
 import { History, NAMES } from "./history.js";
-import { isUnspaced, MOST_CHARACTERS, MOST_WORDS, retime, textOf, tidy } from "./word_times.js";
+import { isUnspaced, MOST_CHARACTERS, MOST_WORDS, retime, textOf, tidy, withOthers } from "./word_times.js";
 
 /**
  * @typedef {import("./word_times.js").Word} Word
@@ -38,7 +38,7 @@ export class Document extends EventTarget {
     made.lines = [...lines].sort(byTime);
     made.#byId = new Map(lines.map((line) => [line.id, line]));
     made.speakers = new Map(Object.entries(speakers));
-    for (const line of made.lines) if (line.speaker && !made.speakers.has(line.speaker)) made.speakers.set(line.speaker, "");
+    for (const key of made.lines.flatMap(speakersOf)) if (!made.speakers.has(key)) made.speakers.set(key, "");
     made.language = language;
     made.title = title;
     return made;
@@ -141,7 +141,7 @@ export class Document extends EventTarget {
   }
 
   /**
-   * Join a line with the next one, which gives up its speaker.
+   * Join a line with the next one, which gives up its speaker; who speaks at the same time stays.
    *
    * @returns {boolean} false if there is no next line, or both would be too long for one.
    */
@@ -153,16 +153,22 @@ export class Document extends EventTarget {
     if (!isKeepable(words)) return false;
     const end = Math.max(line.end, next.end);
     this.#edit([
-      [id, { ...line, end, words: inOrder(words, end) }],
+      [id, withOtherSpeakers({ ...line, end, words: inOrder(words, end) }, (key) => key)],
       [next.id, null],
     ]);
     return true;
   }
 
-  /** @param {string|null} key */
+  /**
+   * Another speaker says a line. Where this one was heard at the same time, the two change places.
+   *
+   * @param {string} id
+   * @param {string|null} key
+   */
   setSpeaker(id, key) {
     const line = this.#byId.get(id);
-    if (line && line.speaker !== key) this.#edit([[id, { ...line, speaker: key }]]);
+    if (!line || line.speaker === key) return;
+    this.#edit([[id, withOtherSpeakers({ ...line, speaker: key }, (other) => (other === key ? line.speaker : other))]]);
   }
 
   renameSpeaker(key, typed) {
@@ -176,8 +182,9 @@ export class Document extends EventTarget {
     if (from === into || !this.speakers.has(from) || !this.speakers.has(into)) return;
     const speakers = new Map(this.speakers);
     speakers.delete(from);
-    const lines = this.lines.filter((line) => line.speaker === from);
-    this.#edit(lines.map((line) => [line.id, { ...line, speaker: into }]), { speakers });
+    const lines = this.lines.filter((line) => speakersOf(line).includes(from));
+    const renamed = (key) => (key === from ? into : key);
+    this.#edit(lines.map((line) => [line.id, withOtherSpeakers({ ...line, speaker: renamed(line.speaker) }, renamed)]), { speakers });
   }
 
   /** @returns {string} key of a new speaker. */
@@ -217,7 +224,7 @@ export class Document extends EventTarget {
   confirmWord(id, index) {
     const line = this.#byId.get(id);
     if (!line?.words[index]) return;
-    const words = line.words.with(index, [...line.words[index].slice(0, 3), null]);
+    const words = line.words.with(index, line.words[index].with(3, null));
     this.#edit([[id, { ...line, words }]]);
   }
 
@@ -332,6 +339,15 @@ export function isSame(one, other) {
   return contentOf(one) === contentOf(other);
 }
 
+/** Keys of those who speak in a line, some of them several times. */
+const speakersOf = ({ speaker, words }) => [...(speaker ? [speaker] : []), ...words.flatMap((word) => word[4] ?? [])];
+
+/** The line with other keys of those who speak at the same time: each once, and not the line's own speaker. */
+function withOtherSpeakers(line, rename) {
+  const others = (word) => [...new Set(word[4].map(rename))].filter((key) => key && key !== line.speaker);
+  return { ...line, words: line.words.map((word) => (word[4] ? withOthers(word, others(word)) : word)) };
+}
+
 const isKeepable = (words) => words.length <= MOST_WORDS && textOf(words).length <= MOST_CHARACTERS;
 
 /** What a line says and when, as text to compare; "" if there is no line. */
@@ -354,9 +370,9 @@ function spacedAfter(words, following) {
 /** Words of people who talked at once, so that none begins before the one in front of it. */
 function inOrder(words, lineEnd) {
   let last = 0;
-  return words.map(([text, start, end, probability]) => {
+  return words.map(([text, start, end, ...rest]) => {
     const from = Math.min(lineEnd, Math.max(last, start));
     last = from;
-    return [text, from, Math.min(lineEnd, Math.max(from, end)), probability];
+    return [text, from, Math.min(lineEnd, Math.max(from, end)), ...rest];
   });
 }

@@ -1,9 +1,10 @@
 // Words of a line that was typed over: what is unchanged keeps its times exactly, the rest shares the time it replaces.
 //
 // A word is `[text, start, end, probability]` in seconds, its text as Whisper writes it: with a space in front, or
-// none where it is written against the word before it (Japanese, "-based").
+// none where it is written against the word before it (Japanese, "-based"). Where others speak at the same time, their
+// keys follow as a list.
 
-/** @typedef {[string, number, number, number|null]} Word */
+/** @typedef {[string, number, number, number|null, string[]?]} Word */
 
 const UNSPACED =
   /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}\p{sc=Tibetan}ー々]/u;
@@ -57,7 +58,7 @@ export function isUnspaced(text) {
  * The words of a text that replaces a line's.
  *
  * Unchanged words keep their times exactly. Changed ones take the time of the words they stand for: one for one where
- * there are as many, else shared by length. New words take the pause where they stand; where it is too short, they
+ * there are as many, else shared by length, with those who speak at the same time. New words take the pause where they stand; where it is too short, they
  * share the time of the word before them (at the start: after them). Deleted words leave a pause.
  *
  * @param {Word[]} words of the line as it was.
@@ -126,7 +127,7 @@ function pauseAt(runs, index, start, end) {
 
 /** Tokens with the time of the words they replace, or of a pause. */
 function share(tokens, replaced, pause) {
-  if (tokens.length === replaced.length) return tokens.map((token, index) => timed(token, ...replaced[index].slice(1, 3)));
+  if (tokens.length === replaced.length) return tokens.map((token, index) => timed(token, ...replaced[index].slice(1, 3), replaced[index][4]));
   const start = replaced[0]?.[1] ?? pause.start;
   const end = Math.max(start, replaced.at(-1)?.[2] ?? pause.end);
   const lengths = tokens.map((token) => Math.max(1, [...graphemes.segment(token.trim())].length));
@@ -137,10 +138,22 @@ function share(tokens, replaced, pause) {
     passed += length;
     bounds.push(passed === total ? end : within(start, end, start + ((end - start) * passed) / total));
   }
-  return tokens.map((token, index) => timed(token, bounds[index], bounds[index + 1]));
+  return tokens.map((token, index) => timed(token, bounds[index], bounds[index + 1], othersAt((bounds[index] + bounds[index + 1]) / 2, replaced)));
 }
 
-const timed = (token, start, end) => [token, start, end, null];
+const timed = (token, start, end, others) => withOthers([token, start, end, null], others);
+
+/** Who else speaks at a time, by the word that is said then. */
+const othersAt = (time, words) => (words.findLast((word) => word[1] <= time) ?? words[0])?.[4];
+
+/**
+ * A word with others who speak at the same time.
+ *
+ * @param {Word} word
+ * @param {string[]} [others] keys of speakers; none: it has no list.
+ * @returns {Word}
+ */
+export const withOthers = (word, others) => (others?.length ? [...word.slice(0, 4), others] : word.slice(0, 4));
 const within = (start, end, time) => Math.min(end, Math.max(start, Math.round(time * 1000) / 1000));
 
 /**
