@@ -13,8 +13,8 @@ import pytest
 
 from client.errors import BadAnswer, ClientError
 from client.merge.outputs import PartOutput
+from client.merge.parts import merge_parts
 from client.output import target_paths, write_files
-from client.recording import merge_parts
 from client.settings import EndpointSettings
 from client.transport.answers import check_output, check_segments, clean_line, parse_json
 from client.transport.endpoint import Endpoint
