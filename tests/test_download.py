@@ -188,11 +188,22 @@ def test_a_server_without_ranges_sends_the_whole_file_again(serve, tmp_path):
     assert fetch(serve(half(), whole).url(), tmp_path) == CONTENT
 
 
-def test_a_resumption_with_a_different_file_is_discarded(serve, tmp_path):
+@pytest.mark.parametrize(
+    ("code", "first", "last", "total", "tag"),
+    [
+        (206, 150_000, 150_008, 150_009, None),
+        (200, 150_000, 150_008, 150_009, None),
+        (206, 150_000, 299_999, 300_000, '"v2"'),
+        (200, 149_999, 299_999, 300_000, '"v1"'),
+    ],
+    ids=["another length", "another length, status 200", "another ETag", "another place"],
+)
+def test_a_resumption_with_a_different_file_is_discarded(code, first, last, total, tag, serve, tmp_path):
     def wrong(handler: ScriptedHandler) -> None:
-        handler.answer(206, b"x" * 9, Content_Range="bytes 150000-150008/150009")
+        tags = {"ETag": tag} if tag else {}
+        handler.answer(code, b"x" * (last - first + 1), Content_Range=f"bytes {first}-{last}/{total}", **tags)
 
-    server = serve(half(), wrong, whole)
+    server = serve(half(ETag='"v1"'), wrong, whole)
     assert fetch(server.url(), tmp_path) == CONTENT
     assert server.requests[2]["Range"] is None
 
