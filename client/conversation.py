@@ -37,7 +37,7 @@ from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut, dec
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
 from client.merge.outputs import PartOutput, formats_for_parts
-from client.merge.parts import merge_parts
+from client.merged_parts import merge_parts
 from client.recognition import encodable_path
 from client.recording import check_file, find_recording
 from client.remote_audio import check_headers, remote_audio

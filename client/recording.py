@@ -31,8 +31,8 @@ from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
 from client.merge.outputs import PartOutput, formats_for_parts, majority_language
-from client.merge.parts import merge_parts
 from client.merge.speakers import options_for_parts
+from client.merged_parts import merge_parts
 from client.recognition import check_recording, encodable_path
 from client.remote_audio import check_headers, is_remote, remote_audio
 from client.transport.answers import JsonObject

@@ -13,7 +13,7 @@ import pytest
 
 from client.errors import BadAnswer, ClientError
 from client.merge.outputs import PartOutput
-from client.merge.parts import merge_parts
+from client.merged_parts import merge_parts
 from client.output import target_paths, write_files
 from client.settings import EndpointSettings
 from client.transport.answers import check_output, check_segments, clean_line, parse_json
