@@ -27,6 +27,7 @@ from tests.support.page_api import Browser
 
 TRANSCRIPTS = "/page/api/transcripts"
 PLACES = [{"name": "Ada", "offset": 0.0, "drift_ppm": 0.0}, {"name": "Ben", "offset": 1.0, "drift_ppm": 900.0}]
+SPEAKERS_KNOWN = "diarize has no effect: the tracks say who speaks"
 
 
 @pytest.fixture
@@ -86,6 +87,7 @@ def test_tracks_are_one_job_and_their_mix_is_the_recording_of_its_transcript(
     assert (begun["title"], begun["source"], begun["media"]) == ("Ada, Ben", source, None)
     record = ended(browser, begun["id"])
     assert (record["state"], record["media"]) == ("done", {"kind": "audio", "playable": True})
+    assert record["warnings"] == [SPEAKERS_KNOWN]
     [job] = transcriber.jobs
     assert [(one.name, one.recording.read_bytes()) for one in job.tracks] == [("Ada", ada), ("Ben", ben)]
     assert job.upload is None
@@ -116,7 +118,8 @@ def test_tracks_that_cannot_be_mixed_have_a_transcript_and_a_warning_that_names_
     assert (record["state"], record["media"]) == ("done", None)
     assert record["warnings"] == [
         "the tracks cannot be played, as there is no mix of them: Ben: the file is not audio or video in a format that "
-        "can be read"
+        "can be read",
+        SPEAKERS_KNOWN,
     ]
 
 

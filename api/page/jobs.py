@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
@@ -49,8 +49,11 @@ _MAX_WARNINGS = 100
 _MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions"}
 """Options that are not passed to a job: the page itself makes subtitles and captioned videos, of the corrected text."""
 
-_SPEAKER_OPTIONS = {"diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "channels"}
+_SPEAKER_OPTIONS = ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "channels")
 """Options that are not passed with tracks, which say who speaks."""
+
+_ASKS_FOR_NOTHING: tuple[object, ...] = (None, False, "mix", {})
+"""Values of these options that change nothing."""
 
 _GIVEN_UP = {
     "type": "Internal",
@@ -173,6 +176,7 @@ class PageJobs:
                 listener = running.listener()
                 answer = await asyncio.wait_for(self._run(job, listener), MAX_JOB_S)
                 if job.tracks and "error" not in answer:
+                    answer = _with_warnings(answer, _unused_speaker_options(record.options))
                     answer = await self._with_mix(answer, job, self._settings.media_folder / record.id, listener)
                 running.end()
                 await until_written(lambda: self._keep(record.id, answer))
@@ -194,7 +198,7 @@ class PageJobs:
 
     def _to_job(self, record: Record) -> Job:
         folder, tracks = self._settings.media_folder / record.id, record.source.tracks
-        unused = _MADE_BY_THE_PAGE | (_SPEAKER_OPTIONS if tracks else set())
+        unused = _MADE_BY_THE_PAGE | set(_SPEAKER_OPTIONS if tracks else ())
         asked = {name: value for name, value in record.options.items() if name not in unused}
         known_voices = self._settings.known_voices
         if known_voices and asked.get("diarize") and not asked.get("speakers"):
@@ -230,7 +234,7 @@ class PageJobs:
             await until_stopped(run_in_threadpool(mix), stop)
         except (MediaFailed, OSError) as error:
             reason = str(error) if isinstance(error, MediaFailed) else "the server could not write it"
-            return _with_warning(answer, f"the tracks cannot be played, as there is no mix of them: {reason}")
+            return _with_warnings(answer, [f"the tracks cannot be played, as there is no mix of them: {reason}"])
         return answer
 
     async def _keep(self, transcript_id: str, answer: Answer) -> None:
@@ -269,14 +273,20 @@ async def until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
             await asyncio.sleep(_WRITE_AGAIN_S)
 
 
-def _with_warning(answer: Answer, sentence: str) -> Answer:
+def _with_warnings(answer: Answer, sentences: Sequence[str]) -> Answer:
     metadata = answer.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     warnings = metadata.get("warnings")
     return {
         **answer,
-        "metadata": {**metadata, "warnings": [sentence, *(warnings if isinstance(warnings, list) else [])]},
+        "metadata": {**metadata, "warnings": [*sentences, *(warnings if isinstance(warnings, list) else [])]},
     }
+
+
+def _unused_speaker_options(options: Mapping[str, Any]) -> list[str]:
+    """A sentence for each option that asks who speaks on tracks."""
+    asked = [name for name in _SPEAKER_OPTIONS if options.get(name) not in _ASKS_FOR_NOTHING]
+    return [f"{name} has no effect: the tracks say who speaks" for name in asked]
 
 
 def _state_after_failure(record: Record) -> State:

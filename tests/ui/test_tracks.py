@@ -37,7 +37,11 @@ def test_files_of_one_conversation_become_one_transcript(
     choose.set_input_files(files[1:])
     start = page.get_by_role("button", name="Transcribe 2 recordings")
     expect(start).to_be_visible()
+    speakers = page.get_by_label("Speakers", exact=True)
+    speakers.select_option("By voice")
     page.get_by_label(QUESTION).check()
+    expect(speakers).to_be_disabled()
+    expect(page.get_by_label("How many speakers")).to_be_hidden()
     ada, ben = (page.get_by_label(f"Speaker of {file.name}") for file in files)
     expect(ada).to_have_value("ada")
     expect(ben).to_have_value("ben")
@@ -48,7 +52,6 @@ def test_files_of_one_conversation_become_one_transcript(
     page.get_by_role("button", name="Transcribe", exact=True).click()
     expect(page.get_by_text("“Ada” is the name of two tracks. Give each its own.")).to_be_visible()
     ben.fill("Ben")
-    page.get_by_label("Speakers", exact=True).select_option("By voice")
 
     # A reload in the second file, after which both are chosen again.
     sent: list[str] = []
@@ -79,6 +82,7 @@ def test_files_of_one_conversation_become_one_transcript(
     [record] = visitor.ask("GET", "transcripts")["transcripts"]
     scripted.use()
     visitor.ask("POST", f"transcripts/{record['id']}/retry", {})
+    visitor.wait_for(record["id"], ("done",), 300)
     expect(row).to_contain_text("Good morning, and welcome back")
     row.get_by_role("link").click()
     page.get_by_role("button", name="Play", exact=True).click()

@@ -23,7 +23,7 @@ export function chosenRecordings({ onChange, onDrop }) {
   const check = element("input", { id: "one-conversation", type: "checkbox", "aria-describedby": "one-conversation-hint", onchange: draw });
   const question = element("div", { class: "field" },
     element("label", { class: "check" }, check, "These files are one conversation, a track for each speaker"),
-    element("p", { class: "field-hint", id: "one-conversation-hint" }, "They become one transcript. Tracks that begin at different times are aligned by the sound that they share. “Speakers” below does not matter then."));
+    element("p", { class: "field-hint", id: "one-conversation-hint" }, "They become one transcript. Tracks that begin at different times are aligned by the sound that they share."));
 
   const files = () => chosen.filter(({ recording }) => !recording);
   const isConversation = () => check.checked && !question.hidden;

@@ -54,6 +54,7 @@ export function newTranscript(known, { onStart, onRelease }) {
   }
 
   function draw() {
+    fields.useFor(chosen.tracks() !== null);
     const count = chosen.count() + readAddresses(addresses.value).length;
     button.replaceChildren(count > 1 ? `Transcribe ${formatCount(count, "recording")}` : "Transcribe");
     error.textContent = "";

@@ -11,8 +11,9 @@ const MOST_TEXT_CHARACTERS = 1_000_000; // the worker's
 /**
  * @param {{models: string[], schemas: Object<string, Object>}} known as the server tells them.
  * @returns {{body: HTMLElement, read: () => {options: Object<string, any>, error: string}, values: () => Object<string, any>,
- *   set: (values: Object<string, any>) => void, clearOnce: () => void}} `read` checks all fields, and shows and focuses the
- *   first wrong one; `values` are what a preset keeps; `clearOnce` empties the fields that are for one recording.
+ *   set: (values: Object<string, any>) => void, clearOnce: () => void, useFor: (isConversation: boolean) => void}} `read`
+ *   checks all fields, and shows and focuses the first wrong one; `values` are what a preset keeps; `clearOnce` empties the
+ *   fields that are for one recording; `useFor` switches those off that do not go with tracks of a conversation.
  */
 export function optionFields(known) {
   const fields = groupsFor(known).map(({ title, fields: some }) => ({ title, fields: some.map((field) => buildField(field, known)) }));
@@ -26,7 +27,7 @@ export function optionFields(known) {
 
   const kept = all.filter(({ once }) => !once);
   const valuesOf = (some) => Object.fromEntries(some.map(({ name, get }) => [name, get()]));
-  const values = () => valuesOf(all);
+  const values = () => valuesOf(all.filter(({ isOff }) => !isOff));
   const showNeeded = () => {
     const now = values();
     for (const { body: one, needs } of all) if (needs) one.hidden = now[needs[0]] !== needs[1];
@@ -40,9 +41,13 @@ export function optionFields(known) {
       for (const { name, set } of kept) set(preset[name]);
       showNeeded();
     },
+    useFor: (isConversation) => {
+      for (const one of all) if (one.offWithTracks) one.switchOff(isConversation);
+      showNeeded();
+    },
     clearOnce: () => { for (const { once, set } of all) if (once) set(undefined); },
     read: () => {
-      const wrong = all.find(({ check }) => check?.());
+      const wrong = all.find(({ check, isOff }) => !isOff && check?.());
       if (!wrong) return { options: toOptions({ ...values(), advanced: advanced.parsed() }), error: "" };
       wrong.body.closest("details")?.setAttribute("open", "");
       wrong.focus();
@@ -61,7 +66,24 @@ function buildField(field, known) {
   const body = built.isComplete
     ? element("div", { class: "field" }, built.control, hint)
     : element("div", { class: `field ${built.isWide ? "wide" : ""}` }, element("label", { class: "field-label", for: id }, field.label), built.control, hint, built.error);
-  return { name: field.name, needs: field.needs, once: field.once, body, focus: () => (built.focusable ?? built.control).focus(), ...built };
+  return { name: field.name, needs: field.needs, once: field.once, body, focus: () => (built.focusable ?? built.control).focus(), ...withTracks(field, body, built), ...built };
+}
+
+function withTracks({ offWithTracks }, body, { control }) {
+  if (!offWithTracks) return {};
+  const reason = element("p", { class: "field-hint", id: `${control.id}-off`, hidden: true }, offWithTracks);
+  body.append(reason);
+  return {
+    offWithTracks,
+    isOff: false,
+    switchOff(isOff) {
+      this.isOff = isOff;
+      control.disabled = isOff;
+      reason.hidden = !isOff;
+      if (isOff) control.setAttribute("aria-describedby", reason.id);
+      else control.removeAttribute("aria-describedby");
+    },
+  };
 }
 
 const BUILDERS = {

@@ -3,9 +3,10 @@
 /**
  * @typedef {{name: string, label: string, kind: "choice"|"number"|"line"|"text"|"words"|"check"|"language"|"range"|"model",
  *   hint?: string, choices?: Array<[string, string]>, placeholder?: string, min?: number, max?: number,
- *   needs?: [string, string], once?: boolean}} Field
+ *   needs?: [string, string], once?: boolean, offWithTracks?: string}} Field
  *   `name`: of the option; of fields that stand for several options, one of their own. `needs`: shown only while
- *   another field has a value. `once`: it is for one recording, so that presets do not have it.
+ *   another field has a value. `once`: it is for one recording, so that presets do not have it. `offWithTracks`: why the
+ *   field does not count for tracks of a conversation; of fields without a hint.
  */
 
 /** @type {Array<{title: string, fields: Field[]}>} the first group is always in sight. */
@@ -15,7 +16,7 @@ const GROUPS = [
     fields: [
       { name: "language", label: "Language", kind: "language" },
       { name: "task", label: "Task", kind: "choice", choices: [["", "Transcribe"], ["translate", "Translate to English"]] },
-      { name: "voices", label: "Speakers", kind: "choice", choices: [["", "Don't identify"], ["diarize", "By voice"], ["split", "By channel"]] },
+      { name: "voices", label: "Speakers", kind: "choice", choices: [["", "Don't identify"], ["diarize", "By voice"], ["split", "By channel"]], offWithTracks: "Not needed: each track is one speaker’s." },
       { name: "num_speakers", label: "How many speakers", kind: "number", placeholder: "Auto-detect", min: 1, max: 100, needs: ["voices", "diarize"] },
       { name: "model", label: "Model", kind: "model" },
     ],

@@ -130,6 +130,6 @@ const toProblem = ([title, remedy, needs = null]) => ({ title, remedy, needs });
  * @returns {string}
  */
 export function describeWarning(warning) {
-  const text = warning.replace(/^channels "split"/, "“By channel”").replace(/\b(?:options\.)?([a-z]+(?:_[a-z]+)+)\b/g, (name) => (labelOf(name.replace("options.", "")) ? `“${labelOf(name.replace("options.", ""))}”` : name));
+  const text = warning.replace(/^channels "split"/, "“By channel”").replace(/^(?:diarize|speakers|channels)(?= has no effect)/, `“${labelOf("diarize")}”`).replace(/\b(?:options\.)?([a-z]+(?:_[a-z]+)+)\b/g, (name) => (labelOf(name.replace("options.", "")) ? `“${labelOf(name.replace("options.", ""))}”` : name));
   return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.?$/, ".")}`;
 }
