@@ -27,16 +27,18 @@ def _ignore(*_: Any) -> None:
 
 
 @dataclass(frozen=True)
-class UploadedTrack:
+class JobTrack:
     """A recording of one speaker in a conversation.
 
     Attributes:
         name: of the speaker, as `transcript.speaker_names` allows it.
-        recording: a file on this machine that outlives the job.
+        recording: a file on this machine that outlives the job, or a URL, which the worker fetches.
+        offset: seconds after the earliest track at which it begins; None: not known.
     """
 
     name: str
-    recording: Path
+    recording: Path | str
+    offset: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Job:
     upload: Path | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     resume: Path | None = None
-    tracks: Sequence[UploadedTrack] = ()
+    tracks: Sequence[JobTrack] = ()
 
 
 @dataclass(frozen=True)

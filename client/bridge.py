@@ -145,8 +145,9 @@ class EndpointTranscriber:
         if job.upload is not None:
             _link(job.upload, work.file)
         for track, file in zip(job.tracks, work.track_files, strict=True):
-            file.parent.mkdir(PRIVATE_FOLDER, exist_ok=True)
-            _link(track.recording, file)
+            if isinstance(track.recording, Path):
+                file.parent.mkdir(PRIVATE_FOLDER, exist_ok=True)
+                _link(track.recording, file)
         work.task = asyncio.create_task(self._perform(work))
         self._open[key] = work
         self._running.add(work)
@@ -200,8 +201,12 @@ class EndpointTranscriber:
 def _work_key(job: Job, listener: Listener) -> str:
     """Identify a job: equal for the same recordings and options, whatever the paths of uploads."""
     content = None if job.upload is None else file_sha256(job.upload)
-    tracks = [[track.name, file_sha256(track.recording)] for track in job.tracks]
+    tracks = [[track.name, track.offset, _content_of(track.recording)] for track in job.tracks]
     return make_key(tracks or content, dict(job.input), dict(job.fields), listener.on_segments is not None)
+
+
+def _content_of(recording: Path | str) -> str:
+    return recording if isinstance(recording, str) else file_sha256(recording)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -113,7 +113,10 @@ class JobSender:
             from client.conversation import transcribe_conversation  # numpy, for few recordings
 
             named = zip(job.tracks, work.track_files, strict=True)
-            tracks = [Track(track.name, file) for track, file in named]
+            tracks = [
+                Track(track.name, track.recording if isinstance(track.recording, str) else file, track.offset)
+                for track, file in named
+            ]
             output = transcribe_conversation(
                 self._endpoint, tracks, options, self._settings, stop=work.stop, listener=listener, cache=cache
             )

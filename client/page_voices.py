@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from api.page.settings import VoiceNotKept
+from api.page.settings import KeptVoice, VoicesFailed
 from api.transcriber import Answer
 from client.errors import ClientError
 from client.known_voices import VoiceFolder, add_known_voices
@@ -36,10 +36,37 @@ class PageVoices:
         """Keep the voice that speaks most in an answer, and return what is to be said about it.
 
         Raises:
-            VoiceNotKept: it cannot be.
+            VoicesFailed: it cannot be.
         """
         try:
             kept = keep_voice(self._folder, name, answer.get("transcription") or {})
         except ClientError as error:
-            raise VoiceNotKept(str(error)) from None
+            raise VoicesFailed(str(error)) from None
         return [kept.message, *kept.notes]
+
+    def list_all(self) -> list[KeptVoice]:
+        """Return the voices, by name.
+
+        Raises:
+            VoicesFailed: they cannot be read.
+        """
+        try:
+            voices = self._folder.load_all()
+        except ClientError as error:
+            raise VoicesFailed(str(error)) from None
+        return [
+            KeptVoice(voice.name, len(voice.samples), voice.seconds, max(sample.added for sample in voice.samples))
+            for voice in voices
+        ]
+
+    def forget(self, name: str) -> None:
+        """Remove a voice.
+
+        Raises:
+            VoicesFailed: there is none, or it cannot be removed.
+        """
+        try:
+            with self._folder.locked():
+                self._folder.remove(name)
+        except ClientError as error:
+            raise VoicesFailed(str(error)) from None

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.transcriber import Answer, Job, Listener, UploadedTrack, request_id
+from api.transcriber import Answer, Job, JobTrack, Listener, request_id
 from src.job_control import JobControl
 from src.request.validation import parse_input
 from src.serving import local_transcriber
@@ -52,16 +52,17 @@ def test_an_upload_is_the_jobs_recording_and_the_requests_id_is_its_name(run_wit
     assert second == {"id": "job-1", "input": {"audio": "a"}}
 
 
-def test_uploaded_tracks_are_the_jobs_tracks_with_their_names(run_with, tmp_path: Path) -> None:
+def test_tracks_are_the_jobs_tracks_with_their_names_and_offsets(run_with, tmp_path: Path) -> None:
     taken = []
     transcriber = run_with(lambda job, control: taken.append(job) or {})
-    tracks = [UploadedTrack("Ada", tmp_path / "0"), UploadedTrack("Ben", tmp_path / "1")]
+    url = "https://example.org/ben.wav"
+    tracks = [JobTrack("Ada", tmp_path / "0", 2.5), JobTrack("Ben", url)]
     asyncio.run(transcriber.run(Job({"options": {}}, tracks=tracks), SILENT))
     job_input = parse_input(taken[0]["input"])
     assert job_input.has_tracks
-    assert [(track.name, track.upload) for track in job_input.audio] == [
-        ("Ada", tmp_path / "0"),
-        ("Ben", tmp_path / "1"),
+    assert [(track.name, track.upload, track.url, track.offset) for track in job_input.audio] == [
+        ("Ada", tmp_path / "0", None, 2.5),
+        ("Ben", None, url, None),
     ]
 
 

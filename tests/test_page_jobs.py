@@ -21,7 +21,7 @@ from api.page.events import MAX_STREAMS_OF_ONE, MAX_UNREAD, Events
 from api.page.jobs import MAX_ATTEMPTS, PageJobs
 from api.page.records import Record, Source
 from api.page.running_job import Rate
-from api.page.settings import PageSettings
+from api.page.settings import KeptVoice, PageSettings
 from api.page.store import NotWritten, Store
 from api.transcriber import Answer, Job, Listener
 from tests.support.disks import full_disk
@@ -47,6 +47,12 @@ class ScriptedVoices:
         return VOICES
 
     def keep(self, name: str, answer: Answer) -> list[str]:
+        raise NotImplementedError
+
+    def list_all(self) -> list[KeptVoice]:
+        raise NotImplementedError
+
+    def forget(self, name: str) -> None:
         raise NotImplementedError
 
 
@@ -560,7 +566,7 @@ from api.http.server import serve
 def load():
     from api.http.app import create_app
     from api.http.door import DoorSettings
-    from api.page.settings import PageSettings
+    from api.page.settings import KeptVoice, PageSettings
     from tests.support.http_api import ScriptedTranscriber
     transcriber = ScriptedTranscriber(held=sys.argv[3] == "held")
     return create_app(transcriber, DoorSettings(), page=PageSettings(Path(sys.argv[1]), "worker", reserve_bytes=0))

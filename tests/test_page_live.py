@@ -193,15 +193,18 @@ def test_after_the_end_it_is_a_transcript_like_any_other(server: Server) -> None
 
 
 @pytest.mark.parametrize(
-    ("asked", "languages", "diarize"),
-    [({}, (), False), ({"language": "de"}, ("de",), False), ({"language": "en", "diarize": True}, ("en",), True)],
+    ("asked", "reaching"),
+    [
+        ({}, ((), False, ())),
+        ({"language": "de"}, (("de",), False, ())),
+        ({"language": "en", "diarize": True, "redact": ["card", "ip"]}, (("en",), True, ("card", "ip"))),
+    ],
 )
-def test_options_reach_the_stream(
-    asked: dict[str, Any], languages: tuple[str, ...], diarize: bool, server: Server
-) -> None:
+def test_options_reach_the_stream(asked: dict[str, Any], reaching: tuple[Any, ...], server: Server) -> None:
     server.begin(**asked)
     options = server.live.streams[0].first_options
-    assert (options.languages, options.diarize, options.word_timestamps) == (languages, diarize, True)
+    assert (options.languages, options.diarize, options.redact) == reaching
+    assert options.word_timestamps
 
 
 @pytest.mark.parametrize(
@@ -209,8 +212,9 @@ def test_options_reach_the_stream(
     [
         ([], "the body should be"),
         ({"options": []}, "options: should be an object"),
-        ({"options": {"task": "translate"}}, "options: should be an object with language, diarize"),
+        ({"options": {"task": "translate"}}, "options: should be an object with language, diarize, redact"),
         ({"options": {"diarize": 1}}, "options.diarize: should be true or false"),
+        ({"options": {"redact": ["card", 1]}}, "options.redact: should be a list of kinds"),
         ({"options": {"language": 1}}, "options.language: should be a text"),
         ({"options": {"language": "x" * 21}}, "options.language: should be a text of at most 20"),
         ({"title": 1}, "title: should be a text"),

@@ -14,7 +14,7 @@ import pytest
 from api.http.app import create_app
 from api.http.door import DoorSettings
 from api.page import store as stores
-from api.page.records import Record, Source
+from api.page.records import Record, Source, Track
 from api.page.settings import PageSettings
 from api.page.store import NotWritten, Store
 from api.page.tables import StoreUnusable
@@ -71,7 +71,7 @@ def test_an_upload_is_kept_when_the_server_is_killed_before_its_transcript_has_i
 
 
 def test_a_transcript_whose_tracks_a_killed_server_had_not_all_taken_is_removed(folder: Path) -> None:
-    source = Source("tracks", "Ada, Ben", 10, tracks=["Ada", "Ben"])
+    source = Source("tracks", "Ada, Ben", 10, tracks=[Track("Ada"), Track("Ben", offset=2.5)])
     whole, half = (replace(recorded(name, folder), source=source) for name in ("whole", "half"))
     for file in ("whole/track-00", "whole/track-01", "half/track-00"):
         (folder / "media" / file).write_bytes(b"sound")

@@ -24,7 +24,10 @@ from tests.support.page_api import Browser, Response
 
 TRANSCRIPTS = "/page/api/transcripts"
 URL = "https://example.org/talks/episode%2012.mp3"
-NAME = "a name should be 1 to 60 letters, digits, spaces and . ' -, but not like SPEAKER_00"
+ADDRESS = "should be an address that begins with https:// or http://"
+OFFSET = "should be seconds from 0 to 43200, or left out"
+TRACK = "should be an object with name and either upload or url"
+NAME = "a name should be 1 to 60 letters, digits, spaces and . ' ’ · -, but not like SPEAKER_00"
 
 
 def track(upload: str, name: str) -> dict[str, str]:
@@ -167,11 +170,14 @@ def test_a_stranger_reaches_nothing_of_a_transcript(
         ({"upload": 3}, "upload: should be a text of at most 200 characters"),
         ({"tracks": []}, "tracks: should be a list of 1 to 16 tracks"),
         ({"tracks": [{}] * 17}, "tracks: should be a list of 1 to 16 tracks"),
-        ({"tracks": ["x"]}, "tracks.0: should be an object with upload and name"),
+        ({"tracks": ["x"]}, f"tracks.0: {TRACK}"),
         ({"tracks": [{"upload": "x"}]}, "tracks.0.name: should be a text of at most 60 characters"),
+        ({"tracks": [{**track("x", "Ada"), "url": URL}]}, f"tracks.0: {TRACK}"),
+        ({"tracks": [{"url": "s3://b/a", "name": "Ada"}]}, f"tracks.0.url: {ADDRESS}"),
+        ({"tracks": [{**track("x", "Ada"), "offset": -1}]}, f"tracks.0.offset: {OFFSET}"),
         ({"tracks": [track("x", "Ada"), track("y", "<b>")]}, f"tracks.1.name: {NAME}"),
         ({"tracks": [track("x", "Ada"), track("y", " Ada ")]}, "tracks: two have the same name: give each its own"),
-        ({"tracks": [track("x", "Ada"), track("x", "Ben")]}, "tracks: two have the same upload: give each its own"),
+        ({"tracks": [track("x", "Ada"), track("x", "Ben")]}, "tracks: two have the same recording: give each its own"),
     ],
 )
 def test_a_wrong_beginning_is_refused_with_what_would_be_right(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,11 +16,14 @@ import pytest
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
-from api.page import tracks
+from api.page import jobs, kept_answer, tracks
 from api.page.ffmpeg import Stopped
+from api.page.jobs import MAX_ATTEMPTS
+from api.page.records import Record, Source, Track
 from api.page.settings import PageSettings
+from api.page.store import Store
 from api.page.threads import until_stopped
-from api.page.tracks import Clock, clocks_of, write_mix
+from api.page.tracks import Clock, clocks_of, track_file, write_mix
 from src.request import tracks as worker_tracks
 from tests.support.http_api import ANSWER, Api, ScriptedTranscriber, api_on_loopback, wait_until
 from tests.support.media import SAMPLE_RATE, main_frequency, sine, write_wav
@@ -83,13 +87,14 @@ def test_tracks_are_one_job_and_their_mix_is_the_recording_of_its_transcript(
 ) -> None:
     ada, ben = recording(tmp_path / "ada.wav", 400, 1.0), recording(tmp_path / "ben.wav", 1000, 4.0)
     begun = begin(browser, Ada=ada, Ben=ben)
-    source = {"kind": "tracks", "name": "Ada, Ben", "size": len(ada + ben), "url": None, "tracks": ["Ada", "Ben"]}
+    told = [{"name": name, "url": None, "offset": None} for name in ("Ada", "Ben")]
+    source = {"kind": "tracks", "name": "Ada, Ben", "size": len(ada + ben), "url": None, "tracks": told}
     assert (begun["title"], begun["source"], begun["media"]) == ("Ada, Ben", source, None)
     record = ended(browser, begun["id"])
     assert (record["state"], record["media"]) == ("done", {"kind": "audio", "playable": True})
     assert record["warnings"] == [SPEAKERS_KNOWN]
     [job] = transcriber.jobs
-    assert [(one.name, one.recording.read_bytes()) for one in job.tracks] == [("Ada", ada), ("Ben", ben)]
+    assert [(one.name, Path(one.recording).read_bytes()) for one in job.tracks] == [("Ada", ada), ("Ben", ben)]
     assert job.upload is None
     assert job.input == {"options": {"language": "en", "output_format": "json", "word_timestamps": True}}
     assert list((folder / "uploads").iterdir()) == []
@@ -108,6 +113,57 @@ def test_tracks_are_one_job_and_their_mix_is_the_recording_of_its_transcript(
     assert [one.name for one in transcriber.jobs[1].tracks] == ["Ada", "Ben"]
     assert browser.ask("DELETE", f"{TRANSCRIPTS}/{record['id']}").status == 204
     assert list((folder / "media").iterdir()) == []
+
+
+@pytest.mark.process
+def test_a_mix_that_fails_anew_leaves_the_earlier_one_and_says_so(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    record = ended(browser, begin(browser, Ada=recording(tmp_path / "ada.wav", 400, 1.0))["id"])
+    track = track_file(folder / "media" / record["id"], 0)
+    track.write_bytes(b"text")
+    assert browser.post(f"{TRANSCRIPTS}/{record['id']}/retry", {}).status == 200
+    again = ended(browser, record["id"])
+    assert (again["state"], again["media"]) == ("done", {"kind": "audio", "playable": True})
+    assert again["warnings"][0].startswith("what is played is the tracks' earlier mix, whose times may be others, as")
+    assert {path.name for path in track.parent.iterdir()} <= {"recording", "track-00", "resume", "peaks"}
+
+
+@pytest.mark.parametrize(("attempts", "mixes"), [(1, True), (MAX_ATTEMPTS - 1, False)])
+def test_a_server_that_ended_while_it_mixed_does_not_run_the_job_again(
+    transcriber: ScriptedTranscriber, folder: Path, monkeypatch: pytest.MonkeyPatch, attempts: int, mixes: bool
+) -> None:
+    token = "t" * 43
+    source = Source("tracks", "Ada", 5, tracks=[Track("Ada")])
+    place = folder / "media" / "one"
+    place.mkdir(parents=True)
+    track_file(place, 0).write_bytes(b"sound")
+    kept_answer.keep(place, ANSWER)
+    store = Store(folder)
+    store.add(Record("one", sha256(token.encode()).hexdigest(), "Ada", source, {}, state="working", attempts=attempts))
+    store.close()
+    mixed: list[Path] = []
+    monkeypatch.setattr(jobs, "write_mix", lambda tracks, clocks, target, *rest: mixed.append(target))
+    with api_on_loopback(transcriber, page=PageSettings(folder, "worker", reserve_bytes=0)) as api:
+        record = ended(Browser(api.port, f"worker-whisper-visitor-{api.port}={token}"), "one")
+    assert (record["state"], record["preview"]) == ("done", "Good morning. What is it? It is noon.")
+    assert transcriber.jobs == []
+    assert mixed == ([place / "recording"] if mixes else [])
+    assert any("there is no mix of them" in warning for warning in record["warnings"]) is not mixes
+    assert kept_answer.find(place) is None
+
+
+def test_a_track_may_be_at_a_url_and_have_an_offset(browser: Browser, transcriber: ScriptedTranscriber) -> None:
+    given = [
+        {"upload": browser.upload(b"sound", "ada.wav"), "name": "Ada", "offset": 2.5},
+        {"url": "https://example.org/ben.wav", "name": "O’Brien"},
+    ]
+    record = ended(browser, browser.post(TRANSCRIPTS, {"tracks": given}).json["id"])
+    [job] = transcriber.jobs
+    assert [(one.name, one.offset) for one in job.tracks] == [("Ada", 2.5), ("O’Brien", None)]
+    assert [one.recording for one in job.tracks][1] == "https://example.org/ben.wav"
+    assert (record["source"]["size"], record["media"]) == (None, None)
+    assert record["warnings"] == ["the tracks cannot be played, as not all of them are on this server"]
 
 
 @pytest.mark.process

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -94,6 +96,26 @@ def test_a_voice_that_is_kept_is_named_in_the_next_transcript(
     assert [voice.name for voice in voices.load_all()] == ["प्रिया"]
     finished(browser, url=URL)
     assert transcriber.jobs[-1].input["options"]["speakers"] == {"प्रिया": {"embedding": VOICE}}
+
+
+def test_voices_are_listed_and_forgotten_like_those_of_the_command_line(browser: Browser, voices: VoiceFolder) -> None:
+    path = finished(browser, url=URL)
+    keep(browser, path, "SPEAKER_00", "Conan O’Brien")
+    voices.save(replace(voices.get("Conan O’Brien"), name="Ada"))
+    day = voices.get("Ada").samples[0].added
+    known = {"samples": 1, "seconds": 12.0, "added": day}
+    assert browser.get("/page/api/voices").json == {
+        "voices": [{"name": name, **known} for name in ("Ada", "Conan O’Brien")]
+    }
+    assert browser.ask("DELETE", f"/page/api/voices/{quote('conan O’Brien')}").status == 204
+    assert [voice.name for voice in voices.load_all()] == ["Ada"]
+    assert browser.get(f"{path}/voices").json["kept"] == {}
+    again = browser.ask("DELETE", f"/page/api/voices/{quote('Conan O’Brien')}")
+    assert (again.status, again.code) == (409, "voices_failed")
+    next((voices.path).glob("*.json")).write_text("{")
+    assert browser.get("/page/api/voices").code == "voices_failed"
+    browser.cookie = ""
+    assert browser.get("/page/api/voices").status == 401
 
 
 def test_of_a_recording_elsewhere_the_worker_fetches_what_the_speaker_says(

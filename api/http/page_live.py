@@ -165,10 +165,13 @@ def _parse_options(value: Any) -> dict[str, Any]:
     Raises:
         ApiError: naming the wrong one and the correct form.
     """
-    if not isinstance(value, Mapping) or set(value) - {"language", "diarize"}:
-        raise ApiError(400, "options: should be an object with language, diarize, or neither", param="options")
+    if not isinstance(value, Mapping) or set(value) - {"language", "diarize", "redact"}:
+        raise ApiError(400, "options: should be an object with language, diarize, redact, or none", param="options")
     if not isinstance(value.get("diarize", False), bool):
         raise ApiError(400, "options.diarize: should be true or false", param="options")
+    kinds = value.get("redact", [])
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        raise ApiError(400, "options.redact: should be a list of kinds of personal data", param="options")
     if "language" in value:
         values.parse_text(value["language"], "options.language", _MAX_LANGUAGE_CHARACTERS)
     return dict(value)

@@ -34,8 +34,6 @@ MAX_EDIT_VALUES = 500_000
 MAX_OPTIONS_CHARACTERS = 2_000_000
 """Of their JSON: a text to align has up to a million."""
 
-MAX_URL_CHARACTERS = 2048
-
 _MAX_REVISION_DIGITS = len(str(values.MAX_REVISION))
 
 
@@ -57,10 +55,10 @@ async def create(request: Request) -> Response:
         await run_in_threadpool(page.store.add, record)
     except StoreFull as error:
         raise _too_many(error) from None
-    if source.url is not None:
-        await run_in_threadpool(page.folder_of(transcript_id).mkdir, PRIVATE_FOLDER)
-    else:
+    if uploads:
         await _take_uploads(page, uploads, record)
+    else:
+        await run_in_threadpool(page.folder_of(transcript_id).mkdir, PRIVATE_FOLDER)
     if uploads and not source.tracks:  # tracks are mixed at the end of the job
         media = await page.look_at(transcript_id)
         with suppress(NotWritten):  # the job is to run in any case
@@ -165,13 +163,14 @@ async def edit(request: Request) -> Response:
 
 
 async def options(request: Request) -> Response:
-    """`GET options`: the models that are known, the JSON Schema of each option, and whether there are live captions."""
+    """`GET options`: the known models, each option's JSON Schema, and whether there are live captions and voices."""
     owner_of(request)
     door: Door = request.app.state.door
     models = await door.transcriber.models()
     schemas = dict(door.transcriber.option_schemas())
-    has_live = page_of(request).live.are_possible
-    return await answer(request, {"models": models, "schemas": schemas, "live": has_live})
+    page = page_of(request)
+    possible = {"live": page.live.are_possible, "voices": page.voices is not None}
+    return await answer(request, {"models": models, "schemas": schemas, **possible})
 
 
 _TRANSCRIPT = f"{JOBS_ROUTE}/{{id}}"
@@ -229,22 +228,17 @@ def _parse_source(page: PageServices, owner: str, body: Mapping[str, Any]) -> tu
         upload = _find_upload(page, owner, body["upload"])
         kind: Literal["microphone", "file"] = "microphone" if body.get("kind") == "microphone" else "file"
         return [upload], Source(kind, upload.about.name, upload.about.size)
-    tracks = parse_tracks(body["tracks"])
-    uploads = [_find_upload(page, owner, track.upload) for track in tracks]
-    names = [track.name for track in tracks]
-    size = sum(upload.about.size for upload in uploads)
-    return uploads, Source("tracks", ", ".join(names)[: edits.MAX_TITLE_CHARACTERS], size, tracks=names)
+    given = parse_tracks(body["tracks"])
+    uploads = [_find_upload(page, owner, each.upload) for each in given if each.upload is not None]
+    tracks = [each.track for each in given]
+    size = sum(upload.about.size for upload in uploads) if len(uploads) == len(tracks) else None
+    name = ", ".join(track.name for track in tracks)[: edits.MAX_TITLE_CHARACTERS]
+    return uploads, Source("tracks", name, size, tracks=tracks)
 
 
 def _parse_url(value: Any) -> Source:
-    url = values.parse_text(value, "url", MAX_URL_CHARACTERS).strip()
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_address = False
-    if not is_address or " " in url:
-        raise ApiError(400, "url: should be an address that begins with https:// or http://", param="url")
+    url = values.parse_url(value, "url")
+    parts = urlsplit(url)
     name = lines.clean_text(unquote(parts.path.rstrip("/").rpartition("/")[2])) or str(parts.hostname)
     return Source("url", name[: edits.MAX_TITLE_CHARACTERS], url=url)
 

@@ -1,4 +1,7 @@
-"""`/page/api/transcripts/{id}/voices`: the voices of a transcript's speakers are kept, to be named in later ones."""
+"""`/page/api/transcripts/{id}/voices`: the voices of a transcript's speakers are kept, to be named in later ones.
+
+`/page/api/voices`: those that are kept; `DELETE /page/api/voices/{name}` forgets one.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.http.page_access import page_of
+from api.http.page_access import API_PREFIX, owner_of, page_of
 from api.http.page_requests import JOBS_ROUTE, answer, find
 from api.http.uploads import receive_small_json
 from api.openai.errors import ApiError
 from api.page.edits import MAX_NAME_CHARACTERS
 from api.page.lines import MAX_SPEAKER_CHARACTERS
+from api.page.settings import VoicesFailed
 from api.page.values import parse_text
+from api.page.voices import VoiceKeeper
 from transcript.speaker_names import clean_speaker_name
 
 _MAX_BODY_BYTES = 4096
@@ -31,9 +36,7 @@ async def keep(request: Request) -> Response:
     """`POST transcripts/{id}/voices`: keep the voice of a speaker by a name; what became of it can be asked."""
     record = await find(request)
     page = page_of(request)
-    keeper = page.voices
-    if keeper is None:
-        raise ApiError(404, "this server keeps no voices: open the page on your own machine", code="no_voices")
+    keeper = _keeper_for(request)
     body = await receive_small_json(request, _MAX_BODY_BYTES)
     if not isinstance(body, Mapping):
         raise ApiError(400, 'the body should be {"speaker": "...", "name": "..."}')
@@ -48,6 +51,37 @@ async def keep(request: Request) -> Response:
         lines = await run_in_threadpool(page.store.lines_of, record.id)
         page.follow(keeper.keep(record, speaker, lines, recording))
     return await _answer(request, record.id, 202)
+
+
+async def list_all(request: Request) -> Response:
+    """`GET voices`: those that are kept, of any transcript."""
+    try:
+        voices = await _keeper_for(request).list_all()
+    except VoicesFailed as error:
+        raise ApiError(409, str(error), code="voices_failed") from None
+    return await answer(request, {"voices": [asdict(voice) for voice in voices]})
+
+
+async def forget(request: Request) -> Response:
+    """`DELETE voices/{name}`: forget one."""
+    try:
+        await _keeper_for(request).forget_voice(_parse_name(request.path_params["name"]))
+    except VoicesFailed as error:
+        raise ApiError(409, str(error), code="voices_failed") from None
+    return Response(status_code=204)
+
+
+def _keeper_for(request: Request) -> VoiceKeeper:
+    """The keeper of voices, for a visitor.
+
+    Raises:
+        ApiError: there is none, or the request is no visitor's.
+    """
+    owner_of(request)
+    keeper = page_of(request).voices
+    if keeper is None:
+        raise ApiError(404, "this server keeps no voices: open the page on your own machine", code="no_voices")
+    return keeper
 
 
 async def _answer(request: Request, transcript_id: str, status: int = 200) -> Response:
@@ -69,4 +103,6 @@ _PATH = f"{JOBS_ROUTE}/{{id}}/voices"
 ROUTES = [
     Route(_PATH, show),
     Route(_PATH, keep, methods=["POST"]),
+    Route(f"{API_PREFIX}voices", list_all),
+    Route(f"{API_PREFIX}voices/{{name}}", forget, methods=["DELETE"]),
 ]

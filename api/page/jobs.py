@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from api.page import job_lines, lines, records
+from api.page import job_lines, kept_answer, lines, records
 from api.page.cues import LAYOUT_OPTIONS
 from api.page.events import Events
 from api.page.ffmpeg import MediaFailed
@@ -28,7 +28,7 @@ from api.page.settings import PageSettings
 from api.page.store import MAX_LINES, NotWritten, Store
 from api.page.threads import to_end, until_stopped
 from api.page.tracks import clocks_of, track_file, write_mix
-from api.transcriber import Answer, Job, Listener, UploadedTrack, find_seconds, request_id
+from api.transcriber import Answer, Job, JobTrack, Listener, find_seconds, request_id
 
 RUNNING_AT_ONCE = 4
 """Jobs of the page; the others wait in order, which leaves room for programs that use the API."""
@@ -120,6 +120,7 @@ class PageJobs:
             options: of the job; None: as before.
         """
         known = None if options is None else dict(options)
+        await run_in_threadpool(kept_answer.forget, self._folder_of(record.id))
         begun = await run_in_threadpool(self._store.begin_again, record.id, known)
         if begun is None:
             return await run_in_threadpool(self._store.get, record.id)
@@ -170,16 +171,18 @@ class PageJobs:
         request_id.set(f"page-{record.id}")
         try:
             async with self._turns:
-                if await to_end(run_in_threadpool(self._store.begin_attempt, record.id)) is None:
+                begun = await to_end(run_in_threadpool(self._store.begin_attempt, record.id))
+                if begun is None:
                     return  # it has been removed or cancelled
                 job = await run_in_threadpool(self._to_job, record)
                 listener = running.listener()
-                answer = await asyncio.wait_for(self._run(job, listener), MAX_JOB_S)
-                if job.tracks and "error" not in answer:
-                    answer = _with_warnings(answer, _unused_speaker_options(record.options))
-                    answer = await self._with_mix(answer, job, self._settings.media_folder / record.id, listener)
+                if job.tracks:
+                    answer = await self._run_tracks(begun, job, listener)
+                else:
+                    answer = await asyncio.wait_for(self._run(job, listener), MAX_JOB_S)
                 running.end()
                 await until_written(lambda: self._keep(record.id, answer))
+                await run_in_threadpool(kept_answer.forget, self._folder_of(record.id))
         except asyncio.TimeoutError:
             running.end()
             message = f"the job took over {MAX_JOB_S / 3600:g} hours: cut the recording"
@@ -196,8 +199,11 @@ class PageJobs:
         if current is not None:
             self.publish(current)
 
+    def _folder_of(self, transcript_id: str) -> Path:
+        return self._settings.media_folder / transcript_id
+
     def _to_job(self, record: Record) -> Job:
-        folder, tracks = self._settings.media_folder / record.id, record.source.tracks
+        folder, tracks = self._folder_of(record.id), record.source.tracks
         unused = _MADE_BY_THE_PAGE | set(_SPEAKER_OPTIONS if tracks else ())
         asked = {name: value for name, value in record.options.items() if name not in unused}
         known_voices = self._settings.known_voices
@@ -208,20 +214,43 @@ class PageJobs:
         if record.source.url is not None:
             return Job({**job_input, "audio": {"url": record.source.url}}, resume=folder / "resume")
         if tracks:
-            uploaded = [UploadedTrack(name, track_file(folder, number)) for number, name in enumerate(tracks)]
-            return Job(job_input, resume=folder / "resume", tracks=uploaded)
+            of_job = [
+                JobTrack(track.name, track.url or track_file(folder, number), track.offset)
+                for number, track in enumerate(tracks)
+            ]
+            return Job(job_input, resume=folder / "resume", tracks=of_job)
         return Job(job_input, folder / "recording", resume=folder / "resume")
 
+    async def _run_tracks(self, record: Record, job: Job, listener: Listener) -> Answer:
+        """Run a job with tracks, unless the server ended while they were mixed, and mix them."""
+        folder = self._folder_of(record.id)
+        kept = await run_in_threadpool(kept_answer.find, folder)
+        answer = await asyncio.wait_for(self._run(job, listener), MAX_JOB_S) if kept is None else kept
+        if "error" in answer:
+            return answer
+        noted = _with_warnings(answer, _unused_speaker_options(record.options))
+        if kept is None:
+            await run_in_threadpool(kept_answer.keep, folder, answer)
+        elif record.attempts >= MAX_ATTEMPTS:
+            return _with_warnings(noted, [_without_mix(folder, "the server ended each time while it made it")])
+        return await self._with_mix(noted, job, folder, listener)
+
     async def _with_mix(self, answer: Answer, job: Job, folder: Path, listener: Listener) -> Answer:
-        """Mix a job's tracks to the recording of its transcript; return the answer, with a warning if that fails."""
+        """Mix a job's tracks to the recording of its transcript; return the answer, with a warning if that fails.
+
+        An earlier mix then stays: it has the same tracks, but perhaps at other times.
+        """
         loop, stop = asyncio.get_running_loop(), Event()
+        files = {track.name: track.recording for track in job.tracks if isinstance(track.recording, Path)}
+        if len(files) < len(job.tracks):
+            return _with_warnings(answer, ["the tracks cannot be played, as not all of them are on this server"])
 
         def report(fraction: float) -> None:
             loop.call_soon_threadsafe(listener.on_progress, "mixing", fraction)
 
         def mix() -> None:
             write_mix(
-                {track.name: track.recording for track in job.tracks},
+                files,
                 clocks_of(answer, len(job.tracks)),
                 folder / "recording",
                 stop,
@@ -234,7 +263,7 @@ class PageJobs:
             await until_stopped(run_in_threadpool(mix), stop)
         except (MediaFailed, OSError) as error:
             reason = str(error) if isinstance(error, MediaFailed) else "the server could not write it"
-            return _with_warnings(answer, [f"the tracks cannot be played, as there is no mix of them: {reason}"])
+            return _with_warnings(answer, [_without_mix(folder, reason)])
         return answer
 
     async def _keep(self, transcript_id: str, answer: Answer) -> None:
@@ -252,7 +281,7 @@ class PageJobs:
     def _note_mix(self, transcript_id: str) -> None:
         record = self._store.get(transcript_id)
         if record is not None and record.source.tracks:
-            is_there = (self._settings.media_folder / transcript_id / "recording").exists()
+            is_there = (self._folder_of(transcript_id) / "recording").exists()
             self._store.update(transcript_id, media=asdict(MediaFacts("audio", playable=True)) if is_there else None)
 
     async def _fail(self, transcript_id: str, error_type: str, message: str) -> None:
@@ -281,6 +310,12 @@ def _with_warnings(answer: Answer, sentences: Sequence[str]) -> Answer:
         **answer,
         "metadata": {**metadata, "warnings": [*sentences, *(warnings if isinstance(warnings, list) else [])]},
     }
+
+
+def _without_mix(folder: Path, reason: str) -> str:
+    if (folder / "recording").exists():
+        return f"what is played is the tracks' earlier mix, whose times may be others, as there is no new one: {reason}"
+    return f"the tracks cannot be played, as there is no mix of them: {reason}"
 
 
 def _unused_speaker_options(options: Mapping[str, Any]) -> list[str]:

@@ -51,7 +51,7 @@ class LiveTranscripts:
         Args:
             owner: the visitor.
             title: of the transcript.
-            options: `language` and `diarize`, as those of a job.
+            options: `language`, `diarize` and `redact`, as those of a job.
 
         Raises:
             ApiError: the server has none, or too many.
@@ -128,7 +128,10 @@ class LiveTranscripts:
 def _to_live_options(options: Mapping[str, Any]) -> LiveOptions:
     language = options.get("language")
     return LiveOptions(
-        languages=() if language is None else (language,), word_timestamps=True, diarize=options.get("diarize", False)
+        languages=() if language is None else (language,),
+        word_timestamps=True,
+        diarize=options.get("diarize", False),
+        redact=tuple(options.get("redact", ())),
     )
 
 

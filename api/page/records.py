@@ -21,6 +21,21 @@ _PRIVATE = ("owner", "attempts", "outcome", "has_result")
 
 
 @dataclass(frozen=True)
+class Track:
+    """A track of a conversation.
+
+    Attributes:
+        name: of the speaker.
+        url: None: it is a file on this machine.
+        offset: seconds after the earliest track at which it begins; None: not known.
+    """
+
+    name: str
+    url: str | None = None
+    offset: float | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a recording comes from.
 
@@ -28,14 +43,14 @@ class Source:
         name: of the file on the visitor's machine.
         size: in bytes; None: unknown.
         url: None: it is a file on this machine.
-        tracks: names of the speakers of a conversation, of whom each has a file; empty: it is one recording.
+        tracks: of a conversation; empty: it is one recording.
     """
 
     kind: Literal["file", "microphone", "url", "tracks"]
     name: str
     size: int | None = None
     url: str | None = None
-    tracks: list[str] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

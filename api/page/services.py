@@ -97,7 +97,9 @@ class PageServices:
         if record.source.url is not None:
             return []
         folder, tracks = self.folder_of(record.id), record.source.tracks
-        return [track_file(folder, number) for number in range(len(tracks))] or [self.recording_of(record.id)]
+        if tracks:
+            return [track_file(folder, number) for number, track in enumerate(tracks) if track.url is None]
+        return [self.recording_of(record.id)]
 
     def room(self) -> int:
         """Free bytes on the disk, without the reserve.

@@ -13,8 +13,25 @@ from api.transcriber import Answer
 Home = Literal["worker", "bridge"]
 
 
-class VoiceNotKept(Exception):
-    """A voice cannot be kept; with a sentence."""
+class VoicesFailed(Exception):
+    """Voices cannot be kept, listed or forgotten; with a sentence."""
+
+
+@dataclass(frozen=True)
+class KeptVoice:
+    """A voice that is kept.
+
+    Attributes:
+        name: of the person.
+        samples: how many there are of it.
+        seconds: of speech in all samples.
+        added: the day of the last sample, as `2026-11-30`.
+    """
+
+    name: str
+    samples: int
+    seconds: float
+    added: str
 
 
 class KnownVoices(Protocol):
@@ -31,7 +48,21 @@ class KnownVoices(Protocol):
             answer: of a job with `speaker_embeddings`, whose recording has this person's speech.
 
         Raises:
-            VoiceNotKept: nobody speaks, or the answer has no embedding, or the voice cannot be written.
+            VoicesFailed: nobody speaks, or the answer has no embedding, or the voice cannot be written.
+        """
+
+    def list_all(self) -> list[KeptVoice]:
+        """Return the voices, by name.
+
+        Raises:
+            VoicesFailed: they cannot be read.
+        """
+
+    def forget(self, name: str) -> None:
+        """Remove a voice.
+
+        Raises:
+            VoicesFailed: there is none, or it cannot be removed.
         """
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from api.page import lines
 from api.page.lines import Line
-from api.page.records import Outcome, Record, Source
+from api.page.records import Outcome, Record, Source, Track
 
 FILE_NAME = "transcripts.sqlite3"
 
@@ -110,7 +111,7 @@ def _to_column(record: Record, name: str) -> Any:
     value = getattr(record, name)
     if name not in _JSON_COLUMNS:
         return value
-    return json.dumps(value.__dict__ if isinstance(value, Source | Outcome) else value)
+    return json.dumps(asdict(value) if isinstance(value, Source | Outcome) else value)
 
 
 def to_record(row: Sequence[Any]) -> Record:
@@ -122,10 +123,14 @@ def to_record(row: Sequence[Any]) -> Record:
             **values,
             "edited": bool(values["edited"]),
             "has_result": bool(values["has_result"]),
-            "source": Source(**values["source"]),
+            "source": _to_source(values["source"]),
             "outcome": Outcome(**values["outcome"]),
         }
     )
+
+
+def _to_source(saved: dict[str, Any]) -> Source:
+    return Source(**{**saved, "tracks": [Track(**track) for track in saved.get("tracks", [])]})
 
 
 def to_line(row: Sequence[Any]) -> Line:

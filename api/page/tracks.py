@@ -13,7 +13,8 @@ import ffmpeg
 from api.openai.errors import ApiError
 from api.page.ffmpeg import MediaFailed, run_ffmpeg
 from api.page.media import AUDIO_BITS, bounds_of, find_sound, read_header
-from api.page.values import parse_text
+from api.page.records import Track
+from api.page.values import parse_text, parse_url
 from api.transcriber import Answer
 from media.sandbox import sandboxed_input
 from transcript.speaker_names import MAX_NAME_CHARACTERS, clean_speaker_name
@@ -40,12 +41,12 @@ class GivenTrack:
     """A track as a visitor gives it.
 
     Attributes:
-        upload: id of the upload.
-        name: of the speaker.
+        upload: id of the upload; None: the track is at a URL.
+        track: what else is given of it.
     """
 
-    upload: str
-    name: str
+    upload: str | None
+    track: Track
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,37 @@ def parse_tracks(value: Any) -> list[GivenTrack]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_TRACKS:
         raise ApiError(400, f"tracks: should be a list of 1 to {MAX_TRACKS} tracks", param="tracks")
     tracks = [_parse_track(item, f"tracks.{number}") for number, item in enumerate(value)]
-    for what in ("name", "upload"):
-        if len({getattr(track, what) for track in tracks}) < len(tracks):
+    places = [given.upload or given.track.url for given in tracks]
+    for what, given in (("name", [given.track.name for given in tracks]), ("recording", places)):
+        if len(set(given)) < len(given):
             raise ApiError(400, f"tracks: two have the same {what}: give each its own", param="tracks")
     return tracks
 
 
 def _parse_track(value: Any, place: str) -> GivenTrack:
-    if not isinstance(value, Mapping):
-        raise ApiError(400, f"{place}: should be an object with upload and name", param=place)
+    if not isinstance(value, Mapping) or ("upload" in value) == ("url" in value):
+        raise ApiError(400, f"{place}: should be an object with name and either upload or url", param=place)
     name = parse_text(value.get("name"), f"{place}.name", MAX_NAME_CHARACTERS)
     try:
         name = clean_speaker_name(" ".join(name.split()))
     except ValueError as error:
         raise ApiError(400, f"{place}.name: {error}", param=f"{place}.name") from None
-    return GivenTrack(parse_text(value.get("upload"), f"{place}.upload", _MAX_ID_CHARACTERS), name)
+    track = Track(
+        name,
+        parse_url(value["url"], f"{place}.url") if "url" in value else None,
+        _parse_offset(value.get("offset"), f"{place}.offset"),
+    )
+    upload = parse_text(value["upload"], f"{place}.upload", _MAX_ID_CHARACTERS) if "upload" in value else None
+    return GivenTrack(upload, track)
+
+
+def _parse_offset(value: Any, place: str) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= MAX_OFFSET_S:
+        raise ApiError(400, f"{place}: should be seconds from 0 to {MAX_OFFSET_S:.0f}, or left out", param=place)
+    return float(value)
 
 
 def track_file(folder: Path, number: int) -> Path:

@@ -22,7 +22,7 @@ from api.page.ffmpeg import Bounds, MediaFailed, run_ffmpeg
 from api.page.jobs import Run
 from api.page.lines import Line
 from api.page.records import Record
-from api.page.settings import KnownVoices, VoiceNotKept
+from api.page.settings import KeptVoice, KnownVoices, VoicesFailed
 from api.transcriber import Answer, Job, Listener
 from media.sandbox import sandboxed_input
 
@@ -96,16 +96,38 @@ class VoiceKeeper:
         try:
             answer = await asyncio.wait_for(self._ask(record, find_spans(lines, speaker), recording), MAX_JOB_S)
             if "error" in answer:
-                raise VoiceNotKept(str(answer["error"]))
+                raise VoicesFailed(str(answer["error"]))
             sentences = await run_in_threadpool(self._known.keep, name, answer)
             self._note(record.id, speaker, Keeping(name, "done", " ".join(map(_to_sentence, sentences))))
-        except (VoiceNotKept, MediaFailed) as error:
+        except (VoicesFailed, MediaFailed) as error:
             self._note(record.id, speaker, _failed(name, str(error)))
         except asyncio.TimeoutError:
             self._note(record.id, speaker, _failed(name, "the worker took too long: try again later"))
         except Exception as error:
             _log.error("a voice cannot be kept: %s", type(error).__name__)
             self._note(record.id, speaker, _failed(name, "the server failed: try again"))
+
+    async def list_all(self) -> list[KeptVoice]:
+        """Return the voices that are kept, by name.
+
+        Raises:
+            VoicesFailed: they cannot be read.
+        """
+        return await run_in_threadpool(self._known.list_all)
+
+    async def forget_voice(self, name: str) -> None:
+        """Remove a voice, of which transcripts then no longer say that it is kept.
+
+        Raises:
+            VoicesFailed: there is none, or it cannot be removed.
+        """
+        await run_in_threadpool(self._known.forget, name)
+        for transcript_id, kept in self._kept.items():
+            self._kept[transcript_id] = {
+                speaker: each
+                for speaker, each in kept.items()
+                if each.state != "done" or each.name.casefold() != name.casefold()
+            }
 
     def forget(self, transcript_id: str) -> None:
         """Forget what was asked of a transcript, which is removed or made again; the voices stay."""
@@ -118,7 +140,7 @@ class VoiceKeeper:
     async def _ask(self, record: Record, spans: Sequence[tuple[float, float]], recording: Path | None) -> Answer:
         options: dict[str, Any] = {"diarize": True, "speaker_embeddings": True, "output_format": "json"}
         if not spans:
-            raise VoiceNotKept("this speaker says nothing in the transcript")
+            raise VoicesFailed("this speaker says nothing in the transcript")
         if recording is None:
             clips = [[start, end] for start, end in spans]
             track = {name: value for name, value in record.options.items() if name == "audio_track"}

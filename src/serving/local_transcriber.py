@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from api.transcriber import Answer, Job, Listener, Schema, request_id
+from api.transcriber import Answer, Job, JobTrack, Listener, Schema, request_id
 from src.job_control import JobControl, OnSegment
+from src.request.audio_source import AudioSource
 from src.request.openai_jobs import asks_for_models, models_answer, option_schemas
 from src.request.tracks import TrackSource
 from src.rp_handler import handler
@@ -40,9 +41,7 @@ class LocalTranscriber:
         if job.upload is not None:
             raw["input"]["audio"] = TrackSource.of_upload(job.upload)
         elif job.tracks:
-            raw["input"]["audio"] = [
-                TrackSource.of_upload(track.recording).model_copy(update={"name": track.name}) for track in job.tracks
-            ]
+            raw["input"]["audio"] = [_to_source(track) for track in job.tracks]
         async with self._turns:
             answer = await run_on_thread(handler, raw, _control(listener))
         if answer.get("refresh_worker"):  # it stays in the answer, whose caller may try again
@@ -56,6 +55,13 @@ class LocalTranscriber:
     def option_schemas(self) -> Mapping[str, Schema]:
         """The JSON Schema of each option of a job, by its name."""
         return option_schemas()
+
+
+def _to_source(track: JobTrack) -> AudioSource | dict[str, Any]:
+    known = {"name": track.name} | ({} if track.offset is None else {"offset": track.offset})
+    if isinstance(track.recording, str):
+        return {"url": track.recording, **known}
+    return TrackSource.of_upload(track.recording).model_copy(update=known)
 
 
 def _control(listener: Listener) -> JobControl:

@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from api.openai.errors import to_error
-from api.transcriber import Answer, Job, Listener, UploadedTrack
+from api.transcriber import Answer, Job, JobTrack, Listener
 from client.bridge import EndpointTranscriber
 from client.job_request import RunSettings
 from client.settings import EndpointSettings
@@ -106,14 +106,19 @@ def test_tracks_are_one_job_and_a_track_that_cannot_be_read_is_named(
 ) -> None:
     empty = tmp_path / "empty"
     empty.touch()
-    tracks = [UploadedTrack("Ada", upload), UploadedTrack("Ben", upload)]
+    url = "https://example.org/eve.wav"
+    tracks = [JobTrack("Ada", upload), JobTrack("Ben", upload, 2.5), JobTrack("Eve", url)]
     with ScriptedWorker(platform, lambda _: make_answer("hello")) as worker:
         answer = transcribe(endpoint, folder, Job({"options": {"language": "en"}}, tracks=tracks))
-        refused = transcribe(endpoint, folder, Job({"options": {}}, tracks=[*tracks[:1], UploadedTrack("Ben", empty)]))
+        refused = transcribe(endpoint, folder, Job({"options": {}}, tracks=[*tracks[:1], JobTrack("Ben", empty)]))
     content = base64.b64encode(upload.read_bytes()).decode()
     assert answer["transcription"]["text"] == "hello"
     assert [job["input"]["audio"] for job in worker.jobs] == [
-        [{"base64": content, "name": "Ada"}, {"base64": content, "name": "Ben"}]
+        [
+            {"base64": content, "name": "Ada"},
+            {"base64": content, "name": "Ben", "offset": 2.5},
+            {"url": url, "name": "Eve"},
+        ]
     ]
     assert refused == {"error": "Ben: the file is not a recording: it is empty", "error_type": "UnsupportedMedia"}
     assert list(folder.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -301,11 +302,12 @@ def voices(tmp_path: Path) -> VoiceFolder:
 
 
 @pytest.fixture
-def own_machine(tmp_path: Path, voices: VoiceFolder) -> Iterator[ScriptedHome]:
+def own_machine(page: Page, tmp_path: Path, voices: VoiceFolder) -> Iterator[ScriptedHome]:
     """The page of the machine's own user, with a folder of known voices."""
     home = ScriptedHome(tmp_path / "page", home="bridge", known_voices=PageVoices(voices, print))
     home.start()
     yield home
+    page.close()  # it would ask on for what is not ready yet
     home.stop()
 
 
@@ -331,6 +333,14 @@ def test_a_voice_that_is_kept_names_the_next_transcript(
     expect(page.locator(".speaker-voice").first).to_have_text("Kept the voice of प्रिया: 12 s of speech.")
     axe(page)
     picture(page, f"editor-voices-{look.width}")
+    voices.save(replace(voices.get("प्रिया"), name="Conan O’Brien"))
+    page.get_by_role("button", name="Known voices").click()
+    axe(page)
+    picture(page, f"known-voices-{look.width}")
+    page.get_by_role("button", name="Forget the voice of Conan O’Brien").click()
+    page.get_by_role("button", name="Forget", exact=True).last.click()
+    expect(page.get_by_role("list", name="Known voices").get_by_role("listitem")).to_have_count(1)
+    page.get_by_role("button", name="Done").click()
     assert [voice.name for voice in voices.load_all()] == ["प्रिया"]
     spoken = json.loads(json.dumps(answer).replace('"SPEAKER_00"', '"प्रिया"'))
     own_machine.use(answer=spoken)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.support.live import SENTENCES
-from tests.ui.browser import Visitor, Watch, axe, in_all_looks
+from tests.ui.browser import Visitor, Watch, axe, in_all_looks, picture
 from tests.ui.modules import run_module
 from tests.ui.scripted import ScriptedHome, wait_until
 
@@ -77,20 +77,24 @@ def test_only_final_captions_are_read_out(live: Page) -> None:
     expect(live.get_by_role("log")).to_have_attribute("aria-live", "polite")
 
 
-def test_language_and_speakers_reach_the_server_and_are_kept_for_the_next_time(
+def test_what_is_asked_for_reaches_the_server_and_are_kept_for_the_next_time(
     live: Page, scripted: ScriptedHome
 ) -> None:
     live.get_by_role("combobox", name="Language").fill("German")
     live.get_by_role("combobox", name="Language").press("Enter")
     live.get_by_label("Identify speakers").check()
+    live.get_by_label("Hide personal data").check()
+    picture(live, "live-form")
     start(live)
     expect(live.get_by_role("log").get_by_text("Speaker 2").first).to_be_visible()
     options = scripted.live.streams[0].first_options
     assert (options.languages, options.diarize) == (("de",), True)
+    assert options.redact == ("card", "iban", "email", "phone", "ip")
     stop(live)
     live.goto(f"{scripted.url}#/live")
     expect(live.get_by_role("combobox", name="Language")).to_have_value("German (Deutsch)")
     expect(live.get_by_label("Identify speakers")).to_be_checked()
+    expect(live.get_by_label("Hide personal data")).to_be_checked()
 
 
 def test_during_a_pause_nothing_is_heard(live: Page, scripted: ScriptedHome) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
+from tests.support.speaker_names import REFUSED, TAKEN
 from tests.ui.browser import Visitor, Watch
 from tests.ui.scripted import ScriptedHome, wait_until
 
@@ -353,9 +354,15 @@ WRONG_NAMES = [
     (["Ada", "Ben"], ""),
     (["Ada", "Ada"], "“Ada” is the name of two tracks. Give each its own."),
     (["Ada", ""], "Give each track the name of its speaker."),
-    (["Ada", "SPEAKER_00"], "“SPEAKER_00” cannot be a speaker’s name. Use letters, digits, spaces and . ' -"),
-    (["<b>", "Ada"], "“<b>” cannot be a speaker’s name. Use letters, digits, spaces and . ' -"),
+    (["Ada", "SPEAKER_00"], "“SPEAKER_00” cannot be a speaker’s name. Use letters, digits, spaces and . ' ’ · -"),
+    (["<b>", "Ada"], "“<b>” cannot be a speaker’s name. Use letters, digits, spaces and . ' ’ · -"),
 ]
+
+
+def test_the_form_takes_the_names_that_the_server_takes(modules: Page) -> None:
+    names = [name for name in [*TAKEN, *REFUSED] if name != "\ud800"]  # half a character is no text of a browser
+    taken = [name for name in names if not call(modules, "text/track_names", "problemOfNames", [name])]
+    assert taken == TAKEN
 
 
 @pytest.mark.parametrize(("names", "problem"), WRONG_NAMES)

@@ -20,7 +20,13 @@ export function mountSpeakers(host, { document: transcript, record }) {
   const hint = element("p", { class: "muted small" });
   const voicesHint = element("p", { class: "muted small", hidden: true }, KEPT_VOICES);
   const add = element("button", { type: "button", onclick: () => rows.get(transcript.addSpeaker())?.focus() }, icon("plus"), "Add speaker");
-  host.append(element("div", { class: "stack" }, hint, list, voicesHint, element("div", {}, add)));
+  const known = element("button", { type: "button", hidden: true, onclick: showVoices }, icon("voice"), "Known voices");
+  host.append(element("div", { class: "stack" }, hint, list, voicesHint, element("div", { class: "row" }, add, known)));
+
+  async function showVoices() {
+    const { showKnownVoices } = await import("../known_voices.js");
+    if (await showKnownVoices()) await voices.refresh();
+  }
 
   function draw() {
     const counts = new Map();
@@ -36,6 +42,7 @@ export function mountSpeakers(host, { document: transcript, record }) {
     if (isOther) list.replaceChildren(...keys.map((key) => rows.get(key).root));
     hint.textContent = keys.length ? "Type a name. It changes everywhere." : "There are no speakers yet. Add some, then choose one for each line.";
     voicesHint.hidden = !voices.possible || keys.length === 0;
+    known.hidden = !voices.possible;
   }
 
   transcript.addEventListener("change", draw, { signal: ended.signal });

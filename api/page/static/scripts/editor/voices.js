@@ -44,6 +44,11 @@ export class Voices extends EventTarget {
     }
   }
 
+  /** Ask again what is kept: a voice may have been forgotten. */
+  refresh() {
+    return this.#ask(() => transcripts.voicesOf(this.id));
+  }
+
   async #ask(send, throws = false) {
     try {
       this.#take(await send());

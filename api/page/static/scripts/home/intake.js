@@ -15,8 +15,10 @@ const MOST_TITLE_CHARACTERS = 200; // the server's
 /**
  * @typedef {{key: string, title: string, size: number, fraction: number, secondsLeft: number|null, isWaiting: boolean,
  *   state: "queued"|"uploading"|"failed"|"interrupted", problem: import("../text/problems.js").Problem|null,
- *   parts: Array<{file?: File, name?: string, size: number, fingerprint: string, uploadId?: string}>}} Item
- *   `parts`: its files; those of a conversation have a `name`, the speaker's.
+ *   parts: Array<{file?: File, url?: string, name?: string, offset?: number|null, size: number, fingerprint: string, uploadId?: string}>}} Item
+ *   `parts`: its files; those of a conversation have a `name`, the speaker's, and may be at a `url`.
+ * @typedef {{file?: File, url?: string, name: string, offset: number|null}} GivenTrack one of both; `offset`: seconds after
+ *   the earliest track's start, null if they are not known.
  */
 
 class Intake extends EventTarget {
@@ -66,12 +68,12 @@ class Intake extends EventTarget {
   /**
    * Send tracks of one conversation and start a job for all of them.
    *
-   * @param {Array<{file: File, name: string}>} tracks with the names of their speakers.
+   * @param {GivenTrack[]} tracks with the names of their speakers.
    * @param {Object<string, any>} options
    */
   addConversation(tracks, options) {
     const title = tracks.map(({ name }) => name).join(", ").slice(0, MOST_TITLE_CHARACTERS);
-    this.#add({ ...emptyItem(), title, parts: tracks.map(({ file, name }) => partOf(file, name)), options });
+    this.#add({ ...emptyItem(), title, parts: tracks.map(partOfTrack), options });
     this.#changed();
     this.#run();
   }
@@ -95,11 +97,11 @@ class Intake extends EventTarget {
    * @returns {boolean} whether there was such an upload.
    */
   resume(file) {
-    const isMissing = (part) => !part.file && part.fingerprint === fingerprintOf(file);
+    const isMissing = (part) => isLost(part) && part.fingerprint === fingerprintOf(file);
     const item = this.#items.find(({ state, parts }) => state === "interrupted" && parts.some(isMissing));
     if (!item) return false;
     item.parts.find(isMissing).file = file;
-    if (item.parts.every((part) => part.file)) item.state = "queued";
+    if (!item.parts.some(isLost)) item.state = "queued";
     this.#changed();
     this.#run();
     return true;
@@ -126,7 +128,7 @@ class Intake extends EventTarget {
     item.size = item.parts.reduce((sum, { size }) => sum + size, 0);
     for (const part of item.parts) {
       if (part.size > this.#limits.upload_bytes) fail(item, tooLarge(part.size, this.#limits.upload_bytes), part);
-      else if (part.size === 0) fail(item, describeProblem({ message: "the file is empty" }), part);
+      else if (part.size === 0 && !part.url) fail(item, describeProblem({ message: "the file is empty" }), part);
     }
     this.#items.push(item);
   }
@@ -169,11 +171,11 @@ class Intake extends EventTarget {
     const ids = [];
     for (const part of item.parts) {
       item.sent = part;
-      ids.push(await this.#upload(item, part));
+      ids.push(part.url ? undefined : await this.#upload(item, part));
     }
     item.sent = undefined;
     if (item.parts[0].name === undefined) return { upload: ids[0], kind: item.recording ? "microphone" : "file" };
-    return { tracks: item.parts.map(({ name }, number) => ({ upload: ids[number], name })) };
+    return { tracks: item.parts.map(({ name, url, offset }, number) => ({ upload: ids[number], url, name, offset })) };
   }
 
   #upload(item, part) {
@@ -225,7 +227,12 @@ const fail = (item, problem, part) => Object.assign(item, {
 
 const emptyItem = () => ({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), parts: [], size: 0, fraction: 0, secondsLeft: null, isWaiting: false, state: "queued", problem: null });
 
-const partOf = (file, name) => ({ file, name, size: file.size, fingerprint: fingerprintOf(file) });
+const partOf = (file) => ({ file, size: file.size, fingerprint: fingerprintOf(file) });
+
+const partOfTrack = ({ file, url, name, offset }) => ({ ...(file ? partOf(file) : { url, size: 0, fingerprint: "" }), name, offset });
+
+/** Whether a reload has lost the file, which then has to be chosen again. */
+export const isLost = ({ file, url }) => !file && !url;
 
 function titleOfAddress(url) {
   const { hostname, pathname } = new URL(url);
@@ -241,7 +248,7 @@ function titleOfAddress(url) {
 // A browser does not keep files over a reload, but it can keep what was being sent. Of this tab only: the other
 // tabs' uploads go on. Recordings of the microphone are kept elsewhere, with their sound.
 function store(items) {
-  const kept = items.filter(({ url, recording, state }) => !url && !recording && state !== "failed")
+  const kept = items.filter(({ size, recording, state }) => size && !recording && state !== "failed")
     .map(({ title, size, fraction, options, parts }) => ({ title, size, fraction, options, parts: parts.map(({ file, ...part }) => part) }));
   tabStore.set(STORED_AS, kept);
 }

@@ -5,6 +5,7 @@ import { formatClock, formatDuration, formatMoment, formatSize } from "../text/c
 import { formatCount } from "../text/counts.js";
 import { languageName } from "../text/languages.js";
 import { describeFailure } from "../text/problems.js";
+import { isLost } from "./intake.js";
 
 const STAGES = {
   "": "Starting", downloading: "Downloading the recording", "decoding the audio": "Reading the recording", transcribing: "Transcribing",
@@ -68,12 +69,12 @@ function factsOf({ created, duration, language, speakers, edited, state }) {
  */
 export function rowOfItem(item) {
   const { key, title, size, state, fraction, secondsLeft, isWaiting, problem, url, parts } = item;
-  const row = { key, title, href: null, icon: url ? "link" : "upload", tone: "working", facts: [size ? formatSize(size) : "", url].filter(Boolean), status: "", fraction, preview: "", problem: null, actions: [{ label: "Cancel", icon: "close", name: "cancel", isMain: true }] };
+  const row = { key, title, href: null, icon: size ? "upload" : "link", tone: "working", facts: [size ? formatSize(size) : "", url].filter(Boolean), status: "", fraction, preview: "", problem: null, actions: [{ label: "Cancel", icon: "close", name: "cancel", isMain: true }] };
   switch (state) {
     case "queued":
       return { ...row, status: "Waiting to be uploaded" };
     case "uploading":
-      if (url) return { ...row, status: "Starting", fraction: null };
+      if (!size) return { ...row, status: "Starting", fraction: null };
       return { ...row, status: isWaiting ? "Waiting for the server. The upload then continues by itself." : describeProgress("Uploading", fraction, secondsLeft) };
     case "interrupted":
       return {
@@ -89,7 +90,7 @@ export function rowOfItem(item) {
 }
 
 function describeMissing(parts) {
-  const missing = parts.filter(({ file }) => !file).map(({ name }) => name);
+  const missing = parts.filter(isLost).map(({ name }) => name);
   return parts.length > 1 ? `Choose the same files again (${missing.join(", ")})` : "Choose the same file again";
 }
 

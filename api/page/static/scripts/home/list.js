@@ -13,9 +13,10 @@ import { lockOf, openRecordings } from "./recordings.js";
 /**
  * @param {() => Object<string, any>|null} readOptions of the form; null if a field is wrong, which it then shows.
  * @param {() => void} chooseFile lets a file be chosen, for an upload that was interrupted.
+ * @param {{voices: boolean}} known whether the server keeps voices.
  * @returns {{body: HTMLElement, refresh: () => void, unmount: () => void}} `refresh` looks for left-over recordings.
  */
-export function transcriptList(readOptions, chooseFile) {
+export function transcriptList(readOptions, chooseFile, known) {
   const items = new Map();
   let leftOver = [];
   let isDrawing = false;
@@ -26,7 +27,7 @@ export function transcriptList(readOptions, chooseFile) {
     element("p", { class: "muted" }, "Choose a recording, or drop some anywhere on this page. You can close the page while they are being transcribed."));
   const nothing = element("p", { class: "muted nothing" });
   const body = element("section", { class: "transcripts", "aria-label": "Transcripts" },
-    element("div", { class: "list-head" }, element("h1", {}, "Transcripts"), element("span", { class: "spacer" }), notificationSwitch(), searchBox), empty, nothing, list);
+    element("div", { class: "list-head" }, element("h1", {}, "Transcripts"), element("span", { class: "spacer" }), known.voices && voicesButton(), notificationSwitch(), searchBox), empty, nothing, list);
 
   function rows() {
     const unsaved = unsavedTranscripts();
@@ -153,3 +154,11 @@ export function transcriptList(readOptions, chooseFile) {
 
 const confirmDelete = async (title, text) =>
   (await openDialog(`Delete “${title}”?`, element("p", {}, text), [{ label: "Cancel", value: "" }, { label: "Delete", value: "delete", kind: "danger" }])) === "delete";
+
+function voicesButton() {
+  const show = async () => {
+    const { showKnownVoices } = await import("../known_voices.js");
+    await showKnownVoices();
+  };
+  return element("button", { type: "button", class: "quiet", onclick: show }, icon("voice"), "Known voices");
+}

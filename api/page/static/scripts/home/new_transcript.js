@@ -54,8 +54,9 @@ export function newTranscript(known, { onStart, onRelease }) {
   }
 
   function draw() {
+    chosen.setAddresses(readAddresses(addresses.value));
     fields.useFor(chosen.tracks() !== null);
-    const count = chosen.count() + readAddresses(addresses.value).length;
+    const count = chosen.count();
     button.replaceChildren(count > 1 ? `Transcribe ${formatCount(count, "recording")}` : "Transcribe");
     error.textContent = "";
   }
@@ -82,10 +83,13 @@ export function newTranscript(known, { onStart, onRelease }) {
     const options = readOptions(all.length + urls.length);
     if (!options) return;
     const tracks = chosen.tracks();
-    if (tracks) intake.addConversation(tracks, options);
-    else intake.addFiles(all.filter(({ recording }) => !recording).map(({ file }) => file), options);
+    if (tracks) {
+      intake.addConversation(tracks, options);
+    } else {
+      intake.addFiles(all.filter(({ recording }) => !recording).map(({ file }) => file), options);
+      intake.addAddresses(urls, options);
+    }
     for (const { file, recording } of all) if (recording) intake.addFiles([file], options, recording);
-    intake.addAddresses(urls, options);
     addresses.value = "";
     chosen.clear();
     onStart(all.length > 0);
@@ -111,7 +115,7 @@ function checkSources(chosen, urls) {
   return wrong ? `“${wrong.slice(0, 80)}” is not a web address. It should start with https:// or http://.` : "";
 }
 
-const readAddresses = (text) => text.split(/\s+/).filter(Boolean);
+const readAddresses = (text) => [...new Set(text.split(/\s+/).filter(Boolean))];
 const isWebAddress = (text) => /^https?:\/\//i.test(text) && URL.canParse(text);
 
 function filePanel(add) {

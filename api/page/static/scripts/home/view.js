@@ -26,7 +26,7 @@ function loadOptions() {
 export async function mount(host) {
   const known = await loadOptions();
   const form = newTranscript(known, { onStart: fold, onRelease: () => list.refresh().catch(() => {}) });
-  const list = transcriptList(form.readOptions, form.chooseFiles);
+  const list = transcriptList(form.readOptions, form.chooseFiles, known);
   const panel = element("details", { class: "card new", open: true },
     element("summary", {}, element("h2", {}, "New transcript"), element("span", { class: "spacer" }), icon("chevron", "turns")), form.body);
 

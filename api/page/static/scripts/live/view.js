@@ -5,6 +5,7 @@ import { languageField } from "../home/language_field.js";
 import * as transcripts from "../server/transcripts.js";
 import { browserStore } from "../storage.js";
 import { formatStamp } from "../text/clock.js";
+import { PERSONAL_DATA } from "../text/options.js";
 import { NO_MICROPHONE, describeMicrophone, describeProblem } from "../text/problems.js";
 import { liveSession } from "./session.js";
 import { Sound } from "./sound.js";
@@ -68,14 +69,16 @@ function startForm(begin) {
   const kept = browserStore.get(CHOICES) ?? {};
   const language = languageField("live-language");
   const speakers = element("input", { id: "live-speakers", type: "checkbox" });
+  const hide = element("input", { id: "live-redact", type: "checkbox", "aria-describedby": "live-redact-hint" });
   const error = element("p", { class: "field-error", role: "alert" });
   const button = element("button", { type: "submit", class: "primary start" }, icon("microphone"), "Start captions");
   language.set(kept.language ?? "");
   speakers.checked = kept.diarize === true;
+  hide.checked = kept.redact !== undefined;
 
   async function start(event) {
     event.preventDefault();
-    const options = { language: language.get() || undefined, diarize: speakers.checked || undefined };
+    const options = { language: language.get() || undefined, diarize: speakers.checked || undefined, redact: hide.checked ? PERSONAL_DATA : undefined };
     browserStore.set(CHOICES, options);
     error.textContent = "";
     button.disabled = true;
@@ -87,6 +90,9 @@ function startForm(begin) {
     element("p", {}, "See what is said as large captions while it is spoken. The sound and the text are saved, and can be edited and downloaded afterwards."),
     element("div", { class: "field" }, element("label", { class: "field-label", for: "live-language" }, "Language"), language.control),
     element("label", { class: "check" }, speakers, "Identify speakers"),
+    element("div", { class: "field" },
+      element("label", { class: "check" }, hide, "Hide personal data"),
+      element("p", { class: "field-hint", id: "live-redact-hint" }, "Card and account numbers, phone numbers, e-mail and IP addresses. They stay in the recording.")),
     error, button);
   return { body, showProblem: (text) => { error.textContent = text; } };
 }

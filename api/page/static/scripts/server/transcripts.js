@@ -5,7 +5,7 @@ import { addressOf, request, send } from "./client.js";
 /**
  * @typedef {{id: string, title: string, created: number, updated: number,
  *   state: "live"|"waiting"|"working"|"done"|"failed"|"cancelled", stage: string, fraction: number, seconds_left: number|null,
- *   error: {type: string, message: string}|null, source: {kind: string, name: string, size: number, url: string|null, tracks: string[]},
+ *   error: {type: string, message: string}|null, source: {kind: string, name: string, size: number, url: string|null, tracks: Array<{name: string}>},
  *   media: {kind: "audio"|"video", playable: boolean}|null, duration: number|null, language: string|null,
  *   model: string|null, processing_time: number|null, warnings: string[], options: Object<string, any>,
  *   revision: number, edited: boolean, speakers: Object<string, string>, preview: string,
@@ -18,7 +18,7 @@ const query = (values) => {
   return set.length ? `?${new URLSearchParams(set)}` : "";
 };
 
-/** @returns {Promise<{models: string[], schemas: Object<string, Object>, live: boolean}>} what may be asked of a job, and whether there are live captions. */
+/** @returns {Promise<{models: string[], schemas: Object<string, Object>, live: boolean, voices: boolean}>} what may be asked of a job, and whether there are live captions and known voices. */
 export const options = () => request("GET", "options");
 
 /** @returns {Promise<Record[]>} newest first. */
@@ -27,7 +27,7 @@ export const list = async () => (await request("GET", "transcripts")).transcript
 /**
  * Start a job.
  *
- * @param {{upload: string, kind: "file"|"microphone"}|{url: string}|{tracks: Array<{upload: string, name: string}>}} source
+ * @param {{upload: string, kind: "file"|"microphone"}|{url: string}|{tracks: Array<{upload?: string, url?: string, name: string, offset?: number}>}} source
  * @param {Object<string, any>} jobOptions
  * @param {string} title
  * @returns {Promise<Record>}
@@ -37,7 +37,7 @@ export const create = (source, jobOptions, title) => request("POST", "transcript
 /**
  * Begin live captions, which wait for their sound.
  *
- * @param {{language?: string, diarize?: boolean}} liveOptions
+ * @param {{language?: string, diarize?: boolean, redact?: string[]}} liveOptions
  * @param {string} title
  * @returns {Promise<Record>}
  */
@@ -117,6 +117,10 @@ export async function exportWarnings(id, format, layout = {}) {
  * @typedef {{possible: boolean, kept: Object<string, {name: string, state: "working"|"done"|"failed", message: string}>}} Voices
  *   `possible`: whether the server keeps voices; `kept`: what was asked, by speaker.
  */
+
+/** @returns {Promise<Array<{name: string, samples: number, seconds: number, added: string}>>} the voices that are kept, of any transcript. */
+export const knownVoices = async () => (await request("GET", "voices")).voices;
+export const forgetVoice = (name) => request("DELETE", `voices/${encodeURIComponent(name)}`);
 
 /** @returns {Promise<Voices>} */
 export const voicesOf = (id) => request("GET", at(id, "/voices"));

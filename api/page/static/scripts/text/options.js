@@ -58,7 +58,8 @@ const GROUPS = [
   },
 ];
 
-const PERSONAL_DATA = ["card", "iban", "email", "phone", "ip"];
+/** The kinds that "Hide personal data" stands for. */
+export const PERSONAL_DATA = ["card", "iban", "email", "phone", "ip"];
 const OPTIONS_OF = { voices: ["diarize", "channels"] };
 // What the page always asks for itself.
 const OF_THE_PAGE = new Set(["output_format", "word_timestamps", "translate", "captions"]);

@@ -51,6 +51,7 @@ const BY_CODE = {
   too_many_uploads: ["Too many uploads are unfinished.", "Wait for them, or discard some, then try again."],
   no_recording: ["The recording is no longer on this machine, so the voice cannot be heard again.", "Keep the voice of the same person in another transcript."],
   no_voices: ["This server keeps no voices.", "Open the page on your own machine, with worker-whisper page."],
+  voices_failed: ["The known voices cannot be read or changed.", "List them with worker-whisper voices list, which says what is wrong."],
   no_media: ["The recording is not on this server.", "Only its transcript is."],
   UnsupportedMedia: ["This is not a recording that can be read.", "Choose an audio or video file, such as MP3, M4A, WAV or MP4.", "recording"],
   DownloadFailed: ["The recording could not be downloaded.", "Check the address, or download the file and choose it here."],
@@ -108,7 +109,7 @@ export function describeProblem(error) {
 export function describeFailure({ error, source }) {
   const told = error ?? { type: "Internal" };
   const message = told.message?.replace(/^audio\.\d+ \((.+?)\): /, "$1: ") ?? ""; // the worker's form of the client's
-  const name = source.tracks.find((one) => message.startsWith(`${one}: `));
+  const name = source.tracks.map((track) => track.name).find((one) => message.startsWith(`${one}: `));
   if (name === undefined) return describeProblem(told);
   const problem = describeProblem({ ...told, message: message.slice(name.length + 2) });
   return { ...problem, title: `${name}: ${problem.title}` };
