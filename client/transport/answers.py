@@ -149,10 +149,12 @@ def _video(value: Any) -> JsonObject | None:
 
 def _cue_report(value: Any) -> JsonObject | None:
     """A report in which every limit has its numbers: parts of a recording sum them up."""
-    if not isinstance(value, dict) or not is_number(value.get("cues")) or not isinstance(value.get("over_limits"), dict):
+    if not isinstance(value, dict) or not is_number(value.get("cues")):
         return None
-    over_limits = {name: over for name, over in value["over_limits"].items() if _is_over_limit(over)}
-    return {**value, "over_limits": over_limits}
+    over_limits = _object(value.get("over_limits"))
+    if over_limits is None:
+        return None
+    return {**value, "over_limits": {name: over for name, over in over_limits.items() if _is_over_limit(over)}}
 
 
 def _is_over_limit(value: Any) -> bool:
