@@ -757,10 +757,11 @@ def test_a_malformed_url(url, tmp_path):
     [
         *((path, "cannot see your disk: send the file as base64, or use the client") for path in PATHS),
         ("gs://bucket/private-name.mp3", "give a signed https:// URL"),
+        ("volume:in/private-name.mp3", 'is an object, {"volume": "in/talk.mp4"}'),
         ("blob:https://a.example/private-name", "only in the browser that made it: send the file as base64"),
-        ("ftp://a.example/private-name.mp3", "by http:// and https:// only"),
-        ("gopher://a.example/private-name", "by http:// and https:// only"),
-        ("magnet:?xt=urn:btih:private-name", "by http:// and https:// only"),
+        ("ftp://a.example/private-name.mp3", "by http://, https:// and s3:// only"),
+        ("gopher://a.example/private-name", "by http://, https:// and s3:// only"),
+        ("magnet:?xt=urn:btih:private-name", "by http://, https:// and s3:// only"),
     ],
 )
 def test_what_is_no_http_url_is_answered_with_its_remedy(url, remedy, tmp_path):
