@@ -118,6 +118,21 @@ def test_files_have_the_corrected_text_and_names(browser: Browser) -> None:
     assert get(browser, transcript_id, "export/txt?names=0").body.decode().startswith("Corrected.\n")
 
 
+def test_ebu_stl_begins_at_the_timecode_that_is_asked_for(browser: Browser) -> None:
+    transcript_id = finished(browser, url="https://example.org/talk.mp3")
+    content = get(browser, transcript_id, "export/stl?stl_start=10:00:00:00&stl_frame_rate=30").body
+    assert (content[3:11], content[256:264]) == (b"STL30.01", b"10000000")
+    assert list(content[1024 + 5 : 1024 + 9]) == [10, 0, 0, 0]
+    path = f"{PAGE}/transcripts/{transcript_id}/export/stl"
+    for wrong, says in (
+        ("stl_start=10:00", "stl_start: should be a timecode such as 10:00:00:00"),
+        ("stl_start=10:00:00:27", "stl_start: should be a timecode from 00:00:00:00 to 23:59:59:24"),
+        ("stl_frame_rate=24", "stl_frame_rate: should be 25 or 30"),
+    ):
+        refused = browser.get(f"{path}?{wrong}")
+        assert (refused.status, refused.json["error"]["message"][: len(says)]) == (400, says)
+
+
 def test_what_a_file_cannot_hold_is_told(browser: Browser) -> None:
     transcript_id = finished(browser, url="https://example.org/lost.mp3")
     assert get(browser, transcript_id, "export/stl").headers["x-warnings"] is None

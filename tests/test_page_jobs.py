@@ -161,7 +161,13 @@ def test_known_voices_are_named_where_speakers_are_told_apart(tmp_path: Path, op
 def test_a_job_is_not_asked_for_what_the_page_makes_of_the_corrected_text(tmp_path: Path) -> None:
     """The worker would make a video that nobody gets, and warn that the subtitles' shape has no effect."""
     transcriber = ScriptedTranscriber()
-    options = {"language": "en", "captions": "burn", "subtitle_preset": "broadcast", "max_line_width": 30}
+    options = {
+        "language": "en",
+        "captions": "burn",
+        "subtitle_preset": "broadcast",
+        "max_line_width": 30,
+        "stl_start": "10:00:00:00",
+    }
 
     async def act(page: Page) -> None:
         page.begin(make_record(options=options))

@@ -19,10 +19,13 @@ from api.openai.errors import ApiError
 from api.page.cues import CONTEXT_SECONDS, cues_between, parse_layout
 from api.page.exports import MEDIA_TYPES, Wanted, export, file_stem, to_zip
 from transcript.checks import Check
+from transcript.formats.render import StlOptions
+from transcript.formats.stl import parse_timecode
 
 Result = TypeVar("Result")
 
 _ZIP = "application/zip"
+_STL_RATES = ("25", "30")
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
@@ -58,6 +61,7 @@ async def download(request: Request) -> Response:
         names=_parse_switch(query, "names", default=True),
         colors=_parse_switch(query, "colors", default=False),
         times=times,
+        stl=_parse_stl(query),
         unsure_below=_parse_probability(query, "unsure_below"),
     )
     page = page_of(request)
@@ -114,6 +118,19 @@ def _parse_probability(query: Mapping[str, str], name: str) -> float | None:
     if not 0 <= probability <= 1:
         raise ApiError(400, f"{name}: should be a number from 0 to 1, or left out", param=name)
     return probability
+
+
+def _parse_stl(query: Mapping[str, str]) -> StlOptions:
+    """The frame rate and the start of EBU STL, as a job's options of these names."""
+    rate = query.get("stl_frame_rate") or str(StlOptions.frame_rate)
+    if rate not in _STL_RATES:
+        raise ApiError(400, f"stl_frame_rate: should be {' or '.join(_STL_RATES)}", param="stl_frame_rate")
+    start = query.get("stl_start") or StlOptions.start
+    try:
+        parse_timecode(start, int(rate))
+    except ValueError as error:
+        raise ApiError(400, f"stl_start: {error}", param="stl_start") from None
+    return StlOptions(int(rate), start)
 
 
 def _parse_number(text: str) -> float:

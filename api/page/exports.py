@@ -19,7 +19,7 @@ from api.page.docx import Paragraph, Passage, to_docx
 from api.page.lines import Line, Word
 from transcript.checks import Check, checked, never
 from transcript.formats.layout import Layout
-from transcript.formats.render import render
+from transcript.formats.render import StlOptions, render
 from transcript.paragraphs import Piece, find_paragraphs
 from transcript.transcript import Diarization, Turn
 
@@ -44,6 +44,7 @@ class Wanted:
         names: whether speakers are named.
         colors: whether named speakers have colours, in SRT and ASS.
         times: whether text has times; None: as is usual for the format.
+        stl: the frame rate and the start of EBU STL.
         unsure_below: the probability, 0 to 1, below which a Word document marks words; None: it marks none.
     """
 
@@ -51,6 +52,7 @@ class Wanted:
     names: bool = True
     colors: bool = False
     times: bool | None = None
+    stl: StlOptions = StlOptions()
     unsure_below: float | None = None
 
 
@@ -95,7 +97,13 @@ def export(names: Collection[str], document: Document, wanted: Wanted, check: Ch
     if laid_out:
         transcript = document.to_transcript(names=wanted.names)
         rendered = render(
-            transcript, laid_out, wanted.layout, warn=warnings.append, speaker_colors=wanted.colors, check=check
+            transcript,
+            laid_out,
+            wanted.layout,
+            stl=wanted.stl,
+            warn=warnings.append,
+            speaker_colors=wanted.colors,
+            check=check,
         )
         written.update(rendered)
     if "stl" in written:

@@ -46,7 +46,7 @@ _MAX_NAME_CHARACTERS = 100
 _MAX_MESSAGE_CHARACTERS = 2000
 _MAX_WARNINGS = 100
 
-_MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions"}
+_MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions", "speaker_colors", "stl_start", "stl_frame_rate"}
 """Options that are not passed to a job: the page itself makes subtitles and captioned videos, of the corrected text."""
 
 _SPEAKER_OPTIONS = ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "channels")

@@ -125,6 +125,14 @@ def test_subtitles_come_in_the_style_of_the_view(page: Page, talk: str) -> None:
     _, coloured = download(page, "SubRip (.srt)")
     assert b'<font color="#FFFF00">Speaker 2: ' in coloured
     page.get_by_label("Colour speakers").uncheck()
+    start = page.get_by_label("Start of the recording in .stl")
+    start.fill("10:00:00:25")
+    expect(page.get_by_text("such as 10:00:00:00, up to 23:59:59:24")).to_be_visible()
+    page.get_by_label("Frames per second of .stl").select_option("30 frames/s")
+    expect(page.get_by_text("such as 10:00:00:00, up to")).to_be_hidden()
+    picture(page, "subtitle-style")
+    _, stl = download(page, "EBU STL (.stl)")
+    assert (stl[3:11], stl[256:264]) == (b"STL30.01", b"10000025")
     _, content = download(page, "SubRip (.srt)")
     lines = [line for line in content.decode().splitlines() if line]
     assert all(len(line) <= 42 for line in lines)

@@ -7,7 +7,7 @@ import { describeProblem, describeWarning } from "../text/problems.js";
 import { VideoProgress } from "./captioned_video.js";
 import { threshold } from "./confidence.js";
 import { download } from "./download.js";
-import { layoutOf, styleOf } from "./subtitle_style.js";
+import { layoutOf, stlOf, styleOf } from "./subtitle_style.js";
 
 const GROUPS = [
   { heading: "To read and edit", formats: [
@@ -29,8 +29,8 @@ const GROUPS = [
     ["rttm", "RTTM (.rttm)", "Who speaks when, for research"],
   ] },
 ];
-// Formats that cannot hold every text; the server then warns.
-const LOSSY = ["stl", "zip"];
+// EBU STL, and the archive that has it: it cannot hold every text, of which the server then warns.
+const WITH_STL = ["stl", "zip"];
 const VIDEOS = [
   ["mux", "With a subtitle track", "Can be turned off"],
   ["burn", "With burned-in subtitles", "Always visible"],
@@ -56,9 +56,9 @@ export function exportButton({ record, document: transcript, saver }) {
     label, hint,
     disabled: format === "rttm" && !hasSpeakers(transcript),
     run: afterSaving(async (layout) => {
-      const asked = { ...layout, ...wanted() };
+      const asked = { ...layout, ...(WITH_STL.includes(format) && stlOf(styleOf(record))), ...wanted() };
       download(exportAddress(record.id, format, asked));
-      if (LOSSY.includes(format)) await tellLosses(record.id, format, asked);
+      if (WITH_STL.includes(format)) await tellLosses(record.id, format, asked);
     }),
   });
   const videoItem = ([captions, label, hint]) => ({

@@ -1,7 +1,7 @@
 // The choice of a subtitle style, and the numbers of one's own.
 
 import { element, icon } from "../dom.js";
-import { NUMBERS } from "./subtitle_style.js";
+import { NUMBERS, STL_FRAME_RATES, isTimecode } from "./subtitle_style.js";
 
 const KINDS = { transcript: "One for each line", broadcast: "Broadcast", custom: "Custom" };
 const HINTS = {
@@ -49,6 +49,17 @@ export function styleForm(style, hasSpeakers, onChange) {
   const names = element("input", { type: "checkbox", onchange: () => change({ names: names.checked }) });
   names.checked = style.names;
   colors.checked = style.colors;
+  const start = element("input", { type: "text", id: "stl-start", placeholder: "00:00:00:00", maxlength: 11, autocomplete: "off", "aria-describedby": "stl-start-hint", value: style.stl_start, oninput: typeStart });
+  const rate = element("select", { "aria-label": "Frames per second of .stl", onchange: typeStart },
+    STL_FRAME_RATES.map((number) => element("option", { value: number, selected: number === style.stl_frame_rate }, `${number} frames/s`)));
+  const startError = element("p", { class: "field-error", role: "alert" });
+  function typeStart() {
+    const [typed, frames] = [start.value.trim(), Number(rate.value)];
+    const isRight = isTimecode(typed, frames);
+    start.setAttribute("aria-invalid", String(!isRight));
+    startError.textContent = isRight ? "" : `Enter hours, minutes, seconds and frames, such as 10:00:00:00, up to 23:59:59:${frames - 1}.`;
+    if (isRight) change({ stl_start: typed, stl_frame_rate: frames });
+  }
   show();
   return element("details", { class: "style-form", open: matchMedia("(min-width: 901px)").matches },
     element("summary", {}, icon("chevron", "turns"), "Subtitle style"),
@@ -56,5 +67,9 @@ export function styleForm(style, hasSpeakers, onChange) {
       element("label", { class: "field" }, element("span", { class: "field-label" }, "Layout"), choice),
       hint, numbers,
       hasSpeakers && element("label", { class: "check" }, names, "Show who is speaking"),
-      hasSpeakers && element("label", { class: "check" }, colors, "Colour speakers in .srt and .ass")));
+      hasSpeakers && element("label", { class: "check" }, colors, "Colour speakers in .srt and .ass"),
+      element("div", { class: "field" },
+        element("label", { class: "field-label", for: "stl-start" }, "Start of the recording in .stl"),
+        element("div", { class: "stl-start" }, start, rate), startError,
+        element("p", { class: "field-hint", id: "stl-start-hint" }, "Timecode of the programme, for broadcasters: hours, minutes, seconds, frames."))));
 }

@@ -9,7 +9,10 @@ const BROADCAST = {
   max_line_width: 42, max_line_count: 2, min_cue_duration: 0.83, max_cue_duration: 7, min_cue_gap: 0.08, max_chars_per_second: 20,
 };
 
-const DEFAULT = { kind: "transcript", custom: BROADCAST, names: true, colors: false };
+const DEFAULT = { kind: "transcript", custom: BROADCAST, names: true, colors: false, stl_start: "", stl_frame_rate: 25 };
+
+/** Frames a second that EBU STL may have. */
+export const STL_FRAME_RATES = [25, 30];
 
 /** The numbers of a custom style: their names, and the values that the server takes. */
 export const NUMBERS = {
@@ -23,7 +26,8 @@ export const NUMBERS = {
 
 /**
  * @typedef {{kind: "transcript"|"broadcast"|"custom", custom: Object<string, number|null>, names: boolean,
- *   colors: boolean}} SubtitleStyle `names`: whether speakers are named; `colors`: whether each then has a colour.
+ *   colors: boolean, stl_start: string, stl_frame_rate: number}} SubtitleStyle `names`: whether speakers are named;
+ *   `colors`: whether each then has a colour; `stl_…`: of EBU STL, the timecode of the recording's start, "" for 0.
  */
 
 /**
@@ -69,17 +73,43 @@ export function layoutOf(style) {
   return style.colors ? { ...limitsOf(style), colors: true } : limitsOf(style);
 }
 
+/**
+ * What of a style concerns EBU STL alone, as the parameters of its address.
+ *
+ * @param {SubtitleStyle} style
+ * @returns {Object<string, string|number>}
+ */
+export function stlOf({ stl_start: start, stl_frame_rate: rate }) {
+  return { ...(start && { stl_start: start }), ...(rate !== DEFAULT.stl_frame_rate && { stl_frame_rate: rate }) };
+}
+
+/**
+ * @param {string} start
+ * @param {number} rate frames a second.
+ * @returns {boolean} whether it is a timecode of a day, or empty.
+ */
+export function isTimecode(start, rate) {
+  const match = /^(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d:(\d\d)$/.exec(start);
+  return start === "" || (match !== null && Number(match[1]) < rate);
+}
+
 function fromOptions(options) {
-  const style = { ...DEFAULT, colors: options.speaker_colors === true };
+  const style = { ...DEFAULT, colors: options.speaker_colors === true, ...readStl(options) };
   if (options.subtitle_preset === "broadcast") return { ...style, kind: "broadcast" };
   if (Object.keys(numbersOf(options)).length) return { ...style, kind: "custom", custom: numbersOf(options) };
-  return style.colors ? style : null;
+  return style.colors || Object.keys(stlOf(style)).length ? style : null;
+}
+
+function readStl(saved) {
+  const rate = STL_FRAME_RATES.includes(saved.stl_frame_rate) ? saved.stl_frame_rate : DEFAULT.stl_frame_rate;
+  const start = typeof saved.stl_start === "string" && isTimecode(saved.stl_start, rate) ? saved.stl_start : "";
+  return { stl_start: start, stl_frame_rate: rate };
 }
 
 function read(key) {
-  const { kind, custom, names, colors } = browserStore.get(key) ?? {};
+  const { kind, custom, names, colors, ...rest } = browserStore.get(key) ?? {};
   if (!["transcript", "broadcast", "custom"].includes(kind)) return null;
-  return { kind, custom: numbersOf(custom), names: names !== false, colors: colors === true };
+  return { kind, custom: numbersOf(custom), names: names !== false, colors: colors === true, ...readStl(rest) };
 }
 
 function numbersOf(numbers) {
