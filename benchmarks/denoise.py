@@ -28,7 +28,7 @@ from benchmarks.recordings import REPOSITORY_CLIPS, Recording, cut_recording, fi
 from benchmarks.report import describe_run, format_rate, markdown_table
 from benchmarks.scoring import LANGUAGES_SCORED_BY_CHARACTER, Errors, count_errors, split_units, sum_errors
 from media.sandbox import ffmpeg_executable
-from src.audio.decode import DENOISE
+from src.audio.decoding_run import DENOISE
 from src.audio.pcm import SAMPLE_RATE
 from src.request.options import Options
 from src.whisper_processor import WhisperProcessor

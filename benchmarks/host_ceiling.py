@@ -46,8 +46,10 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 from benchmarks.recordings import REPOSITORY_CLIPS, load_pcm, write_wav
 from benchmarks.report import describe_run, markdown_table
 from media.sandbox import ffmpeg_executable
-from src.audio.decode import AudioOptions, decode_recording, start_decoding
+from src.audio.decode import decode_recording
+from src.audio.decoding_run import AudioOptions
 from src.audio.pcm import SAMPLE_RATE, Pcm, Recording, to_float
+from src.audio.running_decoding import start_decoding
 from src.audio.vad import VadOptions, load_vad
 from src.engine.decoding_options import DecodingOptions
 from src.engine.dtw import onset_frames

@@ -34,6 +34,7 @@ from client.errors import (
 from client.files import check_writable, write_atomically
 from client.folder import BatchItem, find_recordings
 from client.given_text import MAX_PATH_CHARACTERS, find_given_text
+from client.job_request import RUN_LIMIT_BYTES, RunSettings
 from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
 from client.option_values import check_options
@@ -47,7 +48,7 @@ from client.options import (
     with_options,
 )
 from client.output import base_path, check_targets, expand_formats, write_files
-from client.recording import RUN_LIMIT_BYTES, RunSettings, transcribe_recording
+from client.recording import transcribe_recording
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener

@@ -21,8 +21,8 @@ from api.openai.models import means_default
 from api.transcriber import Answer, Job, Listener, Schema, request_id
 from client.bridge_jobs import MODELS_ROUTE, JobSender, out_of_resources
 from client.files import PRIVATE_FOLDER
+from client.job_request import RunSettings
 from client.option_values import option_schemas
-from client.recording import RunSettings
 from client.shared_work import SharedWork
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import NO_WORKER_HINT_S

@@ -24,8 +24,9 @@ from client.errors import (
     WrongUsage,
 )
 from client.files import describe
+from client.job_request import RunSettings
 from client.output import fetch_transcription
-from client.recording import RunSettings, transcribe_recording
+from client.recording import transcribe_recording
 from client.segment_order import SegmentOrder
 from client.shared_work import FILE_NAME, SharedWork
 from client.tracks import Track

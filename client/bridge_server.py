@@ -23,9 +23,9 @@ from api.http.addresses import is_loopback, origin_of
 from api.page.folders import default_folder
 from client.console import printable
 from client.errors import WrongUsage
+from client.job_request import RUN_LIMIT_BYTES, RunSettings
 from client.known_voices import VoiceFolder, voices_folder
 from client.options import Command, ParallelFlag, PayloadLimitFlag, TimeoutFlag, with_connection, with_flags
-from client.recording import RUN_LIMIT_BYTES, RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 

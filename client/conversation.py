@@ -22,28 +22,24 @@ from typing import Any, NamedTuple
 
 from client.errors import BadRecording, Stopped, WrongUsage
 from client.files import describe
-from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut, decode_pcm
-from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
-from client.media.splitter import cut_points
-from client.merge.outputs import PartOutput, formats_for_parts
-from client.recognition import encodable_path
-from client.recording import (
+from client.job_request import (
     SIZE_MARGIN,
     Options,
     RunSettings,
     build_request,
-    check_file,
     check_no_webhook,
     encode_base64,
-    find_recording,
     max_audio_bytes,
-    merge_parts,
     requested_formats,
-    run_in_journal,
-    save_warnings,
-    saved_warnings,
-    with_warnings,
 )
+from client.journaled_run import run_in_journal, save_warnings, saved_warnings, with_warnings
+from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut, decode_pcm
+from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
+from client.media.splitter import cut_points
+from client.merge.outputs import PartOutput, formats_for_parts
+from client.merged_parts import merge_parts
+from client.recognition import encodable_path
+from client.recording import check_file, find_recording
 from client.remote_audio import check_headers, remote_audio
 from client.tracks import Track, check_tracks
 from client.transport.answers import JsonObject
@@ -223,10 +219,9 @@ class _Conversation:
             f"{self.tracks[number].name}: {text}" for number, track in compressed.items() for text in track.warnings
         ]
         warnings += [
-            f"{track.name}: the track was taken to begin {clocks[number].offset:.2f} s after the earliest one, by the "
-            "sound that it shares with another one: an offset overrides this"
+            f"{track.name}: {clocks[number].describe()}"
             for number, track in enumerate(self.tracks)
-            if track.offset is None and clocks[number].offset
+            if track.offset is None and clocks[number] != TrackClock(0.0)
         ]
         times = [] if fits else self._choose_cut_points(compressed, clocks)
         pieces = [

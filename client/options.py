@@ -272,7 +272,7 @@ def _option_flag(name: str, schema: Schema, panel: str) -> inspect.Parameter:
     value_schema = alternatives(schema)[0]
     switch = f"/--no-{kebab}" if value_schema.get("type") == "boolean" else ""
     default = json.dumps(schema["default"]).strip('[]"')
-    default = "" if default in ("null", "false") else f" Default: {default}."
+    default = "" if default in ("", "null", "false") else f" Default: {default}."
     info = typer.Option(
         *_NAMES.get(name, [f"--{kebab}{switch}"]),
         help=_HELP.get(name, f"{schema['description']}{default}").replace("`", ""),

@@ -6,59 +6,39 @@ parts as the request limit and the number of parallel jobs call for, and the out
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import re
-import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from client.errors import BadAnswer, BadRecording, Incomplete, OutputFailed, WrongUsage
+from client.errors import BadRecording, WrongUsage
 from client.files import describe, describe_no_file
 from client.invocation import command_line
+from client.job_request import (
+    SIZE_MARGIN,
+    Options,
+    RunSettings,
+    build_request,
+    check_no_webhook,
+    encode_base64,
+    max_audio_bytes,
+    requested_formats,
+)
+from client.journaled_run import run_in_journal, save_warnings, saved_warnings, with_warnings
 from client.media.audio import FRAME_S, AudioPart, OpusTrack, compress, cut
 from client.media.clips import add_cuts_around_clips, clips_in_span, parse_clips
 from client.media.splitter import cut_points
-from client.merge.outputs import PartOutput, formats_for_parts, majority_language, merge_outputs
-from client.merge.speakers import options_for_parts, unify_speakers
-from client.option_values import parse_formats
+from client.merge.outputs import PartOutput, formats_for_parts, majority_language
+from client.merge.speakers import options_for_parts
+from client.merged_parts import merge_parts
 from client.recognition import check_recording, encodable_path
 from client.remote_audio import check_headers, is_remote, remote_audio
-from client.transport.answers import JsonObject, clean_line
+from client.transport.answers import JsonObject
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import JobSpec, ProgressListener, run_jobs
-from client.transport.jobs import execution_policy
 from client.transport.journal import Journal, file_sha256, make_key
-
-RUN_LIMIT_BYTES = 10_000_000
-"""Largest request that RunPod's /run accepts."""
-
-_RESERVED_BYTES = 20_000  # for the fields of a request other than audio and options
-_MIN_AUDIO_BYTES = 10_000  # 2 s
-_WARNINGS_FILE = "warnings.json"
-SIZE_MARGIN = 1.1  # Opus needs more bytes for complex passages than on average
-
-Options = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How jobs are run; does not affect the transcript."""
-
-    parallel: int = 4
-    """Maximum number of jobs at once, for a recording in parts."""
-    timeout_s: float | None = None
-    """Time limit of a job; None: derived from the length of its audio."""
-    webhook: str | None = None
-    """URL that the worker notifies when the job ends."""
-    request_limit: int = RUN_LIMIT_BYTES
-    """Maximum size of a request in bytes."""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Sent with the worker's request for a recording that is a URL; they may be secrets, and are kept nowhere."""
 
 
 def find_recording(source: str | Path) -> Path | str:
@@ -123,40 +103,6 @@ def transcribe_recording(
     )
 
 
-def run_in_journal(
-    journal: Journal,
-    transcribe: Callable[[], JsonObject],
-    *,
-    stop: threading.Event,
-    listener: ProgressListener,
-    deliver: Callable[[JsonObject], object],
-) -> JsonObject:
-    """Return the output of `transcribe`, which keeps its state in a journal that only this call works on.
-
-    Args:
-        journal: deleted once the output is delivered.
-        transcribe: returns the output.
-        stop: ends the wait for another call that works on the journal.
-        listener: receives the progress.
-        deliver: receives the output: see `transcribe_recording`.
-
-    Raises:
-        OutputFailed: the output could not be delivered; it stays in the journal.
-        ClientError: of `transcribe`.
-    """
-    with journal.claimed(stop, lambda: listener.on_progress(0.0, "waiting for another run of the same recording")):
-        output = transcribe()
-        try:
-            deliver(output)
-        except OSError as error:
-            raise OutputFailed(f"{describe(error)}: {_keep(output, journal)}") from None
-        except (BadAnswer, Incomplete):  # another job may give what is missing
-            journal.delete()
-            raise
-        journal.delete()
-    return output
-
-
 def check_file(path: Path) -> None:
     """Refuse what is no recording, before it is sent.
 
@@ -169,19 +115,6 @@ def check_file(path: Path) -> None:
     if not path.is_file():
         raise WrongUsage(describe_no_file(path))
     check_recording(path)
-
-
-def _keep(output: JsonObject, journal: Journal) -> str:
-    """Say where an output is kept that could not be delivered; if not in the journal, save it as a temporary file."""
-    if journal.is_complete:
-        return "the transcript is kept for a week, and the same command writes it without another job"
-    try:
-        handle, name = tempfile.mkstemp(prefix="transcript-", suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(output, file)
-    except OSError:
-        return "the transcript could not be kept anywhere; run the same command within 30 minutes to ask for it again"
-    return f"the transcript is in {name}, as JSON"
 
 
 def _transcribe(
@@ -210,12 +143,6 @@ def _transcribe(
     return with_warnings(run_jobs(endpoint, jobs, journal, parallel=1, stop=stop, listener=listener)[0], warnings)
 
 
-def with_warnings(output: JsonObject, warnings: Sequence[str]) -> JsonObject:
-    """Return the output with warnings before the worker's own."""
-    metadata = output["metadata"]
-    return {**output, "metadata": {**metadata, "warnings": [*warnings, *metadata.get("warnings", [])]}}
-
-
 def _transcribe_parts(
     endpoint: Endpoint,
     parts: Sequence[AudioPart],
@@ -236,27 +163,6 @@ def _transcribe_parts(
     if not options.get("language") and not options.get("multilingual"):
         part_outputs = _unify_language(endpoint, parts, part_outputs, part_options, settings, journal, stop)
     return merge_parts(part_outputs, options, formats)
-
-
-def merge_parts(parts: Sequence[PartOutput], options: Options, formats: Sequence[str]) -> JsonObject:
-    """Return one output for the parts' outputs.
-
-    Args:
-        parts: in order.
-        options: the user's.
-        formats: those requested.
-
-    Raises:
-        BadAnswer: the outputs do not fit together.
-    """
-    try:
-        if options.get("diarize"):
-            outputs = unify_speakers([part.start for part in parts], [part.output for part in parts], options)
-            parts = [replace(part, output=output) for part, output in zip(parts, outputs, strict=True)]
-        return merge_outputs(parts, formats, paragraphs=options.get("paragraphs") is True)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        # The formats of an answer are parsed only here, and an endpoint may have sent anything.
-        raise BadAnswer(f"the answers for the parts do not fit together: {clean_line(repr(error), 100)}") from error
 
 
 def _hide_speakers(listener: ProgressListener) -> ProgressListener:
@@ -320,18 +226,6 @@ def _cut_recording(
     return parts
 
 
-def save_warnings(journal: Journal, warnings: Sequence[str]) -> None:
-    """Keep what was found missing when the recording was compressed."""
-    (journal.folder / _WARNINGS_FILE).write_text(json.dumps(warnings), encoding="utf-8")
-
-
-def saved_warnings(journal: Journal) -> list[str]:
-    """Return what `save_warnings` has kept, in this run or an interrupted one."""
-    file = journal.folder / _WARNINGS_FILE
-    warnings: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    return warnings
-
-
 def _parts_with_clips(parts: list[AudioPart], options: Options) -> list[AudioPart]:
     """Return the parts that contain requested clips."""
     clips = parse_clips(options)
@@ -365,15 +259,6 @@ def _check_no_captions(source: Path, options: Options) -> None:
         )
 
 
-def check_no_webhook(settings: RunSettings) -> None:
-    """Refuse a webhook for a recording in parts."""
-    if settings.webhook:
-        raise WrongUsage(
-            "a webhook would be called for each part separately, and the recording is too large for one request: "
-            "give its URL instead, or leave the webhook out"
-        )
-
-
 def _part_job(part: AudioPart, options: Options, settings: RunSettings, suffix: str = "") -> JobSpec:
     seconds = part.end - part.start
     if clips := parse_clips(options):
@@ -383,38 +268,6 @@ def _part_job(part: AudioPart, options: Options, settings: RunSettings, suffix: 
         return build_request(encode_base64(part.path), options, settings, seconds)
 
     return JobSpec(f"{part.path.stem}{suffix}", build, seconds, part.start)
-
-
-def build_request(
-    audio: JsonObject | list[JsonObject], options: Options, settings: RunSettings, seconds: float | None = None
-) -> JsonObject:
-    """Return the body of /run."""
-    job_input: JsonObject = {"audio": audio, "options": options}
-    if settings.webhook:
-        job_input["webhook"] = {"url": settings.webhook}
-    return {"input": job_input, "policy": execution_policy(seconds, settings.timeout_s)}
-
-
-def encode_base64(path: Path) -> JsonObject:
-    """Return the `audio` of a job for a file."""
-    return {"base64": base64.b64encode(path.read_bytes()).decode()}
-
-
-def max_audio_bytes(options: Options, settings: RunSettings) -> int:
-    """Return the size of the largest audio that fits into a request: base64 turns three bytes into four."""
-    overhead = _RESERVED_BYTES + len(json.dumps(options)) + len(settings.webhook or "")
-    room = (settings.request_limit - overhead) // 4 * 3
-    if room < _MIN_AUDIO_BYTES:
-        raise WrongUsage("the options fill the whole request: give fewer or shorter samples of speakers, or less text")
-    return room
-
-
-def requested_formats(options: Options) -> list[str]:
-    """Return the formats as a list, with the worker's default."""
-    formats = options.get("output_format") or ["all"]
-    if not isinstance(formats, str | list):
-        raise WrongUsage("output_format: give the name of a format, or a list of them")
-    return parse_formats("output_format", [formats] if isinstance(formats, str) else formats)
 
 
 def _journal_key(endpoint: Endpoint, source: Path | str, options: Options, settings: RunSettings) -> str:

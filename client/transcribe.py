@@ -24,6 +24,7 @@ from rich.console import Console
 from client.command_help import CONNECTION, EXIT_CODES, OUTPUT, GroupedCommand
 from client.console import ProgressBar, SegmentPrinter, exit_on_client_error
 from client.errors import WrongUsage
+from client.job_request import RUN_LIMIT_BYTES, RunSettings
 from client.known_voices import KnownVoices, describe_known_voices
 from client.media.video import check_video, save_video, video_paths
 from client.options import (
@@ -38,7 +39,7 @@ from client.options import (
     with_tracks,
 )
 from client.output import base_path, check_targets, choose_targets, expand_formats, print_texts, write_files
-from client.recording import RUN_LIMIT_BYTES, RunSettings, find_recording, transcribe_recording
+from client.recording import find_recording, transcribe_recording
 from client.segment_order import SegmentOrder
 from client.settings import EndpointSettings, find_settings
 from client.tracks import Track, conversation_path

@@ -17,10 +17,11 @@ from rich.table import Table
 
 from client.command_help import EXIT_CODES, CommandGroup, GroupedCommand
 from client.console import ProgressBar, exit_on_client_error, printable
+from client.job_request import RUN_LIMIT_BYTES, RunSettings
 from client.known_voices import VoiceFolder, clean_name, voices_folder
 from client.options import PayloadLimitFlag, QuietFlag, TimeoutFlag, VoicesFlag, with_connection
 from client.output import fetch_transcription
-from client.recording import RUN_LIMIT_BYTES, RunSettings, find_recording, transcribe_recording
+from client.recording import find_recording, transcribe_recording
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener

@@ -101,7 +101,7 @@ class FfmpegLog:
     audio_start: float = 0.0
     """Seconds on the container's clock, never negative, at which its sound begins; from the filter `ashowinfo`."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
-    """Where a filter found long gaps in the sound, and their lengths, in seconds (see `src/audio/decode.py`)."""
+    """Where a filter found long gaps in the sound, and their lengths, in seconds (see `src/audio/decoding_run.py`)."""
     channels: int = 0
     """Channels of the first audio frame, from `ashowinfo`; 0 if no frame was decoded."""
     lacks_index: bool = False

@@ -89,6 +89,16 @@ class TrackClock:
     offset: float
     drift: float = 0.0
 
+    def describe(self) -> str:
+        """Say in a sentence that the clock was found by ear."""
+        run = f"to run {abs(self.drift) * 1e6:.0f} ppm too {'slow' if self.drift > 0 else 'fast'}" if self.drift else ""
+        is_moved = round(self.offset, 2) != 0 or not run
+        begin = f"to begin {self.offset:.2f} s after the earliest one" if is_moved else ""
+        return (
+            f"the track was taken {' and '.join(filter(None, (begin, run)))}, by the sound that it shares with another "
+            "one: an offset overrides this"
+        )
+
 
 def find_clock(track: Pcm, reference: Pcm, check: Callable[[], None] = lambda: None) -> TrackClock | None:
     """Return a track's clock by that of another one, with which it shares sound; None if it seems to share none.

@@ -92,7 +92,8 @@ def transcribe_channel(
         recognised = _recognise(model, pcm, clips, options, control)
     from src.transcription.text_timing import time_given_text  # for few jobs
 
-    return time_given_text(model.engine, pcm, recognised, options.align, control)
+    vad = to_vad_options(options) if options.vad else None
+    return time_given_text(model.engine, pcm, recognised, options.align, vad, control)
 
 
 def _recognise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from src.audio.decode import AudioOptions
+from src.audio.decoding_run import AudioOptions
 from src.audio.vad import VadOptions
 from src.engine.decoding_options import DecodingOptions
 from src.request.options import Options

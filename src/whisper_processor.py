@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from src.audio.decode import RunningDecoding, start_decoding
 from src.audio.pcm import Pcm
+from src.audio.running_decoding import RunningDecoding, start_decoding
 from src.audio.track_alignment import align_tracks, describe_alignment
 from src.audio.vad import load_vad
 from src.channel_steps import recognise_in_windows, transcribe_channels

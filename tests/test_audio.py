@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 
 from media.log import FfmpegLog
 from media.sandbox import MAX_MEMORY, FfmpegMissing, ProcessLimits, ffmpeg_executable
-from src.audio.decode import (
-    MAX_CHANNELS,
-    MAX_MIXED_CHANNELS,
-    AudioOptions,
-    DecodedAudio,
-    decode_audio,
-    decode_recording,
-)
+from src.audio.decode import MAX_CHANNELS, MAX_MIXED_CHANNELS, DecodedAudio, decode_audio, decode_recording
+from src.audio.decoding_run import AudioOptions
 from src.audio.ffmpeg_process import compile_command
 from src.audio.pcm import SAMPLE_RATE
 from src.errors import InvalidInput, TooLarge, UnsupportedMedia, WorkerError

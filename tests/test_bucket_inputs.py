@@ -182,15 +182,15 @@ def url_of(front: ScriptedServer) -> str:
 Play = Callable[[ScriptedHandler], None]
 
 
-def passed_on(server: str, share: float = 1.0) -> Play:
-    """Passes a request on, and of the answer's body no more than a share."""
+def passed_on(server: str, share: float = 1.0, status: int | None = None) -> Play:
+    """Passes a request on, and of the answer's body no more than a share; with another status, if one is given."""
 
     def play(handler: ScriptedHandler) -> None:
         asked = {name: handler.headers[name] for name in ("Range", "If-Match") if handler.headers[name]}
         answer = requests.get(server + handler.path, headers={"Accept-Encoding": "identity", **asked}, timeout=10)
         kept = {name: answer.headers[name] for name in ("ETag", "Content-Range") if name in answer.headers}
         handler.answer(
-            answer.status_code,
+            status or answer.status_code,
             answer.content[: int(share * len(answer.content))],
             Content_Length=str(len(answer.content)),
             **kept,
@@ -203,6 +203,11 @@ def half(server: str) -> Play:
     return passed_on(server, 0.5)
 
 
+def with_status_200(server: str) -> Play:
+    """As rclone's S3 server, which gives the rest of an object with this status."""
+    return passed_on(server, status=200)
+
+
 def refusing(status: int, body: str = "", **headers: str) -> Callable[[str], Play]:
     return lambda _server: lambda handler: handler.answer(status, body.encode(), **headers)
 
@@ -211,8 +216,11 @@ def error(code: str, more: str = "") -> str:
     return f"<Error><Code>{code}</Code><Message>{SECRET}</Message>{more}<Key>{KEY}</Key></Error>"
 
 
-def test_a_broken_transfer_is_resumed(before: Callable[..., ScriptedServer], tmp_path: Path) -> None:
-    front = before(half, passed_on)
+@pytest.mark.parametrize("rest", [passed_on, with_status_200])
+def test_a_broken_transfer_is_resumed(
+    rest: Callable[[str], Play], before: Callable[..., ScriptedServer], tmp_path: Path
+) -> None:
+    front = before(half, rest)
     assert load(own_bucket(url_of(front)), tmp_path) == CONTENT
     first, second = front.requests
     assert (first["Range"], first["If-Match"]) == (None, None)

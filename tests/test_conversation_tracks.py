@@ -45,6 +45,12 @@ def test_tracks_have_names_and_offsets(audio: Any, expected: list[tuple[str | No
     assert [(track.name, track.offset) for track in parse_input({"audio": audio}).audio] == expected
 
 
+def test_tracks_have_the_turns_of_speakers_without_diarization() -> None:
+    assert parse_input({"audio": [ADA, BEN], "options": {"output_format": "rttm"}}).options.output_format == ["rttm"]
+    merged = merge_tracks([Transcript("en", 1.0, 9.0, [segment(0.5, " Hello.")])], ["Ada Lovelace"])
+    assert render(merged, ["rttm"])["rttm"] == "SPEAKER audio 1 0.500 1.000 <NA> <NA> Ada_Lovelace <NA> <NA>\n"
+
+
 @pytest.mark.parametrize(
     ("job", "sentence"),
     [

@@ -320,7 +320,7 @@ def test_a_recording_without_speech_has_no_speakers(handled: Any) -> None:
         ({"min_speakers": 4, "max_speakers": 3}, "min_speakers is larger"),
         ({"num_speakers": 0}, "options.num_speakers"),
         ({"diarize": False, "num_speakers": 2}, "num_speakers needs diarize"),
-        ({"diarize": False, "output_format": "rttm"}, "rttm needs diarize"),
+        ({"diarize": False, "output_format": "rttm"}, "rttm needs diarize, or a track for each speaker"),
     ],
 )
 def test_wrong_options_and_samples_are_refused(

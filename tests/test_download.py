@@ -188,11 +188,22 @@ def test_a_server_without_ranges_sends_the_whole_file_again(serve, tmp_path):
     assert fetch(serve(half(), whole).url(), tmp_path) == CONTENT
 
 
-def test_a_resumption_with_a_different_file_is_discarded(serve, tmp_path):
+@pytest.mark.parametrize(
+    ("code", "first", "last", "total", "tag"),
+    [
+        (206, 150_000, 150_008, 150_009, None),
+        (200, 150_000, 150_008, 150_009, None),
+        (206, 150_000, 299_999, 300_000, '"v2"'),
+        (200, 149_999, 299_999, 300_000, '"v1"'),
+    ],
+    ids=["another length", "another length, status 200", "another ETag", "another place"],
+)
+def test_a_resumption_with_a_different_file_is_discarded(code, first, last, total, tag, serve, tmp_path):
     def wrong(handler: ScriptedHandler) -> None:
-        handler.answer(206, b"x" * 9, Content_Range="bytes 150000-150008/150009")
+        tags = {"ETag": tag} if tag else {}
+        handler.answer(code, b"x" * (last - first + 1), Content_Range=f"bytes {first}-{last}/{total}", **tags)
 
-    server = serve(half(), wrong, whole)
+    server = serve(half(ETag='"v1"'), wrong, whole)
     assert fetch(server.url(), tmp_path) == CONTENT
     assert server.requests[2]["Range"] is None
 
@@ -746,10 +757,11 @@ def test_a_malformed_url(url, tmp_path):
     [
         *((path, "cannot see your disk: send the file as base64, or use the client") for path in PATHS),
         ("gs://bucket/private-name.mp3", "give a signed https:// URL"),
+        ("volume:in/private-name.mp3", 'is an object, {"volume": "in/talk.mp4"}'),
         ("blob:https://a.example/private-name", "only in the browser that made it: send the file as base64"),
-        ("ftp://a.example/private-name.mp3", "by http:// and https:// only"),
-        ("gopher://a.example/private-name", "by http:// and https:// only"),
-        ("magnet:?xt=urn:btih:private-name", "by http:// and https:// only"),
+        ("ftp://a.example/private-name.mp3", "by http://, https:// and s3:// only"),
+        ("gopher://a.example/private-name", "by http://, https:// and s3:// only"),
+        ("magnet:?xt=urn:btih:private-name", "by http://, https:// and s3:// only"),
     ],
 )
 def test_what_is_no_http_url_is_answered_with_its_remedy(url, remedy, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from whisper.tokenizer import get_tokenizer
 
 from src.transcription.passages import MAX_PASSAGE_S, Heard, Stretch, find_passages, find_stretches
+from src.transcription.silences import Silence, fit_to_speech
 from src.transcription.text_matching import match_units
 from src.transcription.text_segments import PlacedWord, passages_not_said, to_segments
 from src.transcription.text_units import split_lines, split_units
@@ -200,6 +202,44 @@ def test_what_is_said_besides_needs_no_passages() -> None:
     recognised = [*heard("one two"), *heard("besides " * 200, 10.0), *heard("three four", 150.0)]
     passages = find_passages(stretches_of("one two three four", recognised), [1] * 204, 100, 200.0)
     assert sum(passage.end - passage.start for passage in passages) < 60
+
+
+def test_passages_end_at_long_silences() -> None:
+    recognised = [*heard("one two"), *heard("three four", 2.0), *heard("five six", 9.0)]
+    stretches = stretches_of("one two three four\nnot said\nfive six", recognised)
+    silences = [Silence(1.0, 2.0), Silence(3.0, 9.0), Silence(10.0, inf)]
+    passages = find_passages(stretches, [1] * len(stretches), 100, 60.0, silences)
+    assert [part for passage in passages for part in passage.stretches] == stretches
+    # What was not recognised begins a line: it is looked for before the one that follows.
+    assert [sum(len(part.given) for part in passage.stretches) for passage in passages] == [4, 4]
+    assert passages[0].end < 4.0
+    assert passages[1].start > 6.0
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ((1.0, 1.5), (1.0, 1.5)),
+        ((1.8, 2.5), (1.8, 2.05)),  # ends in a silence
+        ((2.5, 3.4), (2.95, 3.4)),  # begins in one
+        ((1.8, 3.4), (2.95, 3.4)),  # spans one: the word after it
+        ((1.8, 3.02), (2.95, 3.02)),
+        ((1.0, 8.5), (7.95, 8.5)),  # spans two
+        ((2.95, 5.0), (2.95, 4.05)),
+        ((2.2, 2.6), (2.2, 2.6)),  # lies in a short one
+        ((6.0, 6.5), (7.95, 8.0)),  # lies in a long one
+        ((4.2, 4.4), (4.0, 4.05)),
+        ((0.1, 0.2), (0.45, 0.5)),
+        ((9.5, 9.9), (9.0, 9.05)),
+    ],
+)
+def test_words_are_kept_out_of_silences(word: tuple[float, float], expected: tuple[float, float]) -> None:
+    silences = [Silence(-inf, 0.5), Silence(2.0, 3.0), Silence(4.0, 8.0), Silence(9.0, inf)]
+    assert fit_to_speech(*word, silences, 0.1) == pytest.approx(expected)
+
+
+def test_a_word_that_is_sure_stays_where_the_detector_hears_nothing() -> None:
+    assert fit_to_speech(5.0, 5.5, [Silence(4.0, 8.0)], 0.9) == (5.0, 5.5)
 
 
 # --- Segments --------------------------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from benchmarks.recordings import load_pcm
-from src.audio.decode import AudioOptions, RunningDecoding, decode_recording, start_decoding
+from src.audio.decode import decode_recording
+from src.audio.decoding_run import AudioOptions
 from src.audio.pcm import SAMPLE_RATE, GrowingPcm, Pcm, known_length
+from src.audio.running_decoding import RunningDecoding, start_decoding
 from src.audio.vad import VadOptions
 from src.errors import Cancelled, TooLarge, UnsupportedMedia
 from src.job_control import JobControl

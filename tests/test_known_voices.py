@@ -63,7 +63,7 @@ def test_rounding_is_undone() -> None:
             {"embedding": EMBEDDING, "embedding_model": "ecapa"},
             f'Ada.embedding_model: should be "{EMBEDDING_MODEL}": embeddings of other networks cannot be compared',
         ),
-        ({"embedding": EMBEDDING, "url": URL}, "Ada.url: unknown key"),
+        ({"embedding": EMBEDDING, "url": URL}, 'Ada: give either a sample or "embedding"'),
         ({"embeddings": EMBEDDING}, 'Ada.embeddings: unknown key, did you mean "embedding"?'),
     ],
     ids=lambda value: str(value)[:60],

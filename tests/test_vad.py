@@ -27,6 +27,7 @@ from src.audio.pcm import SAMPLE_RATE, Pcm, Region
 from src.audio.speech import SpeechRegion, find_speech
 from src.audio.vad import BLOCK, FRAME, OPENING, RunFinder, VadOptions, load_vad, speech_probabilities, speech_regions
 from src.audio.windowing import SpeechWindow, join_regions
+from src.transcription.silences import find_silences
 
 CLIPS = Path(__file__).parent / "data"
 SPEECH: dict[str, list[tuple[float, float]]] = {
@@ -422,3 +423,11 @@ def test_one_region_over_everything_makes_windows_over_everything(samples):
     found = list(join_regions([SpeechRegion(0, samples)], noise(101)[:samples]))
     assert join_adjacent(SpeechRegion(window.start, window.end) for window in found) == [SpeechRegion(0, samples)]
     assert all(0 < window.end - window.start <= 480_000 for window in found)
+
+
+@pytest.mark.process
+def test_silences_are_what_is_between_speech() -> None:
+    silences = find_silences(clip("long.ogg"), VadOptions())
+    for (_, end), (start, _) in pairwise(SPEECH["long.ogg"]):
+        assert any(abs(silence.start - end) < 0.3 and abs(silence.end - start) < 0.3 for silence in silences)
+    assert find_silences(np.zeros(SAMPLE_RATE, np.int16), VadOptions()) == []

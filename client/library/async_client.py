@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from client.errors import Stopped
+from client.job_request import RunSettings
 from client.library.client import OnProgress, OnSegments, choose_voices, run
 from client.library.transcription import Transcription
-from client.recording import RunSettings
 from client.settings import find_settings
 from client.tracks import Track
 from client.transport.endpoint import Endpoint

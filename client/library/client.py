@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from client.errors import Stopped, WrongUsage
+from client.job_request import RunSettings
 from client.known_voices import KnownVoices
 from client.library.transcription import Transcription
 from client.option_values import check_options
-from client.recording import RunSettings, find_recording, transcribe_recording
+from client.recording import find_recording, transcribe_recording
 from client.segment_order import SegmentOrder
 from client.settings import find_settings
 from client.tracks import Track

@@ -39,8 +39,8 @@ _MAX_FILE_BYTES = round(MAX_SECONDS * 2 * BITRATE / 8 * 1.5)
 
 _SAMPLE_RATE = 16_000  # Whisper's
 _END_S = "1e8"  # after the end of any recording
-# The worker's expression for a clock that never steps back: see `src/audio/decode.py`. Sound that begins late is taken
-# for a gap, too. After a gap that is too long, nothing is encoded.
+# The worker's expression for a clock that never steps back: see `src/audio/decoding_run.py`. Sound that begins late is
+# taken for a gap, too. After a gap that is too long, nothing is encoded.
 _STEADY_CLOCK = (
     "st(0, if(isnan(PTS), ld(1), PTS + ld(2)));"
     "st(2, ld(2) + if(gt(N, 0) * lt(ld(0), ld(1) - 1/TB), ld(1) - ld(0), 0));"

@@ -147,6 +147,25 @@ def _video(value: Any) -> JsonObject | None:
     return _check_fields(value, _VIDEO) if isinstance(value, dict) else None
 
 
+def _cue_report(value: Any) -> JsonObject | None:
+    """A report in which every limit has its numbers: parts of a recording sum them up."""
+    if not isinstance(value, dict) or not is_number(value.get("cues")):
+        return None
+    over_limits = _object(value.get("over_limits"))
+    if over_limits is None:
+        return None
+    return {**value, "over_limits": {name: over for name, over in over_limits.items() if _is_over_limit(over)}}
+
+
+def _is_over_limit(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(is_number(value.get(key)) for key in ("limit", "count", "worst"))
+        and isinstance(value.get("first"), list)
+        and all(map(is_number, value["first"]))
+    )
+
+
 def _formats(value: Any) -> JsonObject | None:
     """Check a transcription or a translation: its formats are texts, but for some."""
     if not isinstance(value, dict):
@@ -173,6 +192,7 @@ _NOT_TEXTS: dict[str, Callable[[Any], Any]] = {
     "speakers": _speakers,
     "speaker_turns": _spans,
     "verbose_json": _verbose,
+    "cue_report": _cue_report,
 }
 _METADATA: dict[str, Callable[[Any], Any]] = {
     "language": _text,

@@ -42,12 +42,8 @@ def align_tracks(
 
 def describe_alignment(times: Sequence[TrackTime]) -> list[str]:
     """Return a sentence for each track that was moved by ear."""
-    return [_describe(time) for time in times if time.by_ear and (time.offset or time.drift)]
-
-
-def _describe(time: TrackTime) -> str:
-    drift = f", by a clock that is {abs(time.drift) * 1e6:.0f} ppm too {'slow' if time.drift > 0 else 'fast'}"
-    return (
-        f"{time.speaker}: the track was taken to begin {time.offset:.2f} s after the earliest one"
-        f"{drift if time.drift else ''}, by the sound that it shares with another one: an offset overrides this"
-    )
+    return [
+        f"{time.speaker}: {TrackClock(time.offset, time.drift).describe()}"
+        for time in times
+        if time.by_ear and (time.offset or time.drift)
+    ]

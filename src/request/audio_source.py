@@ -23,13 +23,17 @@ _MAX_NAME_BYTES = 255  # Linux's NAME_MAX
 _BASE64_DIGITS = re.compile(r"[0-9A-Za-z+/_\-\s]{100,}=*")
 """The shortest recording has more of them; a path has a full stop or a colon at either end."""
 
-_ON_YOUR_DISK = "the worker cannot see your disk: send the file as base64, or use the client, or give an https:// URL"
+_ON_YOUR_DISK = (
+    "the worker cannot see your disk: send the file as base64, or use the client, or give an https:// URL; "
+    'a file on its network volume is {"volume": "in/talk.mp4"}'
+)
 _OTHER_SCHEMES = {
     "file": _ON_YOUR_DISK,
     "gs": "the worker has no keys for gs:// addresses: give a signed https:// URL of the object",
+    "volume": 'a file on the network volume is an object, {"volume": "in/talk.mp4"}',
     "blob": "a blob: URL exists only in the browser that made it: send the file as base64",
 }
-_ANY_SCHEME = "the worker downloads by http:// and https:// only: give such a URL, or send the file as base64"
+_ANY_SCHEME = "the worker downloads by http://, https:// and s3:// only: give such a URL, or send the file as base64"
 
 
 class AudioSource(RequestModel):

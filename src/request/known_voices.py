@@ -58,6 +58,8 @@ def _is_component(number: Any) -> bool:
 def _parse_voice(raw: Any) -> Any:
     """Choose by the key, so that errors are those of one form."""
     if isinstance(raw, dict) and ("embedding" in raw or "embedding_model" in raw):
+        if not raw.keys().isdisjoint(AudioSource.model_fields):
+            raise ValueError('give either a sample or "embedding"')
         return VoiceEmbedding.model_validate(raw)
     return raw if isinstance(raw, VoiceEmbedding) else AudioSource.model_validate(raw)
 

@@ -397,8 +397,6 @@ class Options(RequestModel):
     def _check_diarization(self) -> Options:
         if not self.diarize:
             given = [name for name in _DIARIZATION_OPTIONS if getattr(self, name)]
-            if "rttm" in self.output_format:
-                given.append("rttm")
             if given:
                 raise ValueError(f"{given[0]} needs diarize")
         if self.num_speakers is not None and (self.min_speakers or self.max_speakers):

@@ -99,6 +99,12 @@ class JobInput(RequestModel):
             raise ValueError(f"{given[0]} is for a single recording: leave it out, or send one")
         return self
 
+    @model_validator(mode="after")
+    def _check_rttm(self) -> JobInput:
+        if "rttm" in self.options.output_format and not (self.options.diarize or self.has_tracks):
+            raise ValueError("rttm needs diarize, or a track for each speaker")
+        return self
+
     @property
     def has_tracks(self) -> bool:
         """True for tracks of a conversation, False for one recording."""

@@ -181,7 +181,9 @@ class _Transfer:
         if status == REPLACED:
             self._restart()
             raise TransientFailure("the file was replaced while it was downloaded")
-        if status == 206 and self._file.tell():
+        # rclone's S3 server gives the rest of a file with status 200, and with the header of status 206.
+        is_rest = status == 206 or "Content-Range" in response.headers
+        if is_rest and self._file.tell():
             if not self._is_continued_by(response):
                 self._restart()
                 raise TransientFailure(f"{self._remote.host} resumed the download at the wrong place")
@@ -204,9 +206,14 @@ class _Transfer:
         return {"Range": f"bytes={self._file.tell()}-", **condition}
 
     def _is_continued_by(self, response: requests.Response) -> bool:
-        """True if `response` (206) begins at the end of the bytes so far, of a file of the same length."""
+        """True if `response`, the rest of a file, begins at the end of the bytes so far, and no ETag differs.
+
+        Not every server heeds the condition of the request.
+        """
         last = (self._total or 0) - 1
-        return response.headers.get("Content-Range", "") == f"bytes {self._file.tell()}-{last}/{self._total}"
+        tags = {tag for tag in (self._validator, response.headers.get("ETag")) if tag and tag.startswith('"')}
+        in_place = response.headers.get("Content-Range", "") == f"bytes {self._file.tell()}-{last}/{self._total}"
+        return in_place and len(tags) < 2
 
     def _restart(self, response: requests.Response | None = None) -> None:
         """Drop the bytes so far; `response`, if given, brings the whole file."""

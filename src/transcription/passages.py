@@ -1,17 +1,20 @@
 """Plans where in a recording each part of a given text is looked for, by the words that were recognised there.
 
 units of the text + recognised words -> stretches: where both say the same, and where they differ
-                                     -> passages: stretches of up to 28 s, cut where both say the same
+                                     -> passages: stretches of up to 28 s, cut at long silences and where both say
+                                        the same
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise, takewhile
 from typing import NamedTuple
 
+from src.transcription.silences import LONG_SILENCE_S, Silence
 from src.transcription.text_matching import Match
 from src.transcription.text_units import Unit
 
@@ -187,7 +190,9 @@ def _fits(stretch: Stretch, units: Sequence[Unit]) -> bool:
     return seconds <= stretch.end - stretch.start + SLACK_S
 
 
-def find_passages(stretches: Sequence[Stretch], tokens: Sequence[int], max_tokens: int, end: float) -> list[Passage]:
+def find_passages(
+    stretches: Sequence[Stretch], tokens: Sequence[int], max_tokens: int, end: float, silences: Sequence[Silence] = ()
+) -> list[Passage]:
     """Join stretches to passages, cut where the pause is longest; without those in which no text is expected.
 
     Args:
@@ -195,12 +200,15 @@ def find_passages(stretches: Sequence[Stretch], tokens: Sequence[int], max_token
         tokens: of each stretch, the most that its text or what was recognised in its place may have.
         max_tokens: the most of a passage.
         end: of the recording, in seconds.
+        silences: of the recording, in order; no passage spans a long one.
     """
+    cuts = _cuts_at_silences(stretches, silences)
     passages = []
     first = 0
     while first < len(stretches):
-        last = _last_that_fits(stretches, tokens, first, max_tokens)
-        cut = last if last == len(stretches) else _best_cut(stretches, first, last)
+        limit = cuts[bisect_right(cuts, first)]
+        last = _last_that_fits(stretches, tokens, first, limit, max_tokens)
+        cut = last if last == limit else _best_cut(stretches, first, last)
         part = stretches[first:cut]
         if any(stretch.given and stretch.possible for stretch in part):
             before = stretches[first - 1].end if first else 0.0
@@ -210,11 +218,22 @@ def find_passages(stretches: Sequence[Stretch], tokens: Sequence[int], max_token
     return passages
 
 
-def _last_that_fits(stretches: Sequence[Stretch], tokens: Sequence[int], first: int, max_tokens: int) -> int:
-    """Return the index after the last stretch that fits into a passage with the first one."""
+def _cuts_at_silences(stretches: Sequence[Stretch], silences: Sequence[Silence]) -> list[int]:
+    """Return the indexes of the stretches after long silences, and the number of all stretches."""
+    middles = [
+        (silence.start + silence.end) / 2 for silence in silences if silence.end - silence.start > LONG_SILENCE_S
+    ]
+    sides = [bisect_right(middles, (stretch.start + stretch.end) / 2) for stretch in stretches]
+    return [*(index for index in range(1, len(sides)) if sides[index] > sides[index - 1]), len(stretches)]
+
+
+def _last_that_fits(
+    stretches: Sequence[Stretch], tokens: Sequence[int], first: int, limit: int, max_tokens: int
+) -> int:
+    """Return the index after the last stretch before `limit` that fits into a passage with the first one."""
     total = tokens[first]
     index = first + 1
-    while index < len(stretches):
+    while index < limit:
         total += tokens[index]
         if total > max_tokens or stretches[index].end - stretches[first].start > MAX_PASSAGE_S:
             break

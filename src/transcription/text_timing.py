@@ -13,6 +13,7 @@ from itertools import groupby
 from whisper.tokenizer import LANGUAGES, Tokenizer
 
 from src.audio.pcm import SAMPLE_RATE, Pcm
+from src.audio.vad import VadOptions
 from src.audio.windowing import WINDOW_SECONDS
 from src.engine.engine import Engine
 from src.engine.given_text import MAX_TEXT_TOKENS, TextRun, TimedRun, WindowText
@@ -20,10 +21,12 @@ from src.engine.scheduler import Client
 from src.engine.window import Window
 from src.job_control import JobControl
 from src.transcription.passages import Heard, Passage, Stretch, find_passages, find_stretches
+from src.transcription.silences import Silence, find_silences, fit_to_speech
 from src.transcription.text_matching import match_units
 from src.transcription.text_segments import PlacedWord, passages_not_said, to_segments
 from src.transcription.text_units import Unit, split_lines, split_units
 from transcript.transcript import GivenText, TimedText, Transcript
+from transcript.word_lengths import MIN_WORD_S
 
 FEW = 0.25
 """Share of the words of a text below which it may be another one than the recording's."""
@@ -46,7 +49,9 @@ class _Run:
     stretches: Sequence[Stretch]
 
 
-def time_given_text(engine: Engine, pcm: Pcm, recognised: Transcript, text: str, control: JobControl) -> Transcript:
+def time_given_text(
+    engine: Engine, pcm: Pcm, recognised: Transcript, text: str, vad: VadOptions | None, control: JobControl
+) -> Transcript:
     """Return a transcript with the given text in place of the recognised one: a segment for each of its lines.
 
     Args:
@@ -54,13 +59,15 @@ def time_given_text(engine: Engine, pcm: Pcm, recognised: Transcript, text: str,
         pcm: the recording.
         recognised: its transcript, with words.
         text: what is said in it, as far as is known; at least one word.
+        vad: finds the pauses, which words are kept out of; None: they are not looked for.
         control: receives the progress and the segments.
 
     Raises:
         Cancelled: the job was stopped.
     """
     units = split_units(text, recognised.language)
-    heard = list(_heard_units(recognised))
+    silences = [] if vad is None else find_silences(pcm, vad, control.check)
+    heard = list(_heard_units(recognised, silences))
     matches = match_units([unit.key for unit in units], [unit.key for unit in heard], control.check)
     stretches = find_stretches(units, heard, matches, _line_starts(units, text), len(pcm) / SAMPLE_RATE)
     tokenizer = engine.token_sets.tokenizer(recognised.language)
@@ -68,10 +75,11 @@ def time_given_text(engine: Engine, pcm: Pcm, recognised: Transcript, text: str,
     said: set[Stretch] = set()
     client = Client()
     with control.on_cancel(lambda: engine.cancel(client)):
-        for start, run, result in _time_runs(engine, client, tokenizer, pcm, text, units, heard, stretches, control):
+        timed = _time_runs(engine, client, tokenizer, pcm, text, units, heard, stretches, silences, control)
+        for start, run, result in timed:
             if run.positions is not None and result.said:
                 said.update(run.stretches)
-                placed += _place(result, run.positions, start)
+                placed += _place(result, run.positions, start, silences)
     words = _with_words_not_said(placed, stretches, said, units)
     transcript = replace(
         recognised,
@@ -85,17 +93,18 @@ def time_given_text(engine: Engine, pcm: Pcm, recognised: Transcript, text: str,
     return transcript
 
 
-def _heard_units(transcript: Transcript) -> Iterator[Heard]:
+def _heard_units(transcript: Transcript, silences: Sequence[Silence]) -> Iterator[Heard]:
     """Yield the recognised units; those of one word share its time by their letters."""
     for segment in transcript.segments:
         language = segment.language or transcript.language
         for word in segment.words or []:
             units = split_units(word.word, language)
             letters = sum(len(unit.key) for unit in units)
+            word_start, word_end = fit_to_speech(word.start, word.end, silences)
             begin, before = 0, 0
             for unit in units:
                 after = before + len(unit.key)
-                start, end = (word.start + (word.end - word.start) * part / letters for part in (before, after))
+                start, end = (word_start + (word_end - word_start) * part / letters for part in (before, after))
                 yield Heard(word.word[begin : unit.end], unit.key, start, end)
                 begin, before = unit.end, after
 
@@ -114,6 +123,7 @@ def _time_runs(
     units: Sequence[Unit],
     heard: Sequence[Heard],
     stretches: Sequence[Stretch],
+    silences: Sequence[Silence],
     control: JobControl,
 ) -> Iterator[tuple[float, _Run, TimedRun]]:
     """Yield each run of text with its times and the start of its passage, in seconds."""
@@ -124,7 +134,7 @@ def _time_runs(
         )
         for stretch in stretches
     ]
-    passages = find_passages(stretches, tokens, MAX_TEXT_TOKENS, len(pcm) / SAMPLE_RATE)
+    passages = find_passages(stretches, tokens, MAX_TEXT_TOKENS, len(pcm) / SAMPLE_RATE, silences)
     runs = [list(_to_runs(passage, text, units, heard)) for passage in passages]
     windows = (
         WindowText(
@@ -185,7 +195,9 @@ def _heard_text(heard: Sequence[Heard], stretch: Stretch) -> str:
     return "".join(heard[number].text for number in stretch.heard)
 
 
-def _place(result: TimedRun, positions: Sequence[int], offset: float) -> Iterator[PlacedWord]:
+def _place(
+    result: TimedRun, positions: Sequence[int], offset: float, silences: Sequence[Silence]
+) -> Iterator[PlacedWord]:
     """Yield the words of a run with their places in the given text and their times in the recording."""
     first = 0
     for word in result.words:
@@ -193,12 +205,9 @@ def _place(result: TimedRun, positions: Sequence[int], offset: float) -> Iterato
         text = word.word.rstrip()
         begin, end = last - len(word.word.lstrip()), first + len(text)
         if begin < end:
+            start, stop = fit_to_speech(offset + word.start, offset + word.end, silences, word.probability)
             yield PlacedWord(
-                positions[begin],
-                positions[end - 1] + 1,
-                round(offset + word.start, 3),
-                round(offset + word.end, 3),
-                word.probability,
+                positions[begin], positions[end - 1] + 1, round(start, 3), round(stop, 3), word.probability
             )
         first = last
 
@@ -217,7 +226,8 @@ def _with_words_not_said(
     time = next((word.start for word in words if word.said), 0.0)
     for number, word in enumerate(words):
         start = max(time, word.start)
-        words[number] = replace(word, start=start, stop=max(start, word.stop))
+        shortest = round(start + MIN_WORD_S, 3) if word.said else start
+        words[number] = replace(word, start=start, stop=max(shortest, word.stop))
         time = words[number].stop
     return words
 

@@ -13,8 +13,8 @@ import pytest
 
 from client.errors import BadAnswer, ClientError
 from client.merge.outputs import PartOutput
+from client.merged_parts import merge_parts
 from client.output import target_paths, write_files
-from client.recording import merge_parts
 from client.settings import EndpointSettings
 from client.transport.answers import check_output, check_segments, clean_line, parse_json
 from client.transport.endpoint import Endpoint
@@ -22,6 +22,9 @@ from client.transport.fanout import JobSpec, ProgressListener, run_jobs
 from client.transport.jobs import extract_output, join_chunks
 from client.transport.journal import Journal
 from tests.client.scripted_worker import make_answer
+from transcript.formats.layout import PRESETS
+from transcript.formats.render import OUTPUT_FORMATS, render
+from transcript.transcript import Diarization, Segment, Speaker, Transcript, Turn, Word
 
 SEGMENT = {"id": 0, "seek": 0, "start": 1.0, "end": 2.0, "text": " a", "words": [{"word": " a", "start": 1, "end": 2}]}
 LEFT_OUT = "the endpoint's answer is malformed in places, which are left out"
@@ -90,6 +93,18 @@ def test_a_workers_answer_is_unchanged() -> None:
     output = make_answer("hello")["output"]
     output["metadata"]["speech_duration"] = None
     output["captioned_video"] = {"filename": "a.mp4", "bytes": 5, "base64": "AAAA"}
+    assert check_output(deepcopy(output)) == output
+
+
+def test_every_format_of_a_worker_is_unchanged() -> None:
+    words = [Word("hello " * 20, 0.0, 0.1, 0.9, speaker="SPEAKER_00")]
+    segment = Segment(0, 0, 0.0, 0.1, "hello " * 20, [], 0.0, -0.1, 1.0, 0.0, words, speaker="SPEAKER_00")
+    diarization = Diarization([Turn(0.0, 0.1, "SPEAKER_00")], [Speaker("SPEAKER_00", 0.1, 1, 0.0, [1.0])])
+    transcript = Transcript("en", 1.0, 1.0, [segment], diarization=diarization)
+    formats = [name for name in OUTPUT_FORMATS if name != "verbose_json"]  # which needs openai-whisper
+    texts = render(transcript, formats, PRESETS["broadcast"], embedding_model="model")
+    assert texts["cue_report"]["over_limits"]
+    output = {"transcription": texts, "metadata": make_answer("hello")["output"]["metadata"]}
     assert check_output(deepcopy(output)) == output
 
 
@@ -165,6 +180,8 @@ def full_output() -> dict[str, Any]:
     texts["speakers"] = [{"speaker": "SPEAKER_00", "seconds": 1.0, "turns": 1, "start": 1.0, "embedding": [0.6, 0.8]}]
     texts["speaker_turns"] = [{"speaker": "SPEAKER_00", "start": 1.0, "end": 2.0}]
     texts["verbose_json"] = {"text": "hello", "words": [{"word": "hello", "start": 1.0, "end": 2.0}]}
+    over = {"limit": 20.0, "count": 1, "worst": 25.0, "first": [1.0]}
+    texts["cue_report"] = {"cues": 1, "over_limits": {"max_chars_per_second": over}}
     texts["vtt"] = "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nhello\n"
     texts["tsv"] = "start\tend\ttext\n1000\t2000\thello\n"
     output["metadata"] |= {"languages": {"en": 0.5}, "dropped": {"loops": 1}}

@@ -17,7 +17,7 @@ from client.batch import RECORD_FILE, BatchResult, CompletionRecord, transcribe_
 from client.console import ProgressBar
 from client.errors import EndpointUnusable
 from client.folder import BatchItem, find_recordings
-from client.recording import RunSettings
+from client.job_request import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 from tests.client.conftest import CLIPS, run_command, start_command, wait_until

@@ -24,7 +24,7 @@ import requests
 from api.openai.errors import to_error
 from api.transcriber import Answer, Job, JobTrack, Listener
 from client.bridge import EndpointTranscriber
-from client.recording import RunSettings
+from client.job_request import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 from client.transport.journal import file_sha256, make_key
@@ -555,7 +555,7 @@ import asyncio, sys
 from pathlib import Path
 from api.transcriber import Job, Listener
 from client.bridge import EndpointTranscriber
-from client.recording import RunSettings
+from client.job_request import RunSettings
 from client.settings import EndpointSettings
 from client.transport.endpoint import Endpoint
 

@@ -79,6 +79,7 @@ def test_help_is_plain_text_in_groups_with_examples(command: str, folder: Path) 
     assert positions == sorted(positions)
     assert max(map(len, text.splitlines())) <= 80
     assert text.isascii()
+    assert "Default: ." not in text
     assert f"\n    python -m client.{command} " in text[text.index("Examples:") :]
     for code in (0, 2, 3, 4, 5, 6, 130):
         assert f"\n    {code} " in text[text.index("Exit codes:") :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 import threading
 import wave
@@ -16,8 +17,8 @@ import pytest
 from client import tracks as client_tracks
 from client.conversation import transcribe_conversation
 from client.errors import BadRecording, ClientError, WrongUsage
+from client.job_request import RunSettings
 from client.library import Client
-from client.recording import RunSettings
 from client.remote_audio import check_headers, parse_headers
 from client.tracks import Track, check_tracks, parse_tracks
 from client.transport.endpoint import Endpoint
@@ -175,14 +176,14 @@ def write(path: Path, pcm: Pcm) -> Path:
 
 @pytest.mark.process
 def test_tracks_without_offsets_are_aligned_before_they_are_cut(platform: Platform, tmp_path: Path) -> None:
-    late, early = conversation(60, TrackClock(7.3))[::-1]
+    late, early = conversation(240, TrackClock(7.3, 100e-6))[::-1]
     tracks = [Track("Ada", write(tmp_path / "ada.wav", late)), Track("Ben", write(tmp_path / "ben.wav", early))]
     with ScriptedWorker(platform, answer_by_speaker) as worker:
         output = transcribe_conversation(
             Endpoint(settings_of(platform)),
             tracks,
             {"output_format": "json"},
-            RunSettings(parallel=1, request_limit=320_000),
+            RunSettings(parallel=1, request_limit=1_280_000),
             stop=threading.Event(),
             listener=ProgressListener(),
             cache=tmp_path / "cache",
@@ -191,10 +192,12 @@ def test_tracks_without_offsets_are_aligned_before_they_are_cut(platform: Platfo
     offsets = [[track["offset"] for track in job["input"]["audio"]] for job in worker.jobs]
     assert offsets[0] == [pytest.approx(7.3, abs=0.03), 0.0]
     assert all(offset == pytest.approx(0, abs=0.03) for later in offsets[1:] for offset in later)
-    assert output["metadata"]["warnings"][0].startswith("Ada: the track was taken to begin 7.")
+    ada, ben = output["metadata"]["warnings"]
+    assert ada.startswith("Ada: the track was taken to begin 7.3")
+    assert re.match(r"Ben: the track was taken to run 1\d\d ppm too fast, by the sound", ben)
     assert output["metadata"]["tracks"] == [
         {"name": "Ada", "offset": pytest.approx(7.3, abs=0.03), "drift_ppm": 0.0, "by_ear": True},
-        {"name": "Ben", "offset": 0.0, "drift_ppm": 0.0, "by_ear": False},
+        {"name": "Ben", "offset": 0.0, "drift_ppm": pytest.approx(-100, abs=30), "by_ear": True},
     ]
 
 

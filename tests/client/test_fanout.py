@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from client.errors import JobFailed
-from client.recording import RunSettings, transcribe_recording
+from client.job_request import RunSettings
+from client.recording import transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from tests.client.conftest import run_command, start_command, wait_until

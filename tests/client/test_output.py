@@ -18,8 +18,9 @@ import pytest
 from client import files
 from client.errors import BadAnswer, OutputFailed, WrongUsage
 from client.files import MAX_NAME_BYTES, add_suffix, check_writable, write_atomically
+from client.job_request import RunSettings
 from client.output import check_targets, choose_targets, print_texts, target_paths, write_files
-from client.recording import RunSettings, transcribe_recording
+from client.recording import transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from client.transport.journal import Journal

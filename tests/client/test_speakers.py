@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from client.job_request import RunSettings
 from client.merge.outputs import PartOutput, merge_outputs
 from client.merge.speakers import _relabel_formats, unify_speakers
-from client.recording import RunSettings, transcribe_recording
+from client.recording import transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from tests.client.scripted_worker import ScriptedWorker, make_answer

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from client.errors import JobFailed, WrongUsage
-from client.recording import RunSettings
+from client.job_request import RunSettings
 from client.transcribe import transcribe_audio
 from tests.client.conftest import CLIPS, ROOT, LocalWorker, environment, run_command, start_command, wait_until
 from tests.client.scripted_worker import ScriptedWorker, make_answer

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from client.errors import EndpointFailed, WrongUsage
+from client.job_request import RunSettings
 from client.media.video import save_video
 from client.output import file_text
-from client.recording import RunSettings, transcribe_recording
+from client.recording import transcribe_recording
 from client.transport.endpoint import Endpoint
 from client.transport.fanout import ProgressListener
 from tests.client.conftest import CLIPS, run_command
