@@ -4,7 +4,7 @@ TAKEN = [
     *("Ada", "Ada Lovelace", "José-María O'Neill Jr.", "x" * 60, "_", "SPEAKER_x", "१२", "7 of 9"),
     *("王小明", "محمد", "مُحَمَّد", "प्रिया", "கமலா", "ณัฐพล", "เพ็ญศรี", "နန္ဒာ", "Trần Thị Mỹ", "Vo\u031eta"),
     *("علی\u200cرضا", "ශ්\u200dරී"),
-    *("O’Brien", "Oʼahu", "‘Abd al-Rahman", "'t Hooft", "’s-Gravenhage", "D’Angelo Jr.", "L·lúcia", "约翰·史密斯"),
+    *("O’Brien", "Oʼahu", "‘Ali ibn Musa", "'t Hooft", "’s-Gravenhage", "D’Angelo Jr.", "L·lúcia", "约翰·史密斯"),
     *("マリア・カラス", "Jean\u2010Luc", "Anne\u2011Marie", "בן\u05beגוריון", "ג\u05f3ורג\u05f3", "J. R. R. Tolkien"),
 ]
 

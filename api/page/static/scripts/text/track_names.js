@@ -4,7 +4,7 @@ const MOST_CHARACTERS = 60;
 const MOST_SECONDS = 12 * 3600; // the server's
 // As the server takes them (`transcript/speaker_names.py`).
 const IS_NAME = /^['‘’]?[\p{L}\p{N}_][\p{L}\p{M}\p{N}_ .'‘’·‧・\-‐‑\u05be\u05f3\u05f4\u200c\u200d]*(?<![\u200c\u200d])$/u;
-const IS_LABEL = /^(?:SPEAKER|CHANNEL)_\p{Nd}+(?:_SPEAKER_\p{Nd}+)?$/u;
+const IS_LABEL = /^(?:SPEAKER|CHANNEL)_\p{Decimal_Number}+(?:_SPEAKER_\p{Decimal_Number}+)?$/u;
 
 /**
  * Names for tracks: what is different in the names of their files, without numbers.
