@@ -28,6 +28,9 @@ endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
+# Without a cache of bytecode each process of the tests compiles the project anew, and pytest all files of tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint lock image image-base test-image podman image-torch serve http platform bench coldstart soak fuzz format clips release clean
 
 help:  ## this list
