@@ -142,8 +142,8 @@ seconds_taken: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: d
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     file = report.nodeid.partition("::")[0]
-    properties: dict[str, Any] = dict(report.user_properties)
-    seconds_taken[file][tier_of(report.keywords)] += properties.get("cpu_seconds", 0.0)  # none if its process crashed
+    told: dict[str, Any] = dict(report.user_properties)
+    seconds_taken[file][tier_of(report.keywords)] += told.get("cpu_seconds", 0.0)  # nothing if its process crashed
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
