@@ -28,6 +28,9 @@ endif
 WEIGHTS := $(if $(wildcard $(MODEL)),,models/.$(MODEL))
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
+# Without a cache of bytecode each process of the tests compiles the project anew, and pytest all files of tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo client ui bridge test-fast test test-all test-ui chromium coverage lint lock image image-base test-image podman image-torch serve http platform bench coldstart soak fuzz format clips release clean
 
 help:  ## this list
@@ -48,9 +51,10 @@ ui: $(CLIENT_READY)  ## the web page, for the endpoint in RUNPOD_ENDPOINT_ID or 
 bridge: $(CLIENT_READY)  ## OpenAI's API at http://127.0.0.1:8080/v1, for the endpoint in RUNPOD_ENDPOINT_ID; PORT=8080
 	@$(CLIENT)/python -m client.serve --port $(or $(PORT),8080)
 
+# Nothing waits in these, and each more process would import all of it once more.
 test-fast: $(DEV) $(CLIENT_READY)  ## the tests that need no model and start no process: under a minute
-	$(TESTS) -m "not model and not process and not slow"
-	$(CLIENT_TESTS) -m "not model and not process and not slow"
+	$(TESTS) -n 2 -m "not model and not process and not slow"
+	$(CLIENT_TESTS) -n 2 -m "not model and not process and not slow"
 
 test: setup $(CLIENT_READY)  ## all tests but the slow ones, with real models, real ffmpeg and the real SDK
 	$(TESTS) -m "not slow"
@@ -68,7 +72,7 @@ test-all: setup $(CLIENT_READY)  ## every test, soak and fuzz in small, and the 
 
 coverage: setup  ## the tests of the worker with coverage, which must not fall below the floor in pyproject.toml
 	@mkdir -p .cache/coverage
-	$(TESTS) -m "not slow" --cov --cov-report=term:skip-covered
+	$(TESTS) --cov --cov-report=term:skip-covered
 
 chromium:
 	@[ -x /usr/bin/chromium ] || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }

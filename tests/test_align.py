@@ -51,6 +51,7 @@ def test_a_text_gets_the_times_of_its_words(tiny: WhisperProcessor) -> None:
     assert aligned.warnings == []
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("options", [{}, {"chunking": "sequential"}, {"clip_timestamps": [[0, 7]]}, {"vad": False}])
@@ -70,6 +71,7 @@ def test_what_was_not_said_and_what_was_said_besides(tiny: WhisperProcessor, opt
     assert len(aligned.warnings) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_another_text_is_a_warning(tiny: WhisperProcessor) -> None:
@@ -104,6 +106,7 @@ def test_a_job_has_the_text_in_all_formats() -> None:
     assert answer["metadata"]["given_text"]["not_said"][0]["text"] == "Never said."
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_streamed_segments_are_those_of_the_answer(tiny: WhisperProcessor) -> None:
@@ -139,6 +142,7 @@ def test_a_blank_text_is_none() -> None:
     assert Options(align=" \n").align is None
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_lines_begin_where_they_are_spoken(tiny: WhisperProcessor) -> None:

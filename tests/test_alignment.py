@@ -60,6 +60,7 @@ def openai_onset_frames(costs: Costs) -> list[int]:
     return [int(frames[rows == row][0]) for row in range(len(costs))]
 
 
+@pytest.mark.slow
 @examples(100)
 @given(
     st_numpy.arrays(

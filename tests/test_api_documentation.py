@@ -61,6 +61,7 @@ def test_there_are_examples() -> None:
     assert len(SHELL) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[-1].strip()[:40])
@@ -71,6 +72,7 @@ def test_a_python_example_prints_what_is_said(server: str, folder: Path, code: s
     assert_spoken(output, "demo.ogg")
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("code", SHELL, ids=lambda code: code.split()[0])

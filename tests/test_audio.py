@@ -257,11 +257,13 @@ def test_a_recording_that_is_cut_off_is_decoded_as_far_as_it_goes(kind, media, f
     assert main_frequency(samples) == pytest.approx(TONE, abs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DETECTED)
 def test_strict_refuses_a_recording_that_is_cut_off(kind, media, folder):
     assert refusal_of_truncated(media(kind), folder).startswith("the recording is cut off: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WHOLE)
 def test_a_whole_recording_passes_strict_and_has_no_warnings(kind, media, folder):
     assert record(media(kind), folder, STRICT).warnings == []
@@ -290,6 +292,7 @@ def test_many_damaged_packets_are_told(media, folder):
     assert "packets of the audio are damaged" in warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", UNDETECTED)
 def test_a_truncated_raw_stream_is_decoded_to_its_end(kind, media, folder):
     data = media(kind).read_bytes()
@@ -349,6 +352,7 @@ def test_joined_recordings_are_decoded_to_the_end(kind, folder):
     assert found.warnings == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NOT_READ_ON)
 def test_a_recording_after_the_end_that_cannot_be_read_is_reported(kind, folder):
     found = record(join(folder, NOT_READ_ON[kind]), folder)
@@ -371,6 +375,7 @@ def test_a_pause_between_joined_parts_keeps_its_length(folder):
 HOUR = 3600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_split", [False, True])
 @pytest.mark.parametrize("hours", [[0.02], [0.5], [5], [11], [0.3, 0.01, 6]])
 def test_gaps_of_hours_keep_the_clock(hours, is_split, folder):
@@ -390,6 +395,7 @@ def test_gaps_of_hours_keep_the_clock(hours, is_split, folder):
     assert [file.name for file in folder.iterdir()] == ["audio.pcm"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [12, 30, 31, 300, 590])
 def test_a_gap_over_the_limit_is_told(hours, folder):
     source = write(folder, mp4(sine(440, 1.0).tobytes(), Mp4Track([(1, hours * HOUR * SCALE), (1, SCALE)], 2 * RATE)))
@@ -398,6 +404,7 @@ def test_a_gap_over_the_limit_is_told(hours, folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_webm_with_a_gap_of_an_hour_is_whole(folder):
     first, second = folder.parent / "first.webm", folder.parent / "second.webm"
     encode("-f", "lavfi", "-i", "sine=300:duration=2", "-c:a", "libopus", str(first))
@@ -653,6 +660,7 @@ SCRIPTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sent", "sent.mp3", "sent.m3u8"])
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_that_names_another_source_is_refused(script, name, media, trap, folder):
@@ -708,6 +716,7 @@ def slow_wav(size: int) -> bytes:
     return b"RIFF" + (len(fmt) + len(data) + 4).to_bytes(4, "little") + b"WAVE" + fmt + data
 
 
+@pytest.mark.slow
 def test_a_small_file_that_unpacks_to_hours_stops_at_the_limit(folder):
     source = write(folder, slow_wav(360_000))
     with final_size(folder) as sizes, pytest.raises(TooLarge, match="longer than the limit of 30 minutes"):
@@ -824,6 +833,7 @@ def test_each_channel_is_decoded_by_itself(kind, folder):
     assert len(left) == len(right) == pytest.approx(2 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STEREO)
 def test_a_mono_recording_on_a_stereo_track_is_one_channel(kind, folder):
     (only,) = split(encode_as(tones(folder.parent / "same.wav", 300, 300), kind), folder)
@@ -873,6 +883,7 @@ def stereo_speech(tmp_path_factory) -> Path:
     return source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STEREO)
 def test_the_same_sound_in_opposite_phase_is_one_channel(kind, stereo_speech, folder):
     source = folder.parent / "opposite.wav"
@@ -880,6 +891,7 @@ def test_the_same_sound_in_opposite_phase_is_one_channel(kind, stereo_speech, fo
     assert len(split(encode_as(source, kind), folder)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STEREO)
 def test_codec_noise_makes_no_second_channel(kind, stereo_speech, folder):
     assert len(split(encode_as(stereo_speech, kind), folder)) == 1

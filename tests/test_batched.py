@@ -62,17 +62,20 @@ def test_words_have_the_times_at_which_they_are_spoken(base: WhisperProcessor) -
     assert next(word.start for word in words if "Speech" in word.word) == pytest.approx(4.3, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_language_is_detected_with_its_probability(base: WhisperProcessor) -> None:
     transcript = transcribe(base, "demo.ogg")
     assert transcript.language == "en"
     assert 0.5 < (transcript.language_probability or 0.0) < 1.0
 
 
+@pytest.mark.slow
 def test_a_translation_of_english_is_english(base: WhisperProcessor) -> None:
     translation = transcribe(base, "demo.ogg", task="translate").text
     assert count_errors(" ".join(spoken("demo.ogg")), translation, "en").edits <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["silence.flac", "noise.ogg"])
 def test_without_speech_there_are_no_words(base: WhisperProcessor, clip: str) -> None:
     transcript = transcribe(base, clip)
@@ -80,6 +83,7 @@ def test_without_speech_there_are_no_words(base: WhisperProcessor, clip: str) ->
     assert transcript.speech == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decibels", [-40, -55])
 def test_a_quiet_voice_is_heard_at_a_second_look(base: WhisperProcessor, tmp_path: Path, decibels: int) -> None:
     loud = load_pcm(CLIPS / "demo.ogg")

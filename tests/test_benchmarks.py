@@ -515,6 +515,7 @@ def poisson_jobs(per_second, mean_s, count, *, exponential):
     return jobs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("servers", "per_second", "exponential", "mean_wait"),
     [
@@ -529,6 +530,7 @@ def test_waits_are_those_of_queueing_theory(servers, per_second, exponential, me
     assert fmean(job.wait for job in simulated.jobs) == pytest.approx(mean_wait, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponential", [True, False])
 def test_times_on_a_shared_worker_are_those_of_queueing_theory(exponential):
     endpoint = Endpoint((1.0,), concurrency=1000, overhead_s=0, min_workers=1, max_workers=1)

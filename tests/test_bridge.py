@@ -110,6 +110,7 @@ def spoken(text: str) -> str:
     return " ".join("".join(letter for letter in text.lower() if letter.isalpha() or letter.isspace()).split())
 
 
+@pytest.mark.slow
 def test_each_format_comes_as_openai_sends_it(sdk: openai.OpenAI) -> None:
     plain = transcribe(sdk)
     assert TEXT in spoken(plain.text)
@@ -126,11 +127,13 @@ def test_each_format_comes_as_openai_sends_it(sdk: openai.OpenAI) -> None:
     assert verbose.segments[-1].end <= 6.8
 
 
+@pytest.mark.slow
 def test_speakers_are_told_apart(sdk: openai.OpenAI) -> None:
     answer = transcribe(sdk, CLIPS / "dialogue.ogg", response_format="diarized_json", chunking_strategy="auto")
     assert len({segment.speaker for segment in answer.segments}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # OpenAI switches the route off
 def test_another_model_of_the_endpoint_translates(sdk: openai.OpenAI) -> None:
     answer = sdk.audio.translations.create(model="base", file=DEMO, response_format="verbose_json")
@@ -138,6 +141,7 @@ def test_another_model_of_the_endpoint_translates(sdk: openai.OpenAI) -> None:
     assert answer.language == "english"
 
 
+@pytest.mark.slow
 def test_raw_samples_are_transcribed_as_by_whisper_asr_webservice(sdk: openai.OpenAI) -> None:
     samples = run_ffmpeg("-i", DEMO, "-f", "s16le", "-ac", "1", "-ar", "16000", "-")
     address = str(sdk.base_url).replace("/v1/", "/asr")
@@ -221,6 +225,7 @@ def test_a_caller_that_hangs_up_ends_the_job(platform: Platform, sdk: openai.Ope
     until(lambda: job.status == "CANCELLED")
 
 
+@pytest.mark.slow
 def test_a_model_that_the_endpoint_lacks_is_replaced_by_its_default_with_a_warning(sdk: openai.OpenAI) -> None:
     with DEMO.open("rb") as file:
         answer = sdk.audio.transcriptions.with_raw_response.create(model="Systran/faster-whisper-large-v3", file=file)
@@ -229,6 +234,7 @@ def test_a_model_that_the_endpoint_lacks_is_replaced_by_its_default_with_a_warni
     assert [model.id for model in sdk.models.list()] == ["tiny.en", "base", "whisper-1"]
 
 
+@pytest.mark.slow
 def test_a_caller_whose_time_is_up_asks_again_for_the_same_job(platform: Platform, sdk: openai.OpenAI) -> None:
     before = len(platform.jobs)
     impatient = sdk.with_options(timeout=1.5, max_retries=8)
@@ -236,6 +242,7 @@ def test_a_caller_whose_time_is_up_asks_again_for_the_same_job(platform: Platfor
     assert len(platform.jobs) == before + 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_litellm_transcribes(sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it is fetched
@@ -246,6 +253,7 @@ def test_litellm_transcribes(sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
     assert TEXT in spoken(answer.text)
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_if_one_is_set(platform: Platform, tmp_path: Path) -> None:
     with bridge(platform, tmp_path, "--serve-key", "secret") as url, client(url) as sdk:
         with pytest.raises(openai.AuthenticationError, match="the API key is wrong"):
@@ -253,6 +261,7 @@ def test_a_key_is_asked_for_if_one_is_set(platform: Platform, tmp_path: Path) ->
         assert TEXT in spoken(transcribe(sdk.with_options(api_key="secret")).text)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_recording_is_left_on_the_disk(platform: Platform, tmp_path: Path) -> None:
     with bridge(platform, tmp_path) as url, client(url) as sdk:
         transcribe(sdk)

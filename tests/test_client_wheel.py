@@ -34,6 +34,7 @@ def test_other_forms_of_import_are_refused(source: str) -> None:
         move_imports(source.encode(), "module.py")
 
 
+@pytest.mark.slow
 def test_only_what_the_client_imports_goes_in() -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in find_client_modules(ROOT)}
     assert {"client/live.py", "api/http/__init__.py", "transcript/formats/render.py", "media/sandbox.py"} <= modules

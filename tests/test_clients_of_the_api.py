@@ -17,7 +17,7 @@ from tests.support import api_clients as clients
 from tests.support.clips import CLIPS, assert_spoken
 from tests.support.http_worker import http_worker
 
-pytestmark = [pytest.mark.model, pytest.mark.process]
+pytestmark = [pytest.mark.model, pytest.mark.process, pytest.mark.slow]
 
 OPUS = (CLIPS / "demo.ogg").read_bytes()
 SILENCE = (CLIPS / "silence.flac").read_bytes()

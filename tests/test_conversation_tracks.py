@@ -209,6 +209,7 @@ def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[TrackFile]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_a_conversation_is_transcribed_once_with_its_speakers(
@@ -230,6 +231,7 @@ def test_a_conversation_is_transcribed_once_with_its_speakers(
     assert streamed == transcript.segments
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_two_speakers_on_one_channel_of_a_call_are_told_apart(processor: WhisperProcessor, tmp_path: Path) -> None:

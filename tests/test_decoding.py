@@ -145,6 +145,7 @@ def test_features_and_logits_are_those_of_openai_whisper(name: str, mel: Tensor,
         assert (ours - reference(name).logits(tokens, theirs)).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_short_encoding_ends_with_its_last_position(mel: Tensor, features: dict[str, Tensor]) -> None:
     with torch.inference_mode():
         (short,) = engine("tiny.en").encoder(mel[2:, :, :1000])
@@ -154,6 +155,7 @@ def test_a_short_encoding_ends_with_its_last_position(mel: Tensor, features: dic
     assert torch.cosine_similarity(short[:250], whole[:250]).mean() > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny.en", pytest.param("base", marks=pytest.mark.slow)])
 def test_greedy_tokens_are_identical_in_a_shared_batch(
     placement: Placement, name: str, openai: Reference, features: dict[str, Tensor]
@@ -162,6 +164,7 @@ def test_greedy_tokens_are_identical_in_a_shared_batch(
         same(ours, openai(name, window))
 
 
+@pytest.mark.slow
 def test_a_text_with_a_known_beginning_goes_on_as_openai_whispers(
     placement: Placement, openai: Reference, features: dict[str, Tensor]
 ) -> None:
@@ -274,6 +277,7 @@ def test_numbers_that_overflow_fail_only_their_window(
     same(ours[2], openai("tiny.en", 2, **given))
 
 
+@pytest.mark.slow
 def test_a_slot_that_overflowed_serves_the_next_window(
     placement: Placement, openai: Reference, features: dict[str, Tensor]
 ) -> None:

@@ -243,6 +243,7 @@ def test_a_too_large_answer_is_uploaded_if_there_is_a_bucket(answer: dict[str, A
     assert warning.startswith("the result is in files")
 
 
+@pytest.mark.slow
 def test_a_text_too_large_for_the_answer_is_in_its_file_only(bucket: Bucket) -> None:
     answer = answer_of(spoken(400))
     links = send(answer, bucket=bucket, upload=UploadRequest())
@@ -336,6 +337,7 @@ def test_values_that_json_lacks_are_converted_in_files_too(bucket: Bucket) -> No
     assert json.loads(files["json"])["segments"][0]["avg_logprob"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)  # seconds
 def test_twelve_hours_with_words_are_measured_quickly() -> None:
     answer = answer_of(spoken(12 * 900))

@@ -116,6 +116,7 @@ def test_copies_on_several_devices_share_the_windows_and_agree(
     assert sum(device.passes for device in devices) == 4 * len(windows)  # layers of the encoder
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("last", [0, 5])
@@ -130,6 +131,7 @@ def test_the_work_of_a_failed_device_is_repeated_by_the_others(
         assert bad.passes == last + 1  # it gets no more work
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
@@ -139,6 +141,7 @@ def test_with_the_last_device_the_engine_is_lost(windows: list[Window]) -> None:
                 list(engine.transcribe(windows, GREEDY))
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_a_window_encoded_on_another_device_is_encoded_again(
@@ -164,6 +167,7 @@ def test_a_device_that_cannot_load_the_model_leaves_no_thread_running() -> None:
 # --- One model on several devices ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_a_split_model_agrees_with_a_whole_one(windows: list[Window], on_one: list[WindowTranscript]) -> None:
@@ -189,6 +193,7 @@ class SeparateDevices(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.model
 @pytest.mark.process

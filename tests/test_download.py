@@ -482,11 +482,15 @@ def test_bytes_after_the_declared_length_are_not_read(serve, tmp_path):
     assert fetch(server.url(), tmp_path) == CONTENT[:1000]
 
 
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    return gzip.compress(bytes(50_000_000))
+
+
 @pytest.mark.parametrize(
     "coding", ["gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "compress", "identity, gzip", "base64,gzip"]
 )
-def test_a_compressed_body_is_refused(coding, serve, tmp_path):
-    bomb = gzip.compress(bytes(50_000_000))
+def test_a_compressed_body_is_refused(coding, bomb, serve, tmp_path):
     server = serve(lambda handler: handler.answer(200, bomb, Content_Encoding=coding))
     with refused(DownloadFailed, tmp_path, "compressed"):
         fetch(server.url(), tmp_path)
@@ -943,6 +947,7 @@ def test_the_size_limit_of_base64_is_inclusive(size, tmp_path):
         decode(text, tmp_path, max_bytes=size - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(20)  # seconds: linear in the size, so well under one
 def test_twenty_megabytes_of_base64(tmp_path):
     data = os.urandom(15_000_000)

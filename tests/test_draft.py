@@ -59,6 +59,7 @@ def test_a_draft_is_the_greedy_text_of_the_window(engine: Engine, speech: NDArra
     assert draft.no_speech_prob < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "is_short", "num_frames"),
     [
@@ -78,6 +79,7 @@ def test_a_short_encoding_reads_the_sound_and_at_least_two_seconds_of_silence(
     assert EncodeRequest(audio, is_short=is_short).num_frames == num_frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "is_short"), [("en", True), ("de", False), ("ja", False), (None, False)])
 def test_only_drafts_of_english_are_encoded_without_most_of_the_silence(
     engine: Engine, language: str | None, is_short: bool
@@ -86,6 +88,7 @@ def test_only_drafts_of_english_are_encoded_without_most_of_the_silence(
     assert next(draft_window(window, options, engine.token_sets, ())).is_short is is_short  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_drafts_of_different_lengths_are_each_as_if_alone(engine: Engine, speech: NDArray[np.int16]) -> None:
     windows = [Window(speech[: seconds * 16000]) for seconds in (2, 3, 5)]
     alone = [engine.draft(window, OPTIONS).result() for window in windows]
@@ -93,6 +96,7 @@ def test_drafts_of_different_lengths_are_each_as_if_alone(engine: Engine, speech
     assert [draft.result().tokens for draft in together] == [draft.tokens for draft in alone]
 
 
+@pytest.mark.slow
 def test_a_draft_goes_on_from_the_text_of_an_earlier_one(engine: Engine, speech: NDArray[np.int16]) -> None:
     known = engine.draft(Window(speech[: 2 * 16000]), OPTIONS).result().tokens[:4]
     known[-1] = engine.token_sets.tokenizer().encode(" goodbye")[0]
@@ -101,6 +105,7 @@ def test_a_draft_goes_on_from_the_text_of_an_earlier_one(engine: Engine, speech:
     assert "museum" in text_of(engine, draft.tokens[4:])
 
 
+@pytest.mark.slow
 def test_a_text_that_repeats_itself_is_known_by_it_and_ends(engine: Engine, speech: NDArray[np.int16]) -> None:
     tokenizer = engine.token_sets.tokenizer()
     loop = [tokenizer.timestamp_begin, *tokenizer.encode(" the cat sat on the mat and" * 12)]
@@ -125,6 +130,7 @@ def test_a_cancelled_draft_leaves_nothing(engine: Engine, speech: NDArray[np.int
         engine.draft(Window(speech), OPTIONS, client=client)
 
 
+@pytest.mark.slow
 def test_a_draft_may_leave_a_core_free_for_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     encode = Encoder.__call__

@@ -73,6 +73,7 @@ STARTS: dict[str, tuple[Callable[[Video, Path], object], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STARTS)
 def test_each_start_of_ffmpeg_is_bounded(kind: str, film: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start, memory = STARTS[kind]
@@ -140,6 +141,7 @@ def test_a_failure_names_what_was_missing(status: int, log: str, error: WorkerEr
             refuse_exhausted(read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [decode, probe])
 def test_a_small_file_that_declares_gigabytes_of_index_takes_little(
     call: Callable[[Path, Path], None], folder: Path
@@ -153,6 +155,7 @@ def test_a_small_file_that_declares_gigabytes_of_index_takes_little(
     assert error in (None, "UnsupportedMedia")  # the sound may be whole all the same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [decode, probe])
 def test_more_tracks_than_anybody_needs_are_refused(call: Callable[[Path, Path], None], folder: Path) -> None:
     source = folder.parent / "many.mp4"
@@ -161,6 +164,7 @@ def test_more_tracks_than_anybody_needs_are_refused(call: Callable[[Path, Path],
         call(source, folder)
 
 
+@pytest.mark.slow
 def test_a_track_that_repeats_its_data_fills_no_disk(folder: Path) -> None:
     """A video of 1.4 MB whose 100,000 pictures are the same megabyte."""
     source = folder.parent / "repeated.mp4"

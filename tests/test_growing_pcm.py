@@ -102,6 +102,7 @@ def test_samples_are_read_before_the_end_and_are_those_of_the_result(slow, sourc
         assert np.array_equal(growing[3:9], whole[3:9])
 
 
+@pytest.mark.slow
 def test_channels_that_are_mixed_are_read_after_the_end(folder):
     stereo = write_wav(folder.parent / "stereo.wav", np.stack([sine(300, 2.0), sine(500, 2.0)], axis=1))
     with start(stereo, folder) as decoding:
@@ -109,6 +110,7 @@ def test_channels_that_are_mixed_are_read_after_the_end(folder):
         assert len(decoding.result().channels[0]) == 2 * SAMPLE_RATE
 
 
+@pytest.mark.slow
 def test_the_samples_are_those_of_the_chosen_track(slow, folder):
     tracks = folder.parent / "tracks.mka"
     inputs = [part for frequency in (300, 1000) for part in ("-f", "lavfi", "-i", f"sine={frequency}:duration=10")]
@@ -120,6 +122,7 @@ def test_the_samples_are_those_of_the_chosen_track(slow, folder):
         assert main_frequency(growing[:]) == pytest.approx(1000, abs=1)
 
 
+@pytest.mark.slow
 def test_sound_that_begins_late_is_read_after_the_end(folder):
     late = folder.parent / "late.mp4"
     picture = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:duration=3"]
@@ -131,6 +134,7 @@ def test_sound_that_begins_late_is_read_after_the_end(folder):
         assert len(decoding.result().channels[0]) == pytest.approx(3 * SAMPLE_RATE, abs=2000)
 
 
+@pytest.mark.slow
 def test_samples_around_a_gap_are_those_of_the_result(folder):
     gapped = folder.parent / "gap.mp4"
     gapped.write_bytes(mp4(sine(440, 10.0).tobytes(), Mp4Track([(1, 110 * SCALE), (1, 10 * SCALE)], 20 * RATE)))
@@ -226,6 +230,7 @@ def written_slowly(tmp_path: Path) -> Iterator[Callable[[Pcm, int], GrowingPcm]]
         yield grow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vad", [VadOptions(), None], ids=["vad", "no vad"])
 @pytest.mark.parametrize("piece", [99_999, 10_000_000])
 def test_windows_of_a_growing_recording_are_those_of_the_whole_one(written_slowly, piece, vad):
@@ -266,6 +271,7 @@ def test_a_job_that_reads_along_has_the_result_of_one_that_waits(tiny, slow):
     assert along.timings["decode_audio"] < waited.timings["decode_audio"]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_a_job_over_the_limit_fails_although_its_first_windows_were_transcribed(tiny, slow, monkeypatch):
     monkeypatch.setenv("MAX_AUDIO_SECONDS", "60")

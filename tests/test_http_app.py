@@ -186,6 +186,7 @@ def test_a_format_that_cannot_stream_is_answered_whole(api: Api) -> None:
     assert answer.body.startswith(b"1\n00:00:00,000")
 
 
+@pytest.mark.slow
 def test_the_async_sdk_gets_64_texts_at_once(api: Api) -> None:
     api.transcriber.seconds = 0.2
 
@@ -476,6 +477,7 @@ def test_a_wrong_key_is_refused_before_the_body_is_sent(no_files_left: Path, mon
         assert api.send(post("/v1/audio/transcriptions", b"", length=1000)).startswith(b"HTTP/1.1 401")
 
 
+@pytest.mark.slow
 def test_a_thousand_wrong_keys_change_nothing(no_files_left: Path) -> None:
     with api_on_loopback(settings=KEYS) as api:
         connection = HTTPConnection("127.0.0.1", api.port, timeout=20)

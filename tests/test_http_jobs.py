@@ -420,6 +420,7 @@ def test_a_webhook_or_an_upload_outlives_the_server(
     assert app.state.jobs.get(job_id).outlives_server is outlives
 
 
+@pytest.mark.slow
 def test_memory_of_results_is_that_of_their_json(url: str, app: Starlette, transcriber: ScriptedTranscriber) -> None:
     transcriber.answer = {"transcription": {"segments": SEGMENTS * 1000}}
     job_id = submit(url)

@@ -56,6 +56,7 @@ def test_json(client: openai.OpenAI) -> None:
     assert answer.usage.seconds == 7  # of 6.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("response_format", "beginning"), [("text", "The quick"), ("srt", "1\n00:00:00,"), ("vtt", "WEBVTT\n\n00:")]
 )
@@ -114,6 +115,7 @@ def test_a_stream_has_the_text_in_pieces_and_then_as_a_whole(client: openai.Open
     assert_spoken(done.text, "long.ogg", max_errors=10)
 
 
+@pytest.mark.slow
 def test_silence_is_an_empty_text(client: openai.OpenAI) -> None:
     assert transcribe(client, CLIPS / "silence.flac").text == ""
 
@@ -185,6 +187,7 @@ def test_64_requests_at_once_are_all_answered(client: openai.OpenAI) -> None:
         assert_spoken(text, "demo.ogg")
 
 
+@pytest.mark.slow
 def test_a_client_that_hangs_up_leaves_the_batch(worker: HttpWorker, tmp_path: Path) -> None:
     recording = tmp_path / "an hour.ogg"  # which takes minutes
     encode("-stream_loop", "119", "-i", str(CLIPS / "long.ogg"), "-c", "copy", str(recording))
@@ -239,6 +242,7 @@ def test_sigterm_answers_what_runs_and_ends_with_0(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_failed_fitness_check_ends_the_start_with_its_sentence(tmp_path: Path) -> None:
     ffmpeg = tmp_path / "ffmpeg"
     ffmpeg.write_text("#!/bin/sh\nexit 1\n")
@@ -250,6 +254,7 @@ def test_a_failed_fitness_check_ends_the_start_with_its_sentence(tmp_path: Path)
     assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_the_page_is_announced_and_asks_for_a_key(tmp_path: Path) -> None:
     with http_worker(PAGE="auto", PAGE_FOLDER=str(tmp_path / "page")) as worker:
         wait_until(lambda: any("worker.ready" in line and "page=true" in line for line in worker.log))
@@ -259,6 +264,7 @@ def test_the_page_is_announced_and_asks_for_a_key(tmp_path: Path) -> None:
     assert (tmp_path / "page" / "transcripts.sqlite3").is_file()
 
 
+@pytest.mark.slow
 def test_without_a_folder_for_the_page_the_api_is_served_unless_the_page_was_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "file"
     folder.touch()
@@ -275,6 +281,7 @@ def test_without_a_folder_for_the_page_the_api_is_served_unless_the_page_was_ask
     assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [

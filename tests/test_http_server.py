@@ -99,6 +99,7 @@ def test_other_requests_wait_until_the_application_is_loaded(start: Start) -> No
     assert served.get("/early") == (200, "early")
 
 
+@pytest.mark.slow
 def test_all_ports_serve_the_health_path(start: Start) -> None:
     served = start(ports=2)
     served.wait_until_ready()
@@ -113,6 +114,7 @@ def test_a_failed_load_ends_the_process_with_its_sentence(start: Start) -> None:
     assert served.end() == (1, "", "it cannot start: the weights are damaged\n")
 
 
+@pytest.mark.slow
 def test_a_bug_in_the_load_ends_the_process_with_its_traceback(start: Start) -> None:
     code, _, errors = start("--fails", "bug").end()
     assert code == 1
@@ -129,6 +131,7 @@ def test_a_port_in_use_is_one_sentence(start: Start) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["203.0.113.7", "no host", "a" * 300, "[::1]"])
 def test_a_host_that_is_not_this_machines_is_one_sentence(start: Start, host: str) -> None:
     code, _, errors = start("--host", host).end()
@@ -150,6 +153,7 @@ def test_sigterm_finishes_what_runs_and_refuses_what_is_new(start: Start) -> Non
     assert served.end() == (0, "shutdown\nended\n", warning)
 
 
+@pytest.mark.slow
 def test_sigterm_while_the_application_loads_ends_at_once(start: Start) -> None:
     served = start("--load-seconds", 60)
     with ThreadPoolExecutor(1) as thread:
@@ -161,6 +165,7 @@ def test_sigterm_while_the_application_loads_ends_at_once(start: Start) -> None:
     assert served.end() == (0, "", "")  # which waits less than the application loads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_cancels_what_runs(start: Start, second: signal.Signals) -> None:
     served = start()
@@ -181,6 +186,7 @@ HALF_A_HEAD = b"GET /ping HTT"
 UNREAD_BODY = b"POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("beginning", "drip"), [(b"", b""), (HALF_A_HEAD, b""), (HALF_A_HEAD, b"P"), (UNREAD_BODY, b"x")]
 )
@@ -210,12 +216,14 @@ def is_open(connection: socket.socket) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_request_may_take_longer_than_its_head(start: Start) -> None:
     served = start("--head-seconds", 0.3)
     served.wait_until_ready()
     assert served.get("/1") == (200, "1")
 
 
+@pytest.mark.slow
 def test_answers_on_one_connection_do_not_wait_for_acknowledgements(start: Start) -> None:
     served = start()
     served.wait_until_ready()
@@ -229,6 +237,7 @@ def test_answers_on_one_connection_do_not_wait_for_acknowledgements(start: Start
     assert min(times[-10:]) < 0.04  # after which Linux acknowledges, once a connection has had some exchanges
 
 
+@pytest.mark.slow
 def test_it_may_have_as_many_descriptors_as_the_system_lets_it(start: Start) -> None:
     served = start(descriptors=(64, 2048))
     served.wait_until_ready()
@@ -238,6 +247,7 @@ def test_it_may_have_as_many_descriptors_as_the_system_lets_it(start: Start) -> 
         assert resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE) == (2048, 2048)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "pause"), [("/1", 0.2), ("/1", 0), ("/now", 0.2)])
 def test_a_body_that_is_no_http_ends_its_connection_without_a_traceback(start: Start, path: str, pause: float) -> None:
     served = start()
@@ -260,6 +270,7 @@ def test_a_huge_head_is_refused(start: Start) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.slow
 def test_idle_connections_do_not_keep_others_out(start: Start) -> None:
     served = start("--max-connections", 5)
     served.wait_until_ready()
@@ -274,6 +285,7 @@ NEVER_READ = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
 WAITING = b"GET /60 HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("request_", [NEVER_READ, WAITING], ids=["answers are not read", "answers take long"])
 def test_requests_that_were_not_admitted_do_not_keep_others_out(start: Start, request_: bytes) -> None:
     served = start("--max-connections", 5)
@@ -288,6 +300,7 @@ def test_requests_that_were_not_admitted_do_not_keep_others_out(start: Start, re
         assert admitted.recv(1000).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_a_caller_who_reads_nothing_is_given_up(start: Start) -> None:
     served = start("--unread-seconds", 1)
     served.wait_until_ready()

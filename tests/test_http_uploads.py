@@ -286,6 +286,7 @@ def test_a_recording_in_json_is_transcribed(api: Api) -> None:
     assert api.transcriber.jobs[0].upload is None
 
 
+@pytest.mark.slow
 def test_a_large_upload_takes_no_memory(no_files_left: Path) -> None:
     size, block = 300 * uploads.MIB, bytes(uploads.MIB)
     head, tail = part("file", b"")[:-2], b"\r\n" + form()

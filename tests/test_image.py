@@ -72,6 +72,7 @@ def test_a_release_rebuilds_neither_packages_nor_models() -> None:
     assert not copied & set(STATED)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_the_builds_last_step_fails_if_the_clip_is_not_understood(

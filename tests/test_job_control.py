@@ -161,6 +161,7 @@ def test_a_stage_in_python_ends_at_the_look_that_finds_it_cancelled(stage: str) 
     assert lines.run - looks[-1] < 1_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_in_python_looks_often(stage: str) -> None:
     looks: list[int] = []

@@ -76,6 +76,7 @@ def long_recording(monkeypatch: pytest.MonkeyPatch) -> Pcm:
     return np.tile(LONG, 3)
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_sampled_throughout(long_recording: Pcm) -> None:
     _, windows, engine = detect(long_recording, [{"en": 1.0}])
     assert len(windows) > 4

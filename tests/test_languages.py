@@ -192,6 +192,7 @@ def test_any_text_is_a_language_or_refused(text: str) -> None:
         assert "not a language" in str(error)
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_its_sources() -> None:
     assert _TABLE.read_text(encoding="utf-8") == language_table(), "run builder/write_tables.py"
     assert set(json.loads(language_table())) == {*LANGUAGES, "zh-Hans", "zh-Hant"}

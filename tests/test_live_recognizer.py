@@ -74,6 +74,7 @@ def test_the_words_are_told_while_they_are_spoken_and_whole_at_the_end(processor
         assert each.language == "en"
 
 
+@pytest.mark.slow
 def test_speakers_are_told_apart_over_the_whole_stream_and_known_voices_named(processor: WhisperProcessor) -> None:
     turns = read_rttm(CLIPS / "dialogue.rttm")
     ada = max((turn for turn in turns if turn.speaker == turns[1].speaker), key=lambda turn: turn.end - turn.start)
@@ -120,6 +121,7 @@ def test_what_the_model_cannot_do_is_refused(
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_no_more_streams_than_the_limit(processor: WhisperProcessor) -> None:
     async def run() -> None:
         recognizer = LocalLiveRecognizer(processor, never_lost, 2)

@@ -42,6 +42,7 @@ def test_fewer_frames_have_the_same_numbers() -> None:
     assert torch.equal(log_mel(windows, 80, CPU, 600), log_mel(windows, 80, CPU)[:, :, :600])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_mels", [80, 128])
 def test_windows_of_a_batch_do_not_affect_each_other(n_mels: int) -> None:
     windows = [noise(length, loudness=10 ** (1 + number % 4)) for number, length in enumerate(LENGTHS)]

@@ -118,6 +118,7 @@ def test_a_model_that_is_loading_while_the_cache_is_closed_is_closed_too() -> No
     assert loader.loaded == set()
 
 
+@pytest.mark.slow
 def test_any_number_of_threads_may_use_a_cache_that_is_closed() -> None:
     for _ in range(20):
         loader = Loader()

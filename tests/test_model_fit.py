@@ -62,6 +62,7 @@ def test_an_english_only_model_measures_no_language_and_says_if_speech_is_foreig
     assert (strange.language, strange.language_probability, strange.warnings) == ("en", None, [FOREIGN])
 
 
+@pytest.mark.slow
 def test_a_caller_who_says_that_it_is_english_is_believed(tiny: WhisperProcessor, foreign: Path) -> None:
     transcript = tiny.transcribe(foreign, {"language": "en", "temperature": 0.0})
     assert (transcript.language_probability, transcript.warnings) == (1.0, [])
@@ -117,6 +118,7 @@ def test_languages_and_tasks_that_a_model_does_not_know_are_refused(
     assert str(refused.value) == sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "options", "warning"),
     [

@@ -250,6 +250,7 @@ def test_edits_are_kept_and_conflicts_returned(browser: Browser) -> None:
     assert browser.get(f"{TRANSCRIPTS}/{transcript_id}").json["edited"]
 
 
+@pytest.mark.slow
 def test_as_many_long_lines_as_may_be_changed_at_once_are_taken(browser: Browser) -> None:
     transcript_id = finished(browser)["id"]
     words = [[f" word{number}, and", number, number + 1, 0.5] for number in range(100)]

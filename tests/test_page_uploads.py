@@ -105,6 +105,7 @@ def test_a_file_in_pieces_becomes_the_recording_of_a_transcript(browser: Browser
     assert files_of(folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_uploaded_over_cut_connections_and_restarts_is_the_file(folder: Path, seed: int) -> None:

@@ -136,6 +136,7 @@ def test_runsync_answers_with_the_output(live: Platform) -> None:
     assert (answer["status"], answer["output"]["echo"]) == ("COMPLETED", {"a": 2})
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_runsync_answers_with_the_state_when_the_wait_is_over(live: Platform, tmp_path: Path) -> None:
     release = tmp_path / "release"
@@ -151,6 +152,7 @@ def test_an_error_of_the_handler_fails_the_job(live: Platform) -> None:
     assert (answer["status"], answer["error"]) == ("FAILED", "no such audio")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_fields_beside_the_input_reach_the_handler(live: Platform) -> None:
     extra: dict[str, Any] = {"policy": {"executionTimeout": 60_000}, "s3Config": {"bucketName": "b"}}
@@ -183,6 +185,7 @@ def test_cancel_stops_the_handler_which_posts_nothing(served: tuple[Platform, Wo
     assert job.results == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_job_over_its_execution_timeout_is_stopped(live: Platform, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
@@ -192,6 +195,7 @@ def test_a_job_over_its_execution_timeout_is_stopped(live: Platform, tmp_path: P
     assert noted.read_text() == "stopped"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_sdk_posts_a_result_again_after_a_500(live: Platform) -> None:
     live.faults.next("job-done", Fault.ERROR_500)
@@ -201,6 +205,7 @@ def test_the_sdk_posts_a_result_again_after_a_500(live: Platform) -> None:
     assert live.faults.count("job-done") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_sdk_loses_a_result_that_is_refused(live: Platform) -> None:
     live.faults.next("job-done", Fault.REFUSE)
@@ -209,6 +214,7 @@ def test_the_sdk_loses_a_result_that_is_refused(live: Platform) -> None:
     assert job.results == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_sdk_survives_random_faults(live: Platform) -> None:
     live.faults.rate = 0.3
@@ -220,6 +226,7 @@ def test_the_sdk_survives_random_faults(live: Platform) -> None:
     assert live.faults.injected
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_result_over_the_limit_of_run_is_lost_and_fits_runsync(live: Platform) -> None:
     lost = live.job(live.submit({"large": 10_500_000}))
@@ -230,6 +237,7 @@ def test_a_result_over_the_limit_of_run_is_lost_and_fits_runsync(live: Platform)
     assert len(live.wait(kept)["output"]) == 10_500_000
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_webhook_that_refuses_is_tried_again(live: Platform) -> None:
     answers = [500, 200, 200]
@@ -258,6 +266,7 @@ def test_a_webhook_that_refuses_is_tried_again(live: Platform) -> None:
     assert body["output"]["echo"] == {"a": 5}
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_health_counts_jobs_and_workers(live: Platform, tmp_path: Path) -> None:
     release = tmp_path / "release"
@@ -270,6 +279,7 @@ def test_health_counts_jobs_and_workers(live: Platform, tmp_path: Path) -> None:
     assert call(live, "GET", "/health").json()["jobs"]["inProgress"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_pings_name_the_jobs_in_progress(served: tuple[Platform, Worker], tmp_path: Path) -> None:
     live, worker = served
@@ -293,6 +303,7 @@ def test_the_chunks_of_a_generator_arrive_in_stream(tmp_path: Path) -> None:
         assert platform.wait(job)["output"] == ["one", "two", "three"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_batch_is_taken_at_once_and_drained_at_sigterm(script: Path, tmp_path: Path) -> None:
     release = tmp_path / "release"
@@ -307,6 +318,7 @@ def test_a_batch_is_taken_at_once_and_drained_at_sigterm(script: Path, tmp_path:
         assert [job.status for job in jobs] == ["COMPLETED"] * 4 + ["IN_QUEUE"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_worker_that_ends_before_it_is_ready_shows_its_log(platform: Platform, tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
@@ -318,6 +330,7 @@ def test_a_worker_that_ends_before_it_is_ready_shows_its_log(platform: Platform,
     assert "no model" in worker.log()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_jobs_of_a_killed_worker_are_done_by_the_next_one(script: Path, tmp_path: Path) -> None:
     release = tmp_path / "release"
@@ -367,6 +380,7 @@ def command(script: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
         process.communicate(timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_command_replaces_a_worker_that_ends(tmp_path: Path) -> None:
     script = tmp_path / "worker.py"

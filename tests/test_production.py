@@ -159,6 +159,7 @@ def test_progress_rises_apart_and_never_comes_after_the_result(
     assert percents == sorted(percents)
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_ends_at_once_and_leaves_nothing(
     platform: Platform, worker: Worker, long_recording: Path, scratch: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_a_cancelled_job_ends_at_once_and_leaves_nothing(
     assert platform.job(job).results == []
 
 
+@pytest.mark.slow
 def test_the_execution_timeout_of_a_job_holds(platform: Platform, worker: Worker, long_recording: Path) -> None:
     job = platform.submit(long_job(long_recording, beam_size=5), policy={"executionTimeout": 2500})
     assert platform.wait(job)["status"] in ("TIMED_OUT", "FAILED")
@@ -195,6 +197,7 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
+@pytest.mark.slow
 def test_outcomes_are_told_to_the_webhook_signed(platform: Platform, worker: Worker, receiver: Receiver) -> None:
     good = platform.submit({**clip("demo.ogg"), "webhook": {"url": receiver.url}})
     bad = platform.submit({"audio": {"base64": "AAAA"}, "webhook": {"url": receiver.url}})
@@ -211,6 +214,7 @@ def test_outcomes_are_told_to_the_webhook_signed(platform: Platform, worker: Wor
     assert (by_job[wrong]["error_type"], by_job[wrong]["reference"]) == ("InvalidInput", "order 7")
 
 
+@pytest.mark.slow
 def test_a_webhook_that_fails_is_a_warning(platform: Platform, worker: Worker) -> None:
     status = platform.wait(
         platform.submit({**clip("demo.ogg"), "webhook": {"url": "http://127.0.0.1:9/?t=HOOK-TOKEN"}})
@@ -248,6 +252,7 @@ def test_the_log_tells_each_event_with_its_job_and_no_secret(
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_sigterm_lets_running_jobs_finish(platform: Platform, worker: Worker, long_recording: Path) -> None:
     job = platform.submit(long_job(long_recording))
     wait_for_event(worker, job, "job.started")  # the SDK drops a job that it has taken and not begun
@@ -255,6 +260,7 @@ def test_sigterm_lets_running_jobs_finish(platform: Platform, worker: Worker, lo
     assert len(words(text(platform.wait(job, 180)))) == pytest.approx(2 * len(spoken("long.ogg")), rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_stream_brings_segments_as_they_are_final_and_the_whole_in_the_end(platform: Platform) -> None:
     env = {"WHISPER_MODEL": "tiny.en", "STREAMING": "true"}
     with Worker(platform, env=env) as worker:

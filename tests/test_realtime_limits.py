@@ -191,6 +191,7 @@ def test_an_event_has_at_most_so_much_sound(api: Api, monkeypatch: pytest.Monkey
         assert caller.next("session.finished", timeout=60)["received_audio_bytes"] == 2**20
 
 
+@pytest.mark.slow
 def test_a_slow_reader_is_told_and_the_session_ends(
     api: Api, recognizer: ScriptedLiveRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

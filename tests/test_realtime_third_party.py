@@ -30,7 +30,7 @@ from tests.support.litellm_gateway import litellm_gateway
 if TYPE_CHECKING:
     from livekit.agents.stt import SpeechStream
 
-pytestmark = [pytest.mark.model, pytest.mark.process]
+pytestmark = [pytest.mark.model, pytest.mark.process, pytest.mark.slow]
 
 RATE = 24_000
 
@@ -81,7 +81,6 @@ async def livekit_events(worker: HttpWorker, model: str, sound: bytes, finals: i
     return events
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

@@ -85,6 +85,7 @@ def test_openais_client_hears_the_text(worker: HttpWorker, speech: list[str]) ->
     assert_told(events)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_openais_asynchronous_client_hears_the_text(worker: HttpWorker, speech: list[str]) -> None:
     async def hear() -> list[Any]:
@@ -106,6 +107,7 @@ def test_openais_asynchronous_client_hears_the_text(worker: HttpWorker, speech: 
     assert_told(asyncio.run(hear()))
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_tells_the_rest_of_the_text_and_that_it_restarts() -> None:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "tests.support.live_app", str(port)], cwd=ROOT)

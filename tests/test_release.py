@@ -170,6 +170,7 @@ def test_a_release_is_a_commit_a_tag_the_packages_and_the_notes(repository, caps
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_dry_run_does_everything_and_keeps_nothing(repository, capsys):
     before = state(repository)
@@ -184,6 +185,7 @@ def test_a_dry_run_does_everything_and_keeps_nothing(repository, capsys):
 # --- Refusals -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("version", ["0.1.0", "0.1.2", "0.3.0", "2.0.0", "0.0.9"])
 def test_only_the_next_version_is_released(repository, capsys, version):
@@ -196,6 +198,7 @@ def test_a_version_is_three_numbers(version):
         releasing.parse_version(version)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_tag_above_the_stated_version_counts(repository, capsys):
     git(repository, "tag", "v0.4.0")
@@ -203,18 +206,21 @@ def test_a_tag_above_the_stated_version_counts(repository, capsys):
     assert "does not follow 0.4.0" in refusal(repository, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_checkout_with_changes_is_refused(repository, capsys):
     (repository / "new.py").touch()
     assert "not committed: new.py" in refusal(repository, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_another_branch_is_refused(repository, capsys):
     git(repository, "switch", "--quiet", "--create", "feature")
     assert "releases are made on main: the branch is feature" in refusal(repository, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_nothing_to_release_is_refused(repository, capsys):
     empty = re.sub(r"(## \[Unreleased\]\n).*?(?=## )", r"\1\n### Added\n\n", CHANGES, flags=re.DOTALL)
@@ -222,6 +228,7 @@ def test_nothing_to_release_is_refused(repository, capsys):
     assert "nothing is listed under Unreleased in CHANGELOG.md" in refusal(repository, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("origin", "said"),
@@ -235,6 +242,7 @@ def test_links_to_another_repository_are_refused(repository, capsys, origin, sai
     assert said in refusal(repository, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     "origin",
@@ -245,6 +253,7 @@ def test_every_form_of_the_repositorys_address_is_taken(repository, origin):
     releasing._check_repository(repository)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("files", "said"),
@@ -261,6 +270,7 @@ def test_a_step_that_fails_leaves_the_checkout_as_it_was(repository, capsys, fil
     assert said in refusal(repository, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_checkout_that_has_changed_meanwhile_is_left_alone(repository, capsys):
     commit(repository, {"builder/write_tables.py": f"open({str(repository / 'CHANGELOG.md')!r}, 'a').write('- Late.')"})
@@ -276,6 +286,7 @@ INTERRUPT = "#!/bin/sh\nkill -{} 0\n"
 RELEASE = "import sys, pathlib, builder.release as it; sys.exit(it.main(['0.2.0'], pathlib.Path(sys.argv[1])))"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("hook", "signal", "is_too_late"),

@@ -152,6 +152,7 @@ def test_renovate_locks_with_the_uv_of_make_lock() -> None:
     assert constraints == {"uv": versions(BUILDER / "requirements-dev.txt", PYTHONS[1])["uv"]}
 
 
+@pytest.mark.slow
 def test_all_that_the_worker_imports_is_locked() -> None:
     unlocked = imported_distributions() - worker_lock().keys()
     assert unlocked == OF_THE_BASE | OF_THE_SYSTEM

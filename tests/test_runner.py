@@ -98,6 +98,7 @@ def test_transcripts_are_in_the_order_of_the_windows(shared: Engine, clips: dict
     assert [text([transcript]) for transcript in transcripts] == [spoken(name) for name in names]
 
 
+@pytest.mark.slow
 def test_concurrent_clients_each_get_their_own_words(shared: Engine, clips: dict[str, Pcm]) -> None:
     names = ["demo.ogg", "numbers.mp3", "video.mp4"] * 4
     beams = [None, 2, 3] * 4
@@ -113,6 +114,7 @@ def test_no_windows_yield_no_transcripts(shared: Engine) -> None:
     assert run(shared) == []
 
 
+@pytest.mark.slow
 def test_windows_are_read_ahead_only_as_far_as_the_batch_needs(shared: Engine, clips: dict[str, Pcm]) -> None:
     taken = 0
 
@@ -147,6 +149,7 @@ def test_a_window_that_fails_fails_only_its_client(engine: Engine, clips: dict[s
         assert all(text(job.result()) == spoken("demo.ogg") * 3 for job in good)
 
 
+@pytest.mark.slow
 def test_out_of_memory_shrinks_the_batch_until_it_fits(
     engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +170,7 @@ def test_out_of_memory_shrinks_the_batch_until_it_fits(
     assert text(run(engine, *[clips["demo.ogg"]] * 5)) == spoken("demo.ogg") * 5
 
 
+@pytest.mark.slow
 def test_out_of_memory_for_one_window_is_its_clients_error(
     engine: Engine, clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +184,7 @@ def test_out_of_memory_for_one_window_is_its_clients_error(
     assert text(run(engine, clips["demo.ogg"])) == spoken("demo.ogg")
 
 
+@pytest.mark.slow
 def test_numbers_that_overflow_are_computed_again_in_float32(
     clips: dict[str, Pcm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +209,7 @@ def test_weights_that_cannot_be_loaded_raise_at_once(tmp_path: Path) -> None:
         Engine(partial(load_weights, tmp_path / "missing.pt"), choose_placements())
 
 
+@pytest.mark.slow
 def test_word_timestamps_work_with_a_long_prompt(shared: Engine, clips: dict[str, Pcm]) -> None:
     options = replace(GREEDY, word_timestamps=True, prompt="museum " * 300)
     (transcript,) = run(shared, clips["numbers.mp3"], options=options)

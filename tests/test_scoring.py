@@ -60,6 +60,7 @@ def scorer(name: str) -> tuple[TokenSets, TokenRules, Model]:
     return tokens, rules, Model(source, FLOAT32, source.decoder.token_embedding.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "given"),
     [
@@ -90,6 +91,7 @@ def test_their_mean_with_the_end_token_is_openai_whispers(
         assert max(window) <= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{}, {"prompt": [1000, 2000, 3000]}, {"temperature": 0.8}])
 def test_what_openai_whisper_decodes_is_scored_likewise(given: dict[str, Any], features: dict[str, Tensor]) -> None:
     source, options = reference("tiny.en"), whisper.DecodingOptions(fp16=False, language="en", **given)

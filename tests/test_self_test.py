@@ -88,6 +88,7 @@ def test_a_model_that_outputs_nothing_or_nonsense_is_detected(
     assert "tiny.en" in sentence_of(failure)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_a_model_with_a_few_wrong_words_passes(model: LoadedModel, pcm: Pcm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +96,7 @@ def test_a_model_with_a_few_wrong_words_passes(model: LoadedModel, pcm: Pcm, mon
     self_test.check_transcription(model, pcm)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize("fault", ["no numbers", "wrong numbers"])
@@ -112,6 +114,7 @@ def test_a_device_that_miscalculates_is_detected(fault: str, pcm: Pcm, monkeypat
     assert "tiny.en" in sentence_of(failure)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_a_failing_device_is_reported_in_one_line(

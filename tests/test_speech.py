@@ -159,6 +159,7 @@ NOISES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOISES)
 def test_noise_is_no_speech_at_the_second_look_either(name):
     pcm = to_pcm(NOISES[name](20 * SAMPLE_RATE))

@@ -95,6 +95,7 @@ NOT_BEFORE_THE_FIRST_JOB = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.model
 def test_what_the_first_job_does_not_need_is_not_imported_before_it() -> None:
@@ -105,6 +106,7 @@ def test_what_the_first_job_does_not_need_is_not_imported_before_it() -> None:
     assert not NOT_BEFORE_THE_FIRST_JOB & imported
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_model_is_loaded_without_the_sdk_and_the_requests_schema() -> None:
     ran = run_python("-c", "import sys, src.model_loading; print(*sys.modules)")
@@ -141,6 +143,7 @@ def test_a_worker_with_a_broken_device_ends_and_leaves_the_job_in_the_queue(tmp_
         assert (job.status, job.attempt) == ("IN_QUEUE", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("env", "expected"),
@@ -170,6 +173,7 @@ sys.exit(0 if errors[0] is errors[1] else "the model was loaded again")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_damaged_weights_end_the_worker_with_one_sentence_and_are_loaded_once(tmp_path: Path) -> None:
     """The platform starts a worker that has ended anew; one that lives on unready would be paid for."""
@@ -197,6 +201,7 @@ load(time.perf_counter())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_model_that_the_device_has_no_memory_for_ends_the_worker_with_one_sentence() -> None:
     ran = run_python("-c", TOO_SMALL_A_DEVICE)

@@ -49,7 +49,10 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "beams": {"beam_size": 3},
     "patient beams": {"beam_size": 2, "patience": 2.5},
 }
-searches = pytest.mark.parametrize("search", SEARCHES)
+searches = pytest.mark.parametrize(
+    "search",
+    [name if name in ("greedy", "beams") else pytest.param(name, marks=pytest.mark.slow) for name in SEARCHES],
+)
 
 
 def essentials(outcome: DecodeResult | NumericalFault) -> Any:
@@ -241,6 +244,7 @@ windows = st.tuples(
 """A window's number and the text before it, which is read token by token up to 32 of them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -276,6 +280,7 @@ def test_every_window_is_decoded_as_if_alone(options: dict[str, Any]) -> None:
     holds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("prompt", [(), (3,) * 20, (9,) * 40], ids=len)
 def test_a_text_with_a_known_beginning_has_the_same_rest(lag: int, prompt: tuple[int, ...]) -> None:
@@ -355,9 +360,14 @@ def overflowing(placement: Placement, prompt: tuple[int, ...] = (), **options: A
     return replace(request, features=torch.full_like(request.features, torch.nan))
 
 
-prompts = pytest.mark.parametrize("prompt", [(), (3,) * 20, (3,) * 40], ids=len)
+prompts = pytest.mark.parametrize(
+    "prompt",
+    [pytest.param((), marks=pytest.mark.slow), (3,) * 20, pytest.param((3,) * 40, marks=pytest.mark.slow)],
+    ids=len,
+)
 
 
+@pytest.mark.slow
 @prompts
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("options", [{}, {"beam_size": 2}, {"temperature": 1e-6, "num_samples": 2}], ids=str)

@@ -163,6 +163,7 @@ def speech(words: int, pace: float = 0.06) -> list[Segment]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", EXTREME_LAYOUTS, ids=str)
 def test_whatever_the_limits_the_work_of_a_layout_grows_with_the_words_alone(layout):
     work = {}
@@ -175,6 +176,7 @@ def test_whatever_the_limits_the_work_of_a_layout_grows_with_the_words_alone(lay
     assert work[4_000] < 1_500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", EXTREME_LAYOUTS, ids=str)
 def test_an_hour_is_laid_out_within_any_limits(layout):
     made = speech(9_000)
@@ -186,6 +188,7 @@ def test_an_hour_is_laid_out_within_any_limits(layout):
         assert cue.end - cue.start <= 1000 * (layout.max_cue_duration or 10**9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [Layout(), BROADCAST, *EXTREME_LAYOUTS], ids=str)
 def test_a_layout_looks_often_whether_to_go_on(layout):
     made, looks = speech(4_000), [0]

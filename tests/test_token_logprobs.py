@@ -76,6 +76,7 @@ def said(segments: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 @pytest.mark.parametrize(
@@ -96,6 +97,7 @@ def test_their_bytes_are_the_segments_text(options: dict[str, Any]) -> None:
     assert segments
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_corrections_leave_what_whisper_wrote() -> None:
@@ -114,6 +116,7 @@ def test_streamed_segments_have_them() -> None:
     assert said([part.to_dict() for part in streamed]) == [part.text for part in streamed] != []
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_without_the_option_there_are_none() -> None:

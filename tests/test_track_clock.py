@@ -12,6 +12,7 @@ from src.audio.track_alignment import align_tracks, describe_alignment
 from tests.support.conversations import conversation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "clock"), [(60, TrackClock(7.3)), (300, TrackClock(12.0, 100e-6)), (300, TrackClock(3.0, -80e-6))]
 )
@@ -25,6 +26,7 @@ def test_the_clock_of_a_track_is_found_and_corrected(seconds: float, clock: Trac
     assert again == TrackClock(0.0)
 
 
+@pytest.mark.slow
 def test_tracks_without_common_sound_stay_as_they_are(tmp_path: Path) -> None:
     first, second = conversation(60, TrackClock(7.3), bleed=0.0)
     silence = np.zeros(60 * SAMPLE_RATE, np.int16)

@@ -61,6 +61,7 @@ def test_the_most_likely_languages_are_reported(base: WhisperProcessor, chunking
     assert transcript.language_probability == shares[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_detection_chooses_among_candidates(base: WhisperProcessor, chunking: str) -> None:
     transcript = base.transcribe(
@@ -89,6 +90,7 @@ def test_a_translation_comes_with_the_transcription(base: WhisperProcessor, chun
     assert transcript.text != alone.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_english_is_its_own_translation(base: WhisperProcessor, chunking: str) -> None:
     transcript = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking, translate=True))
@@ -96,6 +98,7 @@ def test_english_is_its_own_translation(base: WhisperProcessor, chunking: str) -
     assert transcript.translation.text == transcript.text != ""
 
 
+@pytest.mark.slow
 def test_a_translation_costs_no_second_encoding(base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
     from src.engine.model import Encoder
 
@@ -123,6 +126,7 @@ def test_a_prompt_that_is_too_long_gives_a_warning(base: WhisperProcessor, chunk
     assert warnings("Animals.") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_vocabulary_is_replaced_everywhere_and_counted(base: WhisperProcessor, chunking: str) -> None:
     options = options_of(
@@ -156,6 +160,7 @@ def test_silence_noise_and_music_have_no_words(
     assert transcript.text == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_quiet_speech_is_transcribed(base: WhisperProcessor, chunking: str, tmp_path: Path) -> None:
     # demo.ogg is at -17 dB (RMS); this is at -35 dB.
@@ -197,6 +202,7 @@ def test_each_channel_of_a_call_is_transcribed_and_labelled(base: WhisperProcess
     assert rendered["tsv"].splitlines()[0].split("\t") == ["start", "end", "speaker", "text"]
 
 
+@pytest.mark.slow
 def test_the_progress_of_a_channel_is_a_share_of_the_whole(base: WhisperProcessor, call: Path) -> None:
     reported: list[float] = []
     control = JobControl()
@@ -215,6 +221,7 @@ def mapped_mb() -> float:
     return int(fields["RssFile"].split()[0]) / 1024
 
 
+@pytest.mark.slow
 def test_the_pages_of_a_long_recording_are_released(tmp_path: Path) -> None:
     (tmp_path / "pcm").write_bytes(bytes(128 << 20))
     before = mapped_mb()
@@ -259,6 +266,7 @@ def test_a_job_that_is_cancelled_during_alignment_leaves_the_model_usable(base: 
 # --- Models ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_job_may_name_an_allowed_model(base: WhisperProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHISPER_MODELS", "tiny.en, turbo")
     get_settings.cache_clear()

@@ -301,6 +301,7 @@ def test_padding_ends_with_the_recording_and_halfway_to_the_neighbour(monkeypatc
     ]
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_never_copied_whole(tmp_path):
     pcm = np.memmap(tmp_path / "pcm", dtype=np.int16, mode="w+", shape=1200 * SAMPLE_RATE)  # 38 MB
     load_vad()

@@ -170,6 +170,7 @@ def many_keys(value: object = 1) -> dict[str, object]:
     return {f"caption_hilight_colr_{number}": value for number in range(MANY)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

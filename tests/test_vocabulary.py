@@ -385,6 +385,7 @@ def hostile_job(kind: str, terms: int) -> tuple[Transcript, dict[str, list[str]]
     return Transcript("en", 1.0, float(len(words)), segments), corrections
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "said"), [("almost everywhere", " a"), ("random", " nowhere")])
 def test_among_long_terms_one_that_is_said_is_corrected(kind: str, said: str) -> None:
     _, corrections = hostile_job(kind, MAX_TERMS)
@@ -395,6 +396,7 @@ def test_among_long_terms_one_that_is_said_is_corrected(kind: str, said: str) ->
     assert [part.text.strip() for part in made.segments] == [(said * 300).strip(), "Term 7", (said * 300).strip()]
 
 
+@pytest.mark.slow
 def test_a_large_vocabulary_is_made_ready_once_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     ready: list[int] = []
     monkeypatch.setattr(

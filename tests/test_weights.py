@@ -351,6 +351,7 @@ def test_a_quantised_conversion_is_refused_with_advice(tmp_path, dtype):
     assert "float16 or float32" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ctranslate2_variables(random_model()).keys() - {"decoder/pre_norm"}))
 def test_a_conversion_that_lacks_a_variable_is_refused(tmp_path, name):
     variables = ctranslate2_variables(random_model())

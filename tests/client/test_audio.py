@@ -118,6 +118,7 @@ def test_a_missing_track_is_refused_with_those_that_exist(tmp_path: Path) -> Non
         compress(source, tmp_path, audio_track="fre")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "signs"),
     [(2, (1, -1)), (3, (0, 0, 1)), *((n, (0,) * (n - 1) + (1,)) for n in (9, 10, 12, 16, 32, 60))],
@@ -154,6 +155,7 @@ DASH = (
 SCRIPTS = [HLS, "ffconcat version 1.0\nfile '{}'\n", DASH, '<ASX version="3.0"><entry><ref href="{}"/></entry></ASX>']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["talk.mp3", "talk.m3u8", "talk"])
 @pytest.mark.parametrize("place", ["{}", "file:{}", "file://{}", "../home/memo.ts", "neighbour.ts"])
 @pytest.mark.parametrize("script", SCRIPTS, ids=["hls", "concat", "dash", "asx"])
@@ -183,6 +185,7 @@ def test_ffmpeg_has_no_environment_and_is_bounded(tmp_path: Path, monkeypatch: p
     assert last == "1000"
 
 
+@pytest.mark.slow
 def test_a_forged_index_takes_no_gigabytes(tmp_path: Path) -> None:
     forged = Mp4Track([(20_000_000, 1)], 1, is_video=True, is_joined=True)
     source = tmp_path / "forged.mp4"
@@ -203,6 +206,7 @@ def test_an_ffmpeg_that_does_not_get_on_is_stopped(tmp_path: Path, monkeypatch: 
     assert len(run.log) < 100_000
 
 
+@pytest.mark.slow
 def test_an_ffmpeg_that_gets_on_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\nfor at in 1 2 3 4 5 6; do echo $at; /bin/sleep 0.3; done\n")
@@ -229,6 +233,7 @@ def gapped(path: Path, gap: float) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [5, 300])
 def test_a_gap_keeps_its_length(tmp_path: Path, gap: float) -> None:
     track = compress(gapped(tmp_path / "gap.mp4", gap), tmp_path)
@@ -238,6 +243,7 @@ def test_a_gap_keeps_its_length(tmp_path: Path, gap: float) -> None:
     assert max(track.levels[30:-30]) < -100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [3, 11, 31, 300])
 def test_a_gap_that_cannot_be_filled_is_named(tmp_path: Path, hours: float) -> None:
     source = gapped(tmp_path / "gap.mp4", 3600 * hours)

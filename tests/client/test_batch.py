@@ -83,6 +83,7 @@ def test_a_tree_is_mirrored_and_a_second_run_repeats_only_failures(
     assert len(worker.jobs) == 4
 
 
+@pytest.mark.slow
 def test_a_file_is_repeated_if_its_content_options_or_transcript_changed(
     platform: Platform, folder: Path, worker: ScriptedWorker, tree: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_file_is_repeated_if_its_content_options_or_transcript_changed(
     assert count_jobs(*FORMATS, "--language", "de") == 1
 
 
+@pytest.mark.slow
 def test_each_recording_has_its_own_text(platform: Platform, folder: Path, worker: ScriptedWorker, tree: Path) -> None:
     shutil.rmtree(tree / "deep")
     (tree / "talk.MP4.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nOne,\ntwo.\n")
@@ -119,6 +121,7 @@ def test_each_recording_has_its_own_text(platform: Platform, folder: Path, worke
     assert [job["input"]["options"]["align"] for job in worker.jobs[1:]] == ["Three.", "Four."]
 
 
+@pytest.mark.slow
 def test_files_that_were_not_made_from_a_recording_are_replaced_only_on_demand(
     platform: Platform, folder: Path, worker: ScriptedWorker, tree: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_files_that_were_not_made_from_a_recording_are_replaced_only_on_demand(
     assert len(worker.jobs) == 3
 
 
+@pytest.mark.slow
 def test_the_worker_s_warnings_are_shown_with_the_name_of_the_file(
     platform: Platform, folder: Path, tree: Path
 ) -> None:
@@ -154,6 +158,7 @@ def test_the_worker_s_warnings_are_shown_with_the_name_of_the_file(
     assert "Note: talk.ogg: the recording is cut off after its first 0.2 s" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 def test_ctrl_c_cancels_the_jobs_and_leaves_no_partial_files(
     platform: Platform, folder: Path, worker: ScriptedWorker
@@ -168,6 +173,7 @@ def test_ctrl_c_cancels_the_jobs_and_leaves_no_partial_files(
     assert not (folder / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [(["--api-key", "wrong"], "the API key is wrong"), (["--endpoint", "other"], "there is no such endpoint")],
@@ -182,6 +188,7 @@ def test_a_refusing_endpoint_ends_the_run(
     assert refused.stdout == ""
 
 
+@pytest.mark.slow
 def test_an_option_that_the_worker_refuses_ends_the_run(platform: Platform, folder: Path, tree: Path) -> None:
     for number in range(6):
         shutil.copy(CLIPS / "demo.ogg", tree / f"{number}.ogg")
@@ -194,6 +201,7 @@ def test_an_option_that_the_worker_refuses_ends_the_run(platform: Platform, fold
     assert "files are left" in refused.stderr
 
 
+@pytest.mark.slow
 def test_an_unreachable_endpoint_costs_the_retries_of_one_file(tree: Path, folder: Path) -> None:
     asked: list[object] = []
 
@@ -212,6 +220,7 @@ def test_an_unreachable_endpoint_costs_the_retries_of_one_file(tree: Path, folde
     assert len(result.failed) <= 1
 
 
+@pytest.mark.slow
 def test_a_video_that_could_not_be_captioned_fails_and_is_repeated(
     platform: Platform, folder: Path, tree: Path
 ) -> None:
@@ -229,6 +238,7 @@ def test_a_video_that_could_not_be_captioned_fails_and_is_repeated(
     assert (folder / "out" / "talk.srt").read_text().endswith("hello\n")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 def test_the_folder_of_the_recordings_is_refused_for_the_transcripts(platform: Platform, folder: Path) -> None:
     refused = run_command("batch", "audio", "./audio/", where=platform, folder=folder, code=2)
@@ -244,6 +254,7 @@ def test_options_are_checked_before_anything_is_sent(platform: Platform, folder:
     assert platform.jobs == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 def test_a_place_that_cannot_be_written_is_found_before_anything_is_sent(platform: Platform, folder: Path) -> None:
     (folder / "file").touch()
@@ -252,6 +263,7 @@ def test_a_place_that_cannot_be_written_is_found_before_anything_is_sent(platfor
     assert platform.jobs == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 @pytest.mark.parametrize("content", ["", "[1]", '{"talk.ogg": 1}', '"text"', "7"])
 def test_a_damaged_record_is_wrong_usage(platform: Platform, folder: Path, content: str) -> None:
@@ -262,6 +274,7 @@ def test_a_damaged_record_is_wrong_usage(platform: Platform, folder: Path, conte
     assert platform.jobs == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worker")
 def test_names_of_files_send_nothing_to_the_terminal(platform: Platform, folder: Path, tree: Path) -> None:
     (tree / "\x1b[2Jbad\n.wav").write_bytes(b"")
@@ -278,6 +291,7 @@ def test_a_folder_without_recordings_is_wrong_usage(platform: Platform, folder: 
     assert "there are no recordings" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_transcript_is_not_paid_for_again_if_the_record_could_not_be_written(
     endpoint: Endpoint, folder: Path, tree: Path, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

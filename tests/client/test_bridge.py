@@ -159,6 +159,7 @@ def test_a_large_upload_is_sent_in_parts_and_its_segments_come_in_order(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_job_of_a_caller_that_hangs_up_is_cancelled(
     platform: Platform, endpoint: Endpoint, long_upload: Path, folder: Path
@@ -175,6 +176,7 @@ def test_the_job_of_a_caller_that_hangs_up_is_cancelled(
     serve(endpoint, folder, hang_up, retry_window_s=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_recording_whose_caller_hangs_up_is_compressed_no_further(
     endpoint: Endpoint, folder: Path, tmp_path: Path
@@ -193,6 +195,7 @@ def test_a_recording_whose_caller_hangs_up_is_compressed_no_further(
     serve(endpoint, folder, hang_up, retry_window_s=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_caller_that_sends_a_recording_again_gets_the_result_of_the_first_job(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
@@ -215,6 +218,7 @@ def test_a_caller_that_sends_a_recording_again_gets_the_result_of_the_first_job(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_job_goes_on_while_its_caller_gives_up_again_and_again(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
@@ -235,6 +239,7 @@ def test_a_job_goes_on_while_its_caller_gives_up_again_and_again(
     assert statuses(platform) == ["COMPLETED"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_result_that_no_caller_waits_for_is_kept_for_a_moment_only(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
@@ -256,6 +261,7 @@ def test_a_result_that_no_caller_waits_for_is_kept_for_a_moment_only(
         serve(endpoint, folder, call_again, retry_window_s=5.0)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_finished_parts_of_a_failed_recording_are_not_sent_again(
     platform: Platform, endpoint: Endpoint, long_upload: Path, folder: Path
@@ -281,6 +287,7 @@ def test_finished_parts_of_a_failed_recording_are_not_sent_again(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_more_recordings_than_allowed_at_once_wait(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
@@ -303,6 +310,7 @@ def test_more_recordings_than_allowed_at_once_wait(
     assert [answer["transcription"]["text"] for answer in answers] == ["hello", "hello"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_recording_that_waits_for_others_is_removed_soon_after_its_caller_hangs_up(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path
@@ -479,6 +487,7 @@ def test_an_endpoint_out_of_reach_is_named_without_its_address(folder: Path, upl
     assert (error.status, error.should_retry) == (503, True)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_endpoint_without_workers_is_given_up(
     platform: Platform, endpoint: Endpoint, folder: Path, upload: Path
@@ -489,6 +498,7 @@ def test_an_endpoint_without_workers_is_given_up(
     assert statuses(platform) == ["CANCELLED"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_busy_worker_is_waited_for(platform: Platform, endpoint: Endpoint, folder: Path, upload: Path) -> None:
     def answer(_job: dict[str, Any]) -> dict[str, Any]:
@@ -583,6 +593,7 @@ def jobs_in(resume: Path) -> tuple[int, int]:
     return len([*resume.rglob("*.job")]), len(outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 def test_a_resumed_recording_runs_none_of_its_jobs_again(
@@ -608,6 +619,7 @@ def test_a_resumed_recording_runs_none_of_its_jobs_again(
     assert files_in(tmp_path / "transcript") == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_parts_of_a_resumed_recording_survive_a_bridge_in_which_it_only_waits(
     platform: Platform, endpoint: Endpoint, upload: Path, folder: Path, tmp_path: Path

@@ -70,6 +70,7 @@ def test_each_option_is_in_one_group_of_the_help() -> None:
     assert sorted(grouped) == sorted(option_schemas())
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("command", ["transcribe", "batch"])
 def test_help_is_plain_text_in_groups_with_examples(command: str, folder: Path) -> None:
@@ -85,6 +86,7 @@ def test_help_is_plain_text_in_groups_with_examples(command: str, folder: Path) 
         assert f"\n    {code} " in text[text.index("Exit codes:") :]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(
@@ -109,6 +111,7 @@ def test_a_command_runs_without_the_streams_that_its_caller_closed(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("flags", ["--stream", "-o -"])
 def test_a_transcript_for_a_closed_stdout_is_refused(folder: Path, recording: Path, flags: str) -> None:

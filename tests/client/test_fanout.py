@@ -63,6 +63,7 @@ def test_only_the_failed_part_is_repeated(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_progress_of_the_parts_is_reported_for_the_whole_recording(
     platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_progress_of_the_parts_is_reported_for_the_whole_recording(
     assert stages[-1] == "done"
 
 
+@pytest.mark.slow
 def test_invalid_input_is_not_retried_and_ends_the_run(
     platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_invalid_input_is_not_retried_and_ends_the_run(
     assert len(worker.jobs) <= PARTS
 
 
+@pytest.mark.slow
 def test_faults_of_the_platform_cause_no_second_job(
     platform: Platform, endpoint: Endpoint, long_recording: Path, tmp_path: Path, worker: ScriptedWorker
 ) -> None:
@@ -134,6 +137,7 @@ def test_a_part_in_another_language_is_repeated_in_the_majority_language(
     assert len(worker.jobs) == PARTS + 1
 
 
+@pytest.mark.slow
 def test_a_killed_client_resumes_its_jobs(
     platform: Platform, folder: Path, long_recording: Path, worker: ScriptedWorker
 ) -> None:
@@ -151,6 +155,7 @@ def test_a_killed_client_resumes_its_jobs(
     assert list(journals.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_running_jobs_and_keeps_finished_ones(
     platform: Platform, folder: Path, long_recording: Path, worker: ScriptedWorker
 ) -> None:
@@ -169,6 +174,7 @@ def test_ctrl_c_cancels_running_jobs_and_keeps_finished_ones(
     assert len((folder / "out.txt").read_text().split()) == PARTS
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_a_submission_leaves_no_job_behind(
     platform: Platform, folder: Path, recording: Path, worker: ScriptedWorker
 ) -> None:

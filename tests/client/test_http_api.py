@@ -55,6 +55,7 @@ def test_a_recording_in_parts_is_transcribed(
     assert saved["transcription"]["text"].count("Good morning.") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_segments_are_printed_as_they_arrive(
     connection: list[str], transcriber: ScriptedTranscriber, folder: Path, recording: Path
@@ -64,6 +65,7 @@ def test_segments_are_printed_as_they_arrive(
     assert printed.stdout.count("As it arrives.") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_ctrl_c_cancels_the_jobs(
     connection: list[str], transcriber: ScriptedTranscriber, folder: Path, long_recording: Path
@@ -77,6 +79,7 @@ def test_ctrl_c_cancels_the_jobs(
     wait_until(lambda: transcriber.cancelled == 2)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_workers_sentence_reaches_the_user(
     connection: list[str], transcriber: ScriptedTranscriber, folder: Path, recording: Path

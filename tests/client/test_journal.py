@@ -47,6 +47,7 @@ def modes(root: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*")}
 
 
+@pytest.mark.slow
 def test_threads_with_the_same_work_do_not_disturb_each_other(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(run_once, [tmp_path] * 400))

@@ -95,6 +95,7 @@ def test_options_arrive_at_the_worker(place: dict[str, Any], worker: ScriptedWor
     assert set(options["speakers"]["Ada"]) == {"base64"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client_type", [Client, AsyncClient])
 def test_known_voices_are_named_if_they_are_asked_for(
     place: dict[str, Any],
@@ -187,6 +188,7 @@ def test_failures_are_exceptions_with_the_sentences_of_the_command(
         Client(**{**place, "api_key": "wrong"}).transcribe(recording)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_exit", [False, True], ids=["cancel", "end of the block"])
 def test_jobs_are_cancelled_from_another_thread(
     platform: Platform, place: dict[str, Any], recording: Path, by_exit: bool
@@ -218,6 +220,7 @@ def test_formats_are_saved_by_their_suffixes(tmp_path: Path) -> None:
         result.format("docx")
 
 
+@pytest.mark.slow
 def test_many_recordings_are_transcribed_at_once_up_to_the_limit(
     platform: Platform, place: dict[str, Any], folder: Path
 ) -> None:
@@ -243,6 +246,7 @@ def test_many_recordings_are_transcribed_at_once_up_to_the_limit(
     assert set(threads) == {threading.main_thread()}
 
 
+@pytest.mark.slow
 def test_cancelling_a_task_cancels_its_job_and_no_other(
     platform: Platform, place: dict[str, Any], folder: Path
 ) -> None:
@@ -264,6 +268,7 @@ def test_cancelling_a_task_cancels_its_job_and_no_other(
     assert asyncio.run(cancel_one()) == "Good evening."
 
 
+@pytest.mark.slow
 def test_the_end_of_the_block_cancels_what_still_runs(platform: Platform, place: dict[str, Any], folder: Path) -> None:
     async def leave() -> list[Any]:
         async with AsyncClient(**place, limit=1) as client:
@@ -282,6 +287,7 @@ def test_failures_are_raised_in_the_task(platform: Platform, place: dict[str, An
         asyncio.run(AsyncClient(**place).transcribe(recording))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(EXAMPLES.index(example)))
 def test_the_documented_programs_run(platform: Platform, folder: Path, example: str) -> None:

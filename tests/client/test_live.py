@@ -137,6 +137,7 @@ def test_options_are_those_of_openais_session(run: Run, server: HearingServer) -
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spoken")
 def test_known_voices_are_sent_with_diarize(run: Run, server: HearingServer, folder: Path) -> None:
     sample = VoiceSample((1.0, *[0.0] * 191), 10.0, "2026-11-30")
@@ -154,6 +155,7 @@ def test_a_pipe_is_heard(server: HearingServer, spoken: Path, folder: Path) -> N
     assert done.stdout.decode() == PRINTED
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spoken")
 def test_a_broken_connection_costs_no_word(run: Run) -> None:
     with HearingServer([2 * UNIT_BYTES, 9 * UNIT_BYTES]) as server:
@@ -175,6 +177,7 @@ def test_the_first_signal_waits_for_the_last_words_and_writes(
     assert "Note: waiting for the last words; Ctrl-C again does not wait\n" in err
 
 
+@pytest.mark.slow
 def test_the_second_signal_writes_what_is_there_at_once(run: Run, server: HearingServer, folder: Path) -> None:
     write_wav(folder / "long.wav", sound(*range(1, 1000)))
     sending = signalled(server, signal.SIGINT, signal.SIGINT)
@@ -184,6 +187,7 @@ def test_the_second_signal_writes_what_is_there_at_once(run: Run, server: Hearin
     assert (folder / "out.txt").read_text().startswith("1 2")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spoken")
 def test_what_was_heard_is_written_if_the_worker_fails_for_good(run: Run, folder: Path) -> None:
     with HearingServer([10 * UNIT_BYTES]) as server:
@@ -193,6 +197,7 @@ def test_what_was_heard_is_written_if_the_worker_fails_for_good(run: Run, folder
     assert (folder / "out.srt").read_text().startswith("1\n00:00:00,100 --> 00:00:00,400\n1 2 3\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -211,6 +216,7 @@ def test_a_mistake_is_told_in_a_sentence(run: Run, folder: Path, arguments: list
     assert message in run(None, *arguments, code=code)[1]
 
 
+@pytest.mark.slow
 def test_a_pipe_without_a_header_is_told_what_it_needs(server: HearingServer, folder: Path) -> None:
     done = run_piped(server, folder, b"no sound")
     assert done.returncode == 3
@@ -218,6 +224,7 @@ def test_a_pipe_without_a_header_is_told_what_it_needs(server: HearingServer, fo
     assert "Traceback" not in done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spoken")
 def test_words_without_a_final_text_are_an_incomplete_result(run: Run) -> None:
     with HearingServer() as server:
@@ -227,6 +234,7 @@ def test_words_without_a_final_text_are_an_incomplete_result(run: Run) -> None:
     assert "Error: 2 utterances have no final text" in err
 
 
+@pytest.mark.slow
 def test_help_is_plain_text_in_groups_with_examples(folder: Path) -> None:
     text = run_command("live", "--help", where="http://localhost:9", folder=folder).stdout
     positions = [text.index(f"\n{group}:\n") for group in ("Speech", "Output", "Connection", "General")]

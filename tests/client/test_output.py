@@ -211,6 +211,7 @@ def test_nothing_is_sent_if_a_target_cannot_be_written(
 # --- found afterwards
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_two_runs_of_a_recording_at_once_are_one_job(
     platform: Platform, folder: Path, recording: Path, worker: ScriptedWorker
@@ -230,6 +231,7 @@ def test_two_runs_of_a_recording_at_once_are_one_job(
     assert list((folder.parent / "cache" / "worker-whisper").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_two_threads_with_a_recording_at_once_are_one_job(
     platform: Platform, endpoint: Endpoint, recording: Path, tmp_path: Path, worker: ScriptedWorker
@@ -261,6 +263,7 @@ def test_two_threads_with_a_recording_at_once_are_one_job(
     assert len(platform.jobs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.usefixtures("worker")
 def test_the_longest_legal_name_is_written_and_not_paid_for_twice(
@@ -275,6 +278,7 @@ def test_the_longest_legal_name_is_written_and_not_paid_for_twice(
     assert len(platform.jobs) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_output_that_could_not_be_written_is_fetched_again_without_a_job(
     platform: Platform, endpoint: Endpoint, recording: Path, tmp_path: Path, worker: ScriptedWorker
@@ -303,6 +307,7 @@ def test_an_output_that_could_not_be_written_is_fetched_again_without_a_job(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_an_output_that_fits_nowhere_else_is_a_temporary_file(
     platform: Platform,
@@ -334,6 +339,7 @@ def test_an_output_that_fits_nowhere_else_is_a_temporary_file(
     assert len(worker.jobs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -383,6 +389,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 @pytest.mark.usefixtures("worker")

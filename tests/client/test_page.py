@@ -40,6 +40,7 @@ def test_it_says_where_the_page_is_and_keeps_transcripts_in_the_users_folder(fol
     assert (folder / "data" / "worker-whisper" / "bridge" / "transcripts.sqlite3").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("flag", ["--open", "--no-open"])
 def test_it_opens_the_browser_if_it_is_told_to(folder: Path, flag: str) -> None:
@@ -54,6 +55,7 @@ def test_it_opens_the_browser_if_it_is_told_to(folder: Path, flag: str) -> None:
     assert seen.exists() is (flag == "--open")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_without_a_terminal_no_browser_is_opened(folder: Path) -> None:
     browser = folder / "browser"
@@ -80,6 +82,7 @@ def test_a_display_is_known(variables: Mapping[str, str], platform: str, expecte
     assert has_display(variables, platform) is expected
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_beyond_this_machine_it_asks_for_a_password(folder: Path, host: str) -> None:
@@ -101,6 +104,7 @@ def test_the_key_is_the_pages_password(folder: Path) -> None:
     assert " own\n" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(("host", "is_named"), [("127.0.0.1", True), ("0.0.0.0", False)])
 def test_known_voices_are_named_for_the_user_of_this_machine_alone(
@@ -123,6 +127,7 @@ def test_known_voices_are_named_for_the_user_of_this_machine_alone(
     assert ("speakers" in worker.jobs[0]["input"]["options"]) is is_named
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_folder_that_another_server_uses_is_refused_if_it_was_asked_for(folder: Path) -> None:
     page_folder = str(folder / "page")
@@ -134,6 +139,7 @@ def test_a_folder_that_another_server_uses_is_refused_if_it_was_asked_for(folder
         end(first, signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_without_a_folder_for_the_page_the_bridge_serves_the_api_and_says_so(folder: Path) -> None:
     (folder / "file").touch()

@@ -122,6 +122,7 @@ def test_the_printed_command_gets_the_text(platform: Platform, folder: Path) -> 
         assert post(address).json()["text"] == "hello"
 
 
+@pytest.mark.slow
 def test_an_endpoint_out_of_reach_is_an_answer_that_programs_show_and_a_line_in_the_terminal(folder: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -135,12 +136,14 @@ def test_an_endpoint_out_of_reach_is_an_answer_that_programs_show_and_a_line_in_
     assert f"\nrequest mine-1 failed: {message}\n" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_beyond_this_machine_it_asks_for_a_key(folder: Path, host: str) -> None:
     err = run_command("serve", "--host", host, where=NOWHERE, folder=folder, code=2).stderr
     assert "give a key that programs must send, with --serve-key or WHISPER_SERVE_KEY, or --no-key" in err
 
 
+@pytest.mark.slow
 def test_the_key_is_the_bridges_own(platform: Platform, folder: Path) -> None:
     arguments = ("--host", "0.0.0.0", "--serve-key", "own")
     with (
@@ -156,6 +159,7 @@ def test_the_key_is_the_bridges_own(platform: Platform, folder: Path) -> None:
     assert "own" not in text.replace("its own", "").split()
 
 
+@pytest.mark.slow
 def test_pages_of_other_sites_are_allowed_by_name(folder: Path) -> None:
     origin = "https://notes.example.org"
     preflight = {"Access-Control-Request-Method": "POST"}
@@ -175,6 +179,7 @@ def test_too_large_an_upload_is_refused(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_named(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -193,6 +198,7 @@ def test_the_first_signal_waits_for_what_runs(platform: Platform, folder: Path) 
     assert answers[0].json()["text"] == "hello"
 
 
+@pytest.mark.slow
 def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -> None:
     with running_request(platform, folder) as (_, process, answers):
         send_first(process, signal.SIGINT)
@@ -209,6 +215,7 @@ def test_the_second_signal_cancels_what_runs(platform: Platform, folder: Path) -
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path) -> None:
     form = "Content-Type: multipart/form-data; boundary=b"
     part = '--b\r\nContent-Disposition: form-data; name="audio_file"\r\n\r\nRIFF'
@@ -229,6 +236,7 @@ def test_what_a_killed_bridge_has_left_is_removed_at_the_next_start(folder: Path
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_bridge_that_is_about_to_lock_it_stays(folder: Path) -> None:
     lock = folder / "worker-whisper-starting" / "in-use"
     lock.parent.mkdir()
@@ -238,6 +246,7 @@ def test_the_folder_of_a_bridge_that_is_about_to_lock_it_stays(folder: Path) -> 
     assert list(folder.rglob("*")) == [lock.parent, lock]
 
 
+@pytest.mark.slow
 def test_help_is_plain_text_in_groups_with_examples(folder: Path) -> None:
     text = run_command("serve", "--help", where=NOWHERE, folder=folder).stdout
     positions = [text.index(f"\n{group}:\n") for group in ("Server", "Access", "Connection", "General")]

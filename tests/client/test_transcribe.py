@@ -131,6 +131,7 @@ def test_flags_have_the_names_and_types_of_the_workers_options(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -166,6 +167,7 @@ def test_errors_have_exit_codes_and_sentences(
     assert sentence in run_command("transcribe", *arguments, where=streaming_platform, folder=folder, code=code).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("recording")
 def test_a_captioned_video_that_could_not_be_made_is_an_exit_code(platform: Platform, folder: Path) -> None:
     answer = make_answer("hello")
@@ -177,6 +179,7 @@ def test_a_captioned_video_that_could_not_be_made_is_an_exit_code(platform: Plat
     assert (folder / "talk.srt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("recording")
 def test_a_recording_without_speech_is_said_to_have_none(platform: Platform, folder: Path) -> None:
     texts = iter(["", "hello"])
@@ -186,6 +189,7 @@ def test_a_recording_without_speech_is_said_to_have_none(platform: Platform, fol
             assert ("Note: no speech was found" in done.stderr) == is_silent
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("recording")
 def test_ctrl_c_has_the_exit_code_of_shells(platform: Platform, folder: Path) -> None:
     waiting = start_command("transcribe", "talk.ogg", where=platform, folder=folder)
@@ -234,6 +238,7 @@ def test_options_not_possible_in_parts_are_refused_before_anything_is_sent(
     assert platform.jobs == {}
 
 
+@pytest.mark.slow
 def test_webhook_policy_and_url_are_sent_with_the_job(platform: Platform, folder: Path) -> None:
     with ScriptedWorker(platform, lambda _: make_answer("hello")) as worker:
         flags = ["--webhook", "https://example.com/hook", "--timeout", 100, "--format", "srt"]

@@ -118,6 +118,7 @@ def add(platform: Platform, folder: Path, recording: Path) -> Callable[..., str]
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("speakers", "notes"),
     [
@@ -138,6 +139,7 @@ def test_a_poor_recording_is_kept_with_a_note(
     assert voices.get("Ada").embedding == axis(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("speakers", "code", "sentence"),
     [
@@ -177,6 +179,7 @@ def test_a_wrong_name_costs_no_job(add: Callable[..., str], voices: VoiceFolder,
     assert not voices.path.exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_voice_costs_no_job(
     add: Callable[..., str], voices: VoiceFolder, platform: Platform, folder: Path
 ) -> None:
@@ -198,6 +201,7 @@ def test_another_folder_may_be_named(add: Callable[..., str], voices: VoiceFolde
     assert voices.load_all() == []
 
 
+@pytest.mark.slow
 def test_a_batch_names_known_voices_and_does_nothing_again_for_one_more(
     add: Callable[..., str], platform: Platform, folder: Path
 ) -> None:
@@ -214,6 +218,7 @@ def test_a_batch_names_known_voices_and_does_nothing_again_for_one_more(
     assert worker.jobs == []
 
 
+@pytest.mark.slow
 def test_no_embedding_is_shown(add: Callable[..., str], platform: Platform, folder: Path) -> None:
     embedding = mixed(0, 1, 2)
     shown = add("Ada", "talk.ogg", speakers=[make_speaker(embedding)])

@@ -53,6 +53,7 @@ def test_a_large_recording_is_compressed_cut_and_transcribed(
     assert (folder / "out.txt").read_text(encoding="utf-8").count("Łódź 東京") == len(worker.jobs)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.usefixtures("recording")
 def test_text_is_printed_as_far_as_the_terminal_knows_its_characters(platform: Platform, folder: Path) -> None:
@@ -63,6 +64,7 @@ def test_text_is_printed_as_far_as_the_terminal_knows_its_characters(platform: P
     assert "Grüße aus ??" in streamed
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("name", ["cut.mp4", "東京.mp3"])
 def test_a_damaged_file_is_refused_with_a_sentence(folder: Path, name: str) -> None:
@@ -70,6 +72,7 @@ def test_a_damaged_file_is_refused_with_a_sentence(folder: Path, name: str) -> N
     assert "has no audio that can be decoded" in run("transcribe", name, folder=folder, code=3)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_page_is_served(folder: Path) -> None:
     port = free_port()
@@ -83,6 +86,7 @@ def test_the_page_is_served(folder: Path) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_without_fontconfig_captions_are_refused_with_a_sentence(folder: Path) -> None:
     program = """

@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-QUICK_EXAMPLES = 25
+QUICK_EXAMPLES = 10
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 
 settings.register_profile("dev", max_examples=QUICK_EXAMPLES, deadline=None)
@@ -15,7 +15,7 @@ settings.load_profile(PROFILE)
 
 
 def examples(count: int) -> settings:
-    """Settings for a property test that draws `count` examples in the profile `ci`, and at most 25 in `dev`."""
+    """Settings for a property test that draws `count` examples in the profile `ci`, and at most 10 in `dev`."""
     return settings(
         max_examples=count if PROFILE == "ci" else min(count, QUICK_EXAMPLES),
         deadline=None,
