@@ -75,6 +75,7 @@ def test_paths_are_those_of_openai_whisper(costs: Costs) -> None:
     assert cheapest_path(costs).tolist() == openai_path(costs).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(101, 1500), (7, 300), (225, 90)])
 def test_long_paths_are_those_of_openai_whisper(size: tuple[int, int]) -> None:
     costs = np.random.default_rng(0).normal(size=size).astype(np.float32).astype(np.float64)

@@ -252,6 +252,7 @@ def test_two_speakers_on_one_channel_of_a_call_are_told_apart(processor: Whisper
     assert not transcript.warnings
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.process
 def test_a_job_with_tracks_is_answered_with_one_transcript(tracks: Sequence[TrackFile], no_files_left: Path) -> None:

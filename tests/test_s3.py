@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import botocore.loaders
+import botocore.session
 import pytest
 import requests
 from hypothesis import given
@@ -40,6 +42,7 @@ from tests.support.servers import running
 
 SECRET = "wJalrXUtnFEMI-K7MDENG-SECRET"
 ACCESS = "AKIAIOSFODNN7EXAMPLE"
+LOADER = botocore.loaders.create_loader()
 TIMEOUTS = (5.0, 15.0)
 QUICK = RetryPolicy(pauses=(0.01, 0.01, 0.01), timeouts=TIMEOUTS)
 FILES = {"transcript.json": '{"text": "日本語"}'.encode(), "transcript.srt": b"1\n", "transcript.txt": b""}
@@ -67,6 +70,12 @@ def s3(server: str) -> Any:
 @pytest.fixture
 def private_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+
+
+@pytest.fixture(autouse=True)
+def descriptions_of_services_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are megabytes of JSON, which each client of boto reads anew."""
+    monkeypatch.setattr(botocore.session, "create_loader", lambda _paths: LOADER)
 
 
 @pytest.fixture(autouse=True)

@@ -50,7 +50,12 @@ def endpoint(bucket: str, monkeypatch: pytest.MonkeyPatch, no_files_left: Path) 
 
 
 @pytest.mark.parametrize(
-    "audio", ["s3://clips/a b/demo.ogg", {"url": "s3://clips/a b/demo.ogg"}, {"volume": "demo.ogg"}]
+    "audio",
+    [
+        "s3://clips/a b/demo.ogg",
+        pytest.param({"url": "s3://clips/a b/demo.ogg"}, marks=pytest.mark.slow),
+        {"volume": "demo.ogg"},
+    ],
 )
 def test_a_stored_recording_is_transcribed(audio: object) -> None:
     before = (CLIPS / "demo.ogg").read_bytes()
@@ -59,6 +64,7 @@ def test_a_stored_recording_is_transcribed(audio: object) -> None:
     assert (CLIPS / "demo.ogg").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", ["s3://clips/a b/demo.ogg", {"volume": "demo.ogg"}])
 def test_a_stored_sample_names_its_speaker(sample: object) -> None:
     options = {"output_format": "json", "diarize": True, "speakers": {"Ada": sample}}

@@ -80,6 +80,7 @@ def test_each_window_of_a_multilingual_recording_has_its_language(base: WhisperP
     assert transcript.text == alone.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", CHUNKING)
 def test_a_translation_comes_with_the_transcription(base: WhisperProcessor, chunking: str) -> None:
     transcript = base.transcribe(CLIPS / "demo.ogg", options_of(chunking=chunking, translate=True, language="de"))
