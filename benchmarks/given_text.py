@@ -1,17 +1,19 @@
 """Measures the times of a given text (`align`) against human alignments, and in a long recording.
 
-    .venv/bin/python -m benchmarks.given_text FOLDER --model base --seconds 240
+    .venv/bin/python -m benchmarks.given_text FOLDER --model base --seconds 600 --pauses 0.2 8
 
 FOLDER has a manifest.json. Recordings whose `words` file holds the words as a person aligned them are aligned with the
 text of those words, a line for each turn of a speaker as people write them down: alone, and within a long recording,
-which is joined here from short ones with a second of silence between them. The distance is between the starts of words;
-recognised words are those of a transcript, and are matched by their text. In the long recordings a word is in place if
-it starts within the recording that it comes from.
+which is joined here from short ones with silence between them. If there are too few of them, they come again in another
+order, those with word times first each time. The distance is between the starts of words; recognised words are those of
+a transcript, and are matched by their text. In the long recordings a word is in place if it starts within the recording
+that it comes from; thirds of the recording show whether times drift.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,18 +27,22 @@ from benchmarks.report import describe_run, markdown_table
 from benchmarks.word_timestamps import distances
 from src.audio.pcm import SAMPLE_RATE
 from src.request.options import Options
+from src.transcription.text_matching import match_units
+from src.transcription.text_units import split_units
 from src.whisper_processor import WhisperProcessor
 from transcript.transcript import Transcript
 
-PAUSE_S = 1.0
 TOLERANCE_S = 0.2
 """How far outside its recording a word may start."""
+
+PARTS = 3
+"""Of a long recording, for which the shares of words in place are told apart."""
 
 TURN_PAUSE_S = 0.5
 """After such a pause a speaker's next word begins another turn."""
 
-MIN_SECONDS, MAX_SECONDS = 3.0, 60.0
-"""Lengths of recordings that are joined."""
+MIN_SECONDS = 1.5
+"""Of recordings that are joined."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +93,30 @@ def to_turns(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
     return turns
 
 
-def join(references: Sequence[Reference], seconds: float, path: Path) -> list[Placed]:
-    """Write a recording of up to `seconds` to `path`, and return what it is joined from."""
+def join(references: Sequence[Reference], seconds: float, pauses: tuple[float, float], path: Path) -> list[Placed]:
+    """Write a recording of at least `seconds` to `path`, and return what it is joined from.
+
+    Args:
+        references: in the order of their first time.
+        seconds: length from which no more are joined.
+        pauses: shortest and longest silence between two of them, in seconds.
+        path: of the WAV.
+    """
+    chance = random.Random(0)
     placed: list[Placed] = []
     parts: list[np.ndarray] = []
     position = 0
-    for reference in references:
-        pcm = load_pcm(reference.path)
-        if parts and position + len(pcm) > seconds * SAMPLE_RATE:
-            break
-        placed.append(Placed(reference, position / SAMPLE_RATE, (position + len(pcm)) / SAMPLE_RATE))
-        parts += [pcm, np.zeros(round(PAUSE_S * SAMPLE_RATE), np.int16)]
-        position += len(pcm) + len(parts[-1])
+    order = list(references)
+    while position < seconds * SAMPLE_RATE:
+        for reference in order:
+            if position >= seconds * SAMPLE_RATE:
+                break
+            pcm = load_pcm(reference.path)
+            placed.append(Placed(reference, position / SAMPLE_RATE, (position + len(pcm)) / SAMPLE_RATE))
+            parts += [pcm, np.zeros(round(chance.uniform(*pauses) * SAMPLE_RATE), np.int16)]
+            position += len(pcm) + len(parts[-1])
+        chance.shuffle(order)
+        order.sort(key=lambda reference: not reference.words)
     write_wav(np.concatenate(parts), path)
     return placed
 
@@ -140,7 +158,7 @@ def distance_rows(outcome: Outcome) -> Iterator[list[str]]:
         human = placed.words
         total += len(human)
         within = [
-            word for word in outcome.recognised if placed.start - PAUSE_S / 2 <= word.start < placed.end + PAUSE_S / 2
+            word for word in outcome.recognised if placed.start - TOLERANCE_S <= word.start < placed.end + TOLERANCE_S
         ]
         recognised += distances(within, human)
         aligned += distances(words, human)
@@ -151,34 +169,47 @@ def distance_rows(outcome: Outcome) -> Iterator[list[str]]:
             yield [outcome.name, system, str(total), matched, f"{median:.3f}", f"{percentile_95:.3f}"]
 
 
-def place_row(outcome: Outcome) -> list[str]:
-    """Return a row: how many words are where they belong, in order, and taken for not said."""
-    in_place = sum(
-        placed.start - TOLERANCE_S <= word.start <= placed.end + TOLERANCE_S
+def place_rows(outcome: Outcome) -> Iterator[list[str]]:
+    """Yield a row for recognised and for aligned words: how many are where they belong, in order, and not said."""
+    aligned = [
+        (word, placed.start - TOLERANCE_S <= word.start <= placed.end + TOLERANCE_S)
         for placed, words in by_recording(outcome)
         for word in words
-    )
-    backwards = sum(after.start < before.start for before, after in pairwise(outcome.aligned))
-    seconds = outcome.placed[-1].end
-    total = len(outcome.aligned)
-    share = f"{100 * in_place / total:.1f}%"
-    return [
-        outcome.name,
-        str(len(outcome.placed)),
-        f"{seconds:.0f} s",
-        str(total),
-        share,
-        str(backwards),
-        str(outcome.not_said),
     ]
+    seconds = outcome.placed[-1].end
+    described = [outcome.name, str(len(outcome.placed)), f"{seconds:.0f} s"]
+    for system, words, not_said in (
+        ("recognised", list(recognised_in_place(outcome)), "-"),
+        ("given", aligned, str(outcome.not_said)),
+    ):
+        backwards = sum(after.start < before.start for (before, _), (after, _) in pairwise(words))
+        yield [*described, system, str(len(words)), *_shares(words, seconds), str(backwards), not_said]
 
 
-def choose(references: Sequence[Reference], language: str) -> list[Reference]:
-    """Return the recordings of a language that can be joined, those with word times first."""
+def recognised_in_place(outcome: Outcome) -> Iterator[tuple[TimedWord, bool]]:
+    """Yield the recognised words that the text has, and whether they start in the recording that has them."""
+    language = outcome.placed[0].reference.language or "en"
+    given = [(unit.key, placed) for placed in outcome.placed for unit in split_units(placed.text, language)]
+    heard = [(unit.key, word) for word in outcome.recognised for unit in split_units(word.text, language)[:1]]
+    for match in match_units([key for key, _ in given], [key for key, _ in heard]):
+        for offset in range(match.size):
+            placed, word = given[match.first + offset][1], heard[match.second + offset][1]
+            yield word, placed.start - TOLERANCE_S <= word.start <= placed.end + TOLERANCE_S
+
+
+def _shares(words: Sequence[tuple[TimedWord, bool]], seconds: float) -> Iterator[str]:
+    """Yield the share of words in place: of all, and of those in each part of a recording of `seconds`."""
+    parts = [[is_in for word, is_in in words if int(PARTS * word.start / seconds) == part] for part in range(PARTS)]
+    for part in [[is_in for _, is_in in words], *parts]:
+        yield f"{100 * sum(part) / len(part):.1f}%" if part else "-"
+
+
+def choose(references: Sequence[Reference], language: str, longest: float) -> list[Reference]:
+    """Return a language's recordings of up to `longest` seconds that can be joined, those with word times first."""
     chosen = [
         reference
         for reference in references
-        if reference.language == language and reference.text and MIN_SECONDS <= reference.seconds <= MAX_SECONDS
+        if reference.language == language and reference.text and MIN_SECONDS <= reference.seconds <= longest
     ]
     return sorted(chosen, key=lambda reference: not reference.words)
 
@@ -189,6 +220,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with a manifest.json")
     parser.add_argument("--model", default="base", help="(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=240, help="of a long recording (default: %(default)s)")
+    parser.add_argument("--longest", type=float, default=60, help="of those that it is joined from (default: 60)")
+    parser.add_argument(
+        "--pauses", type=float, nargs=2, default=(1.0, 1.0), metavar="S", help="between them (default: 1 1)"
+    )
     parser.add_argument("--languages", default="en,zh,ja", help="of long recordings (default: %(default)s)")
     arguments = parser.parse_args()
     references = read_references(arguments.folder)
@@ -201,14 +236,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for language in arguments.languages.split(","):
             path = Path(folder, f"{language}.wav")
-            if chosen := choose(references, language):
-                placed = join(chosen, arguments.seconds, path)
+            if chosen := choose(references, language, arguments.longest):
+                placed = join(chosen, arguments.seconds, arguments.pauses, path)
                 outcomes.append(measure(processor, f"joined, {language}", path, placed))
     distance_headings = ["recording", "words", "with human times", "matched", "median s", "95% s"]
-    place_headings = ["recording", "parts", "length", "words", "in place", "backwards", "taken for not said"]
+    thirds = [f"in third {number}" for number in range(1, PARTS + 1)]
+    place_headings = ["recording", "parts", "length", "words of", "words", "in place", *thirds, "backwards", "not said"]
     rows = [row for outcome in outcomes for row in distance_rows(outcome)]
     print(f"{describe_run()}\n\n{markdown_table(distance_headings, rows)}\n")
-    print(markdown_table(place_headings, [place_row(outcome) for outcome in outcomes]))
+    print(markdown_table(place_headings, [row for outcome in outcomes for row in place_rows(outcome)]))
 
 
 if __name__ == "__main__":

@@ -157,7 +157,8 @@ class FfmpegLog:
             found := re.match(r" +display ?matrix: rotation of (-?[\d.]+) degrees", line, re.IGNORECASE)
         ):
             self.streams[-1].rotation = float(found[1])
-        elif self.streams and not self.streams[-1].title and (found := re.match(r"      title +: (.*)", line)):
+        # `name` is what MP4 and MOV have for it.
+        elif self.streams and not self.streams[-1].title and (found := re.match(r"      (?:title|name) +: (.*)", line)):
             self.streams[-1].title = found[1][:_MAX_TITLE_CHARACTERS]
 
     def _read_message(self, line: str) -> None:

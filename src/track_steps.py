@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from src.audio.clips import clip_regions, clip_warnings
 from src.audio.decode import DecodedAudio, decode_recording
 from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.channel_steps import each_channel, transcribe_channel
-from src.errors import prefix_errors
+from src.errors import TooLarge, prefix_errors
 from src.job_control import JobControl
 from src.request.options import Options
 from src.request.tracks import TrackFile, track_place
@@ -34,18 +35,31 @@ def decode_tracks(
         track_folder = folder / str(number)
         track_folder.mkdir()
         samples = sum(len(audio.channels[0]) for audio in decoded)
-        with prefix_errors(track_place(number, track.speaker)):
+        max_seconds = settings.max_audio_seconds - samples / SAMPLE_RATE - (track.offset or 0.0)
+        max_bytes = settings.max_audio_bytes - samples * 2
+        with prefix_errors(track_place(number, track.speaker)), _limits_of_all(settings.max_audio_seconds):
+            if max_seconds * SAMPLE_RATE < 1 or max_bytes < 2:
+                raise TooLarge("nothing of the limit is left for it: send the tracks in parts")
             decoded.append(
                 decode_recording(
                     track.path,
                     track_folder,
                     to_audio_options(options),
-                    max_seconds=settings.max_audio_seconds - samples / SAMPLE_RATE - (track.offset or 0.0),
-                    max_bytes=settings.max_audio_bytes - samples * 2,
+                    max_seconds=max_seconds,
+                    max_bytes=max_bytes,
                     control=control,
                 )
             )
     return decoded
+
+
+@contextmanager
+def _limits_of_all(max_seconds: float) -> Iterator[None]:
+    """Say that a limit is that of all tracks: what is left of it for one of them is no limit that the caller knows."""
+    try:
+        yield
+    except TooLarge as error:
+        raise TooLarge(f"{error} (the limit of {max_seconds:g} s is for all tracks together, with offsets)") from None
 
 
 def transcribe_tracks(

@@ -485,6 +485,13 @@ def test_the_chosen_track_is_decoded(options, wanted, tone, is_split, folder):
     assert any("2 audio tracks" in warning for warning in found.warnings) == (wanted is None)
 
 
+def test_a_track_of_an_mp4_is_chosen_by_its_title(folder):
+    source = folder / "film.mp4"
+    encode("-i", str(tracks(folder)), "-map", "0", "-c:a", "aac", *NAMED, str(source))
+    found = record(source, folder, AudioOptions(track="director"))
+    assert main_frequency(found.channels[0]) == pytest.approx(1000, abs=1)
+
+
 def test_the_mono_tracks_of_a_broadcast_file_are_called_so(folder):
     """MXF OP1a, where each channel of a sound is a track."""
     source = folder / "v.mxf"

@@ -129,7 +129,11 @@ def test_each_format_comes_as_openai_sends_it(sdk: openai.OpenAI) -> None:
 
 @pytest.mark.slow
 def test_speakers_are_told_apart(sdk: openai.OpenAI) -> None:
-    answer = transcribe(sdk, CLIPS / "dialogue.ogg", response_format="diarized_json", chunking_strategy="auto")
+    fields = {"response_format": "diarized_json", "timestamp_granularities": ["word"]}
+    answer = transcribe(sdk, CLIPS / "dialogue.ogg", chunking_strategy="auto", **fields)
+    for segment in answer.segments:
+        assert {word["speaker"] for word in segment.words} == {segment.speaker}
+        assert " ".join(word["word"] for word in segment.words) == segment.text
     assert len({segment.speaker for segment in answer.segments}) == 3
 
 

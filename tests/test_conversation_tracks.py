@@ -14,10 +14,12 @@ from src.audio.bleed import is_bleed
 from src.audio.pcm import SAMPLE_RATE, Pcm
 from src.errors import InvalidInput, TooLarge, UnsupportedMedia
 from src.job_control import JobControl
+from src.request.options import Options
 from src.request.tracks import TrackFile
 from src.request.validation import parse_input
 from src.rp_handler import handler
 from src.settings import get_settings
+from src.track_steps import decode_tracks
 from src.whisper_processor import WhisperProcessor
 from tests.support.clips import CLIPS, as_base64, words
 from tests.support.live_stream import decoded
@@ -276,11 +278,19 @@ def test_an_error_names_its_track(processor: WhisperProcessor, tracks: Sequence[
         processor.transcribe_tracks([tracks[0], TrackFile(damaged, "Ben")])
 
 
-@pytest.mark.model
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ((None, None), r"audio\.1 \(Ben\): the recording is longer than the limit of 3\.28 seconds: send it in parts"),
+        ((None, 5.0), r"audio\.1 \(Ben\): nothing of the limit is left for it: send the tracks in parts"),
+        ((10.0, 0.0), r"audio\.0 \(Ada\): nothing of the limit is left for it: send the tracks in parts"),
+    ],
+)
 def test_the_limits_are_those_of_all_tracks_together(
-    processor: WhisperProcessor, tracks: Sequence[TrackFile], monkeypatch: pytest.MonkeyPatch
+    offsets: tuple[float | None, float | None], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(get_settings(), "max_audio_seconds", 60)
-    with pytest.raises(TooLarge, match=r"^audio\.1 \(slt\): "):
-        processor.transcribe_tracks(tracks)
+    monkeypatch.setattr(get_settings(), "max_audio_seconds", 10)
+    tracks = [TrackFile(CLIPS / "demo.ogg", name, at) for name, at in zip(("Ada", "Ben"), offsets, strict=True)]
+    with pytest.raises(TooLarge, match=f"^{message} .the limit of 10 s is for all tracks together, with offsets.$"):
+        decode_tracks(tracks, tmp_path, Options(), JobControl())

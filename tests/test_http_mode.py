@@ -98,6 +98,14 @@ def test_speakers(client: openai.OpenAI) -> None:
     assert {segment.speaker for segment in answer.segments} == {"A", "B", "C"}
 
 
+def test_openais_client_keeps_what_verbose_json_says_of_speakers(client: openai.OpenAI) -> None:
+    fields = {"response_format": "verbose_json", "timestamp_granularities": ["word", "segment"]}
+    answer = transcribe(client, CLIPS / "dialogue.ogg", **fields, extra_body={"diarize": True})
+    labels = {"SPEAKER_00", "SPEAKER_01", "SPEAKER_02"}
+    assert {segment.speaker for segment in answer.segments} == {word.speaker for word in answer.words} == labels
+    assert {speaker["speaker"] for speaker in answer.speakers} == labels
+
+
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI's own route ends, ours stays
 def test_a_translation(client: openai.OpenAI) -> None:
     with DEMO.open("rb") as file:

@@ -103,6 +103,64 @@ def test_known_speakers_keep_their_names_which_no_letter_takes() -> None:
     }
 
 
+def test_words_of_speakers_are_in_the_segments_if_they_are_asked_for() -> None:
+    fields = [("response_format", "diarized_json"), ("timestamp_granularities[]", "word")]
+    body = content(*fields, speakers=SPEAKERS)
+    assert_is(TranscriptionDiarized, body)
+    assert [segment["words"] for segment in body["segments"]][:2] == [
+        [
+            {
+                "word": "Good morning.",
+                "start": 0.0,
+                "end": 0.5,
+                "probability": 0.9,
+                "speaker": "A",
+                "other_speakers": ["B"],
+            }
+        ],
+        [{"word": "How are", "start": 1.0, "end": 1.5, "probability": 0.9, "speaker": "B"}],
+    ]
+    assert not any("words" in segment for segment in content(fields[0], speakers=SPEAKERS)["segments"])
+
+
+def test_verbose_json_has_speakers_where_they_were_asked_for() -> None:
+    fields = [("response_format", "verbose_json"), ("diarize", "true")]
+    fields += [("timestamp_granularities[]", name) for name in ("word", "segment")]
+    body = content(*fields, speakers=SPEAKERS)
+    assert_is(TranscriptionVerbose, body)
+    read = TranscriptionVerbose.model_validate(body)
+    assert [segment.speaker for segment in read.segments or []] == SPEAKERS  # type: ignore[attr-defined]
+    assert [word.speaker for word in read.words or []] == SPEAKERS  # type: ignore[attr-defined]
+    assert (read.words or [])[0].to_dict() == {
+        "word": "Good morning.",
+        "start": 0.0,
+        "end": 0.5,
+        "probability": 0.9,
+        "speaker": "SPEAKER_00",
+        "other_speakers": ["Ada"],
+    }
+    assert (body["speakers"], body["speaker_turns"]) == ([], [])
+
+
+def test_verbose_json_tells_what_of_a_given_text_was_not_said() -> None:
+    request = parse_form(
+        [("response_format", "verbose_json"), ("timestamp_granularities[]", "word"), ("align", TEXT)],
+        "transcribe",
+        SCHEMAS,
+    )
+    answer = output(request.options, not_said=[1])
+    answer["metadata"]["given_text"] = {"words": 4, "not_said": [{"start": 1.0, "end": 1.0, "text": "How are"}]}
+    body = json.loads(to_body(answer, request).content)
+    assert [word.get("not_said", False) for word in body["words"]] == [False, True, False, False]
+    assert body["given_text"]["not_said"][0]["text"] == "How are"
+
+
+def test_words_have_openais_keys_alone_where_nothing_else_was_asked_for() -> None:
+    body = content(("response_format", "verbose_json"), ("timestamp_granularities[]", "word"))
+    assert {key for word in body["words"] for key in word} == {"word", "start", "end"}
+    assert not {"speakers", "speaker_turns", "given_text"} & body.keys()
+
+
 def test_speakers_never_run_out_of_letters() -> None:
     spoken = [{"start": 0.0, "end": 1.0, "text": "", "speaker": f"SPEAKER_{number}"} for number in range(704)]
     labels = [segment.speaker for segment in diarize(spoken, known=[])]

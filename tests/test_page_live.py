@@ -270,9 +270,9 @@ def test_another_tab_takes_over(server: Server) -> None:
 
 
 def test_without_a_tab_it_ends_and_all_is_kept(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_session, "DETACHED_S", 0.2)
     transcript_id = server.begin()
     with server.tab(transcript_id) as tab:
+        monkeypatch.setattr(live_session, "DETACHED_S", 0.2)
         tab.say(1)
         tab.next("lines")
         tab.socket.send(HALF)

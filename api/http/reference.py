@@ -103,7 +103,7 @@ _TRANSCRIPTION = (
     Field(
         "timestamp_granularities[]",
         _list_of(_choice("segment", "word")),
-        "Of `verbose_json`: `segment` if none is given.",
+        "Of `verbose_json`: `segment` if none is given. Of `diarized_json`: `word` adds words to the segments.",
     ),
     Field("include[]", _list_of(_choice("logprobs")), "Of `json`: log-probabilities of tokens."),
     Field(
@@ -242,7 +242,7 @@ REFERENCE: tuple[RouteReference, ...] = (
 FORMATS: Mapping[str, str] = {
     "json": "The text, the languages and the recording's length.",
     "text": "The text alone.",
-    "verbose_json": "Segments with times, or words: see `timestamp_granularities[]`.",
+    "verbose_json": "Segments with times, or words: see `timestamp_granularities[]`. With speakers if asked for.",
     "diarized_json": "Segments with their speakers.",
     "srt": "Subtitles; options such as `max_line_width` lay them out.",
     "vtt": "Subtitles for the web.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -25,6 +25,9 @@ _SEGMENT_KEYS = (
     *("no_speech_prob", "language", "channel", "speaker"),
 )
 """OpenAI's, and the worker's `language`, `channel` and `speaker`, if the job has asked for them."""
+
+_SPEAKER_KEYS = ("speakers", "speaker_turns")
+"""The worker's, if the job has asked for speakers."""
 
 
 class Body(NamedTuple):
@@ -48,10 +51,13 @@ class DiarizedSegment(NamedTuple):
     end: float
     text: str
     speaker: str
+    words: list[Json] | None = None
+    """With labels of OpenAI's API too; None unless they were asked for."""
 
     def to_json(self) -> Json:
         """Return the segment as in an answer, which is also its event in a stream."""
-        return {"type": "transcript.text.segment", **self._asdict()}
+        fields = {key: value for key, value in self._asdict().items() if value is not None}
+        return {"type": "transcript.text.segment", **fields}
 
 
 def to_body(answer: Answer, request: SpeechRequest) -> Body:
@@ -84,8 +90,9 @@ def to_content(answer: Answer, request: SpeechRequest) -> Json | str:
 
 
 def find_extras(answer: Answer) -> Json:
-    """What the answer tells besides OpenAI's keys: warnings, and kinds and times of what was redacted."""
-    return {key: answer["metadata"][key] for key in ("redacted", "warnings") if answer["metadata"].get(key)}
+    """What the answer tells besides OpenAI's keys: warnings, what was redacted, and how a given text differs."""
+    extras = ("given_text", "redacted", "warnings")
+    return {key: answer["metadata"][key] for key in extras if answer["metadata"].get(key)}
 
 
 def find_rendered(answer: Answer, key: str) -> Any:
@@ -129,23 +136,47 @@ def find_logprobs(segments: Sequence[Mapping[str, Any]]) -> list[Json]:
     return [logprob for segment in segments for logprob in segment.get("logprobs", [])]
 
 
-def diarize(segments: Sequence[Mapping[str, Any]], known: Sequence[str]) -> list[DiarizedSegment]:
+def diarize(
+    segments: Sequence[Mapping[str, Any]], known: Sequence[str], *, words: bool = False
+) -> list[DiarizedSegment]:
     """The segments of a diarized text, with speakers' labels as at OpenAI.
 
     Args:
         segments: the worker's.
         known: names of the request's known speakers; the others are called A, B and so on in order of first speech.
+        words: if true, segments have their words, with the worker's keys.
     """
     letters = (letter for letter in _letters() if letter not in known)
     labels = {name: name for name in known}
-    diarized: list[DiarizedSegment] = []
-    for number, segment in enumerate(segments, start=1):
-        speaker = str(segment.get("speaker"))  # None is one more: speech in no turn
-        if speaker not in labels:
-            labels[speaker] = next(letters)
-        label, text = labels[speaker], segment["text"].strip()
-        diarized.append(DiarizedSegment(f"seg_{number:03d}", segment["start"], segment["end"], text, label))
-    return diarized
+
+    def label(speaker: Any) -> str:
+        name = str(speaker)  # None is one more: speech in no turn
+        if name not in labels:
+            labels[name] = next(letters)
+        return labels[name]
+
+    speakers = [label(segment.get("speaker")) for segment in segments]
+    return [
+        DiarizedSegment(
+            f"seg_{number:03d}",
+            segment["start"],
+            segment["end"],
+            segment["text"].strip(),
+            speaker,
+            [_diarized_word(word, label) for word in segment.get("words", [])] if words else None,
+        )
+        for number, (segment, speaker) in enumerate(zip(segments, speakers, strict=True), start=1)
+    ]
+
+
+def _diarized_word(word: Mapping[str, Any], label: Callable[[Any], str]) -> Json:
+    others = word.get("other_speakers")
+    return {
+        **word,
+        "word": word["word"].strip(),
+        "speaker": label(word.get("speaker")),
+        **({"other_speakers": [label(other) for other in others]} if isinstance(others, list) else {}),
+    }
 
 
 def with_labels(segments: Sequence[DiarizedSegment]) -> Iterator[tuple[DiarizedSegment, str]]:
@@ -163,7 +194,8 @@ def diarized_answer(answer: Answer, request: SpeechRequest) -> list[DiarizedSegm
     Raises:
         ApiError: 413, they were delivered as a file.
     """
-    return diarize(find_rendered(answer, "segments"), list(request.options.get("speakers") or {}))
+    known = list(request.options.get("speakers") or {})
+    return diarize(find_rendered(answer, "segments"), known, words="word" in request.granularities)
 
 
 def verbose_segments(segments: Sequence[Mapping[str, Any]]) -> list[Json]:
@@ -190,7 +222,8 @@ def _to_verbose_json(answer: Answer, request: SpeechRequest) -> Json:
         content["segments"] = verbose_segments(verbose["segments"])
     if "word" in request.granularities:
         content["words"] = verbose.get("words", [])
-    return {**content, "usage": find_usage(answer)}
+    speakers = {key: answer["transcription"][key] for key in _SPEAKER_KEYS if key in answer["transcription"]}
+    return {**content, "usage": find_usage(answer), **speakers}
 
 
 def _to_diarized_json(answer: Answer, request: SpeechRequest) -> Json:

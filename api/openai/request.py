@@ -66,7 +66,7 @@ class SpeechRequest:
         model: as named by the caller, or empty; see `api.openai.models.choose_model`.
         options: of the job, without `model`; `output_format` holds what `response_format` is made from.
         response_format: one of `RESPONSE_FORMATS`.
-        granularities: of `verbose_json`: some of `segment` and `word`.
+        granularities: of `verbose_json` and `diarized_json`: some of `segment` and `word`.
         logprobs: true if the log-probabilities of tokens are wanted.
         stream: true if events are wanted (`api.openai.events`).
         audio: the job's `audio`, of a request with a URL or in JSON; None: the recording is the form's `file`.
@@ -221,7 +221,7 @@ def _read_temperature(values: Values, draft: OptionsDraft) -> None:
 def _read_granularities(values: Values, draft: OptionsDraft, response_format: str) -> frozenset[str]:
     """OpenAI's default is `segment`; the worker's own option asks for words too."""
     granularities = _read_choices(values, "timestamp_granularities", ("segment", "word"))
-    if response_format != "verbose_json":
+    if response_format not in ("verbose_json", "diarized_json"):
         draft.ignored += ["timestamp_granularities"] if granularities else []
         return frozenset()
     words = values.take_switch("word_timestamps")

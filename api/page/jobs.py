@@ -109,6 +109,7 @@ class PageJobs:
         current = await run_in_threadpool(self._store.get, record.id)
         if current is None or current.state not in records.UNFINISHED:
             return current
+        await run_in_threadpool(kept_answer.forget, self._folder_of(record.id))
         state: State = "done" if current.has_result else "cancelled"
         return await self.change(record.id, state=state, error=None, attempts=0)
 

@@ -75,7 +75,7 @@ class PageSettings:
         home: what transcribes: models of this process, or an endpoint.
         reserve_bytes: of the folder's disk that the page leaves free.
         known_voices: those of this machine's user, which all visitors' transcripts with speakers name, and to which
-            each visitor can add; None: there are none.
+            each visitor can add, and which each can forget; None: there are none.
     """
 
     folder: Path

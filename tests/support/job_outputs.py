@@ -7,7 +7,7 @@ from typing import Any
 
 from src.request.options import Options
 from transcript.formats.render import render
-from transcript.transcript import Diarization, Segment, Transcript, Word
+from transcript.transcript import Diarization, GivenText, Segment, Transcript, Word
 
 SAID = (" Good morning.", " How are", " you?", " Fine.")
 """Texts of the segments, each one second long."""
@@ -27,6 +27,8 @@ def segments(texts: Sequence[str] = SAID, speakers: Sequence[str | None] | None 
     ]  # fmt: skip
     for segment, speaker in zip(found, speakers or [], strict=bool(speakers)):
         segment.speaker = speaker
+        for word in segment.words or []:
+            word.speaker = speaker
     return found
 
 
@@ -35,12 +37,22 @@ def output(
     texts: Sequence[str] = SAID,
     speakers: Sequence[str | None] | None = None,
     warnings: Sequence[str] = (),
+    not_said: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """The output of a job with these options, for a recording of `SECONDS`."""
+    """The output of a job with these options, for a recording of `SECONDS`.
+
+    With `align`, the texts with the numbers in `not_said` are not in the recording.
+    """
     asked = Options.model_validate(dict(options))
     task = asked.task
     transcript = Transcript("de", 0.9 if texts else None, SECONDS, segments(texts, speakers), task=task)
     transcript.diarization = Diarization() if speakers else None
+    if speakers:
+        transcript.segments[0].words[0].other_speakers = (str(speakers[1]),)
+    if asked.align is not None:
+        transcript.given_text = GivenText(len(texts), [], [])
+        for number in not_said:
+            transcript.segments[number].words[0].said = False
     rendered = render(transcript, asked.output_format, asked.layout)
     metadata = {
         "model": "turbo",

@@ -309,6 +309,7 @@ WARNINGS = [
     ('channels "split" has no effect: the recording is mono', "“By channel” has no effect: the recording is mono."),
     ("the model knows English only", "The model knows English only."),
     ("captions: there is no font", "Captions: there is no font."),
+    ("diarize has no effect: the tracks say who speaks", "“Speakers” has no effect: the tracks say who speaks."),
     ("num_speakers was ignored", "“How many speakers” was ignored."),
 ]
 
@@ -327,7 +328,8 @@ FAILURES = [
 
 @pytest.mark.parametrize(("message", "title"), FAILURES)
 def test_a_failure_names_the_track_that_is_to_blame(modules: Page, message: str, title: str) -> None:
-    record = {"error": {"type": "UnsupportedMedia", "message": message}, "source": {"tracks": ["Ada", "Ben"]}}
+    source = {"tracks": [{"name": "Ada"}, {"name": "Ben"}]}
+    record = {"error": {"type": "UnsupportedMedia", "message": message}, "source": source}
     assert call(modules, "text/problems", "describeFailure", record)["title"] == title
 
 

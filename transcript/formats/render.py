@@ -83,7 +83,7 @@ def render(
     """Return the `transcription` part of a job's output.
 
     Args:
-        transcript: if it has a diarization, the output has `speakers`, and with `segments` also `speaker_turns`.
+        transcript: if it has a diarization, the output has `speakers`, and with segments also `speaker_turns`.
         output_formats: some of `OUTPUT_FORMATS`.
         layout: the shape of subtitles.
         embedding_model: name of the network of the speakers' embeddings; if given, each speaker has its `embedding`.
@@ -99,7 +99,7 @@ def render(
     if not {"ttml", "stl"}.isdisjoint(keys) or (renderer.has_layout and not _SUBTITLES.isdisjoint(keys)):
         keys.append("cue_report")
     if transcript.diarization is not None:
-        keys += ["speakers", "speaker_turns"] if "segments" in keys else ["speakers"]
+        keys += ["speakers", "speaker_turns"] if {"segments", "verbose_json"} & {*keys} else ["speakers"]
     return {key: getattr(renderer, key) for key in checked(dict.fromkeys(keys), check)}
 
 
@@ -166,11 +166,14 @@ class _Renderer:
 
     @property
     def verbose_json(self) -> dict[str, Any]:
-        """OpenAI's `TranscriptionVerbose`: the language by its name, and words apart from the segments."""
+        """OpenAI's `TranscriptionVerbose`: the language by its name, and words apart from the segments.
+
+        Words have OpenAI's keys alone, unless the job asked for what these cannot say: speakers, or a given text.
+        """
         from whisper.tokenizer import LANGUAGES  # only here, since the client has no openai-whisper
 
         segments = self.segments
-        words = [word for segment in segments for word in segment.get("words", []) if not word.get("not_said")]
+        words = [word for segment in segments for word in segment.get("words", [])]
         verbose = {
             "task": self._transcript.task,
             "language": LANGUAGES[self._text_language],
@@ -181,10 +184,16 @@ class _Renderer:
             "usage": {"type": "duration", "seconds": ceil(round(self._transcript.duration, 3))},
         }
         if self._words:
-            verbose["words"] = [
-                {"word": word["word"].strip(), "start": word["start"], "end": word["end"]} for word in words
-            ]
+            more = self._has_more_to_say
+            verbose["words"] = [{**(word if more else {}), **_to_openai_word(word)} for word in words]
         return verbose
+
+    @property
+    def _has_more_to_say(self) -> bool:
+        """True if words have a speaker, or may not be said."""
+        return self._transcript.given_text is not None or any(
+            segment.speaker is not None for segment in self._transcript.segments
+        )
 
     @property
     def srt(self) -> str:
@@ -254,6 +263,10 @@ class _Renderer:
     @cached_property
     def _laid_out(self) -> list[Cue]:
         return lay_out(self._said, self._layout, self._text_language, self._check)
+
+
+def _to_openai_word(word: dict[str, Any]) -> dict[str, Any]:
+    return {"word": word["word"].strip(), "start": word["start"], "end": word["end"]}
 
 
 def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
