@@ -133,7 +133,7 @@ def same(ours: DecodeResult, theirs: DecodingResult) -> None:
     assert ours.temperature == theirs.temperature
 
 
-@pytest.mark.parametrize("name", ["tiny.en", "base"])
+@pytest.mark.parametrize("name", ["tiny.en", pytest.param("base", marks=pytest.mark.slow)])
 def test_features_and_logits_are_those_of_openai_whisper(name: str, mel: Tensor, features: dict[str, Tensor]) -> None:
     tokenizer = token_sets(name).tokenizer()
     tokens = torch.tensor([[*tokenizer.sot_sequence, *tokenizer.encode(" Good morning, and welcome")]]).expand(3, -1)

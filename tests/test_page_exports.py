@@ -477,6 +477,7 @@ def test_each_line_is_in_the_cues_that_show_it(seed: int, layout: Layout, speake
     assert set(shown) == {each.id for each in document.lines}
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), layout=st.sampled_from(LAYOUTS), speakers=st.integers(0, 2), start=st.floats(0, 500))
 def test_cues_of_a_part_are_those_of_the_whole(seed: int, layout: Layout, speakers: int, start: float) -> None:
     document = document_of(500, seed, speakers=speakers, with_long_pauses=not layout.keeps_segments)

@@ -198,6 +198,7 @@ def use_merged(output: dict[str, Any], _: Path) -> None:
     merge_parts(parts, {"diarize": True}, ["all", "verbose_json"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", [use_files, use_merged])
 def test_any_value_in_any_place_is_left_out_or_refused(
     tmp_path: Path, use: Callable[[dict[str, Any], Path], None]
