@@ -49,6 +49,7 @@ def seconds(part: AudioPart) -> float:
     return len(subprocess.run(command, capture_output=True, check=True).stdout) / 32_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp4", "mkv"])
 def test_truncated_files_are_compressed_with_a_warning_unless_strict(
     tmp_path: Path, long_recording: Path, suffix: str
