@@ -112,6 +112,7 @@ class _Subsegment(NamedTuple):
 def _find_speech(pcm: Pcm, clips: Iterable[Region], check: Callable[[], None]) -> Iterator[Region]:
     for clip in clips:
         for region in speech_regions(pcm[clip.start : clip.end], VAD, check):
+            release_pages(pcm, clip.start + region.start)
             yield Region(clip.start + region.start, clip.start + region.end)
 
 
