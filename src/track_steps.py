@@ -87,7 +87,8 @@ def transcribe_tracks(
     transcript = merge_tracks(transcripts, speakers)
     transcript.warnings += clip_warnings(options.clip_timestamps, max(map(len, pcms)))
     if dropped:
+        words_were = "1 word was" if dropped == 1 else f"{dropped} words were"
         transcript.warnings.append(
-            f"{dropped} words were left out where a microphone took up the voice of another track's speaker"
+            f"{words_were} left out where a microphone took up the voice of another track's speaker"
         )
     return transcript

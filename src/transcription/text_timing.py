@@ -254,7 +254,9 @@ def _warnings(transcript: Transcript, matched: int, words: Sequence[PlacedWord])
         )
     not_said = sum(not word.said for word in words)
     if not_said:
-        yield f"align: {not_said} words of the text were not said: given_text in the metadata has them"
+        words_of_text = "1 word of the text was" if not_said == 1 else f"{not_said} words of the text were"
+        yield f"align: {words_of_text} not said: given_text in the metadata of json says where"
     if given.said_besides:
         besides = sum(len(split_units(passage.text, transcript.language)) for passage in given.said_besides)
-        yield f"align: {besides} words were said that the text does not have: given_text in the metadata has them"
+        other_words = "1 word was" if besides == 1 else f"{besides} words were"
+        yield f"align: {other_words} said that the text does not have: given_text in the metadata of json says what"
