@@ -148,14 +148,21 @@ def test_similar_voices_are_two_if_most_votes_tell_them_apart(count: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("cosine", "seconds", "vote", "speakers"),
-    [(0.0, 1.0, -1, 2), (0.0, 1.0, 1, 1), (0.0, 1.0, 0, 1), (0.0, 0.7, -1, 1), (0.2, 1.0, -1, 1)],
-    ids=["told apart", "one voice by vote", "no vote", "too short", "alike"],
+    ("cosine", "seconds", "others", "vote", "speakers"),
+    [
+        (0.0, 1.0, 10, -1, 2),
+        (0.0, 1.0, 10, 1, 1),
+        (0.0, 1.0, 10, 0, 1),
+        (0.0, 0.7, 10, -1, 1),
+        (0.2, 1.0, 10, -1, 1),
+        (0.0, 1.0, 100, -1, 1),
+    ],
+    ids=["told apart", "one voice by vote", "no vote", "too short", "alike", "too small a share"],
 )
 def test_one_sentence_is_of_another_speaker_if_told_apart_and_like_nobody_else(
-    cosine: float, seconds: float, vote: int, speakers: int
+    cosine: float, seconds: float, others: int, vote: int, speakers: int
 ) -> None:
-    embeddings = np.array([[1.0, 0.0]] * 10 + [[cosine, (1 - cosine**2) ** 0.5]], np.float32)
-    votes = Votes(np.array([(9, 10)]), np.array([vote], np.int8)) if vote else NO_VOTES
-    lengths = np.array([1.2] * 10 + [seconds])
+    embeddings = np.array([[1.0, 0.0]] * others + [[cosine, (1 - cosine**2) ** 0.5]], np.float32)
+    votes = Votes(np.array([(others - 1, others)]), np.array([vote], np.int8)) if vote else NO_VOTES
+    lengths = np.array([1.2] * others + [seconds])
     assert cluster(embeddings, lengths, SpeakerCounts(), votes=votes).num_found == speakers

@@ -11,6 +11,7 @@ speakers by the eigengap (NME-SC, https://arxiv.org/abs/2003.02405) has more err
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ MIN_SPEAKER_SECONDS = 2.0
 
 BRIEF_SECONDS = 0.8
 """Speech that is enough for a speaker whom votes tell apart and who sounds like nobody else: somebody who says one
-sentence."""
+sentence. The share below holds too: odd sounds of a long recording are no speakers."""
 
 BRIEF_THRESHOLD = 0.1
 """Cosine similarity to all other speakers below which such a speaker sounds like nobody else. Two voices at 0.25 can be
@@ -127,19 +128,29 @@ def _find_speakers(
     centroids = _normalize(_sum_clusters(embeddings, labels))
     enough = min(max(MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE * seconds_by_cluster.sum()), SUFFICIENT_SECONDS)
     speakers = [number for number in longest_first if seconds_by_cluster[number] >= enough] or [longest_first[0]]
-    together, _ = _count_votes(_between_clusters(votes, labels), len(centroids))
+    cluster_votes = _between_clusters(votes, labels)
+    brief_enough = max(BRIEF_SECONDS, MIN_SPEAKER_SHARE * seconds_by_cluster.sum())
     for number in checked(longest_first, check):
+        if number in speakers:
+            continue
         similarity = (centroids[speakers] @ centroids[number]).max()
         several = np.count_nonzero(labels == number) > 1
-        told_apart = together[number, speakers].min() < 0 and together[number, speakers].max() <= 0
-        brief = similarity < BRIEF_THRESHOLD and told_apart and seconds_by_cluster[number] >= BRIEF_SECONDS
-        if number not in speakers and (brief or (several and similarity < OUTLIER_THRESHOLD)):
+        is_brief = similarity < BRIEF_THRESHOLD and seconds_by_cluster[number] >= brief_enough
+        if (several and similarity < OUTLIER_THRESHOLD) or (is_brief and _are_apart(cluster_votes, number, speakers)):
             speakers.append(number)
     nearest = (embeddings @ centroids[speakers].T).argmax(axis=1)
     is_speaker = np.isin(labels, speakers)
     new_labels = np.full(len(centroids), -1)
     new_labels[speakers] = np.arange(len(speakers))
     return _reassign(embeddings, np.where(is_speaker, new_labels[labels], nearest))
+
+
+def _are_apart(votes: Votes, number: int, others: Sequence[int]) -> bool:
+    """Return true if votes tell a cluster apart from one of the others, and take it for none of them."""
+    about = votes.pairs[(votes.pairs == number).any(axis=1)]
+    together = votes.together[(votes.pairs == number).any(axis=1)]
+    total = np.bincount(about.sum(axis=1) - number, weights=together, minlength=max(number, *others) + 1)[others]
+    return bool(total.min() < 0 and total.max() <= 0)
 
 
 def _reassign(embeddings: Vectors, labels: Labels) -> Labels:
