@@ -1,4 +1,4 @@
-"""From the probabilities of windows to overlaps, changes and votes, and from these to turns, pieces and clusters."""
+"""From the probabilities of windows to overlaps and votes, and from these to turns and clusters."""
 
 from __future__ import annotations
 
@@ -10,20 +10,15 @@ import pytest
 from src.audio.pcm import SAMPLE_RATE, Region
 from src.audio.segmentation import CLASSES, HOP, LENGTH
 from src.speakers.clustering import BLOCK_SIZE, SpeakerCounts, cluster
-from src.speakers.diarization import split_at
 from src.speakers.local_speakers import (
     MARGIN,
-    MIN_RUN_FRAMES,
-    NO_VOTES,
     STEP,
     Probabilities,
-    Soloists,
     Votes,
     Window,
-    find_changes,
     find_overlaps,
-    find_votes,
     find_windows,
+    vote,
 )
 from src.speakers.overlaps import add_overlaps
 from transcript.transcript import Turn
@@ -57,48 +52,18 @@ def test_windows_are_within_the_recording_and_their_cores_cover_it_once(length: 
 def test_an_overlap_counts_in_the_core_of_its_window_only() -> None:
     heard = Region(SAMPLE_RATE, SAMPLE_RATE + LENGTH)
     window = Window(heard, Region(heard.start + MARGIN, heard.end - MARGIN))
-    table = probabilities((0, 200, FIRST_AND_SECOND), (200, 300, FIRST), (300, 310, FIRST_AND_SECOND))
+    table = probabilities((0, 100, FIRST_AND_SECOND), (100, 300, FIRST), (300, 310, FIRST_AND_SECOND))
     cut, whole = find_overlaps(window, table)
     assert cut.start == window.core.start
-    assert cut.end == pytest.approx(heard.start + 200 * HOP, abs=2 * HOP)
+    assert cut.end == pytest.approx(heard.start + 100 * HOP, abs=2 * HOP)
     assert whole.start == pytest.approx(heard.start + 300 * HOP, abs=2 * HOP)
     assert whole.end - whole.start == 10 * HOP
 
 
-def test_the_speaker_changes_where_another_one_speaks_for_a_while_in_the_core_of_the_window() -> None:
-    heard = Region(SAMPLE_RATE, SAMPLE_RATE + LENGTH)
-    window = Window(heard, Region(heard.start + MARGIN, heard.end - MARGIN))
-    brief = MIN_RUN_FRAMES - 1
-    table = probabilities(
-        (0, 50, SECOND),  # changes before the core
-        (50, 180, FIRST),
-        (180, 180 + brief, SECOND),
-        (220, 240, FIRST_AND_SECOND),
-        (250, 300, FIRST),
-        (310, 400, THIRD),
-        (400, 589, SECOND),
-    )
-    expected = [heard.start + frame * HOP for frame in (305, 400)]
-    assert list(find_changes(window, table)) == pytest.approx(expected, abs=2 * HOP)
-
-
-def test_speech_is_split_at_changes_into_pieces_of_half_a_second_and_more() -> None:
-    second = SAMPLE_RATE
-    speech = [Region(0, 10 * second), Region(12 * second, 13 * second)]
-    changes = [round(time * second) for time in (0.4, 2.0, 2.4, 9.7, 11.0, 12.5)]
-    ends = [(0.0, 2.0), (2.0, 10.0), (12.0, 12.5), (12.5, 13.0)]
-    assert list(split_at(speech, changes)) == [Region(round(a * second), round(b * second)) for a, b in ends]
-
-
 def test_pieces_are_of_one_voice_or_two_by_who_speaks_alone_in_them() -> None:
     table = probabilities((0, 100, FIRST), (100, 200, SECOND), (200, 300, FIRST), (300, 400, FIRST_AND_SECOND))
-    start = 5 * SAMPLE_RATE
-    soloists = Soloists(Region(start, start + LENGTH), (table[:, FIRST : THIRD + 1] * 255).astype(np.uint8))
-    elsewhere = Region(0, SAMPLE_RATE)
-    edges = (-20, 100, 200, 300, 400)
-    pieces = [elsewhere, *(Region(start + a * HOP, start + b * HOP) for a, b in pairwise(edges))]
-    pairs, together = find_votes([soloists], pieces)
-    assert dict(zip(map(tuple, pairs.tolist()), together.tolist(), strict=True)) == {(1, 2): -1, (1, 3): 1, (2, 3): -1}
+    pairs, together = vote(np.array([(-20, 100), (100, 200), (200, 300), (300, 400)]), table)
+    assert dict(zip(map(tuple, pairs.tolist()), together.tolist(), strict=True)) == {(0, 1): -1, (0, 2): 1, (1, 2): -1}
 
 
 LONG, SECOND_LONG = Turn(0.0, 10.0, "ANN"), Turn(10.0, 20.0, "BOB")
@@ -145,17 +110,3 @@ def test_similar_voices_are_two_if_most_votes_tell_them_apart(count: int) -> Non
     assert (labels[::2] == labels[0]).all()
     assert (labels[1::2] == labels[1]).all()
     assert cluster(embeddings, seconds, SpeakerCounts(maximum=1), votes=apart).labels.max() == 0
-
-
-@pytest.mark.parametrize(
-    ("cosine", "seconds", "vote", "speakers"),
-    [(0.0, 1.0, -1, 2), (0.0, 1.0, 1, 1), (0.0, 1.0, 0, 1), (0.0, 0.7, -1, 1), (0.2, 1.0, -1, 1)],
-    ids=["told apart", "one voice by vote", "no vote", "too short", "alike"],
-)
-def test_one_sentence_is_of_another_speaker_if_told_apart_and_like_nobody_else(
-    cosine: float, seconds: float, vote: int, speakers: int
-) -> None:
-    embeddings = np.array([[1.0, 0.0]] * 10 + [[cosine, (1 - cosine**2) ** 0.5]], np.float32)
-    votes = Votes(np.array([(9, 10)]), np.array([vote], np.int8)) if vote else NO_VOTES
-    lengths = np.array([1.2] * 10 + [seconds])
-    assert cluster(embeddings, lengths, SpeakerCounts(), votes=votes).num_found == speakers

@@ -46,14 +46,6 @@ OUTLIER_THRESHOLD = 0.25
 MIN_SPEAKER_SECONDS = 2.0
 """Minimum speech of a speaker."""
 
-BRIEF_SECONDS = 0.8
-"""Speech that is enough for a speaker whom votes tell apart and who sounds like nobody else: somebody who says one
-sentence."""
-
-BRIEF_THRESHOLD = 0.1
-"""Cosine similarity to all other speakers below which such a speaker sounds like nobody else. Two voices at 0.25 can be
-one in noise; at 0.1 none of the dialogues gets a speaker too many."""
-
 MIN_SPEAKER_SHARE = 0.01
 """Minimum share of a speaker in all speech: over a long recording, odd sounds add up to more than the minimum."""
 
@@ -127,13 +119,9 @@ def _find_speakers(
     centroids = _normalize(_sum_clusters(embeddings, labels))
     enough = min(max(MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE * seconds_by_cluster.sum()), SUFFICIENT_SECONDS)
     speakers = [number for number in longest_first if seconds_by_cluster[number] >= enough] or [longest_first[0]]
-    together, _ = _count_votes(_between_clusters(votes, labels), len(centroids))
     for number in checked(longest_first, check):
-        similarity = (centroids[speakers] @ centroids[number]).max()
         several = np.count_nonzero(labels == number) > 1
-        told_apart = together[number, speakers].min() < 0 and together[number, speakers].max() <= 0
-        brief = similarity < BRIEF_THRESHOLD and told_apart and seconds_by_cluster[number] >= BRIEF_SECONDS
-        if number not in speakers and (brief or (several and similarity < OUTLIER_THRESHOLD)):
+        if number not in speakers and several and (centroids[speakers] @ centroids[number]).max() < OUTLIER_THRESHOLD:
             speakers.append(number)
     nearest = (embeddings @ centroids[speakers].T).argmax(axis=1)
     is_speaker = np.isin(labels, speakers)

@@ -1,17 +1,15 @@
 """Diarization: the speaker turns of a recording, independent of its transcript.
 
     pcm -> speech_regions -> subsegments of at most 1.5 s -> embeddings -> clusters -> turns
-                          -> local speakers: changes ^             votes ^   overlaps ^
+                                                          -> local speakers: votes ^   ^ overlaps
 
-The voice detector decides where anyone speaks, and the embeddings who. The segmentation network tells where the
-speaker changes, so that no embedding is of two voices; it tells apart voices that are alike, and adds a second speaker
-where two speak at once. Alone it is worse: it misses quiet words (EN2001a of the AMI corpus, with true labels: 41% of
-errors instead of 27%).
+The voice detector decides where anyone speaks, and the embeddings who; the segmentation network tells apart voices that
+are alike, and adds a second speaker where two speak at once. Alone it is worse: it misses quiet words (EN2001a of the
+AMI corpus, with true labels: 41% of errors instead of 27%).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -25,15 +23,12 @@ from src.audio.vad import VadOptions, speech_regions
 from src.request.known_voices import EMBEDDING_SIZE
 from src.speakers.clustering import SpeakerCounts, cluster, mean_direction
 from src.speakers.embeddings import BATCH_SIZE, SUBSEGMENT_SAMPLES, Embedding, embed
-from src.speakers.local_speakers import find_local_speakers, find_votes
+from src.speakers.local_speakers import find_local_speakers
 from src.speakers.overlaps import add_overlaps
 from transcript.transcript import Diarization, Speaker, Turn
 
 MAX_STEP_SAMPLES = SAMPLE_RATE * 5 // 4
 """Maximum distance between the starts of two subsegments, within speech without a pause."""
-
-MIN_PIECE_SAMPLES = SAMPLE_RATE // 2
-"""Minimum speech between two changes of speaker: the embedding of less says little."""
 
 VAD = VadOptions(threshold=0.5, min_speech_ms=250, min_silence_ms=100, speech_pad_ms=50)
 """Finer than for transcription: between two speakers there mostly is a pause, if a short one."""
@@ -70,11 +65,13 @@ def diarize(
         expected: the known speakers whose absence is a warning; None: all.
     """
     expected_names = [name for name in known or {} if expected is None or name in expected]
-    speech = list(_find_speech(pcm, [Region(0, len(pcm))] if clips is None else clips, check))
-    if not speech:
+    subsegments = []
+    for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))] if clips is None else clips, check):
+        check()
+        subsegments.append(subsegment)
+    if not subsegments:
         return Diarization(warnings=_silence_warnings(counts, expected_names))
-    local = find_local_speakers(pcm, speech, check)
-    subsegments = [part for piece in split_at(speech, local.changes) for part in _split_piece(*piece)]
+    local = find_local_speakers(pcm, [Region(subsegment.start, subsegment.end) for subsegment in subsegments], check)
     regions = [subsegment.embedded for subsegment in subsegments]
     embeddings = np.empty((len(subsegments), EMBEDDING_SIZE), np.float32)
     for number, batch in enumerate(embed(pcm, regions)):
@@ -82,8 +79,7 @@ def diarize(
         embeddings[number * BATCH_SIZE : number * BATCH_SIZE + len(batch)] = batch
         release_pages(pcm, regions[number * BATCH_SIZE].start)
     seconds = np.array([subsegment.end - subsegment.start for subsegment in subsegments]) / SAMPLE_RATE
-    votes = find_votes(local.soloists, [Region(subsegment.start, subsegment.end) for subsegment in subsegments])
-    labels, num_found = cluster(embeddings, seconds, counts, check, votes)
+    labels, num_found = cluster(embeddings, seconds, counts, check, local.votes)
     turns = add_overlaps(_to_turns(subsegments, labels), local.overlaps)
     speakers = [_to_speaker(number, turns, embeddings[labels == number]) for number in np.unique(labels)]
     speakers.sort(key=lambda speaker: speaker.start)
@@ -97,7 +93,7 @@ def diarize(
 
 def embed_sample(pcm: Pcm) -> Embedding | None:
     """Return the embedding of a sample in which one person speaks; None without speech."""
-    regions = [subsegment.embedded for region in speech_regions(pcm, VAD) for subsegment in _split_piece(*region)]
+    regions = [subsegment.embedded for subsegment in _find_subsegments(pcm, [Region(0, len(pcm))])]
     return mean_direction(np.concatenate(list(embed(pcm, regions)))) if regions else None
 
 
@@ -109,24 +105,16 @@ class _Subsegment(NamedTuple):
     embedded: Region
 
 
-def _find_speech(pcm: Pcm, clips: Iterable[Region], check: Callable[[], None]) -> Iterator[Region]:
+def _find_subsegments(
+    pcm: Pcm, clips: Iterable[Region], check: Callable[[], None] = lambda: None
+) -> Iterator[_Subsegment]:
     for clip in clips:
         for region in speech_regions(pcm[clip.start : clip.end], VAD, check):
             release_pages(pcm, clip.start + region.start)
-            yield Region(clip.start + region.start, clip.start + region.end)
+            yield from _split_region(clip.start + region.start, clip.start + region.end)
 
 
-def split_at(speech: Iterable[Region], changes: Sequence[int]) -> Iterator[Region]:
-    """Split regions at changes of speaker, all in order, in pieces of at least `MIN_PIECE_SAMPLES`."""
-    for start, end in speech:
-        for change in changes[bisect_right(changes, start) : bisect_left(changes, end)]:
-            if min(change - start, end - change) >= MIN_PIECE_SAMPLES:
-                yield Region(start, change)
-                start = change
-        yield Region(start, end)
-
-
-def _split_piece(start: int, end: int) -> list[_Subsegment]:
+def _split_region(start: int, end: int) -> list[_Subsegment]:
     """Split speech without a pause in equal steps; borders are halfway between the middles of subsegments."""
     steps = max(0, -((SUBSEGMENT_SAMPLES - (end - start)) // MAX_STEP_SAMPLES))
     last = end - SUBSEGMENT_SAMPLES

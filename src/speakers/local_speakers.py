@@ -1,7 +1,6 @@
-"""Local speakers: where the speaker changes or two speak at once, and which pieces are of one voice, within 10 s.
+"""Local speakers: where two speak at once, and which pieces of speech are of one voice, within windows of 10 s.
 
-    pcm -> windows -> pyannote's segmentation -> overlaps, changes
-                                              -> who speaks alone -> votes on pieces of speech
+    pcm -> windows -> pyannote's segmentation -> overlaps, votes
 
 The network numbers up to three speakers of its window, and it hears how they take turns. Over a whole recording, voices
 are told apart by their embeddings alone.
@@ -12,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import cache
-from itertools import combinations, pairwise
 from threading import Lock
 from typing import NamedTuple, TypeAlias
 
@@ -33,11 +31,8 @@ from src.audio.segmentation import (
 from src.audio.vad import single_threaded_executor
 from transcript.checks import Check, never
 
-STEP = SAMPLE_RATE * 5
-"""Samples between two windows: in all but the first and the last, the network hears 2.5 s around what counts.
-
-With 1.25 s, it takes a short answer for the voice before or after it (4.7% instead of 1.2% of errors on the telephone).
-"""
+STEP = SAMPLE_RATE * 15 // 2
+"""Samples between two windows: in all but the first and the last, the network hears 1.25 s around what counts."""
 
 MARGIN = (LENGTH - STEP) // 2
 
@@ -46,9 +41,6 @@ BATCH_SIZE = 8
 
 OVERLAP_THRESHOLD = 0.7
 """Probability of two speakers from which there are two. On mixed dialogues, 0.5 to 0.8 give the same error rate."""
-
-MIN_RUN_FRAMES = round(0.3 * SAMPLE_RATE / HOP)
-"""Speech of a local speaker from which the speaker changes; 0.2 to 0.5 s give the same error rate."""
 
 MIN_VOTE = 0.3
 """Share of its time by which a pair must be together rather than apart, or the other way around, for a vote."""
@@ -66,25 +58,15 @@ class Votes(NamedTuple):
     """1 for the same voice, -1 for two voices [votes]."""
 
 
-class Soloists(NamedTuple):
-    """Who speaks alone in a window."""
-
-    heard: Region
-    alone: NDArray[np.uint8]
-    """Probability of each local speaker, in 255ths [frames, LOCAL_SPEAKERS]: half the bytes of the embeddings."""
-
-
 class LocalSpeakers(NamedTuple):
-    """Where two speak at once and where the speaker changes, in order, and who speaks alone."""
+    """Where two speak at once, in order, and votes on the pieces of speech."""
 
     overlaps: list[Region]
-    changes: list[int]
-    """In samples."""
-    soloists: list[Soloists]
+    votes: Votes
 
 
 class Window(NamedTuple):
-    """The input of the network, and the part of it that counts for overlaps and changes."""
+    """The input of the network, and the part of it that counts for overlaps."""
 
     heard: Region
     core: Region
@@ -93,27 +75,17 @@ class Window(NamedTuple):
 NO_VOTES = Votes(np.zeros((0, 2), np.intp), np.zeros(0, np.int8))
 
 
-_MEMBERS = np.array(
-    [
-        [speaker in members for speaker in range(LOCAL_SPEAKERS)]
-        for size in range(3)
-        for members in combinations(range(LOCAL_SPEAKERS), size)
-    ],
-    np.float32,
-)
-"""Who speaks in each class [classes, LOCAL_SPEAKERS]."""
-
-
-def find_local_speakers(pcm: Pcm, speech: Sequence[Region], check: Check = never) -> LocalSpeakers:
+def find_local_speakers(pcm: Pcm, pieces: Sequence[Region], check: Check = never) -> LocalSpeakers:
     """Listen to the windows that have speech.
 
     Args:
         pcm: the recording.
-        speech: by start and without overlap.
+        pieces: of speech, by start and without overlap.
         check: called for each batch of windows; its exceptions end the work.
     """
-    starts, ends = np.array(speech, np.int64).reshape(-1, 2).T
-    found = LocalSpeakers([], [], [])
+    starts, ends = np.array(pieces, np.int64).reshape(-1, 2).T
+    overlaps: list[Region] = []
+    votes = [NO_VOTES]
     windows = [
         window
         for window in find_windows(len(pcm))
@@ -123,27 +95,16 @@ def find_local_speakers(pcm: Pcm, speech: Sequence[Region], check: Check = never
         check()
         batch = windows[first : first + BATCH_SIZE]
         for window, probabilities in zip(batch, _listen(pcm, [window.heard for window in batch]), strict=True):
-            found.overlaps.extend(find_overlaps(window, probabilities))
-            found.changes.extend(find_changes(window, probabilities))
-            alone = (probabilities[:, 1 : LOCAL_SPEAKERS + 1] * 255).round().astype(np.uint8)
-            found.soloists.append(Soloists(window.heard, alone))
+            overlaps += find_overlaps(window, probabilities)
+            near = slice(np.searchsorted(ends, window.heard.start, "right"), np.searchsorted(starts, window.heard.end))
+            middles = (starts[near] + ends[near]) // 2
+            inside = (middles >= window.heard.start) & (middles < window.heard.end)
+            frames = (np.column_stack((starts[near], ends[near]))[inside] - window.heard.start) // HOP
+            found = vote(frames, probabilities)
+            votes.append(found._replace(pairs=found.pairs + near.start + int(np.argmax(inside))))
         release_pages(pcm, batch[0].heard.start)
-    return found
-
-
-def find_votes(soloists: Sequence[Soloists], pieces: Sequence[Region]) -> Votes:
-    """Return the votes of all windows on pieces of speech, which are by start and without overlap."""
-    starts, ends = np.array(pieces, np.int64).reshape(-1, 2).T
-    votes = [NO_VOTES]
-    for heard, alone in soloists:
-        near = slice(np.searchsorted(ends, heard.start, "right"), np.searchsorted(starts, heard.end))
-        middles = (starts[near] + ends[near]) // 2
-        inside = (middles >= heard.start) & (middles < heard.end)
-        frames = (np.column_stack((starts[near], ends[near]))[inside] - heard.start) // HOP
-        found = vote(frames, alone)
-        votes.append(found._replace(pairs=found.pairs + near.start + int(np.argmax(inside))))
     pairs = np.concatenate([window_votes.pairs for window_votes in votes])
-    return Votes(pairs, np.concatenate([window_votes.together for window_votes in votes]))
+    return LocalSpeakers(overlaps, Votes(pairs, np.concatenate([window_votes.together for window_votes in votes])))
 
 
 def find_windows(length: int) -> Iterator[Window]:
@@ -160,42 +121,22 @@ def find_overlaps(window: Window, probabilities: Probabilities) -> Iterator[Regi
     """Yield the parts of a window's core in which two speak at once."""
     two = probabilities[:, LOCAL_SPEAKERS + 1 :].sum(1) > OVERLAP_THRESHOLD
     for first, last in np.flatnonzero(np.diff(two.astype(np.int8), prepend=0, append=0)).reshape(-1, 2).tolist():
-        start = max(_first_sample(window, first), window.core.start)
-        end = min(_first_sample(window, last), window.core.end)
+        start, end = (window.heard.start + FIRST_MIDDLE - HOP // 2 + frame * HOP for frame in (first, last))
+        start, end = max(start, window.core.start), min(end, window.core.end)
         if start < end:
             yield Region(start, end)
 
 
-def find_changes(window: Window, probabilities: Probabilities) -> Iterator[int]:
-    """Yield the samples of a window's core where another local speaker takes over: halfway between their speech."""
-    speakers = probabilities @ _MEMBERS
-    loudest = np.where(speakers.max(1) > 0.5, speakers.argmax(1), -1)
-    last_speaker, last_end = -1, 0
-    for first, end in pairwise(np.flatnonzero(np.diff(loudest, prepend=-2, append=-2)).tolist()):
-        speaker = int(loudest[first])
-        if speaker == last_speaker:
-            last_end = end
-        elif speaker >= 0 and end - first >= MIN_RUN_FRAMES:
-            change = _first_sample(window, (last_end + first) // 2)
-            if last_speaker >= 0 and window.core.start <= change < window.core.end:
-                yield change
-            last_speaker, last_end = speaker, end
-
-
-def _first_sample(window: Window, frame: int) -> int:
-    return window.heard.start + FIRST_MIDDLE - HOP // 2 + frame * HOP
-
-
-def vote(pieces: NDArray[np.int64], alone: NDArray[np.uint8]) -> Votes:
+def vote(pieces: NDArray[np.int64], probabilities: Probabilities) -> Votes:
     """Vote on pairs of pieces by who speaks alone in them.
 
     Args:
         pieces: their first frame and their end [pieces, 2]; frames outside the window do not count.
-        alone: as in `Soloists`.
+        probabilities: of the window.
     """
-    totals = np.zeros((len(alone) + 1, LOCAL_SPEAKERS))
-    np.cumsum(alone / 255, axis=0, out=totals[1:])
-    pieces = pieces.clip(0, len(alone))
+    totals = np.zeros((len(probabilities) + 1, LOCAL_SPEAKERS))
+    np.cumsum(probabilities[:, 1 : LOCAL_SPEAKERS + 1], axis=0, out=totals[1:])
+    pieces = pieces.clip(0, len(probabilities))
     lengths = np.maximum(1, pieces[:, 1] - pieces[:, 0])
     shares = (totals[pieces[:, 1]] - totals[pieces[:, 0]]) / lengths[:, None]
     same = shares @ shares.T
