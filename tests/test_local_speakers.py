@@ -150,19 +150,28 @@ def test_similar_voices_are_two_if_most_votes_tell_them_apart(count: int) -> Non
 @pytest.mark.parametrize(
     ("cosine", "seconds", "others", "vote", "speakers"),
     [
-        (0.0, 1.0, 10, -1, 2),
-        (0.0, 1.0, 10, 1, 1),
-        (0.0, 1.0, 10, 0, 1),
-        (0.0, 0.7, 10, -1, 1),
-        (0.2, 1.0, 10, -1, 1),
-        (0.0, 1.0, 100, -1, 1),
+        (0.0, [1.0], 10, -1, 2),
+        (0.0, [1.0], 10, 1, 1),
+        (0.0, [1.0], 10, 0, 1),
+        (0.0, [0.7], 10, -1, 1),
+        (0.2, [1.0], 10, -1, 1),
+        (0.0, [1.0], 100, -1, 1),
+        (0.35, [0.9, 0.9], 10, -1, 2),
+        (0.35, [0.9, 0.9], 10, 1, 1),
+        (0.35, [0.7, 0.7], 10, -1, 1),
+        (0.45, [0.9, 0.9], 10, -1, 1),
+        (0.35, [0.9, 0.9], 200, -1, 1),
     ],
-    ids=["told apart", "one voice by vote", "no vote", "too short", "alike", "too small a share"],
+    ids=[
+        *("a sentence", "a sentence of one voice by vote", "no vote", "too short", "alike", "too small a share"),
+        *("interrupted", "one voice by vote", "both too short", "both alike", "too small a share of both"),
+    ],
 )
-def test_one_sentence_is_of_another_speaker_if_told_apart_and_like_nobody_else(
-    cosine: float, seconds: float, others: int, vote: int, speakers: int
+def test_somebody_brief_is_a_speaker_if_told_apart_and_like_nobody_else(
+    cosine: float, seconds: list[float], others: int, vote: int, speakers: int
 ) -> None:
-    embeddings = np.array([[1.0, 0.0]] * others + [[cosine, (1 - cosine**2) ** 0.5]], np.float32)
+    brief = [[cosine, (1 - cosine**2) ** 0.5]] * len(seconds)
+    embeddings = np.array([[1.0, 0.0]] * others + brief, np.float32)
     votes = Votes(np.array([(others - 1, others)]), np.array([vote], np.int8)) if vote else NO_VOTES
-    lengths = np.array([1.2] * others + [seconds])
+    lengths = np.array([1.2] * others + seconds)
     assert cluster(embeddings, lengths, SpeakerCounts(), votes=votes).num_found == speakers

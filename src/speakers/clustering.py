@@ -47,16 +47,21 @@ OUTLIER_THRESHOLD = 0.25
 MIN_SPEAKER_SECONDS = 2.0
 """Minimum speech of a speaker."""
 
-BRIEF_SECONDS = 0.8
-"""Speech that is enough for a speaker whom votes tell apart and who sounds like nobody else: somebody who says one
-sentence. The share below holds too: odd sounds of a long recording are no speakers."""
+BRIEF_SECONDS = 1.6
+"""Speech in several subsegments that is enough for a speaker whom votes tell apart: somebody whom others interrupt."""
 
-BRIEF_THRESHOLD = 0.1
-"""Cosine similarity to all other speakers below which such a speaker sounds like nobody else. Two voices at 0.25 can be
-one in noise; at 0.1 none of the dialogues gets a speaker too many."""
+BRIEF_THRESHOLD = 0.4
+"""Cosine similarity to all other speakers below which such a speaker is none of them."""
+
+SENTENCE_SECONDS = 0.8
+"""The same of a single subsegment: somebody who says one sentence."""
+
+SENTENCE_THRESHOLD = 0.1
+"""Two voices at 0.25 can be one in noise; at 0.1 none of the dialogues gets a speaker too many."""
 
 MIN_SPEAKER_SHARE = 0.01
-"""Minimum share of a speaker in all speech: over a long recording, odd sounds add up to more than the minimum."""
+"""Minimum share of a speaker in all speech, a brief one's too: over a long recording, odd sounds add up to more than
+the minima."""
 
 SUFFICIENT_SECONDS = 20.0
 """Speech that is enough for a speaker whatever its share."""
@@ -129,14 +134,17 @@ def _find_speakers(
     enough = min(max(MIN_SPEAKER_SECONDS, MIN_SPEAKER_SHARE * seconds_by_cluster.sum()), SUFFICIENT_SECONDS)
     speakers = [number for number in longest_first if seconds_by_cluster[number] >= enough] or [longest_first[0]]
     cluster_votes = _between_clusters(votes, labels)
-    brief_enough = max(BRIEF_SECONDS, MIN_SPEAKER_SHARE * seconds_by_cluster.sum())
+    share = MIN_SPEAKER_SHARE * seconds_by_cluster.sum()
     for number in checked(longest_first, check):
         if number in speakers:
             continue
         similarity = (centroids[speakers] @ centroids[number]).max()
         several = np.count_nonzero(labels == number) > 1
-        is_brief = similarity < BRIEF_THRESHOLD and seconds_by_cluster[number] >= brief_enough
-        if (several and similarity < OUTLIER_THRESHOLD) or (is_brief and _are_apart(cluster_votes, number, speakers)):
+        seconds_of_cluster = seconds_by_cluster[number]
+        is_brief = several and similarity < BRIEF_THRESHOLD and seconds_of_cluster >= max(BRIEF_SECONDS, share)
+        is_sentence = similarity < SENTENCE_THRESHOLD and seconds_of_cluster >= max(SENTENCE_SECONDS, share)
+        told_apart = (is_brief or is_sentence) and _are_apart(cluster_votes, number, speakers)
+        if told_apart or (several and similarity < OUTLIER_THRESHOLD):
             speakers.append(number)
     nearest = (embeddings @ centroids[speakers].T).argmax(axis=1)
     is_speaker = np.isin(labels, speakers)
