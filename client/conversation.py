@@ -44,7 +44,7 @@ from client.remote_audio import check_headers, remote_audio
 from client.tracks import Track, check_tracks
 from client.transport.answers import JsonObject
 from client.transport.endpoint import Endpoint
-from client.transport.fanout import JobSpec, ProgressListener, run_jobs
+from client.transport.fanout import JobSpec, ProgressListener, format_clock, run_jobs
 from client.transport.journal import Journal, file_sha256, make_key
 from media.track_clock import TrackClock, find_clocks, map_pcm
 
@@ -237,7 +237,8 @@ class _Conversation:
 
     def _compress_track(self, number: int, path: Path) -> OpusTrack:
         track = self.tracks[number]
-        self.listener.on_progress(0.0, f"compressing {track.name}")
+        stage = f"compressing {track.name}"
+        self.listener.on_progress(0.0, stage)
         folder = self.journal.folder / f"track-{number:02d}"
         folder.mkdir(exist_ok=True)
         with encodable_path(path) as readable, _named(track):
@@ -247,6 +248,7 @@ class _Conversation:
                 audio_track=self.options.get("audio_track"),
                 strict=bool(self.options.get("strict")),
                 stop=self.stop,
+                on_seconds=lambda seconds: self.listener.on_progress(0.0, f"{stage}, {format_clock(seconds)}"),
             )
 
     def _save_clocks(self, clocks: dict[int, TrackClock]) -> None:

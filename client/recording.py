@@ -37,7 +37,7 @@ from client.recognition import check_recording, encodable_path
 from client.remote_audio import check_headers, is_remote, remote_audio
 from client.transport.answers import JsonObject
 from client.transport.endpoint import Endpoint
-from client.transport.fanout import JobSpec, ProgressListener, run_jobs
+from client.transport.fanout import JobSpec, ProgressListener, format_clock, run_jobs
 from client.transport.journal import Journal, file_sha256, make_key
 
 
@@ -206,7 +206,8 @@ def _cut_recording(
     stop: threading.Event,
     listener: ProgressListener,
 ) -> list[AudioPart]:
-    listener.on_progress(0.0, "compressing the recording")
+    stage = "compressing the recording"
+    listener.on_progress(0.0, stage)
     with encodable_path(source) as readable:
         track = compress(
             readable,
@@ -215,6 +216,7 @@ def _cut_recording(
             audio_track=options.get("audio_track"),
             strict=bool(options.get("strict")),
             stop=stop,
+            on_seconds=lambda seconds: listener.on_progress(0.0, f"{stage}, {format_clock(seconds)}"),
         )
     cut_times = _choose_cut_points(track, options, settings)
     parts = _parts_with_clips(cut(track, cut_times, journal.folder, stop=stop), options)

@@ -10,7 +10,7 @@ import csv
 import math
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ _MAX_LAYOUT_CHANNELS = 8  # with more, a layout is a guess by ffmpeg
 
 FRAME_S = 0.04
 """Length of the frames whose loudness is measured."""
+
+_LINES_PER_FRAME = 2  # that ffmpeg prints
 
 _MAX_PCM_BYTES = round(MAX_SECONDS * 2 * 16_000)
 
@@ -93,6 +95,7 @@ def compress(
     audio_track: str | int | None = None,
     strict: bool = False,
     stop: threading.Event | None = None,
+    on_seconds: Callable[[float], object] = lambda _seconds: None,
 ) -> OpusTrack:
     """Encode an audio track of `source` to `sound.ogg` in `folder`.
 
@@ -103,6 +106,7 @@ def compress(
         audio_track: number, language or title of the audio track; None: the one that players take.
         strict: refuse a truncated recording, which the worker could not recognise in the output of this function.
         stop: ends the compression when set.
+        on_seconds: called now and then with the seconds that are encoded.
 
     Raises:
         BadRecording: it is not a recording, or is truncated and `strict` is true.
@@ -134,8 +138,14 @@ def compress(
         vbr="constrained",
         t=MAX_SECONDS,
     ).global_args("-dts_error_threshold", _END_S)
-    # Each frame is two lines.
-    run = _run(output, source, file_bytes=_MAX_FILE_BYTES, min_lines=round(2 * STALL_SECONDS / FRAME_S), stop=stop)
+    run = _run(
+        output,
+        source,
+        file_bytes=_MAX_FILE_BYTES,
+        min_lines=round(_LINES_PER_FRAME * STALL_SECONDS / FRAME_S),
+        stop=stop,
+        on_lines=lambda count: on_seconds(count / _LINES_PER_FRAME * FRAME_S),
+    )
     _refuse_gap(source, run.log)
     track = OpusTrack(target, [_parse_level(value) for value in re.findall(r"RMS_level=(\S+)", "".join(run.lines))])
     if not track.levels:

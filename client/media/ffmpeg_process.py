@@ -46,6 +46,7 @@ def run_ffmpeg(
     stall_seconds: float = STALL_SECONDS,
     min_lines: int = 1,
     stop: threading.Event | None = None,
+    on_lines: Callable[[int], object] = lambda _count: None,
 ) -> FfmpegRun:
     """Run ffmpeg while it makes progress, and at most for the CPU time of the longest recording.
 
@@ -55,6 +56,7 @@ def run_ffmpeg(
         stall_seconds: time between two checks of its progress.
         min_lines: lines that it must have printed since the last check, or it has stalled.
         stop: ends ffmpeg when set.
+        on_lines: called now and then with the number of lines that it has printed.
 
     Raises:
         Stopped: `stop` was set.
@@ -73,7 +75,7 @@ def run_ffmpeg(
         assert process.stderr is not None
         reading = [threads.submit(_read, process.stdout, lines.append), threads.submit(_read, process.stderr, keep)]
         try:
-            stalled = not _ends(process, lines, stall_seconds, min_lines, stop or threading.Event())
+            stalled = not _ends(process, lines, stall_seconds, min_lines, stop or threading.Event(), on_lines)
         finally:
             process.kill()
         for read in reading:
@@ -95,7 +97,12 @@ def _read(stream: IO[str], keep: Callable[[str], object]) -> None:
 
 
 def _ends(
-    process: subprocess.Popen[Any], lines: list[str], stall_seconds: float, min_lines: int, stop: threading.Event
+    process: subprocess.Popen[Any],
+    lines: list[str],
+    stall_seconds: float,
+    min_lines: int,
+    stop: threading.Event,
+    on_lines: Callable[[int], object],
 ) -> bool:
     """Wait for the end of `process`; False if it stalls."""
     seen, next_look = 0, time.monotonic() + stall_seconds
@@ -104,6 +111,7 @@ def _ends(
             process.wait(min(_STOP_INTERVAL_S, stall_seconds))
             return True
         except subprocess.TimeoutExpired:
+            on_lines(len(lines))
             if time.monotonic() < next_look:
                 continue
             if len(lines) - seen < min_lines:

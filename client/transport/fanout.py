@@ -244,10 +244,11 @@ class WorkerPool:
         if not unfinished:
             return "done"
         stage = self._stages[max(unfinished, key=lambda name: unfinished[name])]
-        return f"{stage}, {_format_clock(done_s)} of {_format_clock(total_s)}" if len(self._seconds) > 1 else stage
+        return f"{stage}, {format_clock(done_s)} of {format_clock(total_s)}" if len(self._seconds) > 1 else stage
 
 
-def _format_clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
+    """Return a time as `h:mm:ss`."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 

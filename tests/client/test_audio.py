@@ -43,6 +43,16 @@ def test_parts_cover_the_whole_track_and_have_exact_times(tmp_path: Path, long_r
     assert [seconds(part) for part in parts] == pytest.approx([part.end - part.start for part in parts], abs=0.03)
 
 
+def test_the_compression_tells_how_far_it_is(
+    tmp_path: Path, long_recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.media.ffmpeg_process._STOP_INTERVAL_S", 0.001)
+    told: list[float] = []
+    track = compress(long_recording, tmp_path, on_seconds=told.append)
+    assert told == sorted(told)
+    assert 0 < told[-1] <= track.seconds
+
+
 def seconds(part: AudioPart) -> float:
     """Length of a part after decoding."""
     command = [ffmpeg_executable(), "-loglevel", "error", "-i", str(part.path), "-f", "s16le", "-ar", "16000", "-"]

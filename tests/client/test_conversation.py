@@ -145,7 +145,7 @@ def test_large_tracks_are_cut_at_the_same_times_of_their_common_clock(platform: 
     assert {row for row in said if row[0] == "Ada"} == {("Ada", 0, round(start + 1, 3)) for start in starts}
     assert {row for row in said if row[0] == "Ben"} == {("Ben", 1, round(start + 1, 3)) for start in with_ben}
     assert [speaker["turns"] for speaker in output["transcription"]["speakers"]] == [len(starts), len(with_ben)]
-    assert stages[:2] == ["compressing Ada", "compressing Ben"]
+    assert [stage for stage in stages if "," not in stage][:2] == ["compressing Ada", "compressing Ben"]
 
 
 @pytest.mark.process
