@@ -26,9 +26,11 @@ MODELS = (str(ROOT / "models"), str((ROOT / "models").resolve()))
 SECONDS = Path(__file__).with_name("seconds.json")
 """CPU seconds of each file's tests by tier, as `RECORD_SECONDS=1 make test-all` records them; new files come first."""
 
-LIMITS_S = {"fast": 80.0, "test": 350.0}
-"""CPU seconds that all tests of a tier may take on a machine that does nothing else: `make test-fast` is to take a
-minute on two cores, `make test`, which runs both, five. The rest goes into imports, once for each process."""
+LIMITS_S = {"fast": 150.0, "test": 1150.0}
+"""CPU seconds that all tests of a tier may take, as recorded on two shared cores: no more than on 2026-11-30.
+
+The aim is a minute for `make test-fast` and five for `make test`, some 80 and 450 s.
+"""
 
 PROCESS_EVENTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"})
 
