@@ -52,7 +52,7 @@ bridge: $(CLIENT_READY)  ## OpenAI's API at http://127.0.0.1:8080/v1, for the en
 	@$(CLIENT)/python -m client.serve --port $(or $(PORT),8080)
 
 # Nothing waits in these, and each more process would import all of it once more.
-test-fast: $(DEV) $(CLIENT_READY)  ## the tests that need no model and start no process: under a minute
+test-fast: $(DEV) $(CLIENT_READY)  ## the tests that need no model and start no process
 	$(TESTS) -n 2 -m "not model and not process and not slow"
 	$(CLIENT_TESTS) -n 2 -m "not model and not process and not slow"
 
