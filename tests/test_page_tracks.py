@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
-from api.page import jobs, kept_answer, tracks
+from api.page import kept_answer, track_jobs, tracks
 from api.page.ffmpeg import Stopped
 from api.page.jobs import MAX_ATTEMPTS
 from api.page.records import Record, Source, Track
@@ -143,7 +143,7 @@ def test_a_server_that_ended_while_it_mixed_does_not_run_the_job_again(
     store.add(Record("one", sha256(token.encode()).hexdigest(), "Ada", source, {}, state="working", attempts=attempts))
     store.close()
     mixed: list[Path] = []
-    monkeypatch.setattr(jobs, "write_mix", lambda tracks, clocks, target, *rest: mixed.append(target))
+    monkeypatch.setattr(track_jobs, "write_mix", lambda tracks, clocks, target, *rest: mixed.append(target))
     with api_on_loopback(transcriber, page=PageSettings(folder, "worker", reserve_bytes=0)) as api:
         record = ended(Browser(api.port, f"worker-whisper-visitor-{api.port}={token}"), "one")
     assert (record["state"], record["preview"]) == ("done", "Good morning. What is it? It is noon.")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -19,15 +18,15 @@ from starlette.concurrency import run_in_threadpool
 from api.page import job_lines, kept_answer, lines, records
 from api.page.cues import LAYOUT_OPTIONS
 from api.page.events import Events
-from api.page.ffmpeg import MediaFailed
 from api.page.lines import Line
-from api.page.media import MAX_COPY_BYTES, PEAKS, MediaFacts
+from api.page.media import MediaFacts
 from api.page.records import Outcome, Progress, Record, State
 from api.page.running_job import RunningJob
 from api.page.settings import PageSettings
 from api.page.store import MAX_LINES, NotWritten, Store
-from api.page.threads import to_end, until_stopped
-from api.page.tracks import clocks_of, track_file, write_mix
+from api.page.threads import to_end
+from api.page.track_jobs import SPEAKER_OPTIONS, run_tracks
+from api.page.tracks import track_file
 from api.transcriber import Answer, Job, JobTrack, Listener, find_seconds, request_id
 
 RUNNING_AT_ONCE = 4
@@ -48,12 +47,6 @@ _MAX_WARNINGS = 100
 
 _MADE_BY_THE_PAGE = LAYOUT_OPTIONS | {"captions", "speaker_colors", "stl_start", "stl_frame_rate"}
 """Options that are not passed to a job: the page itself makes subtitles and captioned videos, of the corrected text."""
-
-_SPEAKER_OPTIONS = ("diarize", "num_speakers", "min_speakers", "max_speakers", "speakers", "channels")
-"""Options that are not passed with tracks, which say who speaks."""
-
-_ASKS_FOR_NOTHING: tuple[object, ...] = (None, False, "mix", {})
-"""Values of these options that change nothing."""
 
 _GIVEN_UP = {
     "type": "Internal",
@@ -177,10 +170,15 @@ class PageJobs:
                     return  # it has been removed or cancelled
                 job = await run_in_threadpool(self._to_job, record)
                 listener = running.listener()
+
+                def transcribe() -> Awaitable[Answer]:
+                    return asyncio.wait_for(self._run(job, listener), MAX_JOB_S)
+
                 if job.tracks:
-                    answer = await self._run_tracks(begun, job, listener)
+                    is_last = begun.attempts >= MAX_ATTEMPTS
+                    answer = await run_tracks(begun, job, transcribe, listener, self._settings, is_last=is_last)
                 else:
-                    answer = await asyncio.wait_for(self._run(job, listener), MAX_JOB_S)
+                    answer = await transcribe()
                 running.end()
                 await until_written(lambda: self._keep(record.id, answer))
                 await run_in_threadpool(kept_answer.forget, self._folder_of(record.id))
@@ -205,7 +203,7 @@ class PageJobs:
 
     def _to_job(self, record: Record) -> Job:
         folder, tracks = self._folder_of(record.id), record.source.tracks
-        unused = _MADE_BY_THE_PAGE | set(_SPEAKER_OPTIONS if tracks else ())
+        unused = _MADE_BY_THE_PAGE | set(SPEAKER_OPTIONS if tracks else ())
         asked = {name: value for name, value in record.options.items() if name not in unused}
         known_voices = self._settings.known_voices
         if known_voices and asked.get("diarize") and not asked.get("speakers"):
@@ -221,51 +219,6 @@ class PageJobs:
             ]
             return Job(job_input, resume=folder / "resume", tracks=of_job)
         return Job(job_input, folder / "recording", resume=folder / "resume")
-
-    async def _run_tracks(self, record: Record, job: Job, listener: Listener) -> Answer:
-        """Run a job with tracks, unless the server ended while they were mixed, and mix them."""
-        folder = self._folder_of(record.id)
-        kept = await run_in_threadpool(kept_answer.find, folder)
-        answer = await asyncio.wait_for(self._run(job, listener), MAX_JOB_S) if kept is None else kept
-        if "error" in answer:
-            return answer
-        noted = _with_warnings(answer, _unused_speaker_options(record.options))
-        if kept is None:
-            await run_in_threadpool(kept_answer.keep, folder, answer)
-        elif record.attempts >= MAX_ATTEMPTS:
-            return _with_warnings(noted, [_without_mix(folder, "the server ended each time while it made it")])
-        return await self._with_mix(noted, job, folder, listener)
-
-    async def _with_mix(self, answer: Answer, job: Job, folder: Path, listener: Listener) -> Answer:
-        """Mix a job's tracks to the recording of its transcript; return the answer, with a warning if that fails.
-
-        An earlier mix then stays: it has the same tracks, but perhaps at other times.
-        """
-        loop, stop = asyncio.get_running_loop(), Event()
-        files = {track.name: track.recording for track in job.tracks if isinstance(track.recording, Path)}
-        if len(files) < len(job.tracks):
-            return _with_warnings(answer, ["the tracks cannot be played, as not all of them are on this server"])
-
-        def report(fraction: float) -> None:
-            loop.call_soon_threadsafe(listener.on_progress, "mixing", fraction)
-
-        def mix() -> None:
-            write_mix(
-                files,
-                clocks_of(answer, len(job.tracks)),
-                folder / "recording",
-                stop,
-                max(0, min(self._settings.room(), MAX_COPY_BYTES)),
-                report,
-            )
-            (folder / PEAKS).unlink(missing_ok=True)  # of an earlier mix
-
-        try:
-            await until_stopped(run_in_threadpool(mix), stop)
-        except (MediaFailed, OSError) as error:
-            reason = str(error) if isinstance(error, MediaFailed) else "the server could not write it"
-            return _with_warnings(answer, [_without_mix(folder, reason)])
-        return answer
 
     async def _keep(self, transcript_id: str, answer: Answer) -> None:
         if "error" in answer:
@@ -301,28 +254,6 @@ async def until_written(write: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except NotWritten:
             _log.error("a result cannot be written for the page: the disk is full or fails")
             await asyncio.sleep(_WRITE_AGAIN_S)
-
-
-def _with_warnings(answer: Answer, sentences: Sequence[str]) -> Answer:
-    metadata = answer.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {}
-    warnings = metadata.get("warnings")
-    return {
-        **answer,
-        "metadata": {**metadata, "warnings": [*sentences, *(warnings if isinstance(warnings, list) else [])]},
-    }
-
-
-def _without_mix(folder: Path, reason: str) -> str:
-    if (folder / "recording").exists():
-        return f"what is played is the tracks' earlier mix, whose times may be others, as there is no new one: {reason}"
-    return f"the tracks cannot be played, as there is no mix of them: {reason}"
-
-
-def _unused_speaker_options(options: Mapping[str, Any]) -> list[str]:
-    """A sentence for each option that asks who speaks on tracks."""
-    asked = [name for name in _SPEAKER_OPTIONS if options.get(name) not in _ASKS_FOR_NOTHING]
-    return [f"{name} has no effect: the tracks say who speaks" for name in asked]
 
 
 def _state_after_failure(record: Record) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -186,8 +186,10 @@ def _encoded_picture() -> dict[str, Any]:
 
 def _bounds(log: FfmpegLog, file_bytes: int, has_picture: bool = False) -> Bounds:
     """The bounds of a run over a whole recording."""
-    bounds = bounds_of(log.duration * (4 if has_picture else 1), file_bytes)
-    return replace(bounds, memory_bytes=_MEMORY) if has_picture else bounds
+    seconds = min(log.duration, MAX_SECONDS)
+    if has_picture:
+        return Bounds(_BASE_SECONDS + 4 * seconds, file_bytes, _MEMORY)
+    return bounds_of(seconds, file_bytes)
 
 
 def bounds_of(seconds: float, file_bytes: int) -> Bounds:

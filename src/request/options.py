@@ -395,10 +395,9 @@ class Options(RequestModel):
 
     @model_validator(mode="after")
     def _check_diarization(self) -> Options:
-        if not self.diarize:
-            given = [name for name in _DIARIZATION_OPTIONS if getattr(self, name)]
-            if given:
-                raise ValueError(f"{given[0]} needs diarize")
+        given = [name for name in _DIARIZATION_OPTIONS if getattr(self, name)]
+        if given and not self.diarize:
+            raise ValueError(f"{given[0]} needs diarize")
         if self.num_speakers is not None and (self.min_speakers or self.max_speakers):
             raise ValueError("num_speakers sets the number of speakers: leave min_speakers and max_speakers out")
         if (self.min_speakers or 1) > (self.max_speakers or inf):
